@@ -1,0 +1,35 @@
+"""Progress events: what long work tells whoever watches, without knowing who that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Event", "Listener", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of progress.
+
+    Parameters
+    ----------
+    stage : str
+        `"prices"`, `"signals"`, `"backtest"` or `"report"`.
+    message : str
+        What just happened, for a person.
+    done, total : int, optional
+        Units finished and units in all within the stage; 0 when the work has no natural unit.
+    """
+
+    stage: str
+    message: str
+    done: int = 0
+    total: int = 0
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Ignore the event: the default listener."""

@@ -1,0 +1,226 @@
+"""How anything reaches the disk: whole or not at all, byte for byte the same each time.
+
+One atomic writer (temporary file on the same file system, fsync, rename), canonical JSON, Parquet with a fixed
+layout, and a content-addressed store for inputs. Nothing here is ever pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from signals.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "ContentStore",
+    "atomic_write",
+    "canonical_json",
+    "read_json",
+    "read_parquet",
+    "sha256_bytes",
+    "sha256_file",
+    "write_json",
+    "write_parquet",
+]
+
+
+def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
+    """Write `path` so that a reader, or a crash, sees the old file or the whole new one.
+
+    Parameters
+    ----------
+    path : Path
+        Destination; missing parent folders are made.
+    content : bytes or callable
+        The bytes, or a function that writes them to the open binary file it is given.
+
+    Raises
+    ------
+    InputError
+        When the operating system refuses (full disk, no permission). The destination is untouched.
+    """
+    path = Path(path)
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as handle:
+            if callable(content):
+                content(handle)
+            else:
+                handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = ""
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise InputError(
+            f"expected to write {path}; the system says: {error.strerror or error}; make room or choose another "
+            "folder and run the same command again (finished work is kept)"
+        ) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    # Read without changing it for other threads: mkstemp makes 0600 files, results should be as shareable as any.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some file systems cannot sync a folder; the rename itself is still atomic
+    finally:
+        os.close(descriptor)
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys, no spaces and no NaN: equal values give equal bytes, so it can be hashed.
+
+    >>> canonical_json({"b": 1, "a": [0.5, None]})
+    b'{"a":[0.5,null],"b":1}'
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_write(path, text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; a missing or damaged one is an `InputError` naming it."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file {path}; found none; run the stage that writes it") from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"expected JSON in {path}; found a damaged file ({error}); delete it and run again") from error
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame with its index as leading columns: zstd, fixed column order, no volatile metadata, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
+    # pandas puts its own version into the metadata, which would change the bytes of equal data
+    table = table.replace_schema_metadata(None)
+
+    def write(handle: IO[bytes]) -> None:
+        pq.write_table(table, handle, compression="zstd", version="2.6")
+
+    atomic_write(path, write)
+
+
+def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet file, set `index` again, and give times back in nanoseconds and text as `object`.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, truncated or lacks one of the `index` columns.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        frame = pq.read_table(path).to_pandas()
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file {path}; found none; run the stage that writes it") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"expected a Parquet file at {path}; found a damaged one ({reason}); write it again"
+        ) from error
+    for name, kind in frame.dtypes.items():
+        text = str(kind)
+        if text.startswith("datetime64"):
+            frame[name] = frame[name].astype(re.sub(r"\[\w+", "[ns", text, count=1))
+        elif text in ("str", "string"):
+            frame[name] = frame[name].astype(object)
+    if index:
+        missing = [name for name in index if name not in frame.columns]
+        if missing:
+            raise InputError(
+                f"expected columns {', '.join(index)} in {path}; found {', '.join(map(str, frame.columns))}; write it again"
+            )
+        frame = frame.set_index(index)
+    return frame
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hexadecimal SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in blocks."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class ContentStore:
+    """Files kept under the hash of their content, so that a name can never mean two things.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the store; a file with hash `abcd…` lies at `root/ab/abcd…`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def path(self, digest: str) -> Path:
+        """Where content with this hash lies, present or not."""
+        return self.root / digest[:2] / digest
+
+    def put(self, content: bytes | Callable[[Path], None]) -> str:
+        """Keep some bytes, or the file a function writes at the path it is given; return the hash."""
+        if not callable(content):
+            digest = sha256_bytes(content)
+            if not self.path(digest).exists():
+                atomic_write(self.path(digest), content)
+            return digest
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(dir=self.root, prefix=".incoming."))
+        except OSError as error:
+            raise InputError(
+                f"expected to write under {self.root}; the system says: {error.strerror or error}; make room or "
+                "choose another folder"
+            ) from error
+        try:
+            content(scratch / "file")
+            digest = sha256_file(scratch / "file")
+            target = self.path(digest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(scratch / "file", target)
+        finally:
+            (scratch / "file").unlink(missing_ok=True)
+            scratch.rmdir()
+        return digest
+
+    def get(self, digest: str) -> Path | None:
+        """Path of the content if it is here and still has its hash, else None."""
+        path = self.path(digest)
+        return path if path.exists() and sha256_file(path) == digest else None

@@ -1,0 +1,40 @@
+"""Fixtures every room uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the real data sets, or a skip that says how to name it."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("RNN_STRATEGIES_DATA", default))
+    if not (folder / "us-stocks-daily").is_dir():
+        pytest.skip(f"no real data in {folder}; set RNN_STRATEGIES_DATA to the folder that holds us-stocks-daily/")
+    return folder
+
+
+@pytest.fixture
+def support(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder with helper modules, importable by name while the test runs."""
+    folder = Path(__file__).resolve().parent / "support"
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+@pytest.fixture
+def linear_trainer(support: Path):
+    """Ridge regression behind the trainer seam: exact, fast, no network."""
+    from linear_trainer import LinearTrainer
+
+    return LinearTrainer()
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep trained networks, stored inputs and trials of a test out of everybody else's way."""
+    monkeypatch.setenv("RNN_STRATEGIES_HOME", str(tmp_path_factory.mktemp("home")))

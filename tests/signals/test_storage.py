@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signals import storage
+from signals.errors import InputError
+from signals.storage import (
+    ContentStore,
+    atomic_write,
+    canonical_json,
+    read_json,
+    read_parquet,
+    sha256_bytes,
+    write_json,
+    write_parquet,
+)
+
+
+def no_room(*_args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call):
+    target = tmp_path / "metrics.json"
+    atomic_write(target, b"old")
+    monkeypatch.setattr(storage.os, call, no_room)
+    with pytest.raises(InputError, match=r"expected to write .*metrics\.json.*No space left.*make room"):
+        atomic_write(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["metrics.json"]
+
+
+def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
+    def half(handle):
+        handle.write(b"half")
+        no_room()
+
+    with pytest.raises(InputError, match="No space left"):
+        atomic_write(tmp_path / "a", half)
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_are_as_shareable_as_any_other(tmp_path):
+    atomic_write(tmp_path / "a", b"x")
+    (tmp_path / "b").write_bytes(b"x")
+    assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == stat.S_IMODE(os.stat(tmp_path / "b").st_mode)
+
+
+def frame():
+    dates = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[ns]")
+    tickers = pd.Index(["NA", "b", "TRUE"], dtype=object)  # names that look like something else stay text
+    index = pd.MultiIndex.from_arrays([dates, tickers], names=["date", "ticker"])
+    return pd.DataFrame({"score": [0.1, 0.2, np.nan], "fold": np.array([0, 0, 1], np.int32)}, index=index)
+
+
+def test_parquet_round_trip_and_stable_bytes(tmp_path):
+    write_parquet(tmp_path / "a", frame())
+    write_parquet(tmp_path / "b", frame())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    back = read_parquet(tmp_path / "a", index=["date", "ticker"])
+    pd.testing.assert_frame_equal(back, frame(), check_freq=False)
+    assert back.index.get_level_values("date").dtype == "datetime64[ns]"
+
+
+def test_utc_times_survive(tmp_path):
+    series = pd.DataFrame({"returns": [0.1]}, index=pd.DatetimeIndex(["2020-01-01"], tz="UTC", name="date").as_unit("ns"))
+    write_parquet(tmp_path / "a", series)
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "a", index=["date"]), series)
+
+
+def test_a_truncated_parquet_file_is_named(tmp_path):
+    write_parquet(tmp_path / "a.parquet", frame())
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"expected a Parquet file at .*a\.parquet; found a damaged one"):
+        read_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"found none"):
+        read_parquet(tmp_path / "b.parquet")
+
+
+def test_json_is_canonical_and_refuses_what_it_cannot_say(tmp_path):
+    assert canonical_json({"b": [1, 2.5], "a": "é"}) == '{"a":"é","b":[1,2.5]}'.encode()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(float("nan"))
+    write_json(tmp_path / "a.json", {"x": None})
+    assert read_json(tmp_path / "a.json") == {"x": None}
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        read_json(tmp_path / "a.json")
+
+
+def test_the_store_keeps_content_once_and_notices_damage(tmp_path):
+    store = ContentStore(tmp_path / "store")
+    digest = store.put(b"prices")
+    assert digest == sha256_bytes(b"prices")
+    assert store.put(lambda path: path.write_bytes(b"prices")) == digest
+    assert store.get(digest).read_bytes() == b"prices"
+    store.path(digest).write_bytes(b"tampered")
+    assert store.get(digest) is None
+    assert store.get("0" * 64) is None
+    assert [p for p in (tmp_path / "store").iterdir() if p.name.startswith(".")] == []
