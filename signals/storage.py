@@ -28,6 +28,7 @@ __all__ = [
     "read_parquet",
     "sha256_bytes",
     "sha256_file",
+    "sweep",
     "write_json",
     "write_parquet",
 ]
@@ -89,6 +90,12 @@ def _sync_folder(folder: Path) -> None:
         pass  # some file systems cannot sync a folder; the rename itself is still atomic
     finally:
         os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files that killed writers left in `folder`; the caller makes sure that nobody writes there."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -161,7 +168,8 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
         missing = [name for name in index if name not in frame.columns]
         if missing:
             raise InputError(
-                f"expected columns {', '.join(index)} in {path}; found {', '.join(map(str, frame.columns))}; write it again"
+                f"expected columns {', '.join(index)} in {path}; found {', '.join(map(str, frame.columns))}; "
+                "write it again"
             )
         frame = frame.set_index(index)
     return frame

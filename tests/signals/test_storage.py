@@ -70,7 +70,9 @@ def test_parquet_round_trip_and_stable_bytes(tmp_path):
 
 
 def test_utc_times_survive(tmp_path):
-    series = pd.DataFrame({"returns": [0.1]}, index=pd.DatetimeIndex(["2020-01-01"], tz="UTC", name="date").as_unit("ns"))
+    series = pd.DataFrame(
+        {"returns": [0.1]}, index=pd.DatetimeIndex(["2020-01-01"], tz="UTC", name="date").as_unit("ns")
+    )
     write_parquet(tmp_path / "a", series)
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "a", index=["date"]), series)
 

@@ -1,0 +1,128 @@
+"""Trained networks on disk, one per fold and seed, under the hash of everything that could change them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+from signals.storage import atomic_write, canonical_json, read_json, sha256_bytes, write_json
+from signals.trainers.seam import EpochLoss, Fitted, Weights
+
+__all__ = ["ARTIFACT_SCHEMA", "Artifact", "ArtifactStore", "artifact_key"]
+
+# Raised whenever the same rows and settings would now train to other numbers.
+ARTIFACT_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A trained network and what is needed to use it.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        Weights, epochs and losses.
+    tickers : tuple of str
+        Vocabulary: ticker i has id i + 1, id 0 is the unknown ticker.
+    clip : tuple of float
+        Bounds the returns are clipped at.
+    mean, std : float
+        What the clipped returns are standardised with.
+    trained_until : str
+        Last session whose price entered a label, ISO date.
+    """
+
+    fitted: Fitted
+    tickers: tuple[str, ...]
+    clip: tuple[float, float]
+    mean: float
+    std: float
+    trained_until: str
+
+
+def artifact_key(facts: Mapping[str, Any]) -> str:
+    """Hash of canonical JSON of the facts and the artifact schema."""
+    return sha256_bytes(canonical_json({**facts, "artifact_schema": ARTIFACT_SCHEMA}))
+
+
+class ArtifactStore:
+    """Folder of artifacts: `root/<key[:2]>/<key>/{weights.h5, meta.json}`.
+
+    `meta.json` is written last and holds the checksum of the weights: an interrupted or damaged artifact is one that
+    is not there, and is trained again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def folder(self, key: str) -> Path:
+        """Where the artifact with this key lies, present or not."""
+        return self.root / key[:2] / key
+
+    def save(self, key: str, artifact: Artifact) -> None:
+        """Write an artifact: weights first, then the description that makes it count."""
+        weights = _to_hdf5(artifact.fitted.weights)
+        atomic_write(self.folder(key) / "weights.h5", weights)
+        write_json(
+            self.folder(key) / "meta.json",
+            {
+                "schema": ARTIFACT_SCHEMA,
+                "weights_sha256": sha256_bytes(weights),
+                "epochs": artifact.fitted.epochs,
+                "history": [[e.loss, _none_if_nan(e.validation_loss)] for e in artifact.fitted.history],
+                "tickers": list(artifact.tickers),
+                "clip": list(artifact.clip),
+                "mean": artifact.mean,
+                "std": artifact.std,
+                "trained_until": artifact.trained_until,
+            },
+        )
+
+    def load(self, key: str) -> Artifact | None:
+        """Read an artifact, or None when it is absent, incomplete or damaged."""
+        try:
+            meta = read_json(self.folder(key) / "meta.json")
+            content = (self.folder(key) / "weights.h5").read_bytes()
+            if meta["schema"] != ARTIFACT_SCHEMA or sha256_bytes(content) != meta["weights_sha256"]:
+                return None
+            history = tuple(EpochLoss(a, float("nan") if b is None else b) for a, b in meta["history"])
+            low, high = meta["clip"]
+            return Artifact(
+                Fitted(_from_hdf5(content), int(meta["epochs"]), history),
+                tuple(meta["tickers"]),
+                (float(low), float(high)),
+                float(meta["mean"]),
+                float(meta["std"]),
+                str(meta["trained_until"]),
+            )
+        except (InputError, OSError, KeyError, TypeError, ValueError):
+            return None
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _to_hdf5(weights: Weights) -> bytes:
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", track_order=False) as file:
+        for name in sorted(weights):
+            # names hold slashes, which HDF5 would read as groups
+            file.create_dataset(name.replace("/", "|"), data=weights[name], track_times=False)
+    return buffer.getvalue()
+
+
+def _from_hdf5(content: bytes) -> dict[str, NDArray[np.float32]]:
+    import h5py
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        return {name.replace("|", "/"): np.asarray(file[name]) for name in file}

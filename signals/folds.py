@@ -1,0 +1,172 @@
+"""Walk-forward folds: who may learn from what, and who is judged on what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.calendar import add_offset
+from signals.errors import InputError
+
+__all__ = ["Fold", "WalkForward", "make_folds", "refit_dates"]
+
+Length = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """How history is cut.
+
+    Parameters
+    ----------
+    start : str
+        First day of the first test slice, `"2011-01-01"`.
+    train : str or int
+        `"expanding"`, or a rolling length: a calendar offset (`"4Y"`, `"26W"`) or a number of decision dates.
+    validation, test : str or int
+        Lengths of the slices, calendar offsets or numbers of decision dates.
+    retrain_every : str or int, optional
+        Time between refits; the test length when not given. Shorter than `test`, each date is predicted by the
+        latest model; longer is refused, since dates in between would have no model.
+    """
+
+    start: str
+    train: Length = "expanding"
+    validation: Length = "26W"
+    test: Length = "1Y"
+    retrain_every: Length | None = None
+
+    @property
+    def cadence(self) -> Length:
+        """Time between refits."""
+        return self.test if self.retrain_every is None else self.retrain_every
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One refit: half-open ranges of decision dates, by index.
+
+    The slices follow each other without gap; rows whose label ends after the next slice has begun are purged later,
+    row by row, because only labels know when they end.
+    """
+
+    number: int
+    train: range
+    validation: range
+    test: range
+
+
+def _shift(
+    dates: NDArray[np.datetime64], anchor: np.datetime64, length: Length, times: int, name: str
+) -> np.datetime64:
+    """`anchor` moved by `times` lengths; a length in dates counts decision dates from the anchor."""
+    if isinstance(length, str):
+        return add_offset(anchor, length, times)
+    if length < 1:
+        raise InputError(f"expected walk_forward.{name} of at least 1 decision date; found {length}")
+    position = int(np.searchsorted(dates, anchor)) + length * times
+    if position < 0:
+        return np.datetime64(dates[0] - np.timedelta64(1, "D"))
+    return np.datetime64(dates[position] if position < len(dates) else dates[-1] + np.timedelta64(1, "D"))
+
+
+def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray[np.datetime64]:
+    """Decision dates on which the universe is drawn: every refit, and the same rhythm back to the first date.
+
+    Going back matters: networks train on the years before the first refit, and those years need a universe that was
+    known then, dead names included.
+
+    Returns
+    -------
+    ndarray of datetime64[D]
+        Ascending, unique, each one of `dates`.
+    """
+    start = _parse(settings.start)
+    chosen = {int(np.searchsorted(dates, start))} if len(dates) else set()
+    for direction in (-1, 1):
+        step = direction
+        while len(dates):
+            day = _shift(dates, start, settings.cadence, step, "retrain_every")
+            position = int(np.searchsorted(dates, day))
+            chosen.add(position)
+            if day <= dates[0] or day > dates[-1]:
+                break
+            step += direction
+    return dates[sorted(p for p in chosen if 0 <= p < len(dates))]
+
+
+def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: int = 0) -> tuple[Fold, ...]:
+    """Cut decision dates into folds.
+
+    Parameters
+    ----------
+    dates : ndarray of datetime64[D], shape (n_dates,)
+        All decision dates, ascending and unique.
+    settings : WalkForward
+        Lengths and rhythm.
+    first : int
+        Index of the first decision date that can have a row at all (whole look-back window).
+
+    Returns
+    -------
+    tuple of Fold
+        Numbered from 0. The test slice of the last one ends with the data; it may be short.
+
+    Raises
+    ------
+    InputError
+        When history holds no whole fold.
+    """
+    start = _parse(settings.start)
+    if isinstance(settings.cadence, type(settings.test)) and _longer(settings.cadence, settings.test, start):
+        raise InputError(
+            f"expected walk_forward.retrain_every no longer than walk_forward.test; found {settings.cadence!r} and "
+            f"{settings.test!r}; dates in between would have no model"
+        )
+    if not len(dates) or start > dates[-1]:
+        last = str(dates[-1]) if len(dates) else "nothing"
+        raise InputError(
+            f"expected prices beyond walk_forward.start = {settings.start}; found decision dates up to {last}; "
+            "give more history or start earlier"
+        )
+    folds: list[Fold] = []
+    for number in range(len(dates)):
+        begin = _shift(dates, start, settings.cadence, number, "retrain_every")
+        if begin > dates[-1]:
+            break
+        following = _shift(dates, start, settings.cadence, number + 1, "retrain_every")
+        test_end = min(_shift(dates, begin, settings.test, 1, "test"), following)
+        validation_begin = _shift(dates, begin, settings.validation, -1, "validation")
+        if settings.train == "expanding":
+            train_begin = dates[0]
+        else:
+            train_begin = _shift(dates, validation_begin, settings.train, -1, "train")
+        cut = [int(i) for i in np.searchsorted(dates, [train_begin, validation_begin, begin, test_end])]
+        cut[0] = max(cut[0], first)
+        fold = Fold(number, range(cut[0], cut[1]), range(cut[1], cut[2]), range(cut[2], cut[3]))
+        if not fold.test:
+            continue
+        if len(fold.train) < 2 or not fold.validation:
+            usable = str(dates[first]) if first < len(dates) else "none"
+            raise InputError(
+                f"expected history for training and validation before {begin}; found {max(len(fold.train), 0)} and "
+                f"{len(fold.validation)} decision dates (the first with a whole window is {usable}); "
+                "start walk_forward later, shorten the look-back, or give more history"
+            )
+        folds.append(fold)
+    return tuple(folds)
+
+
+def _longer(a: Length, b: Length, start: np.datetime64) -> bool:
+    if isinstance(a, int) and isinstance(b, int):
+        return a > b
+    return bool(add_offset(start, str(a), 1) > add_offset(start, str(b), 1))
+
+
+def _parse(day: str) -> np.datetime64:
+    try:
+        return np.datetime64(str(day), "D")
+    except ValueError as error:
+        raise InputError(f"expected walk_forward.start as a date like 2011-01-01; found {day!r}") from error

@@ -1,0 +1,123 @@
+"""The seam every trainer fits: what goes in, what comes out, nothing about how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+from signals.models.stacked_lstm import ModelSettings
+from signals.windows import Samples
+
+__all__ = ["EpochLoss", "FitTask", "Fitted", "Trainer", "TrainingSettings", "Weights"]
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Parameters
+    ----------
+    trainer : str
+        `"auto"` or the name of a trainer.
+    batch_size : int
+        Rows per update.
+    learning_rate : float
+        Of Adam. 0.005 at batch 1024 learns what 0.001 does at the published batch of 32.
+    epochs : int
+        At most so many passes; the one with the lowest validation loss is kept.
+    patience : int
+        Passes without a lower validation loss before training stops.
+    refit : {"none", "all"}
+        `"all"` trains again on training and validation rows together, for the number of passes just chosen.
+    """
+
+    trainer: str = "auto"
+    batch_size: int = 1024
+    learning_rate: float = 0.005
+    epochs: int = 5
+    patience: int = 2
+    refit: str = "none"
+
+    def __post_init__(self) -> None:
+        if min(self.batch_size, self.epochs, self.patience) < 1:
+            raise InputError(
+                "expected training.batch_size, epochs and patience of at least 1; found "
+                f"{self.batch_size}, {self.epochs} and {self.patience}"
+            )
+        if not 0 < self.learning_rate < 1:
+            raise InputError(f"expected training.learning_rate between 0 and 1; found {self.learning_rate}")
+        if self.refit not in ("none", "all"):
+            raise InputError(f"expected training.refit to be none or all; found {self.refit!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class FitTask:
+    """One network to train: a fold and a seed, as arrays.
+
+    Parameters
+    ----------
+    model : ModelSettings
+        The network.
+    n_categories : int
+        Rows of the ticker embedding, the unknown ticker included.
+    training : Samples
+        Rows to learn from.
+    validation : Samples or None
+        Rows that choose the epoch; None trains exactly `settings.epochs` passes.
+    settings : TrainingSettings
+        Batch, rate, passes.
+    seed : int
+        Of everything random: initial weights, order of rows, dropout, unknown tickers.
+    """
+
+    model: ModelSettings
+    n_categories: int
+    training: Samples
+    validation: Samples | None
+    settings: TrainingSettings
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class EpochLoss:
+    """Cross-entropy after a pass: mean over its updates, and on the validation rows (NaN without any)."""
+
+    loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained network: named weights, passes kept, and the losses of every pass that was run."""
+
+    weights: Weights
+    epochs: int
+    history: tuple[EpochLoss, ...]
+
+
+class Trainer(Protocol):
+    """What trains and evaluates networks. No callback ever sees a test row: a task does not hold any."""
+
+    name: str
+    tasks_at_once: int
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions (major.minor) that can change a trained bit; they are part of an artifact's key."""
+        ...
+
+    def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
+        """Train each task, in order; a trainer of many networks at once is given `tasks_at_once` of them."""
+        ...
+
+    def predict(
+        self, model: ModelSettings, n_categories: int, weights: Weights, samples: Samples
+    ) -> NDArray[np.float32]:
+        """Probability of each row, shape (n,). The one inference path: a row's bits never depend on its neighbours."""
+        ...

@@ -1,0 +1,191 @@
+"""Which tickers may be traded, decided on a date from what was known at its close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.calendar import as_day
+from signals.errors import InputError
+from signals.panel import PricePanel, check_tickers
+
+__all__ = ["UniverseFilters", "universe_at", "universe_schedule"]
+
+Schedule = tuple[tuple[np.datetime64, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UniverseFilters:
+    """Conditions a ticker has to meet on the day the universe is drawn.
+
+    Parameters
+    ----------
+    min_price : float, optional
+        Lowest raw close of the ticker's latest bar.
+    min_dollar_volume : float, optional
+        Lowest median daily dollar volume over `window` sessions.
+    top : int, optional
+        Only so many tickers, those with the highest median dollar volume; ties go to the name that sorts first.
+    window : int
+        Trailing sessions the median is taken over, the day itself included.
+    min_history : int
+        Sessions with a bar before the date (the date itself not counted).
+    max_stale : int
+        The latest bar must lie within this many last sessions: 1 asks for a bar on the day itself.
+    include : tuple of str
+        When given, only these tickers are considered at all.
+    exclude : tuple of str
+        Never these.
+
+    Notes
+    -----
+    Dollar volume of a session is raw close × volume as delivered, raw close = close / adj_factor. Nothing here changes
+    when a ticker's adjusted history and its factor are multiplied by a constant, as happens with every new dividend.
+    A session without a bar counts as zero dollars: nobody could have traded there, and a median over traded days only
+    would make the rarest trader look liquid. A ticker with fewer sessions than `window` since prices began has the
+    missing ones counted as zero too.
+    """
+
+    min_price: float | None = None
+    min_dollar_volume: float | None = None
+    top: int | None = None
+    window: int = 63
+    min_history: int = 0
+    max_stale: int = 5
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("top", 1), ("window", 1), ("min_history", 0), ("max_stale", 1)):
+            value = getattr(self, name)
+            if value is None and name == "top":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InputError(f"expected universe.{name} to be a whole number of at least {least}; found {value!r}")
+        for name in ("min_price", "min_dollar_volume"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and 0 <= value < float("inf")):
+                raise InputError(f"expected universe.{name} to be a number of at least 0; found {value!r}")
+        for name in ("include", "exclude"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(ticker, str) for ticker in value):
+                raise InputError(f"expected universe.{name} as a list of tickers; found {value!r}; use a list")
+            object.__setattr__(self, name, tuple(value))
+        if both := sorted(set(self.include) & set(self.exclude)):
+            raise InputError(f"expected a ticker in universe.include or exclude, not both; found {both[0]!r} in both")
+
+    @property
+    def needs_volume(self) -> bool:
+        """Whether a filter looks at dollar volume."""
+        return self.min_dollar_volume is not None or self.top is not None
+
+
+def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple[str, ...]:
+    """Draw the universe at the close of one day.
+
+    Parameters
+    ----------
+    panel : PricePanel
+        Prices; nothing after `date` is looked at.
+    date : date-like
+        Known at its close; a day that is no session stands for the session before it.
+    filters : UniverseFilters
+        Conditions.
+
+    Returns
+    -------
+    tuple of str
+        Sorted; empty when no ticker meets them.
+
+    Raises
+    ------
+    InputError
+        When `date` is before the prices, a named ticker is not in the panel, or volume is needed and unknown.
+    """
+    check_tickers((*filters.include, *filters.exclude), panel.tickers)
+    if filters.needs_volume and not panel.volume_known:
+        name = "min_dollar_volume" if filters.min_dollar_volume is not None else "top"
+        raise InputError(
+            f"expected prices with volume for universe.{name}; found none in the data; drop the filter or add volume"
+        )
+    t = panel.position(date)
+    if t < 0:
+        raise InputError(f"expected a date from {panel.dates[0]} on, where prices begin; found {as_day(date)}")
+    seen = panel.traded[: t + 1]
+    chosen = seen[-filters.max_stale :].any(axis=0)
+    if filters.include:
+        chosen &= np.isin(np.array(panel.tickers, dtype=object), filters.include)
+    if filters.exclude:
+        chosen &= ~np.isin(np.array(panel.tickers, dtype=object), filters.exclude)
+    if filters.min_history:
+        chosen &= seen[:-1].sum(axis=0) >= filters.min_history
+    if filters.min_price is not None:
+        recent = slice(max(t + 1 - filters.max_stale, 0), t + 1)
+        latest = _last_number(_raw_close(panel, recent))
+        chosen &= np.where(np.isnan(latest), -1.0, latest) >= filters.min_price
+    if filters.needs_volume:
+        dollars = _median_dollar_volume(panel, t, filters.window)
+        if filters.min_dollar_volume is not None:
+            chosen &= dollars >= filters.min_dollar_volume
+        if filters.top is not None:
+            candidates = np.flatnonzero(chosen)
+            # tickers are sorted, so a stable sort settles ties by name
+            kept = candidates[np.argsort(-dollars[candidates], kind="stable")[: filters.top]]
+            chosen = np.zeros_like(chosen)
+            chosen[kept] = True
+    return tuple(panel.tickers[column] for column in np.flatnonzero(chosen))
+
+
+def universe_schedule(panel: PricePanel, dates: Iterable[Any], filters: UniverseFilters) -> Schedule:
+    """Draw the universe on several days.
+
+    Parameters
+    ----------
+    panel : PricePanel
+        Prices.
+    dates : iterable of date-like
+        Days on which the universe is drawn anew, ascending.
+    filters : UniverseFilters
+        Conditions.
+
+    Returns
+    -------
+    tuple of (datetime64[D], tuple of str)
+        Each date with the members from its close on.
+
+    Raises
+    ------
+    InputError
+        As `universe_at`, and when dates do not ascend.
+    """
+    days = [as_day(date) for date in dates]
+    for before, after in pairwise(days):
+        if after <= before:
+            raise InputError(f"expected ascending dates for the universe; found {after} after {before}; sort them")
+    return tuple((day, universe_at(panel, day, filters)) for day in days)
+
+
+def _last_number(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Last value of each column that is not NaN, or NaN."""
+    backwards = values[::-1]
+    row = np.argmax(~np.isnan(backwards), axis=0)
+    return np.asarray(np.take_along_axis(backwards, row[None, :], axis=0)[0])
+
+
+def _raw_close(panel: PricePanel, recent: slice) -> NDArray[np.float64]:
+    # Dividing an adjusted price by its factor gives 4.999999999999999 for a raw price of 5, or 5, depending on the
+    # factor: without rounding, a new dividend could move a ticker across a threshold.
+    return np.asarray(np.round(panel.close[recent] / panel.adj_factor[recent], 9))
+
+
+def _median_dollar_volume(panel: PricePanel, t: int, window: int) -> NDArray[np.float64]:
+    recent = slice(max(t + 1 - window, 0), t + 1)
+    dollars = _raw_close(panel, recent) * panel.volume[recent]
+    whole = np.zeros((window, dollars.shape[1]))
+    whole[window - len(dollars) :] = np.nan_to_num(dollars, nan=0.0)
+    return np.asarray(np.median(whole, axis=0))

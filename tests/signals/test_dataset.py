@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rnn_strategies as rs
+from signals.dataset import make_dataset, make_fold_data
+from signals.errors import InputError
+from signals.folds import make_folds
+
+MODEL = rs.ModelSettings(lookback=8)
+WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return rs.load_prices(
+        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.4, listings=0.3
+    )
+
+
+def dataset(prices, **changes):
+    options = {
+        "frequency": "weekly",
+        "universe": rs.UniverseFilters(min_history=30),
+        "labels": rs.LabelSettings(),
+        "lookback": 8,
+        "walk_forward": WALK,
+    }
+    return make_dataset(prices, **(options | changes))
+
+
+@pytest.fixture(scope="module")
+def data(prices):
+    return dataset(prices)
+
+
+@pytest.fixture(scope="module")
+def folds(data):
+    return [make_fold_data(data, fold, MODEL) for fold in make_folds(data.dates, WALK, first=data.first)]
+
+
+def ends(data, rows):
+    return data.labels.end[rows.windows.ticker, rows.windows.end]
+
+
+def test_no_label_ends_after_the_next_slice_has_begun(data, folds):
+    for fold in folds:
+        validation, test = (data.decisions[span.start] for span in (fold.fold.validation, fold.fold.test))
+        assert ends(data, fold.training).max() <= validation
+        assert ends(data, fold.validation).max() <= test
+        assert fold.trained_until <= data.dates[fold.fold.test.start]
+
+
+def test_purging_takes_away_something_and_only_what_it_must(data, folds):
+    fold = folds[0]
+    kept = {*zip(fold.training.windows.ticker.tolist(), fold.training.windows.end.tolist(), strict=True)}
+    span, limit = fold.fold.train, data.decisions[fold.fold.validation.start]
+    gone = 0
+    for ticker, date in np.argwhere(data.eligible):
+        if date in span:
+            end = data.labels.end[ticker, date]
+            assert ((ticker, date) in kept) == (0 <= end <= limit)
+            gone += (ticker, date) not in kept
+    assert gone > 0
+
+
+def test_scaler_and_vocabulary_come_from_the_training_windows_alone(prices, data, folds):
+    fold = folds[0]
+    last = data.dates[fold.training.windows.end.max()]
+    values = [
+        data.returns[t, e - 7 : e + 1]
+        for t, e in zip(fold.training.windows.ticker, fold.training.windows.end, strict=True)
+    ]
+    assert fold.clip[0] >= min(v.min() for v in values)
+    names = {data.panel.tickers[t] for t in fold.training.windows.ticker}
+    assert set(fold.tickers) == names
+    # returns after the last training window may be anything
+    altered = data.returns.copy()
+    altered[:, int(np.searchsorted(data.dates, last)) + 1 :] *= 50
+    from dataclasses import replace
+
+    again = make_fold_data(replace(data, returns=altered), fold.fold, MODEL)
+    assert (again.clip, again.mean, again.std, again.tickers) == (fold.clip, fold.mean, fold.std, fold.tickers)
+
+
+def test_a_new_listing_scores_as_unknown(data, folds):
+    fold = folds[-1]
+    new = [t for t in np.unique(fold.test_ticker) if data.panel.tickers[t] not in fold.tickers]
+    assert all((fold.test.category[fold.test_ticker == t] == 0).all() for t in new)
+    known = fold.test.category[~np.isin(fold.test_ticker, new)]
+    assert (known > 0).all()
+    assert known.max() <= len(fold.tickers)
+
+
+def test_every_row_has_a_bar_and_a_whole_window(data):
+    for ticker, date in np.argwhere(data.eligible)[::37]:
+        assert data.panel.traded[data.decisions[date], ticker]
+        assert np.isfinite(data.returns[ticker, date - 7 : date + 1]).all()
+
+
+def test_returns_are_last_close_to_last_close(data):
+    ticker, date = np.argwhere(data.eligible)[500]
+    closes = data.panel.close[: data.decisions[date] + 1, ticker]
+    before = data.panel.close[: data.decisions[date - 1] + 1, ticker]
+    expected = closes[np.isfinite(closes)][-1] / before[np.isfinite(before)][-1] - 1
+    assert data.returns[ticker, date] == expected
+
+
+def test_a_name_that_does_not_trade_for_a_week_has_no_return_rather_than_zero(prices):
+    frame = prices.frame.reset_index()
+    name = frame["ticker"].iloc[0]
+    gap = (frame["ticker"] == name) & frame["date"].between("2013-05-06", "2013-05-10")
+    assert gap.any()
+    data = dataset(rs.check_prices(frame[~gap].set_index(["date", "ticker"])))
+    week = int(np.searchsorted(data.dates, np.datetime64("2013-05-10")))
+    row = data.returns[data.panel.tickers.index(name)]
+    assert np.isnan(row[[week, week + 1]]).all()
+    assert np.isfinite(row[week + 2])
+
+
+def test_the_hash_sees_the_folds_own_rows_and_nothing_else(prices, folds):
+    def digests(changed):
+        data = dataset(changed)
+        return [
+            make_fold_data(data, fold, MODEL).facts["rows"] for fold in make_folds(data.dates, WALK, first=data.first)
+        ]
+
+    base = [fold.facts["rows"] for fold in folds]
+    assert digests(prices) == base
+    assert digests(prices.until("2014-07-31"))[:2] == base[:2]
+    frame = prices.frame.copy()
+    early = frame.index.get_level_values("date") == np.datetime64("2012-06-15")
+    frame.loc[early, ["open", "high", "low", "close"]] *= 1.001
+    changed = digests(rs.check_prices(frame))
+    assert all(a != b for a, b in zip(changed, base, strict=True))
+    frame = prices.frame.copy()
+    late = frame.index.get_level_values("date") >= np.datetime64("2014-03-01")
+    frame.loc[late, ["open", "high", "low", "close"]] *= 1.5
+    changed = digests(rs.check_prices(frame))
+    assert changed[0] == base[0]
+    assert changed[1] != base[1]
+
+
+def test_opens_are_needed_for_open_to_open_labels(prices):
+    closes = prices.frame[["close"]]
+    close_only = rs.check_prices(closes, close_only=True, volume_known=False, raw_known=False)
+    with pytest.raises(InputError, match="measured = 'close_to_close'"):
+        dataset(close_only)
+    assert dataset(close_only, labels=rs.LabelSettings(measured="close_to_close")).eligible.any()

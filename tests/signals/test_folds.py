@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signals.calendar import decision_dates
+from signals.errors import InputError
+from signals.folds import WalkForward, make_folds, refit_dates
+
+WEEKS = decision_dates("2007-01-01", "2017-11-10")
+lengths = st.one_of(st.integers(5, 120), st.sampled_from(["26W", "1Y", "6M", "13W", "2Y"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    train=st.one_of(st.just("expanding"), lengths),
+    validation=lengths,
+    test=lengths,
+    start=st.sampled_from(["2012-01-01", "2013-06-15", "2016-02-29"]),
+)
+def test_slices_touch_and_tests_partition_time(train, validation, test, start):
+    folds = make_folds(WEEKS, WalkForward(start=start, train=train, validation=validation, test=test))
+    tested = []
+    for fold in folds:
+        assert fold.train.stop == fold.validation.start
+        assert fold.validation.stop == fold.test.start
+        tested += list(fold.test)
+    first = int(np.searchsorted(WEEKS, np.datetime64(start)))
+    assert tested == list(range(first, len(WEEKS)))
+    assert [fold.number for fold in folds] == list(range(len(folds)))
+
+
+def test_yearly_folds_fall_on_years():
+    folds = make_folds(WEEKS, WalkForward(start="2011-01-01", validation="26W"))
+    assert [str(WEEKS[fold.test.start])[:4] for fold in folds] == [str(y) for y in range(2011, 2018)]
+    assert folds[0].train.start == 0
+    assert str(WEEKS[folds[-1].test.stop - 1]) == "2017-11-10"
+
+
+def test_rolling_training_has_the_length_asked_for():
+    folds = make_folds(WEEKS, WalkForward(start="2013-01-01", train="4Y", validation="1Y", test="1Y"))
+    for fold in folds:
+        years = (WEEKS[fold.train.stop - 1] - WEEKS[fold.train.start]) / np.timedelta64(365, "D")
+        assert 3.9 < years < 4.05
+
+
+def test_refits_more_often_than_the_test_is_long_cut_the_test_short():
+    folds = make_folds(WEEKS, WalkForward(start="2014-01-01", test="1Y", retrain_every="13W"))
+    assert all(len(fold.test) <= 13 for fold in folds)
+    assert len(folds) == pytest.approx(202 / 13, abs=1)
+
+
+def test_refits_less_often_than_the_test_is_long_are_refused():
+    with pytest.raises(InputError, match=r"retrain_every no longer than walk_forward.test"):
+        make_folds(WEEKS, WalkForward(start="2014-01-01", test="13W", retrain_every="1Y"))
+
+
+@pytest.mark.parametrize(
+    ("wf", "words"),
+    [
+        (WalkForward(start="2007-02-01"), "expected history for training and validation before 2007-02-01"),
+        (WalkForward(start="2018-01-01"), "expected prices beyond walk_forward.start"),
+        (WalkForward(start="soon"), "date like 2011-01-01"),
+        (WalkForward(start="2012-01-01", test="1 year"), "expected an offset like 4Y"),
+        (WalkForward(start="2012-01-01", validation=0), "walk_forward.validation of at least 1"),
+    ],
+)
+def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
+    with pytest.raises(InputError, match=words):
+        make_folds(WEEKS, wf)
+
+
+def test_folds_up_to_a_date_do_not_depend_on_what_follows():
+    wf = WalkForward(start="2011-01-01", test="26W")
+    whole, day = make_folds(WEEKS, wf), np.searchsorted(WEEKS, np.datetime64("2014-05-01"))
+    for fold, cut in zip(whole, make_folds(WEEKS[:day], wf), strict=False):
+        assert (fold.train, fold.validation, fold.test.start) == (cut.train, cut.validation, cut.test.start)
+        assert cut.test.stop == min(fold.test.stop, day)
+    assert refit_dates(WEEKS[:day], wf).tolist() == [
+        d for d in refit_dates(WEEKS, wf).tolist() if d < WEEKS[day].item()
+    ]
+
+
+def test_universe_is_drawn_at_every_refit_and_back_to_the_first_date():
+    drawn = refit_dates(WEEKS, WalkForward(start="2011-01-01"))
+    assert [str(day)[:4] for day in drawn] == [str(y) for y in range(2007, 2018)]
+    assert drawn[0] == WEEKS[0]
+    assert set(drawn) <= set(WEEKS)

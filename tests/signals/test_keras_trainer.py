@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from signals.models.stacked_lstm import ModelSettings, build
+from signals.trainers import make_trainer
+from signals.trainers.keras_trainer import KerasTrainer, cross_entropy, load_keras
+from signals.trainers.seam import FitTask, TrainingSettings
+from signals.windows import Samples, Windows
+
+SMALL = ModelSettings(lookback=8, lstm_units=(6, 4), embedding=3, dense=4)
+
+
+def samples(n, *, seed, pattern=0.0, lookback=8, n_tickers=12):
+    rng = np.random.default_rng(seed)
+    panel = rng.normal(size=(n_tickers, 200, 1)).astype(np.float32)
+    ticker = rng.integers(0, n_tickers, n).astype(np.int32)
+    end = rng.integers(lookback, 200, n).astype(np.int32)
+    signal = pattern * panel[ticker, end, 0]
+    label = (rng.random(n) < 1 / (1 + np.exp(-signal))).astype(np.float32)
+    return Samples(Windows(panel, ticker, end, lookback), ticker + 1, end % 12, label)
+
+
+def task(**changes):
+    given = {
+        "model": SMALL,
+        "n_categories": 13,
+        "training": samples(1500, seed=0, pattern=2.0),
+        "validation": samples(400, seed=1, pattern=2.0),
+        "settings": TrainingSettings(batch_size=256, epochs=3, learning_rate=0.02),
+        "seed": 5,
+    }
+    return FitTask(**(given | changes))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return next(KerasTrainer().fit([task()]))
+
+
+@pytest.mark.parametrize(
+    ("tickers", "parameters"), [(2489, 29_371 + 10), (600, 4_481 + 6_000 + 10)], ids=["published", "preset"]
+)
+def test_parameter_count_is_the_published_one_and_the_unknown_row(tickers, parameters):
+    load_keras()
+    assert build(ModelSettings(), tickers + 1).count_params() == parameters
+
+
+def test_without_ticker_and_months_only_the_sequence_is_left():
+    load_keras()
+    network = build(ModelSettings(embedding=0, months=False), 1)
+    assert [tensor.name for tensor in network.inputs] == ["sequence"]
+    assert network.count_params() == 2700 + 1440 + 10 * 10 + 10 + 11
+
+
+def test_every_size_is_a_setting():
+    load_keras()
+    network = build(ModelSettings(lookback=4, lstm_units=(3, 3, 2), embedding=2, dense=5), 7, n_features=2)
+    assert network.input_shape["sequence"] if isinstance(network.input_shape, dict) else True
+    lstms = 4 * (3 * (2 + 3) + 3) + 4 * (3 * (3 + 3) + 3) + 4 * (2 * (3 + 2) + 2)
+    assert network.count_params() == lstms + 7 * 2 + (2 + 2 + 12) * 5 + 5 + 5 + 1
+
+
+def test_the_same_task_trains_to_the_same_bits(fitted):
+    again = next(KerasTrainer().fit([task()]))
+    assert again.history == fitted.history
+    for name, value in fitted.weights.items():
+        assert value.tobytes() == again.weights[name].tobytes(), name
+
+
+def test_another_seed_is_another_network(fitted):
+    other = next(KerasTrainer().fit([task(seed=6)]))
+    assert any((other.weights[name] != value).any() for name, value in fitted.weights.items())
+
+
+def test_a_pattern_is_learnt_and_the_best_pass_kept(fitted):
+    losses = [epoch.validation_loss for epoch in fitted.history]
+    assert min(losses) < np.log(2) - 0.02
+    assert losses[fitted.epochs - 1] == min(losses)
+    scored = KerasTrainer().predict(SMALL, 13, fitted.weights, task().validation)
+    assert cross_entropy(scored, task().validation.label) == pytest.approx(min(losses), abs=1e-12)
+
+
+def test_training_without_validation_runs_every_pass():
+    fit = next(KerasTrainer().fit([task(validation=None, settings=TrainingSettings(batch_size=256, epochs=2))]))
+    assert fit.epochs == 2
+    assert all(np.isnan(epoch.validation_loss) for epoch in fit.history)
+
+
+def test_patience_stops_when_nothing_gets_better():
+    noise = task(
+        training=samples(600, seed=2),
+        validation=samples(300, seed=3),
+        settings=TrainingSettings(batch_size=64, epochs=30, patience=1, learning_rate=0.05),
+    )
+    fit = next(KerasTrainer().fit([noise]))
+    assert len(fit.history) < 30
+    assert len(fit.history) == fit.epochs + 1
+
+
+def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
+    """The live path scores one date, the backtest all of them: they must agree exactly."""
+    trainer, rows = KerasTrainer(), samples(2500, seed=4)
+    whole = trainer.predict(SMALL, 13, fitted.weights, rows)
+    order = np.random.default_rng(0).permutation(2500)
+    for chosen in (order, order[:7], order[:1], order[100:1500]):
+        windows = Windows(rows.windows.panel, rows.windows.ticker[chosen], rows.windows.end[chosen], 8)
+        some = Samples(windows, rows.category[chosen], rows.month[chosen], rows.label[chosen])
+        assert trainer.predict(SMALL, 13, fitted.weights, some).tobytes() == whole[chosen].tobytes()
+
+
+def test_unknown_tickers_get_a_trained_row(fitted):
+    names = [name for name in fitted.weights if "embedding" in name]
+    untouched = next(KerasTrainer().fit([task(settings=TrainingSettings(epochs=1, learning_rate=1e-9))]))
+    assert (fitted.weights[names[0]][0] != untouched.weights[names[0]][0]).any()
+
+
+def test_trainers_are_made_by_name():
+    assert make_trainer("auto").name == "keras"
+    with pytest.raises(ValueError, match="did you mean 'keras'"):
+        make_trainer("kears")

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signals.errors import InputError
+from signals.prices import check_prices
+from signals.universe import UniverseFilters, universe_at, universe_schedule
+
+
+def panel_of(make_bars, *, days=30, drop=(), **columns):
+    """Constant prices per ticker, so that medians can be told by heart: close 10 × volume."""
+    tickers = ("AAA", "BBB", "CCC", "DDD")
+    frame = make_bars(tickers=tickers, days=days)
+    for name in ("open", "high", "low", "close"):
+        frame[name] = 10.0
+    frame["adj_factor"] = 1.0
+    frame["volume"] = np.tile([100.0, 400.0, 300.0, 200.0], days)
+    for name, values in columns.items():
+        frame[name] = np.tile(values, days)
+    dates = frame.index.levels[0]
+    gone = [(dates[day], ticker) for day, ticker in drop]
+    return check_prices(frame.drop(index=gone)).panel()
+
+
+def test_no_filters_mean_everybody_who_traded_lately(make_bars):
+    panel = panel_of(make_bars, drop=[(day, "BBB") for day in range(25, 30)] + [(day, "CCC") for day in range(26, 30)])
+    assert str(panel.dates[-1]) == "2010-02-16"
+    assert universe_at(panel, panel.dates[-1], UniverseFilters()) == ("AAA", "CCC", "DDD")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(max_stale=6)) == ("AAA", "BBB", "CCC", "DDD")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(max_stale=1)) == ("AAA", "DDD")
+    # a day that is no session stands for the one before
+    assert universe_at(panel, "2010-01-10", UniverseFilters()) == universe_at(panel, "2010-01-08", UniverseFilters())
+
+
+def test_dollar_volume_is_the_median_of_raw_close_times_volume(make_bars):
+    panel = panel_of(make_bars)
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, min_dollar_volume=2000.0)) == (
+        "BBB",
+        "CCC",
+        "DDD",
+    )
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, min_dollar_volume=2000.01)) == ("BBB", "CCC")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=1)) == ("BBB",)
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=3)) == ("BBB", "CCC", "DDD")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=99)) == ("AAA", "BBB", "CCC", "DDD")
+
+
+def test_raw_prices_count(make_bars):
+    # adjusted 10, factor 4: the share cost 2.50 that day
+    panel = panel_of(make_bars, adj_factor=[1.0, 4.0, 1.0, 0.5])
+    day = panel.dates[-1]
+    assert universe_at(panel, day, UniverseFilters(min_price=2.5)) == ("AAA", "BBB", "CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(min_price=2.51)) == ("AAA", "CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(min_price=20.0)) == ("DDD",)
+    # 400 × 2.50 = 1000 is no longer the largest; 200 × 20 = 4000 is
+    assert universe_at(panel, day, UniverseFilters(window=3, top=2)) == ("CCC", "DDD")
+
+
+def test_missing_days_count_as_no_dollars(make_bars):
+    # BBB trades on 4 of the last 9 sessions: the median day has no trade
+    panel = panel_of(make_bars, drop=[(day, "BBB") for day in (21, 22, 24, 26, 28)])
+    day = panel.dates[-1]
+    assert universe_at(panel, day, UniverseFilters(window=9, min_dollar_volume=1.0)) == ("AAA", "CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(window=11, top=1)) == ("BBB",)
+    # the window reaches back before prices begin: those sessions count as none either
+    assert universe_at(panel, panel.dates[3], UniverseFilters(window=9, min_dollar_volume=1.0)) == ()
+    assert universe_at(panel, panel.dates[4], UniverseFilters(window=9, min_dollar_volume=1.0)) != ()
+
+
+def test_history_is_counted_before_the_date(make_bars):
+    panel = panel_of(make_bars, drop=[(day, "AAA") for day in range(20)] + [(5, "BBB")])
+    day = panel.dates[24]
+    assert universe_at(panel, day, UniverseFilters(min_history=4)) == ("AAA", "BBB", "CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(min_history=5)) == ("BBB", "CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(min_history=24)) == ("CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(min_history=25)) == ()
+
+
+def test_ties_go_to_the_first_name(make_bars):
+    panel = panel_of(make_bars, volume=[5.0, 7.0, 5.0, 5.0])
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=3, top=3)) == ("AAA", "BBB", "CCC")
+
+
+def test_include_and_exclude(make_bars):
+    panel = panel_of(make_bars)
+    day = panel.dates[-1]
+    assert universe_at(panel, day, UniverseFilters(window=3, top=2, exclude=("BBB",))) == ("CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(include=("DDD", "AAA"))) == ("AAA", "DDD")
+    assert universe_at(panel, day, UniverseFilters(include=["AAA"])) == ("AAA",)
+    for filters in (UniverseFilters(include=("AAAA",)), UniverseFilters(exclude=("AAAA",))):
+        with pytest.raises(InputError, match=r"found 'AAAA' \(close: AAA\)"):
+            universe_at(panel, day, filters)
+
+
+@pytest.mark.parametrize("factor", [0.37, 3.0, 1e-4])
+def test_rescaling_adjusted_history_changes_nothing(make_bars, factor):
+    frame = make_bars(tickers=tuple("ABCDEFGH"), days=80, seed=3)
+    frame["adj_factor"] = 1.0
+    frame[["open", "high", "low", "close"]] = frame[["open", "high", "low", "close"]].round(2)
+    frame["high"] = frame[["open", "high", "close"]].max(axis=1)
+    frame["low"] = frame[["open", "low", "close"]].min(axis=1)
+    scaled = frame.copy()
+    scaled[["open", "high", "low", "close", "adj_factor"]] *= factor
+    threshold = float(np.sort(frame["close"].to_numpy()[-8:])[4])  # somebody's price, to the cent
+    panels = check_prices(frame).panel(), check_prices(scaled).panel()
+    for filters in (UniverseFilters(min_price=threshold), UniverseFilters(window=20, top=4)):
+        a, b = (universe_at(panel, panel.dates[-1], filters) for panel in panels)
+        assert a == b
+        assert len(a) == 4
+
+
+def test_nothing_later_is_looked_at(make_bars):
+    rng = np.random.default_rng(1)
+    frame = make_bars(tickers=tuple("ABCDEFGH"), days=80, seed=3)
+    frame = frame[rng.random(len(frame)) < 0.8]
+    poisoned = frame.copy()
+    future = poisoned.index.get_level_values(0) > pd.Timestamp("2010-03-03")
+    poisoned.loc[future, ["open", "high", "low", "close"]] *= 50
+    poisoned.loc[future, "volume"] = rng.integers(1, 10**9, int(future.sum())).astype(float)
+    filters = UniverseFilters(window=20, top=4, min_price=10.0, min_history=20, max_stale=2)
+    whole = check_prices(frame)
+    expected = universe_at(whole.panel(), "2010-03-03", filters)
+    assert expected
+    assert universe_at(check_prices(poisoned).panel(), "2010-03-03", filters) == expected
+    assert universe_at(whole.until("2010-03-03").panel(), "2010-03-03", filters) == expected
+    assert universe_at(whole.panel().until("2010-03-03"), "2010-03-03", filters) == expected
+
+
+def test_schedule(make_bars):
+    panel = panel_of(make_bars, drop=[(day, "BBB") for day in range(20, 30)])
+    schedule = universe_schedule(panel, ["2010-01-15", panel.dates[-1]], UniverseFilters(window=3, top=2))
+    assert [(str(day), members) for day, members in schedule] == [
+        ("2010-01-15", ("BBB", "CCC")),
+        ("2010-02-16", ("CCC", "DDD")),
+    ]
+    assert universe_schedule(panel, [], UniverseFilters()) == ()
+    with pytest.raises(InputError, match="expected ascending dates"):
+        universe_schedule(panel, ["2010-01-15", "2010-01-15"], UniverseFilters())
+    with pytest.raises(InputError, match="expected a date from 2010-01-04 on"):
+        universe_schedule(panel, ["2009-12-31"], UniverseFilters())
+
+
+def test_volume_must_be_known(make_bars):
+    panel = check_prices(make_bars()[["close"]], close_only=True, volume_known=False).panel()
+    day = panel.dates[-1]
+    assert universe_at(panel, day, UniverseFilters(min_price=1.0)) == ("AAA", "BBB")
+    with pytest.raises(InputError, match=r"prices with volume for universe\.top; found none"):
+        universe_at(panel, day, UniverseFilters(top=1))
+    with pytest.raises(InputError, match=r"prices with volume for universe\.min_dollar_volume; found none"):
+        universe_at(panel, day, UniverseFilters(min_dollar_volume=1.0))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"top": 0},
+        {"top": 2.5},
+        {"window": 0},
+        {"min_history": -1},
+        {"max_stale": 0},
+        {"min_price": -1.0},
+        {"min_price": float("nan")},
+        {"min_dollar_volume": float("inf")},
+        {"include": "AAA"},
+        {"exclude": (1,)},
+        {"include": ("AAA",), "exclude": ("AAA",)},
+    ],
+)
+def test_bad_filters(bad):
+    with pytest.raises(InputError, match=rf"^expected .*{min(bad)}.*; found"):
+        UniverseFilters(**bad)
+
+
+def test_real_prices(shared_data):
+    from signals.sources import load_prices
+
+    prices = load_prices(
+        source="files", path=shared_data / "us-stocks-daily" / "ohlcv_top600.parquet", on_bad="repair", end="2012-12-31"
+    )
+    panel = prices.panel()
+    filters = UniverseFilters(min_price=5.0, top=50, min_history=252)
+    members = universe_at(panel, "2011-06-30", filters)
+    assert len(members) == 50
+    assert {"AAPL", "GOOGL", "XOM", "BAC"} <= set(members)
+    dollars = (prices.frame["close"] * prices.frame["volume"]).unstack().loc[:"2011-06-30"].iloc[-63:]
+    best = dollars.fillna(0.0).median().nlargest(50).index
+    assert set(best) == set(members)
