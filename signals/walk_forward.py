@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -182,7 +183,7 @@ def _run(tasks: list[_Task], trainer: Trainer, artifacts: Path, jobs: int) -> It
 def _work(tasks: list[_Task], trainer: Trainer, artifacts: Path, *, single_thread: bool = False) -> list[_Outcome]:
     """Load or train each task's network and score its test rows; runs in a worker process."""
     if single_thread:
-        _one_thread()
+        _settle_worker()
     store = ArtifactStore(artifacts)
     began = time.perf_counter()
     keys = [_key(task, trainer) for task in tasks]
@@ -211,11 +212,15 @@ def _work(tasks: list[_Task], trainer: Trainer, artifacts: Path, *, single_threa
     return outcomes
 
 
-def _one_thread() -> None:
-    import os
+def _settle_worker() -> None:
+    """Prepare a worker process for what its tasks are like."""
+    from joblib.externals.loky import process_executor
 
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
+    # loky takes 300 MB more than after the first task for a leak and restarts the worker; here it is a larger fold, and
+    # a restart costs the import of a backend. What a fit leaves behind is bounded by a test of the trainer.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 
 def _key(task: _Task, trainer: Trainer) -> str:

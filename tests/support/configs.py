@@ -28,7 +28,7 @@ epochs = 1
 [walk_forward]
 start = "2014-01-01"
 validation = "13W"
-test = "26W"
+test = "6M"
 [strategy]
 allocation = "TopK"
 k = 8

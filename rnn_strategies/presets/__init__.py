@@ -1,0 +1,50 @@
+"""Commented configurations to start from."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from signals.errors import InputError
+from signals.storage import atomic_write
+
+__all__ = ["PRESETS", "write_preset"]
+
+PRESETS = ("demo", "us-weekly")
+DATA_PLACEHOLDER = "@DATA@"
+DEFAULT_DATA = "../shared/data"
+
+
+def write_preset(path: Path, *, preset: str, data: str | None = None, force: bool = False) -> None:
+    """Write a preset.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    preset : str
+        One of `PRESETS`.
+    data : str, optional
+        Folder of the price files, relative to the working folder; the environment variable `RNN_STRATEGIES_DATA`,
+        or `../shared/data`, when not given.
+    force : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        For an unknown preset or an existing file.
+    """
+    if preset not in PRESETS:
+        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"expected --preset to be one of {', '.join(PRESETS)}; found {preset!r}{hint}")
+    if path.exists() and not force:
+        raise InputError(f"expected no file at {path} yet; found one; choose another name or add --force")
+    text = files(__name__).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
+    folder = data or os.environ.get("RNN_STRATEGIES_DATA") or DEFAULT_DATA
+    # paths in a configuration are relative to its own folder, the option is relative to the working folder
+    relative = folder if os.path.isabs(folder) else os.path.relpath(folder, path.parent)
+    atomic_write(path, text.replace(DATA_PLACEHOLDER, Path(relative).as_posix()).encode())

@@ -1,0 +1,61 @@
+"""What a reader must know before believing a run; the report prints these first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnn_strategies.config import Config
+from signals.prices import Prices
+from signals.walk_forward import SignalResult
+
+__all__ = ["price_remarks", "signal_remarks"]
+
+
+def price_remarks(prices: Prices) -> list[str]:
+    """Remarks about the prices, the most serious first."""
+    remarks = []
+    if prices.simulated:
+        remarks.append("The prices are simulated: nothing here says anything about a real market.")
+    survivors = _only_survivors(prices)
+    if survivors:
+        remarks.append(
+            f"All {survivors} tickers trade to the end of the file: the universe holds survivors only, "
+            "and results are flattered by knowing who would survive."
+        )
+    if prices.close_only:
+        remarks.append("Only closing prices exist: orders fill at the next close, not the next open.")
+    if not prices.raw_known:
+        remarks.append(
+            "Adjustment factors are unknown: price and dollar-volume filters use adjusted prices, "
+            "which later splits and dividends have changed."
+        )
+    if not prices.volume_known:
+        remarks.append("Volume is unknown: liquidity was neither filtered nor limited.")
+    return remarks + list(prices.notes)
+
+
+def signal_remarks(config: Config, result: SignalResult) -> list[str]:
+    """Remarks about the walk-forward."""
+    remarks = []
+    if len(config.seeds) == 1:
+        remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
+    # before the first date with enough history the universe is empty by definition
+    sizes = list(result.universe_sizes.items())
+    begun = next((i for i, (_, size) in enumerate(sizes) if size), len(sizes))
+    empty = [day for day, size in sizes[begun:] if size == 0]
+    if empty:
+        remarks.append(f"The universe was empty on {', '.join(empty)}: nothing was scored until it was drawn again.")
+    return remarks
+
+
+def _only_survivors(prices: Prices) -> int:
+    """Return the number of tickers if, over more than two years, none of at least 20 stopped trading; else 0."""
+    dates = prices.frame.index.get_level_values("date")
+    codes = prices.frame.index.codes[prices.frame.index.names.index("ticker")]
+    days = dates.to_numpy().astype("datetime64[D]")
+    last = np.full(codes.max() + 1, days.min())
+    np.maximum.at(last, codes, days)
+    lived = last[np.unique(codes)]
+    long_enough = days.max() - days.min() > np.timedelta64(2 * 365, "D")
+    ended = (days.max() - lived) > np.timedelta64(30, "D")
+    return 0 if ended.any() or not long_enough or len(lived) < 20 else len(lived)

@@ -1,0 +1,91 @@
+"""From prices as they were traded, and what is known of splits and dividends, to adjusted prices and their factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+
+__all__ = ["chained_factor", "close_factor"]
+
+Values = NDArray[np.float64]
+
+
+def close_factor(close: Values, adjusted_close: Values) -> Values:
+    """Factor that takes each raw price to the adjusted one: adjusted close / close.
+
+    Where one of the two is missing or not positive the factor is NaN if only the adjusted close is bad, and 1.0 if the
+    close is, so that the check of prices names the column that is to blame.
+
+    >>> close_factor(np.array([10.0, 5.0]), np.array([2.0, 5.0]))
+    array([0.2, 1. ])
+    """
+    good_close = np.isfinite(close) & (close > 0)
+    good = good_close & np.isfinite(adjusted_close) & (adjusted_close > 0)
+    factor = np.where(good_close, np.nan, 1.0)
+    np.divide(adjusted_close, close, out=factor, where=good)
+    return factor
+
+
+def chained_factor(
+    close: Values, total_return: Values, ticker: NDArray[np.int32], *, where: Callable[[int], str] = "row {}".format
+) -> tuple[Values, int]:
+    """Factor that makes adjusted closes move by the given total returns.
+
+    Parameters
+    ----------
+    close : ndarray, shape (n,)
+        Raw closes, the rows of a ticker together and in order of date.
+    total_return : ndarray, shape (n,)
+        Simple total return since the ticker's row before; that of a ticker's first row is not used. Where it is
+        missing, the raw close ratio stands in: no split and no dividend that day.
+    ticker : ndarray of int, shape (n,)
+        Which ticker each row belongs to.
+    where : callable
+        Names a row for the error.
+
+    Returns
+    -------
+    factor : ndarray, shape (n,)
+        1.0 at each ticker's first row; raw × factor is the adjusted price, close[t] × factor[t] over the same at
+        t - 1 is 1 + total_return[t].
+    filled : int
+        Rows whose return was missing.
+
+    Raises
+    ------
+    InputError
+        For a total return of -100 % or less, which leaves no price to go on with.
+
+    Notes
+    -----
+    The anchor is the first row, not the last as vendors have it: rows that are appended later then leave every earlier
+    adjusted price as it was, to the bit. Anchored at the last row, each new dividend would rescale all history.
+
+    >>> factor, filled = chained_factor(np.array([10.0, 5.0, 5.5]), np.array([np.nan, 0.0, 0.1]), np.zeros(3, np.int32))
+    >>> factor.round(6).tolist(), filled
+    ([1.0, 2.0, 2.0], 0)
+    """
+    begins = np.r_[True, ticker[1:] != ticker[:-1]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.r_[1.0, close[1:] / close[:-1]]
+    missing = ~np.isfinite(total_return) & ~begins
+    worthless = ~begins & (total_return <= -1)
+    if worthless.any():
+        row = int(np.argmax(worthless))
+        raise InputError(
+            f"expected total returns above -1 (-100 %); found {total_return[row]:g} for {where(row)} "
+            f"({int(worthless.sum())} such rows); mend the data"
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.where(begins | missing, 1.0, (1.0 + total_return) / ratio)
+    # A bad close spoils the two steps around it; the check of prices will name that close, not its consequences.
+    step = np.where(np.isfinite(step) & (step > 0), step, 1.0)
+    factor = np.empty(len(close))
+    starts = np.flatnonzero(begins)
+    for start, stop in zip(starts, np.r_[starts[1:], len(close)], strict=True):
+        np.cumprod(step[start:stop], out=factor[start:stop])
+    return factor, int(missing.sum())

@@ -1,0 +1,304 @@
+"""Prices from files: one long table, one wide table of closes, or a folder with a file per ticker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from signals.calendar import as_day
+from signals.errors import InputError
+from signals.panel import check_tickers
+from signals.price_index import INDEX, count_rows
+from signals.prices import Prices, check_prices
+from signals.sources.adjust import chained_factor, close_factor
+from signals.sources.layouts import Bars, bars_of, ticker_name
+from signals.sources.readers import SUFFIXES, is_price_file, read_raw, stem
+from signals.storage import sha256_file
+
+__all__ = ["FilesSource"]
+
+QUOTES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSource:
+    """Prices from CSV (plain or gzipped) or Parquet files.
+
+    Parameters
+    ----------
+    path : Path or str
+        One of
+
+        * a long table: a date and a ticker column, a row per bar;
+        * a wide table: dates down, tickers across, closes inside (taken as adjusted; there is no volume);
+        * the file of one ticker, named after it;
+        * a folder of such files (those of its sub-folders are left aside).
+
+        Columns are recognised as yfinance (also with two or three header rows), pandas or Stooq write them, whatever
+        their case. The ticker is the file's name, `AAPL.csv`; Stooq's `aapl.us.txt` becomes `AAPL`.
+    tickers : sequence of str, optional
+        Only these.
+    start, end : str, optional
+        First and last day, both inclusive.
+    calendar : str
+        Exchange calendar every date must be a session of.
+    on_bad : {"raise", "repair"}
+        What to do with bad rows, see `check_prices`.
+    return_column : str, optional
+        Column of total returns (simple, since the ticker's bar before) beside raw prices. Adjusted prices are chained
+        from it, starting at each ticker's first bar.
+
+    Notes
+    -----
+    What the columns make of prices:
+
+    ==========================  =============================================================================
+    close and adj_close         all four prices × adj_close / close; raw prices known. Yahoo's close is itself
+                                adjusted for splits, so its "raw" prices are as traded but for later splits
+    adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
+    close and `return_column`   chained; raw prices known
+    adj_close alone             taken as close; raw prices unknown
+    close alone                 as they are; raw prices unknown
+    ==========================  =============================================================================
+
+    Rows without any price did not trade: they are left out and counted in a note. A single missing price is an error.
+    Dates of each ticker must ascend within a file. A time zone is dropped and its wall clock kept: New York midnight
+    is that day.
+    """
+
+    path: Path | str
+    tickers: Sequence[str] | None = None
+    start: str | None = None
+    end: str | None = None
+    calendar: str = "XNYS"
+    on_bad: str = "raise"
+    return_column: str | None = None
+
+    def load(self) -> Prices:
+        """Read, adjust and check.
+
+        Returns
+        -------
+        Prices
+
+        Raises
+        ------
+        InputError
+            Saying what in which file is not as expected.
+        """
+        path = Path(self.path).expanduser()
+        first = as_day(self.start, name="start") if self.start is not None else None
+        last = as_day(self.end, name="end") if self.end is not None else None
+        if first is not None and last is not None and last < first:
+            raise InputError(f"expected end on or after start; found start {first} and end {last}; exchange them")
+        wanted = _wanted(self.tickers)
+        notes: list[str] = []
+        paths = self._paths(path, wanted, notes)
+        pieces = [bars_of(read_raw(file), file, return_column=self.return_column) for file in paths]
+        bars = _combine(pieces, paths)
+        del pieces
+        if wanted is not None:
+            check_tickers(wanted, bars.names)
+        try:
+            bars = _in_order(_traded(bars, notes))
+            bars, raw_known = self._adjust(bars, notes)
+            bars = _within(bars, wanted, first, last)
+            frame = _frame(bars)
+            if "open" not in frame.columns:
+                notes.append("there are closes only, no open, high or low")
+            prices = check_prices(
+                frame,
+                calendar=self.calendar,
+                source="files",
+                raw_known=raw_known,
+                close_only="open" not in frame.columns,
+                volume_known="volume" in frame.columns,
+                on_bad=self.on_bad,
+                notes=notes,
+                files={file.name: sha256_file(file) for file in paths},
+            )
+        except InputError as error:
+            raise InputError(f"{path.name}: {error}") from None
+        return prices
+
+    def _paths(self, path: Path, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
+        if not path.exists():
+            raise InputError(f"expected a price file or folder {path}; found none; mend prices.path")
+        if not path.is_dir():
+            return [path]
+        inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
+        files = [child for child in inside if child.is_file() and is_price_file(child)]
+        if not files:
+            raise InputError(
+                f"expected files ending in {', '.join(SUFFIXES)} in the folder {path}; found "
+                f"{len(inside)} other entries; name the folder that holds them"
+            )
+        if len(files) < len(inside):
+            notes.append(f"left aside in the folder: {_listed([c.name for c in inside if c not in files])}")
+        if wanted is not None:
+            # Thousands of files need not be read for ten tickers, if file names tell whose they are.
+            named = {ticker_name(stem(file)): file for file in files}
+            if all(ticker in named for ticker in wanted):
+                return sorted(named[ticker] for ticker in wanted)
+        return files
+
+    def _adjust(self, bars: Bars, notes: list[str]) -> tuple[Bars, bool]:
+        """Adjust the quotes; say whether raw prices are known."""
+        columns = dict(bars.columns)
+        adjusted, total = columns.pop("adj_close", None), columns.pop("return", None)
+        given = [n for n, c in (("adj_close", adjusted), ("adj_factor", columns.get("adj_factor"))) if c is not None]
+        if self.return_column is not None:
+            given.append(self.return_column)
+            if total is None:
+                raise InputError(
+                    f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
+                )
+        if len(given) > 1:
+            raise InputError(
+                f"expected one way to adjust prices; found {' and '.join(given)}; drop all columns but one"
+            )
+        if adjusted is not None and "close" not in columns:
+            columns["close"] = adjusted
+            adjusted = None
+        if adjusted is not None:
+            columns["adj_factor"] = close_factor(columns["close"], adjusted)
+        elif total is not None:
+            columns["adj_factor"], filled = chained_factor(
+                columns["close"],
+                total,
+                bars.codes,
+                where=lambda row: f"{bars.names[bars.codes[row]]} on {bars.days[row]}",
+            )
+            notes.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
+            if filled:
+                notes.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
+        else:
+            return _with(bars, columns), "adj_factor" in columns
+        factor = np.where(np.isfinite(columns["adj_factor"]), columns["adj_factor"], 1.0)
+        for name in QUOTES:
+            if name in columns:
+                columns[name] = columns[name] * factor
+        return _with(bars, columns), True
+
+
+def _wanted(tickers: Sequence[str] | None) -> tuple[str, ...] | None:
+    if tickers is None:
+        return None
+    if isinstance(tickers, str) or not all(isinstance(ticker, str) for ticker in tickers):
+        raise InputError(f'expected tickers as a list of names like ["AAPL", "SPY"]; found {tickers!r}; use a list')
+    if not tickers:
+        raise InputError("expected at least one ticker; found an empty list; leave tickers out to take all")
+    return tuple(sorted(set(tickers)))
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _with(bars: Bars, columns: dict[str, NDArray[np.float64]]) -> Bars:
+    return Bars(bars.days, bars.codes, bars.names, columns, bars.ignored)
+
+
+def _take(bars: Bars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Bars:
+    columns = {name: values[rows] for name, values in bars.columns.items()}
+    return Bars(bars.days[rows], bars.codes[rows], bars.names, columns, bars.ignored)
+
+
+def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
+    """One set of rows of all files, which must agree on their columns."""
+    if len(pieces) == 1:
+        return pieces[0]
+    for piece, path in zip(pieces, paths, strict=True):
+        if set(piece.columns) != set(pieces[0].columns):
+            raise InputError(
+                f"expected the same columns in every file of a folder; found {', '.join(pieces[0].columns)} in "
+                f"{paths[0].name} and {', '.join(piece.columns)} in {path.name}; put like files together"
+            )
+    names = list(dict.fromkeys(name for piece in pieces for name in piece.names))
+    place = {name: code for code, name in enumerate(names)}
+    codes = [np.array([place[n] for n in piece.names], dtype=np.int32)[piece.codes] for piece in pieces]
+    return Bars(
+        days=np.concatenate([piece.days for piece in pieces]),
+        codes=np.concatenate(codes),
+        names=names,
+        columns={name: np.concatenate([piece.columns[name] for piece in pieces]) for name in pieces[0].columns},
+        ignored=tuple(dict.fromkeys(name for piece in pieces for name in piece.ignored)),
+    )
+
+
+def _traded(bars: Bars, notes: list[str]) -> Bars:
+    """Leave out rows without any price, and say what else was left aside."""
+    if bars.ignored:
+        notes.append(f"columns left aside: {_listed(bars.ignored, 8)}")
+    quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
+    empty = np.isnan(quotes[0])
+    for quote in quotes[1:]:
+        empty &= np.isnan(quote)
+    if not empty.any():
+        return bars
+    if empty.all():
+        raise InputError("expected prices; found none in any row; get the data again")
+    notes.append(f"{count_rows(int(empty.sum()))} without any price left out: did not trade")
+    return _take(bars, ~empty)
+
+
+def _in_order(bars: Bars) -> Bars:
+    """Rows of each ticker together, which must have been in order of date already."""
+    order = np.argsort(bars.codes, kind="stable")
+    codes, days = bars.codes[order], bars.days[order]
+    back = (codes[1:] == codes[:-1]) & (days[1:] < days[:-1])
+    if back.any():
+        row = int(np.argmax(back))
+        raise InputError(
+            f"expected the dates of each ticker to ascend; found {days[row + 1]} after {days[row]} for "
+            f"{bars.names[codes[row]]} ({count_rows(int(back.sum()))} out of order); sort the file by date"
+        )
+    return _take(bars, order)
+
+
+def _within(
+    bars: Bars, wanted: tuple[str, ...] | None, first: np.datetime64 | None, last: np.datetime64 | None
+) -> Bars:
+    keep = np.ones(len(bars.days), dtype=bool)
+    if wanted is not None:
+        keep &= np.isin(np.array(bars.names, dtype=object), wanted)[bars.codes]
+    if first is not None:
+        keep &= bars.days >= first
+    if last is not None:
+        keep &= bars.days <= last
+    if keep.all():
+        return bars
+    if not keep.any():
+        raise InputError(
+            f"expected prices from {first or bars.days.min()} to {last or bars.days.max()}; found them from "
+            f"{bars.days.min()} to {bars.days.max()}; choose other dates"
+        )
+    return _take(bars, keep)
+
+
+def _frame(bars: Bars) -> pd.DataFrame:
+    """Sort by date and ticker; give columns the names and the completeness `check_prices` wants."""
+    columns = {name: bars.columns[name] for name in (*QUOTES, "volume", "adj_factor") if name in bars.columns}
+    quotes = [name for name in QUOTES if name in columns]
+    if quotes not in ([*QUOTES], ["close"]):
+        raise InputError(
+            f"expected open, high, low and close, or close alone; found {', '.join(quotes)}; add the others or drop "
+            "them"
+        )
+    alphabet = sorted(bars.names)
+    place = {name: code for code, name in enumerate(alphabet)}
+    rank = np.array([place[name] for name in bars.names], dtype=np.int64)
+    days, inverse = np.unique(bars.days, return_inverse=True)
+    order = np.argsort(inverse * len(alphabet) + rank[bars.codes], kind="stable")
+    index = pd.MultiIndex(
+        levels=[pd.DatetimeIndex(days.astype("datetime64[ns]")), pd.Index(alphabet, dtype=object)],
+        codes=[inverse[order], rank[bars.codes[order]]],
+        names=INDEX,
+        verify_integrity=False,
+    )
+    return pd.DataFrame({name: values[order] for name, values in columns.items()}, index=index, copy=False)

@@ -1,0 +1,213 @@
+"""The command line as a user meets it: exit codes, one-line errors, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rnn_strategies as rs
+from rnn_strategies import cli
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, support):
+    """Run a command in an empty folder; returns exit code, stdout and stderr."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rnn-strategies", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.fixture
+def small(support):
+    from configs import write_small
+
+    return write_small(Path("small.toml"))
+
+
+def test_init_run_and_every_stage(command):
+    code, out, _ = command("init", "demo.toml")
+    assert (code, out.splitlines()[0]) == (0, "demo.toml")
+    quick = [
+        "--set=training.trainer=linear_trainer:LinearTrainer", "--set=prices.end=2014-12-31", "--set=prices.tickers=30"
+    ]  # fmt: skip
+    code, out, err = command("run", "demo.toml", "--out", "first", "--jobs", "1", *quick)
+    assert code == 0, err
+    assert out.splitlines()[-1] == "first/report.html"
+    assert "Sharpe ratio" in out
+    assert "[signals 2/2]" in err
+    for stage, result in (("signals", "signals.parquet"), ("backtest", "metrics.json"), ("report", "report.html")):
+        code, out, err = command(stage, "first")
+        assert (code, out) == (0, f"first/{result}\n"), err
+    code, out, _ = command("run", "first")
+    assert code == 0
+
+
+def test_doctor_names_versions_and_backend(command):
+    code, out, _ = command("doctor")
+    assert code == 0
+    assert "Keras backend" in out
+    assert "backtrader               1.9.78.123" in out
+
+
+def one_line(err):
+    """Return the error, the one line that is not progress."""
+    lines = [line for line in err.splitlines() if not line.startswith("[")]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("rnn-strategies: ")
+    assert "expected" in lines[0]
+    assert "found" in lines[0] or "the system says" in lines[0]
+    return lines[0]
+
+
+def prices_frame():
+    return rs.load_prices(
+        source="simulated", seed=1, tickers=25, start="2013-01-01", end="2014-12-31"
+    ).frame.reset_index()
+
+
+def from_file(config, name):
+    """Let a configuration read its prices from a file."""
+    rest = config.read_text().split("[universe]")[1]
+    config.write_text(f'[prices]\nsource = "files"\npath = "{name}"\n[universe]{rest}')
+
+
+def spoil(frame, column, value):
+    frame = frame.copy()
+    frame.loc[frame.index[100], column] = value
+    return frame
+
+
+BAD_PRICES = {
+    "NaN price": (lambda f: spoil(f, "open", np.nan), "open"),
+    "negative price": (lambda f: spoil(f, "close", -3.0), "close"),
+    "high below low": (lambda f: spoil(f, "high", 1e-6), "high"),
+    "duplicate rows": (lambda f: pd.concat([f.iloc[:101], f.iloc[100:]]), "twice|duplicate|once"),
+    "unsorted dates": (lambda f: pd.concat([f, f.iloc[[100]]]), "ascend"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PRICES)
+def test_bad_prices_are_refused_naming_the_place(command, small, case):
+    mend, words = BAD_PRICES[case]
+    frame = mend(prices_frame())
+    row = frame.iloc[100]
+    frame.to_parquet("p.parquet")
+    from_file(small, "p.parquet")
+    code, _, err = command("run", small, "--out", "out")
+    assert code == 2
+    assert str(row["ticker"]) in one_line(err)
+    assert f"{row['date']:%Y-%m-%d}" in err
+    assert pd.Series([err]).str.contains(words).all(), err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("broker.comission=0.001", "did you mean 'commission'"),
+        ("training.epoch=3", "did you mean 'epochs'"),
+        ("prices.tickres=30", "found 'tickres' (close: tickers)"),
+        ("prices.end=2011-01-01", "2011-01-01"),
+        ("walk_forward.start=2012-03-01", "history"),
+        ("prices.end=2013-06-30", "expected prices beyond walk_forward.start"),
+        ("benchmark.ticker=SPYX", "SPYX"),
+        ("universe.include=['NOSUCH']", "NOSUCH"),
+        ("strategy.allocation=TopKK", "did you mean 'TopK'"),
+        ("strategy.kk=3", "kk"),
+        ("labels.horizon=0", "horizon"),
+        ("training.trainer=no_such_module:Name", "no_such_module"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(command, small, setting, words):
+    code, _, err = command("run", small, "--out", "out", *[f"--set={part}" for part in setting.split(" ")])
+    assert code == 2, err
+    assert words in one_line(err), err
+    assert not Path("out/signals.parquet").exists() or "SPYX" in setting
+
+
+def test_unsorted_dates_in_a_frame_are_refused():
+    frame = prices_frame().set_index(["date", "ticker"]).iloc[::-1]
+    with pytest.raises(rs.InputError, match="sort"):
+        rs.check_prices(frame)
+
+
+def test_a_missing_price_file_is_named(command, small):
+    from_file(small, "none.parquet")
+    code, _, err = command("run", small, "--out", "out")
+    assert code == 2
+    assert "none.parquet" in one_line(err)
+
+
+def test_commission_has_to_be_spelled_out(command, small):
+    small.write_text(small.read_text().replace("commission = 0.001\n", ""))
+    code, _, err = command("run", small)
+    assert code == 2
+    assert "commission" in one_line(err)
+
+
+def test_a_truncated_parquet_file_is_named(command, small):
+    prices_frame().to_parquet("p.parquet")
+    whole = Path("p.parquet").read_bytes()
+    Path("p.parquet").write_bytes(whole[: len(whole) // 2])
+    from_file(small, "p.parquet")
+    code, _, err = command("run", small, "--out", "out")
+    assert code == 2
+    assert "p.parquet" in one_line(err)
+    assert not Path("out").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_file(command, small, monkeypatch):
+    import errno
+
+    from signals import storage
+
+    def no_room(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage.os, "fsync", no_room)
+    code, _, err = command("run", small, "--out", "out", "--jobs", "1")
+    assert code == 2
+    assert "No space left on device" in one_line(err)
+    assert not [p for p in Path().rglob("*") if p.is_file() and p.name != "small.toml"]
+
+
+def test_a_mistake_in_the_command_line_itself(command):
+    code, _, err = command("run", "--frobnicate")
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "--frobnicate" in err
+
+
+def test_an_interrupt_is_not_a_traceback(command, small, monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rnn_strategies.pipeline.compute_signals", interrupted)
+    code, _, err = command("run", small, "--jobs", "1")
+    assert code == 130
+    assert err.splitlines()[-1].startswith("rnn-strategies: stopped; finished work is kept")
+
+
+def test_the_installed_command_answers():
+    script = Path(sys.executable).with_name("rnn-strategies")
+    done = subprocess.run([script, "--help"], capture_output=True, text=True, check=True)
+    for name in ("init", "run", "signals", "backtest", "report", "doctor"):
+        assert f"  {name}" in done.stdout

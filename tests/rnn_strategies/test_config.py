@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+
+from rnn_strategies.config import load_config, parse_config
+from rnn_strategies.presets import PRESETS, write_preset
+from signals.errors import InputError
+
+MINIMAL = """
+[prices]
+source = "simulated"
+[walk_forward]
+start = "2014-01-01"
+[broker]
+cash = 1e6
+commission = 0.001
+slippage = 0.0005
+[strategy]
+allocation = "TopK"
+k = 5
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="a.toml"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return write
+
+
+def test_defaults_are_spelled_out_and_read_back_the_same(write):
+    config = load_config(write(MINIMAL))
+    text = config.to_toml()
+    assert "lstm_units = [\n    25,\n    10,\n]" in text
+    assert "batch_size = 1024" in text
+    assert load_config(write(text, "b.toml")).hash == config.hash
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid(preset, tmp_path):
+    write_preset(tmp_path / "c.toml", preset=preset, data="some/data")
+    config = load_config(tmp_path / "c.toml")
+    assert config.name == preset
+    if preset == "us-weekly":
+        assert config.prices["path"].endswith("some/data/us-stocks-daily/ohlcv_top600.parquet")
+        assert (config.model.lookback, config.model.lstm_units, config.training.batch_size) == (52, (25, 10), 1024)
+
+
+def test_an_existing_configuration_is_not_replaced_unasked(tmp_path):
+    write_preset(tmp_path / "c.toml", preset="demo")
+    with pytest.raises(InputError, match=r"found one; choose another name or add --force"):
+        write_preset(tmp_path / "c.toml", preset="demo")
+    with pytest.raises(InputError, match="did you mean 'us-weekly'"):
+        write_preset(tmp_path / "d.toml", preset="us-weakly")
+
+
+def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
+    text = MINIMAL.replace('source = "simulated"', 'source = "files"\npath = "prices"')
+    monkeypatch.chdir("/")
+    assert load_config(write(text)).prices["path"] == str(tmp_path / "prices")
+    monkeypatch.setenv("WHERE", "elsewhere")
+    assert load_config(write(text.replace('"prices"', '"${WHERE}/p"'))).prices["path"] == str(tmp_path / "elsewhere/p")
+    with pytest.raises(InputError, match="every variable"):
+        load_config(write(text.replace('"prices"', '"${NOWHERE_AT_ALL}/p"')))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            ("[broker]", "[broker]\ncomission = 1"),
+            r"known key in \[broker\]; found 'comission'; did you mean 'commission'",
+        ),
+        (("[broker]", "[brokre]"), r"found 'brokre'; did you mean 'broker'|expected a table \[broker\]"),
+        (("commission = 0.001\n", ""), r"broker.commission; found none; costs are never silently zero"),
+        (("slippage = 0.0005\n", ""), r"broker.slippage; found none; costs are never silently zero"),
+        (("cash = 1e6\n", ""), r"broker.cash; found none"),
+        (("commission = 0.001", "commission = 0.1"), r"commission"),
+        (('start = "2014-01-01"', ""), r"walk_forward.start; found none"),
+        (("[broker]", "[training]\nepochs = 'many'\n[broker]"), r"training.epochs to be a valid integer.*found 'many'"),
+        (("[broker]", "[features]\nfrequency = 'hourly'\n[broker]"), r"daily, weekly or monthly; found 'hourly'"),
+        (("k = 5", "k = 5\nmax_wieght = 3"), r"found 'max_wieght'; did you mean 'max_weight'"),
+        (('"TopK"\nk = 5', "'LongShortQuantile'\nquantile = 0.1"), r"broker.borrow_rate"),
+        (('[strategy]\nallocation = "TopK"\nk = 5\n', ""), r"a table \[strategy\]; found none"),
+        (("[prices]", "[prices"), r"expected TOML in"),
+        (("[prices]", 'name = "../x"\n[prices]'), r"name to be a plain folder name"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(write, change, words):
+    with pytest.raises(InputError, match=words) as caught:
+        load_config(write(MINIMAL.replace(*change)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="rnn-strategies init"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_overrides_are_toml_values_or_plain_text(write):
+    config = load_config(
+        write(MINIMAL), ["training.seeds=[4, 5]", "walk_forward.start=2015-01-01", "model.lookback=26", "name=other"]
+    )
+    assert (config.seeds, config.walk_forward.start, config.model.lookback, config.name) == (
+        (4, 5), "2015-01-01", 26, "other",
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"table.key=value"):
+        load_config(write(MINIMAL), ["model.lookback"])
+    with pytest.raises(InputError, match="did you mean 'lookback'"):
+        load_config(write(MINIMAL), ["model.lokback=3"])
+
+
+def test_the_hash_follows_numbers_not_names(write):
+    base = load_config(write(MINIMAL))
+    assert load_config(write(MINIMAL), ["name=x", "report.title=T"]).hash == base.hash
+    assert load_config(write(MINIMAL), ["broker.commission=0.002"]).hash != base.hash
+
+
+def test_tables_may_come_from_a_program():
+    config = parse_config(
+        {
+            "prices": {"source": "simulated"},
+            "walk_forward": {"start": "2014-01-01"},
+            "broker": {"cash": 1e6, "commission": 0.001, "slippage": 0.0005},
+            "strategy": {"allocation": "TopK", "k": 5},
+        }
+    )
+    assert config.benchmark == {}
