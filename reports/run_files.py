@@ -1,0 +1,188 @@
+"""A run directory, or somebody's own backtest, as the one thing the report is written from."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from reports.sessions import align, utc_sessions
+from signals.errors import InputError
+from signals.storage import read_json, read_parquet
+
+if TYPE_CHECKING:
+    from backtests.result import BacktestResult
+
+__all__ = ["RunData", "read_run", "run_from_result"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """Everything a report can be written from; what is not known is None or empty.
+
+    Parameters
+    ----------
+    title : str
+        Heading of the report.
+    returns : Series
+        Per UTC session, after costs.
+    positions, transactions, orders : DataFrame or None
+        As in `BacktestResult`; positions and transactions on UTC sessions.
+    benchmark, universe : Series or None
+        Returns to compare with, on (a part of) the same sessions.
+    benchmark_name : str
+        What the benchmark is called.
+    signals, labels, seed_scores, folds, history : DataFrame or None
+        The files of the signals stage.
+    warnings : tuple of str
+        One sentence each, the most serious first.
+    stopped : str or None
+        Why the account was closed before the end.
+    simulated : bool
+        Prices came from a random-number generator.
+    settings : dict
+        What the backtest says about itself (`BacktestResult.settings`).
+    config : dict
+        Tables of `config.toml`.
+    config_text : str
+        The file itself.
+    manifest, timings : dict
+        The JSON files of a run directory.
+    """
+
+    title: str
+    returns: pd.Series
+    positions: pd.DataFrame | None = None
+    transactions: pd.DataFrame | None = None
+    orders: pd.DataFrame | None = None
+    benchmark: pd.Series | None = None
+    universe: pd.Series | None = None
+    benchmark_name: str = "Benchmark"
+    signals: pd.DataFrame | None = None
+    labels: pd.DataFrame | None = None
+    seed_scores: pd.DataFrame | None = None
+    folds: pd.DataFrame | None = None
+    history: pd.DataFrame | None = None
+    warnings: tuple[str, ...] = ()
+    stopped: str | None = None
+    simulated: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    timings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def risk_free(self) -> float:
+        """Risk-free rate a year that the configuration, or else the manifest, states; 0 without one."""
+        stated = (self.config.get("report") or {}).get("risk_free", self.manifest.get("risk_free"))
+        return float(stated or 0.0)
+
+
+def read_run(folder: Path) -> RunData:
+    """Read a run directory.
+
+    Parameters
+    ----------
+    folder : Path
+        Must hold `returns.parquet`; every other file of the contract is used if present.
+        From `manifest.json` come `simulated` (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`,
+        `settings`), and for provenance `config_hash`, `versions`, `inputs` and `outputs`.
+
+    Raises
+    ------
+    InputError
+        When the folder is no finished run, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "returns.parquet").exists():
+        raise InputError(
+            f"expected a finished backtest in {folder}; found no returns.parquet; run `rnn-strategies backtest` first"
+        )
+    manifest = read_json(folder / "manifest.json") if (folder / "manifest.json").exists() else {}
+    timings = read_json(folder / "timings.json") if (folder / "timings.json").exists() else {}
+    config_text, config = _read_config(folder / "config.toml")
+    backtest = manifest.get("backtest") or {}
+    returns = utc_sessions(read_parquet(folder / "returns.parquet", index=["date"])["returns"])
+    beside = _optional(folder / "benchmark.parquet", ["date"])
+    own = [str(line) for line in (*(backtest.get("warnings") or ()), *(manifest.get("warnings") or ()))]
+    return RunData(
+        title=str((config.get("report") or {}).get("title") or config.get("name") or folder.resolve().name),
+        returns=returns,
+        positions=_on_sessions(_optional(folder / "positions.parquet", ["date"]), "positions"),
+        transactions=_on_sessions(_optional(folder / "transactions.parquet", ["date"]), "transactions"),
+        orders=_optional(folder / "orders.parquet", None),
+        benchmark=_column(beside, "benchmark", returns),
+        universe=_column(beside, "universe", returns),
+        benchmark_name=str((config.get("benchmark") or {}).get("ticker") or "Benchmark"),
+        signals=_optional(folder / "signals.parquet", ["date", "ticker"]),
+        labels=_optional(folder / "labels.parquet", ["date", "ticker"]),
+        seed_scores=_optional(folder / "seed_scores.parquet", None),
+        folds=_optional(folder / "folds.parquet", None),
+        history=_optional(folder / "history.parquet", None),
+        warnings=tuple(dict.fromkeys(own)),
+        stopped=backtest.get("stopped") or None,
+        simulated=bool(manifest.get("simulated") or (config.get("prices") or {}).get("source") == "simulated"),
+        settings=backtest.get("settings") or {},
+        config=config,
+        config_text=config_text,
+        manifest=manifest,
+        timings=timings,
+    )
+
+
+def run_from_result(
+    result: BacktestResult,
+    *,
+    title: str,
+    benchmark: pd.Series | None = None,
+    universe: pd.Series | None = None,
+    benchmark_name: str | None = None,
+) -> RunData:
+    """Wrap a `BacktestResult` of anybody's own Cerebro; there are no signal files, so no signal sections."""
+    returns = utc_sessions(result.returns)
+    name = benchmark_name or str(getattr(benchmark, "name", None) or "Benchmark")
+    return RunData(
+        title=title,
+        returns=returns,
+        positions=_on_sessions(result.positions, "positions"),
+        transactions=_on_sessions(result.transactions, "transactions"),
+        orders=result.orders,
+        benchmark=align(benchmark, returns),
+        universe=align(universe, returns),
+        benchmark_name=name,
+        warnings=tuple(result.warnings),
+        stopped=result.stopped,
+        settings=result.settings,
+    )
+
+
+def _optional(path: Path, index: list[str] | None) -> pd.DataFrame | None:
+    return read_parquet(path, index=index) if path.exists() else None
+
+
+def _on_sessions(frame: pd.DataFrame | None, what: str) -> pd.DataFrame | None:
+    if frame is None:
+        return None
+    if frame.empty and not isinstance(frame.index, pd.DatetimeIndex):
+        frame = frame.set_axis(pd.DatetimeIndex([]), axis=0)
+    frame = utc_sessions(frame, what=what)
+    return frame.fillna(0.0) if what == "positions" else frame
+
+
+def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series) -> pd.Series | None:
+    return align(frame[name], returns) if frame is not None and name in frame else None
+
+
+def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
+    if not path.exists():
+        return "", {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"expected TOML in {path}; found a mistake: {error}; write the run again") from error

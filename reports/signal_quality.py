@@ -1,0 +1,245 @@
+"""Whether the scores knew anything: rank IC and AUC within each date, by fold, by seed, beside trivial predictors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.statistics import Metrics, json_number
+from signals.diagnostics import ClusteredMean, auc_by_date, clustered_mean, rank_ic_by_date
+from signals.trivial import TRIVIAL_PREDICTORS
+
+__all__ = ["TOO_GOOD_AUC", "SignalQuality", "measure_signals", "signal_metrics"]
+
+# On clean live names 0.50-0.53 is what to expect of weekly or monthly returns; every published figure of 0.6
+# and more that was looked into came from dead tickers, shared dates or a test set used for stopping.
+TOO_GOOD_AUC = 0.58
+
+_MEASURES = ("auc", "rank_ic")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalQuality:
+    """What `measure_signals` found.
+
+    Parameters
+    ----------
+    by_date : DataFrame indexed by date
+        `auc`, `rank_ic` of the seed mean, `tickers` (rows scored) and `fold`; one row per decision date whose
+        outcome is known.
+    overall : dict of str to ClusteredMean
+        Mean over dates with its 95 % interval, for `auc` and `rank_ic`.
+    folds : DataFrame indexed by fold
+        `dates`, and for each measure m: `m`, `m_low`, `m_high` (seed mean), `m_seeds_mean`, `m_seeds_std`
+        (over seeds, ddof 1, NaN with one), and `m_<predictor>` for each trivial predictor.
+    seeds : DataFrame indexed by seed
+        `auc`, `rank_ic`: means over all dates of each seed alone; empty when seeds were not kept.
+    trivial : DataFrame indexed by predictor
+        `auc`, `rank_ic`: means over folds weighted by their dates.
+    deciles : DataFrame indexed by bucket, 1 = lowest scores
+        `forward_return` (mean over dates of the bucket's mean return, a fraction), `excess` (the same less
+        the mean of all scored names of that date), `excess_low`, `excess_high` (95 % interval) and `rows`.
+    spread : ClusteredMean
+        Highest bucket minus lowest bucket, mean over dates of the forward return.
+    remark : str or None
+        Set when the overall AUC is too good to be true.
+    """
+
+    by_date: pd.DataFrame
+    overall: dict[str, ClusteredMean]
+    folds: pd.DataFrame
+    seeds: pd.DataFrame
+    trivial: pd.DataFrame
+    deciles: pd.DataFrame
+    spread: ClusteredMean
+    remark: str | None
+
+
+def measure_signals(
+    signals: pd.DataFrame,
+    labels: pd.DataFrame,
+    *,
+    seed_scores: pd.DataFrame | None = None,
+    folds: pd.DataFrame | None = None,
+    simulated: bool = False,
+) -> SignalQuality:
+    """Compare out-of-sample scores with what happened, date by date.
+
+    Parameters
+    ----------
+    signals : DataFrame indexed by (date, ticker)
+        `score` and optionally `fold`, as in `signals.parquet`.
+    labels : DataFrame indexed by (date, ticker)
+        `label` (0 or 1) and `forward_return` (a fraction over the horizon); rows not known yet may be
+        missing.
+    seed_scores : DataFrame, optional
+        Columns `date`, `ticker`, `seed`, `score`.
+    folds : DataFrame, optional
+        `folds.parquet`; only its columns `fold`, `auc_<predictor>` and `rank_ic_<predictor>` are read.
+    simulated : bool
+        Simulated prices may hold a pattern on purpose, so nothing is too good there.
+
+    Returns
+    -------
+    SignalQuality
+
+    Notes
+    -----
+    Dates, not rows, are the unit of evidence: intervals are those of a mean over dates (`clustered_mean`).
+    """
+    joined = signals.join(labels[["label", "forward_return"]], how="inner")
+    by_date = _skill_by_date(joined)
+    dates = joined.index.get_level_values("date")
+    by_date["tickers"] = joined.groupby(dates)["score"].size().reindex(by_date.index)
+    fold = joined["fold"] if "fold" in joined else pd.Series(0, index=joined.index)
+    by_date["fold"] = fold.groupby(dates).first().reindex(by_date.index).astype("int64")
+
+    seeds = _skill_by_seed(seed_scores, labels)
+    overall = {name: clustered_mean(by_date[name]) for name in _MEASURES}
+    table = _fold_table(by_date, seeds, folds)
+    deciles, spread = _score_buckets(joined)
+    auc = overall["auc"]
+    remark = None
+    if not simulated and auc.mean > TOO_GOOD_AUC and auc.low > 0.5:  # two lucky dates are no leak
+        remark = (
+            f"Too good: look for a leak. The mean per-date AUC is {auc.mean:.3f}; on clean prices of live names 0.50 "
+            "to 0.53 is what to expect. Dead tickers, a label that starts before its score is known, or scaling over "
+            "all years usually explain it."
+        )
+    return SignalQuality(
+        by_date=by_date,
+        overall=overall,
+        folds=table,
+        seeds=_mean_by_seed(seeds),
+        trivial=_trivial_overall(table),
+        deciles=deciles,
+        spread=spread,
+        remark=remark,
+    )
+
+
+def signal_metrics(quality: SignalQuality | None) -> Metrics:
+    """Flatten the overall figures for `metrics.json`; None throughout without signals.
+
+    Returns
+    -------
+    dict
+        For m in `auc`, `rank_ic`: `m`, `m_low`, `m_high`, `m_seeds_mean`, `m_seeds_std`, `m_<predictor>`;
+        then `signal_dates`, `seeds` (counts), `top_minus_bottom` (forward return, highest less lowest score
+        bucket) with `_low` and `_high`.
+    """
+    out: Metrics = {}
+    for name in _MEASURES:
+        mean = quality.overall[name] if quality else None
+        out[name] = json_number(mean.mean) if mean else None
+        out[f"{name}_low"] = json_number(mean.low) if mean else None
+        out[f"{name}_high"] = json_number(mean.high) if mean else None
+        known = quality is not None and len(quality.seeds) > 0
+        out[f"{name}_seeds_mean"] = json_number(quality.seeds[name].mean()) if quality and known else None
+        out[f"{name}_seeds_std"] = json_number(quality.seeds[name].std()) if quality and known else None
+        for predictor in TRIVIAL_PREDICTORS:
+            value = quality.trivial[name].get(predictor) if quality else None
+            out[f"{name}_{predictor}"] = json_number(value)
+    out["signal_dates"] = int(quality.by_date["auc"].notna().sum()) if quality else None
+    out["seeds"] = len(quality.seeds) if quality else None
+    for suffix, value in zip(("", "_low", "_high"), quality.spread if quality else (None,) * 3, strict=True):
+        out[f"top_minus_bottom{suffix}"] = json_number(value)
+    return out
+
+
+def _skill_by_date(joined: pd.DataFrame) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "auc": auc_by_date(joined["score"], joined["label"]),
+            "rank_ic": rank_ic_by_date(joined["score"], joined["forward_return"]),
+        }
+    )
+    return frame.rename_axis("date").sort_index()
+
+
+def _skill_by_seed(seed_scores: pd.DataFrame | None, labels: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    if seed_scores is None or seed_scores.empty:
+        return {}
+    return {
+        int(seed): _skill_by_date(rows.set_index(["date", "ticker"]).join(labels, how="inner"))
+        for seed, rows in seed_scores.groupby("seed", sort=True)
+    }
+
+
+def _mean_by_seed(seeds: dict[int, pd.DataFrame]) -> pd.DataFrame:
+    rows = {seed: frame[list(_MEASURES)].mean() for seed, frame in seeds.items()}
+    return pd.DataFrame(rows, index=list(_MEASURES)).T.rename_axis("seed")
+
+
+def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame | None) -> pd.DataFrame:
+    rows: dict[int, dict[str, float]] = {}
+    for fold, mine in by_date.groupby("fold", sort=True):
+        row: dict[str, float] = {"dates": len(mine)}
+        for name in _MEASURES:
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = clustered_mean(mine[name])
+            per_seed = pd.Series([frame[name].reindex(mine.index).mean() for frame in seeds.values()], dtype="float64")
+            row[f"{name}_seeds_mean"], row[f"{name}_seeds_std"] = float(per_seed.mean()), float(per_seed.std())
+        rows[int(fold)] = row
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("fold")
+    if folds is not None:
+        # trivial predictors know no seed: every row of a fold repeats the same value
+        first = folds.groupby("fold").first()
+        for name in _MEASURES:
+            for predictor in TRIVIAL_PREDICTORS:
+                column = f"{name}_{predictor}"
+                if column in first:
+                    table[column] = first[column].reindex(table.index)
+    return table
+
+
+def _trivial_overall(table: pd.DataFrame) -> pd.DataFrame:
+    rows = {}
+    for predictor in TRIVIAL_PREDICTORS:
+        values = {}
+        for name in _MEASURES:
+            known = table.get(f"{name}_{predictor}", pd.Series(dtype="float64")).dropna()
+            weights = table["dates"].reindex(known.index) if len(known) else known
+            values[name] = float(np.average(known, weights=weights)) if len(known) else float("nan")
+        rows[predictor] = values
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("predictor")
+
+
+def _score_buckets(joined: pd.DataFrame) -> tuple[pd.DataFrame, ClusteredMean]:
+    """Mean forward return by bucket of the score, and highest less lowest.
+
+    Ten buckets, or as many as leave about two names a bucket on the median date.
+    """
+    rows = joined.dropna(subset=["score", "forward_return"])
+    dates = rows.index.get_level_values("date")
+    by_date = rows.groupby(dates)
+    names = float(by_date.size().median()) if len(rows) else 0.0
+    buckets = int(min(10, max(2, names // 2)))
+    # the middle of a tied group decides its bucket, so equal scores never part
+    place = (by_date["score"].rank(method="average") - 0.5) / by_date["score"].transform("size")
+    bucket = np.minimum((place * buckets).astype("int64") + 1, buckets)
+    market = by_date["forward_return"].transform("mean")
+    values = pd.DataFrame(
+        {"date": dates, "bucket": bucket.to_numpy(), "forward_return": rows["forward_return"].to_numpy()}
+    )
+    values["excess"] = values["forward_return"] - market.to_numpy()
+    means = values.groupby(["bucket", "date"])[["forward_return", "excess"]].mean()
+    counts = values.groupby("bucket").size()
+    table: dict[int, dict[str, float]] = {}
+    for number in counts.index:
+        mine = means.loc[number].sort_index()
+        excess = clustered_mean(mine["excess"])
+        table[int(number)] = {
+            "forward_return": float(mine["forward_return"].mean()),
+            "excess": excess.mean,
+            "excess_low": excess.low,
+            "excess_high": excess.high,
+            "rows": int(counts[number]),
+        }
+    columns = ["forward_return", "excess", "excess_low", "excess_high", "rows"]
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("bucket")
+    if 1 in frame.index and buckets in frame.index:
+        returns = means["forward_return"]
+        return frame, clustered_mean((returns.loc[buckets] - returns.loc[1]).sort_index())
+    return frame, clustered_mean(pd.Series(dtype="float64"))

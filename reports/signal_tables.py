@@ -1,0 +1,152 @@
+"""The tables about the scores: overall skill, folds, slices and score buckets."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.formats import DASH, count, day, interval, number
+from reports.signal_quality import SignalQuality
+from reports.tables import Table
+from signals.trivial import TRIVIAL_PREDICTORS
+
+__all__ = ["bucket_table", "fold_skill_table", "fold_slices_table", "skill_table"]
+
+_PREDICTOR_NAMES = {
+    "last_return": "Last return",
+    "mean_return": "Mean return",
+    "volatility": "Volatility",
+    "ticker_mean": "Ticker's mean label",
+}
+
+
+def _spread(mean: object, deviation: object, digits: int) -> str:
+    if number(mean, digits) == DASH:
+        return DASH
+    middle, width = number(mean, digits), number(deviation, digits)
+    return middle if width == DASH else f"{middle} ± {width}"
+
+
+def skill_table(quality: SignalQuality) -> Table:
+    """Compare the seed mean, single seeds and the trivial predictors over all test dates."""
+    auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
+    rows: list[tuple[str, ...]] = [
+        (
+            "Seed mean (traded)",
+            number(auc.mean, 3),
+            interval(auc.low, auc.high, 3),
+            number(rank_ic.mean, 3),
+            interval(rank_ic.low, rank_ic.high, 3),
+        )
+    ]
+    if len(quality.seeds):
+        rows.append(
+            (
+                f"Single seeds ({len(quality.seeds)})",
+                _spread(quality.seeds["auc"].mean(), quality.seeds["auc"].std(), 3),
+                "",
+                _spread(quality.seeds["rank_ic"].mean(), quality.seeds["rank_ic"].std(), 3),
+                "",
+            )
+        )
+    for predictor in TRIVIAL_PREDICTORS:
+        beside = quality.trivial.loc[predictor]
+        if not beside.isna().all():
+            rows.append((_PREDICTOR_NAMES[predictor], number(beside["auc"], 3), "", number(beside["rank_ic"], 3), ""))
+    dates = int(quality.by_date["auc"].notna().sum())
+    note = (
+        f"Means of {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; 0.5 and 0 are "
+        "chance. Intervals allow neighbouring dates to be alike (Newey and West 1987); ± is the deviation over seeds. "
+        "The last rows are predictors without a network."
+    )
+    return Table("Skill of the scores", ("", "AUC", "95% interval", "Rank IC", "95% interval"), tuple(rows), note)
+
+
+def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
+    """Slices and training of each fold; None without `folds.parquet`."""
+    if folds is None or folds.empty:
+        return None
+    slices = ("train", "validation", "test")
+    rows = []
+    for fold, mine in folds.groupby("fold", sort=True):
+        first = mine.iloc[0]
+        rows.append(
+            (
+                str(int(fold) + 1),
+                *(f"{day(first[f'{part}_start'])} … {day(first[f'{part}_end'])}" for part in slices),
+                day(first["trained_until"]),
+                " / ".join(count(first[f"{part}_rows"]) for part in slices),
+                count(first["tickers"]),
+                f"{_whole(mine['epochs'])} of {_whole(mine['epochs_run'])}",
+                number(mine["validation_loss"].mean(), 4),
+            )
+        )
+    columns = (
+        "Fold",
+        "Training",
+        "Validation",
+        "Test",
+        "Trained until",
+        "Rows",
+        "Tickers",
+        "Epochs",
+        "Loss",
+    )
+    note = (
+        "Decision dates, both ends included. Rows: training / validation / test. Epochs kept of epochs run, by seed; "
+        "loss on the validation slice, mean over seeds. "
+        "No price after “trained until” entered training or the choice of epochs."
+    )
+    return Table("Folds: slices and training", columns, tuple(rows), note, left=5)
+
+
+def _whole(values: pd.Series) -> str:
+    return ", ".join(count(value) for value in values) if values.nunique() > 1 else count(values.iloc[0])
+
+
+def fold_skill_table(quality: SignalQuality) -> Table:
+    """AUC and rank IC of each fold beside the trivial predictors'."""
+    table = quality.folds
+    known = [p for p in TRIVIAL_PREDICTORS if f"auc_{p}" in table and table[f"auc_{p}"].notna().any()]
+    rows: list[tuple[str, ...]] = []
+    for name, label, digits in (("auc", "AUC", 3), ("rank_ic", "Rank IC", 3)):
+        rows.append((label,))
+        for fold, row in table.iterrows():
+            rows.append(
+                (
+                    str(int(fold) + 1),
+                    count(row["dates"]),
+                    number(row[name], digits),
+                    interval(row[f"{name}_low"], row[f"{name}_high"], digits),
+                    _spread(row[f"{name}_seeds_mean"], row[f"{name}_seeds_std"], digits),
+                    *(number(row[f"{name}_{predictor}"], digits) for predictor in known),
+                )
+            )
+    columns = ("Fold", "Dates", "Seed mean", "95% interval", "Single seeds", *(_PREDICTOR_NAMES[p] for p in known))
+    return Table(
+        "Folds: skill beside trivial predictors", columns, tuple(rows), "Means over the test dates of each fold."
+    )
+
+
+def bucket_table(quality: SignalQuality) -> Table | None:
+    """Forward return by score bucket; None when there are too few names a date."""
+    if len(quality.deciles) < 2:
+        return None
+    rows = tuple(
+        (
+            str(int(bucket)),
+            number(1e4 * row["forward_return"], 1),
+            number(1e4 * row["excess"], 1),
+            interval(1e4 * row["excess_low"], 1e4 * row["excess_high"], 1),
+            count(row["rows"]),
+        )
+        for bucket, row in quality.deciles.iterrows()
+    )
+    spread = quality.spread
+    ends = interval(1e4 * spread.low, 1e4 * spread.high, 1)
+    note = (
+        "Bucket 1 holds the lowest scores. "
+        f"Highest less lowest bucket: {number(1e4 * spread.mean, 1)} bp a period before costs"
+        f"{'' if ends == DASH else f' (95% interval {ends})'}."
+    )
+    columns = ("Bucket", "Return, bp", "Excess, bp", "95% interval", "Rows")
+    return Table("Forward return by score bucket", columns, rows, note)

@@ -1,0 +1,371 @@
+"""The tables of the report: text in cells, ready to be escaped and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.canvas import pyfolio_plotting, quiet_plotting, started
+from reports.crises import crisis_returns
+from reports.formats import DASH, bps, count, day, money, number, percent, points
+from reports.round_trips import summarise_round_trips
+from reports.run_files import RunData
+from reports.statistics import Metrics
+from reports.trading import position_weights
+
+__all__ = [
+    "Table",
+    "annual_table",
+    "comparison_table",
+    "crisis_table",
+    "drawdown_table",
+    "hash_table",
+    "holdings_table",
+    "orders_table",
+    "round_trip_table",
+    "statistics_table",
+    "trading_table",
+    "versions_table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as text.
+
+    Parameters
+    ----------
+    title, note : str
+        Heading, and one sentence below the table (may be empty).
+    columns : tuple of str
+        Column heads.
+    rows : tuple of tuple of str
+        As many cells as columns. A row with a single cell is a subheading.
+    left : int
+        How many leading columns hold words (left-aligned); the others hold numbers.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    left: int = 1
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of the page."""
+        return len(self.columns) > 6
+
+
+_Formatter = Callable[[Any], str]
+
+_STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
+    (
+        "Return",
+        (
+            ("Annual return", "annual_return", percent),
+            ("Cumulative return", "cum_returns_final", percent),
+            ("Best day", "best_day", lambda v: percent(v, 2)),
+            ("Worst day", "worst_day", lambda v: percent(v, 2)),
+            ("Days with a gain", "positive_days", percent),
+        ),
+    ),
+    (
+        "Risk",
+        (
+            ("Annual volatility", "annual_volatility", percent),
+            ("Maximum drawdown", "max_drawdown", percent),
+            ("Downside risk a year", "downside_risk", percent),
+            ("Value at risk, 5% of days", "value_at_risk", lambda v: percent(v, 2)),
+            ("Mean of the worst 5% of days", "conditional_value_at_risk", lambda v: percent(v, 2)),
+        ),
+    ),
+    (
+        "Return for risk",
+        (
+            ("Sharpe ratio", "sharpe_ratio", number),
+            ("Sortino ratio", "sortino_ratio", number),
+            ("Calmar ratio", "calmar_ratio", number),
+            ("Omega ratio", "omega_ratio", number),
+        ),
+    ),
+    (
+        "Shape",
+        (
+            ("Stability (R² of log wealth)", "stability_of_timeseries", number),
+            ("Skew", "skew", number),
+            ("Excess kurtosis", "kurtosis", number),
+            ("Tail ratio", "tail_ratio", number),
+        ),
+    ),
+)
+
+
+def statistics_table(metrics: Metrics, run: RunData) -> Table:
+    """Strategy, benchmark and equal-weight universe side by side."""
+    sides = [("Strategy", "")]
+    if run.benchmark is not None:
+        sides.append((run.benchmark_name, "benchmark_"))
+    if run.universe is not None:
+        sides.append(("Universe", "universe_"))
+    rows: list[tuple[str, ...]] = []
+    for heading, lines in _STATISTICS:
+        rows.append((heading,))
+        rows += [(label, *(write(metrics[f"{prefix}{key}"]) for _, prefix in sides)) for label, key, write in lines]
+    rate = percent(metrics["risk_free"], 2)
+    note = f"Daily returns, 252 sessions a year, sample deviations (ddof 1), risk-free rate {rate} a year."
+    if run.universe is not None:
+        note += " Universe: all names of the universe in equal weights, after the same costs."
+    for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
+        if other is not None and len(other) < len(run.returns):
+            note += f" {name} covers {count(len(other))} of {count(len(run.returns))} sessions."
+    return Table("Return and risk", ("", *(name for name, _ in sides)), tuple(rows), note)
+
+
+def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
+    """Strategy against each comparison; None without any."""
+    sides = [
+        (f"Against {name}", suffix)
+        for name, suffix, other in (
+            (run.benchmark_name, "", run.benchmark),
+            ("universe", "_universe", run.universe),
+        )
+        if other is not None
+    ]
+    if not sides:
+        return None
+
+    def line(label: str, key: str, write: _Formatter) -> tuple[str, ...]:
+        return (label, *(write(metrics[f"{key}{suffix}"]) for _, suffix in sides))
+
+    ends = tuple(
+        f"{points(metrics[f'excess_return_low{suffix}'])} to {points(metrics[f'excess_return_high{suffix}'])}"
+        for _, suffix in sides
+    )
+    alphas = tuple(f"{percent(metrics[f'alpha_low{s}'])} to {percent(metrics[f'alpha_high{s}'])}" for _, s in sides)
+    rows = (
+        line("Excess return a year, points", "excess_return", points),
+        ("… 95% interval", *ends),
+        line("Alpha a year", "alpha", percent),
+        ("… 95% interval", *alphas),
+        line("Beta", "beta", number),
+        line("Correlation", "correlation", number),
+        line("Tracking error a year", "tracking_error", percent),
+        line("Information ratio", "information_ratio", number),
+    )
+    note = "Excess return: mean daily difference times 252; intervals after Newey and West (1987)."
+    return Table("Against what it is compared with", ("", *(name for name, _ in sides)), rows, note)
+
+
+def trading_table(metrics: Metrics) -> Table:
+    """Exposure, turnover and costs."""
+    m = metrics
+    exposure = (
+        ("Gross exposure, mean / largest", f"{percent(m['gross_exposure_mean'])} / {percent(m['gross_exposure_max'])}"),
+        ("Net exposure, mean", percent(m["net_exposure_mean"])),
+        ("Net exposure, lowest / highest", f"{percent(m['net_exposure_min'])} / {percent(m['net_exposure_max'])}"),
+        ("Positions, mean / most", f"{number(m['holdings_mean'], 1)} / {count(m['holdings_max'])}"),
+        ("Largest position", percent(m["largest_position_max"])),
+    )
+    costs = (
+        ("Transactions", count(m["transactions"])),
+        ("Turnover a year, one way", percent(m["annual_turnover"], 0)),
+        ("Turnover a day, pyfolio's", percent(m["pyfolio_daily_turnover"])),
+        ("Commission, total / of money traded", f"{money(m['commission_total'])} / {bps(m['commission_bps'])}"),
+        ("Slippage, total / of money traded", f"{money(m['slippage_total'])} / {bps(m['slippage_bps'])}"),
+        ("Costs a year, of account value", percent(m["annual_cost"], 2)),
+    )
+    rows = (("Exposure",), *exposure, ("Turnover and costs",), *costs)
+    note = (
+        "Money in account currency. Turnover one way: half of all money traded over the account's value at the "
+        "previous close; replacing everything once counts 100%. pyfolio's counts both ways, over the gross book."
+    )
+    return Table("Trading", ("", ""), rows, note)
+
+
+_TRIPS: tuple[tuple[str, str, _Formatter], ...] = (
+    ("Closed", "round_trips", count),
+    ("With a net gain", "round_trip_win_rate", percent),
+    ("Net gain, total", "round_trip_total_pnl", money),
+    ("Net gain, mean", "round_trip_mean_pnl", money),
+    ("Net return, mean", "round_trip_mean_return", lambda v: percent(v, 2)),
+    ("Net return, median", "round_trip_median_return", lambda v: percent(v, 2)),
+    ("Gains over losses", "round_trip_profit_factor", number),
+    ("Holding, calendar days, mean", "round_trip_mean_holding_days", lambda v: number(v, 1)),
+)
+
+
+def round_trip_table(trips: pd.DataFrame) -> Table | None:
+    """Summarise round trips, by side when both were traded; None when none was closed."""
+    if trips.empty:
+        return None
+    columns = {"All": trips}
+    if trips["side"].nunique() > 1:
+        columns |= {"Long": trips[trips["side"] == "long"], "Short": trips[trips["side"] == "short"]}
+    figures = [summarise_round_trips(some) for some in columns.values()]
+    rows = tuple((label, *(write(side[key]) for side in figures)) for label, key, write in _TRIPS)
+    note = "First in, first out; net of commission; returns on the money invested; account currency."
+    return Table("Round trips", ("", *columns), rows, note)
+
+
+def drawdown_table(returns: pd.Series) -> Table | None:
+    """List pyfolio's five deepest drawdowns; None when the account never fell."""
+    pyfolio_plotting()
+    from pyfolio.timeseries import gen_drawdown_table
+
+    with quiet_plotting():
+        found = gen_drawdown_table(started(returns), top=5)
+    found = found[found["Net drawdown in %"].astype(float) > 0].sort_values("Net drawdown in %", ascending=False)
+    if found.empty:
+        return None
+    rows = tuple(
+        (
+            percent(-float(row["Net drawdown in %"]) / 100),
+            day(row["Peak date"]),
+            day(row["Valley date"]),
+            day(row["Recovery date"]) if not pd.isna(row["Recovery date"]) else "not yet",
+            count(row["Duration"]) if not pd.isna(row["Duration"]) else DASH,
+        )
+        for _, row in found.iterrows()
+    )
+    return Table(
+        "Worst drawdowns",
+        ("Depth", "Peak", "Valley", "Recovery", "Weekdays"),
+        rows,
+        "Weekdays from peak to recovery.",
+        left=0,
+    )
+
+
+def _compared(run: RunData) -> dict[str, pd.Series]:
+    series = {"Strategy": run.returns}
+    if run.benchmark is not None:
+        series[run.benchmark_name if run.benchmark_name != "Strategy" else "Benchmark"] = run.benchmark
+    if run.universe is not None:
+        series["Universe"] = run.universe
+    return series
+
+
+def annual_table(run: RunData) -> Table:
+    """Compound returns by calendar year."""
+    series = _compared(run)
+    years = {name: (1.0 + values).groupby(values.index.year).prod() - 1.0 for name, values in series.items()}
+    sessions = run.returns.groupby(run.returns.index.year).size()
+    rows = tuple(
+        (str(year), *(percent(values.get(year)) for values in years.values()), count(sessions[year]))
+        for year in sorted(sessions.index)
+    )
+    return Table("Annual returns", ("Year", *series, "Sessions"), rows)
+
+
+def crisis_table(run: RunData) -> Table | None:
+    """Compound returns through known spells of stress; None when the run covers none.
+
+    Simulated prices know no history, so their dates mean nothing.
+    """
+    if run.simulated:
+        return None
+    found = crisis_returns(_compared(run))
+    if found.empty:
+        return None
+    rows = tuple(
+        (str(name), str(row["start"]), str(row["end"]), *(percent(row[column]) for column in found.columns[2:]))
+        for name, row in found.iterrows()
+    )
+    note = "From the close of the first day to the close of the last; a fixed list of spells."
+    return Table("Spells of stress", ("Spell", "From", "To", *found.columns[2:]), rows, note)
+
+
+def holdings_table(run: RunData, trips: pd.DataFrame, *, top: int = 10) -> Table | None:
+    """List the names that filled the account most; None when nothing was ever held."""
+    if run.positions is None:
+        return None
+    weights = position_weights(run.positions)
+    days = (weights != 0).sum()
+    mean = weights.abs().mean().sort_values(ascending=False, kind="stable")
+    chosen = [name for name in mean.index[:top] if days[name] > 0]
+    if not chosen:
+        return None
+    net = (trips["pnl"] - trips["commission"]).groupby(trips["symbol"]).sum()
+    rows = tuple(
+        (
+            str(name),
+            percent(weights[name].mean(), 2),
+            percent(weights[name].loc[weights[name].abs().idxmax()]),
+            count(days[name]),
+            money(net.get(name)),
+        )
+        for name in chosen
+    )
+    note = "Mean weight over all days, held or not; net gain of closed round trips in account currency."
+    return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Net gain"), rows, note)
+
+
+def orders_table(orders: pd.DataFrame | None) -> Table | None:
+    """Count orders by status, with the commonest reason; None without orders."""
+    if orders is None or orders.empty:
+        return None
+    rows = []
+    for status, mine in orders.groupby("status", sort=True):
+        reasons = mine["reason"].fillna("").astype(str)
+        common = reasons[reasons != ""].mode()
+        done = float((mine["filled"] / mine["size"].where(mine["size"] > 0)).mean())
+        rows.append(
+            (
+                str(status),
+                str(common.iloc[0]) if len(common) else DASH,
+                count(len(mine)),
+                percent(len(mine) / len(orders), 2),
+                percent(done),
+            )
+        )
+    note = "Filled: mean over orders of shares filled over shares wanted."
+    columns = ("Status", "Most frequent reason", "Orders", "Share", "Filled")
+    return Table("Orders by outcome", columns, tuple(rows), note, left=2)
+
+
+def versions_table(manifest: Mapping[str, Any]) -> Table | None:
+    """Software versions of the manifest; None without them."""
+    found = _flatten(manifest.get("versions") or {})
+    return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
+
+
+def hash_table(manifest: Mapping[str, Any]) -> Table | None:
+    """Hashes of configuration, inputs and outputs in the manifest; None without them."""
+    rows: list[tuple[str, ...]] = []
+    if manifest.get("config_hash"):
+        rows += [("Configuration",), ("all settings", str(manifest["config_hash"]))]
+    inputs = manifest.get("inputs") or {}
+    if inputs:
+        rows.append(("Inputs",))
+        for name, found in sorted(inputs.items()):
+            rows += _input_rows(str(name), found)
+    outputs = _flatten(manifest.get("outputs") or {})
+    if outputs:
+        rows += [("Outputs",), *outputs]
+    return Table("Hashes (SHA-256)", ("File", "Hash"), tuple(rows), left=2) if rows else None
+
+
+def _input_rows(name: str, found: Any) -> list[tuple[str, str]]:
+    """One input: what it holds, the hash of its content, and the files it came from."""
+    if not isinstance(found, Mapping):
+        return [(name, str(found))]
+    rows = []
+    if {"rows", "tickers", "first", "last"} <= set(found):
+        span = f"{found['first']} to {found['last']}"
+        rows.append((name, f"{count(found['rows'])} rows, {count(found['tickers'])} tickers, {span}"))
+    if "sha256" in found:
+        rows.append((f"{name}, content", str(found["sha256"])))
+    files = (found.get("meta") or {}).get("files") or {}
+    return rows + [(str(file), str(digest)) for file, digest in sorted(files.items())]
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as (dotted name, text) pairs in sorted order."""
+    if isinstance(value, Mapping):
+        inner = sorted(value.items(), key=lambda item: str(item[0]))
+        return [pair for key, below in inner for pair in _flatten(below, f"{prefix}.{key}" if prefix else str(key))]
+    return [(prefix, str(value))]

@@ -1,0 +1,341 @@
+"""The report in words: what was done, what came of it, whether that could be luck, and what should worry the reader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from reports.formats import bps, count, interval, money, number, percent, points, prose_day
+from reports.run_files import RunData
+from reports.signal_quality import SignalQuality
+from reports.statistics import Metrics
+
+__all__ = ["headline_figures", "serious_warnings", "stamp_line", "summary", "verdict"]
+
+
+def serious_warnings(run: RunData, quality: SignalQuality | None) -> list[str]:
+    """List what the reader must know before any figure: one sentence each, the most serious first."""
+    lines = [run.stopped] if run.stopped else []
+    wealth = (1.0 + run.returns).cumprod()
+    if not run.stopped and (wealth <= 0).any():
+        lines.append(f"The account was worth nothing or less on {wealth.index[wealth <= 0][0]:%Y-%m-%d}.")
+    broken = _identity_breach(run)
+    if broken:
+        lines.append(broken)
+    if quality is not None and quality.remark:
+        lines.append(quality.remark)
+    # simulated prices have a label of their own above these lines
+    told = ("the prices are simulated", "simulated prices") if run.simulated else ()
+    lines += [line[:1].upper() + line[1:] for line in run.warnings if not line.lower().startswith(told)]
+    if run.transactions is not None and run.transactions.empty:
+        lines.append("Nothing was traded.")
+    if len(run.returns) < 252:
+        lines.append(f"Only {len(run.returns)} sessions: figures a year are extrapolated from less than one.")
+    return list(dict.fromkeys(lines))
+
+
+def _identity_breach(run: RunData, tolerance: float = 1e-6) -> str | None:
+    """Positions that do not compound to the returns make every exposure figure wrong, and nothing else shows it."""
+    if run.positions is None or len(run.positions) < 2:
+        return None
+    value = run.positions.sum(axis=1)
+    before = value.shift(1)
+    implied = value / before.where(before > 0) - 1.0
+    gap = (implied - run.returns.reindex(value.index)).abs().dropna()
+    if gap.empty or gap.max() <= tolerance:
+        return None
+    worst = gap.idxmax()
+    return (
+        f"Positions do not add up to the returns (off by {gap.max():.2g} on {worst:%Y-%m-%d}): exposure, turnover and "
+        "holdings cannot be trusted."
+    )
+
+
+def _allocation(run: RunData) -> str:
+    """Name what decided, as the configuration or the backtest names it."""
+    table: Mapping[str, Any] = run.config.get("strategy") or {}
+    name = str(table.get("allocation") or run.settings.get("allocation") or "The strategy")
+    plain = [
+        f"{key} = {value}"
+        for key, value in sorted(table.items())
+        if key not in ("allocation", "strategy") and isinstance(value, bool | int | float | str)
+    ]
+    return f"{name} ({', '.join(plain)})" if plain else name
+
+
+def _rhythm(dates: pd.DatetimeIndex) -> str:
+    if len(dates) < 3:
+        return ""
+    gap = float(np.median(np.diff(dates.to_numpy()).astype("timedelta64[h]").astype(float))) / 24
+    return "daily " if gap < 4 else "weekly " if gap < 11 else "monthly " if gap < 45 else ""
+
+
+def _what(run: RunData, m: Metrics) -> str:
+    if run.signals is not None:
+        index = run.signals.index
+        dates = index.get_level_values("date").unique()
+        tickers = index.get_level_values("ticker").nunique()
+        when = f" on {count(len(dates))} {_rhythm(pd.DatetimeIndex(dates))}decision dates"
+    else:
+        tickers = run.positions.shape[1] - ("cash" in run.positions) if run.positions is not None else 0
+        when = ""
+    names = f"{count(tickers)} ticker{'' if tickers == 1 else 's'}" if tickers else "its instruments"
+    period = f"from {prose_day(m['start'])} to {prose_day(m['end'])}"
+    text = f"{_allocation(run)} traded {names}{when} {period}"
+    paid = [
+        f"{bps(m[f'{kind}_bps'])} {kind}"
+        for kind in ("commission", "slippage")
+        if m[f"{kind}_bps"] is not None and float(m[f"{kind}_bps"] or 0) > 0
+    ]
+    if run.settings.get("fills"):
+        text += f" at the {run.settings['fills']}"
+    if paid:
+        return f"{text}, paying {' and '.join(paid)} on all money traded."
+    if m["transactions"] == 0:
+        return f"{_allocation(run)} was offered {names}{when} {period} and never traded."
+    return f"{text}. No costs were charged."
+
+
+def _came_of_it(run: RunData, m: Metrics) -> str:
+    against = []
+    if run.benchmark is not None:
+        against.append(f"{percent(m['benchmark_annual_return'])} for {run.benchmark_name} bought and held")
+    if run.universe is not None:
+        against.append(f"{percent(m['universe_annual_return'])} for the equal-weight universe after the same costs")
+    beside = f", against {' and '.join(against)}" if against else ""
+    made = f"{percent(m['annual_return'])} a year ({percent(m['cum_returns_final'])} in all)"
+    if m["annual_return"] is None:
+        made = f"{percent(m['cum_returns_final'])} in all"
+    text = f"It returned {made}{beside}."
+    edge = _edge(run, m)
+    if edge is not None:
+        luck = "which luck alone could explain" if edge.sign == 0 else "more than luck explains"
+        ends = f"(95% interval {points(edge.low)} to {points(edge.high)})"
+        if edge.hedged:
+            text += (
+                f" Its beta to {edge.name} was {number(m[f'beta{edge.suffix}'])}, so what counts is its alpha: "
+                f"{points(edge.mean)} points a year {ends}, {luck}."
+            )
+        else:
+            text += f" Its mean excess over {edge.name} was {points(edge.mean)} points a year {ends}, {luck}."
+    return text
+
+
+class _Edge(NamedTuple):
+    """What it earned beyond the thing it should be compared with."""
+
+    name: str
+    suffix: str
+    hedged: bool  # hardly moves with the comparison, so alpha is the fair measure and not the difference
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """1 when the interval lies above zero, -1 below, 0 when it covers zero."""
+        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+
+    @property
+    def noun(self) -> str:
+        return f"its alpha to {self.name}" if self.hedged else f"its excess over {self.name}"
+
+
+def _edge(run: RunData, m: Metrics) -> _Edge | None:
+    """Compare with the universe if there is one, else with the benchmark; None without a known interval."""
+    if run.universe is not None:
+        suffix, name = "_universe", "the universe"
+    elif run.benchmark is not None:
+        suffix, name = "", run.benchmark_name
+    else:
+        return None
+    if run.returns.nunique() < 2 or _ruined(run):
+        return None  # an account that never moved, or is gone, has no edge to speak of
+    beta = m[f"beta{suffix}"]
+    hedged = isinstance(beta, float) and abs(beta) < 0.5
+    kind = "alpha" if hedged else "excess_return"
+    mean, low, high = (m[f"{kind}{part}{suffix}"] for part in ("", "_low", "_high"))
+    if isinstance(mean, float) and isinstance(low, float) and isinstance(high, float):
+        return _Edge(name, suffix, hedged, mean, low, high)
+    return None
+
+
+def _the_signal(quality: SignalQuality) -> str:
+    auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
+    if math.isnan(auc.mean):
+        return "No decision date has a known outcome yet, so nothing can be said about the scores."
+    ends = [
+        "" if math.isnan(mean.low) else f" ({lead}{interval(mean.low, mean.high)})"
+        for mean, lead in ((auc, "95% interval "), (rank_ic, ""))
+    ]
+    text = (
+        f"Within a date the scores told later winners from losers with a mean AUC of {number(auc.mean, 3)}{ends[0]} "
+        f"and a rank IC of {number(rank_ic.mean, 3)}{ends[1]}"
+    )
+    if len(quality.seeds) > 1:
+        mean, spread = quality.seeds["auc"].mean(), quality.seeds["auc"].std()
+        text += f"; its {len(quality.seeds)} seeds alone reached {number(mean, 3)} ± {number(spread, 3)}"
+    trivial = _strongest_trivial(quality)
+    if trivial is not None:
+        name, reached = trivial
+        text += f", the strongest trivial predictor ({name}) {number(reached, 3)}"
+        if reached < 0.5:
+            text += f", which turned round is {number(1.0 - reached, 3)}"
+    return f"{text}: {_told_from_chance(quality)}."
+
+
+def _strongest_trivial(quality: SignalQuality) -> tuple[str, float] | None:
+    """Name and AUC of the trivial predictor farthest from chance, in either direction."""
+    known = quality.trivial["auc"].dropna()
+    if known.empty:
+        return None
+    name = str((known - 0.5).abs().sort_values(ascending=False, kind="stable").index[0])
+    return name.replace("_", " "), float(known[name])
+
+
+def _skilful(quality: SignalQuality) -> int:
+    """1 when the AUC's interval lies above chance, -1 below, 0 when it covers chance or is unknown."""
+    auc = quality.overall["auc"]
+    return 1 if auc.low > 0.5 else -1 if auc.high < 0.5 else 0
+
+
+def _told_from_chance(quality: SignalQuality) -> str:
+    if math.isnan(quality.overall["auc"].low):
+        return "too few dates to tell from chance"
+    return {1: "better than chance", 0: "not to be told from chance", -1: "worse than chance"}[_skilful(quality)]
+
+
+def _the_cost(run: RunData, m: Metrics) -> str:
+    parts = []
+    if m["max_drawdown_valley"]:
+        recovery = m["max_drawdown_recovery"]
+        end = f"recovered by {prose_day(recovery)}" if recovery else "not recovered since"
+        parts.append(
+            f"The deepest drawdown was {percent(m['max_drawdown'])} (from {prose_day(m['max_drawdown_peak'])} to "
+            f"{prose_day(m['max_drawdown_valley'])}, {end})."
+        )
+    if m["annual_turnover"]:
+        eaten = percent(m["annual_cost"], 2)
+        parts.append(
+            f"The account was turned over {number(m['annual_turnover'], 1)} times a year, and costs ate {eaten} of it "
+            "a year."
+        )
+    return " ".join(parts)
+
+
+def summary(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> list[str]:
+    """Write the first paragraph: sentences on what was traded, what it returned, the signal, and the price of it."""
+    lines = [_what(run, metrics), _came_of_it(run, metrics)]
+    if quality is not None:
+        lines.append(_the_signal(quality))
+    lines.append(_the_cost(run, metrics))
+    return [line for line in lines if line]
+
+
+def _ruined(run: RunData) -> bool:
+    return run.stopped is not None or bool(((1.0 + run.returns).cumprod() <= 0).any())
+
+
+def verdict(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str:
+    """One sentence a careful reader would sign."""
+    if _ruined(run):
+        return "The account was ruined; nothing else in this report matters."
+    if run.transactions is not None and run.transactions.empty:
+        return "Nothing was traded, so there is nothing to judge."
+    judged = _judge(run, metrics, quality)
+    if run.simulated:
+        return f"{judged} Prices are simulated, so this says nothing about any market."
+    return judged
+
+
+def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str:
+    if quality is not None and quality.remark:
+        return "The scores are too good to be true; find the leak before reading on."
+    edge = _edge(run, metrics)
+    if quality is None or math.isnan(quality.overall["auc"].low):
+        if edge is None:
+            return "There is nothing to compare with, so skill cannot be told from market."
+        noun = edge.noun[0].upper() + edge.noun[1:]
+        return {
+            1: f"{noun} after costs is more than luck explains, on this one path.",
+            0: f"{noun} after costs may be luck.",
+            -1: f"{noun} after costs is negative, and not by chance.",
+        }[edge.sign]
+    skill = _skilful(quality)
+    scores = {
+        1: "The scores were better than chance",
+        0: "The scores cannot be told from chance",
+        -1: "The scores were worse than chance",
+    }[skill]
+    trivial = _strongest_trivial(quality)
+    if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.overall["auc"].mean - 0.5:
+        scores += f", though no better than a trivial predictor ({trivial[0]}),"
+    return _judge_both(edge, skill, scores)
+
+
+def _judge_both(edge: _Edge | None, skill: int, scores: str) -> str:
+    if edge is None:
+        return f"{scores.rstrip(',')}; there is nothing to compare the returns with."
+    if edge.sign > 0 and skill > 0:
+        return (
+            f"{scores} and {edge.noun} after costs is more than luck explains; it is one path, and the trials that "
+            "led here are not counted."
+        )
+    if edge.sign > 0:
+        return (
+            f"{scores.rstrip(',')}, and yet {edge.noun} after costs is more than luck explains: "
+            "look for another cause before crediting the network."
+        )
+    result = "may be luck" if edge.sign == 0 else "is negative"
+    return f"{scores.rstrip(',')}, {'but' if skill > 0 else 'and'} {edge.noun} after costs {result}."
+
+
+def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> list[tuple[str, str, str]]:
+    """Build the strip below the first paragraph: (label, figure, small print) each."""
+    m = metrics
+    beside = []
+    if run.benchmark is not None:
+        beside.append(f"{run.benchmark_name} {percent(m['benchmark_annual_return'])}")
+    if run.universe is not None:
+        beside.append(f"universe {percent(m['universe_annual_return'])}")
+    figures = [("Annual return", percent(m["annual_return"]), ", ".join(beside) or "after costs")]
+    edge = _edge(run, m)
+    if edge is not None:
+        label, word = ("Alpha a year", "to") if edge.hedged else ("Excess a year", "over")
+        ends = f"{points(edge.low)} to {points(edge.high)}"
+        figures.append((label, f"{points(edge.mean)} pp", f"{word} {edge.name}; 95%: {ends}"))
+    volatility = f"volatility {percent(m['annual_volatility'])}"
+    figures.append(("Sharpe ratio", number(m["sharpe_ratio"]), volatility))
+    valley = f"low on {prose_day(m['max_drawdown_valley'])}" if m["max_drawdown_valley"] else "never below a peak"
+    figures.append(("Maximum drawdown", percent(m["max_drawdown"]), valley))
+    if quality is not None:
+        auc = quality.overall["auc"]
+        dates = f"of {count(quality.by_date['auc'].notna().sum())} dates"
+        small = dates if math.isnan(auc.low) else f"95%: {interval(auc.low, auc.high)}"
+        figures.append(("Per-date AUC", number(auc.mean, 3), small))
+    if m["annual_cost"] is not None:
+        paid = float(m["commission_total"] or 0) + float(m["slippage_total"] or 0)
+        figures.append(("Costs a year", percent(m["annual_cost"], 2), f"{money(paid)} in all"))
+    return figures
+
+
+def stamp_line(timings: Mapping[str, Any]) -> str:
+    """Describe when, where and how long, from `timings.json`; the only volatile text of a report.
+
+    >>> stamp_line({"finished": "2024-05-06T07:08:09Z", "host": "box", "seconds": {"signals": 61.04}})
+    'finished 2024-05-06T07:08:09Z · host box · signals 61.0 s'
+    """
+    parts = []
+    for key, value in sorted(timings.items()):
+        if isinstance(value, Mapping):
+            inner = sorted(value.items())
+            parts += [f"{name} {float(taken):.1f} s" for name, taken in inner if isinstance(taken, int | float)]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            parts.append(f"{key} {float(value):.1f} s")
+        elif isinstance(value, str):
+            parts.append(f"{key} {value}")
+    return " · ".join(parts)
