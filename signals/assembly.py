@@ -1,0 +1,231 @@
+"""What the trained networks said, put together: the frames a walk-forward run leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from signals.dataset import Dataset, FoldData
+from signals.diagnostics import auc_by_date, rank_ic_by_date
+from signals.errors import InputError
+from signals.frames import signal_frame
+from signals.trainers.seam import EpochLoss
+from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
+
+__all__ = ["Outcome", "SignalResult", "assemble"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One fold and seed, done: scores of its test rows, the passes that were kept, and how it was come by."""
+
+    fold: int
+    seed: int
+    scores: NDArray[np.float32]
+    epochs: int
+    history: tuple[EpochLoss, ...]
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignalResult:
+    """What a walk-forward run leaves behind; the frames are the files of a run directory.
+
+    Parameters
+    ----------
+    signals : DataFrame indexed by (date, ticker)
+        `score` (mean over seeds), `score_std` (ddof 0), `fold`, `trained_until`.
+    seed_scores : DataFrame
+        `date ticker seed score`.
+    labels : DataFrame indexed by (date, ticker)
+        `label forward_return label_end` of the scored rows whose outcome is known.
+    folds : DataFrame
+        One row per fold and seed: slices, epochs, losses, per-date AUC and rank IC beside trivial predictors.
+    history : DataFrame
+        `fold seed epoch loss validation_loss`.
+    universe_sizes : dict
+        Members of the universe at each date it was drawn.
+    seconds : dict
+        Wall time of each fold and seed; not reproducible, kept apart from everything that is.
+    trained, reused : int
+        Networks trained now, and taken from artifacts.
+    """
+
+    signals: pd.DataFrame
+    seed_scores: pd.DataFrame
+    labels: pd.DataFrame
+    folds: pd.DataFrame
+    history: pd.DataFrame
+    universe_sizes: dict[str, int]
+    seconds: dict[str, float]
+    trained: int
+    reused: int
+
+
+def assemble(
+    data: Dataset,
+    folds: Sequence[FoldData],
+    seeds: Sequence[int],
+    outcomes: Mapping[tuple[int, int], Outcome],
+    lookback: int,
+) -> SignalResult:
+    """Put the outcomes of all folds and seeds together.
+
+    Parameters
+    ----------
+    data : Dataset
+        What the folds share.
+    folds : sequence of FoldData
+        Folds with test rows.
+    seeds : sequence of int
+        Order of the seeds.
+    outcomes : mapping of (fold, seed) to Outcome
+        Every combination.
+    lookback : int
+        Periods the trivial predictors look back.
+
+    Returns
+    -------
+    SignalResult
+
+    Raises
+    ------
+    InputError
+        When there is no test row at all.
+    """
+    tickers = np.asarray(data.panel.tickers, dtype=object)
+    parts: dict[str, list[NDArray[Any]]] = {}
+    seed_parts, fold_rows, history_rows = [], [], []
+    for fold in folds:
+        date, ticker = data.dates[fold.test_date], tickers[fold.test_ticker]
+        scores = np.stack([outcomes[fold.fold.number, seed].scores for seed in seeds]).astype(np.float64)
+        columns = {
+            "dates": date,
+            "tickers": ticker,
+            "score": scores.mean(axis=0),
+            "score_std": scores.std(axis=0),
+            "fold": np.full(len(date), fold.fold.number),
+            "trained_until": np.full(len(date), fold.trained_until),
+        }
+        for name, column in columns.items():
+            parts.setdefault(name, []).append(column)
+        for seed, score in zip(seeds, scores, strict=True):
+            seed_parts.append(pd.DataFrame({"date": date, "ticker": ticker, "seed": seed, "score": score}))
+            for epoch, loss in enumerate(outcomes[fold.fold.number, seed].history, start=1):
+                history_rows.append((fold.fold.number, seed, epoch, loss.loss, loss.validation_loss))
+        fold_rows += _fold_rows(data, fold, seeds, scores, outcomes, lookback)
+
+    joined = {name: np.concatenate(columns) for name, columns in parts.items()}
+    if not joined:
+        raise InputError("expected test rows in at least one fold; found none; give more history or relax the filters")
+    signals = signal_frame(joined.pop("dates"), joined.pop("tickers"), **joined)
+    seed_scores = pd.concat(seed_parts, ignore_index=True).sort_values(["date", "ticker", "seed"], ignore_index=True)
+    seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
+    seed_scores["ticker"] = seed_scores["ticker"].astype(object)
+    history = pd.DataFrame(history_rows, columns=["fold", "seed", "epoch", "loss", "validation_loss"])
+    return SignalResult(
+        signals=signals,
+        seed_scores=seed_scores,
+        labels=pd.concat([_labels(data, fold) for fold in folds]).sort_index(),
+        folds=pd.DataFrame(fold_rows).astype({"fold": np.int32, "epochs": np.int32, "epochs_run": np.int32}),
+        history=history.astype({"fold": np.int32, "epoch": np.int32}),
+        universe_sizes=data.universe_sizes,
+        seconds={f"fold {f} seed {s}": round(o.seconds, 3) for (f, s), o in sorted(outcomes.items())},
+        trained=sum(not o.reused for o in outcomes.values()),
+        reused=sum(o.reused for o in outcomes.values()),
+    )
+
+
+def _test_index(data: Dataset, fold: FoldData) -> pd.MultiIndex:
+    tickers = np.asarray(data.panel.tickers, dtype=object)
+    return pd.MultiIndex.from_arrays(
+        [data.dates[fold.test_date].astype("datetime64[ns]"), pd.Index(tickers[fold.test_ticker], dtype=object)],
+        names=["date", "ticker"],
+    )
+
+
+def _labels(data: Dataset, fold: FoldData) -> pd.DataFrame:
+    """Outcomes of the test rows that are known by the end of the data."""
+    rows = (fold.test_ticker, fold.test_date)
+    known = data.labels.end[rows] >= 0
+    frame = pd.DataFrame(
+        {
+            "label": data.labels.label[rows],
+            "forward_return": data.labels.forward_return[rows],
+            "label_end": data.panel.dates[np.maximum(data.labels.end[rows], 0)].astype("datetime64[ns]"),
+        },
+        index=_test_index(data, fold),
+    )
+    return frame[known]
+
+
+def _fold_rows(
+    data: Dataset,
+    fold: FoldData,
+    seeds: Sequence[int],
+    scores: NDArray[np.float64],
+    outcomes: Mapping[tuple[int, int], Outcome],
+    lookback: int,
+) -> list[dict[str, Any]]:
+    index = _test_index(data, fold)
+    labels = _labels(data, fold)
+
+    def quality(score: NDArray[np.float64]) -> tuple[float, float]:
+        series = pd.Series(score, index=index)
+        auc = auc_by_date(series, labels["label"]).mean()
+        return float(auc), float(rank_ic_by_date(series, labels["forward_return"]).mean())
+
+    cut = fold.fold
+    common: dict[str, Any] = {"fold": cut.number}
+    slices = {"train": cut.train, "validation": cut.validation, "test": cut.test}
+    shared = {}
+    for name, span in slices.items():
+        for end, position in (("start", span.start), ("end", span.stop - 1)):
+            shared[f"{name}_{end}"] = data.dates[position].astype("datetime64[ns]")
+    shared["trained_until"] = fold.trained_until.astype("datetime64[ns]")
+    shared |= {
+        "train_rows": len(fold.training),
+        "validation_rows": len(fold.validation),
+        "test_rows": len(fold.test),
+        "tickers": len(fold.tickers),
+    }
+    beside = {}
+    trivial = trivial_scores(
+        data.returns,
+        fold.test_ticker,
+        fold.test_date,
+        lookback=lookback,
+        training_label=fold.training.label.astype(np.float64),
+        training_ticker=fold.training_ticker,
+    )
+    for name in TRIVIAL_PREDICTORS:
+        beside[f"auc_{name}"], beside[f"rank_ic_{name}"] = quality(trivial[name])
+    together = quality(scores.mean(axis=0))
+    rows = []
+    for seed, score in zip(seeds, scores, strict=True):
+        outcome = outcomes[cut.number, seed]
+        kept = outcome.history[outcome.epochs - 1] if 0 < outcome.epochs <= len(outcome.history) else None
+        auc, rank_ic = quality(score)
+        rows.append(
+            common
+            | {"seed": seed}
+            | shared
+            | {
+                "epochs": outcome.epochs,
+                "epochs_run": len(outcome.history),
+                "train_loss": kept.loss if kept else np.nan,
+                "validation_loss": kept.validation_loss if kept else np.nan,
+                "auc": auc,
+                "rank_ic": rank_ic,
+                "auc_ensemble": together[0],
+                "rank_ic_ensemble": together[1],
+            }
+            | beside
+        )
+    return rows
