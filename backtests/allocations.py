@@ -1,0 +1,405 @@
+"""What a strategy decides, as pure functions of arrays.
+
+An allocation turns one decision date's scores, current weights and tradable flags into target weights. It knows no
+clock, file, broker or price, so that the backtrader strategy, a compiled engine and paper trading can execute the same
+object and agree order for order.
+
+Sums use `math.fsum`, which is exact before its one rounding: neither the order of the tickers nor names that join the
+universe later can change a bit of a decision.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+from signals.plugins import import_name
+
+__all__ = [
+    "ALLOCATIONS",
+    "Allocation",
+    "EqualWeight",
+    "LongShortQuantile",
+    "ScoreWeighted",
+    "Threshold",
+    "TopK",
+    "make_allocation",
+]
+
+Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation(ABC):
+    """Base of every allocation: the limits all of them share.
+
+    Subclasses say in `choose` what they want of the names that can be had; limits, locked holdings and turnover are
+    handled here.
+
+    Parameters
+    ----------
+    gross : float
+        Limit on the sum of absolute weights.
+    max_weight : float, optional
+        Position limit: largest absolute weight of a name. What it cuts off stays in cash.
+    max_turnover : float, optional
+        Largest sum of absolute weight changes on a decision date. A bigger change is scaled down linearly, every name
+        by the same fraction of its way, and the rest follows on later dates. It goes before `gross` and `max_weight`:
+        a book that starts above those comes down to them only as fast as this allows.
+    missing : {"zero", "hold"}
+        What becomes of a name without a score on this date: target weight zero, or what it has now (at most
+        `max_weight`).
+    """
+
+    gross: float = 1.0
+    max_weight: float | None = None
+    max_turnover: float | None = None
+    missing: str = "zero"
+
+    def __post_init__(self) -> None:
+        _number(self, "gross", above=0.0, up_to=100.0)
+        _number(self, "max_weight", above=0.0, up_to=100.0, optional=True)
+        _number(self, "max_turnover", above=0.0, optional=True)
+        if self.missing not in ("zero", "hold"):
+            raise InputError(f'expected missing = "zero" or "hold"; found {self.missing!r}; choose one')
+
+    @property
+    def can_be_short(self) -> bool:
+        """Whether a target weight can be negative, so that a borrow rate is needed."""
+        return False
+
+    @abstractmethod
+    def choose(self, scores: Values) -> Values:
+        """Weights of the names that can be had, as fractions of the gross exposure that is free.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_candidates,)
+            Scores of names with a score and a bar today, in the order of the tickers; at least one, all finite.
+
+        Returns
+        -------
+        ndarray of shape (n_candidates,)
+            Absolute values sum to at most 1.
+        """
+
+    def target_weights(self, scores: Values, weights: Values, tradable: Flags) -> Values:
+        """Decide.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_tickers,)
+            Higher is better; NaN where a name has no row on this date.
+        weights : ndarray of shape (n_tickers,)
+            Current weights of account value, negative when short.
+        tradable : ndarray of bool, shape (n_tickers,)
+            Names with a bar today.
+
+        Returns
+        -------
+        ndarray of shape (n_tickers,)
+            Target weights. A name that cannot be traded keeps its weight exactly, and what such names and held ones
+            take of `gross` is not available to the others.
+        """
+        scores = np.asarray(scores, dtype=np.float64)
+        weights = np.asarray(weights, dtype=np.float64)
+        tradable = np.asarray(tradable, dtype=bool)
+        scored = ~np.isnan(scores)
+        target = np.zeros_like(weights)
+        target[~tradable] = weights[~tradable]
+        if self.missing == "hold":
+            held = tradable & ~scored
+            target[held] = self._limit(weights[held])
+        candidates = np.flatnonzero(tradable & scored)
+        free = max(self.gross - math.fsum(np.abs(target)), 0.0)
+        if len(candidates) and free > 0.0:
+            target[candidates] = self._limit(free * self.choose(scores[candidates]))
+        return self._slow_down(target, weights)
+
+    def _limit(self, weights: Values) -> Values:
+        return weights if self.max_weight is None else np.clip(weights, -self.max_weight, self.max_weight)
+
+    def _slow_down(self, target: Values, weights: Values) -> Values:
+        if self.max_turnover is None:
+            return target
+        change = target - weights
+        turnover = math.fsum(np.abs(change))
+        if turnover <= self.max_turnover:
+            return target
+        slowed: Values = weights + change * (self.max_turnover / turnover)
+        return slowed
+
+
+@dataclass(frozen=True, slots=True)
+class TopK(Allocation):
+    """The `k` highest scores, long, `gross / k` each.
+
+    Parameters
+    ----------
+    k : int
+        Places. Fewer names above `min_score` leave places empty, and the rest in cash.
+    min_score : float
+        A score at or below it is not bought: by default an expected loss, or no opinion, is not. For probabilities
+        0.5 says the same; `-inf` ranks only.
+
+    >>> TopK(2).target_weights([0.3, 0.1, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0], [True] * 4)
+    array([0.5, 0. , 0.5, 0. ])
+    """
+
+    k: int
+    min_score: float = 0.0
+
+    def __post_init__(self) -> None:
+        Allocation.__post_init__(self)
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise InputError(f"expected k as a whole number of names, at least 1; found {self.k!r}")
+        _number(self, "min_score", infinite=True)
+
+    def choose(self, scores: Values) -> Values:  # noqa: D102 - says what the base says
+        best = np.argsort(-scores, kind="stable")[: self.k]
+        best = best[scores[best] > self.min_score]
+        share = np.zeros_like(scores)
+        share[best] = 1.0 / self.k
+        return share
+
+
+@dataclass(frozen=True, slots=True)
+class LongShortQuantile(Allocation):
+    """The highest scores long and the lowest short, each side `gross / 2` in equal parts.
+
+    Parameters
+    ----------
+    quantile : float
+        Fraction of the candidates on each side, above 0 and at most 0.5: `floor(quantile × n)` names, at least one.
+        Names on both sides that share one score have no ranking between them and are left out; when that empties a
+        side, as when all scores are equal, nothing is held.
+
+    >>> LongShortQuantile(0.25).target_weights([0.3, 0.1, 0.2, 0.0], [0.0] * 4, [True] * 4)
+    array([ 0.5,  0. ,  0. , -0.5])
+    """
+
+    quantile: float
+
+    def __post_init__(self) -> None:
+        Allocation.__post_init__(self)
+        _number(self, "quantile", above=0.0, up_to=0.5)
+
+    @property
+    def can_be_short(self) -> bool:  # noqa: D102
+        return True
+
+    def choose(self, scores: Values) -> Values:  # noqa: D102
+        share = np.zeros_like(scores)
+        n = len(scores)
+        side = max(math.floor(self.quantile * n + 1e-9), 1)
+        order = np.argsort(-scores, kind="stable")
+        if 2 * side > n:
+            return share
+        long, short = order[:side], order[n - side :]
+        border = scores[long[-1]]
+        if border == scores[short[0]]:
+            long, short = long[scores[long] != border], short[scores[short] != border]
+        if len(long) and len(short):
+            share[long] = 0.5 / len(long)
+            share[short] = -0.5 / len(short)
+        return share
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold(Allocation):
+    """Every score above `long` is bought, every score below `short` sold short, in equal parts of `gross`.
+
+    Parameters
+    ----------
+    long : float
+        A score has to be above it.
+    short : float, optional
+        A score has to be below it; without it nothing is sold short. Not above `long`.
+
+    >>> Threshold(0.55, short=0.45).target_weights([0.6, 0.5, 0.4, 0.7], [0.0] * 4, [True] * 4).round(3)
+    array([ 0.333,  0.   , -0.333,  0.333])
+    """
+
+    long: float
+    short: float | None = None
+
+    def __post_init__(self) -> None:
+        Allocation.__post_init__(self)
+        _number(self, "long")
+        _number(self, "short", optional=True)
+        if self.short is not None and self.short > self.long:
+            raise InputError(f"expected short at or below long; found short={self.short} and long={self.long}")
+
+    @property
+    def can_be_short(self) -> bool:  # noqa: D102
+        return self.short is not None
+
+    def choose(self, scores: Values) -> Values:  # noqa: D102
+        share = np.where(scores > self.long, 1.0, 0.0)
+        if self.short is not None:
+            share[scores < self.short] = -1.0
+        return np.asarray(share / max(np.count_nonzero(share), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWeighted(Allocation):
+    """Weights in proportion to the distance of the score from a centre.
+
+    Parameters
+    ----------
+    center : float
+        The score that means no opinion: 0 for expected returns, 0.5 for probabilities.
+    long_only : bool
+        Whether scores below the centre are left out instead of sold short.
+
+    >>> ScoreWeighted(0.5, long_only=False).target_weights([0.8, 0.5, 0.4], [0.0] * 3, [True] * 3)
+    array([ 0.75,  0.  , -0.25])
+    """
+
+    center: float = 0.0
+    long_only: bool = True
+
+    def __post_init__(self) -> None:
+        Allocation.__post_init__(self)
+        _number(self, "center")
+        if not isinstance(self.long_only, bool):
+            raise InputError(f"expected long_only = true or false; found {self.long_only!r}")
+
+    @property
+    def can_be_short(self) -> bool:  # noqa: D102
+        return not self.long_only
+
+    def choose(self, scores: Values) -> Values:  # noqa: D102
+        share: Values = scores - self.center
+        if self.long_only:
+            share = np.maximum(share, 0.0)
+        # dividing by the largest first keeps the sum finite for any finite scores
+        largest = np.abs(share).max()
+        if largest == 0.0:
+            return np.zeros_like(scores)
+        share = share / largest
+        return np.asarray(share / math.fsum(np.abs(share)))
+
+
+@dataclass(frozen=True, slots=True)
+class EqualWeight(Allocation):
+    """Every name with a score, whatever it is, in equal parts: the universe a selection has to beat.
+
+    >>> EqualWeight().target_weights([0.3, float("nan"), -0.2], [0.0] * 3, [True] * 3)
+    array([0.5, 0. , 0.5])
+    """
+
+    def choose(self, scores: Values) -> Values:  # noqa: D102
+        return np.full_like(scores, 1.0 / len(scores))
+
+
+ALLOCATIONS: dict[str, type[Allocation]] = {
+    kind.__name__: kind for kind in (EqualWeight, LongShortQuantile, ScoreWeighted, Threshold, TopK)
+}
+
+
+def make_allocation(name: str, **params: Any) -> Allocation:
+    """Make an allocation by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `ALLOCATIONS`, or `'package.module:Name'` of a class with `target_weights` and `can_be_short`.
+    **params
+        Its settings.
+
+    Returns
+    -------
+    Allocation
+
+    Raises
+    ------
+    InputError
+        For an unknown name or setting (the nearest is named), a missing setting or a value out of range.
+
+    >>> make_allocation("TopK", k=50, max_weight=0.05)
+    TopK(gross=1.0, max_weight=0.05, max_turnover=None, missing='zero', k=50, min_score=0.0)
+    """
+    kind: Any
+    if ":" in name:
+        kind = import_name(name, "strategy.allocation")
+        _check_custom(name, kind)
+    elif name in ALLOCATIONS:
+        kind = ALLOCATIONS[name]
+    else:
+        raise InputError(
+            f"expected an allocation among {', '.join(ALLOCATIONS)} or 'package.module:Name'; found {name!r}"
+            f"{_nearest(name, ALLOCATIONS)}"
+        )
+    if is_dataclass(kind):
+        known = {f.name for f in fields(kind) if f.init}
+        for key in params:
+            if key not in known:
+                close = _nearest(key, known)
+                raise InputError(f"expected a setting of {name} among {', '.join(sorted(known))}; found {key!r}{close}")
+        required = [f.name for f in fields(kind) if f.init and f.default is MISSING and f.default_factory is MISSING]
+        for key in required:
+            if key not in params:
+                raise InputError(f"expected a setting {key} for {name}; found none; add it")
+    try:
+        made: Allocation = kind(**params)
+    except TypeError as error:
+        raise InputError(f"expected settings that {name} takes; found {sorted(params)} ({error})") from error
+    return made
+
+
+def describe(allocation: Any) -> dict[str, Any]:
+    """Return the settings of an allocation as plain JSON values; empty for one that is no dataclass."""
+    if not is_dataclass(allocation) or isinstance(allocation, type):
+        return {}
+    plain: dict[str, Any] = {}
+    for name, value in asdict(allocation).items():
+        # JSON knows no infinity, and settings of one's own may be anything
+        as_it_is = value is None or isinstance(value, bool | int | str)
+        plain[name] = value if as_it_is or (isinstance(value, float) and math.isfinite(value)) else str(value)
+    return plain
+
+
+def _check_custom(name: str, kind: Any) -> None:
+    for needed in ("target_weights", "can_be_short"):
+        if not hasattr(kind, needed):
+            raise InputError(
+                f"expected a class with target_weights(scores, weights, tradable) and can_be_short at {name}; found no "
+                f"{needed}; derive it from backtests.allocations.Allocation"
+            )
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    by_case = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), list(by_case), n=1, cutoff=0.5)
+    return f"; did you mean {by_case[close[0]]!r}?" if close else ""
+
+
+def _number(
+    owner: Any,
+    name: str,
+    *,
+    above: float = -math.inf,
+    up_to: float = math.inf,
+    optional: bool = False,
+    infinite: bool = False,
+) -> None:
+    """Refuse a setting that is no number in (above, up_to]."""
+    value = getattr(owner, name)
+    if value is None and optional:
+        return
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if number and (infinite or math.isfinite(value)) and not math.isnan(value) and (infinite or above < value <= up_to):
+        return
+    limits = f" above {above:g}" if above > -math.inf else ""
+    limits += f"{' and' if limits else ''} at most {up_to:g}" if up_to < math.inf else ""
+    raise InputError(f"expected {name} as a number{limits} in {type(owner).__name__}; found {value!r}")

@@ -1,0 +1,208 @@
+"""Prices, scores and an allocation through backtrader: one call, one checked result."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+
+from backtests.allocations import EqualWeight, describe
+from backtests.broker import Broker, RuinWarning
+from backtests.costs import BrokerSettings
+from backtests.feeds import add_prices
+from backtests.ledger import Ledger
+from backtests.result import BacktestResult
+from backtests.scores import ScoreTable
+from backtests.strategy import SignalStrategy
+from signals.errors import InputError
+from signals.events import Event, Listener, silent
+from signals.panel import PRICE_COLUMNS, PricePanel, check_tickers
+from signals.plugins import import_name
+from signals.prices import Prices
+
+__all__ = ["equal_weight_universe", "run_backtest"]
+
+CLOSE_ONLY = "Only closing prices exist: orders fill at the next close, not the next open."
+
+
+def run_backtest(
+    prices: Prices | PricePanel,
+    signals: pd.DataFrame | pd.Series,
+    *,
+    allocation: Any,
+    broker: BrokerSettings,
+    strategy: Any = None,
+    start: Any = None,
+    end: Any = None,
+    listener: Listener = silent,
+) -> BacktestResult:
+    """Trade scores.
+
+    The run goes from the first decision date to the last session of the prices. A score of date *t* is known at the
+    close of *t* and traded at the open of the next session; with close-only prices at its close. Nothing is held before
+    the first decision, so the first return is 0. Orders given on the last session are tomorrow's: their status is open.
+
+    Parameters
+    ----------
+    prices : Prices or PricePanel
+        Checked prices. Only tickers with a signal take part.
+    signals : DataFrame or Series
+        Scores indexed by (date, ticker), a frame in column `score`; sorted, unique, finite. Its dates are the decision
+        dates. A ticker without a row on one of them has no opinion.
+    allocation : Allocation
+        What to hold given the scores: `TopK`, `LongShortQuantile`, … or any object with
+        `target_weights(scores, weights, tradable)` and `can_be_short`. May be None with a strategy of your own.
+    broker : BrokerSettings
+        Costs and rules.
+    strategy : class or str, optional
+        A `bt.Strategy` of your own, or `'package.module:Name'` of one; it reads scores as `d.signal[0]`. A feed that
+        does not trade today still shows its last bar, and one that has not begun its very last: ask
+        `self.broker.trades_today(d)` first. A subclass of `SignalStrategy` is given the allocation. By default
+        `SignalStrategy`.
+    start, end : date-like, optional
+        First and last day of the run; decision dates outside are left out.
+    listener : callable
+        Told of progress.
+
+    Returns
+    -------
+    BacktestResult
+        Checked.
+
+    Raises
+    ------
+    InputError
+        For signals that break their contract, tickers or dates the prices do not have, and an allocation that can be
+        short without a borrow rate.
+    CheckFailedError
+        When the books do not balance.
+    """
+    kind = _strategy_class(strategy)
+    _check_allocation(allocation, broker, needed=issubclass(kind, SignalStrategy))
+    panel = prices if isinstance(prices, PricePanel) else prices.panel()
+    table = ScoreTable.from_signals(signals)
+    if start is not None or end is not None:
+        table = table.between(start, end)
+    check_tickers(table.tickers, panel.tickers)
+    panel = _cut(panel, table, end)
+    if broker.max_volume_share is not None and not panel.volume_known:
+        raise InputError(
+            "expected prices with volume, because broker.max_volume_share is set; found none; leave that setting out"
+        )
+
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(Broker(broker))
+    add_prices(cerebro, panel, signals=table)
+    options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
+    cerebro.addstrategy(kind, **options)
+    cerebro.addanalyzer(Ledger, _name="ledger")
+    cerebro.addanalyzer(_Progress, _name="progress", listener=listener, total=len(panel.dates))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuinWarning)  # the result says it
+        run = cerebro.run()[0]
+    result: BacktestResult = run.analyzers.ledger.result()
+    result = replace(
+        result,
+        warnings=(*result.warnings, *((CLOSE_ONLY,) if panel.close_only else ())),
+        settings={
+            **result.settings,
+            "allocation": None if allocation is None else type(allocation).__name__,
+            "allocation_settings": describe(allocation),
+            "decision_dates": len(table.dates),
+            "first_decision": str(table.dates[0]),
+            "last_decision": str(table.dates[-1]),
+            "tickers": len(table.tickers),
+            "fills": "next close" if panel.close_only else "next open",
+        },
+    )
+    listener(Event("backtest", "account settled", len(result.returns), len(panel.dates)))
+    return result
+
+
+def equal_weight_universe(
+    prices: Prices | PricePanel,
+    signals: pd.DataFrame | pd.Series,
+    broker: BrokerSettings,
+    *,
+    listener: Listener = silent,
+) -> pd.Series:
+    """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
+
+    What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit and the
+    cash buffer is at least 2 %, so that neither a small account nor purchases refused for lack of cash make it look
+    other than it is. Commission, slippage and delistings are those of `broker`.
+
+    Parameters
+    ----------
+    prices, signals, broker, listener
+        As in `run_backtest`.
+
+    Returns
+    -------
+    Series named "universe"
+        Simple returns per session, from the first decision date on.
+    """
+    buffer = max(broker.cash_buffer, 0.02)
+    idea = replace(broker, fractional=True, max_volume_share=None, min_trade_value=0.0, cash_buffer=buffer)
+    result = run_backtest(prices, signals, allocation=EqualWeight(), broker=idea, listener=listener)
+    return result.returns.rename("universe")
+
+
+class _Progress(bt.Analyzer):
+    """Tells the listener every twentieth of the sessions."""
+
+    params = (("listener", silent), ("total", 0))
+
+    def start(self) -> None:
+        self._done = 0
+        self._step = max(self.p.total // 20, 1)
+
+    def next(self) -> None:
+        self._done += 1
+        if self._done % self._step == 0:
+            day = f"{self.strategy.datetime.date(0):%Y-%m-%d}"
+            self.p.listener(Event("backtest", day, self._done, self.p.total))
+
+
+def _strategy_class(strategy: Any) -> Any:
+    if strategy is None:
+        return SignalStrategy
+    kind = import_name(strategy, "strategy.strategy") if isinstance(strategy, str) else strategy
+    if not (isinstance(kind, type) and issubclass(kind, bt.Strategy)):
+        raise InputError(
+            f"expected a class derived from backtrader.Strategy; found {strategy!r}; pass the class itself"
+        )
+    return kind
+
+
+def _check_allocation(allocation: Any, broker: BrokerSettings, *, needed: bool) -> None:
+    if not isinstance(broker, BrokerSettings):
+        raise InputError(f"expected BrokerSettings; found {broker!r}; costs are never silently zero")
+    if allocation is None and not needed:
+        return
+    for name in ("target_weights", "can_be_short"):
+        if isinstance(allocation, type) or not hasattr(allocation, name):
+            raise InputError(f"expected an allocation such as TopK(k=50); found {allocation!r}, which has no {name}")
+    if allocation.can_be_short and broker.borrow_rate is None:
+        raise InputError(
+            f"expected broker.borrow_rate, because {type(allocation).__name__} can be short; found none; write the "
+            "yearly fee as a fraction, for example borrow_rate = 0.01"
+        )
+
+
+def _cut(panel: PricePanel, table: ScoreTable, end: Any) -> PricePanel:
+    """Return the sessions from the first decision date to the end, without copying."""
+    first, last = table.dates[0], table.dates[-1]
+    stop = panel.position(end) if end is not None else len(panel.dates) - 1
+    if first < panel.dates[0] or last > panel.dates[-1]:
+        wrong = first if first < panel.dates[0] else last
+        raise InputError(
+            f"expected decision dates within the prices, {panel.dates[0]} to {panel.dates[-1]}; found {wrong}; give "
+            "longer prices, or start= and end="
+        )
+    rows = slice(int(np.searchsorted(panel.dates, first)), stop + 1)
+    return replace(panel, dates=panel.dates[rows], **{name: getattr(panel, name)[rows] for name in PRICE_COLUMNS})

@@ -1,0 +1,324 @@
+"""What happened to the account, session by session and fill by fill."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+from backtrader.order import Order
+from numpy.typing import NDArray
+
+from backtests.broker import Broker
+from backtests.feeds import day_of
+from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult
+from signals.errors import InputError
+
+__all__ = ["Ledger"]
+
+# Unfilled value from which the report says so in its first lines, as a fraction of what was traded.
+NOTABLE = 0.01
+
+_FINAL = {
+    Order.Completed: ("filled", ""),
+    Order.Canceled: ("cancelled", "cancelled by the strategy"),
+    Order.Expired: ("expired", "its validity ended"),
+    Order.Margin: ("margin", "not enough cash"),
+    Order.Rejected: ("rejected", "rejected by the broker"),
+}
+
+
+class _Entry(NamedTuple):
+    """One order as the frame shows it; days as backtrader's numbers."""
+
+    submitted: float
+    executed: float
+    ticker: str
+    side: str
+    type: str
+    size: float
+    filled: float
+    price: float
+    commission: float
+    slippage: float
+    status: str
+    reason: str
+    reference: float
+
+
+class _Row:
+    """One order that can still change."""
+
+    __slots__ = (
+        "commission",
+        "executed",
+        "filled",
+        "price",
+        "reason",
+        "reference",
+        "side",
+        "size",
+        "slippage",
+        "status",
+        "submitted",
+        "ticker",
+        "type",
+    )
+
+    def __init__(self, order: Any) -> None:
+        info = order.info
+        self.submitted = float(info.get("broker_session", order.created.dt))
+        self.executed = float("nan")
+        self.ticker: str = order.data._name
+        self.side = "buy" if order.isbuy() else "sell"
+        self.type = "liquidation" if "broker_liquidation" in info else order.getordername().lower()
+        self.size = float(abs(order.size))
+        self.filled = 0.0
+        self.price = float("nan")
+        self.commission = self.slippage = 0.0
+        self.reference = float(order.created.price)
+        self.status, self.reason = "open", ""
+
+    def end(self, order: Any) -> None:
+        """Take over the last word about the order."""
+        self.status, self.reason = _FINAL[order.status]
+        if "broker_reason" in order.info:
+            self.reason = str(order.info["broker_reason"])
+        if self.type == "liquidation":
+            self.status = "liquidated"
+        elif self.filled and self.status != "filled":
+            self.status = "partial"
+
+    def entry(self) -> _Entry:
+        """Columns of the order frame without `order_id`, and the price the order was given at."""
+        return _Entry(
+            self.submitted,
+            self.executed,
+            self.ticker,
+            self.side,
+            self.type,
+            self.size,
+            self.filled,
+            self.price,
+            self.commission,
+            self.slippage,
+            self.status,
+            self.reason,
+            self.reference,
+        )
+
+
+class Ledger(bt.Analyzer):
+    """Records fills, orders and positions of a run; `result()` gives them as a checked `BacktestResult`.
+
+    Works with `Broker` and with backtrader's own broker, in anybody's Cerebro with one strategy::
+
+        cerebro.addanalyzer(rs.Ledger)
+        strategy = cerebro.run()[0]
+        strategy.analyzers.ledger.result()
+
+    Only what is held costs time. Several fills of one asset in one bar are kept apart, as backtrader's `Transactions`
+    analyzer does not, and positions have every feed, as `PyFolio.get_pf_items` does not.
+    """
+
+    def start(self) -> None:
+        """Refuse runs whose books could not be kept.
+
+        Raises
+        ------
+        InputError
+            For feeds without a name or with the same one, bars shorter than a day, futures, or several strategies.
+        """
+        names = [data._name for data in self.datas]
+        if not all(names) or len(set(names)) < len(names):
+            twice = next((name for name in names if not name or names.count(name) > 1), "")
+            raise InputError(
+                f"expected every feed to have its own name; found {twice!r} without or twice; give it with "
+                "adddata(feed, name=...)"
+            )
+        if any(data._timeframe < bt.TimeFrame.Days for data in self.datas):
+            raise InputError("expected bars of a day or longer; found shorter ones; resample them to days first")
+        if len(self.strategy.cerebro.runningstrats) > 1:
+            raise InputError(
+                "expected one strategy in the Cerebro, the account is shared; found several; run each alone"
+            )
+        if "cash" in names:
+            raise InputError("expected feeds named like tickers; found one named 'cash', which is a column of its own")
+        broker = self._broker = self.strategy.broker
+        schemes = [broker.getcommissioninfo(data) for data in self.datas]
+        if not all(scheme.stocklike for scheme in schemes):
+            raise InputError("expected stocks or funds; found a feed with margin (futures); leave it out")
+        # with leverage, or shorts booked as a cost, cash is what is left of the value, not what the broker calls so
+        self._cash_is_cash = getattr(broker.p, "shortcash", False) and all(s.p.leverage == 1.0 for s in schemes)
+        self._names = names
+        self._initial = float(broker.startingcash)
+        self._days: list[float] = []
+        self._values: list[float] = []
+        self._cash: list[float] = []
+        self._held: list[list[tuple[int, float]]] = []
+        self._open: dict[int, _Row] = {}
+        self._done: dict[int, tuple[Any, ...]] = {}
+        self._fills: list[tuple[float, float, float, str, float]] = []
+
+    def notify_order(self, order: Any) -> None:
+        """Book what is new about an order."""
+        if order.status == Order.Accepted:
+            return
+        row = self._open.get(order.ref)
+        if row is None:
+            row = self._open[order.ref] = _Row(order)
+        if order.executed.size:
+            self._book_fills(order, row)
+        if order.status in _FINAL:
+            row.end(order)
+            # plain tuples of numbers and text cost the garbage collector nothing, however many there are
+            self._done[order.ref] = tuple(self._open.pop(order.ref).entry())
+
+    def _book_fills(self, order: Any, row: _Row) -> None:
+        today = self.strategy.lines.datetime[0]
+        for bit in order.executed.iterpending():
+            self._fills.append((today, float(bit.size), float(bit.price), row.ticker, float(bit.comm)))
+            row.filled += abs(float(bit.size))
+            row.commission += float(bit.comm)
+            if row.type == "market":
+                row.slippage += abs(float(bit.price) - order.data.open[0]) * abs(float(bit.size))
+            row.executed = today
+            row.price = float(order.executed.price)
+
+    def next(self) -> None:
+        """Record the account at this close."""
+        broker = self._broker
+        today = self.strategy.lines.datetime[0]
+        value = float(broker.getvalue())
+        if isinstance(broker, Broker):
+            worths = broker.worths()
+        else:
+            worths = []
+            for j, data in enumerate(self.datas):
+                size = broker.getposition(data).size
+                if size:
+                    worths.append((j, float(size * data.close[0])))
+        if self._days and int(self._days[-1]) == int(today):
+            # a weekly bar made from daily ones can arrive after them, on the same day
+            for series in (self._days, self._values, self._cash, self._held):
+                series.pop()
+        self._days.append(today)
+        self._values.append(value)
+        self._held.append(worths)
+        cash = float(broker.getcash()) if self._cash_is_cash else value - sum(worth for _, worth in worths)
+        self._cash.append(cash)
+
+    def stop(self) -> None:
+        """Take in what backtrader does not deliver any more: orders given after the last bar are tomorrow's."""
+        waiting = list(self.strategy._orderspending) + list(getattr(self._broker, "notifs", ()))
+        for order in waiting:
+            self.notify_order(order)
+        # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes
+        self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
+        if isinstance(self._broker, Broker):
+            self._settings |= {"broker": self._broker.settings.describe(), "borrow_fees": self._broker.borrow_fees}
+        self._stopped: str | None = getattr(self._broker, "stopped", None)
+        remarks = getattr(self.strategy, "remarks", None)
+        self._remarks = list(remarks()) if callable(remarks) else []
+        self._broker = None
+
+    def result(self) -> BacktestResult:
+        """Return the frames of the run.
+
+        Raises
+        ------
+        CheckFailedError
+            When they do not hold the accounting identity.
+        InputError
+            When there was no session.
+        """
+        if not self._days:
+            raise InputError("expected at least one session; found none; run the Cerebro first, on feeds with bars")
+        index = _stamps(self._days, utc=True)
+        values = np.array(self._values)
+        returns = values / np.concatenate([[self._initial], values[:-1]]) - 1.0
+        amounts = np.zeros((len(index), len(self._names) + 1))
+        for t, worths in enumerate(self._held):
+            for j, worth in worths:
+                amounts[t, j] = worth
+        amounts[:, -1] = self._cash
+        orders = self._orders()
+        transactions = self._transactions()
+        result = BacktestResult(
+            returns=pd.Series(returns, index=index, name="returns"),
+            positions=pd.DataFrame(amounts, index=index, columns=pd.Index([*self._names, "cash"], dtype=object)),
+            transactions=transactions,
+            orders=orders,
+            initial_cash=self._initial,
+            warnings=tuple(self._warnings(transactions)),
+            stopped=self._stopped,
+            settings=dict(self._settings),
+        )
+        result.check()
+        return result
+
+    def _transactions(self) -> pd.DataFrame:
+        days, amount, price, symbol, commission = zip(*self._fills, strict=True) if self._fills else ((),) * 5
+        columns = {
+            "amount": np.array(amount, dtype=np.float64),
+            "price": np.array(price, dtype=np.float64),
+            "symbol": np.array(symbol, dtype=object),
+            "commission": np.array(commission, dtype=np.float64),
+        }
+        frame = pd.DataFrame(columns, index=_stamps(days, utc=True))
+        frame["symbol"] = frame["symbol"].astype(object)
+        return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1)
+
+    def _entries(self) -> list[_Entry]:
+        """All orders in the order they were given, which is that of backtrader's running number."""
+        given = self._done | {ref: tuple(row.entry()) for ref, row in self._open.items()}
+        return [_Entry(*given[ref]) for ref in sorted(given)]
+
+    def _orders(self) -> pd.DataFrame:
+        rows = self._entries()
+        columns: dict[str, Any] = {"order_id": np.arange(1, len(rows) + 1, dtype=np.int64)}
+        for name in ORDER_COLUMNS[1:]:
+            found = [getattr(row, name) for row in rows]
+            if name in ("submitted", "executed"):
+                columns[name] = _stamps(found, utc=False)
+            elif name in ("ticker", "side", "type", "status", "reason"):
+                columns[name] = pd.Series(found, dtype=object)
+            else:
+                columns[name] = np.array(found, dtype=np.float64)
+        return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1)
+
+    def _warnings(self, transactions: pd.DataFrame) -> list[str]:
+        said = [self._stopped] if self._stopped else []
+        traded = float((transactions["amount"] * transactions["price"]).abs().sum())
+        rows = self._entries()
+        refused = [row for row in rows if row.status in ("margin", "rejected")]
+        lapsed = [row for row in rows if row.status in ("expired", "partial")]
+        said += _unfilled(refused, traded, "were refused")
+        said += _unfilled(lapsed, traded, "could not be filled on their day")
+        return said + self._remarks
+
+
+def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:
+    """Warn when orders that came to nothing would have been worth a notable part of what was traded."""
+    value = sum((row.size - row.filled) * row.reference for row in rows)
+    if not value > NOTABLE * traded:
+        return []
+    share = f"{100 * value / traded:.1f} % of what was traded" if value < traded else "more than was traded at all"
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.status] = counts.get(row.status, 0) + 1
+    kinds = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    first = rows[0]
+    example = f"first {first.side} {first.size:,.10g} {first.ticker} on {day_of(first.submitted)}: {first.reason}"
+    return [f"Orders worth {value:,.0f}, {share}, {what} ({kinds}; {example})."]
+
+
+def _stamps(days: Any, *, utc: bool) -> pd.DatetimeIndex:
+    """Midnights of backtrader's day numbers, NaT for NaN."""
+    numbers = np.asarray(days, dtype=np.float64)
+    stamps: NDArray[np.datetime64] = np.full(len(numbers), np.datetime64("NaT", "ns"))
+    known = ~np.isnan(numbers)
+    stamps[known] = [day_of(number) for number in numbers[known]]
+    index = pd.DatetimeIndex(stamps, name="date" if utc else None)
+    return index.tz_localize("UTC") if utc else index

@@ -1,0 +1,208 @@
+"""What a backtest leaves behind: returns, positions, fills and orders, and the proof that they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from signals.errors import CheckFailedError
+from signals.storage import read_parquet, write_parquet
+
+__all__ = ["ORDER_COLUMNS", "TRANSACTION_COLUMNS", "BacktestResult"]
+
+ORDER_COLUMNS = (
+    "order_id",
+    "submitted",
+    "executed",
+    "ticker",
+    "side",
+    "type",
+    "size",
+    "filled",
+    "price",
+    "commission",
+    "slippage",
+    "status",
+    "reason",
+)
+TRANSACTION_COLUMNS = ("amount", "price", "symbol", "commission")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BacktestResult:
+    """Frozen result of one backtest.
+
+    Parameters
+    ----------
+    returns : Series
+        Simple return of the account per session, after costs; name `returns`, index `date` at UTC midnight. The first
+        value is the first close against `initial_cash`.
+    positions : DataFrame
+        Account currency at each close: one column per ticker of the backtest, held or not, and `cash` last. Same index.
+    transactions : DataFrame
+        One row per fill, in order: index `date` (session of the fill, UTC), columns `amount` (shares, negative when
+        sold), `price`, `symbol`, `commission` (account currency). pyfolio's format.
+    orders : DataFrame
+        One row per order, in the order they were given; columns `ORDER_COLUMNS`. `submitted` and `executed` are naive
+        session dates (NaT when nothing was filled), `size` and `filled` shares above zero, `price` the average fill,
+        `commission` and `slippage` account currency, `slippage` = |fill − open of that bar| × shares for market orders
+        and 0 for others. `status` is one of filled, partial, open, margin, rejected, cancelled, expired, liquidated.
+    initial_cash : float
+        Account value before the first session.
+    warnings : tuple of str
+        One sentence each, the most serious first.
+    stopped : str or None
+        Ruin or margin call, as a sentence with date and value.
+    settings : dict
+        What was run, as plain JSON values.
+    """
+
+    returns: pd.Series
+    positions: pd.DataFrame
+    transactions: pd.DataFrame
+    orders: pd.DataFrame
+    initial_cash: float
+    warnings: tuple[str, ...] = ()
+    stopped: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def check(self, tolerance: float = 1e-9) -> None:
+        """Hold the frames to the accounting identity.
+
+        Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
+        fills do not add up to zero; and what was paid for fills, commissions and borrowed shares is what is missing
+        from the cash.
+
+        Parameters
+        ----------
+        tolerance : float
+            Largest error, relative to the sum of absolute positions of that session.
+
+        Raises
+        ------
+        CheckFailedError
+            Naming the first date that breaks the identity, and by how much.
+        """
+        index = self.returns.index
+        if not index.equals(self.positions.index) or not index.equals(index.unique().sort_values()):
+            raise CheckFailedError(
+                "expected returns and positions on the same sessions, once each and in order; found different ones"
+            )
+        if not len(self.positions.columns) or self.positions.columns[-1] != "cash":
+            raise CheckFailedError("expected positions whose last column is cash; found none")
+        amounts = self.positions.to_numpy(dtype=np.float64)
+        returns = self.returns.to_numpy(dtype=np.float64)
+        broken = ~(np.isfinite(amounts).all(axis=1) & np.isfinite(returns))
+        if broken.any():
+            raise CheckFailedError(f"expected finite positions and returns; found others on {_day(index[broken][0])}")
+        value = amounts.sum(axis=1)
+        before = np.concatenate([[self.initial_cash], value[:-1]])
+        gap = np.abs(value - before * (1.0 + returns))
+        scale = np.maximum(np.abs(amounts).sum(axis=1), np.abs(before))
+        _refuse(gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns")
+        self._check_holdings(amounts)
+        self._check_cash(tolerance)
+
+    def _check_holdings(self, amounts: np.ndarray) -> None:
+        """Refuse a position without fills, or fills without a position: a fill was lost or booked twice."""
+        index, fills = self.returns.index, self.transactions
+        column = {ticker: j for j, ticker in enumerate(self.positions.columns[:-1])}
+        unknown = [symbol for symbol in fills["symbol"].unique() if symbol not in column]
+        if unknown:
+            raise CheckFailedError(f"expected a column of positions for every fill; found none for {unknown[0]}")
+        row = index.get_indexer(fills.index)
+        if (row < 0).any():
+            raise CheckFailedError(
+                f"expected fills on sessions of the returns; found one on {_day(fills.index[row < 0][0])}"
+            )
+        held = np.zeros((len(index), len(column)), dtype=bool)
+        size = fills["amount"].to_numpy(dtype=np.float64)
+        where = fills["symbol"].map(column).to_numpy(dtype=np.intp)
+        for j in np.unique(where):
+            mine = where == j
+            # the broker adds fills one after the other; the same additions give the same floats, and zero is zero
+            shares = np.cumsum(size[mine])
+            last = np.searchsorted(row[mine], np.arange(len(index)), side="right") - 1
+            held[:, j] = (last >= 0) & (shares[last] != 0.0)
+        wrong = held != (amounts[:, :-1] != 0.0)
+        if wrong.any():
+            at, j = (int(k[0]) for k in np.nonzero(wrong))
+            left = "some" if held[at, j] else "none"
+            raise CheckFailedError(
+                f"expected positions to follow from the fills; found {amounts[at, j]:,.2f} of "
+                f"{self.positions.columns[j]} on {_day(index[at])} with fills that leave {left}"
+            )
+
+    def _check_cash(self, tolerance: float) -> None:
+        """Cash of the last session, paid out step by step; only when the broker says what borrowing cost."""
+        fees = self.settings.get("borrow_fees")
+        if fees is None or not len(self.returns):
+            return
+        paid = self.transactions["amount"].to_numpy(np.float64) * self.transactions["price"].to_numpy(np.float64)
+        commission = float(self.transactions["commission"].sum())
+        expected = self.initial_cash - float(paid.sum()) - commission - float(fees)
+        found = float(self.positions["cash"].iloc[-1])
+        gap = abs(expected - found)
+        if gap > tolerance * (self.initial_cash + float(np.abs(paid).sum())):
+            raise CheckFailedError(
+                f"expected cash of {expected:,.6f} on {_day(self.returns.index[-1])} after all fills, commissions and "
+                f"borrow fees; found {found:,.6f}, {gap:.3g} apart"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write `returns`, `positions`, `transactions` and `orders` as Parquet; equal results give equal bytes.
+
+        `initial_cash`, `warnings`, `stopped` and `settings` are not in the files: keep them beside, for `load`.
+        """
+        folder = Path(folder)
+        write_parquet(folder / "returns.parquet", self.returns.to_frame("returns"))
+        write_parquet(folder / "positions.parquet", self.positions)
+        write_parquet(folder / "transactions.parquet", self.transactions)
+        write_parquet(folder / "orders.parquet", self.orders.set_index("order_id"))
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        *,
+        initial_cash: float,
+        warnings: Sequence[str] = (),
+        stopped: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> BacktestResult:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            When a file is missing or damaged.
+        """
+        folder = Path(folder)
+        positions = read_parquet(folder / "positions.parquet", index=["date"])
+        transactions = read_parquet(folder / "transactions.parquet", index=["date"])
+        orders = read_parquet(folder / "orders.parquet")
+        return cls(
+            returns=read_parquet(folder / "returns.parquet", index=["date"])["returns"],
+            positions=positions.set_axis(pd.Index(list(positions.columns), dtype=object), axis=1),
+            transactions=transactions.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1),
+            orders=orders.set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1),
+            initial_cash=float(initial_cash),
+            warnings=tuple(warnings),
+            stopped=stopped,
+            settings=dict(settings or {}),
+        )
+
+
+def _refuse(broken: np.ndarray, gap: np.ndarray, index: pd.DatetimeIndex, promise: str) -> None:
+    if broken.any():
+        at = int(np.argmax(broken))
+        raise CheckFailedError(f"expected {promise}; found {gap[at]:.3g} apart on {_day(index[at])}")
+
+
+def _day(stamp: pd.Timestamp) -> str:
+    return f"{stamp:%Y-%m-%d}"

@@ -1,0 +1,80 @@
+"""From target weights to orders: how many shares, and in which order they are given. Pure functions of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["share_changes", "submission_order"]
+
+Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# A target of exactly 100 shares may come out as 99.99999999999999.
+_ROUNDING = 1e-12
+
+
+def share_changes(
+    target: Values,
+    weights: Values,
+    shares: Values,
+    closes: Values,
+    tradable: Flags,
+    *,
+    value: float,
+    fractional: bool = False,
+    min_trade_value: float = 0.0,
+) -> tuple[Values, int, int]:
+    """Shares to buy (above zero) or sell (below zero) to get from current weights to target weights.
+
+    Parameters
+    ----------
+    target, weights : ndarray of shape (n_tickers,)
+        Target and current weights, both as fractions of `value`. Where they are equal nothing is traded.
+    shares : ndarray of shape (n_tickers,)
+        Held now, negative when short.
+    closes : ndarray of shape (n_tickers,)
+        Today's closes; NaN only where not tradable.
+    tradable : ndarray of bool, shape (n_tickers,)
+        Names with a bar today. The others get no order.
+    value : float
+        What weights are fractions of, in account currency.
+    fractional : bool
+        Whether parts of a share can be held; otherwise positions are truncated towards zero.
+    min_trade_value : float
+        Changes worth less are left out, unless they close the position.
+
+    Returns
+    -------
+    changes : ndarray of shape (n_tickers,)
+        Signed shares.
+    wanted : int
+        Names whose target is not zero and not what they have.
+    too_small : int
+        How many of these targets are worth less than one share, and so became zero.
+    """
+    act = tradable & (target != weights)
+    price = np.where(act, closes, 1.0)
+    position = np.where(act, target, 0.0) * value / price
+    if not fractional:
+        position = np.trunc(position * (1.0 + _ROUNDING))
+    changes = np.where(act, position - shares, 0.0)
+    small = (np.abs(changes) * price < min_trade_value) & (position != 0.0)
+    changes[small] = 0.0
+    wanted = act & (target != 0.0)
+    return changes, int(wanted.sum()), int((wanted & (position == 0.0)).sum())
+
+
+def submission_order(shares: Values, changes: Values) -> NDArray[np.intp]:
+    """Positions of the changes that are not zero, in the order their orders should be given.
+
+    Reductions come before additions, because the broker checks orders one after the other and a purchase may need the
+    money of a sale: first sales of longs, then purchases that cover shorts, then sales that open or add to shorts (a
+    reversal is one order), then purchases that open or add. Within a group the order of the tickers is kept.
+    """
+    after = shares + changes
+    reduces = (np.sign(after) * np.sign(shares) >= 0.0) & (np.abs(after) < np.abs(shares))
+    sells = changes < 0.0
+    group = np.select([reduces & sells, reduces & ~sells, sells], [0, 1, 2], default=3)
+    given = np.flatnonzero(changes)
+    return given[np.argsort(group[given], kind="stable")]

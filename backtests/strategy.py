@@ -1,0 +1,164 @@
+"""The backtrader strategy that executes any allocation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+from numpy.typing import NDArray
+
+from backtests.feeds import day_numbers
+from backtests.scores import ScoreTable
+from backtests.sizing import share_changes, submission_order
+from signals.errors import InputError
+
+__all__ = ["SignalStrategy"]
+
+# Share of targets below one share from which the account counts as too small for the allocation.
+TOO_SMALL = 0.05
+
+
+class SignalStrategy(bt.Strategy):
+    """Executes an allocation on every decision date.
+
+    Decision dates are the dates of the signals; on all others nothing is done. Sizes follow from today's closes and
+    are traded at the next open. Only feeds with a bar today take part.
+
+    Parameters (backtrader style)
+    -----------------------------
+    allocation : Allocation
+        What decides: anything with `target_weights(scores, weights, tradable)`. Weights are fractions of account
+        value × (1 − cash_buffer), so that its limits hold for the whole account too.
+    signals : DataFrame, Series or ScoreTable, optional
+        Scores by (date, ticker). Without it they are read from the feeds: `d.signal[0]`, NaN off decision dates.
+    cash_buffer, fractional, min_trade_value : optional
+        As in `BrokerSettings`; by default those of the broker, or 0.02, False and 0 with another broker.
+
+    Examples
+    --------
+    In your own Cerebro::
+
+        rs.add_prices(cerebro, prices, signals=signals)
+        cerebro.addstrategy(rs.SignalStrategy, allocation=rs.TopK(k=50))
+    """
+
+    params = (
+        ("allocation", None),
+        ("signals", None),
+        ("cash_buffer", None),
+        ("fractional", None),
+        ("min_trade_value", None),
+    )
+
+    def __init__(self) -> None:
+        if not hasattr(self.p.allocation, "target_weights"):
+            raise InputError(
+                f"expected an allocation such as TopK(k=50); found {self.p.allocation!r}; pass allocation=... to "
+                "addstrategy"
+            )
+        settings = getattr(self.broker, "settings", None)
+        self.cash_buffer = float(_first(self.p.cash_buffer, getattr(settings, "cash_buffer", None), 0.02))
+        self.fractional = bool(_first(self.p.fractional, getattr(settings, "fractional", None), False))
+        self.min_trade_value = float(_first(self.p.min_trade_value, getattr(settings, "min_trade_value", None), 0.0))
+        self.wanted = self.too_small = 0
+
+    def start(self) -> None:
+        """Lay the scores out in the order of the feeds."""
+        self._scores: dict[float, NDArray[np.float64]] | None = None
+        if self.p.signals is not None:
+            signals = self.p.signals
+            table = signals if isinstance(signals, ScoreTable) else ScoreTable.from_signals(signals)
+            rows = table.aligned([data._name for data in self.datas])
+            self._scores = dict(zip(day_numbers(table.dates).tolist(), rows, strict=True))
+        elif not any(hasattr(data.lines, "signal") for data in self.datas):
+            raise InputError(
+                "expected signals for SignalStrategy; found neither signals=... nor feeds with a signal line; use "
+                "add_prices(cerebro, prices, signals=signals)"
+            )
+        self._dates = [data.lines.datetime for data in self.datas]
+        self._closes = [data.lines.close for data in self.datas]
+
+    def _getminperstatus(self) -> int:
+        # feeds start on different dates and each is judged by its own bar, so no date waits for the last of them
+        self._minperstatus = -1
+        return -1
+
+    def clear(self) -> None:
+        """Drop delivered notifications; backtrader would keep a copy of every state of every order for ever."""
+        self._orderspending: list[Any] = []
+        self._tradespending: list[Any] = []
+
+    def next(self) -> None:
+        """Decide and give orders, when today is a decision date."""
+        if getattr(self.broker, "stopped", None):
+            return
+        today = self.lines.datetime[0]
+        if self._scores is not None:
+            scores = self._scores.get(today)
+            if scores is None:
+                return
+            tradable = self._with_bar(today)
+        else:
+            tradable = self._with_bar(today)
+            scores = np.array(
+                [self._signal(data) if bar else np.nan for data, bar in zip(self.datas, tradable, strict=True)]
+            )
+            if np.isnan(scores).all():
+                return
+        self.rebalance(scores, tradable)
+
+    def rebalance(self, scores: NDArray[np.float64], tradable: NDArray[np.bool_]) -> None:
+        """Trade towards what the allocation makes of these scores; arrays in the order of `self.datas`."""
+        value = self.broker.getvalue() * (1.0 - self.cash_buffer)
+        if value <= 0.0:
+            return
+        shares = np.array([self.broker.getposition(data).size for data in self.datas], dtype=np.float64)
+        # an unstarted feed shows its last bar at [0], which is the future: only closes of today are read
+        closes = np.array([line[0] if bar else np.nan for line, bar in zip(self._closes, tradable, strict=True)])
+        weights = np.zeros_like(shares)
+        for j in np.flatnonzero(shares).tolist():
+            weights[j] = (shares[j] * closes[j] if tradable[j] else self.broker.getvalue([self.datas[j]])) / value
+        target = self.p.allocation.target_weights(scores, weights, tradable)
+        changes, wanted, too_small = share_changes(
+            target,
+            weights,
+            shares,
+            closes,
+            tradable,
+            value=value,
+            fractional=self.fractional,
+            min_trade_value=self.min_trade_value,
+        )
+        self.wanted += wanted
+        self.too_small += too_small
+        for j in submission_order(shares, changes).tolist():
+            give = self.buy if changes[j] > 0.0 else self.sell
+            give(data=self.datas[j], size=abs(float(changes[j])))
+
+    def remarks(self) -> list[str]:
+        """Sentences for the report about what the account could not do."""
+        if self.too_small <= TOO_SMALL * self.wanted:
+            return []
+        return [
+            f"{self.too_small:,} of {self.wanted:,} targets were worth less than one share and were not held: the "
+            "account is too small for the allocation; give it more cash or set fractional = true."
+        ]
+
+    def _with_bar(self, today: float) -> NDArray[np.bool_]:
+        return np.array(
+            [
+                len(dates) > 0 and dates[0] == today and close[0] == close[0]  # NaN is no bar
+                for dates, close in zip(self._dates, self._closes, strict=True)
+            ],
+            dtype=bool,
+        )
+
+    @staticmethod
+    def _signal(data: Any) -> float:
+        line = getattr(data.lines, "signal", None)
+        return float(line[0]) if line is not None else float("nan")
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
