@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "Allocation": "backtests.allocations",
     "BacktestResult": "backtests.result",
     "Broker": "backtests.broker",
     "BrokerSettings": "backtests.costs",

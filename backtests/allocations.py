@@ -48,7 +48,8 @@ class Allocation(ABC):
     Parameters
     ----------
     gross : float
-        Limit on the sum of absolute weights.
+        Limit on the sum of absolute weights. The broker lends no cash: purchases beyond the account's own money and
+        the proceeds of shorts are refused, so above 1 is for long/short books.
     max_weight : float, optional
         Position limit: largest absolute weight of a name. What it cuts off stays in cash.
     max_turnover : float, optional

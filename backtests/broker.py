@@ -27,8 +27,8 @@ from typing import Any
 import backtrader as bt
 from backtrader.order import BuyOrder, Order, SellOrder
 
+from backtests.clock import day_of
 from backtests.costs import DAYS_PER_YEAR, BrokerSettings, VolumeShare, commission_info
-from backtests.feeds import day_of
 from backtests.valuation import Holding, ValuedBroker
 from signals.errors import InputError
 
@@ -80,6 +80,7 @@ class Broker(ValuedBroker):
         super().init()
         self.stopped: str | None = None
         self.borrow_fees = 0.0
+        self._unheard = False  # whether copies of orders on their way would be made for nobody
 
     # -- what a strategy may ask ------------------------------------------------------------------------------------
 
@@ -148,9 +149,15 @@ class Broker(ValuedBroker):
 
     def notify(self, order: Any) -> None:
         """Tell the strategy; an order refused while it fills says why."""
+        if self._unheard and order.status in (Order.Submitted, Order.Accepted):
+            return
         if order.status == Order.Margin and "broker_reason" not in order.info:
             order.addinfo(broker_reason=f"not enough cash at the price of {self._day()}")
         super().notify(order)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._unheard = not any(_listens(strategy) for strategy in self.cerebro.runningstrats)
 
     def _ococheck(self, order: Any) -> None:
         # stock looks through all waiting orders for companions that nearly no order has
@@ -324,3 +331,18 @@ class Broker(ValuedBroker):
     def _day_of(order: Any) -> dt.date:
         moment: dt.datetime = bt.num2date(order.created.dt)
         return moment.date()
+
+
+def _listens(strategy: Any) -> bool:
+    """Whether the strategy, or what observes it, wants to hear of orders that are merely on their way."""
+    if type(strategy).notify_order is not bt.Strategy.notify_order or strategy.getobservers():
+        return True
+    analyzers = [*strategy.analyzers, *strategy._slave_analyzers]
+    while analyzers:
+        analyzer = analyzers.pop()
+        if type(analyzer).notify_order is not bt.Analyzer.notify_order and not getattr(
+            analyzer, "outcomes_only", False
+        ):
+            return True
+        analyzers += analyzer._children
+    return False

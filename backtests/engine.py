@@ -24,7 +24,7 @@ from signals.panel import PRICE_COLUMNS, PricePanel, check_tickers
 from signals.plugins import import_name
 from signals.prices import Prices
 
-__all__ = ["equal_weight_universe", "run_backtest"]
+__all__ = ["equal_weight_universe", "run_backtest", "strategy_class"]
 
 CLOSE_ONLY = "Only closing prices exist: orders fill at the next close, not the next open."
 
@@ -59,10 +59,9 @@ def run_backtest(
     broker : BrokerSettings
         Costs and rules.
     strategy : class or str, optional
-        A `bt.Strategy` of your own, or `'package.module:Name'` of one; it reads scores as `d.signal[0]`. A feed that
-        does not trade today still shows its last bar, and one that has not begun its very last: ask
-        `self.broker.trades_today(d)` first. A subclass of `SignalStrategy` is given the allocation. By default
-        `SignalStrategy`.
+        A `bt.Strategy` of your own, or `'package.module:Name'` of one; it reads scores as `d.signal[0]`. A feed without
+        a bar today still shows its last one; `self.broker.trades_today(d)` says so. A subclass of `SignalStrategy` is
+        given the allocation. By default `SignalStrategy`.
     start, end : date-like, optional
         First and last day of the run; decision dates outside are left out.
     listener : callable
@@ -81,7 +80,7 @@ def run_backtest(
     CheckFailedError
         When the books do not balance.
     """
-    kind = _strategy_class(strategy)
+    kind = strategy_class(strategy)
     _check_allocation(allocation, broker, needed=issubclass(kind, SignalStrategy))
     panel = prices if isinstance(prices, PricePanel) else prices.panel()
     table = ScoreTable.from_signals(signals)
@@ -168,7 +167,14 @@ class _Progress(bt.Analyzer):
             self.p.listener(Event("backtest", day, self._done, self.p.total))
 
 
-def _strategy_class(strategy: Any) -> Any:
+def strategy_class(strategy: Any) -> Any:
+    """Return the class to run: `SignalStrategy` for None, or the one given or named `'package.module:Name'`.
+
+    Raises
+    ------
+    InputError
+        When it is not a backtrader strategy.
+    """
     if strategy is None:
         return SignalStrategy
     kind = import_name(strategy, "strategy.strategy") if isinstance(strategy, str) else strategy

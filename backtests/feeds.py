@@ -4,61 +4,51 @@ from __future__ import annotations
 
 import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import backtrader as bt
 import numpy as np
 import pandas as pd
+from backtrader.linebuffer import LineBuffer
 from numpy.typing import NDArray
 
+from backtests.clock import SessionClock, day_numbers
 from backtests.scores import ScoreTable
 from signals.errors import InputError
 from signals.panel import PricePanel, check_tickers
 from signals.prices import Prices
 
-__all__ = ["PanelFeed", "SessionClock", "add_prices"]
-
-# backtrader counts days from 0001-01-01 as day 1; numpy from 1970-01-01 as day 0.
-_EPOCH = 719163.0
+__all__ = ["PanelFeed", "add_prices"]
 
 
-@dataclass(slots=True, eq=False)
-class SessionClock:
-    """Sessions of the exchange, shared by the feeds of one `add_prices`.
+class PastLine(LineBuffer):
+    """A line that never shows the future.
 
-    backtrader knows only dates on which some feed has a bar. Without this clock the last bar of the last live ticker
-    would end the run, and a holding that died before could never be cashed out.
-
-    Parameters
-    ----------
-    dates : ndarray of float64
-        Sessions in backtrader's day numbers, ascending.
+    backtrader keeps all bars in one array and counts backwards from the current one. Before the first bar, and further
+    back than it, Python's negative indices then count from the end of the array: the last bars of the run. Here they
+    are NaN.
     """
 
-    dates: NDArray[np.float64]
-    position: int = field(default=-1, init=False)
-    beating: bool = field(default=False, init=False)
+    def __getitem__(self, ago: int) -> float:
+        at = self._idx + ago
+        return float(self.array[at]) if at >= 0 else float("nan")
 
-    def reset(self) -> None:
-        """Go back before the first session."""
-        self.position, self.beating = -1, False
 
-    def peek(self) -> float:
-        """Next session, or infinity after the last."""
-        after = self.position + 1
-        return float(self.dates[after]) if after < len(self.dates) else float("inf")
+class SignalLine(PastLine):
+    """Scores: NaN on every session that is not a decision date, also when the feed still shows an older bar."""
 
-    @property
-    def now(self) -> float:
-        """Current session; minus infinity before the first and while the clock is not in use."""
-        return float(self.dates[self.position]) if self.beating and self.position >= 0 else float("-inf")
+    def __getitem__(self, ago: int) -> float:
+        if ago == 0 and not self.feed.trades_now():
+            return float("nan")
+        return super().__getitem__(ago)
 
 
 class PanelFeed(bt.feed.DataBase):
     """One ticker of a `PricePanel` as a daily feed; made by `add_prices`.
 
-    Lines are the usual ones and `signal`: the score of the ticker on decision dates, NaN on all others.
+    Lines are the usual ones and `signal`: the score of the ticker on decision dates, NaN on all others and without a
+    bar. Before its first bar a feed shows NaN, where backtrader would show the last one of the run; between bars and
+    after the last one it shows its last bar, as in backtrader.
 
     Parameters (backtrader style)
     -----------------------------
@@ -76,6 +66,15 @@ class PanelFeed(bt.feed.DataBase):
 
     lines: Any = ("signal",)
     params = (("panel", None), ("column", 0), ("signal", None), ("clock", None), ("pacemaker", False))
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.p.clock.feeds.append(self)
+        for line in self.lines.lines:
+            if line is not self.lines.datetime:
+                line.__class__ = PastLine
+        self.lines.signal.__class__ = SignalLine
+        self.lines.signal.feed = self
 
     def start(self) -> None:
         """Find the ticker's own bars."""
@@ -128,7 +127,13 @@ class PanelFeed(bt.feed.DataBase):
         for name, values in self._bars:
             getattr(self.lines, name)[0] = float(values[self._loaded])
         self._loaded += 1
+        self.p.clock.moved()
         return True
+
+    def trades_now(self) -> bool:
+        """Whether there is a bar on the current session."""
+        dates = self.lines.datetime
+        return dates._idx >= 0 and bool(dates[0] == self.p.clock.now)
 
     def advance_peek(self) -> float:
         """Date of the next bar, or for the pacemaker of the next session."""
@@ -143,9 +148,12 @@ class PanelFeed(bt.feed.DataBase):
         """Move to the next bar; the pacemaker moves only when the session that has come is one it traded on."""
         if datamaster is not None or size != 1 or not self._preloaded:
             super().advance(size, datamaster, ticks)
+            self.p.clock.moved()
             return
-        if self.p.pacemaker and self.p.clock.beating:
-            clock = self.p.clock
+        clock = self.p.clock
+        if not clock.beating:
+            clock.moved()
+        elif self.p.pacemaker:
             clock.position += 1
             after = self._dates._idx + 1
             if after >= self._n or self._dates.array[after] > clock.now:
@@ -154,6 +162,11 @@ class PanelFeed(bt.feed.DataBase):
         for line in self._every_line:
             line._idx += 1
             line.lencount += 1
+
+    def rewind(self, size: int = 1) -> None:
+        """Go back: the live mode looks at the next bar of every feed first, and keeps the earliest."""
+        super().rewind(size)
+        self.p.clock.moved()
 
 
 def add_prices(
@@ -209,17 +222,3 @@ def add_prices(
         cerebro.adddata(feed, name=ticker)
         feeds.append(feed)
     return feeds
-
-
-def day_numbers(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
-    """Session dates as backtrader counts days.
-
-    >>> day_numbers(np.array(["2016-02-29"], dtype="datetime64[D]"))
-    array([736023.])
-    """
-    return np.asarray(dates, dtype="datetime64[D]").astype(np.int64).astype(np.float64) + _EPOCH
-
-
-def day_of(number: float) -> np.datetime64:
-    """Session date of one of backtrader's day numbers, whatever the time of day."""
-    return np.datetime64(int(number - _EPOCH), "D")

@@ -11,7 +11,7 @@ from backtrader.order import Order
 from numpy.typing import NDArray
 
 from backtests.broker import Broker
-from backtests.feeds import day_of
+from backtests.clock import day_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult
 from signals.errors import InputError
 
@@ -122,6 +122,8 @@ class Ledger(bt.Analyzer):
     analyzer does not, and positions have every feed, as `PyFolio.get_pf_items` does not.
     """
 
+    outcomes_only = True  # orders on their way need not be announced: `stop` asks for those that are left
+
     def start(self) -> None:
         """Refuse runs whose books could not be kept.
 
@@ -163,7 +165,7 @@ class Ledger(bt.Analyzer):
 
     def notify_order(self, order: Any) -> None:
         """Book what is new about an order."""
-        if order.status == Order.Accepted:
+        if order.status == Order.Accepted or order.ref in self._done:
             return
         row = self._open.get(order.ref)
         if row is None:
@@ -211,9 +213,11 @@ class Ledger(bt.Analyzer):
 
     def stop(self) -> None:
         """Take in what backtrader does not deliver any more: orders given after the last bar are tomorrow's."""
-        waiting = list(self.strategy._orderspending) + list(getattr(self._broker, "notifs", ()))
-        for order in waiting:
+        for order in [*self.strategy._orderspending, *getattr(self._broker, "notifs", ())]:
             self.notify_order(order)
+        for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ())]:
+            if order.ref not in self._open and order.ref not in self._done:
+                self._open[order.ref] = _Row(order)
         # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes
         self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
         if isinstance(self._broker, Broker):
@@ -301,7 +305,8 @@ class Ledger(bt.Analyzer):
 
 def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:
     """Warn when orders that came to nothing would have been worth a notable part of what was traded."""
-    value = sum((row.size - row.filled) * row.reference for row in rows)
+    # an order for a feed that had not begun has no price to value it at
+    value = sum((row.size - row.filled) * row.reference for row in rows if row.reference == row.reference)
     if not value > NOTABLE * traded:
         return []
     share = f"{100 * value / traded:.1f} % of what was traded" if value < traded else "more than was traded at all"

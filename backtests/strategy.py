@@ -8,7 +8,7 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.feeds import day_numbers
+from backtests.clock import day_numbers
 from backtests.scores import ScoreTable
 from backtests.sizing import share_changes, submission_order
 from signals.errors import InputError
@@ -114,7 +114,7 @@ class SignalStrategy(bt.Strategy):
         if value <= 0.0:
             return
         shares = np.array([self.broker.getposition(data).size for data in self.datas], dtype=np.float64)
-        # an unstarted feed shows its last bar at [0], which is the future: only closes of today are read
+        # only closes of today: others are old, or on a feed that is not ours and has not begun, the last of the run
         closes = np.array([line[0] if bar else np.nan for line, bar in zip(self._closes, tradable, strict=True)])
         weights = np.zeros_like(shares)
         for j in np.flatnonzero(shares).tolist():

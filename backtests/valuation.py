@@ -6,7 +6,8 @@ from typing import Any
 
 import backtrader as bt
 
-from backtests.feeds import PanelFeed, SessionClock, day_of
+from backtests.clock import SessionClock, day_of
+from backtests.feeds import PanelFeed
 
 __all__ = ["Holding", "ValuedBroker"]
 
@@ -71,14 +72,9 @@ class ValuedBroker(bt.brokers.BackBroker):
             Holding(data, self.positions[data], (data._timeframe, data._compression) == finest) for data in datas
         ]
         self._by_data = {holding.data: holding for holding in self._holdings if holding.fine}
-        clocks = (data.p.clock for data in datas if isinstance(data, PanelFeed) and data.p.pacemaker)
-        self._clocks: list[SessionClock] = [clock for clock in clocks if clock.beating]
-        driven = {id(clock) for clock in self._clocks}
-        self._others = [
-            holding.dates
-            for holding in self._by_data.values()
-            if not (isinstance(holding.data, PanelFeed) and id(holding.data.p.clock) in driven)
-        ]
+        ours = {id(data.p.clock): data.p.clock for data in datas if isinstance(data, PanelFeed)}
+        self._clocks: list[SessionClock] = list(ours.values())
+        self._others = [data.lines.datetime for data in self._by_data if not isinstance(data, PanelFeed)]
         kinds = (bt.CommInfoBase, bt.CommissionInfo)
         self._plain = (
             self.p.shortcash

@@ -13,6 +13,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Allocation": "backtests.allocations",
     "Broker": "backtests.broker",
     "BrokerSettings": "backtests.costs",
     "BacktestResult": "backtests.result",
@@ -43,6 +44,7 @@ _MODULES = {
     "equal_weight_universe": "backtests.engine",
     "load_config": "rnn_strategies.config",
     "load_prices": "signals.sources",
+    "make_allocation": "backtests.allocations",
     "run": "rnn_strategies.pipeline",
     "run_backtest": "backtests.engine",
     "tear_sheet": "reports.tear_sheet",

@@ -20,7 +20,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="rnn-strategies",
     help="Walk-forward recurrent networks, traded in backtrader, judged by pyfolio.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -36,10 +36,13 @@ Jobs = Annotated[int | None, typer.Option(min=1, help="Training processes.", sho
 
 @app.callback()
 def _options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Walk-forward recurrent networks, traded in backtrader, judged by pyfolio."""
     _State.debug = debug
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 class _State:
@@ -139,7 +142,14 @@ def main() -> None:
     except Exception as error:
         if hasattr(error, "format_message"):  # a mistake in the command line itself
             _fail(error, f"{error.format_message()} (see rnn-strategies --help)", 2)
-        _fail(error, f"{type(error).__name__}: {error}; this is a fault of ours: repeat with --debug and report it", 1)
+        if isinstance(error, MemoryError):
+            _fail(error, "expected enough memory for these settings; found too little; use fewer tickers or years", 2)
+        _fail(
+            error,
+            f"{type(error).__name__}: {error}; repeat with --debug to see where: in code of your own, mend it there; "
+            "otherwise please report it",
+            1,
+        )
     if code == INTERRUPTED:  # typer turns Ctrl-C into this
         _fail(None, "stopped; finished work is kept, run the same command again to go on", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

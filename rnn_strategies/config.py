@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date
+from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from backtests.allocations import Allocation, make_allocation
 from backtests.costs import BrokerSettings
@@ -20,22 +22,24 @@ from signals.errors import InputError
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
 from signals.models.stacked_lstm import ModelSettings
+from signals.sources import SOURCES
 from signals.storage import canonical_json, sha256_bytes
 from signals.trainers.seam import TrainingSettings
 from signals.universe import UniverseFilters
 
 __all__ = ["Config", "load_config", "parse_config"]
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
-_OPEN = ConfigDict(extra="allow", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_OPEN = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+LONGEST_NAME = 100
 
 
-def _table(source: type, *, leave_out: Sequence[str] = (), **more: Any) -> type[BaseModel]:
+def _table(settings: type, *, leave_out: Sequence[str] = (), **more: Any) -> type[BaseModel]:
     """Return a pydantic model with the fields of a settings dataclass, which stays the only place that names them."""
-    assert is_dataclass(source)  # noqa: S101 - a mistake of ours, not of a user
-    hints = get_type_hints(source)
+    assert is_dataclass(settings)  # noqa: S101 - a mistake of ours, not of a user
+    hints = get_type_hints(settings)
     columns: dict[str, Any] = {}
-    for field in fields(source):
+    for field in fields(settings):
         if field.name in leave_out:
             continue
         if field.default is not MISSING:
@@ -44,8 +48,22 @@ def _table(source: type, *, leave_out: Sequence[str] = (), **more: Any) -> type[
             default = field.default_factory()
         else:
             default = ...
-        columns[field.name] = (hints[field.name], default)
-    return create_model(source.__name__, __config__=_STRICT, **columns, **more)
+        columns[field.name] = (Annotated[hints[field.name], BeforeValidator(_uncoerced(hints[field.name]))], default)
+    return create_model(settings.__name__, __config__=_STRICT, **columns, **more)
+
+
+def _uncoerced(hint: Any) -> Callable[[Any], Any]:
+    """Refuse what pydantic would turn into a number: `cash = true` and `cash = "5"` are mistakes, not amounts."""
+    kinds = set(get_args(hint)) or {hint}
+
+    def check(value: Any) -> Any:
+        if kinds & {int, float} and (isinstance(value, bool) and bool not in kinds):
+            raise ValueError("a number")
+        if kinds & {int, float} and isinstance(value, str) and str not in kinds:
+            raise ValueError("a valid number, without quotes")
+        return value
+
+    return check
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
@@ -110,8 +128,9 @@ class _File(BaseModel):
     @field_validator("name")
     @classmethod
     def _folder_name(cls, value: str) -> str:
-        if not value or value != Path(value).name or value.startswith("."):
-            raise ValueError("a plain folder name")
+        plain = value == Path(value).name and not value.startswith(".") and value.isprintable()
+        if not value or not plain or len(value.encode()) > LONGEST_NAME:
+            raise ValueError(f"a plain folder name of at most {LONGEST_NAME} bytes")
         return value
 
 
@@ -156,15 +175,30 @@ class Config:
     @property
     def hash(self) -> str:
         """SHA-256 of everything that can change a number; names and titles cannot."""
-        return self.hash_of(*(key for key in self.tables if key not in ("name", "report")))
+        return _hash(_dropped(self.tables, "name", "title"))
+
+    @property
+    def identity(self) -> str:
+        """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
+        return _hash(_dropped(self.tables, "name", "title", "path"))
 
     def hash_of(self, *names: str) -> str:
         """SHA-256 of some tables."""
-        return sha256_bytes(canonical_json({name: self.tables[name] for name in names}))
+        return _hash({name: self.tables[name] for name in names})
 
     def to_toml(self) -> str:
         """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
         return tomli_w.dumps(_without_none(self.tables))
+
+
+def _hash(tables: Any) -> str:
+    return sha256_bytes(canonical_json(tables))
+
+
+def _dropped(tables: Any, *names: str) -> Any:
+    if isinstance(tables, dict):
+        return {key: _dropped(value, *names) for key, value in tables.items() if key not in names}
+    return tables
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
@@ -202,17 +236,22 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
 def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
-    tables = _plain_dates(tables)
+    tables = _plain(tables)
     try:
         file = _File.model_validate(tables)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(_explain(error, _File)) from None
     plain = file.model_dump(
         mode="json", exclude={"benchmark": {"ticker", "source"}} if not file.benchmark.ticker else {}
     )
     for name in ("prices", "benchmark"):
+        _check_source(plain[name], name)
         if "path" in plain[name]:
             plain[name]["path"] = str(_resolve(plain[name]["path"], base))
+    if file.benchmark.ticker is None and file.benchmark.model_extra:
+        raise InputError(
+            "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
+        )
     strategy = dict(plain["strategy"])
     decides = strategy.pop("strategy")
     allocation = make_allocation(strategy.pop("allocation"), **strategy)
@@ -245,11 +284,32 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     )
 
 
+def _check_source(options: Mapping[str, Any], place: str) -> None:
+    """Hold the options of a built-in source to the settings it has; anybody's own source checks its own."""
+    options = {key: value for key, value in options.items() if value is not None}
+    if place == "benchmark":
+        if not options.keys() - {"ticker"}:
+            return  # none, or one among the prices themselves
+        options.setdefault("source", "files")
+    source = options["source"]
+    if source not in SOURCES:
+        return
+    module, name = SOURCES[source]
+    more: dict[str, Any] = {"ticker": (str, ...)} if place == "benchmark" else {}
+    table = _table(getattr(import_module(module), name), source=(str, ...), **more)
+    try:
+        table.model_validate(options)
+    except ValidationError as error:
+        raise InputError(_explain(error, table, place)) from None
+
+
 def _build(kind: type, table: BaseModel) -> Any:
     return kind(**{name: getattr(table, name) for name in type(table).model_fields})
 
 
 def _resolve(path: str, base: Path) -> Path:
+    if not path:
+        raise InputError("expected a path of price files; found an empty one; write where they are")
     expanded = os.path.expandvars(os.path.expanduser(path))
     if "$" in expanded:
         raise InputError(f"expected every variable in {path!r} to be set; found it unset; export it or write the path")
@@ -284,13 +344,16 @@ _HINTS = {
 }
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> str:
     """First mistake of a validation as one line: expected, found, what to do."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
+    mistakes = error.errors()
+    # a misspelt key also leaves its setting missing: the spelling is the mistake
+    first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
+    inside = [str(part) for part in first["loc"]]
+    where = [place, *inside] if place else inside
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
-        known = _known_keys(where[:-1])
+        known = _known_keys(root, inside[:-1])
         close = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
         advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
         place = f"[{'.'.join(where[:-1])}]" if where[:-1] else "the configuration"
@@ -304,8 +367,8 @@ def _explain(error: ValidationError) -> str:
     return f"expected {name} to be {expected}; found {found!r}; mend it in the configuration"
 
 
-def _known_keys(place: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = _File
+def _known_keys(root: type[BaseModel], place: Sequence[str]) -> list[str]:
+    model = root
     for part in place:
         annotation = model.model_fields[part].annotation
         assert isinstance(annotation, type)  # noqa: S101 - our own tables are classes
@@ -313,10 +376,15 @@ def _known_keys(place: Sequence[str]) -> list[str]:
     return sorted(model.model_fields)
 
 
-def _plain_dates(value: Any) -> Any:
-    """Turn TOML dates, written without quotes, into text: settings name days, they do not compute with them."""
+def _plain(value: Any, name: str = "") -> Any:
+    """Turn TOML dates, written without quotes, into text, and refuse `nan` and `inf`, which no setting can mean."""
     if isinstance(value, Mapping):
-        return {key: _plain_dates(inner) for key, inner in value.items()}
+        return {key: _plain(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(
+            f"expected {name} to be a finite number; found {value}; leave a limit out to switch it off, or write a "
+            "number beyond every score"
+        )
     return value.isoformat() if isinstance(value, date) else value
 
 

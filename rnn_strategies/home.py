@@ -10,10 +10,34 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from signals.errors import LockedError
-from signals.storage import ContentStore, sha256_bytes
+from signals.errors import InputError, LockedError
+from signals.storage import ContentStore
 
-__all__ = ["Home", "default_home"]
+__all__ = ["Home", "default_home", "locked"]
+
+
+@contextmanager
+def locked(path: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a file or folder, a hidden file beside it, which stays: removing it would let two in.
+
+    Raises
+    ------
+    LockedError
+        When another process has it for longer than `wait` seconds.
+    """
+    path = Path(path).resolve()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / f".{path.name}.lock", timeout=wait):
+            yield
+    except Timeout:
+        raise LockedError(
+            f"expected {path} to be free; found another process working on it; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"expected to write beside {path}; the system says: {error.strerror or error}; choose another folder"
+        ) from error
 
 
 def default_home() -> Home:
@@ -47,16 +71,3 @@ class Home:
     def trials(self) -> Path:
         """Every run that was ever started."""
         return self.root / "trials.jsonl"
-
-    @contextmanager
-    def lock(self, name: str, *, wait: float = 0.0) -> Iterator[None]:
-        """Hold a named lock, or raise `LockedError` when another process has it for longer than `wait` seconds."""
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(folder / f"{sha256_bytes(name.encode())[:16]}.lock", timeout=wait):
-                yield
-        except Timeout:
-            raise LockedError(
-                f"expected {name} to be free; found another process working on it; wait for it, or choose another --out"
-            ) from None

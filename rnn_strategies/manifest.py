@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -9,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from signals.errors import InputError
 from signals.prices import Prices
 from signals.storage import canonical_json, read_json, sha256_bytes, sha256_file, write_json
 
@@ -21,6 +23,7 @@ PACKAGES = (
     "backtrader",
     "empyrical-reloaded",
     "exchange-calendars",
+    "jax",
     "keras",
     "matplotlib",
     "numpy",
@@ -29,6 +32,7 @@ PACKAGES = (
     "pyfolio-reloaded",
     "scikit-learn",
     "tensorflow",
+    "torch",
 )
 
 
@@ -45,6 +49,8 @@ class Manifest:
         self.folder = folder
         path = folder / "manifest.json"
         self.data: dict[str, Any] = read_json(path) if path.exists() else {}
+        if not _sound(self.data):
+            raise InputError(f"expected {path} as this program writes it; found another shape; delete it and run again")
 
     def write(self, **facts: Any) -> None:
         """Write the manifest, with facts about the run added."""
@@ -98,6 +104,20 @@ class Manifest:
         self.data.setdefault("stages", {})[stage] = {"key": key, "outputs": outputs}
 
 
+def _sound(data: Any) -> bool:
+    """Whether a manifest has the parts that are read back."""
+    if not isinstance(data, dict):
+        return False
+    stages, inputs = data.get("stages", {}), data.get("inputs", {})
+    return (
+        isinstance(stages, dict)
+        and isinstance(inputs, dict)
+        and all(isinstance(s, dict) and isinstance(s.get("outputs"), dict) and "key" in s for s in stages.values())
+        and all(isinstance(i, dict) and "sha256" in i and "meta" in i for i in inputs.values())
+        and ("backtest" not in stages or isinstance(data.get("backtest"), dict))
+    )
+
+
 def key_of(*parts: Any) -> str:
     """Hash of some plain values."""
     return sha256_bytes(canonical_json(list(parts)))
@@ -107,7 +127,7 @@ def versions() -> dict[str, str]:
     """Versions of everything that computes or draws; the same on one machine until something is installed."""
     found = {
         "python": ".".join(map(str, sys.version_info[:3])),
-        "keras_backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "keras_backend": _keras_backend(),
     }
     for name in PACKAGES:
         try:
@@ -115,3 +135,13 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _keras_backend() -> str:
+    """Name the backend Keras would load, in its own order of precedence, without loading it."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    try:
+        configured = json.loads((home / "keras.json").read_bytes()).get("backend")
+    except (OSError, ValueError, AttributeError):
+        configured = None
+    return os.environ.get("KERAS_BACKEND") or configured or "tensorflow"

@@ -15,19 +15,21 @@ from typing import Any
 
 import pandas as pd
 
-from backtests.benchmark import buy_and_hold
-from backtests.engine import equal_weight_universe, run_backtest
+from backtests.benchmark import buy_and_hold, check_span
+from backtests.engine import equal_weight_universe, run_backtest, strategy_class
 from backtests.result import BacktestResult
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
 from rnn_strategies.config import Config, load_config
-from rnn_strategies.home import Home, default_home
+from rnn_strategies.home import Home, default_home, locked
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.remarks import price_remarks, signal_remarks
 from rnn_strategies.trials import Trial, finish_trial, start_trial
+from signals.calendar import as_day
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.panel import check_tickers
+from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.sources import load_prices
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
@@ -104,9 +106,10 @@ def open_run(
     InputError
         When the folder holds a run of another configuration.
     """
+    given_folder = not isinstance(target, Config) and Path(target).is_dir()
     if isinstance(target, Config):
         config, folder = target, Path(out) if out else Path("runs") / target.name
-    elif Path(target).is_dir():
+    elif given_folder:
         if out or overrides:
             raise InputError(
                 f"expected a configuration file together with --out or --set; found the run folder {target}; "
@@ -116,8 +119,13 @@ def open_run(
     else:
         config = load_config(target, overrides)
         folder = Path(out) if out else Path("runs") / config.name
-    recorded = folder / "config.toml"
-    if recorded.exists() and load_config(recorded).hash != config.hash:
+    claimed = Manifest(folder).data.get("config_hash")
+    if claimed is not None and claimed != config.hash:
+        if given_folder:
+            raise InputError(
+                f"expected {folder / 'config.toml'} as the run left it; found it edited; give a copy of it and "
+                "another --out"
+            )
         raise InputError(
             f"expected {folder} to be empty or to hold this configuration; found a run of another one; "
             "choose another --out or name, or delete the folder"
@@ -197,20 +205,23 @@ class Run:
 
     def locked(self) -> AbstractContextManager[None]:
         """Context in which no other process can work on the same folder."""
-        return self.home.lock(str(self.folder.resolve()))
+        return locked(self.folder)
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
     def all_stages(self) -> None:
         """Signals, backtest and report; a stage whose inputs have not changed since it finished is left alone."""
         self._from_source = True
-        if self._has_benchmark:
-            _ = self.benchmark  # a mistake in it should show before hours of training, not after
+        self._check_before_training()
         trial = self._begin_trial()  # counted even if it never ends
-        ran = [
-            self._stage("signals", self._signals_key, self._compute_signals, SIGNAL_FILES),
-            self._stage("backtest", self._backtest_key, self._compute_backtest, BACKTEST_FILES),
-        ]
+        try:
+            ran = [
+                self._stage("signals", self._signals_key, self._compute_signals, SIGNAL_FILES),
+                self._stage("backtest", self._backtest_key, self._compute_backtest, BACKTEST_FILES),
+            ]
+        except InputError:
+            finish_trial(self.home, replace(trial, status="failed"))
+            raise
         retitled = (self.folder / "config.toml").read_text(encoding="utf-8") != self.config.to_toml()
         if any(ran) or retitled or not self.report.exists():
             self.write_report()
@@ -237,6 +248,17 @@ class Run:
         self._seconds["report"] = round(time.perf_counter() - began, 3)
         self._write_timings()
 
+    def _check_before_training(self) -> None:
+        """Find the mistakes that would otherwise show only after hours of training."""
+        strategy_class(self._strategy)
+        if self._has_benchmark:
+            begin = max(as_day(self.config.walk_forward.start, name="walk_forward.start"), self.prices.first)
+            check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
+
+    @property
+    def _strategy(self) -> str | None:
+        return None if self.config.strategy == "SignalStrategy" else self.config.strategy
+
     def _need(self, stage: str) -> None:
         if not self._manifest.is_done(stage):
             target = self.folder if (self.folder / "config.toml").exists() else "CONFIG"
@@ -257,9 +279,9 @@ class Run:
         if self._manifest.forget(name):
             self._write_manifest()
         sweep(self.folder)
-        self._write_config()
         began = time.perf_counter()
         work()
+        self._write_config()  # only now: a configuration that cannot run must not claim the folder
         self._seconds[name] = round(time.perf_counter() - began, 3)
         self._manifest.finish(name, made_from, files)
         self._write_manifest()
@@ -269,7 +291,8 @@ class Run:
     def _signals_key(self) -> str:
         parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
         dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
-        return key_of(__version__, parts, dead, self._digest("prices"), versions())
+        plugins = source_digest(self.config.training.trainer)
+        return key_of(__version__, parts, dead, self._digest("prices"), plugins, versions())
 
     def _compute_signals(self) -> None:
         config = self.config
@@ -305,10 +328,12 @@ class Run:
 
     def _backtest_key(self) -> str:
         parts = self.config.hash_of("strategy", "broker", "benchmark")
+        plugins = source_digest(self.config.strategy, self.config.tables["strategy"]["allocation"])
         risk_free = self.config.report["risk_free"]
         benchmark = self._digest("benchmark") if self._has_benchmark else None
         signals = sha256_file(self.folder / "signals.parquet")
-        return key_of(__version__, parts, risk_free, benchmark, signals, self._digest("prices"), versions())
+        made_from = [benchmark, signals, self._digest("prices"), plugins]
+        return key_of(__version__, parts, risk_free, made_from, versions())
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
@@ -318,7 +343,7 @@ class Run:
             signals,
             allocation=config.allocation,
             broker=config.broker,
-            strategy=None if config.strategy == "SignalStrategy" else config.strategy,
+            strategy=self._strategy,
             listener=self.listener,
         )
         self.listener(Event("backtest", "trading the equal-weight universe, for comparison"))
@@ -394,7 +419,7 @@ class Run:
     def _begin_trial(self) -> Trial:
         config, prices = self.config, self._digest("prices")
         trial = Trial(
-            id=key_of(config.hash, prices)[:16],
+            id=key_of(config.identity, prices)[:16],
             parent=None,
             config=config.hash,
             kind="run",

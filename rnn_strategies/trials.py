@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from rnn_strategies.home import Home
+from rnn_strategies.home import Home, locked
 from signals.errors import InputError
 
 __all__ = ["Trial", "finish_trial", "read_trials", "start_trial"]
@@ -67,14 +67,14 @@ def read_trials(home: Home) -> dict[str, Trial]:
 
 def start_trial(home: Home, trial: Trial) -> None:
     """Append a trial that begins, unless it has been counted already."""
-    with home.lock("the trial ledger", wait=30):
+    with locked(home.trials, wait=30):
         if trial.id not in read_trials(home):
             _append(home, trial)
 
 
 def finish_trial(home: Home, trial: Trial) -> None:
     """Append how a trial ended, unless that very end is on record."""
-    with home.lock("the trial ledger", wait=30):
+    with locked(home.trials, wait=30):
         if read_trials(home).get(trial.id) != trial:
             _append(home, trial)
 

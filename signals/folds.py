@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.calendar import add_offset
+from signals.calendar import add_offset, as_day
 from signals.errors import InputError
 
 __all__ = ["Fold", "WalkForward", "make_folds", "refit_dates"]
@@ -76,7 +76,7 @@ def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray
     """Decision dates on which the universe is drawn: every refit, and the same rhythm back to the first date.
 
     Going back matters: networks train on the years before the first refit, and those years need a universe that was
-    known then, dead names included.
+    known then, dead names included. It is drawn at least yearly there, however long the test slices are.
 
     Returns
     -------
@@ -85,10 +85,13 @@ def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray
     """
     start = _parse(settings.start)
     chosen = {int(np.searchsorted(dates, start))} if len(dates) else set()
-    for direction in (-1, 1):
+    forward = settings.cadence
+    year_ago = _shift(dates, start, "1Y", -1, "retrain_every")
+    back = "1Y" if len(dates) and _shift(dates, start, forward, -1, "retrain_every") < year_ago else forward
+    for direction, length in ((-1, back), (1, forward)):
         step = direction
         while len(dates):
-            day = _shift(dates, start, settings.cadence, step, "retrain_every")
+            day = _shift(dates, start, length, step, "retrain_every")
             position = int(np.searchsorted(dates, day))
             chosen.add(position)
             if day <= dates[0] or day > dates[-1]:
@@ -120,11 +123,6 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
         When history holds no whole fold.
     """
     start = _parse(settings.start)
-    if isinstance(settings.cadence, type(settings.test)) and _longer(settings.cadence, settings.test, start):
-        raise InputError(
-            f"expected walk_forward.retrain_every no longer than walk_forward.test; found {settings.cadence!r} and "
-            f"{settings.test!r}; dates in between would have no model"
-        )
     if not len(dates) or start > dates[-1]:
         last = str(dates[-1]) if len(dates) else "nothing"
         raise InputError(
@@ -137,7 +135,13 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
         if begin > dates[-1]:
             break
         following = _shift(dates, start, settings.cadence, number + 1, "retrain_every")
-        test_end = min(_shift(dates, begin, settings.test, 1, "test"), following)
+        test_end = _shift(dates, begin, settings.test, 1, "test")
+        if np.searchsorted(dates, test_end) < np.searchsorted(dates, following):
+            raise InputError(
+                f"expected walk_forward.retrain_every no longer than walk_forward.test; found {settings.cadence!r} and "
+                f"{settings.test!r}; decision dates from {test_end} to {following} would have no model"
+            )
+        test_end = min(test_end, following)
         validation_begin = _shift(dates, begin, settings.validation, -1, "validation")
         if settings.train == "expanding":
             train_begin = dates[0]
@@ -159,14 +163,5 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
     return tuple(folds)
 
 
-def _longer(a: Length, b: Length, start: np.datetime64) -> bool:
-    if isinstance(a, int) and isinstance(b, int):
-        return a > b
-    return bool(add_offset(start, str(a), 1) > add_offset(start, str(b), 1))
-
-
 def _parse(day: str) -> np.datetime64:
-    try:
-        return np.datetime64(str(day), "D")
-    except ValueError as error:
-        raise InputError(f"expected walk_forward.start as a date like 2011-01-01; found {day!r}") from error
+    return as_day(day, name="walk_forward.start")

@@ -80,8 +80,8 @@ def compute_signals(
         When history or universe leave nothing to train on.
     """
     seeds = list(seeds)
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise InputError(f"expected training.seeds as different non-negative numbers like [0, 1, 2]; found {seeds}")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise InputError(f"expected training.seeds as different numbers from 0 to 2^32 - 1; found {seeds}")
     made = trainer or make_trainer(training.trainer)
     data = make_dataset(
         prices,

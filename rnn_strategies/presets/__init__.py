@@ -47,4 +47,5 @@ def write_preset(path: Path, *, preset: str, data: str | None = None, force: boo
     folder = data or os.environ.get("RNN_STRATEGIES_DATA") or DEFAULT_DATA
     # paths in a configuration are relative to its own folder, the option is relative to the working folder
     relative = folder if os.path.isabs(folder) else os.path.relpath(folder, path.parent)
-    atomic_write(path, text.replace(DATA_PLACEHOLDER, Path(relative).as_posix()).encode())
+    quoted = Path(relative).as_posix().replace("\\", "\\\\").replace('"', '\\"')  # it lands inside a TOML string
+    atomic_write(path, text.replace(DATA_PLACEHOLDER, quoted).encode())

@@ -49,6 +49,11 @@ class ModelSettings:
             raise InputError(f"expected model.lookback of at least 2 periods; found {self.lookback}")
         if not self.lstm_units or min(self.lstm_units) < 1:
             raise InputError(f"expected model.lstm_units like [25, 10]; found {list(self.lstm_units)}")
+        if self.embedding < 0 or self.dense < 1:
+            raise InputError(
+                "expected model.embedding of at least 0 and model.dense of at least 1; found "
+                f"{self.embedding} and {self.dense}"
+            )
         for name, share in (("dropout", self.dropout), ("unknown_share", self.unknown_share)):
             if not 0 <= share < 1:
                 raise InputError(f"expected model.{name} in [0, 1); found {share}")

@@ -28,7 +28,13 @@ def make_trainer(name: str) -> Trainer:
 
         return KerasTrainer()
     if ":" in name:
-        made: Trainer = import_name(name, "training.trainer")()
+        factory = import_name(name, "training.trainer")
+        if not all(callable(getattr(factory, method, None)) for method in ("fit", "predict", "versions")):
+            raise InputError(
+                f"expected training.trainer = {name!r} to name a class with fit, predict and versions; found "
+                f"{type(factory).__name__}; see signals.trainers.seam"
+            )
+        made: Trainer = factory()
         return made
     close = difflib.get_close_matches(name, TRAINERS, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""

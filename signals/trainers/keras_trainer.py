@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.errors import InputError
 from signals.models.stacked_lstm import ModelSettings, build
 from signals.trainers.seam import EpochLoss, FitTask, Fitted, Weights
 from signals.windows import Samples
@@ -23,11 +25,25 @@ PREDICT_BATCH = 1024
 
 
 def load_keras() -> Any:
-    """Import Keras quietly; the backend is `KERAS_BACKEND` or Keras's own default, TensorFlow."""
+    """Import Keras quietly; the backend is `KERAS_BACKEND` or Keras's own default, TensorFlow.
+
+    Raises
+    ------
+    InputError
+        When the backend that was asked for cannot be loaded.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # backends warn about NumPy and protobuf while they load
-        import keras
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a network per fold looks like needless retracing to it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # backends warn about NumPy and protobuf while they load
+            import keras
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        raise InputError(
+            f"expected Keras with the backend {backend!r} to load; found: {error}; install that backend or set "
+            "KERAS_BACKEND to tensorflow, jax or torch"
+        ) from error
     return keras
 
 
@@ -80,6 +96,11 @@ class KerasTrainer:
                 best, kept, epochs = validation_loss, network.get_weights(), epoch + 1
             elif epoch + 1 - epochs >= task.settings.patience:
                 break
+        if not epochs:
+            raise InputError(
+                f"expected training to converge; found a loss that is not a number with seed {task.seed}; lower "
+                f"training.learning_rate ({task.settings.learning_rate})"
+            )
         values = network.get_weights() if kept is None else kept
         names = [weight.path for weight in network.weights]
         weights = {name: np.asarray(value) for name, value in zip(names, values, strict=True)}

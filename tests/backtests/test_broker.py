@@ -383,3 +383,37 @@ def test_a_bracket_whose_parent_has_no_bar_ends_with_it(make_prices, settings, m
     _, result = my_cerebro(prices, Bracket, settings())
     assert result.orders["status"].tolist() == ["expired", "rejected", "rejected"]
     assert len(result.transactions) == 0
+
+
+def test_every_step_of_an_order_is_told_to_those_who_listen(make_prices, settings, my_cerebro, plan):
+    prices = make_prices({"A": [10.0] * 5})
+    strategy, _ = my_cerebro(prices, plan({0: [("A", 10)]}), settings())
+    assert [status for _, status in strategy.heard] == ["Submitted", "Accepted", "Completed"]
+
+    class Ears(bt.Analyzer):
+        def start(self):
+            self.heard = []
+
+        def notify_order(self, order):
+            self.heard.append(order.getstatusname())
+
+    class Parent(bt.Analyzer):
+        def __init__(self):
+            self.ears = Ears()
+
+    class Deaf(bt.Strategy):
+        def next(self):
+            if len(self) in (1, 5):
+                self.buy(size=1)
+
+    for analyzer, heard in ((Parent, True), (Ears, True), (None, False)):
+        cerebro = bt.Cerebro(stdstats=False)
+        if analyzer:
+            cerebro.addanalyzer(analyzer, _name="mine")
+        strategy, result = my_cerebro(prices, Deaf, settings(), cerebro=cerebro)
+        assert result.orders["status"].tolist() == ["filled", "open"]
+        assert strategy.broker._unheard is not heard
+        if analyzer:
+            mine = strategy.analyzers.mine
+            told = mine.heard if analyzer is Ears else mine.ears.heard
+            assert told == ["Submitted", "Accepted", "Completed"]

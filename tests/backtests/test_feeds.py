@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from backtests.feeds import day_numbers, day_of
+from backtests.clock import SessionClock, day_numbers, day_of
+from backtests.feeds import PanelFeed
 from signals.errors import InputError
 
 NAN = float("nan")
@@ -149,8 +150,6 @@ def test_resampling_to_weeks(random_prices, settings, my_cerebro):
 
 
 def test_dates_between_from_and_to(random_prices):
-    from backtests.feeds import PanelFeed, SessionClock
-
     panel = random_prices(1, 30).panel()
     clock = SessionClock(day_numbers(panel.dates))
     first, last = panel.dates[5].item(), panel.dates[9].item()
@@ -190,3 +189,41 @@ def test_filters_see_every_bar(random_prices):
     fridays = sum(day.weekday() == 4 for day in prices.panel().dates.tolist())
     assert len(strategy.seen["T000"]) == 30
     assert len(strategy.seen["T001"]) == 30 - fridays
+
+
+@pytest.mark.parametrize("mode", [{}, {"runonce": False}])
+def test_no_line_shows_the_future_and_no_score_outlives_its_day(gappy, settings, my_cerebro, scores, days, mode):
+    d = days(8).astype(str)
+
+    class Peek(bt.Strategy):
+        def __init__(self):
+            self.seen = []
+
+        def prenext(self):
+            self.next()
+
+        def next(self):
+            self.seen.append([(data.close[0], data.close[-1], data.signal[0]) for data in self.datas])
+
+    signals = scores({(d[2], "OLD"): 0.1, (d[0], "GAP"): 0.2, (d[4], "NEW"): 0.3, (d[4], "GAP"): 0.4})
+    strategy, _ = my_cerebro(gappy, Peek, settings(), signals=signals, **mode)
+    gap, new, old = (np.array(rows) for rows in zip(*strategy.seen, strict=True))
+    assert gap[:, 0].tolist() == [20, 20, 20, 21, 22, 22, 24]
+    assert np.array_equal(gap[:, 1], [NAN, NAN, NAN, 20, 21, 21, 22], equal_nan=True)
+    assert np.array_equal(gap[:, 2], [0.2, NAN, NAN, NAN, 0.4, NAN, NAN], equal_nan=True)
+    assert np.array_equal(new[:, 0], [NAN, NAN, NAN, NAN, 5, 6, 6], equal_nan=True)
+    # the last bar of OLD carries a score: it is not shown for ever
+    assert np.array_equal(old[:, 2], [NAN, NAN, 0.1, NAN, NAN, NAN, NAN], equal_nan=True)
+
+    # the trap, pinned: in backtrader a feed that has not begun shows the last bar of the run
+    cerebro = bt.Cerebro(stdstats=False)
+    for ticker in ("GAP", "NEW"):
+        cerebro.adddata(bt.feeds.PandasData(dataname=gappy.frame.xs(ticker, level="ticker")), name=ticker)
+
+    class First(bt.Strategy):
+        def prenext(self):
+            if len(self) == 1:
+                self.shown = self.datas[1].close[0]
+
+    cerebro.addstrategy(First)
+    assert cerebro.run()[0].shown == 6.0

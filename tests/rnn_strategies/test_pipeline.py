@@ -163,6 +163,51 @@ def test_a_folder_of_another_configuration_is_left_alone(write, tmp_path):
     assert contents(tmp_path / "a") == before
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_an_edited_configuration_does_not_speak_for_old_results(small, tmp_path):
+    made, _ = go(small, tmp_path / "a")
+    recorded = made.folder / "config.toml"
+    recorded.write_text(recorded.read_text().replace("k = 8", "k = 3"))
+    with pytest.raises(InputError, match=r"config\.toml as the run left it; found it edited"):
+        open_run(made.folder)
+    with pytest.raises(InputError, match=r"found a run of another one"):
+        open_run(small, out=made.folder, overrides=["report.risk_free=0.05"])
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_title_may_change_and_only_the_report_is_drawn_again(small, tmp_path):
+    made, _ = go(small, tmp_path / "a")
+    before = contents(made.folder)
+    again, watcher = go(small, tmp_path / "a", overrides=["report.title=Better"])
+    assert "drawing the tear sheet" in watcher.messages
+    assert 'title = "Better"' in (again.folder / "config.toml").read_text()
+    assert {k: v for k, v in contents(made.folder).items() if k != "config.toml"} == {
+        k: v for k, v in before.items() if k != "config.toml"
+    }
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_strategy_that_was_edited_runs_again(small, tmp_path, monkeypatch):
+    module = tmp_path / "plug" / "own_strategy.py"
+    module.parent.mkdir()
+    module.write_text("import backtrader as bt\n\n\nclass Own(bt.Strategy):\n    pass\n")
+    monkeypatch.syspath_prepend(str(module.parent))
+    made, _ = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    assert made.result.transactions.empty
+    module.write_text(module.read_text() + "# edited\n")
+    _, watcher = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    assert "trading the signals" in watcher.messages
+    assert (watcher.trained, watcher.reused) == (0, 0)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"stages": []}', '{"stages": {"signals": {}}}', "{"])
+def test_a_damaged_manifest_is_said_in_one_line(small, tmp_path, content):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=r"manifest\.json.*delete it"):
+        open_run(small, out=tmp_path / "a")
+
+
 def test_stages_run_one_by_one_from_the_folder_alone(small, tmp_path):
     whole, _ = go(small, tmp_path / "whole")
     made = open_run(small, out=tmp_path / "steps", jobs=1)

@@ -57,12 +57,22 @@ def test_refits_less_often_than_the_test_is_long_are_refused():
         make_folds(WEEKS, WalkForward(start="2014-01-01", test="13W", retrain_every="1Y"))
 
 
+def test_lengths_of_different_kinds_leave_no_date_without_a_model():
+    with pytest.raises(InputError, match=r"decision dates from 2014-04-04 to 2015-01-01 would have no model"):
+        make_folds(WEEKS, WalkForward(start="2014-01-01", test=13, retrain_every="1Y"))
+
+
+def test_long_tests_still_draw_the_universe_yearly_before_them():
+    drawn = refit_dates(WEEKS, WalkForward(start="2013-01-01", test="3Y"))
+    assert [str(day)[:4] for day in drawn] == [*map(str, range(2007, 2014)), "2016"]
+
+
 @pytest.mark.parametrize(
     ("wf", "words"),
     [
         (WalkForward(start="2007-02-01"), "expected history for training and validation before 2007-02-01"),
         (WalkForward(start="2018-01-01"), "expected prices beyond walk_forward.start"),
-        (WalkForward(start="soon"), "date like 2011-01-01"),
+        (WalkForward(start="soon"), "date like 2011-01-03"),
         (WalkForward(start="2012-01-01", test="1 year"), "expected an offset like 4Y"),
         (WalkForward(start="2012-01-01", validation=0), "walk_forward.validation of at least 1"),
     ],

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from signals.errors import InputError
 from signals.models.stacked_lstm import ModelSettings, build
 from signals.trainers import make_trainer
 from signals.trainers.keras_trainer import KerasTrainer, cross_entropy, load_keras
@@ -108,6 +113,20 @@ def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
         windows = Windows(rows.windows.panel, rows.windows.ticker[chosen], rows.windows.end[chosen], 8)
         some = Samples(windows, rows.category[chosen], rows.month[chosen], rows.label[chosen])
         assert trainer.predict(SMALL, 13, fitted.weights, some).tobytes() == whole[chosen].tobytes()
+
+
+def test_a_fit_that_diverges_is_said_and_not_kept():
+    broken = samples(600, seed=2)
+    broken.windows.panel[:] = np.nan
+    with pytest.raises(InputError, match=r"loss that is not a number with seed 5; lower training.learning_rate"):
+        next(KerasTrainer().fit([task(training=broken, settings=TrainingSettings(epochs=1))]))
+
+
+def test_a_backend_that_is_not_there_is_said():
+    code = "from signals.trainers.keras_trainer import load_keras; load_keras()"
+    environment = {**os.environ, "KERAS_BACKEND": "nosuch"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "expected Keras with the backend 'nosuch' to load" in done.stderr.splitlines()[-1]
 
 
 def test_unknown_tickers_get_a_trained_row(fitted):
