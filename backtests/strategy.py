@@ -119,7 +119,12 @@ class SignalStrategy(bt.Strategy):
         weights = np.zeros_like(shares)
         for j in np.flatnonzero(shares).tolist():
             weights[j] = (shares[j] * closes[j] if tradable[j] else self.broker.getvalue([self.datas[j]])) / value
-        target = self.p.allocation.target_weights(scores, weights, tradable)
+        target = np.asarray(self.p.allocation.target_weights(scores, weights, tradable), dtype=np.float64)
+        if target.shape != weights.shape or not np.isfinite(target).all():
+            raise InputError(
+                f"expected {type(self.p.allocation).__name__}.target_weights to give {len(weights)} finite weights, one "
+                f"per ticker; found shape {target.shape} with {int((~np.isfinite(target)).sum())} others; mend it"
+            )
         changes, wanted, too_small = share_changes(
             target,
             weights,

@@ -210,3 +210,15 @@ def test_settings_are_plain_json(prices, signals, settings):
 
     result = go(prices, signals, settings, allocation=rs.TopK(2, min_score=-np.inf))
     assert b'"min_score":"-inf"' in canonical_json(result.settings)
+
+
+class Broken(rs.EqualWeight):
+    """An allocation of somebody's own with a mistake in it."""
+
+    def target_weights(self, scores, weights, tradable):
+        return np.full(len(scores), np.nan)
+
+
+def test_an_allocation_that_answers_nonsense_is_refused(prices, signals, settings):
+    with pytest.raises(InputError, match=r"Broken.target_weights to give \d+ finite weights, one per ticker"):
+        go(prices, signals, settings, allocation=Broken())
