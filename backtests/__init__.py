@@ -5,35 +5,25 @@ Light to import: every name is loaded from its module when it is first used (PEP
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from signals.lazy import lazy_names
 
-_MODULES = {
-    "Allocation": "backtests.allocations",
-    "BacktestResult": "backtests.result",
-    "Broker": "backtests.broker",
-    "BrokerSettings": "backtests.costs",
-    "EqualWeight": "backtests.allocations",
-    "Ledger": "backtests.ledger",
-    "LongShortQuantile": "backtests.allocations",
-    "ScoreWeighted": "backtests.allocations",
-    "SignalStrategy": "backtests.strategy",
-    "Threshold": "backtests.allocations",
-    "TopK": "backtests.allocations",
-    "add_prices": "backtests.feeds",
-    "equal_weight_universe": "backtests.engine",
-    "make_allocation": "backtests.allocations",
-    "run_backtest": "backtests.engine",
-}
-
-__all__ = sorted(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Allocation": "backtests.allocations",
+        "BacktestResult": "backtests.result",
+        "Broker": "backtests.broker",
+        "BrokerSettings": "backtests.costs",
+        "EqualWeight": "backtests.allocations",
+        "Ledger": "backtests.ledger",
+        "LongShortQuantile": "backtests.allocations",
+        "ScoreWeighted": "backtests.allocations",
+        "SignalStrategy": "backtests.strategy",
+        "Threshold": "backtests.allocations",
+        "TopK": "backtests.allocations",
+        "add_prices": "backtests.feeds",
+        "equal_weight_universe": "backtests.engine",
+        "make_allocation": "backtests.allocations",
+        "run_backtest": "backtests.engine",
+    },
+)

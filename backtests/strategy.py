@@ -122,8 +122,8 @@ class SignalStrategy(bt.Strategy):
         target = np.asarray(self.p.allocation.target_weights(scores, weights, tradable), dtype=np.float64)
         if target.shape != weights.shape or not np.isfinite(target).all():
             raise InputError(
-                f"expected {type(self.p.allocation).__name__}.target_weights to give {len(weights)} finite weights, one "
-                f"per ticker; found shape {target.shape} with {int((~np.isfinite(target)).sum())} others; mend it"
+                f"expected {type(self.p.allocation).__name__}.target_weights to give {len(weights)} finite weights, "
+                f"one per ticker; found shape {target.shape} with {int((~np.isfinite(target)).sum())} others; mend it"
             )
         changes, wanted, too_small = share_changes(
             target,

@@ -5,52 +5,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 __version__ = "0.1.0"
-
-_MODULES = {
-    "Allocation": "backtests.allocations",
-    "Broker": "backtests.broker",
-    "BrokerSettings": "backtests.costs",
-    "BacktestResult": "backtests.result",
-    "Config": "rnn_strategies.config",
-    "EqualWeight": "backtests.allocations",
-    "FilesSource": "signals.sources.files",
-    "InputError": "signals.errors",
-    "LabelSettings": "signals.labels",
-    "Ledger": "backtests.ledger",
-    "LongShortQuantile": "backtests.allocations",
-    "ModelSettings": "signals.models.stacked_lstm",
-    "PricePanel": "signals.prices",
-    "Prices": "signals.prices",
-    "Run": "rnn_strategies.pipeline",
-    "ScoreWeighted": "backtests.allocations",
-    "SignalStrategy": "backtests.strategy",
-    "SimulatedSource": "signals.sources.simulated",
-    "Threshold": "backtests.allocations",
-    "TopK": "backtests.allocations",
-    "TrainingSettings": "signals.trainers.seam",
-    "UniverseFilters": "signals.universe",
-    "WalkForward": "signals.folds",
-    "add_prices": "backtests.feeds",
-    "check_prices": "signals.prices",
-    "check_signals": "signals.frames",
-    "compute_metrics": "reports.statistics",
-    "compute_signals": "signals.walk_forward",
-    "equal_weight_universe": "backtests.engine",
-    "load_config": "rnn_strategies.config",
-    "load_prices": "signals.sources",
-    "make_allocation": "backtests.allocations",
-    "run": "rnn_strategies.pipeline",
-    "run_backtest": "backtests.engine",
-    "tear_sheet": "reports.tear_sheet",
-}
-
-__all__ = sorted([*_MODULES, "__version__"])
 
 
 def _check_rooms() -> None:
@@ -68,12 +26,45 @@ def _check_rooms() -> None:
 
 _check_rooms()
 
+from signals.lazy import lazy_names  # noqa: E402 - only now is `signals` known to be ours
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Allocation": "backtests.allocations",
+        "Broker": "backtests.broker",
+        "BrokerSettings": "backtests.costs",
+        "BacktestResult": "backtests.result",
+        "Config": "rnn_strategies.config",
+        "EqualWeight": "backtests.allocations",
+        "FilesSource": "signals.sources.files",
+        "InputError": "signals.errors",
+        "LabelSettings": "signals.labels",
+        "Ledger": "backtests.ledger",
+        "LongShortQuantile": "backtests.allocations",
+        "ModelSettings": "signals.models.stacked_lstm",
+        "PricePanel": "signals.prices",
+        "Prices": "signals.prices",
+        "Run": "rnn_strategies.pipeline",
+        "ScoreWeighted": "backtests.allocations",
+        "SignalStrategy": "backtests.strategy",
+        "SimulatedSource": "signals.sources.simulated",
+        "Threshold": "backtests.allocations",
+        "TopK": "backtests.allocations",
+        "TrainingSettings": "signals.trainers.seam",
+        "UniverseFilters": "signals.universe",
+        "WalkForward": "signals.folds",
+        "add_prices": "backtests.feeds",
+        "check_prices": "signals.prices",
+        "check_signals": "signals.frames",
+        "compute_metrics": "reports.statistics",
+        "compute_signals": "signals.walk_forward",
+        "equal_weight_universe": "backtests.engine",
+        "load_config": "rnn_strategies.config",
+        "load_prices": "signals.sources",
+        "make_allocation": "backtests.allocations",
+        "run": "rnn_strategies.pipeline",
+        "run_backtest": "backtests.engine",
+        "tear_sheet": "reports.tear_sheet",
+    },
+)

@@ -30,7 +30,6 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "pyfolio-reloaded",
-    "scikit-learn",
     "tensorflow",
     "torch",
 )

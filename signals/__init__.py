@@ -5,35 +5,25 @@ Light to import: every name is loaded from its module when it is first used (PEP
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from signals.lazy import lazy_names
 
-_MODULES = {
-    "Event": "signals.events",
-    "FilesSource": "signals.sources.files",
-    "InputError": "signals.errors",
-    "LabelSettings": "signals.labels",
-    "ModelSettings": "signals.models.stacked_lstm",
-    "PricePanel": "signals.prices",
-    "Prices": "signals.prices",
-    "SimulatedSource": "signals.sources.simulated",
-    "TrainingSettings": "signals.trainers.seam",
-    "UniverseFilters": "signals.universe",
-    "WalkForward": "signals.folds",
-    "check_prices": "signals.prices",
-    "check_signals": "signals.frames",
-    "compute_signals": "signals.walk_forward",
-    "load_prices": "signals.sources",
-}
-
-__all__ = sorted(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(_MODULES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Event": "signals.events",
+        "FilesSource": "signals.sources.files",
+        "InputError": "signals.errors",
+        "LabelSettings": "signals.labels",
+        "ModelSettings": "signals.models.stacked_lstm",
+        "PricePanel": "signals.prices",
+        "Prices": "signals.prices",
+        "SimulatedSource": "signals.sources.simulated",
+        "TrainingSettings": "signals.trainers.seam",
+        "UniverseFilters": "signals.universe",
+        "WalkForward": "signals.folds",
+        "check_prices": "signals.prices",
+        "check_signals": "signals.frames",
+        "compute_signals": "signals.walk_forward",
+        "load_prices": "signals.sources",
+    },
+)
