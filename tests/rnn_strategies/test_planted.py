@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -50,9 +49,3 @@ def test_without_a_pattern_nothing_is_found(tmp_path):
     print(f"nothing planted: AUC {found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]")
     assert found.low <= 0.5 <= found.high
     assert (found.high - found.low) / 2 < 0.01
-
-
-def test_the_truth_of_the_simulated_market_beats_its_noise():
-    """A quick look at the same two markets without a network: is there something to find, and only when planted?"""
-    source = rs.SimulatedSource(seed=0, tickers=60, start="2010-01-01", end="2014-12-31", pattern=1.0)
-    assert np.isfinite(source.truth().to_numpy()).all()
