@@ -16,6 +16,7 @@ from signals.events import Event, Listener, silent
 from signals.folds import WalkForward, make_folds
 from signals.labels import LabelSettings
 from signals.models.stacked_lstm import ModelSettings
+from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.trainers import make_trainer
 from signals.trainers.seam import FitTask, Trainer, TrainingSettings
@@ -180,6 +181,7 @@ def _key(task: _Task, trainer: Trainer) -> str:
             "training": training,
             "seed": task.seed,
             "versions": trainer.versions(),
+            "plugin": source_digest(task.training.trainer),  # a trainer of one's own that was edited trains anew
         }
     )
 

@@ -200,6 +200,20 @@ def test_a_strategy_that_was_edited_runs_again(small, tmp_path, monkeypatch):
     assert (watcher.trained, watcher.reused) == (0, 0)
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_a_trainer_that_was_edited_trains_again(small, support, tmp_path, monkeypatch):
+    module = tmp_path / "plug" / "own_trainer.py"
+    module.parent.mkdir()
+    module.write_text((support / "linear_trainer.py").read_text())
+    monkeypatch.syspath_prepend(str(module.parent))
+    own = ["training.trainer=own_trainer:LinearTrainer"]
+    _, watcher = go(small, tmp_path / "a", overrides=own)
+    assert watcher.trained == 8
+    module.write_text(module.read_text() + "# edited\n")
+    _, watcher = go(small, tmp_path / "a", overrides=own)
+    assert (watcher.trained, watcher.reused) == (8, 0)
+
+
 @pytest.mark.parametrize("content", ["[]", "null", '{"stages": []}', '{"stages": {"signals": {}}}', "{"])
 def test_a_damaged_manifest_is_said_in_one_line(small, tmp_path, content):
     (tmp_path / "a").mkdir()
