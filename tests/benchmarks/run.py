@@ -47,7 +47,7 @@ def bench_training() -> dict[str, float]:
     from signals.trainers.seam import FitTask, TrainingSettings
     from signals.windows import Samples, Windows
 
-    keras = load_keras()
+    load_keras()
     rng = np.random.default_rng(0)
     tickers, rows = 2489, 16_384
     panel = rng.normal(size=(tickers, 300, 1)).astype(np.float32)
@@ -80,7 +80,6 @@ def bench_training() -> dict[str, float]:
     ours_rate = 2 * rows / (taken["three"] - taken["one"])
     fitted = next(trainer.fit([FitTask(model, tickers + 1, samples, None, TrainingSettings(epochs=1), 0)]))
     predicted = cpu_seconds(lambda: trainer.predict(model, tickers + 1, fitted.weights, samples))
-    del keras
     return {
         "train.keras_rows_per_second": ours_rate,
         "train.book_rows_per_second": book_rows / taken["book"],
