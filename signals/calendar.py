@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from signals.errors import InputError
 
-__all__ = ["FREQUENCIES", "add_offset", "as_day", "decision_dates", "sessions"]
+__all__ = [
+    "FREQUENCIES",
+    "add_offset",
+    "as_day",
+    "decision_dates",
+    "planned_sessions",
+    "session_closes",
+    "sessions",
+]
 
 FREQUENCIES = ("daily", "weekly", "monthly")
 
@@ -92,6 +100,80 @@ def sessions(start: Any, end: Any, calendar: str = "XNYS") -> Days:
     first, last = _span(start, end)
     days = _years(calendar, _year(first), _year(last))[0]
     return days[np.searchsorted(days, first) : np.searchsorted(days, last, side="right")]
+
+
+def session_closes(days: Days, calendar: str = "XNYS") -> Days:
+    """Moments at which sessions close: what was public by then is known at the close of that day.
+
+    Parameters
+    ----------
+    days : ndarray of datetime64, shape (n,)
+        Sessions, in any order.
+    calendar : str
+        Name of an exchange calendar.
+
+    Returns
+    -------
+    ndarray of datetime64[ns], shape (n,)
+        In UTC (and naive, as NumPy has no zones); half days and daylight saving included.
+
+    Raises
+    ------
+    InputError
+        When one of the days is no session, and as `sessions` does.
+
+    >>> session_closes(np.array(["2018-07-03", "2018-12-21"], dtype="datetime64[D]"))  # a half day; winter
+    array(['2018-07-03T17:00:00.000000000', '2018-12-21T21:00:00.000000000'],
+          dtype='datetime64[ns]')
+    """
+    asked = np.asarray(days).astype("datetime64[D]")
+    if not len(asked):
+        return np.array([], dtype="datetime64[ns]")
+    first, last = _span(asked.min(), asked.max())
+    known, closes = _year_closes(calendar, _year(first), _year(last))
+    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+    if (odd := known[place] != asked).any():
+        raise InputError(
+            f"expected sessions of {calendar}; found {asked[int(np.argmax(odd))]}, when it was closed; choose sessions"
+        )
+    found: Days = closes[place]
+    return found
+
+
+def planned_sessions(start: Any, end: Any, calendar: str = "XNYS") -> tuple[Days, Days]:
+    """Sessions that were held, and sessions as scheduled beforehand.
+
+    Parameters
+    ----------
+    start, end, calendar
+        As for `sessions`.
+
+    Returns
+    -------
+    held, planned : ndarray of datetime64[D]
+        Ascending. The second also has the days that were cancelled at short notice, see `decision_dates`.
+
+    >>> held, planned = planned_sessions("2001-09-10", "2001-09-17")
+    >>> len(held), len(planned)
+    (2, 6)
+    """
+    first, last = _span(start, end)
+    days, cancelled = _years(calendar, _year(first), _year(last))
+    held, planned = (
+        found[np.searchsorted(found, first) : np.searchsorted(found, last, side="right")]
+        for found in (days, np.union1d(days, cancelled))
+    )
+    return held, planned
+
+
+def exchange_zone(calendar: str = "XNYS") -> str:
+    """Time zone of an exchange, by its IANA name.
+
+    >>> exchange_zone("XTKS")
+    'Asia/Tokyo'
+    """
+    year = dt.date.today().year
+    return str(_exchange(calendar, year, year).tz)
 
 
 def decision_dates(start: Any, end: Any, frequency: str = "weekly", calendar: str = "XNYS") -> Days:
@@ -208,19 +290,7 @@ def _years(calendar: str, first: int, last: int) -> tuple[Days, Days]:
     """Sessions of whole years, and days that were planned as sessions and cancelled at short notice."""
     import exchange_calendars as xc
 
-    known = xc.get_calendar_names()
-    if calendar not in known:
-        raise InputError(
-            f"expected the name of an exchange calendar; found {calendar!r}{_nearest(str(calendar), known)}; "
-            "New York is XNYS"
-        )
-    try:
-        exchange = xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
-    except ValueError as error:
-        raise InputError(
-            f"expected calendar {calendar} to know the years {first} to {last}; exchange_calendars says: "
-            f"{str(error)[:160]}; use fewer years or another calendar"
-        ) from error
+    exchange = _exchange(calendar, first, last)
     days = exchange.sessions.to_numpy().astype("datetime64[D]")
     cancelled = np.array([], dtype="datetime64[D]")
     if xc.resolve_alias(calendar) == "XNYS":
@@ -228,6 +298,33 @@ def _years(calendar: str, first: int, last: int) -> tuple[Days, Days]:
         cancelled = np.unique(adhoc[(adhoc >= days[0]) & (adhoc <= days[-1])])
     days.setflags(write=False)
     return days, cancelled
+
+
+@lru_cache(maxsize=64)
+def _year_closes(calendar: str, first: int, last: int) -> tuple[Days, Days]:
+    """Sessions of whole years, and the moment each of them closes, in UTC."""
+    closes = _exchange(calendar, first, last).closes
+    days = closes.index.to_numpy().astype("datetime64[D]")
+    return days, closes.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
+
+
+def _exchange(calendar: str, first: int, last: int) -> Any:
+    """Calendar of exchange_calendars over whole years."""
+    import exchange_calendars as xc
+
+    known = xc.get_calendar_names()
+    if calendar not in known:
+        raise InputError(
+            f"expected the name of an exchange calendar; found {calendar!r}{_nearest(str(calendar), known)}; "
+            "New York is XNYS"
+        )
+    try:
+        return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
+    except ValueError as error:
+        raise InputError(
+            f"expected calendar {calendar} to know the years {first} to {last}; exchange_calendars says: "
+            f"{str(error)[:160]}; use fewer years or another calendar"
+        ) from error
 
 
 def _nearest(word: str, known: tuple[str, ...] | list[str]) -> str:

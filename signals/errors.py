@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CheckFailedError", "InputError", "LockedError", "RnnStrategiesError", "ServiceError"]
+__all__ = ["CheckFailedError", "InputError", "LockedError", "LookAheadError", "RnnStrategiesError", "ServiceError"]
 
 
 class RnnStrategiesError(Exception):
@@ -21,6 +21,10 @@ class InputError(RnnStrategiesError, ValueError):
     """A file, a setting or the machine (a full disk) has to be mended by the user (exit code 2)."""
 
     exit_code = 2
+
+
+class LookAheadError(InputError):
+    """Something of the user's own uses what was not known yet."""
 
 
 class ServiceError(RnnStrategiesError):

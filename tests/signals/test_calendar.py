@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.calendar import add_offset, as_day, decision_dates, sessions
+from signals.calendar import add_offset, as_day, decision_dates, exchange_zone, session_closes, sessions
 from signals.errors import InputError
 
 
@@ -184,3 +184,32 @@ def test_as_day(value):
 def test_no_day(value):
     with pytest.raises(InputError, match=r"expected prices\.start to be a date like 2011-01-03; found"):
         as_day(value, name="prices.start")
+
+
+def test_session_closes_know_half_days_and_daylight_saving():
+    asked = days("2018-12-24", "2018-07-03", "2018-03-09", "2018-03-12", "1990-07-03")
+    moments = [str(moment)[11:16] for moment in session_closes(asked)]
+    assert moments == ["18:00", "17:00", "21:00", "20:00", "20:00"]
+    assert session_closes(asked).dtype == np.dtype("datetime64[ns]")
+    assert str(session_closes(days("2018-06-01"), "XTKS")[0]) == "2018-06-01T06:00:00.000000000"
+    assert session_closes(asked[:0]).tolist() == []
+
+
+def test_session_closes_do_not_depend_on_the_other_days():
+    whole = sessions("2015-01-01", "2019-12-31")
+    moments = session_closes(whole)
+    assert session_closes(whole[700:701])[0] == moments[700]
+    assert session_closes(whole[::-1]).tolist() == moments[::-1].tolist()
+    assert (moments[1:] > moments[:-1]).all()
+
+
+@pytest.mark.parametrize("closed", ["2018-12-25", "2018-12-22"])
+def test_session_closes_refuse_what_is_no_session(closed):
+    with pytest.raises(InputError, match=f"expected sessions of XNYS; found {closed}"):
+        session_closes(days("2018-12-24", closed))
+
+
+def test_exchange_zones():
+    assert exchange_zone() == "America/New_York"
+    with pytest.raises(InputError, match="close: NYSE"):
+        exchange_zone("nyse")

@@ -1,0 +1,70 @@
+"""The market and its sectors: means over the members of a date, of that date's members only.
+
+Sums run over the members that have a value, in the order of their names, and over nothing else: a ticker listed later,
+or a sector numbered differently, cannot change the order of additions and so not a bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.features.context import FeatureContext
+
+__all__ = ["less_mean", "market_returns"]
+
+Values = NDArray[np.float64]
+
+
+def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int32] | None) -> Values:
+    """Take off the mean of each date's members, or of those of the ticker's sector.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_tickers, n_dates)
+        NaN where unknown.
+    member : ndarray of bool, shape (n_tickers, n_dates)
+        In the universe of that date.
+    sectors : ndarray of int32, shape (n_tickers, n_dates), optional
+        Sector codes, -1 where unknown; without them all tickers are one group.
+
+    Returns
+    -------
+    ndarray, shape (n_tickers, n_dates)
+        NaN where the value, the sector, or every member of the group is unknown.
+    """
+    found = np.full(values.shape, np.nan)
+    for k in range(values.shape[1]):
+        value = values[:, k]
+        code = np.zeros(len(value), dtype=np.int64) if sectors is None else sectors[:, k].astype(np.int64)
+        grouped = ~np.isnan(value) & (code >= 0)
+        rows = grouped & member[:, k]
+        if not rows.any():
+            continue
+        # adds one after the other, in the order of rows
+        total = np.bincount(code[rows], value[rows], minlength=int(code.max()) + 1)
+        count = np.bincount(code[rows], minlength=int(code.max()) + 1)
+        with np.errstate(invalid="ignore"):
+            mean = total / count
+        found[grouped, k] = value[grouped] - mean[code[grouped]]
+    return found
+
+
+def market_returns(context: FeatureContext) -> Values:
+    """Mean session return of the universe, shape (n_sessions,).
+
+    The members of a session are those of the decision date before it: they were chosen without knowing its return. NaN
+    up to the first decision date, and where no member has a return.
+    """
+    close, decisions = context.panel.close, context.decisions
+    found = np.full(len(close), np.nan)
+    for k, begin in enumerate(decisions):
+        end = decisions[k + 1] if k + 1 < len(decisions) else len(close) - 1
+        members = np.flatnonzero(context.member[:, k])
+        held = np.take(close[begin : end + 1], members, axis=1)
+        returns = held[1:] / held[:-1] - 1.0
+        for row, session in enumerate(range(begin + 1, end + 1)):
+            known = returns[row][~np.isnan(returns[row])]
+            if len(known):
+                found[session] = np.bincount(np.zeros(len(known), dtype=np.int64), known)[0] / len(known)
+    return found
