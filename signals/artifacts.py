@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.fold_data import Scaler
 from signals.storage import atomic_write, canonical_json, read_json, sha256_bytes, write_json
 from signals.trainers.seam import EpochLoss, Fitted, Weights
 
 __all__ = ["ARTIFACT_SCHEMA", "Artifact", "ArtifactStore", "artifact_key"]
 
 # Raised whenever the same rows and settings would now train to other numbers.
-ARTIFACT_SCHEMA = 1
+ARTIFACT_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,15 @@ class Artifact:
         Weights, epochs and losses.
     tickers : tuple of str
         Vocabulary: ticker i has id i + 1, id 0 is the unknown ticker.
-    clip : tuple of float
-        Bounds the returns are clipped at.
-    mean, std : float
-        What the clipped returns are standardised with.
+    scaler : Scaler
+        How features and target were scaled.
     trained_until : str
         Last session whose price entered a label, ISO date.
     """
 
     fitted: Fitted
     tickers: tuple[str, ...]
-    clip: tuple[float, float]
-    mean: float
-    std: float
+    scaler: Scaler
     trained_until: str
 
 
@@ -78,9 +75,7 @@ class ArtifactStore:
                 "epochs": artifact.fitted.epochs,
                 "history": [[e.loss, _none_if_nan(e.validation_loss)] for e in artifact.fitted.history],
                 "tickers": list(artifact.tickers),
-                "clip": list(artifact.clip),
-                "mean": artifact.mean,
-                "std": artifact.std,
+                "scaler": {name: list(values) for name, values in _plain(artifact.scaler).items()},
                 "trained_until": artifact.trained_until,
             },
         )
@@ -93,17 +88,23 @@ class ArtifactStore:
             if meta["schema"] != ARTIFACT_SCHEMA or sha256_bytes(content) != meta["weights_sha256"]:
                 return None
             history = tuple(EpochLoss(a, float("nan") if b is None else b) for a, b in meta["history"])
-            low, high = meta["clip"]
+            bounds: dict[str, Any] = {name: tuple(map(float, values)) for name, values in meta["scaler"].items()}
             return Artifact(
                 Fitted(_from_hdf5(content), int(meta["epochs"]), history),
                 tuple(meta["tickers"]),
-                (float(low), float(high)),
-                float(meta["mean"]),
-                float(meta["std"]),
+                Scaler(**bounds),
                 str(meta["trained_until"]),
             )
         except (InputError, OSError, KeyError, TypeError, ValueError):
             return None
+
+
+def _plain(scaler: Scaler) -> dict[str, tuple[float, ...]]:
+    """Fields of a scaler; JSON knows no infinity, and without one every bound was fitted."""
+    fields: dict[str, tuple[float, ...]] = asdict(scaler)
+    if not all(np.isfinite(fields["target"])):
+        fields.pop("target")
+    return fields
 
 
 def _none_if_nan(value: float) -> float | None:

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.dataset import Dataset, FoldData
-from signals.diagnostics import auc_by_date, rank_ic_by_date
+from signals.dataset import Dataset
+from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
+from signals.display import Card
 from signals.errors import InputError
+from signals.fold_data import FoldData
 from signals.frames import signal_frame
 from signals.trainers.seam import EpochLoss
 from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
@@ -26,14 +28,14 @@ class Outcome:
 
     fold: int
     seed: int
-    scores: NDArray[np.float32]
+    scores: NDArray[Any]
     epochs: int
     history: tuple[EpochLoss, ...]
     reused: bool
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SignalResult:
     """What a walk-forward run leaves behind; the frames are the files of a run directory.
 
@@ -66,6 +68,29 @@ class SignalResult:
     seconds: dict[str, float]
     trained: int
     reused: int
+
+    def card(self) -> Card:
+        """Sum the result up in a few lines, for a prompt or a notebook."""
+        index = self.signals.index
+        dates, tickers = (index.get_level_values(level).unique() for level in ("date", "ticker"))
+        facts = [
+            ("scores", f"{len(index):,} of {len(tickers):,} tickers on {len(dates):,} dates"),
+            ("period", f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"),
+            ("networks", f"{self.trained:,} trained, {self.reused:,} reused"),
+        ]
+        # every seed of a fold repeats the figure of their mean
+        by_fold = self.folds.groupby("fold").first()
+        for name, column in (("per-date AUC", "auc_ensemble"), ("rank IC", "rank_ic_ensemble")):
+            known = by_fold[column].dropna() if column in by_fold else by_fold.iloc[:0, :0]
+            if len(known):
+                facts.append((name, f"{known.mean():.3f}, mean over folds ({len(known)})"))
+        return Card("SignalResult", facts)
+
+    def __repr__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
 
 
 def assemble(
@@ -175,10 +200,11 @@ def _fold_rows(
 ) -> list[dict[str, Any]]:
     index = _test_index(data, fold)
     labels = _labels(data, fold)
+    outcome_label = binary_outcome(labels["label"])
 
     def quality(score: NDArray[np.float64]) -> tuple[float, float]:
         series = pd.Series(score, index=index)
-        auc = auc_by_date(series, labels["label"]).mean()
+        auc = auc_by_date(series, outcome_label).mean()
         return float(auc), float(rank_ic_by_date(series, labels["forward_return"]).mean())
 
     cut = fold.fold
@@ -187,7 +213,8 @@ def _fold_rows(
     shared = {}
     for name, span in slices.items():
         for end, position in (("start", span.start), ("end", span.stop - 1)):
-            shared[f"{name}_{end}"] = data.dates[position].astype("datetime64[ns]")
+            day = data.dates[position] if len(span) else np.datetime64("NaT")  # a model that came trained
+            shared[f"{name}_{end}"] = day.astype("datetime64[ns]")
     shared["trained_until"] = fold.trained_until.astype("datetime64[ns]")
     shared |= {
         "train_rows": len(fold.training),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["ClusteredMean", "auc_by_date", "clustered_mean", "rank_ic_by_date"]
+__all__ = ["ClusteredMean", "auc_by_date", "binary_outcome", "clustered_mean", "rank_ic_by_date"]
 
 
 class ClusteredMean(NamedTuple):
@@ -88,6 +88,32 @@ def auc_by_date(score: pd.Series, label: pd.Series) -> pd.Series:
     with np.errstate(invalid="ignore", divide="ignore"):
         area = (np.bincount(codes, ranks * truth, n) - ups * (ups + 1) / 2) / (ups * downs)
     return pd.Series(np.where((ups > 0) & (downs > 0), area, np.nan), index=dates, name="auc")
+
+
+def binary_outcome(label: pd.Series) -> pd.Series:
+    """Turn labels of any kind into ups and downs, as an AUC needs them.
+
+    Parameters
+    ----------
+    label : Series indexed by (date, ticker)
+        0 and 1 stay; of thirds (0, 1, 2) the highest is up, the lowest down and the middle left out; a number is up
+        when it lies above the median of its date.
+
+    Returns
+    -------
+    Series
+        0, 1 or NaN on the same index.
+
+    >>> binary_outcome(pd.Series([0.0, 1.0, 2.0])).tolist()
+    [0.0, nan, 1.0]
+    """
+    values = set(label.dropna().unique())
+    if values <= {0.0, 1.0}:
+        return label
+    if values <= {0.0, 1.0, 2.0}:
+        return label.map({0.0: 0.0, 2.0: 1.0})
+    median = label.groupby(level="date").transform("median")
+    return (label > median).astype(np.float64).where(label.notna())
 
 
 def clustered_mean(by_date: pd.Series) -> ClusteredMean:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from signals.errors import InputError
 __all__ = ["Fold", "WalkForward", "make_folds", "refit_dates"]
 
 Length = str | int
+
+NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class WalkForward:
         Lengths of the slices, calendar offsets or numbers of decision dates.
     retrain_every : str or int, optional
         Time between refits; the test length when not given. Shorter than `test`, each date is predicted by the
-        latest model; longer is refused, since dates in between would have no model.
+        latest model; longer is refused, since dates in between would have no model. `"never"` trains once, before
+        `start`, and scores everything after it; the universe is still drawn anew every test length.
     """
 
     start: str
@@ -40,8 +43,8 @@ class WalkForward:
 
     @property
     def cadence(self) -> Length:
-        """Time between refits."""
-        return self.test if self.retrain_every is None else self.retrain_every
+        """Time between draws of the universe, and between refits unless there is only one."""
+        return self.test if self.retrain_every in (None, NEVER) else self.retrain_every
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,9 @@ def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray
     return dates[sorted(p for p in chosen if 0 <= p < len(dates))]
 
 
-def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: int = 0) -> tuple[Fold, ...]:
+def make_folds(
+    dates: NDArray[np.datetime64], settings: WalkForward, *, first: int = 0, trained: bool = False
+) -> tuple[Fold, ...]:
     """Cut decision dates into folds.
 
     Parameters
@@ -111,6 +116,8 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
         Lengths and rhythm.
     first : int
         Index of the first decision date that can have a row at all (whole look-back window).
+    trained : bool
+        Whether the model comes trained: then there is one fold, and only its test slice.
 
     Returns
     -------
@@ -129,6 +136,9 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
             f"expected prices beyond walk_forward.start = {settings.start}; found decision dates up to {last}; "
             "give more history or start earlier"
         )
+    if trained:
+        tested = range(int(np.searchsorted(dates, start)), len(dates))
+        return (Fold(0, range(0), range(0), tested),)
     folds: list[Fold] = []
     for number in range(len(dates)):
         begin = _shift(dates, start, settings.cadence, number, "retrain_every")
@@ -150,6 +160,8 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
         cut = [int(i) for i in np.searchsorted(dates, [train_begin, validation_begin, begin, test_end])]
         cut[0] = max(cut[0], first)
         fold = Fold(number, range(cut[0], cut[1]), range(cut[1], cut[2]), range(cut[2], cut[3]))
+        if settings.retrain_every == NEVER:
+            fold = replace(fold, test=range(cut[2], len(dates)))
         if not fold.test:
             continue
         if len(fold.train) < 2 or not fold.validation:
@@ -160,6 +172,8 @@ def make_folds(dates: NDArray[np.datetime64], settings: WalkForward, *, first: i
                 "start walk_forward later, shorten the look-back, or give more history"
             )
         folds.append(fold)
+        if settings.retrain_every == NEVER:
+            break
     return tuple(folds)
 
 

@@ -1,20 +1,65 @@
-"""What the networks learn to predict, and when each answer was known."""
+"""What the models learn to predict, and when each answer was known."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.features import last_bar
-from signals.prices import PricePanel
+from signals.features import last_bar, period_returns
+from signals.panel import PricePanel
 
-__all__ = ["LabelSettings", "Labels", "make_labels"]
+__all__ = ["LABELS", "PROBABILITY", "LabelKind", "LabelSettings", "Labels", "Target", "make_labels"]
 
-KINDS = ("above_median", "up")
 MEASURES = ("open_to_open", "close_to_close")
+LONGEST_HORIZON = 260
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model has to say about a row.
+
+    Parameters
+    ----------
+    kind : {"probability", "classes", "value"}
+        One probability, one probability per class, or a number.
+    outputs : int
+        Numbers a row.
+    """
+
+    kind: str
+    outputs: int = 1
+
+
+PROBABILITY = Target("probability")
+CLASSES = Target("classes", 3)
+VALUE = Target("value")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelKind:
+    """One way to turn forward returns into targets.
+
+    Parameters
+    ----------
+    target : Target
+        What a model says about such a label.
+    compute : callable
+        `(forward, trailing, k) -> labels` of the rows of decision date `k`, whose forward returns are all known.
+    whole_date : bool
+        Whether a row's label needs the outcomes of all other rows of its date: it is then known only when the slowest
+        of them is.
+    """
+
+    target: Target
+    compute: Callable[[Values, _Trailing, int, NDArray[np.int64]], Values]
+    whole_date: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +68,17 @@ class LabelSettings:
 
     Parameters
     ----------
-    kind : {"above_median", "up"}
-        Return above the median of that date's universe, or above zero.
+    kind : str
+        `"above_median"`, `"up"`: return above the median of that date's universe, or above zero. `"terciles"`: lowest,
+        middle or highest third of that date's universe. `"return"`: the simple return itself. `"residual"`: return less
+        beta times the mean return of that date's universe. `"volatility_scaled"`: in trailing standard deviations.
     measured : {"open_to_open", "close_to_close"}
         From the next open to the open after the horizon, as it can be traded, or between the closes of decision
         dates (when only closes exist).
     horizon : int
-        Decision dates ahead.
+        Decision dates ahead; independent of how often is traded. The purge between slices follows it.
+    window : int
+        Trailing decision dates, t included, that beta and volatility are measured over.
     delist_after : int
         Sessions without a bar after which a holder is cashed out.
     delist_haircut : float
@@ -39,15 +88,27 @@ class LabelSettings:
     kind: str = "above_median"
     measured: str = "open_to_open"
     horizon: int = 1
+    window: int = 52
     delist_after: int = 5
     delist_haircut: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("kind", self.kind, KINDS), ("measured", self.measured, MEASURES)):
+        for name, value, allowed in (("kind", self.kind, tuple(LABELS)), ("measured", self.measured, MEASURES)):
             if value not in allowed:
-                raise InputError(f"expected labels.{name} to be one of {', '.join(allowed)}; found {value!r}")
-        if self.horizon < 1:
-            raise InputError(f"expected labels.horizon of at least 1 decision date; found {self.horizon}")
+                close = difflib.get_close_matches(str(value), allowed, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                raise InputError(f"expected labels.{name} to be one of {', '.join(allowed)}; found {value!r}{hint}")
+        if not 1 <= self.horizon <= LONGEST_HORIZON:
+            raise InputError(
+                f"expected labels.horizon from 1 to {LONGEST_HORIZON} decision dates; found {self.horizon}"
+            )
+        if self.window < 4:
+            raise InputError(f"expected labels.window of at least 4 decision dates; found {self.window}")
+
+    @property
+    def target(self) -> Target:
+        """What a model has to say about a row."""
+        return LABELS[self.kind].target
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +118,15 @@ class Labels:
     Parameters
     ----------
     label : ndarray of float64
-        0 or 1, NaN where it is not known or the row is not in the universe.
+        0 or 1, 0 to 2 for terciles, or a number; NaN where it is not known or the row is not in the universe.
     forward_return : ndarray of float64
         Simple return over the horizon, NaN likewise.
     end : ndarray of int64
         Session index of the last price that entered the label; -1 where unknown.
     """
 
-    label: NDArray[np.float64]
-    forward_return: NDArray[np.float64]
+    label: Values
+    forward_return: Values
     end: NDArray[np.int64]
 
 
@@ -92,25 +153,122 @@ def make_labels(
     Notes
     -----
     A name that dies inside the horizon gets the return to its liquidation; one that merely pauses is valued where it
-    trades next. The median of a date needs every return of that date, so with `above_median` the whole date is known
-    only when its slowest name is, and is not labelled before.
+    trades next. The median, the thirds and the mean of a date need every return of that date, so such a label is known
+    only when the slowest name of its date is, and the date is not labelled before.
     """
+    kind = LABELS[settings.kind]
     forward, end = _forward_returns(panel, decisions, settings)
     known = eligible & (end >= 0)
     forward = np.where(known, forward, np.nan)
     end = np.where(known, end, -1)
-    if settings.kind == "up":
-        label = np.where(known, forward > 0, np.nan)
-        return Labels(label.astype(np.float64), forward, end)
     label = np.full(forward.shape, np.nan)
+    trailing = _Trailing(panel, decisions, eligible, settings)
     for k in range(len(decisions)):
-        rows = eligible[:, k]
-        if not rows.any() or not known[rows, k].all():
-            forward[:, k], end[:, k] = np.nan, -1
-            continue
-        label[rows, k] = forward[rows, k] > np.median(forward[rows, k])
-        end[rows, k] = end[rows, k].max()
+        rows = np.flatnonzero(eligible[:, k])
+        if kind.whole_date:
+            if not len(rows) or not known[rows, k].all():
+                forward[:, k], end[:, k] = np.nan, -1
+                continue
+            end[rows, k] = end[rows, k].max()
+        else:
+            rows = np.flatnonzero(known[:, k])
+        if len(rows):
+            label[rows, k] = kind.compute(np.ascontiguousarray(forward[rows, k]), trailing, k, rows)
     return Labels(label, forward, end)
+
+
+class _Trailing:
+    """Returns up to each decision date, and what is measured on them; nothing here is later than the date asked for."""
+
+    def __init__(
+        self, panel: PricePanel, decisions: NDArray[np.int64], eligible: NDArray[np.bool_], settings: LabelSettings
+    ) -> None:
+        self._inputs = panel, decisions, eligible
+        self.window, self.horizon = settings.window, settings.horizon
+        self._returns: Values | None = None
+        self._market: Values | None = None
+
+    def returns(self, k: int, rows: NDArray[np.int64]) -> Values:
+        """Give the returns of some tickers over the window that ends at date k, shape (n_rows, at most window)."""
+        if self._returns is None:
+            panel, decisions, _ = self._inputs
+            self._returns = period_returns(panel, decisions)
+        return np.asarray(self._returns[rows, max(k + 1 - self.window, 0) : k + 1])
+
+    def market(self, k: int) -> Values:
+        """Give the mean return of each date's universe over the same window, NaN on dates without one."""
+        if self._market is None:
+            _, decisions, eligible = self._inputs
+            self.returns(0, np.zeros(0, dtype=np.int64))
+            assert self._returns is not None  # noqa: S101 - made in the line above
+            means = np.full(len(decisions), np.nan)
+            for j in range(len(decisions)):
+                # only the rows that count, so that later listings cannot change the order of additions
+                values = self._returns[eligible[:, j], j]
+                values = values[np.isfinite(values)]
+                if len(values):
+                    means[j] = values.mean()
+            self._market = means
+        return self._market[max(k + 1 - self.window, 0) : k + 1]
+
+
+def _up(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    return (forward > 0).astype(np.float64)
+
+
+def _above_median(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    return (forward > np.median(forward)).astype(np.float64)
+
+
+def _terciles(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    low, high = np.quantile(forward, [1 / 3, 2 / 3])
+    return np.asarray((forward > low).astype(np.float64) + (forward > high))
+
+
+def _return(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    return forward
+
+
+def _residual(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    """Return less beta times the universe's mean; beta by least squares on the window, 1 with too few pairs.
+
+    The market model of Sharpe (1963), its market the equal-weight universe.
+    """
+    market = trailing.market(k)
+    own = trailing.returns(k, rows)
+    pair = np.isfinite(own) & np.isfinite(market)
+    count = pair.sum(axis=1)
+    x, y = np.where(pair, market, 0.0), np.where(pair, own, 0.0)
+    enough = count >= trailing.window // 2
+    n = np.maximum(count, 1)
+    dx = np.where(pair, x - (x.sum(axis=1) / n)[:, None], 0.0)
+    dy = np.where(pair, y - (y.sum(axis=1) / n)[:, None], 0.0)
+    spread = (dx * dx).sum(axis=1)
+    sound = enough & (spread > 0)
+    beta = np.where(sound, (dx * dy).sum(axis=1) / np.where(sound, spread, 1.0), 1.0)
+    return np.asarray(forward - beta * forward.mean())
+
+
+def _volatility_scaled(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
+    """Return in standard deviations (ddof 1) of the window's returns, scaled to the horizon; NaN with too few."""
+    own = trailing.returns(k, rows)
+    known = np.isfinite(own)
+    count = known.sum(axis=1)
+    mean = np.where(known, own, 0.0).sum(axis=1) / np.maximum(count, 1)
+    squares = (np.where(known, own - mean[:, None], 0.0) ** 2).sum(axis=1)
+    deviation = np.sqrt(squares / np.maximum(count - 1, 1)) * np.sqrt(trailing.horizon)
+    sound = (count >= trailing.window // 2) & (deviation > 0)
+    return np.where(sound, forward / np.where(sound, deviation, 1.0), np.nan)
+
+
+LABELS: dict[str, LabelKind] = {
+    "above_median": LabelKind(PROBABILITY, _above_median, whole_date=True),
+    "up": LabelKind(PROBABILITY, _up),
+    "terciles": LabelKind(CLASSES, _terciles, whole_date=True),
+    "return": LabelKind(VALUE, _return),
+    "residual": LabelKind(VALUE, _residual, whole_date=True),
+    "volatility_scaled": LabelKind(VALUE, _volatility_scaled),
+}
 
 
 def _forward_returns(
@@ -131,13 +289,16 @@ def _forward_returns(
     forward = np.full((n_dates, n_tickers), np.nan)
     end = np.full((n_dates, n_tickers), -1, dtype=np.int64)
     columns = np.arange(n_tickers)
-    for k in range(n_dates - settings.horizon):
-        entry, leave = decisions[k] + delay, decisions[k + settings.horizon] + delay
-        if leave >= n_sessions:
+    for k in range(n_dates):
+        entry = decisions[k] + delay
+        if entry >= n_sessions:
             break
+        # where the horizon is not over yet, only those are known who died inside it
+        leave = decisions[k + settings.horizon] + delay if k + settings.horizon < n_dates else n_sessions
         last = latest[entry]
         paid = np.where(panel.traded[entry], price[entry], panel.close[np.maximum(last, 0), columns])
-        bar, dead = next_bar[leave].astype(np.int64), next_liquidation[entry].astype(np.int64)
+        dead = next_liquidation[entry].astype(np.int64)
+        bar = next_bar[leave].astype(np.int64) if leave < n_sessions else np.full(n_tickers, n_sessions)
         sold = bar < dead
         exit_session = np.where(sold, bar, dead)
         known = (exit_session < n_sessions) & (last >= 0)

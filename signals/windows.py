@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Samples", "Windows", "valid_windows"]
+__all__ = ["MASKED", "Samples", "Windows", "valid_windows"]
+
+# Stands for a step that is not known. Standardised features are clipped and lie within a few units of zero, so no real
+# step can look like this; a network with masking skips such steps.
+MASKED = np.float32(-1e6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Samples:
     month : ndarray of int32, shape (n,)
         Month of the decision date, 0 for January.
     label : ndarray of float32, shape (n,)
-        Target; empty when only predictions are wanted.
+        Target: 0 or 1, the class, or the standardised value; empty when only predictions are wanted.
     """
 
     windows: Windows
@@ -79,25 +83,30 @@ class Samples:
         return len(self.category)
 
 
-def valid_windows(values: NDArray[np.float64], lookback: int) -> NDArray[np.bool_]:
-    """Which window ends have a whole window of numbers behind them.
+def valid_windows(known: NDArray[np.bool_], lookback: int, min_steps: int | None = None) -> NDArray[np.bool_]:
+    """Which window ends have enough known steps behind them.
 
     Parameters
     ----------
-    values : ndarray, shape (n_tickers, n_dates)
-        NaN where nothing is known.
+    known : ndarray of bool, shape (n_tickers, n_dates)
+        Whether the step is known.
     lookback : int
         Steps in a window.
+    min_steps : int, optional
+        How many steps up to the end, without gap, have to be known; all of the window by default.
 
     Returns
     -------
     ndarray of bool, shape (n_tickers, n_dates)
-        True at (i, t) when values[i, t - lookback + 1 : t + 1] holds no NaN.
+        True at (i, t) when known[i, t - min_steps + 1 : t + 1] are all True.
 
-    >>> valid_windows(np.array([[np.nan, 1.0, 2.0, 3.0]]), 2).tolist()
+    >>> valid_windows(np.array([[False, True, True, True]]), 2).tolist()
     [[False, False, True, True]]
+    >>> valid_windows(np.array([[False, True, True, True]]), 4, min_steps=3).tolist()
+    [[False, False, False, True]]
     """
-    known = np.cumsum(np.isfinite(values), axis=1)
-    before = np.zeros_like(known)
-    before[:, lookback:] = known[:, :-lookback] if lookback < values.shape[1] else 0
-    return np.asarray(known - before == lookback)
+    steps = lookback if min_steps is None else min_steps
+    total = np.cumsum(known, axis=1)
+    before = np.zeros_like(total)
+    before[:, steps:] = total[:, :-steps] if steps < known.shape[1] else 0
+    return np.asarray(total - before == steps)

@@ -1,4 +1,4 @@
-"""The stacked LSTM classifier: past returns, which ticker, which month -> probability."""
+"""The stacked LSTM: past features, which ticker, which month -> probability, classes or a value."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from signals.errors import InputError
+from signals.labels import PROBABILITY, Target
+from signals.windows import MASKED
 
-__all__ = ["ModelSettings", "build"]
+__all__ = ["ModelSettings", "build", "check_window"]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Sizes of the stacked LSTM classifier.
+    """Sizes of the stacked LSTM.
 
     Parameters
     ----------
     lookback : int
         Periods in a window.
+    min_steps : int, optional
+        Shortest history that is scored: windows with fewer than `lookback` known periods are masked where they are not.
+        Masks rule out the fast kernels of a GPU. By default windows are whole.
     lstm_units : tuple of int
         Units of the stacked LSTM layers, first to last.
     embedding : int
@@ -32,7 +37,8 @@ class ModelSettings:
     unknown_share : float
         Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one.
     clip_quantile : float
-        Returns are clipped at this quantile and its mirror of the training slice before they are standardised.
+        Each feature is clipped at this quantile and its mirror of the training slice before it is standardised; so is a
+        numeric target.
     """
 
     lookback: int = 52
@@ -43,10 +49,10 @@ class ModelSettings:
     dropout: float = 0.2
     unknown_share: float = 0.05
     clip_quantile: float = 0.005
+    min_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.lookback < 2:
-            raise InputError(f"expected model.lookback of at least 2 periods; found {self.lookback}")
+        check_window(self.lookback, self.min_steps, self.clip_quantile)
         if not self.lstm_units or min(self.lstm_units) < 1:
             raise InputError(f"expected model.lstm_units like [25, 10]; found {list(self.lstm_units)}")
         if self.embedding < 0 or self.dense < 1:
@@ -57,11 +63,30 @@ class ModelSettings:
         for name, share in (("dropout", self.dropout), ("unknown_share", self.unknown_share)):
             if not 0 <= share < 1:
                 raise InputError(f"expected model.{name} in [0, 1); found {share}")
-        if not 0 <= self.clip_quantile < 0.5:
-            raise InputError(f"expected model.clip_quantile in [0, 0.5); found {self.clip_quantile}")
+
+    @property
+    def masked(self) -> bool:
+        """Whether windows may have unknown steps."""
+        return self.min_steps is not None and self.min_steps < self.lookback
 
 
-def build(settings: ModelSettings, n_categories: int, n_features: int = 1) -> Any:
+def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> None:
+    """Hold the settings of windows to what they can mean.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    if lookback < 2:
+        raise InputError(f"expected model.lookback of at least 2 periods; found {lookback}")
+    if min_steps is not None and not 1 <= min_steps <= lookback:
+        raise InputError(f"expected model.min_steps from 1 to the look-back of {lookback}; found {min_steps}")
+    if not 0 <= clip_quantile < 0.5:
+        raise InputError(f"expected model.clip_quantile in [0, 0.5); found {clip_quantile}")
+
+
+def build(settings: ModelSettings, n_categories: int, n_features: int = 1, target: Target = PROBABILITY) -> Any:
     """Build the network.
 
     Parameters
@@ -72,12 +97,14 @@ def build(settings: ModelSettings, n_categories: int, n_features: int = 1) -> An
         Rows of the ticker embedding, the unknown ticker included.
     n_features : int
         Features per time step.
+    target : Target
+        What the output says.
 
     Returns
     -------
     keras.Model
         Inputs `sequence` (batch, lookback, n_features), `ticker` (batch,) int and `month` (batch, 12); output
-        (batch, 1), a probability. Unused inputs are absent.
+        (batch, target.outputs): a probability, probabilities of classes, or a value. Unused inputs are absent.
 
     References
     ----------
@@ -90,7 +117,7 @@ def build(settings: ModelSettings, n_categories: int, n_features: int = 1) -> An
 
     sequence = keras.Input((settings.lookback, n_features), name="sequence")
     inputs, merged = [sequence], []
-    hidden = sequence
+    hidden = layers.Masking(float(MASKED), name="known")(sequence) if settings.masked else sequence
     for number, units in enumerate(settings.lstm_units, start=1):
         hidden = layers.LSTM(
             units,
@@ -109,5 +136,6 @@ def build(settings: ModelSettings, n_categories: int, n_features: int = 1) -> An
         merged.append(month)
     joined = layers.Concatenate(name="joined")(merged) if len(merged) > 1 else merged[0]
     hidden = layers.Dense(settings.dense, name="dense")(joined)
-    output = layers.Dense(1, activation="sigmoid", name="probability")(hidden)
+    activation = {"probability": "sigmoid", "classes": "softmax", "value": "linear"}[target.kind]
+    output = layers.Dense(target.outputs, activation=activation, name=target.kind)(hidden)
     return keras.Model(inputs, output, name="stacked_lstm")

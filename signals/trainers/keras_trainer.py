@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings, build
-from signals.trainers.seam import EpochLoss, FitTask, Fitted, Weights
+from signals.labels import Target
+from signals.models.stacked_lstm import build
+from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Weights
 from signals.windows import Samples
 
 __all__ = ["KerasTrainer", "load_keras"]
@@ -22,6 +23,12 @@ __all__ = ["KerasTrainer", "load_keras"]
 # one compiled function and one order of additions, so a row's score has the same bits whatever else is scored with it:
 # the backtest, a run cut short at any date, and one day of paper trading agree exactly.
 PREDICT_BATCH = 1024
+
+LOSSES = {
+    "probability": "binary_crossentropy",
+    "classes": "sparse_categorical_crossentropy",
+    "value": "mean_squared_error",
+}
 
 
 def load_keras() -> Any:
@@ -48,7 +55,7 @@ def load_keras() -> Any:
 
 
 class KerasTrainer:
-    """Adam on binary cross-entropy through `train_on_batch`, with batches gathered from the panel."""
+    """Adam through `train_on_batch`, with batches gathered from the panel."""
 
     name = "keras"
     tasks_at_once = 1
@@ -75,10 +82,10 @@ class KerasTrainer:
         keras.backend.clear_session(free_memory=True)
         keras.utils.set_random_seed(task.seed)
         rng = np.random.default_rng([task.seed, len(task.training)])
-        network = build(task.model, task.n_categories, task.training.windows.panel.shape[2])
+        network = _built(task.network)
         optimizer = keras.optimizers.Adam(task.settings.learning_rate)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
-        network.compile(optimizer, "binary_crossentropy", jit_compile=False)
+        network.compile(optimizer, LOSSES[task.network.target.kind], jit_compile=False)
 
         history: list[EpochLoss] = []
         best, kept = np.inf, network.get_weights()
@@ -89,8 +96,8 @@ class KerasTrainer:
                 history.append(EpochLoss(loss, float("nan")))
                 kept, epochs = None, epoch + 1
                 continue
-            score = self._predict(network, task.model, task.validation)
-            validation_loss = cross_entropy(score, task.validation.label)
+            outputs = self._predict(network, task.network, task.validation)
+            validation_loss = mean_loss(outputs, task.validation.label, task.network.target)
             history.append(EpochLoss(loss, validation_loss))
             if validation_loss < best:
                 best, kept, epochs = validation_loss, network.get_weights(), epoch + 1
@@ -114,56 +121,66 @@ class KerasTrainer:
         batches = -(-len(samples) // task.settings.batch_size)
         size = len(samples) // batches
         order = rng.permutation(len(samples))[: batches * size]
-        unknown = rng.random(len(samples)) < task.model.unknown_share
+        unknown = rng.random(len(samples)) < task.network.model.unknown_share
         category = np.where(unknown, 0, samples.category).astype(np.int32)
         total = 0.0
         for begin in range(0, len(order), size):
             rows = order[begin : begin + size]
             network.reset_metrics()
-            inputs = _inputs(task.model, samples, rows, category[rows])
+            inputs = _inputs(task.network, samples, rows, category[rows])
             total += float(network.train_on_batch(inputs, samples.label[rows][:, None])) * len(rows)
         return total / len(order)
 
-    def predict(
-        self, model: ModelSettings, n_categories: int, weights: Weights, samples: Samples
-    ) -> NDArray[np.float32]:
+    def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
         """Rebuild the network around stored weights and score every row."""
         keras = load_keras()
         keras.backend.clear_session(free_memory=True)
-        network = build(model, n_categories, samples.windows.panel.shape[2])
-        network.set_weights([weights[weight.path] for weight in network.weights])
-        return self._predict(network, model, samples)
+        made = _built(network)
+        made.set_weights([weights[weight.path] for weight in made.weights])
+        return self._predict(made, network, samples)
 
     @staticmethod
-    def _predict(network: Any, model: ModelSettings, samples: Samples) -> NDArray[np.float32]:
-        scores = np.empty(len(samples), dtype=np.float32)
+    def _predict(made: Any, network: Network, samples: Samples) -> NDArray[np.float32]:
+        outputs = np.empty((len(samples), network.target.outputs), dtype=np.float32)
         for begin in range(0, len(samples), PREDICT_BATCH):
             rows = np.arange(begin, min(begin + PREDICT_BATCH, len(samples)))
             padded = np.concatenate([rows, np.full(PREDICT_BATCH - len(rows), rows[0])])
-            inputs = _inputs(model, samples, padded, samples.category[padded])
-            scores[rows] = np.asarray(network.predict_on_batch(inputs))[: len(rows), 0]
-        return scores
+            inputs = _inputs(network, samples, padded, samples.category[padded])
+            outputs[rows] = np.asarray(made.predict_on_batch(inputs))[: len(rows)]
+        return outputs
+
+
+def _built(network: Network) -> Any:
+    return build(network.model, network.n_categories, network.n_features, network.target)
 
 
 def _inputs(
-    model: ModelSettings, samples: Samples, rows: NDArray[np.int64], category: NDArray[np.int32]
+    network: Network, samples: Samples, rows: NDArray[np.int64], category: NDArray[np.int32]
 ) -> dict[str, NDArray[Any]]:
     inputs: dict[str, NDArray[Any]] = {"sequence": samples.windows.gather(rows)}
-    if model.embedding:
+    if network.model.embedding:
         inputs["ticker"] = category
-    if model.months:
+    if network.model.months:
         inputs["month"] = np.eye(12, dtype=np.float32)[samples.month[rows]]
     return inputs
 
 
-def cross_entropy(score: NDArray[np.float32], label: NDArray[np.float32]) -> float:
-    """Mean binary cross-entropy in float64, probabilities kept 1e-7 away from 0 and 1.
+def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target) -> float:
+    """Mean loss of some rows in float64, probabilities kept 1e-7 away from 0 and 1.
 
-    >>> round(cross_entropy(np.array([0.5, 0.5], np.float32), np.array([0, 1], np.float32)), 4)
+    >>> half = np.array([[0.5], [0.5]], np.float32)
+    >>> round(mean_loss(half, np.array([0, 1], np.float32), Target("probability")), 4)
     0.6931
+    >>> round(mean_loss(np.full((2, 3), 1 / 3, np.float32), np.array([0, 2], np.float32), Target("classes", 3)), 4)
+    1.0986
     """
-    p = np.clip(score.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(label > 0.5, np.log(p), np.log1p(-p))))
+    values = outputs.astype(np.float64)
+    if target.kind == "value":
+        return float(np.mean((values[:, 0] - label) ** 2))
+    p = np.clip(values, 1e-7, 1 - 1e-7)
+    if target.kind == "classes":
+        return float(-np.mean(np.log(p[np.arange(len(p)), label.astype(np.int64)])))
+    return float(-np.mean(np.where(label > 0.5, np.log(p[:, 0]), np.log1p(-p[:, 0]))))
 
 
 def _major_minor(version: str) -> str:

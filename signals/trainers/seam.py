@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.labels import PROBABILITY, Target
 from signals.models.stacked_lstm import ModelSettings
 from signals.windows import Samples
 
-__all__ = ["EpochLoss", "FitTask", "Fitted", "Trainer", "TrainingSettings", "Weights"]
+__all__ = ["EpochLoss", "FitTask", "Fitted", "Network", "Trainer", "TrainingSettings", "Weights"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -58,15 +59,35 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """Everything that decides the shape of a network's weights and what it is trained to say.
+
+    Parameters
+    ----------
+    model : ModelSettings
+        Sizes.
+    n_categories : int
+        Rows of the ticker embedding, the unknown ticker included.
+    n_features : int
+        Features per step.
+    target : Target
+        Output and loss: cross-entropy for a probability or classes, mean squared error for a value.
+    """
+
+    model: ModelSettings
+    n_categories: int
+    n_features: int = 1
+    target: Target = PROBABILITY
+
+
+@dataclass(frozen=True, slots=True)
 class FitTask:
     """One network to train: a fold and a seed, as arrays.
 
     Parameters
     ----------
-    model : ModelSettings
-        The network.
-    n_categories : int
-        Rows of the ticker embedding, the unknown ticker included.
+    network : Network
+        What to build.
     training : Samples
         Rows to learn from.
     validation : Samples or None
@@ -77,8 +98,7 @@ class FitTask:
         Of everything random: initial weights, order of rows, dropout, unknown tickers.
     """
 
-    model: ModelSettings
-    n_categories: int
+    network: Network
     training: Samples
     validation: Samples | None
     settings: TrainingSettings
@@ -87,7 +107,7 @@ class FitTask:
 
 @dataclass(frozen=True, slots=True)
 class EpochLoss:
-    """Cross-entropy after a pass: mean over its updates, and on the validation rows (NaN without any)."""
+    """Loss after a pass: mean over its updates, and on the validation rows (NaN without any)."""
 
     loss: float
     validation_loss: float
@@ -116,8 +136,9 @@ class Trainer(Protocol):
         """Train each task, in order; a trainer of many networks at once is given `tasks_at_once` of them."""
         ...
 
-    def predict(
-        self, model: ModelSettings, n_categories: int, weights: Weights, samples: Samples
-    ) -> NDArray[np.float32]:
-        """Probability of each row, shape (n,). The one inference path: a row's bits never depend on its neighbours."""
+    def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
+        """Output of each row, shape (n, network.target.outputs).
+
+        The one inference path: a row's bits never depend on its neighbours.
+        """
         ...

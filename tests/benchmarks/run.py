@@ -44,7 +44,7 @@ def bench_training() -> dict[str, float]:
     """The default Keras trainer against the published loop: the same network and rows, `fit` at batch 32."""
     from signals.models.stacked_lstm import ModelSettings, build
     from signals.trainers.keras_trainer import KerasTrainer, load_keras
-    from signals.trainers.seam import FitTask, TrainingSettings
+    from signals.trainers.seam import FitTask, Network, TrainingSettings
     from signals.windows import Samples, Windows
 
     load_keras()
@@ -56,14 +56,14 @@ def bench_training() -> dict[str, float]:
     )
     label = (rng.random(rows) < 0.5).astype(np.float32)
     samples = Samples(windows, windows.ticker + 1, windows.end % 12, label)
-    model, trainer = ModelSettings(), KerasTrainer()
+    network, trainer = Network(ModelSettings(), tickers + 1), KerasTrainer()
 
     def ours(epochs: int) -> Callable[[], object]:
-        task = FitTask(model, tickers + 1, samples, None, TrainingSettings(epochs=epochs), 0)
+        task = FitTask(network, samples, None, TrainingSettings(epochs=epochs), 0)
         return lambda: next(trainer.fit([task]))
 
     book_rows = 2048
-    book = build(model, tickers + 1)
+    book = build(network.model, tickers + 1)
     book.compile("adam", "binary_crossentropy")
     inputs = {
         "sequence": windows.gather(slice(0, book_rows)),
@@ -78,8 +78,8 @@ def bench_training() -> dict[str, float]:
     # a fit traces its step once; two lengths take that constant out of the rate
     taken = interleaved({"one": ours(1), "three": ours(3), "book": published}, repetitions=3)
     ours_rate = 2 * rows / (taken["three"] - taken["one"])
-    fitted = next(trainer.fit([FitTask(model, tickers + 1, samples, None, TrainingSettings(epochs=1), 0)]))
-    predicted = cpu_seconds(lambda: trainer.predict(model, tickers + 1, fitted.weights, samples))
+    fitted = next(trainer.fit([FitTask(network, samples, None, TrainingSettings(epochs=1), 0)]))
+    predicted = cpu_seconds(lambda: trainer.predict(network, fitted.weights, samples))
     return {
         "train.keras_rows_per_second": ours_rate,
         "train.book_rows_per_second": book_rows / taken["book"],

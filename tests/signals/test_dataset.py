@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import make_dataset, make_fold_data
+from signals.dataset import make_dataset
 from signals.errors import InputError
+from signals.fold_data import make_fold_data
 from signals.folds import make_folds
+from signals.windows import MASKED
 
 MODEL = rs.ModelSettings(lookback=8)
 WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
@@ -24,7 +26,7 @@ def dataset(prices, **changes):
         "frequency": "weekly",
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "lookback": 8,
+        "windows": MODEL,
         "walk_forward": WALK,
     }
     return make_dataset(prices, **(options | changes))
@@ -72,16 +74,16 @@ def test_scaler_and_vocabulary_come_from_the_training_windows_alone(prices, data
         data.returns[t, e - 7 : e + 1]
         for t, e in zip(fold.training.windows.ticker, fold.training.windows.end, strict=True)
     ]
-    assert fold.clip[0] >= min(v.min() for v in values)
+    assert fold.scaler.low[0] >= min(v.min() for v in values)
     names = {data.panel.tickers[t] for t in fold.training.windows.ticker}
     assert set(fold.tickers) == names
     # returns after the last training window may be anything
-    altered = data.returns.copy()
+    altered = data.features.values.copy()
     altered[:, int(np.searchsorted(data.dates, last)) + 1 :] *= 50
     from dataclasses import replace
 
-    again = make_fold_data(replace(data, returns=altered), fold.fold, MODEL)
-    assert (again.clip, again.mean, again.std, again.tickers) == (fold.clip, fold.mean, fold.std, fold.tickers)
+    again = make_fold_data(replace(data, features=replace(data.features, values=altered)), fold.fold, MODEL)
+    assert (again.scaler, again.tickers) == (fold.scaler, fold.tickers)
 
 
 def test_a_new_listing_scores_as_unknown(data, folds):
@@ -148,3 +150,74 @@ def test_opens_are_needed_for_open_to_open_labels(prices):
     with pytest.raises(InputError, match="measured = 'close_to_close'"):
         dataset(close_only)
     assert dataset(close_only, labels=rs.LabelSettings(measured="close_to_close")).eligible.any()
+
+
+# -- several features, short histories, numeric targets ---------------------------------------------------------------
+
+SEVERAL = ("return", "volatility(21)", "month_sin")
+
+
+def first_fold(data, windows):
+    return make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], windows)
+
+
+def test_every_feature_is_scaled_by_its_own_training_cells(prices):
+    data = dataset(prices, features=SEVERAL)
+    fold = first_fold(data, MODEL)
+    batch = fold.training.windows.gather(slice(None))
+    assert batch.shape[1:] == (8, 3)
+    for f in range(3):
+        low, high, mean, std = (getattr(fold.scaler, name)[f] for name in ("low", "high", "mean", "std"))
+        row = 100
+        t, e = fold.training.windows.ticker[row], fold.training.windows.end[row]
+        raw = data.features.values[t, e - 7 : e + 1, f]
+        np.testing.assert_allclose(batch[row, :, f], (np.clip(raw, low, high) - mean) / std, rtol=1e-6, atol=1e-7)
+    alone = first_fold(dataset(prices), MODEL)
+    assert fold.facts["features"] == list(SEVERAL)
+    assert alone.facts["rows"] != fold.facts["rows"]
+
+
+def test_short_histories_are_masked_where_nothing_was_known(prices):
+    windows, everybody = rs.ModelSettings(lookback=26, min_steps=4), rs.UniverseFilters()
+    data = dataset(prices, windows=windows, universe=everybody)
+    whole = dataset(prices, windows=rs.ModelSettings(lookback=26), universe=everybody)
+    assert (data.eligible >= whole.eligible).all()
+    more = data.eligible & ~whole.eligible
+    assert more.any()
+    fold = first_fold(data, windows)
+    rows = fold.both
+    batch = rows.windows.gather(slice(None))[..., 0]
+    masked = batch == MASKED
+    assert masked.any()
+    assert not masked[:, -4:].any()
+    assert np.abs(batch[~masked]).max() < 50
+    lengths = np.unique((~masked).sum(axis=1))
+    assert lengths.min() >= 4
+    assert len(lengths) > 5
+    # a step is masked exactly where the feature is not known
+    pad = 25
+    for row in range(0, len(rows), 97):
+        t, end = rows.windows.ticker[row], rows.windows.end[row] - pad
+        raw = np.full(26, np.nan)
+        known = data.returns[t, max(end - 25, 0) : end + 1]
+        raw[26 - len(known) :] = known
+        np.testing.assert_array_equal(np.isnan(raw), masked[row])
+
+
+def test_a_numeric_target_is_clipped_and_standardised_and_comes_back(prices):
+    data = dataset(prices, labels=rs.LabelSettings(kind="return"))
+    fold = first_fold(data, MODEL)
+    label = fold.training.label
+    assert abs(label.mean()) < 1e-5
+    assert label.std() == pytest.approx(1, abs=1e-5)
+    low, high, *_ = fold.scaler.target
+    raw = data.labels.label[fold.training.windows.ticker, fold.training.windows.end]
+    np.testing.assert_allclose(fold.scaler.restore_target(label), np.clip(raw, low, high), atol=1e-7)
+
+
+def test_rows_without_a_label_are_not_trained_on(prices):
+    everybody = rs.UniverseFilters()
+    data = dataset(prices, universe=everybody, labels=rs.LabelSettings(kind="volatility_scaled"))
+    fold = first_fold(data, MODEL)
+    assert np.isfinite(fold.training.label).all()
+    assert len(fold.training) < len(first_fold(dataset(prices, universe=everybody), MODEL).training)

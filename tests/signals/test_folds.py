@@ -98,3 +98,21 @@ def test_universe_is_drawn_at_every_refit_and_back_to_the_first_date():
     assert [str(day)[:4] for day in drawn] == [str(y) for y in range(2007, 2018)]
     assert drawn[0] == WEEKS[0]
     assert set(drawn) <= set(WEEKS)
+
+
+def test_trained_once_there_is_one_fold_and_every_date_after_it():
+    settings = WalkForward(start="2011-01-01", validation="26W", retrain_every="never")
+    (fold,) = make_folds(WEEKS, settings)
+    walked = make_folds(WEEKS, WalkForward(start="2011-01-01", validation="26W"))
+    assert (fold.train, fold.validation) == (walked[0].train, walked[0].validation)
+    assert fold.test == range(walked[0].test.start, len(WEEKS))
+    # the universe is drawn as often as before
+    drawn = refit_dates(WEEKS, settings)
+    assert drawn.tolist() == refit_dates(WEEKS, WalkForward(start="2011-01-01", validation="26W")).tolist()
+
+
+def test_a_model_that_comes_trained_needs_no_history():
+    (fold,) = make_folds(WEEKS, WalkForward(start=str(WEEKS[0])), trained=True)
+    assert not fold.train
+    assert not fold.validation
+    assert fold.test == range(len(WEEKS))

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from signals.errors import InputError
+from signals.labels import PROBABILITY, Target
 from signals.models.stacked_lstm import ModelSettings, build
 from signals.trainers import make_trainer
-from signals.trainers.keras_trainer import KerasTrainer, cross_entropy, load_keras
-from signals.trainers.seam import FitTask, TrainingSettings
-from signals.windows import Samples, Windows
+from signals.trainers.keras_trainer import KerasTrainer, load_keras, mean_loss
+from signals.trainers.seam import FitTask, Network, TrainingSettings
+from signals.windows import MASKED, Samples, Windows
 
 SMALL = ModelSettings(lookback=8, lstm_units=(6, 4), embedding=3, dense=4)
+NETWORK = Network(SMALL, 13)
 
 
 def samples(n, *, seed, pattern=0.0, lookback=8, n_tickers=12):
@@ -29,8 +31,7 @@ def samples(n, *, seed, pattern=0.0, lookback=8, n_tickers=12):
 
 def task(**changes):
     given = {
-        "model": SMALL,
-        "n_categories": 13,
+        "network": NETWORK,
         "training": samples(1500, seed=0, pattern=2.0),
         "validation": samples(400, seed=1, pattern=2.0),
         "settings": TrainingSettings(batch_size=256, epochs=3, learning_rate=0.02),
@@ -83,8 +84,58 @@ def test_a_pattern_is_learnt_and_the_best_pass_kept(fitted):
     losses = [epoch.validation_loss for epoch in fitted.history]
     assert min(losses) < np.log(2) - 0.02
     assert losses[fitted.epochs - 1] == min(losses)
-    scored = KerasTrainer().predict(SMALL, 13, fitted.weights, task().validation)
-    assert cross_entropy(scored, task().validation.label) == pytest.approx(min(losses), abs=1e-12)
+    scored = KerasTrainer().predict(NETWORK, fitted.weights, task().validation)
+    assert mean_loss(scored, task().validation.label, PROBABILITY) == pytest.approx(min(losses), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "naive"),
+    [
+        (Target("classes", 3), lambda up: (up > -0.5).astype(np.float32) + (up > 0.5), np.log(3)),
+        (Target("value"), lambda up: up, 1.0),
+    ],
+    ids=["classes", "value"],
+)
+def test_classes_and_values_are_learnt_too(target, label, naive):
+    def labelled(seed):
+        rows = samples(1500, seed=seed)
+        seen = rows.windows.panel[rows.windows.ticker, rows.windows.end, 0]
+        return Samples(rows.windows, rows.category, rows.month, label(seen).astype(np.float32))
+
+    network = Network(SMALL, 13, 1, target)
+    one = task(
+        network=network,
+        training=labelled(0),
+        validation=labelled(1),
+        settings=TrainingSettings(batch_size=256, epochs=8, learning_rate=0.02),
+    )
+    fit = next(KerasTrainer().fit([one]))
+    losses = [epoch.validation_loss for epoch in fit.history]
+    assert min(losses) < 0.8 * naive
+    said = KerasTrainer().predict(network, fit.weights, one.validation)
+    assert said.shape == (1500, target.outputs)
+    assert mean_loss(said, one.validation.label, target) == pytest.approx(min(losses), abs=1e-12)
+    if target.kind == "classes":
+        np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-6)
+
+
+def test_masked_steps_change_nothing():
+    """A short history scores like a network of that length: unknown steps are skipped, not read as numbers."""
+    load_keras()
+    long = Network(ModelSettings(lookback=8, min_steps=3, lstm_units=(6, 4), embedding=3, dense=4), 13)
+    short = Network(ModelSettings(lookback=5, lstm_units=(6, 4), embedding=3, dense=4), 13)
+    weights = next(KerasTrainer().fit([task(network=long, settings=TrainingSettings(epochs=1))])).weights
+    rows = samples(300, seed=4)
+    known = Samples(
+        Windows(rows.windows.panel, rows.windows.ticker, rows.windows.end, 5), rows.category, rows.month, rows.label
+    )
+    expected = KerasTrainer().predict(short, weights, known)
+
+    panel = np.concatenate([rows.windows.gather(slice(None))], axis=0)
+    panel[:, :3] = MASKED
+    steps = Windows(panel, np.arange(300, dtype=np.int32), np.full(300, 7, np.int32), 8)
+    masked = KerasTrainer().predict(long, weights, Samples(steps, rows.category, rows.month, rows.label))
+    np.testing.assert_allclose(masked, expected, atol=1e-6)
 
 
 def test_training_without_validation_runs_every_pass():
@@ -107,12 +158,12 @@ def test_patience_stops_when_nothing_gets_better():
 def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
     """The live path scores one date, the backtest all of them: they must agree exactly."""
     trainer, rows = KerasTrainer(), samples(2500, seed=4)
-    whole = trainer.predict(SMALL, 13, fitted.weights, rows)
+    whole = trainer.predict(NETWORK, fitted.weights, rows)
     order = np.random.default_rng(0).permutation(2500)
     for chosen in (order, order[:7], order[:1], order[100:1500]):
         windows = Windows(rows.windows.panel, rows.windows.ticker[chosen], rows.windows.end[chosen], 8)
         some = Samples(windows, rows.category[chosen], rows.month[chosen], rows.label[chosen])
-        assert trainer.predict(SMALL, 13, fitted.weights, some).tobytes() == whole[chosen].tobytes()
+        assert trainer.predict(NETWORK, fitted.weights, some).tobytes() == whole[chosen].tobytes()
 
 
 def test_a_fit_that_diverges_is_said_and_not_kept():

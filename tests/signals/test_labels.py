@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from signals.calendar import decision_dates
 from signals.errors import InputError
-from signals.labels import LabelSettings, make_labels
+from signals.features import period_returns
+from signals.labels import LABELS, LabelSettings, make_labels
 from signals.panel import PricePanel
+from signals.sources import load_prices
 
 
 def panel_of(opens, closes):
@@ -100,4 +103,121 @@ def test_only_eligible_rows_make_the_median():
 )
 def test_unknown_settings_are_named(settings, words):
     with pytest.raises(InputError, match=words):
+        LabelSettings(**settings)
+
+
+# -- other kinds, against plain definitions ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def market():
+    """Forty names over two years of weeks, some of which list late or die."""
+    prices = load_prices(
+        source="simulated", seed=9, tickers=40, start="2012-01-01", end="2014-06-30", listings=0.3, delistings=0.3
+    )
+    panel = prices.panel()
+    decisions = np.searchsorted(panel.dates, decision_dates(panel.dates[0], panel.dates[-1]))
+    return panel, decisions, panel.traded[decisions].T & (np.arange(len(decisions)) > 20)
+
+
+def labels_of(market, kind, **settings):
+    return make_labels(*market, LabelSettings(kind=kind, **settings))
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 52])
+def test_a_return_is_the_forward_return(market, horizon):
+    labels = labels_of(market, "return", horizon=horizon)
+    known = labels.end >= 0
+    assert known.any()
+    np.testing.assert_array_equal(labels.label[known], labels.forward_return[known])
+    panel, decisions, _ = market
+    ticker, k = np.argwhere(known)[0]
+    entry, leave = decisions[k] + 1, decisions[k + horizon] + 1
+    assert panel.traded[[entry, leave], ticker].all()
+    assert labels.label[ticker, k] == panel.open[leave, ticker] / panel.open[entry, ticker] - 1
+
+
+@pytest.mark.parametrize("horizon", [1, 13])
+def test_a_label_is_known_no_earlier_than_its_horizon_is_over(market, horizon):
+    panel, decisions, _ = market
+    for kind in LABELS:
+        labels = labels_of(market, kind, horizon=horizon)
+        for k in range(len(decisions)):
+            rows = np.flatnonzero(labels.end[:, k] >= 0)
+            over = decisions[k + horizon] + 1 if k + horizon < len(decisions) else len(panel.dates)
+            early = rows[labels.end[rows, k] < over]
+            # only a name that died inside the horizon is settled before it is over
+            assert not panel.traded[:, early][[labels.end[t, k] for t in early], range(len(early))].any()
+            if LABELS[kind].whole_date:
+                assert len(set(labels.end[rows, k].tolist())) <= 1
+
+
+def test_thirds_are_of_equal_size_and_in_order(market):
+    labels = labels_of(market, "terciles")
+    for k in range(21, len(market[1]) - 3):
+        rows = np.isfinite(labels.label[:, k])
+        counts = np.bincount(labels.label[rows, k].astype(int), minlength=3)
+        assert counts.max() - counts.min() <= 1
+        means = [labels.forward_return[rows, k][labels.label[rows, k] == third].mean() for third in range(3)]
+        assert means == sorted(means)
+
+
+def test_a_residual_is_what_the_market_model_leaves(market):
+    panel, decisions, eligible = market
+    labels = labels_of(market, "residual", window=30)
+    returns = period_returns(panel, decisions)
+    index = np.array(
+        [np.nanmean(np.where(e & np.isfinite(r), r, np.nan)) if (e & np.isfinite(r)).any() else np.nan
+         for e, r in zip(eligible.T, returns.T, strict=True)]
+    )  # fmt: skip
+    k = 80
+    rows = np.flatnonzero(labels.end[:, k] >= 0)
+    assert len(rows) > 20
+    mean = labels.forward_return[rows, k].mean()
+    for ticker in rows:
+        own, market_ = returns[ticker, k - 29 : k + 1], index[k - 29 : k + 1]
+        pair = np.isfinite(own) & np.isfinite(market_)
+        beta = np.cov(own[pair], market_[pair])[0, 1] / np.var(market_[pair], ddof=1) if pair.sum() >= 15 else 1.0
+        expected = labels.forward_return[ticker, k] - beta * mean
+        assert labels.label[ticker, k] == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_scaled_return_is_in_trailing_standard_deviations(market):
+    panel, decisions, _ = market
+    labels = labels_of(market, "volatility_scaled", window=30, horizon=4)
+    returns = period_returns(panel, decisions)
+    checked = 0
+    for ticker, k in np.argwhere(labels.end >= 0)[::53]:
+        own = returns[ticker, max(k - 29, 0) : k + 1]
+        own = own[np.isfinite(own)]
+        if len(own) < 15:
+            assert np.isnan(labels.label[ticker, k])
+            continue
+        expected = labels.forward_return[ticker, k] / (own.std(ddof=1) * 2)
+        assert labels.label[ticker, k] == pytest.approx(expected, rel=1e-12)
+        checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("horizon", [1, 5])
+def test_no_label_depends_on_what_comes_after_it_is_known(market, kind, horizon):
+    panel, decisions, eligible = market
+    labels = labels_of(market, kind, horizon=horizon)
+    for cut in (300, 401):
+        days = decisions[decisions <= cut]
+        shorter = panel.until(panel.dates[cut])
+        columns = [panel.tickers.index(ticker) for ticker in shorter.tickers]
+        again = make_labels(shorter, days, eligible[columns][:, : len(days)], LabelSettings(kind=kind, horizon=horizon))
+        whole = labels.end[columns][:, : len(days)]
+        known = (whole >= 0) & (whole <= cut)
+        assert known.any()
+        np.testing.assert_array_equal(again.end >= 0, known)
+        before, after = labels.label[columns][:, : len(days)], again.label
+        assert before[known].tobytes() == after[known].tobytes()
+
+
+@pytest.mark.parametrize("settings", [{"horizon": 261}, {"window": 3}, {"kind": "tercile"}])
+def test_settings_out_of_range_are_said(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
         LabelSettings(**settings)

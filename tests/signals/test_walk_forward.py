@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from signals.artifacts import ARTIFACT_SCHEMA, Artifact, ArtifactStore, artifact
 from signals.calendar import decision_dates
 from signals.diagnostics import auc_by_date
 from signals.errors import InputError
+from signals.fold_data import Scaler
 from signals.frames import check_signals
 from signals.trainers.seam import EpochLoss, Fitted
 from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
@@ -86,11 +89,14 @@ def test_no_rows_left_is_said(prices, linear_trainer, tmp_path):
         run(prices, linear_trainer, tmp_path, universe=rs.UniverseFilters(min_price=1e9))
 
 
+SCALER = Scaler((-0.1, -2.0), (0.2, 3.0), (0.01, 0.5), (0.03, 1.0))
+
+
 def artifact():
     rng = np.random.default_rng(0)
     weights = {"lstm/kernel": rng.normal(size=(3, 4)).astype(np.float32), "a": np.zeros(2, np.float32)}
     history = (EpochLoss(0.7, 0.69), EpochLoss(0.6, float("nan")))
-    return Artifact(Fitted(weights, 2, history), ("A", "NA"), (-0.1, 0.2), 0.01, 0.03, "2014-01-03")
+    return Artifact(Fitted(weights, 2, history), ("A", "NA"), SCALER, "2014-01-03")
 
 
 def test_an_artifact_comes_back_as_it_was_and_its_bytes_repeat(tmp_path):
@@ -103,7 +109,9 @@ def test_an_artifact_comes_back_as_it_was_and_its_bytes_repeat(tmp_path):
     back = one.load(key)
     assert back.fitted.history[0] == artifact().fitted.history[0]
     assert np.isnan(back.fitted.history[1].validation_loss)
-    assert (back.tickers, back.clip, back.mean, back.std) == (("A", "NA"), (-0.1, 0.2), 0.01, 0.03)
+    assert (back.tickers, back.scaler) == (("A", "NA"), SCALER)
+    one.save(key, replace(artifact(), scaler=replace(SCALER, target=(-1.0, 1.0, 0.0, 0.5))))
+    assert one.load(key).scaler.target == (-1.0, 1.0, 0.0, 0.5)
     for name, value in artifact().fitted.weights.items():
         assert back.fitted.weights[name].tobytes() == value.tobytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from signals.trainers.seam import EpochLoss, Fitted
+from signals.windows import MASKED
 
 
 class LinearTrainer:
@@ -19,16 +20,24 @@ class LinearTrainer:
             X = _design(task.training)
             rng = np.random.default_rng(task.seed)
             rows = rng.integers(0, len(X), len(X))  # a bootstrap, so that seeds differ
-            X, y = X[rows], task.training.label[rows].astype(np.float64) - 0.5
+            X, y = X[rows], task.training.label[rows].astype(np.float64)
+            if task.network.target.kind != "value":
+                y = y - (task.network.target.outputs // 2 if task.network.target.kind == "classes" else 0.5)
             w = np.linalg.solve(X.T @ X + 10.0 * np.eye(X.shape[1]), X.T @ y)
             yield Fitted({"w": w.astype(np.float32)}, 1, (EpochLoss(0.69, 0.69),))
 
-    def predict(self, model, n_categories, weights, samples):
+    def predict(self, network, weights, samples):
         # row by row products: a matrix product may round a row differently with other rows beside it
-        logits = (_design(samples) * weights["w"].astype(np.float64)).sum(axis=1)
-        return (1.0 / (1.0 + np.exp(-4.0 * logits))).astype(np.float32)
+        said = (_design(samples) * weights["w"].astype(np.float64)).sum(axis=1)
+        if network.target.kind == "value":
+            return said.astype(np.float32)[:, None]
+        p = 1.0 / (1.0 + np.exp(-4.0 * said))
+        if network.target.kind == "classes":
+            return np.stack([(1 - p) / 2, np.full(len(p), 0.5), p / 2], axis=1).astype(np.float32)
+        return p.astype(np.float32)[:, None]
 
 
 def _design(samples):
-    X = samples.windows.gather(slice(None))[:, :, 0].astype(np.float64)
+    X = samples.windows.gather(slice(None)).astype(np.float64)
+    X = np.where(X == MASKED, 0.0, X).reshape(len(X), -1)
     return np.concatenate([X, np.ones((len(X), 1)), np.eye(12)[samples.month]], axis=1)

@@ -1,0 +1,256 @@
+"""One fold's share of a data set: purged, scaled by its own training slice, hashed, ready for any model."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.dataset import Dataset, WindowSettings
+from signals.errors import InputError
+from signals.folds import Fold
+from signals.labels import Target
+from signals.windows import MASKED, Samples, Windows
+
+__all__ = ["FoldData", "Scaler", "make_fold_data", "make_test_data"]
+
+AS_IT_IS = (-np.inf, np.inf, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """How features, and a numeric target, are brought to one scale; fitted on the training slice.
+
+    Parameters
+    ----------
+    low, high : tuple of float
+        Bounds each feature is clipped at; infinite when it is left as it is.
+    mean, std : tuple of float
+        What each clipped feature is standardised with; 0 and 1 when it is left as it is.
+    target : tuple of float
+        The same four of a numeric target, since squared errors of a few wild returns would drown all others; without
+        effect on probabilities and classes.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    target: tuple[float, float, float, float] = AS_IT_IS
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scale features, shape (..., n_features); cells that are not known become `MASKED`."""
+        scaled = np.empty(values.shape, dtype=np.float32)
+        for f, (low, high, mean, std) in enumerate(zip(self.low, self.high, self.mean, self.std, strict=True)):
+            scaled[..., f] = (np.clip(values[..., f], low, high) - mean) / std
+        scaled[~np.isfinite(values).all(axis=-1)] = MASKED
+        return scaled
+
+    def apply_target(self, label: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Scale labels, shape (n,)."""
+        low, high, mean, std = self.target
+        return ((np.clip(label, low, high) - mean) / std).astype(np.float32)
+
+    def restore_target(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
+        """Bring scaled labels, or what a model says about them, back to their own unit."""
+        _, _, mean, std = self.target
+        return np.asarray(scaled.astype(np.float64) * std + mean)
+
+
+@dataclass(frozen=True, slots=True)
+class FoldData:
+    """One fold, ready to train: nothing in it, but for the test windows, comes from after its training is over.
+
+    Parameters
+    ----------
+    fold : Fold
+        The cut.
+    tickers : tuple of str
+        Vocabulary: tickers with a training row. Ticker i has id i + 1, any other id 0.
+    scaler : Scaler
+        How features and target were scaled, from the cells the training windows look at.
+    target : Target
+        What a model has to say.
+    training, validation, test : Samples
+        Rows by (date, ticker). Test labels are absent.
+    both : Samples
+        Training and validation rows together, those in between included, for `refit = "all"`.
+    test_ticker, test_date : ndarray of int32
+        Rows of the test samples in the data set.
+    training_ticker : ndarray of int32
+        Data-set rows of the training samples' tickers.
+    trained_until : datetime64[D]
+        Last session whose price entered a training or validation label; NaT when nothing was trained.
+    facts : dict
+        What an artifact's key is made of, but for trainer, seed and versions.
+    """
+
+    fold: Fold
+    tickers: tuple[str, ...]
+    scaler: Scaler
+    target: Target
+    training: Samples
+    validation: Samples
+    both: Samples
+    test: Samples
+    test_ticker: NDArray[np.int32]
+    test_date: NDArray[np.int32]
+    training_ticker: NDArray[np.int32]
+    trained_until: np.datetime64
+    facts: dict[str, Any]
+
+
+Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
+
+
+def make_fold_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldData:
+    """Purge, fit the scaler and the vocabulary, and hash one fold's own rows.
+
+    Raises
+    ------
+    InputError
+        When a slice has no row left.
+    """
+    validation_day = data.decisions[fold.validation.start]
+    test_day = data.decisions[fold.test.start]
+    # a label may end on the very day the next slice begins: it is known at that day's close, when the slice decides
+    training = _rows(data, fold.train, latest=validation_day)
+    validation = _rows(data, fold.validation, latest=test_day)
+    both = _rows(data, range(fold.train.start, fold.validation.stop), latest=test_day)
+    for name, rows, span in (("training", training, fold.train), ("validation", validation, fold.validation)):
+        if not len(rows[0]):
+            raise InputError(
+                f"expected {name} rows between {data.dates[span.start]} and {data.dates[span.stop - 1]} for the fold "
+                f"that is tested from {data.dates[fold.test.start]}; found none (history too short, universe filters "
+                "too strict, or every label purged); give more history or relax the filters"
+            )
+    ends = np.concatenate([data.labels.end[rows] for rows in (training, validation, both)])
+    return _fold_data(data, fold, windows, training, validation, both, data.panel.dates[ends.max()])
+
+
+def make_test_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldData:
+    """Prepare only the test rows of a fold, unscaled, for a model that was trained elsewhere."""
+    none = (np.zeros(0, np.int32), np.zeros(0, np.int32))
+    return _fold_data(data, fold, windows, none, none, none, np.datetime64("NaT", "D"))
+
+
+def _fold_data(
+    data: Dataset,
+    fold: Fold,
+    windows: WindowSettings,
+    training: Rows,
+    validation: Rows,
+    both: Rows,
+    trained_until: np.datetime64,
+) -> FoldData:
+    test = _rows(data, fold.test, latest=None)
+    scaler = _fit_scaler(data, training, windows)
+    # windows of short histories begin before the first date: steps in front of it, masked, keep one rule for all
+    pad = windows.lookback - 1 if windows.min_steps is not None else 0
+    scaled = scaler.apply(data.features.values)
+    panel = np.pad(scaled, ((0, 0), (pad, 0), (0, 0)), constant_values=MASKED) if pad else scaled
+
+    vocabulary = np.unique(training[0])
+    category = np.zeros(len(data.returns), dtype=np.int32)
+    category[vocabulary] = np.arange(1, len(vocabulary) + 1)
+    months = (data.dates.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
+
+    def samples(rows: Rows, *, labelled: bool = True) -> Samples:
+        label = scaler.apply_target(data.labels.label[rows]) if labelled else np.zeros(0, np.float32)
+        seen = Windows(panel, rows[0], (rows[1] + pad).astype(np.int32), windows.lookback)
+        return Samples(seen, category[rows[0]], months[rows[1]], label)
+
+    tickers = tuple(data.panel.tickers[i] for i in vocabulary)
+    return FoldData(
+        fold=fold,
+        tickers=tickers,
+        scaler=scaler,
+        target=data.target,
+        training=samples(training),
+        validation=samples(validation),
+        both=samples(both),
+        test=samples(test, labelled=False),
+        test_ticker=test[0],
+        test_date=test[1],
+        training_ticker=training[0],
+        trained_until=trained_until,
+        facts={
+            "fold": [str(data.dates[i]) for i in (fold.train.start, fold.train.stop, fold.validation.stop)],
+            "universe": list(tickers),
+            "features": list(data.features.names),
+            "target": [data.target.kind, data.target.outputs],
+            "rows": _digest(data, both, training, windows.lookback) if len(both[0]) else "",
+            "trained_until": str(trained_until),
+        },
+    )
+
+
+def _rows(data: Dataset, span: range, latest: np.int64 | None) -> Rows:
+    """(ticker, date) indices of a slice's rows, by date and then ticker; labelled ones that end by `latest`."""
+    wanted = data.eligible[:, span.start : span.stop]
+    if latest is not None:
+        end = data.labels.end[:, span.start : span.stop]
+        known = np.isfinite(data.labels.label[:, span.start : span.stop])
+        wanted = wanted & known & (end >= 0) & (end <= latest)
+    date, ticker = np.nonzero(wanted.T)
+    return ticker.astype(np.int32), (date + span.start).astype(np.int32)
+
+
+def _seen(data: Dataset, rows: Rows, lookback: int) -> NDArray[np.bool_]:
+    """Known cells that some windows look at, shape (n_tickers, n_dates)."""
+    n_tickers, n_dates = data.eligible.shape
+    steps = np.zeros((n_tickers, n_dates + 1), dtype=np.int64)
+    np.add.at(steps, (rows[0], np.maximum(rows[1] - (lookback - 1), 0)), 1)
+    np.add.at(steps, (rows[0], rows[1] + 1), -1)
+    covered = np.cumsum(steps, axis=1)[:, :n_dates] > 0
+    return np.asarray(covered & np.isfinite(data.features.values).all(axis=2))
+
+
+def _fit_scaler(data: Dataset, training: Rows, windows: WindowSettings) -> Scaler:
+    n_features = data.features.values.shape[2]
+    quantile = windows.clip_quantile
+    columns, target = [AS_IT_IS] * n_features, AS_IT_IS
+    if quantile is not None and len(training[0]):
+        seen = _seen(data, training, windows.lookback)
+        # one feature at a time: its numbers then lie side by side, and their sum does not depend on other features
+        columns = [_fit_one(data.features.values[..., f][seen], quantile) for f in range(n_features)]
+        if data.target.kind == "value":
+            target = _fit_one(data.labels.label[training], quantile)
+    low, high, mean, std = zip(*columns, strict=True)
+    return Scaler(low, high, mean, std, target)
+
+
+def _fit_one(values: NDArray[np.float64], quantile: float) -> tuple[float, float, float, float]:
+    """Clipping bounds, mean and standard deviation of some numbers."""
+    low, high = (float(q) for q in np.quantile(values, [quantile, 1 - quantile]))
+    clipped = np.clip(values, low, high)
+    return low, high, float(clipped.mean()), float(clipped.std()) or 1.0
+
+
+def _digest(data: Dataset, rows: Rows, training: Rows, lookback: int) -> str:
+    """SHA-256 of the fold's own rows: names, dates, the features its windows look at, labels, and the purge.
+
+    Indices are taken relative to what the rows touch, so that a ticker listed later or a year added in front changes
+    nothing here.
+    """
+    ticker, date = rows
+    touched, local = np.unique(ticker, return_inverse=True)
+    origin, last = max(int(date.min()) - (lookback - 1), 0), int(date.max())
+    seen = _seen(data, rows, lookback)[touched, origin : last + 1]
+    block = np.where(seen[:, :, None], data.features.values[touched, origin : last + 1], 0.0)
+    digest = hashlib.sha256()
+    digest.update("\n".join(data.panel.tickers[i] for i in touched).encode())
+    for array in (
+        data.dates[origin : last + 1].astype(np.int64),
+        seen,
+        block,
+        local.astype(np.int64),
+        date.astype(np.int64) - origin,
+        data.labels.label[rows],
+        np.asarray([len(training[0])], dtype=np.int64),
+    ):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,207 @@
+"""Anybody's own model: a scikit-learn estimator, or any object with `fit` and `predict`, walk-forward."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+from signals.labels import Target
+from signals.models.stacked_lstm import check_window
+from signals.plugins import import_name
+from signals.windows import MASKED, Samples
+
+__all__ = ["OwnModel"]
+
+# Rows are scored in batches of one size, the last one padded: a matrix product of another size may round a row
+# differently, and a score must not depend on how many rows come after it.
+BATCH = 1024
+
+LAYOUTS = ("flat", "windows")
+SEED_NAMES = ("random_state", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """A model of one's own.
+
+    Parameters
+    ----------
+    factory : str or object
+        `'package.module:Name'` of a class or function that returns an object with `fit(X, y)` and `predict(X)`, such
+        as `"sklearn.linear_model:LogisticRegression"`; or such an object, which is copied, never fitted itself.
+    options : dict
+        Keyword arguments of the factory.
+    lookback : int
+        Periods in a window.
+    layout : {"flat", "windows"}
+        `X` of shape (n, lookback * n_features), oldest step first and features beside each other within a step, or
+        (n, lookback, n_features).
+    clip_quantile : float, optional
+        Features are clipped at this quantile of the training slice and its mirror, then standardised; None leaves
+        them as they are.
+    min_steps : int, optional
+        Shortest history that is scored; unknown steps are NaN, which the model then has to bear.
+
+    Notes
+    -----
+    `y` is 0 or 1 for `up` and `above_median`, 0 to 2 for `terciles`, else the number itself, clipped at the same
+    quantiles. The score is `predict_proba` of the upper class (of three: the highest less the lowest), else
+    `decision_function`, else `predict`. A factory with an argument `random_state` or `seed` is given each seed in turn;
+    without one there is nothing to spread and one seed is used. `fit` sees the training slice; with
+    `training.refit = "all"` the validation slice as well. Such models are not stored (that would take pickle), so a
+    signals stage that is stopped fits them again. Keras models are fitted for `training.epochs` passes.
+    """
+
+    factory: Any
+    options: Mapping[str, Any] = field(default_factory=dict)
+    lookback: int = 52
+    layout: str = "flat"
+    clip_quantile: float | None = 0.005
+    min_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_window(self.lookback, self.min_steps, self.clip_quantile or 0.0)
+        if self.layout not in LAYOUTS:
+            raise InputError(f"expected model.layout to be one of {', '.join(LAYOUTS)}; found {self.layout!r}")
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.factory if isinstance(self.factory, str) else type(self.factory).__name__
+
+    @property
+    def seed_name(self) -> str | None:
+        """Argument that takes the seed; None when the model has none."""
+        factory = self._factory()
+        if _is_instance(factory):
+            settings = factory.get_params() if hasattr(factory, "get_params") else {}
+            return next((name for name in SEED_NAMES if name in settings), None) if not _is_keras(factory) else "keras"
+        try:
+            arguments = inspect.signature(factory).parameters
+        except (TypeError, ValueError):
+            return None
+        return next((name for name in SEED_NAMES if name in arguments), None)
+
+    def make(self, seed: int) -> Any:
+        """Make a fresh, untrained model.
+
+        Raises
+        ------
+        InputError
+            When the factory does not exist, fails, or makes something without `fit` and `predict`.
+        """
+        factory, name = self._factory(), self.seed_name
+        if _is_instance(factory):
+            if self.options:
+                raise InputError(f"expected model.options only with a class or function; found them with {self.name}")
+            return _copied(factory, name, seed)
+        options = dict(self.options)
+        if name and name not in options:
+            options[name] = seed
+        try:
+            made = factory(**options)
+        except Exception as error:
+            raise InputError(_failed(f"{self.name}({', '.join(options)})", "make a model", error)) from error
+        if not _is_instance(made):
+            raise InputError(
+                f"expected {self.name} to make an object with fit(X, y) and predict(X); found {type(made).__name__}"
+            )
+        return made
+
+    def design(self, samples: Samples, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
+        """Lay out `X` of some rows."""
+        windows = samples.windows.gather(rows)
+        if self.min_steps is not None:
+            windows[windows == MASKED] = np.nan
+        return windows if self.layout == "windows" else windows.reshape(len(windows), -1)
+
+    def fit(self, made: Any, samples: Samples, label: NDArray[np.float64], *, epochs: int, batch_size: int) -> None:
+        """Fit a fresh model to some rows; `label` is not standardised."""
+        X = self.design(samples, slice(None))
+        more = {"epochs": epochs, "batch_size": batch_size, "verbose": 0} if _is_keras(made) else {}
+        try:
+            made.fit(X, label, **more)
+        except Exception as error:
+            raise InputError(_failed(f"fit of {self.name}", f"take X of shape {X.shape}", error)) from error
+
+    def predict(self, made: Any, samples: Samples, target: Target) -> NDArray[np.float64]:
+        """Score rows, shape (n, target.outputs), or (n, 1) where the model says one number about classes."""
+        parts = []
+        for begin in range(0, len(samples), BATCH):
+            rows = np.arange(begin, min(begin + BATCH, len(samples)))
+            padded = np.concatenate([rows, np.full(BATCH - len(rows), rows[0])])
+            X = self.design(samples, padded)
+            try:
+                said = np.asarray(_say(made, X, target), dtype=np.float64)
+                parts.append(said.reshape(BATCH, -1)[: len(rows)])
+            except Exception as error:
+                raise InputError(_failed(f"predict of {self.name}", f"take X of shape {X.shape}", error)) from error
+            if parts[-1].shape[1] not in (1, target.outputs) or not np.isfinite(parts[-1]).all():
+                raise InputError(
+                    f"expected predict of {self.name} to say 1 or {target.outputs} finite numbers a row; found "
+                    f"{parts[-1].shape[1]} a row, {int((~np.isfinite(parts[-1])).sum())} of them not finite"
+                )
+        return np.concatenate(parts) if parts else np.zeros((0, target.outputs))
+
+    def _factory(self) -> Any:
+        if isinstance(self.factory, str):
+            return import_name(self.factory, "model.kind")
+        return self.factory
+
+
+def _is_instance(value: Any) -> bool:
+    return not inspect.isclass(value) and all(callable(getattr(value, name, None)) for name in ("fit", "predict"))
+
+
+def _is_keras(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "keras" or any(
+        base.__module__.startswith("keras.") for base in type(value).__mro__
+    )
+
+
+def _copied(model: Any, seed_name: str | None, seed: int) -> Any:
+    if _is_keras(model):
+        from signals.trainers.keras_trainer import load_keras
+
+        keras = load_keras()
+        keras.utils.set_random_seed(seed)
+        made = keras.models.clone_model(model)  # fresh weights
+        if not getattr(model, "compiled", False):
+            raise InputError("expected a compiled Keras model as model of your own; found none; call compile() first")
+        made.compile_from_config(model.get_compile_config())
+        return made
+    if hasattr(model, "get_params"):
+        from sklearn.base import clone
+
+        made = clone(model)
+        return made.set_params(**{seed_name: seed}) if seed_name else made
+    return copy.deepcopy(model)
+
+
+def _say(made: Any, X: NDArray[np.float32], target: Target) -> Any:
+    if _is_keras(made):
+        return made.predict(X, batch_size=BATCH, verbose=0)
+    if target.kind != "value":
+        if hasattr(made, "predict_proba"):
+            chances = np.asarray(made.predict_proba(X))
+            # a training slice without some class makes a model that has never heard of it
+            classes = [int(c) for c in getattr(made, "classes_", range(chances.shape[1]))]
+            whole = np.zeros((len(X), max(target.outputs, 2)))
+            whole[:, classes] = chances
+            return whole[:, 1] if target.kind == "probability" else whole
+        if hasattr(made, "decision_function"):
+            said = np.asarray(made.decision_function(X))
+            return said if said.ndim == 1 or said.shape[1] == target.outputs else said[:, -1]
+    return made.predict(X)
+
+
+def _failed(what: str, purpose: str, error: Exception) -> str:
+    said = " ".join(str(error).split())[:300]
+    return f"expected {what} to {purpose}; found {type(error).__name__}: {said}; mend it there"

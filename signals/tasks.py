@@ -1,0 +1,152 @@
+"""One fold and one seed: load or train its model, score its test rows. Runs in a worker process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.artifacts import Artifact, ArtifactStore, artifact_key
+from signals.assembly import Outcome
+from signals.fold_data import FoldData
+from signals.models.external import OpenedModel
+from signals.models.own import OwnModel
+from signals.models.stacked_lstm import ModelSettings
+from signals.plugins import source_digest
+from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, TrainingSettings
+
+__all__ = ["Task", "network_of", "score_opened", "task_key", "work", "work_own"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A fold, a model and a seed."""
+
+    data: FoldData
+    model: ModelSettings | OwnModel
+    training: TrainingSettings
+    seed: int
+
+
+def work(tasks: list[Task], trainer: Trainer, artifacts: Path, *, single_thread: bool = False) -> list[Outcome]:
+    """Load or train each task's network and score its test rows."""
+    if single_thread:
+        _settle_worker()
+    store = ArtifactStore(artifacts)
+    began = time.perf_counter()
+    keys = [task_key(task, trainer) for task in tasks]
+    networks = {i: artifact for i, key in enumerate(keys) if (artifact := store.load(key)) is not None}
+    missing = [i for i in range(len(tasks)) if i not in networks]
+    for i, artifact in zip(missing, _train([tasks[i] for i in missing], trainer), strict=True):
+        store.save(keys[i], artifact)
+        networks[i] = artifact
+    outcomes = []
+    for i, task in enumerate(tasks):
+        fitted = networks[i].fitted
+        said = trainer.predict(network_of(task), fitted.weights, task.data.test)
+        now = time.perf_counter()
+        outcomes.append(_outcome(task, _score(said, task.data), fitted, i not in missing, now - began))
+        began = now
+    return outcomes
+
+
+def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]:
+    """Fit anybody's own models and score their test rows."""
+    if single_thread:
+        _settle_worker()
+    outcomes = []
+    for task in tasks:
+        began = time.perf_counter()
+        model, data = task.model, task.data
+        assert isinstance(model, OwnModel)  # noqa: S101 - sorted out by the caller
+        made = model.make(task.seed)
+        rows = data.both if task.training.refit == "all" else data.training
+        label = data.scaler.restore_target(rows.label)
+        model.fit(made, rows, label, epochs=task.training.epochs, batch_size=task.training.batch_size)
+        score = _score(model.predict(made, data.test, data.target), data, standardised=False)
+        fitted = Fitted({}, 1, (EpochLoss(float("nan"), float("nan")),))
+        outcomes.append(_outcome(task, score, fitted, False, time.perf_counter() - began))
+    return outcomes
+
+
+def score_opened(opened: OpenedModel, data: FoldData, category: NDArray[np.int32]) -> Outcome:
+    """Score the test rows of a fold with a network that came trained."""
+    began = time.perf_counter()
+    score = _score(opened.predict(data.test, category), data, standardised=False)
+    return Outcome(data.fold.number, 0, score, 0, (), True, time.perf_counter() - began)
+
+
+def _outcome(task: Task, score: NDArray[Any], fitted: Fitted, reused: bool, seconds: float) -> Outcome:
+    return Outcome(task.data.fold.number, task.seed, score, fitted.epochs, fitted.history, reused, seconds)
+
+
+def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:
+    """One number a row: a probability, of three classes the highest less the lowest, or the expected value."""
+    if said.shape[1] == 3:
+        return np.asarray(said[:, 2] - said[:, 0])
+    one = said[:, -1]  # of two classes the second
+    if data.target.kind == "value" and standardised:
+        return np.asarray(data.scaler.restore_target(one))
+    return one
+
+
+def _settle_worker() -> None:
+    """Prepare a worker process for what its tasks are like."""
+    from joblib.externals.loky import process_executor
+
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[name] = "1"
+    # loky takes 300 MB more than after the first task for a leak and restarts the worker; here it is a larger fold, and
+    # a restart costs the import of a backend. What a fit leaves behind is bounded by a test of the trainer.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
+
+
+def network_of(task: Task) -> Network:
+    """Describe the network a task trains."""
+    assert isinstance(task.model, ModelSettings)  # noqa: S101 - sorted out by the caller
+    data = task.data
+    return Network(task.model, len(data.tickers) + 1, data.test.windows.panel.shape[2], data.target)
+
+
+def task_key(task: Task, trainer: Trainer) -> str:
+    """Key of the artifact a task makes: everything that could change a bit of it, and nothing else."""
+    training = asdict(task.training)
+    training["trainer"] = trainer.name
+    return artifact_key(
+        {
+            **task.data.facts,
+            "model": asdict(task.model),
+            "training": training,
+            "seed": task.seed,
+            "versions": trainer.versions(),
+            "plugin": source_digest(task.training.trainer),  # a trainer of one's own that was edited trains anew
+        }
+    )
+
+
+def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
+    fits = [
+        FitTask(network_of(task), task.data.training, task.data.validation, task.training, task.seed) for task in tasks
+    ]
+    first = list(trainer.fit(fits))
+    final = first
+    if tasks and tasks[0].training.refit == "all":
+        again = [
+            replace(
+                fit,
+                training=task.data.both,
+                validation=None,
+                settings=replace(fit.settings, epochs=one.epochs),
+            )
+            for task, fit, one in zip(tasks, fits, first, strict=True)
+        ]
+        # the losses that chose the number of passes stay on record; the second fit has no validation rows to show
+        final = [replace(two, history=one.history) for one, two in zip(first, trainer.fit(again), strict=True)]
+    for task, fitted in zip(tasks, final, strict=True):
+        yield Artifact(fitted, task.data.tickers, task.data.scaler, str(task.data.trained_until))

@@ -1,0 +1,218 @@
+"""Models of one's own in the walk-forward: scikit-learn estimators, Keras models, anything with fit and predict."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import LinearSVC
+
+import rnn_strategies as rs
+from signals.errors import InputError
+from signals.models.own import OwnModel
+from signals.trainers.keras_trainer import load_keras
+from signals.walk_forward import compute_signals
+
+WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return rs.load_prices(
+        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", listings=0.3, delistings=0.3
+    )
+
+
+def score(prices, model, **changes):
+    options = {
+        "walk_forward": WALK,
+        "universe": rs.UniverseFilters(min_history=30),
+        "labels": rs.LabelSettings(),
+        "model": model,
+        "training": rs.TrainingSettings(),
+        "seeds": [0, 1],
+        "artifacts": "unused",
+    }
+    return compute_signals(prices, **(options | changes))
+
+
+class Recorder:
+    """Mean of the labels by sign of the last return; remembers what it was shown."""
+
+    seen: ClassVar = []
+
+    def fit(self, X, y):
+        self.up = y[X[:, -1, 0] > 0].mean()
+        self.down = y[X[:, -1, 0] <= 0].mean()
+        Recorder.seen.append((X.shape, X.min(), np.unique(y)))
+
+    def predict(self, X):
+        return np.where(X[:, -1, 0] > 0, self.up, self.down)
+
+
+def test_any_object_with_fit_and_predict_is_fitted_anew_in_every_fold(prices):
+    Recorder.seen.clear()
+    mine = Recorder()
+    result = score(prices, OwnModel(mine, lookback=8, layout="windows"))
+    assert not hasattr(mine, "up")  # what was passed is never fitted itself
+    assert [shape[1:] for shape, _, _ in Recorder.seen] == [(8, 1), (8, 1)]  # two folds, one seed: no chance in it
+    assert Recorder.seen[0][0][0] < Recorder.seen[1][0][0]
+    assert all(y.tolist() == [0.0, 1.0] for *_, y in Recorder.seen)
+    assert result.signals.groupby("fold")["score"].nunique().tolist() == [2, 2]
+    assert (result.folds["trained_until"] <= result.folds["test_start"]).all()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression(C=0.1),
+        RandomForestClassifier(10, max_depth=3),
+        LinearSVC(),
+        Ridge(),
+        "sklearn.linear_model:LogisticRegression",
+    ],
+    ids=str,
+)
+def test_estimators_of_scikit_learn(prices, estimator):
+    result = score(prices, OwnModel(estimator, lookback=8), seeds=[0, 1])
+    assert np.isfinite(result.signals["score"]).all()
+    again = score(prices, OwnModel(estimator, lookback=8), seeds=[0, 1])
+    pd.testing.assert_frame_equal(result.signals, again.signals, check_exact=True)
+    seeded = not isinstance(estimator, Ridge) and hasattr(estimator, "random_state")
+    if isinstance(estimator, RandomForestClassifier):
+        assert seeded
+        assert (result.signals["score_std"] > 0).any()
+    early = result.signals[result.signals.index.get_level_values("date") <= "2014-09-10"]
+    cut = score(prices.until("2014-09-10"), OwnModel(estimator, lookback=8)).signals
+    pd.testing.assert_frame_equal(early, cut, check_exact=True)
+
+
+def test_processes_change_nothing(prices):
+    one = score(prices, OwnModel(RandomForestClassifier(10), lookback=8), jobs=1)
+    two = score(prices, OwnModel(RandomForestClassifier(10), lookback=8), jobs=2)
+    pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
+
+
+def test_it_equals_the_estimator_fitted_by_hand(prices):
+    from signals.dataset import make_dataset
+    from signals.fold_data import make_fold_data
+    from signals.folds import make_folds
+
+    model = OwnModel(LogisticRegression(), lookback=8)
+    data = make_dataset(
+        prices,
+        frequency="weekly",
+        universe=rs.UniverseFilters(min_history=30),
+        labels=rs.LabelSettings(),
+        windows=model,
+        walk_forward=WALK,
+    )
+    fold = make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], model)
+    X, y = fold.training.windows.gather(slice(None))[:, :, 0], fold.training.label
+    expected = (
+        LogisticRegression().fit(X, y.astype(float)).predict_proba(fold.test.windows.gather(slice(None))[:, :, 0])
+    )
+    got = score(prices, model).signals
+    np.testing.assert_allclose(got.loc[got["fold"] == 0, "score"], expected[:, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimator"),
+    [
+        ("terciles", LogisticRegression()),
+        ("return", Ridge()),
+        ("residual", Ridge()),
+        ("volatility_scaled", Ridge()),
+        ("up", LogisticRegression()),
+    ],
+)
+def test_every_kind_of_label(prices, kind, estimator):
+    result = score(prices, OwnModel(estimator, lookback=8), labels=rs.LabelSettings(kind=kind, window=26))
+    low, high = result.signals["score"].min(), result.signals["score"].max()
+    assert (low < 0 < high) if kind != "up" else (0 <= low < high <= 1)
+    if kind == "return":
+        assert high < 0.2  # in the label's own unit, not standardised
+
+
+def test_short_histories_are_scored_by_a_model_that_bears_them(prices):
+    tree = HistGradientBoostingClassifier(max_iter=5)
+    short = score(prices, OwnModel(tree, lookback=26, min_steps=4), seeds=[0]).signals
+    whole = score(prices, OwnModel(tree, lookback=26), seeds=[0]).signals
+    assert len(short) > len(whole)
+    with pytest.raises(InputError, match=r"expected (fit|predict) of LogisticRegression to take X .*NaN"):
+        score(prices, OwnModel(LogisticRegression(), lookback=26, min_steps=4))
+
+
+def test_trained_once_and_kept(prices):
+    Recorder.seen.clear()
+    fixed = rs.WalkForward(start="2014-01-01", validation="13W", test="26W", retrain_every="never")
+    result = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed)
+    assert len(Recorder.seen) == 1
+    assert (result.signals["fold"] == 0).all()
+    walked = score(prices, OwnModel(Recorder(), lookback=8, layout="windows")).signals
+    assert len(result.signals) == len(walked)  # the universe is drawn anew all the same
+    first = walked["fold"] == 0
+    pd.testing.assert_frame_equal(result.signals[first], walked[first])
+
+
+def test_refit_all_shows_the_validation_rows_too(prices):
+    Recorder.seen.clear()
+    model = OwnModel(Recorder(), lookback=8, layout="windows")
+    score(prices, model)
+    score(prices, model, training=rs.TrainingSettings(refit="all"))
+    rows = [shape[0] for shape, *_ in Recorder.seen]
+    assert all(both > plain for plain, both in zip(rows[:2], rows[2:], strict=True))
+
+
+def test_a_keras_model_is_rebuilt_for_every_fold_and_seed(prices):
+    keras = load_keras()
+    network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(1, activation="sigmoid")])
+    with pytest.raises(InputError, match="compiled"):
+        score(prices, OwnModel(network, lookback=8, layout="windows"))
+    network.compile("adam", "binary_crossentropy")
+    before = [w.copy() for w in network.get_weights()]
+    training = rs.TrainingSettings(epochs=1, batch_size=256)
+    one = score(prices, OwnModel(network, lookback=8, layout="windows"), training=training)
+    two = score(prices, OwnModel(network, lookback=8, layout="windows"), training=training)
+    pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
+    assert (one.signals["score_std"] > 0).all()
+    assert all((a == b).all() for a, b in zip(before, network.get_weights(), strict=True))
+
+
+class Broken:
+    def fit(self, X, y):
+        raise RuntimeError("no\nluck")
+
+    def predict(self, X):
+        return X[:, 0]
+
+
+class Wide(DummyClassifier):
+    def predict_proba(self, X):
+        return super().predict_proba(X) * np.nan
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: OwnModel(Broken(), lookback=8), r"fit of Broken to take X .*RuntimeError: no luck; mend it there"),
+        (lambda: OwnModel(Wide(), lookback=8), r"predict of Wide to say 1 or 1 finite numbers a row"),
+        (lambda: OwnModel("math:sqrt", lookback=8), r"math:sqrt"),
+        (lambda: OwnModel("collections:OrderedDict", lookback=8), r"an object with fit\(X, y\) and predict\(X\)"),
+        (lambda: OwnModel("nowhere.at:All", lookback=8), r"a module 'nowhere.at' for model.kind"),
+        (lambda: OwnModel("sklearn.linear_model:Ridge", {"beta": 1}, lookback=8), r"Ridge\(beta"),
+        (lambda: OwnModel(Ridge(), {"alpha": 1}, lookback=8), r"model.options only with a class"),
+        (lambda: OwnModel(Ridge(), layout="wide"), r"model.layout to be one of flat, windows"),
+        (lambda: OwnModel(Ridge(), lookback=1), r"model.lookback of at least 2"),
+        (lambda: OwnModel(Ridge(), lookback=8, min_steps=9), r"model.min_steps from 1 to the look-back of 8"),
+    ],
+)
+def test_what_cannot_work_is_one_line(prices, model, words):
+    with pytest.raises(InputError, match=words) as caught:
+        score(prices, model())
+    assert "\n" not in str(caught.value)
