@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from signals.calendar import as_day
 from signals.errors import InputError
+from signals.membership import Membership
 from signals.panel import PricePanel, check_tickers
 
 __all__ = ["UniverseFilters", "universe_at", "universe_schedule"]
+
+# np.power may miss an exact power of ten by a bit
+_TENS = np.array([float(f"1e{digits}") for digits in range(301)])
 
 Schedule = tuple[tuple[np.datetime64, tuple[str, ...]], ...]
 
@@ -38,14 +42,16 @@ class UniverseFilters:
     max_stale : int
         The latest bar must lie within this many last sessions: 1 asks for a bar on the day itself.
     include : tuple of str
-        When given, only these tickers are considered at all.
+        When given, only these tickers are considered at all. Some may be listed later than the prices end, or not be
+        in them; none of them in the prices is an error.
     exclude : tuple of str
-        Never these.
+        Never these, whether the prices hold them or not.
 
     Notes
     -----
-    Dollar volume of a session is raw close × volume as delivered, raw close = close / adj_factor. Nothing here changes
-    when a ticker's adjusted history and its factor are multiplied by a constant, as happens with every new dividend.
+    Dollar volume of a session is raw close × volume as delivered, raw close = close / adj_factor, to twelve digits.
+    Nothing here changes when a ticker's adjusted history and its factor are multiplied by a constant, as happens with
+    every new dividend and split.
     A session without a bar counts as zero dollars: nobody could have traded there, and a median over traded days only
     would make the rarest trader look liquid. A ticker with fewer sessions than `window` since prices began has the
     missing ones counted as zero too.
@@ -84,8 +90,14 @@ class UniverseFilters:
         """Whether a filter looks at dollar volume."""
         return self.min_dollar_volume is not None or self.top is not None
 
+    def unknown(self, tickers: Iterable[str]) -> tuple[str, ...]:
+        """Names under include and exclude that are not among `tickers`, sorted: listed later, or misspelt."""
+        return tuple(sorted({*self.include, *self.exclude} - set(tickers)))
 
-def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple[str, ...]:
+
+def universe_at(
+    panel: PricePanel, date: Any, filters: UniverseFilters, membership: Membership | None = None
+) -> tuple[str, ...]:
     """Draw the universe at the close of one day.
 
     Parameters
@@ -96,6 +108,8 @@ def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple
         Known at its close; a day that is no session stands for the session before it.
     filters : UniverseFilters
         Conditions.
+    membership : Membership, optional
+        Only members of this index on the day are considered; `top` counts among them.
 
     Returns
     -------
@@ -105,9 +119,19 @@ def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple
     Raises
     ------
     InputError
-        When `date` is before the prices, a named ticker is not in the panel, or volume is needed and unknown.
+        When `date` is before the prices, volume is needed and unknown, or the prices hold none of the tickers of
+        `filters.include` or of `membership`. That they lack some is no error: they may be listed later, and prices cut
+        at an earlier day must give the same universe.
     """
-    check_tickers((*filters.include, *filters.exclude), panel.tickers)
+    held = set(panel.tickers)
+    if held.isdisjoint(filters.include):
+        check_tickers(filters.include, panel.tickers)
+    if membership is not None and held.isdisjoint(membership.tickers):
+        named = ", ".join(membership.tickers[:3])
+        raise InputError(
+            f"expected index members among the {len(held):,} tickers of the prices; found none of them there "
+            f"({named}, …); spell both alike, or name the ids of a symbol table in both"
+        )
     if filters.needs_volume and not panel.volume_known:
         name = "min_dollar_volume" if filters.min_dollar_volume is not None else "top"
         raise InputError(
@@ -118,16 +142,18 @@ def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple
         raise InputError(f"expected a date from {panel.dates[0]} on, where prices begin; found {as_day(date)}")
     seen = panel.traded[: t + 1]
     chosen = seen[-filters.max_stale :].any(axis=0)
+    if membership is not None:
+        chosen &= _named(panel, membership.members_at(panel.dates[t]))
     if filters.include:
-        chosen &= np.isin(np.array(panel.tickers, dtype=object), filters.include)
+        chosen &= _named(panel, frozenset(filters.include))
     if filters.exclude:
-        chosen &= ~np.isin(np.array(panel.tickers, dtype=object), filters.exclude)
+        chosen &= ~_named(panel, frozenset(filters.exclude))
     if filters.min_history:
         chosen &= seen[:-1].sum(axis=0) >= filters.min_history
     if filters.min_price is not None:
         recent = slice(max(t + 1 - filters.max_stale, 0), t + 1)
         latest = _last_number(_raw_close(panel, recent))
-        chosen &= np.where(np.isnan(latest), -1.0, latest) >= filters.min_price
+        chosen &= np.where(np.isnan(latest), -1.0, latest) >= _settled(np.array(filters.min_price))
     if filters.needs_volume:
         dollars = _median_dollar_volume(panel, t, filters.window)
         if filters.min_dollar_volume is not None:
@@ -141,7 +167,9 @@ def universe_at(panel: PricePanel, date: Any, filters: UniverseFilters) -> tuple
     return tuple(panel.tickers[column] for column in np.flatnonzero(chosen))
 
 
-def universe_schedule(panel: PricePanel, dates: Iterable[Any], filters: UniverseFilters) -> Schedule:
+def universe_schedule(
+    panel: PricePanel, dates: Iterable[Any], filters: UniverseFilters, membership: Membership | None = None
+) -> Schedule:
     """Draw the universe on several days.
 
     Parameters
@@ -152,6 +180,8 @@ def universe_schedule(panel: PricePanel, dates: Iterable[Any], filters: Universe
         Days on which the universe is drawn anew, ascending.
     filters : UniverseFilters
         Conditions.
+    membership : Membership, optional
+        The index to choose from, as in `universe_at`.
 
     Returns
     -------
@@ -167,7 +197,11 @@ def universe_schedule(panel: PricePanel, dates: Iterable[Any], filters: Universe
     for before, after in pairwise(days):
         if after <= before:
             raise InputError(f"expected ascending dates for the universe; found {after} after {before}; sort them")
-    return tuple((day, universe_at(panel, day, filters)) for day in days)
+    return tuple((day, universe_at(panel, day, filters, membership)) for day in days)
+
+
+def _named(panel: PricePanel, names: Collection[str]) -> NDArray[np.bool_]:
+    return np.fromiter((ticker in names for ticker in panel.tickers), dtype=bool, count=len(panel.tickers))
 
 
 def _last_number(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -178,9 +212,22 @@ def _last_number(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _raw_close(panel: PricePanel, recent: slice) -> NDArray[np.float64]:
-    # Dividing an adjusted price by its factor gives 4.999999999999999 for a raw price of 5, or 5, depending on the
-    # factor: without rounding, a new dividend could move a ticker across a threshold.
-    return np.asarray(np.round(panel.close[recent] / panel.adj_factor[recent], 9))
+    return _settled(panel.close[recent] / panel.adj_factor[recent])
+
+
+def _settled(value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to twelve significant digits.
+
+    Dividing an adjusted price by its factor gives 4.999999999999999 for a raw price of 5, or 5, depending on the
+    factor: without rounding, a new dividend could move a ticker across a threshold. Digits are counted from the first
+    significant one because the error is relative: an index quoted at 5,000,000 errs in its ninth decimal.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = 11 - np.floor(np.log10(value))
+    places = np.clip(np.nan_to_num(digits, nan=0.0, posinf=0.0, neginf=0.0), -300, 300).astype(np.intp)
+    # powers of ten below one are not exact, so a large value is divided, not multiplied
+    up, down = _TENS[np.maximum(places, 0)], _TENS[np.maximum(-places, 0)]
+    return np.asarray(np.rint(value * up / down) / up * down)
 
 
 def _median_dollar_volume(panel: PricePanel, t: int, window: int) -> NDArray[np.float64]:

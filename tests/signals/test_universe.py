@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from signals.calendar import sessions
 from signals.errors import InputError
+from signals.panel import PricePanel
 from signals.prices import check_prices
 from signals.universe import UniverseFilters, universe_at, universe_schedule
 
@@ -89,9 +93,13 @@ def test_include_and_exclude(make_bars):
     assert universe_at(panel, day, UniverseFilters(window=3, top=2, exclude=("BBB",))) == ("CCC", "DDD")
     assert universe_at(panel, day, UniverseFilters(include=("DDD", "AAA"))) == ("AAA", "DDD")
     assert universe_at(panel, day, UniverseFilters(include=["AAA"])) == ("AAA",)
-    for filters in (UniverseFilters(include=("AAAA",)), UniverseFilters(exclude=("AAAA",))):
-        with pytest.raises(InputError, match=r"found 'AAAA' \(close: AAA\)"):
-            universe_at(panel, day, filters)
+    with pytest.raises(InputError, match=r"found 'AAAA' \(close: AAA\)"):
+        universe_at(panel, day, UniverseFilters(include=("AAAA",)))
+    # prices that end before EEE is listed must give what longer prices gave on that day
+    assert universe_at(panel, day, UniverseFilters(include=("DDD", "EEE"))) == ("DDD",)
+    listed = UniverseFilters(include=("AAA", "DDD", "EEE"), exclude=("CCC", "FFF"))
+    assert universe_at(panel, day, listed) == ("AAA", "DDD")
+    assert listed.unknown(panel.tickers) == ("EEE", "FFF")
 
 
 @pytest.mark.parametrize("factor", [0.37, 3.0, 1e-4])
@@ -187,3 +195,53 @@ def test_real_prices(shared_data):
     dollars = (prices.frame["close"] * prices.frame["volume"]).unstack().loc[:"2011-06-30"].iloc[-63:]
     best = dollars.fillna(0.0).median().nlargest(50).index
     assert set(best) == set(members)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_history_before_any_split_may_be_rescaled(data):
+    """Raw quotes of any size, decimal or in sixteenths: multiplying adjusted history and factor changes no decision."""
+    days, tickers = 30, tuple("ABCDE")
+    dates = sessions("2010-01-04", "2010-02-16")
+    unit = data.draw(st.sampled_from([0.0001, 0.01, 0.0625, 1.0, 1000.0]))
+    steps = data.draw(st.lists(st.integers(1, 99_999), min_size=len(tickers), max_size=len(tickers)))
+    moves = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=days, max_size=days)))
+    raw = np.maximum(np.array(steps) + moves[:, None], 1) * unit
+    volume = np.tile(np.array(data.draw(st.lists(st.integers(1, 10**9), min_size=5, max_size=5)), float), (days, 1))
+    first, scale = np.ones(raw.shape), np.ones(raw.shape)
+    for column in range(len(tickers)):
+        split = data.draw(st.integers(0, days))
+        first[:split, column] = data.draw(st.floats(1e-6, 1e6))
+        split = data.draw(st.integers(0, days))
+        scale[:split, column] = data.draw(st.floats(1e-6, 1e6))
+
+    def panel(factor):
+        close = raw * factor
+        return PricePanel(dates[:days], tickers, close, close, close, close, volume, factor)
+
+    one, other = panel(first), panel(first * scale)
+    for t in (8, 20, days - 1):
+        price = float(raw[t, data.draw(st.integers(0, 4))])
+        dollars = float(np.median((raw * volume)[t - 7 : t + 1], axis=0)[data.draw(st.integers(0, 4))])
+        for filters in (
+            UniverseFilters(min_price=price),
+            UniverseFilters(min_dollar_volume=dollars, window=8),
+            UniverseFilters(top=2, window=8, min_price=price),
+        ):
+            assert universe_at(one, dates[t], filters) == universe_at(other, dates[t], filters)
+        at = universe_at(other, dates[t], UniverseFilters(min_price=price))
+        assert at == tuple(name for name, value in zip(tickers, raw[t], strict=True) if value >= price)
+
+
+@pytest.mark.parametrize("day", [12, 30, 55, 79])
+def test_names_listed_later_change_nothing_even_when_they_sort_first(make_bars, day):
+    """Bit for bit: prices cut at a day, and prices with more names and poisoned later rows, draw the same universe."""
+    frame = make_bars(tickers=tuple("BDFHJ"), days=80, seed=5)
+    late = make_bars(tickers=("A", "C", "Z"), days=80, seed=6)
+    cut = frame.index.levels[0][day]
+    more = pd.concat([frame, late[late.index.get_level_values(0) > cut]]).sort_index()
+    more.loc[more.index.get_level_values(0) > cut, ["open", "high", "low", "close"]] *= 1e3
+    filters = UniverseFilters(window=20, top=3, min_history=5, include=("A", "B", "C", "D", "F"), exclude=("Z", "H"))
+    whole, cut_off = check_prices(more), check_prices(frame).until(cut)
+    dates = whole.panel().dates[10 : day + 1]
+    assert universe_schedule(whole.panel(), dates, filters) == universe_schedule(cut_off.panel(), dates, filters)
