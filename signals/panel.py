@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.calendar import as_day
+from signals.display import Card
 from signals.errors import InputError
 
-__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers"]
+__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "known_facts", "listed", "shortened"]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume", "adj_factor")
 
@@ -57,6 +58,24 @@ class PricePanel:
     def traded(self) -> NDArray[np.bool_]:
         """True where there is a bar, shape (n_sessions, n_tickers)."""
         return ~np.isnan(self.close)
+
+    def card(self) -> Card:
+        """Sum the panel up in a few lines, for a prompt or a notebook."""
+        traded = int(self.traded.sum())
+        size = len(self.dates) * len(self.tickers)
+        facts = [
+            ("sessions", f"{len(self.dates):,} of {self.calendar}{_span(self.dates)}"),
+            ("tickers", listed(self.tickers)),
+            ("bars", f"{traded:,}" + (f" ({traded / size:.1%} of all cells)" if size else "")),
+            ("known", known_facts(self)),
+        ]
+        return Card("PricePanel", facts)
+
+    def __repr__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
 
     def position(self, date: Any) -> int:
         """Index of the last session on or before `date`; -1 when there is none."""
@@ -110,6 +129,34 @@ class PricePanel:
             changed[name] = done[id(array)]
         same = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in changed}
         return PricePanel(**same, **changed)
+
+
+def listed(tickers: Sequence[str], most: int = 4) -> str:
+    r"""How many tickers there are, and the first of them.
+
+    >>> listed(("AAPL", "SPY")), listed([f"T{i}" for i in range(1200)])
+    ('2: AAPL, SPY', '1,200: T0, T1, T2, T3, …')
+    """
+    named = ", ".join(shortened(ticker) for ticker in tickers[:most])
+    return f"{len(tickers):,}: {named}{', …' if len(tickers) > most else ''}" if tickers else "none"
+
+
+def shortened(name: str, most: int = 20) -> str:
+    """Name on one line, and not too long for one."""
+    plain = "".join(c if c.isprintable() else "?" for c in name)
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
+
+
+def known_facts(prices: Any) -> str:
+    """Say in words what came with `Prices` or a `PricePanel`."""
+    quotes = "closes only" if prices.close_only else "open, high, low, close"
+    volume = "volume" if prices.volume_known else "no volume"
+    raw = "raw prices" if prices.raw_known else "no raw prices"
+    return f"{quotes}; {volume}; {raw}"
+
+
+def _span(dates: NDArray[np.datetime64]) -> str:
+    return f", {dates[0]} to {dates[-1]}" if len(dates) else ""
 
 
 def check_tickers(wanted: Iterable[str], known: Iterable[str]) -> None:

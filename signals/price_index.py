@@ -9,10 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.sources.opening import shown
 
 __all__ = ["INDEX", "canonical_index", "check_labels", "check_order", "count_rows", "label_of"]
 
 INDEX = ("date", "ticker")
+BLOCK = 1_000_000
+
+# What a clock of nanoseconds can tell, roughly; no price is that old.
+OLDEST, NEWEST = np.datetime64("1700-01-01", "D"), np.datetime64("2200-01-01", "D")
 
 
 def count_rows(count: int) -> str:
@@ -48,6 +53,10 @@ def check_labels(index: pd.Index) -> None:
         raise InputError(
             f"expected dates without time zone; found {dates[0]}; take the exchange's own day, without zone"
         )
+    days = dates.to_numpy().astype("datetime64[D]")
+    odd = (days < OLDEST) | (days >= NEWEST)
+    if odd.any():
+        raise InputError(f"expected dates from {OLDEST} until {NEWEST}; found {days[odd][0]}; mend the date")
     timed = np.asarray(dates != dates.normalize())
     if timed.any():
         raise InputError(
@@ -55,8 +64,11 @@ def check_labels(index: pd.Index) -> None:
             "minute and hourly bars are not supported, aggregate them to days first"
         )
     for ticker in tickers:
-        if not isinstance(ticker, str) or not ticker or ticker != ticker.strip():
-            raise InputError(f"expected tickers as text without blanks around it; found {ticker!r}; rename it")
+        if not isinstance(ticker, str) or not ticker or ticker != ticker.strip() or not ticker.isprintable():
+            raise InputError(
+                f"expected tickers as text without blanks around it or control characters; found {shown(ticker)}; "
+                "rename it"
+            )
         if ticker == "cash":
             raise InputError("expected no ticker named 'cash', which is cash among positions; found one; rename it")
 
@@ -87,12 +99,19 @@ def check_order(index: pd.MultiIndex) -> None:
     InputError
         Naming the first row that is not.
     """
-    dates, tickers = (np.asarray(codes, dtype=np.int64) for codes in index.codes)
-    key = dates * len(index.levels[1]) + tickers
-    step = np.diff(key)
-    if (step > 0).all():
+    dates, tickers = (np.asarray(codes) for codes in index.codes)
+    width = len(index.levels[1])
+
+    def keys(rows: slice) -> NDArray[np.int64]:
+        """One number per row that sorts like (date, ticker)."""
+        return np.asarray(dates[rows].astype(np.int64) * width + tickers[rows])
+
+    # in blocks, since a whole table of such numbers would be the largest thing in memory
+    if all((np.diff(keys(slice(i, i + BLOCK + 1))) > 0).all() for i in range(0, len(dates), BLOCK)):
         return
 
+    key = keys(slice(None))
+    step = np.diff(key)
     _, first, count = np.unique(key, return_index=True, return_counts=True)
     if (count > 1).any():
         extra = int((count - 1).sum())

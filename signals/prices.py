@@ -17,9 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.calendar import as_day, sessions
+from signals.display import Card
 from signals.errors import InputError
-from signals.panel import PRICE_COLUMNS, PricePanel
+from signals.panel import PRICE_COLUMNS, PricePanel, known_facts, listed, shortened
 from signals.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
+from signals.sources.opening import one_line, shown
 from signals.storage import write_parquet
 
 __all__ = ["PRICE_COLUMNS", "PricePanel", "Prices", "check_prices"]
@@ -28,6 +30,9 @@ QUOTES = PRICE_COLUMNS[:4]
 
 # Adjusting multiplies four rounded numbers by one rounded factor: a high may end this far below its close.
 TOLERANCE = 1e-6
+
+# Beyond these a number is no price, factor or volume, and products of them leave the range of floats.
+LARGEST = 1e18
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -83,6 +88,24 @@ class Prices:
     def last(self) -> np.datetime64:
         """Last session with a bar."""
         return np.datetime64(self.frame.index.levels[0][-1], "D")
+
+    def card(self) -> Card:
+        """Sum the prices up in a few lines, for a prompt or a notebook."""
+        days = len(self.frame.index.levels[0])
+        facts = [
+            ("source", shortened(self.source, 60)),
+            ("tickers", listed(self.tickers)),
+            ("period", f"{self.first} to {self.last}, bars on {days:,} sessions of {self.calendar}"),
+            ("bars", f"{len(self.frame):,}"),
+            ("known", known_facts(self)),
+        ]
+        return Card(f"Prices{' (simulated)' if self.simulated else ''}", facts, self.notes)
+
+    def __repr__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
 
     def panel(self) -> PricePanel:
         """Lay the table out as sessions × tickers arrays, all sessions of the calendar from first to last."""
@@ -247,6 +270,8 @@ def check_prices(
         raise InputError(f'expected on_bad = "raise" or "repair"; found {on_bad!r}; choose one')
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected prices as a pandas DataFrame; found {type(frame).__name__}; build a frame")
+    if not len(frame):
+        raise InputError("expected at least one row of prices; found none; choose other dates or tickers")
     check_labels(frame.index)
     columns, known = _columns(frame, raw_known=raw_known, close_only=close_only, volume_known=volume_known)
     index = canonical_index(frame.index)
@@ -280,6 +305,9 @@ def check_prices(
             drop(value < 0, "volume of at least 0", name)
         if name != "volume" and not low > 0:
             drop(value <= 0, f"{name} above 0", name)
+        least = 0.0 if name == "volume" else 1 / LARGEST
+        if not (low >= least and high <= LARGEST):
+            drop((value > LARGEST) | (value < least), f"{name} between {least:g} and {LARGEST:g}", name)
     days = index.levels[0].to_numpy().astype("datetime64[D]")
     closed = ~np.isin(days, sessions(days[0], days[-1], calendar))
     if closed.any():
@@ -328,10 +356,8 @@ def _columns(
         remedy = f"add {', '.join(missing)}" if missing else "drop or rename the others"
         raise InputError(
             f"expected the columns {', '.join(PRICE_COLUMNS)}, each once; found "
-            f"{', '.join(map(str, names)) or 'none'}; {remedy}"
+            f"{one_line(', '.join(map(str, names))) or 'none'}; {remedy}"
         )
-    if not len(frame):
-        raise InputError("expected at least one row of prices; found none; choose other dates or tickers")
     made = {"close": _floats(frame["close"])}
     for name in PRICE_COLUMNS:
         if close_only and name in QUOTES:
@@ -346,9 +372,9 @@ def _columns(
 def _floats(column: pd.Series) -> Values:
     dtype = column.dtype
     if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype) or dtype.kind == "c":
-        numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy()
-        first = column.iloc[int(np.argmax(np.isnan(numbers.astype(float))))]
-        raise InputError(f"expected numbers in column {column.name}; found {str(first)!r} ({dtype}); convert it first")
+        cells = column.astype(object)
+        first = next((cell for cell in cells if not isinstance(cell, int | float) or cell is True), cells.iloc[0])
+        raise InputError(f"expected numbers in column {column.name}; found {shown(first)} ({dtype}); convert it first")
     return np.array(column.to_numpy(dtype=np.float64, na_value=np.nan))
 
 
@@ -359,9 +385,11 @@ def _contain(
     opened, high, low, close = (columns[name] for name in QUOTES)
     # low <= min(open, close) and max(open, close) <= high put low below high by themselves
     top, bottom = np.maximum(opened, close), np.minimum(opened, close)
+    with np.errstate(over="ignore"):  # rows that are to be dropped may hold anything
+        too_low, too_high = high < top * (1 - TOLERANCE), low > bottom * (1 + TOLERANCE)
     for name, value, bound, bad, far, relation in (
-        ("high", high, top, high < top, high < top * (1 - TOLERANCE), "at least open"),
-        ("low", low, bottom, low > bottom, low > bottom * (1 + TOLERANCE), "at most open"),
+        ("high", high, top, high < top, too_low, "at least open"),
+        ("low", low, bottom, low > bottom, too_high, "at most open"),
     ):
         wrong, close_enough = far & keep, bad & keep & ~far
         if wrong.any():

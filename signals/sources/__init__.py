@@ -18,6 +18,7 @@ __all__ = ["SOURCES", "PriceSource", "load_prices", "open_source"]
 SOURCES = {
     "files": ("signals.sources.files", "FilesSource"),
     "simulated": ("signals.sources.simulated", "SimulatedSource"),
+    "yahoo": ("signals.sources.yahoo", "YahooSource"),
 }
 
 
@@ -44,7 +45,8 @@ def open_source(*, source: str, **options: Any) -> PriceSource:
     Parameters
     ----------
     source : str
-        `"files"`, `"simulated"`, or `'package.module:Name'` of a class (or function) that returns a `PriceSource`.
+        `"files"`, `"simulated"`, `"yahoo"`, or `'package.module:Name'` of a class (or function) that returns a
+        `PriceSource`.
     **options
         Its keyword arguments.
 

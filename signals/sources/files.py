@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.calendar import as_day
+from signals.calendar import as_day, sessions
 from signals.errors import InputError
 from signals.panel import check_tickers
 from signals.price_index import INDEX, count_rows
 from signals.prices import Prices, check_prices
 from signals.sources.adjust import chained_factor, close_factor
+from signals.sources.factor_files import factors_of
 from signals.sources.layouts import Bars, bars_of, ticker_name
+from signals.sources.opening import one_line, reading
 from signals.sources.readers import SUFFIXES, is_price_file, read_raw, stem
 from signals.storage import sha256_file
 
@@ -52,6 +54,12 @@ class FilesSource:
     return_column : str, optional
         Column of total returns (simple, since the ticker's bar before) beside raw prices. Adjusted prices are chained
         from it, starting at each ticker's first bar.
+    factors : Path or str, optional
+        Folder of split and dividend factors beside raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`),
+        or the one file of one ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
+    file_names : str, optional
+        How the files of a folder are named when their names are not the tickers, as `"{ticker}_daily_raw"`, without
+        the suffix; other files of the folder are left aside.
 
     Notes
     -----
@@ -62,6 +70,7 @@ class FilesSource:
                                 adjusted for splits, so its "raw" prices are as traded but for later splits
     adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
     close and `return_column`   chained; raw prices known
+    close and `factors`         all four prices × factor; raw prices known
     adj_close alone             taken as close; raw prices unknown
     close alone                 as they are; raw prices unknown
     ==========================  =============================================================================
@@ -78,6 +87,8 @@ class FilesSource:
     calendar: str = "XNYS"
     on_bad: str = "raise"
     return_column: str | None = None
+    factors: Path | str | None = None
+    file_names: str | None = None
 
     def load(self) -> Prices:
         """Read, adjust and check.
@@ -98,16 +109,19 @@ class FilesSource:
             raise InputError(f"expected end on or after start; found start {first} and end {last}; exchange them")
         wanted = _wanted(self.tickers)
         notes: list[str] = []
-        paths = self._paths(path, wanted, notes)
-        pieces = [bars_of(read_raw(file), file, return_column=self.return_column) for file in paths]
-        bars = _combine(pieces, paths)
-        del pieces
-        if wanted is not None:
-            check_tickers(wanted, bars.names)
+        with reading(path):
+            paths = self._paths(path, wanted, notes)
+            pieces = [self._read(file) for file in paths]
+            bars = _combine(pieces, paths)
+            del pieces
+            if wanted is not None:
+                check_tickers(wanted, bars.names)
+        files = {file.name: sha256_file(file) for file in paths}
         try:
-            bars = _in_order(_traded(bars, notes))
-            bars, raw_known = self._adjust(bars, notes)
-            bars = _within(bars, wanted, first, last)
+            bars = _in_order(_traded(_only(bars, wanted), notes))
+            with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below, by name
+                bars, raw_known = self._adjust(bars, notes, files)
+            bars = _within(bars, first, last)
             frame = _frame(bars)
             if "open" not in frame.columns:
                 notes.append("there are closes only, no open, high or low")
@@ -120,11 +134,24 @@ class FilesSource:
                 volume_known="volume" in frame.columns,
                 on_bad=self.on_bad,
                 notes=notes,
-                files={file.name: sha256_file(file) for file in paths},
+                files=files,
             )
         except InputError as error:
-            raise InputError(f"{path.name}: {error}") from None
-        return prices
+            raise InputError(one_line(f"{path.name}: {error}")) from None
+        sparse = _sparse(prices)
+        return replace(prices, notes=(*prices.notes, sparse)) if sparse else prices
+
+    def _read(self, file: Path) -> Bars:
+        return bars_of(read_raw(file), file, return_column=self.return_column, ticker=self._ticker(file))
+
+    def _ticker(self, file: Path) -> str | None:
+        """Ticker a file is named after, None when `file_names` says it is another file."""
+        if self.file_names is None:
+            return None
+        before, _, after = self.file_names.partition("{ticker}")
+        name = stem(file)
+        inside = name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+        return name[len(before) : len(name) - len(after)].strip() or None if inside else None
 
     def _paths(self, path: Path, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
         if not path.exists():
@@ -133,21 +160,33 @@ class FilesSource:
             return [path]
         inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
         files = [child for child in inside if child.is_file() and is_price_file(child)]
+        if self.file_names is not None:
+            if self.file_names.count("{ticker}") != 1:
+                raise InputError(
+                    f'expected file_names like "{{ticker}}_daily_raw"; found {self.file_names!r}; write {{ticker}} once'
+                )
+            files = [file for file in files if self._ticker(file)]
+        elif self.factors is not None and path.resolve() == Path(self.factors).expanduser().resolve():
+            files = [file for file in files if not stem(file).lower().endswith(("_factors", "_factor"))]
         if not files:
             raise InputError(
-                f"expected files ending in {', '.join(SUFFIXES)} in the folder {path}; found "
+                f"expected files {self._like()} in the folder {path}; found "
                 f"{len(inside)} other entries; name the folder that holds them"
             )
         if len(files) < len(inside):
             notes.append(f"left aside in the folder: {_listed([c.name for c in inside if c not in files])}")
         if wanted is not None:
             # Thousands of files need not be read for ten tickers, if file names tell whose they are.
-            named = {ticker_name(stem(file)): file for file in files}
+            named = {self._ticker(file) or ticker_name(stem(file)): file for file in files}
             if all(ticker in named for ticker in wanted):
                 return sorted(named[ticker] for ticker in wanted)
         return files
 
-    def _adjust(self, bars: Bars, notes: list[str]) -> tuple[Bars, bool]:
+    def _like(self) -> str:
+        named = f"named {self.file_names} and " if self.file_names is not None else ""
+        return f"{named}ending in {', '.join(SUFFIXES)}"
+
+    def _adjust(self, bars: Bars, notes: list[str], files: dict[str, str]) -> tuple[Bars, bool]:
         """Adjust the quotes; say whether raw prices are known."""
         columns = dict(bars.columns)
         adjusted, total = columns.pop("adj_close", None), columns.pop("return", None)
@@ -158,6 +197,8 @@ class FilesSource:
                 raise InputError(
                     f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
                 )
+        if self.factors is not None:
+            given.append("factor files")
         if len(given) > 1:
             raise InputError(
                 f"expected one way to adjust prices; found {' and '.join(given)}; drop all columns but one"
@@ -177,6 +218,8 @@ class FilesSource:
             notes.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
             if filled:
                 notes.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
+        elif self.factors is not None:
+            columns["adj_factor"] = factors_of(Path(self.factors).expanduser(), bars, notes, files)
         else:
             return _with(bars, columns), "adj_factor" in columns
         factor = np.where(np.isfinite(columns["adj_factor"]), columns["adj_factor"], 1.0)
@@ -184,6 +227,25 @@ class FilesSource:
             if name in columns:
                 columns[name] = columns[name] * factor
         return _with(bars, columns), True
+
+
+def _sparse(prices: Prices) -> str:
+    """Say so when most tickers have bars so seldom that they look like weekly or monthly ones."""
+    day, ticker = (np.asarray(codes) for codes in prices.frame.index.codes)
+    held = prices.frame.index.levels[0].to_numpy().astype("datetime64[D]")
+    place = np.searchsorted(sessions(held[0], held[-1], prices.calendar), held)
+    bars = np.bincount(ticker)
+    first, last = np.full(len(bars), len(held)), np.zeros(len(bars), dtype=np.int64)
+    np.minimum.at(first, ticker, day)
+    np.maximum.at(last, ticker, day)
+    spans = place[last] - place[first]
+    gap = float(np.median(spans[bars > 1] / (bars[bars > 1] - 1))) if (bars > 1).any() else 1.0
+    if gap < 4:
+        return ""
+    return (
+        f"bars lie {gap:.0f} sessions apart: weekly or monthly bars are taken as daily ones with days without a trade "
+        "between them, which delisting rules and filters will take at their word"
+    )
 
 
 def _wanted(tickers: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -261,12 +323,21 @@ def _in_order(bars: Bars) -> Bars:
     return _take(bars, order)
 
 
-def _within(
-    bars: Bars, wanted: tuple[str, ...] | None, first: np.datetime64 | None, last: np.datetime64 | None
-) -> Bars:
+def _only(bars: Bars, wanted: tuple[str, ...] | None) -> Bars:
+    if wanted is None:
+        return bars
+    ours = np.array([name in wanted for name in bars.names], dtype=bool)
+    if ours.all():
+        return bars
+    # codes of tickers nobody wants must go with them: what follows looks at names too
+    place = np.cumsum(ours, dtype=np.int32) - 1
+    kept = _take(bars, ours[bars.codes])
+    names = [name for name, mine in zip(bars.names, ours, strict=True) if mine]
+    return Bars(kept.days, place[kept.codes], names, kept.columns, kept.ignored)
+
+
+def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None) -> Bars:
     keep = np.ones(len(bars.days), dtype=bool)
-    if wanted is not None:
-        keep &= np.isin(np.array(bars.names, dtype=object), wanted)[bars.codes]
     if first is not None:
         keep &= bars.days >= first
     if last is not None:

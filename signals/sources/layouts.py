@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.sources.dates import days_of, factorized
+from signals.sources.opening import one_line, shown
 from signals.sources.readers import DATE_KEYS, TICKER_KEYS, RawTable, column_key, stem
 
-__all__ = ["FIELDS", "Bars", "bars_of", "ticker_name"]
+__all__ = ["FIELDS", "Bars", "bars_of", "ticker_name", "tickers_of"]
 
 FIELDS = ("open", "high", "low", "close", "adj_close", "adj_factor", "volume")
 
@@ -23,9 +23,6 @@ FIELDS = ("open", "high", "low", "close", "adj_close", "adj_factor", "volume")
 _SILENT = {"open_interest", "per", "row_number", "dividends", "stock_splits", "capital_gains", "repaired?", *DATE_KEYS}
 
 Values = NDArray[np.float64]
-
-# What a clock of nanoseconds can tell, roughly; no price is that old.
-OLDEST, NEWEST = np.datetime64("1700-01-01", "D"), np.datetime64("2200-01-01", "D")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def ticker_name(name: str, *, stooq: bool = False) -> str:
     return name.upper() if stooq else name
 
 
-def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None) -> Bars:
+def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None, ticker: str | None = None) -> Bars:
     """Recognise the layout and give back plain rows.
 
     Parameters
@@ -76,6 +73,8 @@ def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None) -> B
         The file, for messages, and because a file without ticker column is named after its ticker.
     return_column : str, optional
         Column of total returns to keep.
+    ticker : str, optional
+        Whose the bars are when no column says so; by default whose the file's name says.
 
     Raises
     ------
@@ -97,30 +96,31 @@ def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None) -> B
             "name one of them Date"
         )
     _refuse_intraday(frame, wanted, dated, path)
-    days = _days(frame[dated], path)
-    ticker = next((wanted[key] for key in TICKER_KEYS if key in wanted), None)
+    days = days_of(frame[dated], path)
+    labels = next((wanted[key] for key in TICKER_KEYS if key in wanted), None)
     others = [name for name in frame.columns if name != dated]
-    if ticker is None and not {"close", "adj_close"} & set(wanted):
+    if labels is None and not {"close", "adj_close"} & set(wanted):
         if not others or all(keys[name] in FIELDS for name in others):
             raise InputError(f"expected a close in {path.name}; found {_some(map(str, frame.columns))}; add it")
         return _wide(frame, days, others, path)
     if not {"close", "adj_close"} & set(wanted):
         raise InputError(f"expected a close in {path.name}; found {_some(map(str, frame.columns))}; add it")
-    if ticker is None:
-        codes, names = np.zeros(len(days), dtype=np.int32), [ticker_name(stem(path), stooq=raw.bracketed)]
+    if labels is None:
+        codes, names = np.zeros(len(days), dtype=np.int32), [ticker or ticker_name(stem(path), stooq=raw.bracketed)]
     else:
-        codes, names = _tickers(frame[ticker], path, stooq=raw.bracketed)
+        codes, names = tickers_of(frame[labels], path, stooq=raw.bracketed)
     columns = {key: _numbers(frame[wanted[key]], path) for key in FIELDS if key in wanted}
     if return_column is not None and return_column in frame.columns:
         columns["return"] = _numbers(frame[return_column], path)
-    used = {dated, ticker, return_column, *(wanted[key] for key in columns if key in wanted)}
+    used = {dated, labels, return_column, *(wanted[key] for key in columns if key in wanted)}
     ignored = tuple(str(name) for name in others if name not in used and keys[name] not in _SILENT)
     return Bars(days, codes, names, columns, ignored)
 
 
 def _some(names: Any, most: int = 8) -> str:
     listed = list(names)
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+    named = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in listed[:most])
+    return named + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def _wide(frame: pd.DataFrame, days: NDArray[np.datetime64], names: list[Any], path: Path) -> Bars:
@@ -136,7 +136,7 @@ def _wide(frame: pd.DataFrame, days: NDArray[np.datetime64], names: list[Any], p
 
 def _paired(frame: pd.DataFrame, path: Path) -> Bars:
     """Lay out yfinance's (field, ticker) columns as rows."""
-    days = _days(frame["Date"], path)
+    days = days_of(frame["Date"], path)
     pairs = [name for name in frame.columns if isinstance(name, tuple)]
     names = list(dict.fromkeys(name[1] for name in pairs))
     place = {name: column for column, name in enumerate(names)}
@@ -169,67 +169,9 @@ def _refuse_intraday(frame: pd.DataFrame, wanted: dict[str, Any], dated: Any, pa
             raise InputError(f"expected daily bars in {path.name}; found the time {odd[0]}; {remedy}")
 
 
-_DATE = re.compile(
-    r"(?P<y>\d{4})-?(?P<m>\d{2})-?(?P<d>\d{2})"
-    r"(?:[ T](?P<clock>\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) ?(?:Z|[+-]\d{2}:?\d{2})?)?"
-)
-
-
-def _days(column: pd.Series, path: Path) -> NDArray[np.datetime64]:
-    """Days of a date column; a time zone is dropped, the wall clock it shows is kept."""
-    if column.isna().any():
-        raise InputError(
-            f"expected a date in every row of {path.name}; found none in row {_first(column.isna())}; add it"
-        )
-    dtype = column.dtype
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        column, dtype = column.dt.tz_localize(None), np.dtype("M8[ns]")
-    if dtype.kind == "M":
-        values = column.to_numpy()
-        days = values.astype("datetime64[D]")
-        timed = days != values
-        if timed.any():
-            _not_daily(str(column.iloc[int(np.argmax(timed))]), path)
-        odd = (days < OLDEST) | (days >= NEWEST)
-        if odd.any():
-            raise InputError(f"expected dates like 2011-01-03 in {path.name}; found {days[odd][0]}; mend the file")
-        return np.asarray(days)
-    codes, texts = pd.factorize(column)
-    parsed = [_parse(str(text)) for text in texts]
-    for place, (day, timed) in enumerate(parsed):
-        if day is None:
-            row = int(np.argmax(codes == place)) + 1
-            raise InputError(
-                f"expected dates like 2011-01-03 in {path.name}; found {str(texts[place]).strip()!r} in row {row}; "
-                "write year-month-day"
-            )
-        if timed:
-            _not_daily(str(texts[place]).strip(), path)
-    return np.asarray(np.array([day for day, _ in parsed], dtype="datetime64[D]")[codes])
-
-
-@lru_cache(maxsize=65_536)  # a folder of files repeats the same few thousand dates
-def _parse(text: str) -> tuple[np.datetime64 | None, bool]:
-    """Day written in a text, None if it is none, and whether a time of day other than midnight follows."""
-    match = _DATE.fullmatch(text.strip())
-    if match is None:
-        return None, False
-    try:
-        day = np.datetime64(f"{match['y']}-{match['m']}-{match['d']}", "D")
-    except ValueError:
-        return None, False
-    return (day if OLDEST <= day < NEWEST else None), bool(match["clock"] and match["clock"].strip("0:."))
-
-
-def _not_daily(found: str, path: Path) -> None:
-    raise InputError(
-        f"expected daily bars, dated by the day, in {path.name}; found {found}; minute and hourly bars are not "
-        "supported: aggregate them to days first (a day in another time zone: convert it to the exchange's own)"
-    )
-
-
-def _tickers(column: pd.Series, path: Path, *, stooq: bool) -> tuple[NDArray[np.int32], list[str]]:
-    codes, labels = pd.factorize(column)
+def tickers_of(column: pd.Series, path: Path, *, stooq: bool = False) -> tuple[NDArray[np.int32], list[str]]:
+    """Index of each row into the tickers, which are brought to the one spelling; a missing one is an error."""
+    codes, labels = factorized(column, path)
     if (codes < 0).any():
         raise InputError(
             f"expected a ticker in every row of {path.name}; found none in row {_first(codes < 0)}; add it"
@@ -240,25 +182,45 @@ def _tickers(column: pd.Series, path: Path, *, stooq: bool) -> tuple[NDArray[np.
         raise InputError(f"expected a ticker in every row of {path.name}; found none in row {row}; add it")
     if len(set(names)) < len(names):
         # AAPL and aapl.us in one file: one ticker, whose rows are then checked for duplicates like any other
-        unique = list(dict.fromkeys(names))
-        codes = np.array([unique.index(name) for name in names])[codes]
-        names = unique
+        unique = {name: code for code, name in enumerate(dict.fromkeys(names))}
+        codes = np.array([unique[name] for name in names])[codes]
+        names = list(unique)
     return codes.astype(np.int32), names
 
 
 def _numbers(column: pd.Series, path: Path) -> Values:
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    values = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    cells = column.astype(object)
+    try:
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    except (OverflowError, TypeError, ValueError):  # whole numbers beyond any float, cells that are lists
+        values = np.array([_number(cell) for cell in cells])
     bad = np.isnan(values) & column.notna().to_numpy()
     if bad.any() or pd.api.types.is_bool_dtype(column.dtype):
         row = _first(bad) if bad.any() else 1
         name = " ".join(column.name) if isinstance(column.name, tuple) else column.name
         raise InputError(
-            f"expected numbers in column {name} of {path.name}; found {column.iloc[row - 1]!r} in row {row}; "
+            f"expected numbers in column {name} of {path.name}; found {_found(column.iloc[row - 1])} in row {row}; "
             "mend the file"
         )
     return np.asarray(values)
+
+
+def _number(cell: object) -> float:
+    """Read a cell of unknown kind; NaN when it holds no number."""
+    if not isinstance(cell, str | int | float) or isinstance(cell, bool):
+        return np.nan
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
+    except OverflowError:
+        return np.inf
+
+
+def _found(value: object) -> str:
+    return shown(value) if isinstance(value, str) else one_line(repr(value))[:60]
 
 
 def _first(flags: Any) -> int:

@@ -6,18 +6,19 @@ Text stays text where it names things: a ticker `NA` or `TRUE`, or one with lead
 from __future__ import annotations
 
 import csv
-import gzip
 import warnings
-import zlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pandas as pd
 
 from signals.errors import InputError
+from signals.sources.opening import BOMB_RATIO, first_lines, one_line, open_text, reading, shown
 
-__all__ = ["SUFFIXES", "RawTable", "column_key", "is_price_file", "read_raw", "stem"]
+__all__ = ["MISSING", "SUFFIXES", "RawTable", "column_key", "is_price_file", "one_line", "read_raw", "shown", "stem"]
 
 SUFFIXES = (".csv", ".csv.gz", ".txt", ".txt.gz", ".parquet")
 
@@ -32,7 +33,11 @@ _SYNONYMS = {
     "openinterest": "open_interest",
 }
 # What data files write for "no number". Never applied to tickers.
-_MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "#N/A", "<NA>"]
+MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "#N/A", "<NA>", "NaT"]
+
+
+# Twenty times the stocks of New York side by side.
+MOST_COLUMNS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +84,17 @@ def column_key(name: object) -> str:
     return _SYNONYMS.get(key, key)
 
 
-def read_raw(path: Path) -> RawTable:
+def read_raw(path: Path, *, what: str = "prices", text: Sequence[str] = ()) -> RawTable:
     """Read a CSV (plain or gzipped, any of `,` `;` tab) or Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What its rows are, for the error about a file without any.
+    text : sequence of str
+        More columns, by `column_key`, whose words name things, so that `NA` and `007` stay what they are.
 
     Raises
     ------
@@ -89,37 +103,32 @@ def read_raw(path: Path) -> RawTable:
     """
     if not is_price_file(path):
         raise InputError(f"expected a file ending in {', '.join(SUFFIXES)}; found {path.name}; convert it first")
-    try:
-        raw = _read_parquet(path) if path.name.lower().endswith(".parquet") else _read_csv(path)
-    except FileNotFoundError as error:
-        raise InputError(f"expected a file {path}; found none; mend the path") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"expected a whole gzip file {path.name}; found a damaged one ({error}); get it again"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"expected text in UTF-8 in {path.name}; found the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise InputError(f"expected to read {path}; the system says: {error.strerror or error}; mend that") from error
+    with reading(path):
+        raw = _read_parquet(path, text) if path.name.lower().endswith(".parquet") else _read_csv(path, text)
     if not len(raw.frame):
-        raise InputError(f"expected prices in {path.name}; found no rows; get the file again or leave it out")
+        raise InputError(f"expected {what} in {path.name}; found no rows; get the file again or leave it out")
     return raw
 
 
-def _read_parquet(path: Path) -> RawTable:
+def _read_parquet(path: Path, more: Sequence[str] = ()) -> RawTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
+        described = pq.read_metadata(path)
+        if described.num_rows * described.num_columns * 8 > max(2**30, BOMB_RATIO * path.stat().st_size):
+            raise InputError(
+                f"expected a Parquet file of prices in {path.name}; found {described.num_rows:,} rows in "
+                f"{path.stat().st_size:,} bytes, which no prices shrink to; get it again"
+            )
+        schema = described.schema.to_arrow_schema()
         # millions of equal strings would cost a Python object each
-        text = [f.name for f in schema if column_key(f.name) in TICKER_KEYS and not pa.types.is_dictionary(f.type)]
+        named = [field for field in schema if column_key(field.name) in (*TICKER_KEYS, *more)]
+        text = [field.name for field in named if _is_text(field.type)]
         frame = pq.read_table(path, read_dictionary=text).to_pandas(date_as_object=False)
     # pandas reads its own description out of the file and trusts it: a damaged one fails in many ways
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        if isinstance(error, InputError | FileNotFoundError | PermissionError | IsADirectoryError):
             raise
         reason = (str(error).splitlines() or ["unreadable"])[0]
         raise InputError(
@@ -129,6 +138,12 @@ def _read_parquet(path: Path) -> RawTable:
     if isinstance(frame.columns, pd.MultiIndex):
         frame.columns = pd.Index(_pairs(frame.columns.tolist()), tupleize_cols=False)
     return RawTable(frame, bracketed=False)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
@@ -158,28 +173,24 @@ def _pairs(names: list[tuple[object, ...]]) -> list[object]:
     return pairs
 
 
-def _open_text(path: Path) -> IO[str]:
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
-
-
-def _read_csv(path: Path) -> RawTable:
-    with _open_text(path) as handle:
-        lines = [handle.readline() for _ in range(4)]
-    if not lines[0].strip():
-        raise InputError(f"expected a header line in {path.name}; found an empty file; get it again")
+def _read_csv(path: Path, more: Sequence[str] = ()) -> RawTable:
+    lines = first_lines(path, 4)
     separator = max(",;\t", key=lines[0].count)
-    rows = [row for line in lines for row in csv.reader([line], delimiter=separator)]
+    try:
+        rows = [row for line in lines for row in csv.reader([line], delimiter=separator)]
+    except csv.Error as error:
+        raise InputError(f"expected a table in {path.name}; found a damaged line ({error}); get it again") from error
     names, headers = _header(rows)
     keys = [column_key(name) if isinstance(name, str) else "" for name in names]
-    doubled = {name for name in names if names.count(name) > 1}
+    doubled = {name for name, count in Counter(names).items() if count > 1}
+    if len(names) > MOST_COLUMNS:
+        raise InputError(f"expected at most {MOST_COLUMNS:,} columns in {path.name}; found {len(names):,}; split it")
     if doubled:
         raise InputError(f"expected each column once in {path.name}; found {min(map(str, doubled))!r} twice; drop one")
     places = range(len(names))
-    labels = [i for i in places if keys[i] in DATE_KEYS + TICKER_KEYS]
+    labels = [i for i in places if keys[i] in (*DATE_KEYS, *TICKER_KEYS, *more)]
     try:
-        with _open_text(path) as handle, warnings.catch_warnings():
+        with open_text(path) as handle, warnings.catch_warnings():
             # a line longer than the header would otherwise be cut with no more than a warning
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
@@ -189,9 +200,9 @@ def _read_csv(path: Path) -> RawTable:
                 skiprows=headers,
                 names=list(places),
                 index_col=False,
-                dtype=dict.fromkeys(labels, "category"),
+                dtype=dict.fromkeys(labels, str),  # "category" would make numbers of 000001 and 600000
                 keep_default_na=False,
-                na_values={i: _MISSING for i in places if i not in labels},
+                na_values={i: MISSING for i in places if i not in labels},
                 skip_blank_lines=True,
                 low_memory=False,
             )
@@ -202,6 +213,8 @@ def _read_csv(path: Path) -> RawTable:
             f"expected {len(names)} values in every line of {path.name}, as its header names; found otherwise "
             f"({str(error).splitlines()[0][:120]}); mend the file"
         ) from error
+    for i in labels:
+        frame[i] = frame[i].astype("category")
     frame.columns = pd.Index(names, tupleize_cols=False)
     return RawTable(frame, bracketed=any(isinstance(name, str) and name.strip().startswith("<") for name in names))
 

@@ -569,7 +569,7 @@ def test_sources_by_name(bars, tmp_path):
     ("options", "words"),
     [
         ({"source": "file"}, "found 'file' (close: files)"),
-        ({"source": "ftp"}, "expected prices.source to be files, simulated or 'package.module:Name'; found 'ftp'"),
+        ({"source": "ftp"}, "or 'package.module:Name'; found 'ftp'"),
         ({"source": 3}, "found 3"),
         ({"source": "files"}, "expected prices.path for the source files; found none; set it"),
         ({"source": "files", "paht": "x"}, "found 'paht' (close: path)"),
@@ -632,6 +632,24 @@ def test_real_total_returns_of_delisted_stocks(shared_data):
     np.testing.assert_allclose(raw, source["close"].astype(float).reindex(raw.index), rtol=1e-12)
 
 
+def test_a_real_folder_of_etfs(shared_data, tmp_path):
+    """One file per ticker, as CSV, gzipped and Parquet, says the same as the one table they came from."""
+    whole = load(shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
+    assert len(whole.tickers) == 30
+    assert {"SPY", "QQQ", "GLD"} <= set(whole.tickers)
+    table = pd.read_parquet(shared_data / "us-etfs-daily" / "ohlcv.parquet").astype({"ticker": object})
+    for place, (ticker, rows) in enumerate(table.groupby("ticker")):
+        rows = rows.drop(columns="ticker").rename(columns=str.title)
+        if place % 3 == 0:
+            rows.to_parquet(tmp_path / f"{ticker}.parquet")
+        else:
+            rows.to_csv(tmp_path / f"{ticker}.csv{'.gz' if place % 3 == 1 else ''}", index=False)
+    parts = load(tmp_path, on_bad="repair")
+    pd.testing.assert_frame_equal(parts.frame, whole.frame, check_exact=True)
+    assert len(parts.files) == 30
+    assert load(tmp_path, tickers=["SPY", "TLT"], on_bad="repair").tickers == ("SPY", "TLT")
+
+
 def test_real_raw_bars_load_as_they_are(shared_data, tmp_path):
     for name in ("aapl", "spy"):
         raw = (shared_data / "corporate-actions-sample" / f"{name}_daily_raw.csv.gz").read_bytes()
@@ -644,7 +662,15 @@ def test_real_raw_bars_load_as_they_are(shared_data, tmp_path):
 
 
 def test_real_files_that_are_no_daily_bars(shared_data):
-    assert "found 2014-06-05 04:15:00" in refused(shared_data / "us-minute-bars" / "trade_bars.csv.gz")
+    minutes = "minute and hourly bars are not supported: aggregate them to days first"
+    for path, found in (
+        ("us-minute-bars/trade_bars.csv.gz", "2014-06-05 04:15:00"),
+        ("crypto-fx/btcusd_minute.csv.gz", "2016-10-07 00:01:00"),
+        ("crypto-fx/eurusd_hourly.csv.gz", "2017-04-19 09:00:00"),
+    ):
+        for on_bad in ("raise", "repair"):
+            line = refused(shared_data / path, on_bad=on_bad)
+            assert f"; found {found}; {minutes}" in line
     folder = shared_data / "backtrader-sample-datas"
     assert "found the time 09:05:00" in refused(folder / "2006-min-005.txt.gz")
     assert "expected 7 values in every line" in refused(folder / "2006-01-02-volume-min-001.txt.gz")
@@ -652,6 +678,15 @@ def test_real_files_that_are_no_daily_bars(shared_data):
     assert "expected a header with a date column in aapl_factors.csv" in refused(
         shared_data / "corporate-actions-sample"
     )
+
+
+def test_bars_of_weeks_and_months_are_noticed(bars, tmp_path, shared_data):
+    folder = shared_data / "backtrader-sample-datas"
+    for name, gap in (("2006-week-001.txt", 5), ("2006-month-001.txt", 21)):
+        (note,) = load(folder / name).notes
+        assert note.startswith(f"bars lie {gap} sessions apart: weekly or monthly bars are taken as daily ones")
+    long_table(bars).iloc[::3].to_csv(tmp_path / "p.csv", index=False)
+    assert load(tmp_path / "p.csv").notes == ()
 
 
 def test_real_yahoo_files(shared_data):

@@ -93,6 +93,18 @@ def test_missing_and_infinite_values(make_bars, column, value):
     assert 'on_bad = "repair"' in line
 
 
+@pytest.mark.parametrize("column", PRICE_COLUMNS)
+@pytest.mark.parametrize("value", [1e19, 1e-19, 1.7e308, 5e-324])
+def test_numbers_beyond_any_price(make_bars, column, value):
+    frame = put(make_bars(), "2010-01-06", "BBB", column, value)
+    if column == "volume" and value < 1:
+        assert len(check_prices(frame).frame) == 20
+        return
+    least = "0" if column == "volume" else "1e-18"
+    assert f"expected {column} between {least} and 1e+18; found {column} = {value:.10g} for BBB" in refused(frame)
+    assert len(check_prices(frame, on_bad="repair").frame) == 19
+
+
 @pytest.mark.parametrize("column", ["open", "high", "low", "close", "adj_factor"])
 @pytest.mark.parametrize("value", [0.0, -3.5])
 def test_prices_not_above_zero(make_bars, column, value):
@@ -213,12 +225,13 @@ def test_missing_labels(make_bars):
     assert "expected a date in every row; found 1 row without" in refused(frame.set_index(["date", "ticker"]))
 
 
-@pytest.mark.parametrize("ticker", ["", " AAA", 7])
+@pytest.mark.parametrize("ticker", ["", " AAA", 7, "A\nB", "A\x07"])
 def test_odd_tickers(make_bars, ticker):
     frame = make_bars().reset_index()
     frame["ticker"] = frame["ticker"].astype(object).where(frame["ticker"] != "AAA", ticker)
     frame = frame.set_index(["date", "ticker"])
-    assert f"expected tickers as text without blanks around it; found {ticker!r}" in refused(frame)
+    words = "expected tickers as text without blanks around it or control characters"
+    assert f"{words}; found {str(ticker)!r}" in refused(frame)
 
 
 def test_a_ticker_named_cash(make_bars):
@@ -238,6 +251,17 @@ def test_duplicates_and_disorder_raise_even_in_repair(make_bars):
         assert "expected rows sorted by date, then ticker; found BBB on 2010-01-05 after AAA on 2010-01-06" in line
     apart = pd.concat([frame, frame.iloc[[4]]])
     assert "more than once" in refused(apart)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 19, 20, 21])
+def test_order_is_checked_across_blocks(make_bars, monkeypatch, block):
+    monkeypatch.setattr("signals.price_index.BLOCK", block)
+    frame = make_bars()
+    check_prices(frame)
+    for place in range(19):
+        rows = [*range(place), place + 1, place, *range(place + 2, 20)]
+        assert "sorted by date, then ticker" in refused(frame.iloc[rows])
+        assert "more than once" in refused(frame.iloc[[*range(place + 1), *range(place, 20)]])
 
 
 def test_wrong_shapes(make_bars):
@@ -385,7 +409,9 @@ def test_rows_survive_the_round_trip(data):
 @given(
     row=st.integers(0, 19),
     column=st.sampled_from(PRICE_COLUMNS),
-    value=st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, -0.0, 1e-320, 1e308])),
+    value=st.one_of(
+        st.floats(allow_nan=True, allow_infinity=True), st.sampled_from([0.0, -0.0, 1e-320, 1e308, -1.7e308, 1e18])
+    ),
     on_bad=st.sampled_from(["raise", "repair"]),
 )
 def test_nothing_bad_passes_the_door(row, column, value, on_bad):
@@ -413,3 +439,27 @@ def test_nothing_bad_passes_the_door(row, column, value, on_bad):
     assert (out["high"] >= out[["open", "close", "low"]].max(axis=1)).all()
     assert (out["low"] <= out[["open", "close", "high"]].min(axis=1)).all()
     assert len(out) >= len(frame) - 1
+
+
+def test_prices_and_panels_show_themselves(make_bars):
+    bad = "<script>alert(1)</script>"
+    prices = check_prices(make_bars(tickers=("A", "BC", bad, "x" * 99, "Z")), notes=[f"note {bad}"], simulated=True)
+    lines = repr(prices).splitlines()
+    assert lines[0] == "Prices (simulated)"
+    assert lines[1].split() == ["source", "frame"]
+    assert lines[2].split(maxsplit=1) == ["tickers", "5: <script>alert(1)</s…, A, BC, Z, …"]
+    assert lines[3].split(maxsplit=1) == ["period", "2010-01-04 to 2010-01-15, bars on 10 sessions of XNYS"]
+    assert lines[4].split() == ["bars", "50"]
+    assert lines[5].split(maxsplit=1) == ["known", "open, high, low, close; volume; raw prices"]
+    assert lines[6] == f"  ! note {bad}"
+    assert len(lines) == 7
+    panel = prices.panel()
+    assert repr(panel).splitlines()[1].split(maxsplit=1) == ["sessions", "10 of XNYS, 2010-01-04 to 2010-01-15"]
+    assert "50 (100.0% of all cells)" in repr(panel)
+    for shown in (prices._repr_html_(), panel._repr_html_()):
+        assert "<script>" not in shown
+        assert "&lt;script&gt;" in shown
+        assert "2010-01-15" in shown
+    closes = check_prices(make_bars()[["close"]], close_only=True, volume_known=False)
+    assert "closes only; no volume; no raw prices" in repr(closes)
+    assert "closes only; no volume; no raw prices" in repr(closes.panel().until("2010-01-05"))

@@ -1,0 +1,61 @@
+"""How results show themselves at a prompt and in a notebook: a heading, a few facts, and what has to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+__all__ = ["Card"]
+
+# A page of remarks would hide the facts; the report has them all.
+MOST_REMARKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A heading, facts by name, and remarks; everything is text, and escaped where it becomes HTML.
+
+    Parameters
+    ----------
+    title : str
+        What it is.
+    facts : sequence of (str, str)
+        Name and value of each line.
+    remarks : sequence of str
+        Sentences a reader must not miss; the first few are shown.
+
+    Examples
+    --------
+    >>> print(Card("Prices", [("tickers", "40"), ("sessions", "1,006")], ["Simulated."]).text())
+    Prices
+      tickers   40
+      sessions  1,006
+      ! Simulated.
+    """
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    remarks: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Lines for a prompt."""
+        width = max((len(name) for name, _ in self.facts), default=0)
+        lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.facts)]
+        return "\n".join([*lines, *(f"  ! {remark}" for remark in self._remarks())])
+
+    def html(self) -> str:
+        """Show the same as a small table, without style of its own but for alignment."""
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align: left">{escape(name)}</th>'
+            f'<td style="text-align: left">{escape(value)}</td></tr>'
+            for name, value in self.facts
+        )
+        said = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
+        below = f"<ul>{said}</ul>" if said else ""
+        return f"<div><strong>{escape(self.title)}</strong><table><tbody>{rows}</tbody></table>{below}</div>"
+
+    def _remarks(self) -> list[str]:
+        shown = list(self.remarks[:MOST_REMARKS])
+        more = len(self.remarks) - len(shown)
+        return [*shown, f"and {more} more"] if more else shown

@@ -1,0 +1,234 @@
+"""Split and dividend factors from files beside raw prices, as LEAN (QuantConnect) keeps them.
+
+A line holds a date, a price factor (dividends), a split factor and perhaps the raw close of that date. It counts for
+days up to and including its date; adjusted price = raw price × price factor × split factor. There is no header.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.errors import InputError
+from signals.sources.dates import parse_day
+from signals.sources.layouts import Bars
+from signals.sources.opening import open_text, reading, shown
+from signals.sources.readers import is_price_file, stem
+from signals.storage import sha256_file
+
+__all__ = ["FactorTable", "factors_of", "find_factor_files", "read_factors"]
+
+Values = NDArray[np.float64]
+
+# A file of one line per dividend and split is never longer.
+MOST_LINES = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FactorTable:
+    """Factors of one ticker.
+
+    Parameters
+    ----------
+    name : str
+        Base name of the file.
+    days : ndarray of datetime64[D], shape (n,)
+        Last day each line counts for, ascending.
+    factor : ndarray of float64, shape (n,)
+        Price factor × split factor.
+    reference : ndarray of float64, shape (n,)
+        Raw close on the line's day, NaN where none is given.
+    """
+
+    name: str
+    days: NDArray[np.datetime64]
+    factor: Values
+    reference: Values
+
+    def at(self, days: NDArray[np.datetime64]) -> Values:
+        """Factor of each day: that of the first line dated on or after it.
+
+        Raises
+        ------
+        InputError
+            For a day beyond the last line.
+        """
+        line = np.searchsorted(self.days, days)
+        if (line == len(self.days)).any():
+            late = days[line == len(self.days)].min()
+            raise InputError(
+                f"expected factors for every bar; found none for {late} in {self.name}, whose last line is of "
+                f"{self.days[-1]}; get a newer file, or set prices.end"
+            )
+        return np.asarray(self.factor[line])
+
+    def disagreements(self, days: NDArray[np.datetime64], close: Values) -> tuple[int, int, str]:
+        """Compare reference prices with raw closes.
+
+        Parameters
+        ----------
+        days, close : ndarray, shape (n,)
+            Bars of the ticker in order of date.
+
+        Returns
+        -------
+        wrong, compared : int
+            Lines whose reference is more than 1 % off, and lines that could be compared.
+        first : str
+            The first of the former in words.
+        """
+        place = np.minimum(np.searchsorted(days, self.days), len(days) - 1)
+        known = (days[place] == self.days) & (self.reference > 0) & (close[place] > 0)
+        off = known & (np.abs(close[place] / np.where(known, self.reference, 1.0) - 1) > 0.01)
+        if not off.any():
+            return 0, int(known.sum()), ""
+        line = int(np.argmax(off))
+        first = f"{close[place[line]]:g} beside {self.reference[line]:g} on {self.days[line]}"
+        return int(off.sum()), int(known.sum()), first
+
+
+def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
+    """Factor file of each ticker.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with `aapl.csv` or `AAPL_factors.csv` for each ticker, in any case; or one file, for one ticker.
+    tickers : sequence of str
+        Tickers that need one.
+
+    Raises
+    ------
+    InputError
+        When a ticker has none, or has two.
+    """
+    if not path.exists():
+        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factors")
+    if not path.is_dir():
+        if len(tickers) != 1:
+            raise InputError(
+                f"expected one factor file per ticker; found the file {path.name} for {len(tickers):,} tickers; name "
+                "their folder"
+            )
+        return {tickers[0]: path}
+    named: dict[str, list[Path]] = {}
+    plain: dict[str, list[Path]] = {}
+    for file in sorted(path.iterdir()):
+        if file.is_file() and is_price_file(file) and not file.name.lower().endswith(".parquet"):
+            key = stem(file).lower()
+            ending = next((e for e in ("_factors", "_factor") if key.endswith(e)), None)
+            (named if ending else plain).setdefault(key.removesuffix(ending or ""), []).append(file)
+    found: dict[str, Path] = {}
+    for ticker in tickers:
+        files = named.get(ticker.lower()) or plain.get(ticker.lower()) or []
+        if len(files) != 1:
+            what = f"{files[0].name} and {files[1].name}" if files else "none"
+            raise InputError(
+                f"expected one factor file named after each ticker in {path}, like {ticker}_factors.csv; found {what} "
+                f"for {ticker}; add it, or choose tickers"
+            )
+        found[ticker] = files[0]
+    return found
+
+
+def factors_of(path: Path, bars: Bars, notes: list[str], files: dict[str, str]) -> Values:
+    """Factor of every bar, from the factor file of its ticker.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of factor files, or the one of one ticker.
+    bars : Bars
+        Raw bars, those of a ticker together and in order of date.
+    notes : list of str
+        Takes a remark for each ticker whose factor file seems to be about other prices.
+    files : dict of str to str
+        Takes the SHA-256 of each factor file.
+
+    Raises
+    ------
+    InputError
+        As `find_factor_files`, `read_factors` and `FactorTable.at`.
+    """
+    held = np.unique(bars.codes)
+    found = find_factor_files(path, [bars.names[code] for code in held])
+    factor = np.empty(len(bars.days))
+    close = bars.columns["close"]
+    for code in held:
+        name = bars.names[code]
+        table = read_factors(found[name])
+        files[f"factors/{table.name}"] = sha256_file(found[name])
+        mine = slice(*np.searchsorted(bars.codes, [code, code + 1]))
+        factor[mine] = table.at(bars.days[mine])
+        wrong, compared, first = table.disagreements(bars.days[mine], close[mine])
+        if wrong:
+            notes.append(
+                f"{table.name}: {wrong} of {compared} reference prices differ from the raw close of {name} by more "
+                f"than 1 % ({first}): perhaps the factors of another security"
+            )
+    notes.append(f"adjusted prices are raw prices times the factors of {len(held):,} factor files")
+    return factor
+
+
+def read_factors(path: Path) -> FactorTable:
+    """Read one factor file.
+
+    Raises
+    ------
+    InputError
+        One line: not such a file, dates that do not ascend, or a factor that is no number above zero.
+    """
+    days: list[np.datetime64] = []
+    factors: list[float] = []
+    references: list[float] = []
+    with reading(path), open_text(path) as handle:
+        try:
+            for number, row in enumerate(csv.reader(handle), start=1):
+                if not row:
+                    continue
+                if number > MOST_LINES:
+                    raise InputError(
+                        f"expected a line per dividend and split in {path.name}; found more than {MOST_LINES:,}; "
+                        "name the factor file"
+                    )
+                day, factor, reference = _line(row, number, path)
+                if days and day <= days[-1]:
+                    raise InputError(
+                        f"expected ascending dates in {path.name}; found {day} after {days[-1]} in line {number}; "
+                        "sort it"
+                    )
+                days.append(day)
+                factors.append(factor)
+                references.append(reference)
+        except csv.Error as error:
+            raise InputError(
+                f"expected factors in {path.name}; found a damaged line ({error}); get it again"
+            ) from error
+    if not days:
+        raise InputError(f"expected factors in {path.name}; found no line; get it again")
+    return FactorTable(path.name, np.array(days), np.array(factors), np.array(references))
+
+
+def _line(row: list[str], number: int, path: Path) -> tuple[np.datetime64, float, float]:
+    day = parse_day(row[0])
+    values = [_number(cell) for cell in row[1:]]
+    good = day is not None and len(values) in (2, 3) and all(0 < value < math.inf for value in values[:2])
+    if day is None or not good:
+        raise InputError(
+            f"expected date, price factor, split factor and perhaps a reference price in {path.name}; found "
+            f"{shown(','.join(row))} in line {number}; get the file again"
+        )
+    return day, values[0] * values[1], values[2] if len(values) == 3 and values[2] > 0 else math.nan
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,121 @@
+"""Opening a text file that somebody else wrote: plain or gzipped, and whatever is wrong with it said in one line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from signals.errors import InputError
+
+__all__ = ["first_lines", "one_line", "open_text", "reading", "shown"]
+
+# Prices shrink to a fifth or a tenth; gzip's limit is a thousandth. Beyond both of these a file is made to fill memory.
+BOMB_BYTES = 64 * 2**20
+BOMB_RATIO = 100
+
+# A table of 100,000 tickers across has a header of less than that.
+LONGEST_HEADER = 2**21
+
+
+# Room for a long path and a dozen column names.
+LONGEST_LINE = 1000
+
+
+def one_line(text: str) -> str:
+    r"""Text on one line, whatever characters a file smuggled into it.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 2 :]}"
+
+
+def shown(value: object, most: int = 60) -> str:
+    r"""Quote a value for a message, cut to a readable length.
+
+    >>> shown("x\n"), shown(3.5)
+    ("'x\\n'", "'3.5'")
+    """
+    try:
+        text = str(value)
+    except ValueError:  # a whole number of more digits than Python likes to write
+        text = f"a {type(value).__name__} beyond measure"
+    return repr(text if len(text) <= most else text[: most - 1] + "…")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever reading a file can raise into one line.
+
+    Raises
+    ------
+    InputError
+        The file is missing, cannot be read, is no whole gzip file or no UTF-8.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(one_line(str(error))) from error.__cause__
+    except FileNotFoundError as error:
+        raise InputError(f"expected a file {path}; found none; mend the path") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"expected a whole gzip file {path.name}; found a damaged one ({one_line(str(error))}); get it again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"expected text in UTF-8 in {path.name}; found the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise InputError(f"expected to read {path}; the system says: {error.strerror or error}; mend that") from error
+
+
+class _Counted(gzip.GzipFile):
+    """A gzip file that stops when it unpacks to more than any price file would."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "rb")
+        self._bound = max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size)
+        self._path = path
+
+    def read1(self, size: int = -1) -> bytes:
+        block = super().read1(size)
+        if self.tell() > self._bound:
+            raise InputError(
+                f"expected a gzip file of prices in {self._path.name}; found one that unpacks to more than "
+                f"{BOMB_RATIO} times its size; unpack it yourself if you trust it"
+            )
+        return block
+
+
+def open_text(path: Path) -> IO[str]:
+    """Open a file as UTF-8 text, gzipped if its name ends in `.gz`; to be used inside `reading`."""
+    if path.name.lower().endswith(".gz"):
+        return io.TextIOWrapper(_Counted(path), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
+
+
+def first_lines(path: Path, count: int) -> list[str]:
+    """First lines of a file; empty text for those it does not have.
+
+    Raises
+    ------
+    InputError
+        When there is no first line, or one is longer than a header can be.
+    """
+    with open_text(path) as handle:
+        lines = [handle.readline(LONGEST_HEADER) for _ in range(count)]
+    if not lines[0].strip():
+        raise InputError(f"expected a header line in {path.name}; found an empty file; get it again")
+    if max(map(len, lines)) == LONGEST_HEADER:
+        raise InputError(
+            f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; is this a "
+            "table?"
+        )
+    return lines
