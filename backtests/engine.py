@@ -109,6 +109,7 @@ def run_backtest(
         warnings=(*result.warnings, *((CLOSE_ONLY,) if panel.close_only else ())),
         settings={
             **result.settings,
+            **({"simulated": True} if getattr(prices, "simulated", False) else {}),
             "allocation": None if allocation is None else type(allocation).__name__,
             "allocation_settings": describe(allocation),
             "decision_dates": len(table.dates),

@@ -58,14 +58,26 @@ class PanelFeed(bt.feed.DataBase):
         Which ticker.
     signal : ndarray of shape (n_sessions,), optional
         Scores.
+    decisions : ndarray of int, shape (n_dates,), optional
+        Sessions that are decision dates, whether or not this ticker has a score on them.
     clock : SessionClock
         Sessions of the exchange.
     pacemaker : bool
         Whether this feed beats the clock. One feed of a run does.
+    simulated : bool
+        Whether the prices were invented; the ledger then says so.
     """
 
     lines: Any = ("signal",)
-    params = (("panel", None), ("column", 0), ("signal", None), ("clock", None), ("pacemaker", False))
+    params = (
+        ("panel", None),
+        ("column", 0),
+        ("signal", None),
+        ("decisions", None),
+        ("clock", None),
+        ("pacemaker", False),
+        ("simulated", False),
+    )
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -213,12 +225,21 @@ def add_prices(
                 f"expected every feed to have its own name; found {name!r} twice in this Cerebro; add it once"
             )
     scores = None if table is None else table.by_session(panel.dates, wanted)
+    decisions = None if table is None else np.searchsorted(panel.dates, table.dates)
     place = {ticker: column for column, ticker in enumerate(panel.tickers)}
     clock = SessionClock(day_numbers(panel.dates))
     feeds = []
     for j, ticker in enumerate(wanted):
         signal = None if scores is None else scores[j]
-        feed = PanelFeed(panel=panel, column=place[ticker], signal=signal, clock=clock, pacemaker=j == 0)
+        feed = PanelFeed(
+            panel=panel,
+            column=place[ticker],
+            signal=signal,
+            decisions=decisions,
+            clock=clock,
+            pacemaker=j == 0,
+            simulated=getattr(prices, "simulated", False),
+        )
         cerebro.adddata(feed, name=ticker)
         feeds.append(feed)
     return feeds

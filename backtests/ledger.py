@@ -222,6 +222,8 @@ class Ledger(bt.Analyzer):
         self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
         if isinstance(self._broker, Broker):
             self._settings |= {"broker": self._broker.settings.describe(), "borrow_fees": self._broker.borrow_fees}
+        if any(getattr(data.p, "simulated", False) for data in self.datas):
+            self._settings["simulated"] = True
         self._stopped: str | None = getattr(self._broker, "stopped", None)
         remarks = getattr(self.strategy, "remarks", None)
         self._remarks = list(remarks()) if callable(remarks) else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signals.display import Card
 from signals.errors import CheckFailedError
 from signals.storage import read_parquet, write_parquet
 
@@ -33,7 +34,7 @@ ORDER_COLUMNS = (
 TRANSACTION_COLUMNS = ("amount", "price", "symbol", "commission")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BacktestResult:
     """Frozen result of one backtest.
 
@@ -107,6 +108,35 @@ class BacktestResult:
         _refuse(gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns")
         self._check_holdings(amounts)
         self._check_cash(tolerance)
+
+    def card(self) -> Card:
+        """Sum the result up in a few lines, for a prompt or a notebook."""
+        if not len(self.returns):
+            return Card("BacktestResult", [("sessions", "none")], self.warnings)
+        wealth = np.concatenate([[1.0], (1.0 + self.returns.to_numpy(np.float64)).cumprod()])
+        drawdown = float((wealth / np.maximum(np.maximum.accumulate(wealth), 0.0) - 1.0).min())
+        final = self.initial_cash * float(wealth[-1])
+        status = self.orders["status"].value_counts(sort=False)
+        orders = ", ".join(f"{int(n):,} {name}" for name, n in sorted(status.items())) or "none"
+        held = int((self.positions.drop(columns="cash") != 0.0).any().sum())
+        first, last = self.returns.index[[0, -1]]
+        facts = [
+            ("period", f"{_day(first)} to {_day(last)}, {len(self.returns):,} sessions"),
+            ("account", f"{self.initial_cash:,.0f} to {final:,.0f} ({wealth[-1] - 1.0:+.2%})"),
+            ("maximum drawdown", f"{drawdown:.2%}"),
+            ("tickers", f"{len(self.positions.columns) - 1:,}, of which {held:,} held"),
+            ("orders", orders),
+            ("fills", f"{len(self.transactions):,}"),
+        ]
+        decides = self.settings.get("allocation") or self.settings.get("strategy")
+        title = "BacktestResult" + (f" of {decides}" if decides else "")
+        return Card(title + (" (simulated prices)" if self.settings.get("simulated") else ""), facts, self.warnings)
+
+    def __repr__(self) -> str:
+        return self.card().text()
+
+    def _repr_html_(self) -> str:
+        return self.card().html()
 
     def _check_holdings(self, amounts: np.ndarray) -> None:
         """Refuse a position without fills, or fills without a position: a fill was lost or booked twice."""

@@ -1,0 +1,106 @@
+"""Scores as a backtrader indicator, for `cerebro.add_signal` and for strategies that combine them with others."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import backtrader as bt
+import numpy as np
+from numpy.typing import NDArray
+
+from backtests.clock import day_numbers
+from backtests.feeds import PanelFeed
+from backtests.scores import ScoreTable
+from signals.errors import InputError
+
+__all__ = ["SignalIndicator"]
+
+
+class SignalIndicator(bt.Indicator):
+    """The score of a feed's ticker as a line: the last decision's, until the next decision.
+
+    Known at the close of each bar, like any indicator. An opinion lasts until the next decision date, on which a ticker
+    without a row has none any more.
+
+    Lines
+    -----
+    signal
+        Score less `threshold`; `neutral` without an opinion.
+
+    Parameters (backtrader style)
+    -----------------------------
+    signals : DataFrame, Series or ScoreTable, optional
+        Scores by (date, ticker). Without it they are those of the feed, which `add_prices(..., signals=...)` made; with
+        it any daily feed will do.
+    ticker : str, optional
+        Whose scores; by default the name of the feed.
+    threshold : float
+        What is subtracted, because backtrader goes by the sign: 0.5 for probabilities.
+    neutral : float
+        Value without an opinion. 0 is neither long nor short to every kind of `add_signal`; NaN would be taken for a
+        signal by the kinds that end in `_ANY`.
+    carry : bool
+        Whether the line keeps the score between decision dates; otherwise it is neutral there.
+
+    Examples
+    --------
+    Long while the score is above one half, in your own Cerebro::
+
+        rs.add_prices(cerebro, prices, signals=signals, tickers=["AAA"])
+        cerebro.add_signal(bt.SIGNAL_LONG, rs.SignalIndicator, threshold=0.5)
+        cerebro.addsizer(rs.EqualWeightSizer)
+
+    `add_signal` trades the first feed only; `rs.SignalStrategy` trades many.
+    """
+
+    lines: Any = ("signal",)
+    params = (("signals", None), ("ticker", None), ("threshold", 0.0), ("neutral", 0.0), ("carry", True))
+    plotinfo: ClassVar[Any] = {"subplot": True, "plotyhlines": [0.0]}
+
+    def __init__(self) -> None:
+        if not hasattr(self.data.lines, "datetime"):
+            raise InputError("expected a feed for SignalIndicator; found lines without dates; pass the feed itself")
+        if getattr(self.data, "_timeframe", bt.TimeFrame.Days) < bt.TimeFrame.Days:
+            raise InputError(
+                "expected bars of a day or longer for SignalIndicator; found shorter ones, which come before the close "
+                "their day's score is known at; resample them to days first"
+            )
+        self._decisions, self._scores = self._table()
+
+    def _table(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Decision dates as backtrader counts days, and the ticker's score on each."""
+        signals, name = self.p.signals, self.p.ticker or getattr(self.data, "_name", "")
+        if signals is not None:
+            table = signals if isinstance(signals, ScoreTable) else ScoreTable.from_signals(signals)
+            if name not in table.tickers:
+                raise InputError(
+                    f"expected signals for {name or 'a feed with a name'}; found none among {len(table.tickers):,} "
+                    "tickers; name the feed like its ticker, or pass ticker=..."
+                )
+            return day_numbers(table.dates), table.values[:, table.tickers.index(name)]
+        feed = self.data
+        if not isinstance(feed, PanelFeed) or feed.p.signal is None or self.p.ticker not in (None, name):
+            raise InputError(
+                f"expected signals for {name or 'the feed'}; found none; pass signals=..., or make the feed with "
+                "add_prices(cerebro, prices, signals=...)"
+            )
+        return day_numbers(feed.p.panel.dates[feed.p.decisions]), feed.p.signal[feed.p.decisions]
+
+    def next(self) -> None:
+        """Show the score of the bar that has just closed."""
+        self.lines.signal[0] = float(self._at(np.array([self.data.lines.datetime[0]]))[0])
+
+    def once(self, start: int, end: int) -> None:
+        """Show all scores at once: what backtrader calls when the bars are there beforehand."""
+        days = np.frombuffer(self.data.lines.datetime.array, dtype=np.float64, count=end)[start:]
+        self.lines.signal.array[start:end] = type(self.lines.signal.array)("d", self._at(days).tobytes())
+
+    def _at(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values on the days of some bars, whatever the time of day."""
+        days = np.floor(moments)
+        last = np.searchsorted(self._decisions, days, side="right") - 1
+        known = last >= 0
+        if not self.p.carry:
+            known &= self._decisions[np.maximum(last, 0)] == days
+        values = self._scores[np.maximum(last, 0)] - self.p.threshold
+        return np.asarray(np.where(known & ~np.isnan(values), values, self.p.neutral), dtype=np.float64)
