@@ -11,6 +11,11 @@ __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "compute_metrics": "reports.statistics",
+        "deflated_sharpe_ratio": "reports.luck",
+        "min_track_record_length": "reports.luck",
+        "probabilistic_sharpe_ratio": "reports.luck",
+        "probability_of_backtest_overfitting": "reports.overfitting",
+        "reality_check": "reports.bootstrap",
         "tear_sheet": "reports.tear_sheet",
         "write_metrics": "reports.tear_sheet",
         "write_report": "reports.tear_sheet",

@@ -6,16 +6,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from reports.cerebro_results import result_of
 from reports.sessions import align, utc_sessions
 from signals.errors import InputError
 from signals.storage import read_json, read_parquet
-
-if TYPE_CHECKING:
-    from backtests.result import BacktestResult
 
 __all__ = ["RunData", "read_run", "run_from_result"]
 
@@ -38,6 +37,10 @@ class RunData:
         What the benchmark is called.
     signals, labels, seed_scores, folds, history : DataFrame or None
         The files of the signals stage.
+    seed_returns : DataFrame or None
+        UTC sessions by seed: returns of trading that seed's scores alone, with the same allocation and costs.
+    trials : DataFrame or None
+        UTC sessions by trial: returns of the trials this run could have been chosen from, NaN where a trial has none.
     warnings : tuple of str
         One sentence each, the most serious first.
     stopped : str or None
@@ -67,6 +70,8 @@ class RunData:
     seed_scores: pd.DataFrame | None = None
     folds: pd.DataFrame | None = None
     history: pd.DataFrame | None = None
+    seed_returns: pd.DataFrame | None = None
+    trials: pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
     stopped: str | None = None
     simulated: bool = False
@@ -91,7 +96,8 @@ def read_run(folder: Path) -> RunData:
     folder : Path
         Must hold `returns.parquet`; every other file of the contract is used if present.
         From `manifest.json` come `simulated` (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`,
-        `settings`), and for provenance `config_hash`, `versions`, `inputs` and `outputs`.
+        `settings`), `trial` (with `id`, `started`, `finished`), and for provenance `config_hash`, `versions`, `inputs`
+        and `outputs`.
 
     Raises
     ------
@@ -124,6 +130,8 @@ def read_run(folder: Path) -> RunData:
         seed_scores=_optional(folder / "seed_scores.parquet", None),
         folds=_optional(folder / "folds.parquet", None),
         history=_optional(folder / "history.parquet", None),
+        seed_returns=_seed_returns(folder / "seed_returns.parquet"),
+        trials=_trials(folder / "trials.parquet"),
         warnings=tuple(dict.fromkeys(own)),
         stopped=backtest.get("stopped") or None,
         simulated=bool(manifest.get("simulated") or (config.get("prices") or {}).get("source") == "simulated"),
@@ -136,14 +144,15 @@ def read_run(folder: Path) -> RunData:
 
 
 def run_from_result(
-    result: BacktestResult,
+    result: Any,
     *,
     title: str,
     benchmark: pd.Series | None = None,
     universe: pd.Series | None = None,
     benchmark_name: str | None = None,
 ) -> RunData:
-    """Wrap a `BacktestResult` of anybody's own Cerebro; there are no signal files, so no signal sections."""
+    """Wrap what `result_of` understands; there are no signal files, so no signal sections."""
+    result = result_of(result)
     returns = utc_sessions(result.returns)
     name = benchmark_name or str(getattr(benchmark, "name", None) or "Benchmark")
     return RunData(
@@ -157,6 +166,7 @@ def run_from_result(
         benchmark_name=name,
         warnings=tuple(result.warnings),
         stopped=result.stopped,
+        simulated=bool(result.settings.get("simulated")),
         settings=result.settings,
     )
 
@@ -176,6 +186,34 @@ def _on_sessions(frame: pd.DataFrame | None, what: str) -> pd.DataFrame | None:
 
 def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series) -> pd.Series | None:
     return align(frame[name], returns) if frame is not None and name in frame else None
+
+
+def _seed_returns(path: Path) -> pd.DataFrame | None:
+    """One column per seed, in the order of their numbers; None without the file."""
+    frame = _optional(path, ["date"])
+    if frame is None:
+        return None
+    frame = _numbers(frame, path).rename(columns=str)
+    return utc_sessions(frame[sorted(frame, key=lambda seed: (len(seed), seed))], what=path.name)
+
+
+def _trials(path: Path) -> pd.DataFrame | None:
+    """Turn the long table of trials into sessions by trial; None without the file."""
+    frame = _optional(path, ["date", "trial"])
+    if frame is None:
+        return None
+    if "returns" not in frame or frame.index.has_duplicates:
+        found = "a trial with a date twice" if "returns" in frame else f"columns {', '.join(map(str, frame.columns))}"
+        raise InputError(f"expected trial, date and returns, once each, in {path}; found {found}; write the run again")
+    wide = _numbers(frame[["returns"]], path)["returns"].unstack("trial").sort_index(axis=0)
+    return utc_sessions(wide.rename(columns=str).sort_index(axis=1), what=path.name)
+
+
+def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    for name, column in frame.items():
+        if column.dtype.kind not in "fiu" or not np.isfinite(column.to_numpy(dtype=np.float64)).all():
+            raise InputError(f"expected finite returns in {path}; found other values in {name}; write the run again")
+    return frame.astype("float64")
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,13 @@ from signals.trivial import TRIVIAL_PREDICTORS
 __all__ = ["signal_charts"]
 
 
-def signal_charts(quality: SignalQuality, history: pd.DataFrame | None, folds: pd.DataFrame | None) -> list[Chart]:
+def signal_charts(
+    quality: SignalQuality,
+    history: pd.DataFrame | None,
+    folds: pd.DataFrame | None,
+    universe_sizes: Mapping[str, int] | None = None,
+    signals: pd.DataFrame | None = None,
+) -> list[Chart]:
     """Draw what is known about the scores.
 
     Parameters
@@ -28,6 +35,10 @@ def signal_charts(quality: SignalQuality, history: pd.DataFrame | None, folds: p
         Of the out-of-sample scores.
     history, folds : DataFrame or None
         `history.parquet` and `folds.parquet`, for the learning curves.
+    universe_sizes : mapping of str to int, optional
+        Members of the universe on each date it was drawn, as `manifest.json` has them.
+    signals : DataFrame indexed by (date, ticker), optional
+        The scores, for the number of names scored on each date.
     """
     return [
         draw(
@@ -53,6 +64,12 @@ def signal_charts(quality: SignalQuality, history: pd.DataFrame | None, folds: p
             lambda axes: _learning_curves(axes, history, folds),
             title="Learning curves",
             note="Loss by epoch, one line a fold (mean over seeds, light to dark in time); rings mark the epoch kept.",
+        ),
+        draw(
+            "universe_size",
+            lambda axes: _universe_size(axes, universe_sizes, signals),
+            title="Universe size",
+            note="Names that met the conditions when the universe was drawn, and names scored on each decision date.",
         ),
     ]
 
@@ -132,6 +149,37 @@ def _deciles(axes: Axes, quality: SignalQuality) -> str:
     axes.grid(visible=False, axis="x")
     span = f"from {number(values.iloc[0], 1)} to {number(values.iloc[-1], 1)}"
     return f"Excess forward return by score bucket, {span} basis points"
+
+
+def _universe_size(axes: Axes, sizes: Mapping[str, int] | None, signals: pd.DataFrame | None) -> str:
+    drawn = pd.Series(dict(sizes or {}), dtype="float64")
+    drawn = drawn.set_axis(pd.to_datetime(drawn.index)).sort_index()
+    # before the first date with enough history nobody is in it, by definition
+    drawn = drawn.loc[drawn.ne(0.0).idxmax() :] if drawn.gt(0).any() else drawn.iloc[:0]
+    scored = pd.Series(dtype="float64") if signals is None else signals.groupby(level="date").size()
+    if drawn.empty and scored.empty:
+        raise NothingToDrawError("neither the universe nor the scores were kept")
+    words = []
+    if not drawn.empty:
+        # a universe stays as it was drawn until it is drawn again
+        last = max(drawn.index[-1], scored.index[-1]) if len(scored) else drawn.index[-1]
+        ends = drawn.index.append(pd.DatetimeIndex([last]))
+        axes.step(ends, [*drawn, drawn.iloc[-1]], where="post", color=PALETTE["universe"], label="universe")
+        words.append(f"universe of {_between(drawn)} names")
+    if len(scored):
+        axes.plot(scored.index, scored.to_numpy(), color=PALETTE["strategy"], linewidth=1.0, label="scored")
+        words.append(f"{_between(scored)} of them scored" if words else f"{_between(scored)} names scored")
+    axes.set_ylim(bottom=0)
+    axes.xaxis_date()
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.set_ylabel("Names")
+    axes.legend()
+    return f"Over time: {', '.join(words)}"
+
+
+def _between(counts: pd.Series) -> str:
+    low, high = f"{int(counts.min()):,}", f"{int(counts.max()):,}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _learning_curves(axes: Axes, history: pd.DataFrame | None, folds: pd.DataFrame | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.statistics import Metrics, json_number
-from signals.diagnostics import ClusteredMean, auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import ClusteredMean, auc_by_date, binary_outcome, clustered_mean, rank_ic_by_date
 from signals.trivial import TRIVIAL_PREDICTORS
 
 __all__ = ["TOO_GOOD_AUC", "SignalQuality", "measure_signals", "signal_metrics"]
@@ -72,8 +72,8 @@ def measure_signals(
     signals : DataFrame indexed by (date, ticker)
         `score` and optionally `fold`, as in `signals.parquet`.
     labels : DataFrame indexed by (date, ticker)
-        `label` (0 or 1) and `forward_return` (a fraction over the horizon); rows not known yet may be
-        missing.
+        `label` (of any kind, see `signals.diagnostics.binary_outcome`) and `forward_return` (a fraction over the
+        horizon); rows not known yet may be missing.
     seed_scores : DataFrame, optional
         Columns `date`, `ticker`, `seed`, `score`.
     folds : DataFrame, optional
@@ -152,7 +152,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
 def _skill_by_date(joined: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
-            "auc": auc_by_date(joined["score"], joined["label"]),
+            "auc": auc_by_date(joined["score"], binary_outcome(joined["label"])),
             "rank_ic": rank_ic_by_date(joined["score"], joined["forward_return"]),
         }
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from reports.luck_measures import Luck, luck_metrics, measure_luck
 from reports.round_trips import round_trips
 from reports.run_files import RunData, read_run, run_from_result
 from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
@@ -28,7 +29,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 class Section:
     """A chapter of the report: charts drawn, reasons for those that were not, and tables below.
 
-    `filler` is the first table when it can stand beside an odd last chart.
+    `above` are tables to read before the charts; `filler` is the first table when it can stand beside an odd last
+    chart.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Section:
     reasons: tuple[tuple[str, str], ...]
     filler: Table | None
     tables: tuple[Table, ...]
+    above: tuple[Table, ...] = ()
 
 
 def write_metrics(run_dir: Path) -> Metrics:
@@ -50,7 +53,7 @@ def write_metrics(run_dir: Path) -> Metrics:
     Returns
     -------
     dict
-        `compute_metrics` and `signal_metrics`, as written.
+        `compute_metrics`, `signal_metrics` and `luck_metrics`, as written.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def write_metrics(run_dir: Path) -> Metrics:
         When the folder holds no finished backtest, or a file is damaged.
     """
     run = read_run(run_dir)
-    metrics = _metrics(run, _quality(run))
+    metrics = _metrics(run, _quality(run), measure_luck(run))
     write_json(Path(run_dir) / "metrics.json", metrics)
     return metrics
 
@@ -93,7 +96,7 @@ def write_report(run_dir: Path, *, stamp: str | None = None) -> Path:
 
 
 def tear_sheet(
-    result: BacktestResult,
+    result: BacktestResult | Any,
     *,
     path: Path | str,
     benchmark: pd.Series | None = None,
@@ -105,8 +108,10 @@ def tear_sheet(
 
     Parameters
     ----------
-    result : BacktestResult
-        What was earned, held and traded.
+    result : BacktestResult, list or strategy
+        What was earned, held and traded; or what `cerebro.run()` returned, or the strategy in it, which is asked for
+        its `rs.Ledger`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report has
+        returns only and says so.
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional
@@ -120,6 +125,11 @@ def tear_sheet(
     -------
     Path
         The file written. Sections without data are left out.
+
+    Raises
+    ------
+    InputError
+        When there is no result in what was given, or the report cannot be written.
 
     Examples
     --------
@@ -146,8 +156,8 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
     )
     from reports.wording import headline_figures, serious_warnings, summary, verdict
 
-    quality = _quality(run)
-    metrics = _metrics(run, quality)
+    quality, luck = _quality(run), measure_luck(run)
+    metrics = _metrics(run, quality, luck)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -166,7 +176,7 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
         headline=headline_figures(run, metrics, quality),
         statistics=[statistics_table(metrics, run)],
         beside=[table for table in (comparison, trading_table(metrics) if traded else None) if table],
-        sections=_sections(run, quality),
+        sections=[_luck_section(run, luck, metrics), *_sections(run, quality)],
         provenance=[table for table in (versions_table(run.manifest), hash_table(run.manifest)) if table],
         stamp=stamp,
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -175,14 +185,14 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
 
 
 def _quality(run: RunData) -> SignalQuality | None:
-    if run.signals is None or run.labels is None:
-        return None
+    if run.signals is None or run.labels is None or run.labels.empty:
+        return None  # without a single outcome there is nothing to measure
     return measure_signals(
         run.signals, run.labels, seed_scores=run.seed_scores, folds=run.folds, simulated=run.simulated
     )
 
 
-def _metrics(run: RunData, quality: SignalQuality | None) -> Metrics:
+def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics:
     figures = compute_metrics(
         run.returns,
         benchmark=run.benchmark,
@@ -192,7 +202,15 @@ def _metrics(run: RunData, quality: SignalQuality | None) -> Metrics:
         orders=run.orders,
         risk_free=run.risk_free,
     )
-    return figures | signal_metrics(quality)
+    return figures | signal_metrics(quality) | luck_metrics(luck)
+
+
+def _luck_section(run: RunData, luck: Luck, metrics: Metrics) -> Section:
+    from reports.luck_figures import luck_charts
+    from reports.luck_tables import luck_table
+
+    section = _section("luck", "How much of this is luck", luck_charts(luck, run), [])
+    return replace(section, above=(luck_table(luck, metrics, run),))
 
 
 def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
@@ -220,7 +238,8 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
             signal_tables.fold_skill_table(quality),
             signal_tables.fold_slices_table(run.folds),
         ]
-        chapters.append(("signal", "Signal", signal_charts(quality, run.history, run.folds), below))
+        charts = signal_charts(quality, run.history, run.folds, run.manifest.get("universe_sizes"), run.signals)
+        chapters.append(("signal", "Signal", charts, below))
     return [_section(name, title, charts, below) for name, title, charts, below in chapters]
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.formats import bps, count, interval, money, number, percent, points, prose_day
+from reports.formats import DASH, bps, count, interval, money, number, percent, points, prose_day
 from reports.run_files import RunData
 from reports.signal_quality import SignalQuality
 from reports.statistics import Metrics
@@ -93,6 +93,8 @@ def _what(run: RunData, m: Metrics) -> str:
     ]
     if run.settings.get("fills"):
         text += f" at the {run.settings['fills']}"
+    if run.transactions is None:
+        return f"{text}; what it traded, and at what cost, is not known."
     if paid:
         return f"{text}, paying {' and '.join(paid)} on all money traded."
     if m["transactions"] == 0:
@@ -261,7 +263,7 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
             return "There is nothing to compare with, so skill cannot be told from market."
         noun = edge.noun[0].upper() + edge.noun[1:]
         return {
-            1: f"{noun} after costs is more than luck explains, on this one path.",
+            1: f"{noun} after costs is more than luck explains, on this one path{_one_of_many(metrics)}.",
             0: f"{noun} after costs may be luck.",
             -1: f"{noun} after costs is negative, and not by chance.",
         }[edge.sign]
@@ -274,21 +276,29 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
     trivial = _strongest_trivial(quality)
     if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.overall["auc"].mean - 0.5:
         scores += f", though no better than a trivial predictor ({trivial[0]}),"
-    return _judge_both(edge, skill, scores)
+    return _judge_both(edge, skill, scores, metrics)
 
 
-def _judge_both(edge: _Edge | None, skill: int, scores: str) -> str:
+def _one_of_many(m: Metrics) -> str:
+    """Half a sentence on the trials this one may have been chosen from."""
+    trials, deflated = m.get("trials"), m.get("deflated_sharpe_ratio")
+    if trials is None:
+        return ", and the trials that led here are not counted"
+    if trials == 1:
+        return ", and the only trial of its family on record"
+    judged = "" if deflated is None else f" (deflated Sharpe ratio {number(deflated)})"
+    return f", and one of {count(trials)} trials{judged}"
+
+
+def _judge_both(edge: _Edge | None, skill: int, scores: str, m: Metrics) -> str:
     if edge is None:
         return f"{scores.rstrip(',')}; there is nothing to compare the returns with."
     if edge.sign > 0 and skill > 0:
-        return (
-            f"{scores} and {edge.noun} after costs is more than luck explains; it is one path, and the trials that "
-            "led here are not counted."
-        )
+        return f"{scores} and {edge.noun} after costs is more than luck explains; it is one path{_one_of_many(m)}."
     if edge.sign > 0:
         return (
             f"{scores.rstrip(',')}, and yet {edge.noun} after costs is more than luck explains: "
-            "look for another cause before crediting the network."
+            "look for another cause before crediting them."
         )
     result = "may be luck" if edge.sign == 0 else "is negative"
     return f"{scores.rstrip(',')}, {'but' if skill > 0 else 'and'} {edge.noun} after costs {result}."
@@ -308,8 +318,9 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
         label, word = ("Alpha a year", "to") if edge.hedged else ("Excess a year", "over")
         ends = f"{points(edge.low)} to {points(edge.high)}"
         figures.append((label, f"{points(edge.mean)} pp", f"{word} {edge.name}; 95%: {ends}"))
-    volatility = f"volatility {percent(m['annual_volatility'])}"
-    figures.append(("Sharpe ratio", number(m["sharpe_ratio"]), volatility))
+    ends = interval(m.get("sharpe_ratio_low"), m.get("sharpe_ratio_high"), 2)
+    small = f"volatility {percent(m['annual_volatility'])}" if ends == DASH else f"95%: {ends}"
+    figures.append(("Sharpe ratio", number(m["sharpe_ratio"]), small))
     valley = f"low on {prose_day(m['max_drawdown_valley'])}" if m["max_drawdown_valley"] else "never below a peak"
     figures.append(("Maximum drawdown", percent(m["max_drawdown"]), valley))
     if quality is not None:

@@ -103,13 +103,13 @@ def test_no_web_address_anywhere(run, page):
 def test_sections_in_order(page):
     ids = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
     assert ids == [
-        *("summary", "statistics", "returns", "drawdowns", "positions", "trading", "signal", "settings"),
+        *("summary", "statistics", "luck", "returns", "drawdowns", "positions", "trading", "signal", "settings"),
     ]
 
 
 def test_every_image_says_what_it_shows(page):
     images = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == 25
+    assert len(images) == 27
     for image in images:
         assert image["alt"]
         assert image["src"].startswith("data:image/")
@@ -255,7 +255,7 @@ def test_files_that_are_not_there(tmp_path, run):
     shutil.copy(run.folder / "returns.parquet", folder)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [
-        *("summary", "statistics", "returns", "drawdowns", "settings"),
+        *("summary", "statistics", "luck", "returns", "drawdowns", "settings"),
     ]
     assert "There is nothing to compare with" in page.text
 
@@ -295,7 +295,7 @@ def test_tear_sheet_of_somebodys_own_result(short_run, tmp_path):
     assert path == tmp_path / "deep" / "mine.html"
     page = Page(path.read_text(encoding="utf-8"))
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [
-        *("summary", "statistics", "returns", "drawdowns", "positions", "trading", "settings"),
+        *("summary", "statistics", "luck", "returns", "drawdowns", "positions", "trading", "settings"),
     ]
     assert "Mine & yours" in page.text
     assert "Rejected orders of 3%" in page.text
