@@ -31,6 +31,9 @@ Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated.")
 ]
+Revised = Annotated[
+    bool, typer.Option("--retrain-revised", help="Take bars Yahoo has revised since first seen, and train anew.")
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Training processes.", show_default="one per core")]
 
 
@@ -51,18 +54,30 @@ class _State:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("rnn-strategies.toml"),
-    preset: Annotated[str, typer.Option(help="demo (simulated prices) or us-weekly (600 US stocks).")] = "demo",
+    path: Annotated[Path | None, typer.Argument(help="File to write.", show_default="rnn-strategies.toml")] = None,
+    preset: Annotated[
+        str, typer.Option(help="demo (simulated prices), us-weekly (600 US stocks) or imported (scores of your own).")
+    ] = "demo",
+    example: Annotated[
+        str | None, typer.Option(help="A notebook instead: backtest_from_scratch or own_cerebro.", show_default=False)
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Folder with the price files of the preset.", show_default="$RNN_STRATEGIES_DATA")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a commented configuration."""
+    """Write a commented configuration, or an example notebook."""
+    if example is not None:
+        from rnn_strategies.examples import write_example
+
+        typer.echo(write_example(example, path, force=force))
+        return
     from rnn_strategies.presets import write_preset
 
+    path = path or Path("rnn-strategies.toml")
     write_preset(path, preset=preset, data=data, force=force)
-    typer.echo(f"{path}\nRun it with: rnn-strategies run {path}")
+    then = f"import SCORES --config {path} --out RUN" if preset == "imported" else f"run {path}"
+    typer.echo(f"{path}\nRun it with: rnn-strategies {then}")
 
 
 @app.command()
@@ -71,18 +86,21 @@ def run(
     out: Out = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
+    retrain_revised: Revised = False,
 ) -> None:
     """Prices, signals, backtest and report; resumes what is done."""
-    made = _open(config, out, overrides, jobs)
+    made = _open(config, out, overrides, jobs, retrain_revised=retrain_revised)
     with made.locked():
         made.all_stages()
     _conclude(made)
 
 
 @app.command()
-def signals(target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None) -> None:
+def signals(
+    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, retrain_revised: Revised = False
+) -> None:
     """Train walk-forward and write the out-of-sample signals."""
-    made = _open(target, out, overrides, jobs)
+    made = _open(target, out, overrides, jobs, retrain_revised=retrain_revised)
     with made.locked():
         made.compute_signals()
     typer.echo(made.folder / "signals.parquet")
@@ -106,6 +124,67 @@ def report(target: Target, out: Out = None, overrides: Overrides = None) -> None
     typer.echo(made.report)
 
 
+@app.command("import")
+def import_(
+    scores: Annotated[Path, typer.Argument(help="CSV or Parquet: date, ticker, score.", show_default=False)],
+    out: Out = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Prices, strategy and costs.", show_default="RUN/config.toml or rnn-strategies.toml"),
+    ] = None,
+    outside: Annotated[str, typer.Option(help="Scores that the prices do not cover: raise or drop.")] = "raise",
+    overrides: Overrides = None,
+) -> None:
+    """Make a run folder of somebody else's scores."""
+    from rnn_strategies.imported import import_scores
+    from rnn_strategies.progress import show_progress
+
+    made = import_scores(
+        scores, out=out, config=config, overrides=overrides or (), outside=outside, listener=show_progress(sys.stderr)
+    )
+    typer.echo(f"{made.folder / 'signals.parquet'}\nGo on with: rnn-strategies run {made.folder}")
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, ending in .csv or .parquet.", show_default=False)],
+    format: Annotated[
+        str | None, typer.Option(help="csv, parquet, alphalens or qlib.", show_default="what FILE ends in")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the scores of a run folder for other programs."""
+    from rnn_strategies.imported import export_scores
+
+    typer.echo(export_scores(target, out, format=format, force=force))
+
+
+@app.command()
+def audit(
+    target: Target,
+    only: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this check out; may be repeated.")] = None,
+    days: Annotated[int, typer.Option(min=0, help="Random days after which the future is replaced.")] = 3,
+    save: Annotated[Path | None, typer.Option(help="Also write the verdicts as JSON.", show_default=False)] = None,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
+) -> None:
+    """Show that a result can be trusted, check by check; exit 1 when one fails."""
+    from rnn_strategies.audit.audit import audit_run
+    from rnn_strategies.progress import show_progress
+
+    told = show_progress(sys.stderr)
+    found = audit_run(
+        target, overrides=overrides or (), only=only or (), skip=skip or (), days=days, jobs=jobs, listener=told
+    )
+    if save is not None:
+        found.save(save)
+    typer.echo(found.text())
+    if not found.passed:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor() -> None:
     """Show versions, backend, GPU, cores and caches."""
@@ -115,11 +194,25 @@ def doctor() -> None:
         typer.echo(f"{name:<24} {finding}")
 
 
-def _open(target: Path, out: Path | None, overrides: list[str] | None, jobs: int | None) -> Run:
+def _open(
+    target: Path,
+    out: Path | None,
+    overrides: list[str] | None,
+    jobs: int | None,
+    *,
+    retrain_revised: bool = False,
+) -> Run:
     from rnn_strategies.pipeline import open_run
-    from rnn_strategies.progress import ConsoleProgress
+    from rnn_strategies.progress import show_progress
 
-    return open_run(target, out=out, overrides=overrides or (), jobs=jobs, listener=ConsoleProgress(sys.stderr))
+    return open_run(
+        target,
+        out=out,
+        overrides=overrides or (),
+        jobs=jobs,
+        listener=show_progress(sys.stderr),
+        retrain_revised=retrain_revised,
+    )
 
 
 def _conclude(made: Run) -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from backtests.allocations import Allocation, make_allocation
 from backtests.costs import BrokerSettings
+from rnn_strategies.model_table import AnyModel, read_model
+from rnn_strategies.tables import OPEN, STRICT, build, check_table, table_of
 from signals.errors import InputError
+from signals.features import check_features
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
-from signals.models.stacked_lstm import ModelSettings
 from signals.sources import SOURCES
 from signals.storage import canonical_json, sha256_bytes
 from signals.trainers.seam import TrainingSettings
@@ -29,60 +30,41 @@ from signals.universe import UniverseFilters
 
 __all__ = ["Config", "load_config", "parse_config"]
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-_OPEN = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 LONGEST_NAME = 100
 
-
-def _table(settings: type, *, leave_out: Sequence[str] = (), **more: Any) -> type[BaseModel]:
-    """Return a pydantic model with the fields of a settings dataclass, which stays the only place that names them."""
-    assert is_dataclass(settings)  # noqa: S101 - a mistake of ours, not of a user
-    hints = get_type_hints(settings)
-    columns: dict[str, Any] = {}
-    for field in fields(settings):
-        if field.name in leave_out:
-            continue
-        if field.default is not MISSING:
-            default: Any = field.default
-        elif field.default_factory is not MISSING:
-            default = field.default_factory()
-        else:
-            default = ...
-        columns[field.name] = (Annotated[hints[field.name], BeforeValidator(_uncoerced(hints[field.name]))], default)
-    return create_model(settings.__name__, __config__=_STRICT, **columns, **more)
-
-
-def _uncoerced(hint: Any) -> Callable[[Any], Any]:
-    """Refuse what pydantic would turn into a number: `cash = true` and `cash = "5"` are mistakes, not amounts."""
-    kinds = set(get_args(hint)) or {hint}
-
-    def check(value: Any) -> Any:
-        if kinds & {int, float} and (isinstance(value, bool) and bool not in kinds):
-            raise ValueError("a number")
-        if kinds & {int, float} and isinstance(value, str) and str not in kinds:
-            raise ValueError("a valid number, without quotes")
-        return value
-
-    return check
+# What makes scores; none of it is there when [signals] names scores that are made already.
+NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
-_Universe: Any = _table(UniverseFilters)
-_Labels: Any = _table(LabelSettings, leave_out=("delist_after", "delist_haircut"))
-_Model: Any = _table(ModelSettings)
-_Training: Any = _table(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
-_WalkForward: Any = _table(WalkForward)
-_Broker: Any = _table(BrokerSettings)
+_FILES: dict[str, Any] = dict.fromkeys(("membership", "sectors", "symbols"), (str | None, None))
+_Universe: Any = table_of(UniverseFilters, **_FILES)
+_Labels: Any = table_of(LabelSettings, leave_out=("delist_after", "delist_haircut"))
+_Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
+_WalkForward: Any = table_of(WalkForward)
+_Broker: Any = table_of(BrokerSettings)
 
 
 class _Prices(BaseModel):
-    model_config = _OPEN
+    model_config = OPEN
     source: str
 
 
+class _Macro(BaseModel):
+    """File of macro series, and how long after its period each figure was published."""
+
+    model_config = STRICT
+    path: str
+    lag: str | dict[str, str] | None = None
+    frequency: str | dict[str, str] | None = None
+    dates: Literal["start", "end"] = "start"
+
+
 class _Features(BaseModel):
-    model_config = _STRICT
+    model_config = STRICT
     frequency: str = "weekly"
+    inputs: tuple[str, ...] = ("return",)
+    macro: _Macro | None = None
 
     @field_validator("frequency")
     @classmethod
@@ -92,34 +74,43 @@ class _Features(BaseModel):
         return value
 
 
+class _Signals(BaseModel):
+    """Scores made elsewhere; `outside` says what becomes of those the prices do not cover."""
+
+    model_config = STRICT
+    path: str
+    outside: Literal["raise", "drop"] = "raise"
+
+
 class _Strategy(BaseModel):
-    model_config = _OPEN
+    model_config = OPEN
     allocation: str
     strategy: str = "SignalStrategy"
 
 
 class _Benchmark(BaseModel):
-    model_config = _OPEN
+    model_config = OPEN
     ticker: str | None = None
     source: str | None = None
 
 
 class _Report(BaseModel):
-    model_config = _STRICT
+    model_config = STRICT
     title: str | None = None
     risk_free: float = Field(default=0.0, gt=-1, lt=1)
 
 
 class _File(BaseModel):
-    model_config = _STRICT
+    model_config = STRICT
     name: str = "run"
     prices: _Prices
     universe: _Universe = Field(default_factory=_Universe)
     features: _Features = Field(default_factory=_Features)
     labels: _Labels = Field(default_factory=_Labels)
-    model: _Model = Field(default_factory=_Model)
+    model: dict[str, Any] = Field(default_factory=dict)
     training: _Training = Field(default_factory=_Training)
-    walk_forward: _WalkForward
+    walk_forward: _WalkForward | None = None
+    signals: _Signals | None = None
     strategy: _Strategy
     broker: _Broker
     benchmark: _Benchmark = Field(default_factory=_Benchmark)
@@ -145,32 +136,42 @@ class Config:
     prices, strategy, benchmark, report : dict
         Tables whose keys depend on what they name.
     universe, labels, model, training, walk_forward, broker
-        Settings of each part.
+        Settings of each part; `walk_forward` is None when the scores are imported, and what else makes scores is then
+        at its defaults and means nothing.
     frequency : str
         Rhythm of decision dates.
+    features : tuple of str
+        What a model sees at each step.
+    beside : dict
+        Paths of files beside prices: `membership`, `sectors`, `symbols`, and `macro` with its settings.
     seeds : tuple of int
         One network per fold and seed.
     allocation : Allocation
         What the strategy decides with.
     tables : dict
         The whole configuration as plain values, as written to `config.toml`.
+    signals : dict, optional
+        File of imported scores (`path`) and what becomes of those that the prices do not cover (`outside`).
     """
 
     name: str
     prices: dict[str, Any]
     universe: UniverseFilters
     frequency: str
+    features: tuple[str, ...]
+    beside: dict[str, Any]
     labels: LabelSettings
-    model: ModelSettings
+    model: AnyModel
     training: TrainingSettings
     seeds: tuple[int, ...]
-    walk_forward: WalkForward
+    walk_forward: WalkForward | None
     allocation: Allocation
     strategy: str
     broker: BrokerSettings
     benchmark: dict[str, Any]
     report: dict[str, Any]
     tables: dict[str, Any]
+    signals: dict[str, Any] | None = None
 
     @property
     def hash(self) -> str:
@@ -180,7 +181,7 @@ class Config:
     @property
     def identity(self) -> str:
         """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
-        return _hash(_dropped(self.tables, "name", "title", "path"))
+        return _hash(_dropped(self.tables, "name", "title", "path", "cache", "factors"))
 
     def hash_of(self, *names: str) -> str:
         """SHA-256 of some tables."""
@@ -201,7 +202,9 @@ def _dropped(tables: Any, *names: str) -> Any:
     return tables
 
 
-def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: Path | str, overrides: Sequence[str] = (), *, imported: Mapping[str, Any] | None = None
+) -> Config:
     """Read a configuration file.
 
     Parameters
@@ -210,6 +213,9 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         TOML file. Paths inside it are relative to its folder; `~` and `${VARIABLE}` are expanded.
     overrides : sequence of str
         `"table.key=value"`, the value as TOML; text needs no quotes.
+    imported : mapping, optional
+        A `[signals]` table to put in place of the file's own, its path relative to the working folder; tables that make
+        scores are then left out.
 
     Raises
     ------
@@ -231,23 +237,39 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"expected TOML in {path}; found a mistake: {error}; mend that line") from error
     for override in overrides:
         _apply(tables, override)
+    if imported is not None:
+        path_of_scores = str(Path(imported["path"]).resolve())
+        tables = {name: table for name, table in tables.items() if name not in NETWORK_TABLES}
+        tables["signals"] = {**imported, "path": path_of_scores}
     return parse_config(tables, base=path.parent)
 
 
 def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
     tables = _plain(tables)
-    try:
-        file = _File.model_validate(tables)
-    except ValidationError as error:
-        raise InputError(_explain(error, _File)) from None
+    file = check_table(_File, tables)
+    _check_who_scores(file, tables)
     plain = file.model_dump(
         mode="json", exclude={"benchmark": {"ticker", "source"}} if not file.benchmark.ticker else {}
     )
     for name in ("prices", "benchmark"):
         _check_source(plain[name], name)
-        if "path" in plain[name]:
-            plain[name]["path"] = str(_resolve(plain[name]["path"], base))
+        for key in ("path", "cache", "factors"):
+            if plain[name].get(key) is not None:
+                plain[name][key] = str(_resolve(plain[name][key], base))
+    model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: _resolve(path, base))
+    for name in _FILES:
+        if plain["universe"][name] is not None:
+            plain["universe"][name] = str(_resolve(plain["universe"][name], base))
+    macro = plain["features"]["macro"]
+    if macro is not None:
+        macro["path"] = str(_resolve(macro["path"], base))
+    check_features(file.features.inputs)
+    if file.signals is None:
+        del plain["signals"]
+    else:
+        plain = {name: table for name, table in plain.items() if name not in NETWORK_TABLES}
+        plain["signals"]["path"] = str(_resolve(plain["signals"]["path"], base))
     if file.benchmark.ticker is None and file.benchmark.model_extra:
         raise InputError(
             "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
@@ -255,7 +277,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     strategy = dict(plain["strategy"])
     decides = strategy.pop("strategy")
     allocation = make_allocation(strategy.pop("allocation"), **strategy)
-    broker = _build(BrokerSettings, file.broker)
+    broker = build(BrokerSettings, file.broker)
     if allocation.can_be_short and broker.borrow_rate is None:
         raise InputError(
             f"expected broker.borrow_rate, because {plain['strategy']['allocation']} can be short; found none; "
@@ -266,22 +288,39 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     return Config(
         name=file.name,
         prices=plain["prices"],
-        universe=_build(UniverseFilters, file.universe),
+        universe=build(UniverseFilters, file.universe),
         frequency=file.features.frequency,
+        features=file.features.inputs,
+        beside={name: getattr(file.universe, name) and plain["universe"][name] for name in _FILES} | {"macro": macro},
         labels=LabelSettings(
             **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
         ),
-        model=_build(ModelSettings, file.model),
+        model=model,
         training=TrainingSettings(**training),
         seeds=tuple(seeds),
-        walk_forward=_build(WalkForward, file.walk_forward),
+        walk_forward=None if file.walk_forward is None else build(WalkForward, file.walk_forward),
         allocation=allocation,
         strategy=decides,
         broker=broker,
         benchmark=plain["benchmark"],
         report=plain["report"],
         tables=plain,
+        signals=plain.get("signals"),
     )
+
+
+def _check_who_scores(file: _File, tables: Mapping[str, Any]) -> None:
+    """Make sure that scores come from one place: networks trained walk-forward, or a file."""
+    if file.signals is None and file.walk_forward is None:
+        raise InputError(
+            "expected a table [walk_forward]; found none; add it with the first day of the first test slice, or "
+            "[signals] with the path of scores that are made already"
+        )
+    made = [name for name in NETWORK_TABLES if name in tables]
+    if file.signals is not None and made:
+        raise InputError(
+            f"expected no [{made[0]}] beside [signals], whose scores are made already; found both; leave one out"
+        )
 
 
 def _check_source(options: Mapping[str, Any], place: str) -> None:
@@ -296,20 +335,21 @@ def _check_source(options: Mapping[str, Any], place: str) -> None:
         return
     module, name = SOURCES[source]
     more: dict[str, Any] = {"ticker": (str, ...)} if place == "benchmark" else {}
-    table = _table(getattr(import_module(module), name), source=(str, ...), **more)
-    try:
-        table.model_validate(options)
-    except ValidationError as error:
-        raise InputError(_explain(error, table, place)) from None
+    table = table_of(getattr(import_module(module), name), source=(str, ...), **more)
+    check_table(table, options, place)
 
 
-def _build(kind: type, table: BaseModel) -> Any:
-    return kind(**{name: getattr(table, name) for name in type(table).model_fields})
+def _model_table(settings: type, options: Mapping[str, Any], leave_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Hold the `[model]` table to the settings of its kind, and fill in the defaults."""
+    plain: dict[str, Any] = check_table(table_of(settings, leave_out=leave_out), options, "model").model_dump(
+        mode="json"
+    )
+    return plain
 
 
 def _resolve(path: str, base: Path) -> Path:
     if not path:
-        raise InputError("expected a path of price files; found an empty one; write where they are")
+        raise InputError("expected the path of a file or folder; found an empty one; write where it is")
     expanded = os.path.expandvars(os.path.expanduser(path))
     if "$" in expanded:
         raise InputError(f"expected every variable in {path!r} to be set; found it unset; export it or write the path")
@@ -331,49 +371,6 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise InputError(f"expected {key!r} to name a setting in a table; found that {name!r} is a value")
     table[last] = value
-
-
-_HINTS = {
-    "broker.cash": "write the starting capital in account currency, for example cash = 1_000_000",
-    "broker.commission": "costs are never silently zero: write a fraction, commission = 0.001 is 10 basis points",
-    "broker.slippage": "costs are never silently zero: write a fraction, slippage = 0.0005 is 5 basis points",
-    "walk_forward.start": 'write the first day of the first test slice, for example start = "2011-01-01"',
-    "strategy": 'add [strategy] with allocation = "TopK" and k = 50',
-    "strategy.allocation": 'write what to hold, for example allocation = "TopK" and k = 50',
-    "prices.source": 'write source = "files" or source = "simulated"',
-}
-
-
-def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> str:
-    """First mistake of a validation as one line: expected, found, what to do."""
-    mistakes = error.errors()
-    # a misspelt key also leaves its setting missing: the spelling is the mistake
-    first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
-    inside = [str(part) for part in first["loc"]]
-    where = [place, *inside] if place else inside
-    name = ".".join(where)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(root, inside[:-1])
-        close = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-        advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-        place = f"[{'.'.join(where[:-1])}]" if where[:-1] else "the configuration"
-        return f"expected a known key in {place}; found {where[-1]!r}; {advice}"
-    if first["type"] == "missing":
-        whole_table = len(where) == 1
-        what = f"a table [{name}]" if whole_table else f"a setting {name}"
-        return f"expected {what}; found none; {_HINTS.get(name, 'add it')}"
-    found = first["input"]
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"expected {name} to be {expected}; found {found!r}; mend it in the configuration"
-
-
-def _known_keys(root: type[BaseModel], place: Sequence[str]) -> list[str]:
-    model = root
-    for part in place:
-        annotation = model.model_fields[part].annotation
-        assert isinstance(annotation, type)  # noqa: S101 - our own tables are classes
-        model = annotation
-    return sorted(model.model_fields)
 
 
 def _plain(value: Any, name: str = "") -> Any:

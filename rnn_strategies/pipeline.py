@@ -6,32 +6,36 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
 from backtests.benchmark import buy_and_hold, check_span
 from backtests.engine import equal_weight_universe, run_backtest, strategy_class
-from backtests.result import BacktestResult
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
+from rnn_strategies.beside import beside_digests, beside_remarks, read_beside
 from rnn_strategies.config import Config, load_config
-from rnn_strategies.home import Home, default_home, locked
+from rnn_strategies.family import family_of
+from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
+from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
+from rnn_strategies.run_folder import RunFolder
 from rnn_strategies.trials import Trial, finish_trial, start_trial
+from rnn_strategies.variants import seed_returns
 from signals.calendar import as_day
+from signals.dataset import Beside
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
-from signals.panel import check_tickers
+from signals.folds import WalkForward
+from signals.models.external import KerasModel
 from signals.plugins import source_digest
-from signals.prices import Prices
-from signals.sources import load_prices
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
 from signals.walk_forward import compute_signals
 
@@ -44,6 +48,7 @@ BACKTEST_FILES = (
     "transactions.parquet",
     "orders.parquet",
     "benchmark.parquet",
+    "trials.parquet",
     "metrics.json",
 )
 
@@ -55,7 +60,8 @@ def run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener = silent,
+    listener: Listener | None = None,
+    retrain_revised: bool = False,
 ) -> Run:
     """Run all stages; what is done already is not done again.
 
@@ -71,8 +77,11 @@ def run(
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
         Where networks, inputs and trials are kept; `.rnn-strategies` when not given.
-    listener : callable
-        Told of progress.
+    listener : callable, optional
+        Told of progress; in a notebook a bar shows it when nothing is given.
+    retrain_revised : bool
+        Whether bars that Yahoo has revised since they were first seen replace those; by default they are kept as first
+        seen and reported, and old networks stay as they are.
 
     Returns
     -------
@@ -84,7 +93,15 @@ def run(
     InputError
         For anything the user has to mend. Finished work is kept.
     """
-    made = open_run(config, out=out, overrides=overrides, jobs=jobs, home=home, listener=listener)
+    made = open_run(
+        config,
+        out=out,
+        overrides=overrides,
+        jobs=jobs,
+        home=home,
+        listener=listener,
+        retrain_revised=retrain_revised,
+    )
     with made.locked():
         made.all_stages()
     return made
@@ -97,7 +114,8 @@ def open_run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener = silent,
+    listener: Listener | None = None,
+    retrain_revised: bool = False,
 ) -> Run:
     """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written yet.
 
@@ -130,82 +148,21 @@ def open_run(
             f"expected {folder} to be empty or to hold this configuration; found a run of another one; "
             "choose another --out or name, or delete the folder"
         )
+    kind: type[Run] = Run
+    if config.signals is not None:
+        from rnn_strategies.imported import ImportedRun
+
+        kind = ImportedRun
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Run(folder, config, home or default_home(), jobs or cores, listener)
+    told = listener or (show_progress() if in_notebook() else silent)
+    return kind(folder, config, home or default_home(), jobs or cores, told, retrain_revised)
 
 
-@dataclass
-class Run:
-    """A run folder and what can be done with it.
+@dataclass(repr=False)
+class Run(RunFolder):
+    """A run folder and what can be done with it; its parameters are those of `RunFolder`."""
 
-    Parameters
-    ----------
-    folder : Path
-        Where the files are.
-    config : Config
-        The configuration.
-    home : Home
-        Where networks, inputs and trials are kept.
-    jobs : int
-        Training processes.
-    listener : callable
-        Told of progress.
-    """
-
-    folder: Path
-    config: Config
-    home: Home
-    jobs: int = 1
-    listener: Listener = silent
-    _seconds: dict[str, Any] = field(default_factory=dict, repr=False)
-    _from_source: bool = field(default=False, repr=False)
-
-    # -- what a notebook asks for -----------------------------------------------------------------------------------
-
-    @property
-    def report(self) -> Path:
-        """Path of the tear sheet."""
-        return self.folder / "report.html"
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """Figures of `metrics.json`."""
-        found: dict[str, Any] = read_json(self.folder / "metrics.json")
-        return found
-
-    @property
-    def signals(self) -> pd.DataFrame:
-        """The out-of-sample signal frame, indexed by (date, ticker)."""
-        return read_parquet(self.folder / "signals.parquet", index=["date", "ticker"])
-
-    @property
-    def folds(self) -> pd.DataFrame:
-        """One row per fold and seed."""
-        return read_parquet(self.folder / "folds.parquet")
-
-    @property
-    def result(self) -> BacktestResult:
-        """Returns, positions, transactions and orders."""
-        return BacktestResult.load(self.folder, **self._manifest.data["backtest"])
-
-    @cached_property
-    def prices(self) -> Prices:
-        """The checked prices of the run: as they were read then, or, while a run is made, from their source."""
-        return self._input("prices", dict(self.config.prices))
-
-    @cached_property
-    def benchmark(self) -> Prices:
-        """Prices of the benchmark: its own source, or the run's prices when it names none."""
-        options = {key: value for key, value in self.config.benchmark.items() if value is not None}
-        ticker = options.pop("ticker")
-        if "source" not in options and "path" not in options:
-            check_tickers([ticker], self.prices.tickers)
-            return self.prices
-        return self._input("benchmark", {"source": "files", "tickers": [ticker], **options})
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Context in which no other process can work on the same folder."""
-        return locked(self.folder)
+    signal_files: ClassVar[tuple[str, ...]] = SIGNAL_FILES
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
@@ -216,10 +173,10 @@ class Run:
         trial = self._begin_trial()  # counted even if it never ends
         try:
             ran = [
-                self._stage("signals", self._signals_key, self._compute_signals, SIGNAL_FILES),
-                self._stage("backtest", self._backtest_key, self._compute_backtest, BACKTEST_FILES),
+                self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files),
+                self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files),
             ]
-        except InputError:
+        except Exception:
             finish_trial(self.home, replace(trial, status="failed"))
             raise
         retitled = (self.folder / "config.toml").read_text(encoding="utf-8") != self.config.to_toml()
@@ -231,12 +188,12 @@ class Run:
         """Train or reuse every network and write the signal files."""
         self._from_source = True
         self._begin_trial()
-        self._stage("signals", self._signals_key, self._compute_signals, SIGNAL_FILES, again=True)
+        self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=True)
 
     def compute_backtest(self) -> None:
         """Trade the signals of the folder and write the result files and metrics."""
         self._need("signals")
-        self._stage("backtest", self._backtest_key, self._compute_backtest, BACKTEST_FILES, again=True)
+        self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
 
     def write_report(self) -> None:
         """Write the tear sheet from the files of the folder."""
@@ -252,8 +209,18 @@ class Run:
         """Find the mistakes that would otherwise show only after hours of training."""
         strategy_class(self._strategy)
         if self._has_benchmark:
-            begin = max(as_day(self.config.walk_forward.start, name="walk_forward.start"), self.prices.first)
+            begin = max(self._first_decision, self.prices.first)
             check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
+
+    @property
+    def _walk_forward(self) -> WalkForward:
+        assert self.config.walk_forward is not None  # noqa: S101 - `open_run` gives imported scores another class
+        return self.config.walk_forward
+
+    @property
+    def _first_decision(self) -> np.datetime64:
+        """No score is older than this."""
+        return as_day(self._walk_forward.start, name="walk_forward.start")
 
     @property
     def _strategy(self) -> str | None:
@@ -268,7 +235,13 @@ class Run:
             )
 
     def _stage(
-        self, name: str, key: Callable[[], str], work: Callable[[], None], files: Sequence[str], *, again: bool = False
+        self,
+        name: str,
+        key: Callable[[], str],
+        work: Callable[[], None],
+        files: Callable[[], Sequence[str]],
+        *,
+        again: bool = False,
     ) -> bool:
         """Do a stage unless the manifest says it is done with these inputs and files; return whether it ran."""
         made_from = key()
@@ -283,7 +256,7 @@ class Run:
         work()
         self._write_config()  # only now: a configuration that cannot run must not claim the folder
         self._seconds[name] = round(time.perf_counter() - began, 3)
-        self._manifest.finish(name, made_from, files)
+        self._manifest.finish(name, made_from, files())
         self._write_manifest()
         self._write_timings()
         return True
@@ -291,15 +264,26 @@ class Run:
     def _signals_key(self) -> str:
         parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
         dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
-        plugins = source_digest(self.config.training.trainer)
-        return key_of(__version__, parts, dead, self._digest("prices"), plugins, versions())
+        kind = self.config.tables["model"]["kind"]
+        plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
+        return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, versions())
+
+    @property
+    def _read_files(self) -> list[Any]:
+        """Content hashes of what is read beside prices: paths say nothing about it."""
+        model = self.config.model
+        return [beside_digests(self._beside), model.digest() if isinstance(model, KerasModel) else None]
+
+    @cached_property
+    def _beside(self) -> Beside:
+        return read_beside(self.config.beside)
 
     def _compute_signals(self) -> None:
         config = self.config
         self.listener(Event("signals", "training walk-forward"))
         result = compute_signals(
             self.prices,
-            walk_forward=config.walk_forward,
+            walk_forward=self._walk_forward,
             universe=config.universe,
             labels=config.labels,
             model=config.model,
@@ -307,6 +291,8 @@ class Run:
             seeds=config.seeds,
             artifacts=self.home.artifacts,
             frequency=config.frequency,
+            features=config.features,
+            beside=self._beside,
             jobs=self.jobs,
             listener=self.listener,
         )
@@ -320,11 +306,16 @@ class Run:
             write_parquet(self.folder / f"{name}.parquet", frame)
         self._manifest.data |= {
             "universe_sizes": result.universe_sizes,
-            "seeds": list(config.seeds),
-            "warnings": [*price_remarks(self.prices), *signal_remarks(config, result)],
+            "files": beside_digests(self._beside),
+            "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
+            "warnings": [
+                *price_remarks(self.prices),
+                *signal_remarks(config, result, self.prices),
+                *beside_remarks(self._beside, self.prices, result.universe_sizes),
+            ],
         }
         self._seconds["networks"] = result.seconds
-        self.listener(Event("signals", f"{result.trained} networks trained, {result.reused} reused"))
+        self.listener(Event("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:
         parts = self.config.hash_of("strategy", "broker", "benchmark")
@@ -355,6 +346,7 @@ class Run:
             beside = {"benchmark": held, **beside}
         result.save(self.folder)
         write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(beside, index=result.returns.index))
+        self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
             "warnings": list(result.warnings),
@@ -364,38 +356,27 @@ class Run:
         self._write_manifest()  # the metrics read the risk-free rate from it
         write_metrics(self.folder)
 
-    # -- what is written down ---------------------------------------------------------------------------------------
-
-    @cached_property
-    def _manifest(self) -> Manifest:
-        return Manifest(self.folder)
+    def _backtest_files(self) -> tuple[str, ...]:
+        return (*BACKTEST_FILES, *(("seed_returns.parquet",) if len(self._seeds) > 1 else ()))
 
     @property
-    def _has_benchmark(self) -> bool:
-        return self.config.benchmark.get("ticker") is not None
+    def _seeds(self) -> list[int]:
+        return [int(seed) for seed in self._manifest.data.get("seeds", ())]
 
-    def _input(self, name: str, options: dict[str, Any]) -> Prices:
-        """Load prices from the content store, or from their source while a run is made: the source may have grown."""
-        known = self._manifest.input(name)
-        stored = self.home.inputs.get(known["sha256"]) if known and not self._from_source else None
-        if known and stored:
-            return Prices.load(stored, known["meta"])
-        self.listener(Event("prices", f"reading {name}"))
-        prices = load_prices(source=options.pop("source"), **options)
-        digest = self.home.inputs.put(lambda path: prices.save(path))
-        if known and not self._from_source and known["sha256"] != digest:
-            raise InputError(
-                f"expected the {name} this run was made from; the source now gives others and the copy in "
-                f"{self.home.root} is gone; use `rnn-strategies run` to make the run anew"
-            )
-        self._manifest.keep_input(name, prices, digest)
-        return prices
+    def _write_alternatives(self, returns: pd.Series) -> None:
+        """Write what else could have been: each seed traded alone, and the trials this run may be chosen from."""
+        if len(self._seeds) > 1:
+            self.listener(Event("backtest", "trading each seed alone"))
+            scores = read_parquet(self.folder / "seed_scores.parquet")
+            alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
+            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
+        trial = self._trial()
+        family = family_of(self.home, trial, returns)
+        write_parquet(self.folder / "trials.parquet", family.returns.set_index("trial"))
+        counted = {"started": family.started, "finished": family.finished}
+        self._manifest.data["trial"] = {"id": trial.id, "family": trial.family, **counted}
 
-    def _digest(self, name: str) -> str:
-        """Content hash of an input, which is loaded for it; a benchmark may lie among the prices themselves."""
-        loaded = getattr(self, name)
-        known = self._manifest.input(name if loaded is not self.prices else "prices")
-        return str(known["sha256"]) if known else ""
+    # -- what is written down ---------------------------------------------------------------------------------------
 
     def _write_config(self) -> None:
         atomic_write(self.folder / "config.toml", self.config.to_toml().encode())
@@ -417,21 +398,31 @@ class Run:
         write_json(path, timings)
 
     def _begin_trial(self) -> Trial:
+        trial = self._trial()
+        start_trial(self.home, trial)
+        return trial
+
+    def record_variant(self, config: Config, sharpe: float | None) -> None:
+        """Count another configuration that was tried on this run's prices."""
+        own = self._trial()
+        made = key_of(config.identity, self._digest("prices"), self._read_files)[:16]
+        trial = replace(own, id=made, parent=own.id, config=config.hash, kind="audit", status="done", sharpe=sharpe)
+        finish_trial(self.home, trial)
+
+    def _trial(self) -> Trial:
         config, prices = self.config, self._digest("prices")
-        trial = Trial(
-            id=key_of(config.identity, prices)[:16],
+        return Trial(
+            id=key_of(config.identity, prices, self._read_files)[:16],
             parent=None,
             config=config.hash,
             kind="run",
             family={
                 "universe": config.hash_of("prices", "universe")[:16],
                 "calendar": self.prices.calendar,
-                "period": [config.walk_forward.start, str(self.prices.last)],
+                "period": [self._walk_forward.start, str(self.prices.last)],
             },
             status="started",
         )
-        start_trial(self.home, trial)
-        return trial
 
     def _end_trial(self, trial: Trial) -> None:
         returns = _relative(self.folder / "returns.parquet", self.home.root.parent)

@@ -1,13 +1,46 @@
-"""Progress on a console: a bar for a person, plain lines for a pipe, with what remains."""
+"""Progress where it is watched: a bar in a notebook or a terminal, plain lines for a pipe, with what remains."""
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TextIO
+from html import escape
+from importlib import import_module
+from typing import Any, TextIO
 
-from signals.events import Event
+from signals.events import Event, Listener
 
-__all__ = ["ConsoleProgress"]
+__all__ = ["ConsoleProgress", "NotebookProgress", "in_notebook", "show_progress"]
+
+
+def in_notebook() -> bool:
+    """Whether this code runs in the kernel of a notebook; IPython is not imported to find out."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None:
+        return False
+    return getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def show_progress(stream: TextIO | None = None) -> Listener:
+    """Return a listener that shows progress where one looks for it.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Where lines go outside a notebook; standard error when not given.
+
+    Returns
+    -------
+    callable
+        For `listener=`: a bar in a notebook, else lines.
+
+    Examples
+    --------
+    In a notebook::
+
+        rs.compute_signals(prices, ..., listener=rs.show_progress())
+    """
+    return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr)
 
 
 class ConsoleProgress:
@@ -29,18 +62,70 @@ class ConsoleProgress:
         """Print one event."""
         now = time.monotonic()
         began = self._began.setdefault(event.stage, now)
-        text = f"[{event.stage}] {event.message}"
-        if event.total:
-            text = f"[{event.stage} {event.done}/{event.total}] {event.message}{self._left(event, now - began)}"
+        text = _line(event, _left(event, now - began))
         if not self._live:
             print(text, file=self._stream, flush=True)
             return
         end = "" if event.total and event.done < event.total else "\n"
         print(f"\r\x1b[2K{text}", end=end, file=self._stream, flush=True)
 
-    @staticmethod
-    def _left(event: Event, elapsed: float) -> str:
-        if not 0 < event.done < event.total:
-            return ""
-        seconds = elapsed / event.done * (event.total - event.done)
-        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+
+class NotebookProgress:
+    """Listener that draws one bar per stage in the output of a notebook cell, and updates it in place.
+
+    One display for all stages: it is made at the first event and then only changed.
+    """
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._latest: dict[str, tuple[Event, str]] = {}
+        self._handle: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        display: Any = import_module("IPython.display").display
+        now = time.monotonic()
+        began = self._began.setdefault(event.stage, now)
+        last = self._latest.get(event.stage)
+        # a closing word without a count leaves the full bar standing
+        if not event.total and last is not None and last[0].total:
+            event = Event(event.stage, event.message, last[0].done, last[0].total)
+        self._latest[event.stage] = event, _left(event, now - began)
+        shown = _Bars(list(self._latest.values()))
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)
+        else:
+            self._handle.update(shown)
+
+
+class _Bars:
+    """All stages so far, as HTML and as text."""
+
+    def __init__(self, rows: list[tuple[Event, str]]) -> None:
+        self._rows = rows
+
+    def _repr_html_(self) -> str:
+        lines = []
+        for event, left in self._rows:
+            bar = ""
+            if event.total:
+                bar = f'<progress value="{event.done}" max="{event.total}"></progress> {event.done}/{event.total}'
+            words = escape(event.message + left)
+            lines.append(f"<tr><th>{escape(event.stage)}</th><td>{bar}</td><td>{words}</td></tr>")
+        return f"<table><tbody>{''.join(lines)}</tbody></table>"
+
+    def __repr__(self) -> str:
+        return "\n".join(_line(event, left) for event, left in self._rows)
+
+
+def _line(event: Event, left: str) -> str:
+    if event.total:
+        return f"[{event.stage} {event.done}/{event.total}] {event.message}{left}"
+    return f"[{event.stage}] {event.message}"
+
+
+def _left(event: Event, elapsed: float) -> str:
+    if not 0 < event.done < event.total:
+        return ""
+    seconds = elapsed / event.done * (event.total - event.done)
+    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"

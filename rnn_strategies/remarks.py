@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from rnn_strategies.config import Config
+from signals.models.stacked_lstm import ModelSettings
 from signals.prices import Prices
 from signals.walk_forward import SignalResult
 
-__all__ = ["price_remarks", "signal_remarks"]
+__all__ = ["only_survivors", "price_remarks", "signal_remarks"]
 
 
 def price_remarks(prices: Prices) -> list[str]:
@@ -16,7 +17,7 @@ def price_remarks(prices: Prices) -> list[str]:
     remarks = []
     if prices.simulated:
         remarks.append("The prices are simulated: nothing here says anything about a real market.")
-    survivors = _only_survivors(prices)
+    survivors = only_survivors(prices)
     if survivors:
         remarks.append(
             f"All {survivors} tickers trade to the end of the file: the universe holds survivors only, "
@@ -34,10 +35,16 @@ def price_remarks(prices: Prices) -> list[str]:
     return remarks + list(prices.notes)
 
 
-def signal_remarks(config: Config, result: SignalResult) -> list[str]:
+def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list[str]:
     """Remarks about the walk-forward."""
     remarks = []
-    if len(config.seeds) == 1:
+    if absent := config.universe.unknown(prices.tickers):
+        more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
+        remarks.append(
+            f"The prices do not hold {', '.join(absent[:5])}{more}, which universe.include or exclude names: misspelt, "
+            "or not in the file."
+        )
+    if result.folds["seed"].nunique() == 1 and isinstance(config.model, ModelSettings):
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     # before the first date with enough history the universe is empty by definition
     sizes = list(result.universe_sizes.items())
@@ -48,7 +55,7 @@ def signal_remarks(config: Config, result: SignalResult) -> list[str]:
     return remarks
 
 
-def _only_survivors(prices: Prices) -> int:
+def only_survivors(prices: Prices) -> int:
     """Return the number of tickers if, over more than two years, none of at least 20 stopped trading; else 0."""
     dates = prices.frame.index.get_level_values("date")
     codes = prices.frame.index.codes[prices.frame.index.names.index("ticker")]

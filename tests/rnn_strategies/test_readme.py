@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,32 @@ def test_python_snippets_run_one_after_the_other(tmp_path, monkeypatch):
     assert Path("report.html").exists()
     assert len(names["own"].returns) > 200
     assert names["own"].positions.drop(columns="cash").to_numpy().max() > 0
+
+
+def test_configuration_snippets_are_valid(tmp_path):
+    from rnn_strategies.config import parse_config
+
+    whole = {
+        "walk_forward": {"start": "2014-01-01"},
+        "strategy": {"allocation": "TopK", "k": 5},
+        "broker": {"cash": 1e6, "commission": 0.001, "slippage": 0.0005},
+        "prices": {"source": "simulated"},
+    }
+    tables = [tomllib.loads(code) for code in snippets("toml")]
+    assert len(tables) >= 6
+    for table in tables:
+        parse_config(whole | table, base=tmp_path)
+
+
+def test_every_feature_and_label_is_listed():
+    from signals.features import FEATURES
+    from signals.labels import LABELS
+
+    text = README.read_text(encoding="utf-8")
+    for feature in FEATURES.values():
+        assert f"`{feature.usage}`" in text, feature.usage
+    for kind in LABELS:
+        assert f"`{kind}`" in text, kind
 
 
 def test_commands_exist():

@@ -1,0 +1,278 @@
+"""Somebody else's scores become a run folder: nothing is trained, everything after it is as in any run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rnn_strategies import __version__
+from rnn_strategies.config import load_config
+from rnn_strategies.home import Home
+from rnn_strategies.manifest import key_of, versions
+from rnn_strategies.pipeline import Run, open_run
+from rnn_strategies.remarks import price_remarks
+from rnn_strategies.trials import Trial
+from signals.errors import InputError
+from signals.events import Event, Listener
+from signals.labels import make_labels
+from signals.panel import check_tickers
+from signals.price_index import count_rows
+from signals.score_files import ScoreFile, read_scores, write_scores
+from signals.storage import read_parquet, sha256_file, write_parquet
+
+__all__ = ["DEFAULT_CONFIG", "ImportedRun", "export_scores", "import_scores"]
+
+DEFAULT_CONFIG = Path("rnn-strategies.toml")
+
+UNPROVED = "The scores were imported from {name}: that they were made without later prices cannot be proved here."
+
+
+def import_scores(
+    scores: Path | str,
+    *,
+    out: Path | str | None = None,
+    config: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    outside: str = "raise",
+    home: Home | None = None,
+    listener: Listener | None = None,
+) -> Run:
+    """Make a run folder of scores that anybody's model has made.
+
+    Parameters
+    ----------
+    scores : Path or str
+        CSV or Parquet with `date, ticker, score`; see `read_scores`.
+    out : Path or str, optional
+        Run folder; `runs/<name>` when not given.
+    config : Path or str, optional
+        Configuration with `[prices]`, `[strategy]` and `[broker]`; what makes scores (`[model]` and the like) is left
+        out. By default that of an existing `out`, or `rnn-strategies.toml`.
+    overrides : sequence of str
+        `"table.key=value"` settings on top of the file.
+    outside : {"raise", "drop"}
+        What becomes of scores for tickers, or for dates before and after, that the prices do not have: an error, or
+        left out and said in the report.
+    home, listener
+        As in `run`.
+
+    Returns
+    -------
+    Run
+        With signals and labels; `compute_backtest()` and `write_report()` go on, or `run` on its folder.
+
+    Raises
+    ------
+    InputError
+        For scores that break their contract, dates that are no sessions, or a folder that holds another run.
+    """
+    path = Path(scores)
+    if not path.is_file():
+        raise InputError(f"expected a file of scores {path}; found none; mend the path")
+    settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), "outside": outside})
+    made = open_run(settings, out=out, home=home, listener=listener)
+    with made.locked():
+        made.compute_signals()
+    return made
+
+
+def export_scores(run: Path | str, out: Path | str, *, format: str | None = None, force: bool = False) -> Path:
+    """Write the scores of a run folder for other programs.
+
+    Parameters
+    ----------
+    run : Path or str
+        Run folder.
+    out : Path or str
+        File to write, ending in `.csv` or `.parquet`.
+    format : str, optional
+        As in `write_scores`.
+    force : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    InputError
+        When the folder has no scores, the file exists, or format and file name do not fit.
+    """
+    run, out = Path(run), Path(out)
+    if not (run / "signals.parquet").is_file():
+        raise InputError(f"expected a run folder with scores; found no signals.parquet in {run}; name another folder")
+    if out.exists() and not force:
+        raise InputError(f"expected no file at {out} yet; found one; choose another name or add --force")
+    return write_scores(read_parquet(run / "signals.parquet", index=["date", "ticker"]), out, format=format)
+
+
+def _config_path(config: Path | str | None, out: Path | str | None) -> Path:
+    """Find the configuration: the one that was named, that of the folder, or the one `init` writes."""
+    if config is not None:
+        return Path(config)
+    for found in ([Path(out) / "config.toml"] if out is not None else []) + [DEFAULT_CONFIG]:
+        if found.is_file():
+            return found
+    raise InputError(
+        f"expected a configuration with prices, strategy and costs; found neither --config nor {DEFAULT_CONFIG}; make "
+        "one with `rnn-strategies init --preset imported`"
+    )
+
+
+class ImportedRun(Run):
+    """Run folder whose scores come from the file that `[signals]` names. Once imported, the file is not needed."""
+
+    signal_files: ClassVar[tuple[str, ...]] = ("signals.parquet", "labels.parquet")
+
+    @property
+    def _file(self) -> Path:
+        assert self.config.signals is not None  # noqa: S101 - `open_run` makes this class for such configurations only
+        return Path(self.config.signals["path"])
+
+    @property
+    def _file_hash(self) -> str:
+        """Content hash of the scores: of the file, or of what was imported when the file has gone."""
+        try:
+            return sha256_file(self._file)
+        except OSError as error:
+            known = self._manifest.input("scores")
+            if known and self._manifest.is_done("signals"):
+                return str(known["sha256"])
+            raise InputError(
+                f"expected a file of scores {self._file}; found none ({error.strerror}); mend signals.path"
+            ) from error
+
+    @cached_property
+    def _scores(self) -> ScoreFile:
+        known = self._manifest.input("scores")
+        if known and not self._file.exists():
+            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
+        return read_scores(self._file)
+
+    @property
+    def _first_decision(self) -> np.datetime64:
+        first: np.datetime64 = _days(self._scores.frame)[0]
+        return first
+
+    def _signals_key(self) -> str:
+        outside = (self.config.signals or {})["outside"]
+        dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
+        made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
+        return key_of(__version__, "imported", made_from, versions())
+
+    def _compute_signals(self) -> None:
+        self.listener(Event("signals", f"reading {self._file.name}"))
+        scores = self._scores
+        frame, dropped = self._covered(scores.frame)
+        labels, silent_rows = self._label(frame)
+        write_parquet(self.folder / "signals.parquet", frame)
+        write_parquet(self.folder / "labels.parquet", labels)
+        notes = [*scores.notes, *dropped]
+        remarks = [UNPROVED.format(name=scores.name), *notes]
+        if silent_rows:
+            remarks.append(
+                f"{count_rows(silent_rows)} of {len(frame):,} score a ticker that had no bar that day and could not be "
+                "traded on it."
+            )
+        if labels.empty:
+            remarks.append("No score has a known outcome yet, so nothing can be said about their skill.")
+        days, tickers = _days(frame), frame.index.get_level_values("ticker").nunique()
+        self._manifest.data.setdefault("inputs", {})["scores"] = {
+            "sha256": scores.sha256,
+            "meta": {"file": scores.name, "notes": notes},
+            "rows": len(frame),
+            "tickers": tickers,
+            "first": str(days[0]),
+            "last": str(days[-1]),
+        }
+        self._manifest.data |= {"seeds": [], "warnings": [*remarks, *price_remarks(self.prices)]}
+        said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
+        self.listener(Event("signals", said))
+
+    def _covered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Rows that the prices cover, and what has to be said about the others."""
+        prices, strict = self.prices, (self.config.signals or {})["outside"] == "raise"
+        if strict:
+            try:
+                check_tickers(frame.index.get_level_values("ticker").unique(), prices.tickers)
+            except InputError as error:
+                raise InputError(f'{error}, or set outside = "drop"') from None
+        days = _days(frame)
+        early, late = days < prices.first, days > prices.last
+        unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
+        beyond = early | late
+        if strict and beyond.any():
+            raise InputError(
+                f"expected scores within the prices, {prices.first} to {prices.last}; found {count_rows(beyond.sum())} "
+                f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
+            )
+        gone = beyond | unknown
+        if gone.all():
+            raise InputError(
+                f"expected scores of tickers and dates that the prices hold; found none in {self._file.name}; mend "
+                "prices.path"
+            )
+        if not gone.any():
+            return frame, []
+        names = frame.index.get_level_values("ticker")[unknown].unique()
+        listed = f" ({len(names):,} tickers, such as {names[0]})" if len(names) else ""
+        said = f"{count_rows(int(gone.sum()))} of scores lie outside the prices and were left out{listed}."
+        return frame[~gone], [said]
+
+    def _label(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """Forward returns of the scored rows over the horizon in decision dates of the file; rows without a bar.
+
+        Known outcomes only. A date's decision dates are those of the file, whatever their rhythm.
+        """
+        prices, settings = self.prices, self.config.labels
+        if prices.close_only and settings.measured == "open_to_open":
+            raise InputError(
+                "expected opening prices for labels.measured = 'open_to_open'; found closes only; "
+                "set measured = 'close_to_close' under [labels]"
+            )
+        names = frame.index.get_level_values("ticker")
+        panel = prices.panel().select(names.unique())
+        dates, when = np.unique(_days(frame), return_inverse=True)
+        sessions = np.searchsorted(panel.dates, dates)
+        strange = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
+        if strange.any():
+            day = dates[strange][0]
+            raise InputError(
+                f"expected scores dated by sessions of {prices.calendar}; found {day}, a {pd.Timestamp(day):%A} "
+                "without trading; date each score by the session at whose close it is known"
+            )
+        who = np.searchsorted(np.asarray(panel.tickers, dtype=object), names.to_numpy())
+        eligible = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
+        eligible[who, when] = True
+        eligible &= panel.traded[sessions].T
+        labels = make_labels(panel, sessions.astype(np.int64), eligible, settings)
+        end = labels.end[who, when]
+        made: dict[str, Any] = {
+            "label": labels.label[who, when],
+            "forward_return": labels.forward_return[who, when],
+            "label_end": panel.dates[np.maximum(end, 0)].astype("datetime64[ns]"),
+        }
+        return pd.DataFrame(made, index=frame.index)[end >= 0], int((~eligible[who, when]).sum())
+
+    def _trial(self) -> Trial:
+        config, prices = self.config, self._digest("prices")
+        return Trial(
+            id=key_of(config.identity, prices, self._file_hash)[:16],
+            parent=None,
+            config=config.hash,
+            kind="imported",
+            family={
+                "universe": config.hash_of("prices")[:16],
+                "calendar": self.prices.calendar,
+                "period": [str(self._first_decision), str(self.prices.last)],
+            },
+            status="started",
+        )
+
+
+def _days(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+    """Decision date of each row."""
+    return np.asarray(frame.index.get_level_values("date").to_numpy().astype("datetime64[D]"))

@@ -1,0 +1,72 @@
+"""The `[model]` table: which model, and the settings that this one has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from signals.errors import InputError
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
+from signals.models.stacked_lstm import ModelSettings
+
+__all__ = ["MODELS", "read_model"]
+
+MODELS: dict[str, type] = {"stacked_lstm": ModelSettings, "keras_file": KerasModel}
+
+AnyModel = ModelSettings | OwnModel | KerasModel
+
+
+def read_model(
+    table: Mapping[str, Any],
+    *,
+    validate: Callable[[type, Mapping[str, Any], tuple[str, ...]], dict[str, Any]],
+    resolve: Callable[[str], Path],
+) -> tuple[AnyModel, dict[str, Any]]:
+    """Make the model that a `[model]` table describes.
+
+    Parameters
+    ----------
+    table : mapping
+        As written; `kind` is `"stacked_lstm"` (the default), `"keras_file"` or `'package.module:Name'`.
+    validate : callable
+        `(settings, table, leave_out)`: hold a table to the fields of a settings class and fill in its defaults.
+    resolve : callable
+        Makes a path absolute.
+
+    Returns
+    -------
+    tuple of model and dict
+        The settings, and the table with every default.
+
+    Raises
+    ------
+    InputError
+        For an unknown kind, or a setting it does not have.
+    """
+    table = dict(table)
+    kind = table.pop("kind", "stacked_lstm")
+    if not isinstance(kind, str) or (kind not in MODELS and ":" not in kind):
+        close = difflib.get_close_matches(str(kind), MODELS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(
+            f"expected model.kind to be {', '.join(MODELS)} or 'package.module:Name'; found {kind!r}{hint}"
+        )
+    if kind in MODELS:
+        plain = validate(MODELS[kind], table, ())
+        if "path" in plain:
+            plain["path"] = str(resolve(plain["path"]))
+        made: AnyModel = MODELS[kind](**_as_written(MODELS[kind], plain))
+    else:
+        plain = validate(OwnModel, table, ("factory",))
+        made = OwnModel(kind, **_as_written(OwnModel, plain))
+    return made, {"kind": kind, **plain}
+
+
+def _as_written(settings: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn lists back into the tuples that settings hold."""
+    names = {field.name for field in fields(settings)}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in names}

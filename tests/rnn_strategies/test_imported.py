@@ -1,0 +1,383 @@
+"""Scores of others through the whole house: import, backtest, report, export, and one clear line for what cannot be."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rnn_strategies as rs
+from rnn_strategies import cli
+from rnn_strategies.home import default_home
+from rnn_strategies.pipeline import open_run
+from rnn_strategies.trials import read_trials
+from signals.calendar import decision_dates
+from signals.storage import read_json, read_parquet
+
+CONFIG = """
+name = "theirs"
+[prices]
+source = "files"
+path = "prices.parquet"
+[strategy]
+allocation = "TopK"
+k = 5
+min_score = -1e9
+[broker]
+cash = 1_000_000
+commission = 0.001
+slippage = 0.0005
+"""
+
+
+@pytest.fixture(scope="session")
+def market():
+    """Prices with a death among them, and scores that know the coming week a little."""
+    prices = rs.load_prices(source="simulated", seed=9, tickers=25, start="2013-01-01", end="2014-12-31")
+    frame = prices.frame.reset_index()
+    doomed = frame["ticker"].iloc[0]
+    frame = frame[(frame["ticker"] != doomed) | (frame["date"] < "2014-06-16")]
+    dates = decision_dates("2014-01-01", "2014-12-26")
+    close = frame.pivot_table(index="date", columns="ticker", values="close").reindex(dates.astype("M8[ns]"))
+    ahead = close.shift(-1) / close - 1
+    noise = np.random.default_rng(4).normal(scale=0.05, size=close.shape)
+    scores = (
+        (ahead.fillna(0.0) + noise)
+        .where(close.notna())
+        .stack()
+        .dropna()
+        .rename("score")
+        .rename_axis(["date", "ticker"])
+    )
+    return frame, scores, doomed
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch, market):
+    """A folder as a user has it: prices, scores and a configuration."""
+    frame, scores, _ = market
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    frame.to_parquet("prices.parquet")
+    scores.reset_index().sample(frac=1, random_state=0).to_csv("scores.csv", index=False)
+    Path("rnn-strategies.toml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rnn-strategies", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+
+
+def refused(answer, words):
+    """Hold an answer to exit code 2 and one line with some words in it."""
+    code, _, err = answer
+    lines = [line for line in err.splitlines() if not line.startswith("[")]
+    assert code == 2, err
+    assert len(lines) == 1, err
+    assert lines[0].startswith("rnn-strategies: ")
+    assert "expected" in lines[0]
+    assert words in lines[0]
+
+
+def test_import_backtest_report_one_by_one(work, command, market):
+    _, scores, _ = market
+    code, out, err = command("import", "scores.csv", "--out", "runs/mine")
+    assert code == 0, err
+    assert out == "runs/mine/signals.parquet\nGo on with: rnn-strategies run runs/mine\n"
+    Path("scores.csv").unlink()  # once imported, the file is not needed
+    assert command("backtest", "runs/mine")[:2] == (0, "runs/mine/metrics.json\n")
+    assert command("report", "runs/mine")[:2] == (0, "runs/mine/report.html\n")
+
+    made = open_run("runs/mine")
+    pd.testing.assert_series_equal(made.signals["score"], scores, check_exact=True, check_index_type=False)
+    text = made.report.read_text()
+    assert "The scores were imported from scores.csv: that they were made without later prices cannot be proved" in text
+    assert 'id="signal"' in text
+    assert "Learning curves</b> not drawn" in text
+    # scores that know the future are too good to be true, whoever made them
+    assert made.metrics["auc"] > 0.58
+    assert "Too good: look for a leak" in text
+    assert "find the leak before reading on" in text
+
+
+def test_the_same_account_as_trading_the_scores_directly(work, command, market):
+    _, scores, doomed = market
+    command("import", "scores.csv", "--out", "mine")
+    command("backtest", "mine")
+    made = open_run("mine")
+    direct = rs.run_backtest(
+        rs.load_prices(source="files", path="prices.parquet"),
+        scores,
+        allocation=rs.TopK(5, min_score=-1e9),
+        broker=rs.BrokerSettings(cash=1_000_000, commission=0.001, slippage=0.0005),
+    )
+    assert made.result.returns.tolist() == direct.returns.tolist()
+    assert doomed in made.result.positions
+
+
+def test_labels_are_returns_from_the_next_open(work, command, market):
+    """Against plain pandas: open after the date to open after the next date, or the last close of the dead."""
+    frame, scores, doomed = market
+    command("import", "scores.csv", "--out", "mine")
+    labels = read_parquet(Path("mine/labels.parquet"), index=["date", "ticker"])
+    opens = frame.pivot_table(index="date", columns="ticker", values="open")
+    entry = opens.shift(-1).reindex(scores.index.levels[0])
+    plain = (entry.shift(-1) / entry - 1).stack().dropna().rename_axis(["date", "ticker"])
+    both = labels["forward_return"].to_frame("ours").join(plain.rename("theirs"), how="inner")
+    assert len(both) > 0.9 * len(scores)
+    np.testing.assert_allclose(both["ours"], both["theirs"], rtol=0, atol=1e-12)
+    last = scores.xs(doomed, level="ticker").index[-1]
+    final = frame[(frame["ticker"] == doomed)].iloc[-1]["close"]
+    bought = opens.loc[opens.index > last, doomed]
+    paid = bought.iloc[0] if bought.notna().iloc[0] else final
+    assert labels.loc[(last, doomed), "forward_return"] == pytest.approx(final / paid - 1)
+    # the last date has no date after it yet
+    assert labels.index.get_level_values("date").max() < scores.index.levels[0][-1]
+    assert (labels["label_end"] > labels.index.get_level_values("date")).all()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_run_does_it_all_and_then_nothing(work, command):
+    Path("mine.toml").write_text(CONFIG + '[signals]\npath = "scores.csv"\n')
+    code, out, err = command("run", "mine.toml", "--out", "mine")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "mine/report.html"
+    before = {path.name: path.read_bytes() for path in Path("mine").iterdir()}
+    code, _, err = command("run", "mine")
+    assert err.count("already done") == 2
+    assert {path.name: path.read_bytes() for path in Path("mine").iterdir()} == before
+    command("import", "scores.csv", "--out", "step", "--config", "rnn-strategies.toml")
+    command("backtest", "step")
+    for name in ("signals.parquet", "labels.parquet", "returns.parquet", "metrics.json"):
+        assert Path("step", name).read_bytes() == before[name]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_scores_that_changed_are_imported_again(work, command):
+    command("import", "scores.csv", "--out", "mine")
+    command("run", "mine")
+    first = Path("mine/returns.parquet").read_bytes()
+    table = pd.read_csv("scores.csv")
+    table["score"] *= -1
+    table.to_csv("scores.csv", index=False)
+    code, _, err = command("run", "mine")
+    assert code == 0, err
+    assert "reading scores.csv" in err
+    assert Path("mine/returns.parquet").read_bytes() != first
+    assert len(read_trials(default_home())) == 2
+    assert {trial.kind for trial in read_trials(default_home()).values()} == {"imported"}
+    assert {trial.status for trial in read_trials(default_home()).values()} == {"done"}
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_prices_that_grew_extend_a_run_whose_scores_are_gone(work, command, market):
+    frame, _, _ = market
+    frame[frame["date"] < "2014-12-27"].to_parquet("prices.parquet")
+    command("import", "scores.csv", "--out", "mine")
+    command("run", "mine")
+    before = open_run("mine").result.returns
+    Path("scores.csv").unlink()
+    frame.to_parquet("prices.parquet")
+    code, _, err = command("run", "mine")
+    assert code == 0, err
+    after = open_run("mine").result.returns
+    assert len(after) > len(before)
+    assert after[: len(before)].equals(before)
+
+
+def test_what_a_configuration_says_of_networks_is_left_out(work, command):
+    Path("whole.toml").write_text(CONFIG + '[model]\nlookback = 9\n[walk_forward]\nstart = "2014-01-01"\n')
+    code, _, err = command("import", "scores.csv", "--config", "whole.toml", "--out", "mine")
+    assert code == 0, err
+    text = Path("mine/config.toml").read_text()
+    assert "[model]" not in text
+    assert "[walk_forward]" not in text
+    assert open_run("mine").config.walk_forward is None
+    Path("both.toml").write_text(Path("whole.toml").read_text() + '[signals]\npath = "scores.csv"\n')
+    refused(command("run", "both.toml"), "expected no [model] beside [signals]")
+
+
+def test_a_run_of_networks_is_not_overwritten(work, command, support):
+    from configs import write_small
+
+    import rnn_strategies.pipeline as pipeline
+
+    made = pipeline.open_run(write_small(Path("small.toml")), out="trained", jobs=1)
+    made.compute_signals()
+    before = (made.folder / "signals.parquet").read_bytes()
+    refused(command("import", "scores.csv", "--out", "trained"), "found a run of another one")
+    refused(command("import", "scores.csv", "--out", "trained", "--config", "rnn-strategies.toml"), "another one")
+    assert (made.folder / "signals.parquet").read_bytes() == before
+
+
+def rewrite(change):
+    table = pd.read_csv("scores.csv", dtype={"date": str})
+    change(table).to_csv("scores.csv", index=False)
+
+
+def test_scores_outside_the_prices(work, command):
+    rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2014-01-03"], "ticker": ["NOSUCH"], "score": [1.0]})]))
+    refused(command("import", "scores.csv", "--out", "mine"), "found 'NOSUCH'")
+    refused(command("import", "scores.csv", "--out", "mine"), 'or set outside = "drop"')
+    assert not Path("mine").exists()
+    rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2015-02-06"], "ticker": ["SIM001"], "score": [1.0]})]))
+    code, _, err = command("import", "scores.csv", "--out", "mine", "--outside", "drop")
+    assert code == 0, err
+    notes = read_json(Path("mine/manifest.json"))["warnings"]
+    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in notes
+    rewrite(lambda t: t[t["ticker"] != "NOSUCH"])
+    refused(command("import", "scores.csv", "--out", "other"), "1 row outside, the first on 2015-02-06")
+
+
+BAD = {
+    "sundays": (lambda t: t.assign(date="2014-01-05"), "found two for"),
+    "a sunday": (
+        lambda t: t.replace({"date": {"2014-01-10": "2014-01-12"}}),
+        "found 2014-01-12, a Sunday without trading",
+    ),
+    "nothing known": (lambda t: t.assign(ticker="X" + t["ticker"]), "expected one of the"),
+    "twice": (lambda t: pd.concat([t, t.head(1)]), "one signal per date and ticker"),
+    "words": (lambda t: t.astype({"score": object}).assign(score="up"), "finite numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_scores_are_one_line_and_make_no_folder(work, command, case):
+    change, words = BAD[case]
+    rewrite(change)
+    refused(command("import", "scores.csv", "--out", "mine"), words)
+    assert not Path("mine").exists()
+
+
+def test_what_is_missing_is_named(work, command):
+    refused(command("import", "none.csv", "--out", "mine"), "none.csv; found none")
+    refused(command("import", "scores.csv", "--out", "mine", "--outside", "ignore"), "'raise' or 'drop'")
+    Path("rnn-strategies.toml").rename("elsewhere.toml")
+    refused(command("import", "scores.csv", "--out", "mine"), "init --preset imported")
+    Path("c.toml").write_text(CONFIG + '[signals]\npath = "none.csv"\n')
+    refused(command("run", "c.toml"), "none.csv; found none")
+    code, _, err = command("import", "scores.csv", "--config", "elsewhere.toml", "--out", "mine")
+    assert code == 0, err
+    # the folder's own configuration is enough to import again
+    assert command("import", "scores.csv", "--out", "mine")[0] == 0
+
+
+def test_closes_alone_need_their_labels_said(work, command, market):
+    frame, _, _ = market
+    frame[["date", "ticker", "close"]].to_parquet("prices.parquet")
+    refused(command("import", "scores.csv", "--out", "mine"), "set measured = 'close_to_close'")
+    code, _, err = command("import", "scores.csv", "--out", "mine", "--set", "labels.measured=close_to_close")
+    assert code == 0, err
+
+
+def test_one_date_alone_has_no_outcome_and_still_a_report(work, command):
+    rewrite(lambda t: t[t["date"] == "2014-12-26"])
+    assert command("import", "scores.csv", "--out", "mine")[0] == 0
+    code, _, err = command("run", "mine")
+    assert code == 0, err
+    assert len(read_parquet(Path("mine/labels.parquet"))) == 0
+    assert "No score has a known outcome yet" in Path("mine/report.html").read_text()
+
+
+def test_the_preset_imports_as_it_is_written(work, command):
+    Path("rnn-strategies.toml").unlink()
+    code, out, _ = command("init", "--preset", "imported")
+    assert (code, out.splitlines()[0]) == (0, "rnn-strategies.toml")
+    assert "import SCORES" in out
+    code, _, err = command("import", "scores.csv", "--out", "mine")
+    assert code == 0, err
+
+
+# -- export -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", [None, "alphalens", "qlib"])
+def test_what_is_exported_imports_again(work, command, format):
+    command("import", "scores.csv", "--out", "mine")
+    for suffix in ("csv", "parquet"):
+        options = ["--format", format] if format else []
+        code, out, err = command("export", "mine", "--out", f"out.{suffix}", *options)
+        assert (code, out) == (0, f"out.{suffix}\n"), err
+        code, _, err = command("import", f"out.{suffix}", "--out", f"again-{suffix}")
+        assert code == 0, err
+        assert Path(f"again-{suffix}/signals.parquet").read_bytes() == Path("mine/signals.parquet").read_bytes()
+
+
+def test_trained_scores_keep_folds_and_training_ends(work, command, support, no_drawing):
+    from configs import write_small
+
+    assert command("run", write_small(Path("small.toml")), "--out", "trained", "--jobs", "1")[0] == 0
+    assert command("export", "trained", "--out", "out.csv")[0] == 0
+    code, _, err = command("import", "out.csv", "--config", "small.toml", "--out", "again")
+    assert code == 0, err
+    assert Path("again/signals.parquet").read_bytes() == Path("trained/signals.parquet").read_bytes()
+    assert command("run", "again")[0] == 0
+    # same scores, prices and costs: the same account, to the byte
+    assert Path("again/returns.parquet").read_bytes() == Path("trained/returns.parquet").read_bytes()
+    old, new = (read_json(Path(name, "metrics.json")) for name in ("trained", "again"))
+    assert new["sharpe_ratio"] == old["sharpe_ratio"]
+
+
+def test_exports_do_not_replace_unasked(work, command):
+    command("import", "scores.csv", "--out", "mine")
+    command("export", "mine", "--out", "out.csv")
+    refused(command("export", "mine", "--out", "out.csv"), "--force")
+    assert command("export", "mine", "--out", "out.csv", "--force")[0] == 0
+    refused(command("export", "mine", "--out", "out.xlsx"), "'xlsx'")
+    refused(command("export", "none", "--out", "b.csv"), "no signals.parquet in none")
+    shutil.copy("prices.parquet", "mine/signals.parquet")
+    refused(command("export", "mine", "--out", "c.csv"), "signal columns")
+
+
+def test_examples_come_from_the_command_line_too(work, command):
+    assert command("init", "--example", "own_cerebro")[:2] == (0, "own_cerebro.ipynb\n")
+    refused(command("init", "--example", "own_cerebro"), "--force")
+    refused(command("init", "--example", "cerebro"), "expected --example to be one of")
+
+
+# -- real prices ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_momentum_of_real_funds(work, command, shared_data):
+    """Twelve-week momentum of 30 ETFs, computed here in plain pandas: no leak in sight, and it goes out as it came."""
+    path = shared_data / "us-etfs-daily" / "ohlcv.parquet"
+    close = pd.read_parquet(path).pivot_table(index="date", columns="ticker", values="close")
+    dates = decision_dates("2010-01-01", "2017-11-03").astype("M8[ns]")
+    weekly = close.set_axis(pd.to_datetime(close.index)).reindex(dates)
+    scores = weekly.pct_change(12, fill_method=None).stack().dropna().rename("factor").rename_axis(["date", "asset"])
+    scores.index = scores.index.set_levels(scores.index.levels[0].tz_localize("UTC"), level="date")
+    scores.to_frame().to_parquet("momentum.parquet")
+    Path("etf.toml").write_text(CONFIG.replace('"prices.parquet"', f'"{path}"\non_bad = "repair"'))
+    code, _, err = command("import", "momentum.parquet", "--config", "etf.toml", "--out", "etf")
+    assert code == 0, err
+    assert command("run", "etf")[0] == 0
+    made = open_run("etf")
+    assert len(made.signals) == len(scores) > 10_000
+    assert 0.45 < made.metrics["auc"] < 0.55
+    assert made.metrics["signal_dates"] > 380
+    made.result.check()
+    assert command("export", "etf", "--out", "back.parquet", "--format", "alphalens")[0] == 0
+    back = pd.read_parquet("back.parquet")["factor"]
+    assert back.to_numpy().tobytes() == scores.sort_index().to_numpy().tobytes()
