@@ -37,7 +37,11 @@ def read_beside(paths: Mapping[str, Any]) -> Beside:
 
 def symbols_of(paths: Mapping[str, Any]) -> SymbolTable | None:
     """Read the file of ticker changes, if `[universe]` names one."""
-    return read_symbols(Path(paths["symbols"])) if paths.get("symbols") else None
+    named = paths.get("symbols")
+    if not named:
+        return None
+    settings = dict(named) if isinstance(named, Mapping) else {"path": named}
+    return read_symbols(Path(settings.pop("path")), **settings)
 
 
 def beside_digests(beside: Beside) -> dict[str, str]:

@@ -37,8 +37,21 @@ NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
-_FILES: dict[str, Any] = dict.fromkeys(("membership", "sectors", "symbols"), (str | None, None))
-_Universe: Any = table_of(UniverseFilters, **_FILES)
+_FILES = ("membership", "sectors", "symbols")
+
+
+class _Symbols(BaseModel):
+    """File of ticker changes, and what becomes of bars outside its spells."""
+
+    model_config = STRICT
+    path: str
+    outside: Literal["raise", "drop"] = "raise"
+    link: bool = True
+
+
+_Universe: Any = table_of(
+    UniverseFilters, membership=(str | None, None), sectors=(str | None, None), symbols=(str | _Symbols | None, None)
+)
 _Labels: Any = table_of(LabelSettings, leave_out=("delist_after", "delist_haircut"))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
 _WalkForward: Any = table_of(WalkForward)
@@ -258,12 +271,12 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             if plain[name].get(key) is not None:
                 plain[name][key] = str(_resolve(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: _resolve(path, base))
-    for name in _FILES:
-        if plain["universe"][name] is not None:
-            plain["universe"][name] = str(_resolve(plain["universe"][name], base))
-    macro = plain["features"]["macro"]
-    if macro is not None:
-        macro["path"] = str(_resolve(macro["path"], base))
+    beside = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
+    for name, value in beside.items():
+        if isinstance(value, dict):
+            value["path"] = str(_resolve(value["path"], base))
+        elif value is not None:
+            plain["universe"][name] = beside[name] = str(_resolve(value, base))
     check_features(file.features.inputs)
     if file.signals is None:
         del plain["signals"]
@@ -291,7 +304,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         universe=build(UniverseFilters, file.universe),
         frequency=file.features.frequency,
         features=file.features.inputs,
-        beside={name: getattr(file.universe, name) and plain["universe"][name] for name in _FILES} | {"macro": macro},
+        beside=beside,
         labels=LabelSettings(
             **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
         ),

@@ -14,7 +14,7 @@ from rnn_strategies.trials import Trial, read_trials
 from signals.errors import InputError
 from signals.storage import read_parquet
 
-__all__ = ["Family", "family_of"]
+__all__ = ["Family", "family_of", "returns_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def family_of(home: Home, trial: Trial, own: pd.Series) -> Family:
     trials = {one.id: one for one in read_trials(home).values() if one.family == trial.family}
     known = {trial.id: own}
     for one in trials.values():
-        if one.id != trial.id and (returns := _returns(home, one)) is not None:
+        if one.id != trial.id and (returns := returns_of(home, one)) is not None:
             known[one.id] = returns
     frames = [
         pd.DataFrame({"trial": name, "date": _sessions(returns), "returns": returns.to_numpy(dtype="float64")})
@@ -66,7 +66,8 @@ def family_of(home: Home, trial: Trial, own: pd.Series) -> Family:
     return Family(len({*trials, trial.id}), len(known), table)
 
 
-def _returns(home: Home, trial: Trial) -> pd.Series | None:
+def returns_of(home: Home, trial: Trial) -> pd.Series | None:
+    """Give the returns of a trial while its folder still holds the run the ledger speaks of, else None."""
     if trial.returns is None:
         return None
     path = home.root.parent / Path(trial.returns)

@@ -46,6 +46,8 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
         )
     if result.folds["seed"].nunique() == 1 and isinstance(config.model, ModelSettings):
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
+    elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
+        remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")
     # before the first date with enough history the universe is empty by definition
     sizes = list(result.universe_sizes.items())
     begun = next((i for i, (_, size) in enumerate(sizes) if size), len(sizes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
@@ -41,6 +42,8 @@ def table_of(settings: type, *, leave_out: Sequence[str] = (), **more: Any) -> t
             default = field.default_factory()
         else:
             default = ...
+        if hints[field.name] == str | Path:
+            hints[field.name] = str
         columns[field.name] = (Annotated[hints[field.name], BeforeValidator(_uncoerced(hints[field.name]))], default)
     return create_model(settings.__name__, __config__=STRICT, **columns, **more)
 

@@ -124,8 +124,9 @@ def make_fold_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldDa
         if not len(rows[0]):
             raise InputError(
                 f"expected {name} rows between {data.dates[span.start]} and {data.dates[span.stop - 1]} for the fold "
-                f"that is tested from {data.dates[fold.test.start]}; found none (history too short, universe filters "
-                "too strict, or every label purged); give more history or relax the filters"
+                f"that is tested from {data.dates[fold.test.start]}; found {int(data.eligible[:, span].sum()):,} in "
+                "the universe and none whose label is known in time (history too short, universe filters too strict, "
+                f"or labels.horizon too long for a slice of {len(span)} dates); change one of them"
             )
     ends = np.concatenate([data.labels.end[rows] for rows in (training, validation, both)])
     return _fold_data(data, fold, windows, training, validation, both, data.panel.dates[ends.max()])

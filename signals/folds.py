@@ -41,6 +41,29 @@ class WalkForward:
     test: Length = "1Y"
     retrain_every: Length | None = None
 
+    def __post_init__(self) -> None:
+        _parse(self.start)
+        for name, words in (
+            ("train", ("expanding",)),
+            ("validation", ()),
+            ("test", ()),
+            ("retrain_every", (NEVER,)),
+        ):
+            value = getattr(self, name)
+            if value is None or value in words:
+                continue
+            try:
+                if isinstance(value, str):
+                    add_offset("2000-01-03", value)
+                elif isinstance(value, bool) or value < 1:
+                    raise InputError("")
+            except InputError:
+                known = "".join(f", {word!r}" for word in words)
+                raise InputError(
+                    f"expected walk_forward.{name} as a length like '4Y', '6M', '26W' or '10D', a number of decision "
+                    f"dates{known}; found {value!r}; mend it"
+                ) from None
+
     @property
     def cadence(self) -> Length:
         """Time between draws of the universe, and between refits unless there is only one."""

@@ -77,8 +77,8 @@ def check_signals(frame: pd.DataFrame) -> pd.DataFrame:
     late = frame["trained_until"].to_numpy() > frame.index.get_level_values("date").to_numpy()
     if late.any():
         raise InputError(
-            f"expected scores from models trained before they score; found {int(late.sum())} rows scored by a model "
-            f"that had seen later prices, the first for {_name(frame.index[late][0])}"
+            f"expected scores from models trained before they score; found {int(late.sum())} scored by a model that "
+            f"had seen later prices, the first for {_name(frame.index[late][0])}"
         )
     return frame
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from signals.errors import InputError
-from signals.storage import sha256_file
+from signals.storage import sha256_bytes, sha256_file
 
 __all__ = ["import_name", "source_digest"]
 
@@ -51,17 +51,33 @@ def import_name(path: str, setting: str) -> Any:
 
 
 def source_digest(*names: Any) -> list[str]:
-    """Hash the source file of every `'package.module:Name'` among some settings; built-in names have none.
+    """Hash the source of every `'package.module:Name'` among some settings; built-in names have none.
 
-    Whoever edits a strategy of her own expects the next run to use it: the text of the module is an input like prices.
+    Whoever edits a strategy of her own expects the next run to use it: the text of the module is an input like prices,
+    and so is that of every module of its package that it has loaded. Of an installed package the module itself is
+    hashed: what else it holds changes with its version only.
     """
     digests = []
     for name in names:
         if isinstance(name, str) and ":" in name:
-            try:
-                spec = find_spec(name.partition(":")[0])
-            except (ImportError, ValueError):
-                spec = None
-            origin = Path(spec.origin) if spec and spec.origin else None
-            digests.append(sha256_file(origin) if origin and origin.is_file() else "")
+            module = name.partition(":")[0].strip()
+            parts = [f"{at} {sha256_file(file)}" for at, file in _sources(module)]
+            digests.append(sha256_bytes("\n".join(parts).encode()) if parts else "")
     return digests
+
+
+def _sources(name: str) -> list[tuple[str, Path]]:
+    """Modules that somebody's own code consists of, by name, with their files."""
+    try:
+        import_module(name)
+    except Exception:
+        return []  # whoever uses it says what is wrong
+    top = name.partition(".")[0]
+    found = {
+        at: Path(file)
+        for at, module in list(sys.modules.items())
+        if (at == top or at.startswith(f"{top}.")) and (file := getattr(module, "__file__", None))
+    }
+    if name not in found or "site-packages" in found[name].parts:
+        found = {name: found[name]} if name in found else {}
+    return sorted((at, file) for at, file in found.items() if file.is_file())

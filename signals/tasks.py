@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from signals.artifacts import Artifact, ArtifactStore, artifact_key
 from signals.assembly import Outcome
@@ -65,11 +66,15 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
         began = time.perf_counter()
         model, data = task.model, task.data
         assert isinstance(model, OwnModel)  # noqa: S101 - sorted out by the caller
-        made = model.make(task.seed)
         rows = data.both if task.training.refit == "all" else data.training
         label = data.scaler.restore_target(rows.label)
-        model.fit(made, rows, label, epochs=task.training.epochs, batch_size=task.training.batch_size)
-        score = _score(model.predict(made, data.test, data.target), data, standardised=False)
+        # sums of several threads round otherwise than those of one, and a score must not depend on how many there are
+        with threadpool_limits(1):
+            made = model.make(task.seed)
+            training = task.training
+            model.fit(made, rows, label, data.target, epochs=training.epochs, batch_size=training.batch_size)
+            said = model.predict(made, data.test, data.target)
+        score = _score(said, data, standardised=False)
         fitted = Fitted({}, 1, (EpochLoss(float("nan"), float("nan")),))
         outcomes.append(_outcome(task, score, fitted, False, time.perf_counter() - began))
     return outcomes

@@ -29,7 +29,7 @@ from signals.trainers import make_trainer
 from signals.trainers.seam import Trainer, TrainingSettings
 from signals.universe import UniverseFilters
 
-__all__ = ["Prepared", "SignalResult", "compute_signals", "prepare"]
+__all__ = ["Prepared", "SignalResult", "compute_signals", "prepare", "usable_seeds"]
 
 
 def compute_signals(
@@ -87,7 +87,7 @@ def compute_signals(
     InputError
         When history or universe leave nothing to train on.
     """
-    seeds = _seeds(seeds, model)
+    seeds = usable_seeds(seeds, model)
     prepared = prepare(
         prices,
         walk_forward=walk_forward,
@@ -177,13 +177,14 @@ def prepare(
     return Prepared(data, [fold for fold in folds if len(fold.test)])
 
 
-def _seeds(seeds: Sequence[int], model: Any) -> list[int]:
+def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
+    """Give the seeds a model makes use of: one where there is no chance in it; `InputError` for seeds that are none."""
     seeds = list(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"expected training.seeds as different numbers from 0 to 2^32 - 1; found {seeds}")
     if isinstance(model, KerasModel):
         return [0]
-    return seeds[:1] if isinstance(model, OwnModel) and model.seed_name is None else seeds
+    return seeds[:1] if isinstance(model, OwnModel) and not model.has_chance else seeds
 
 
 def _for_opened(opened: OpenedModel, data: Dataset, fold: Fold) -> Prepared:

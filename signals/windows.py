@@ -48,15 +48,6 @@ class Windows:
         batch = views[self.ticker[rows], self.end[rows] - (self.lookback - 1)]
         return np.ascontiguousarray(batch.transpose(0, 2, 1))
 
-    def covered(self) -> NDArray[np.bool_]:
-        """Cells of the panel, shape (n_tickers, n_dates), that at least one window looks at."""
-        n_tickers, n_dates = self.panel.shape[:2]
-        steps = np.zeros((n_tickers, n_dates + 1), dtype=np.int64)
-        np.add.at(steps, (self.ticker, self.end - (self.lookback - 1)), 1)
-        np.add.at(steps, (self.ticker, self.end + 1), -1)
-        covered: NDArray[np.bool_] = np.cumsum(steps, axis=1)[:, :n_dates] > 0
-        return covered
-
 
 @dataclass(frozen=True, slots=True)
 class Samples:

@@ -134,6 +134,11 @@ def _check_future(run: _Run, panel: PricePanel, decisions: NDArray[np.int64], va
     where = _first_difference(values[rows, dates], again, values, FUTURE)
     if where is not None:
         ticker, k = where
+        if _first_difference(values, run.values(panel, decisions), values, FUTURE) is not None:
+            raise InputError(
+                f"expected the feature {run.name} to give the same values when called twice on the same prices; found "
+                "others: it draws at random, or keeps something between calls; make it a plain function of prices"
+            )
         raise LookAheadError(
             f"expected the feature {run.name} to know nothing after a date; found {past.tickers[ticker]} on "
             f"{panel.dates[decisions[k]]} change from {values[rows[ticker], k]:.6g} to {again[ticker, k]:.6g} when the "

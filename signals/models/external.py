@@ -58,7 +58,7 @@ class KerasModel:
     A probability or a value is the score; of two classes the second is; of three the third less the first.
     """
 
-    path: Path | str
+    path: str | Path
     trained_until: str
     lookback: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +102,11 @@ class KerasModel:
                 f"expected a .keras file in {path} that Keras {keras.__version__} can load; found: "
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; save the model again with this version"
             ) from error
+        if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+            raise InputError(
+                f"expected a built Keras model in {path}; found {type(network).__name__} without inputs; call it on "
+                "data once before it is saved, or start it with keras.Input"
+            )
         return _inspect(self, network)
 
 
@@ -153,7 +158,13 @@ class OpenedModel:
             rows = np.arange(begin, min(begin + step, len(samples)))
             padded = np.concatenate([rows, np.full(-len(rows) % BATCH, rows[-1])])
             inputs = [self._input(role, samples, padded, category) for role in self.roles]
-            said = self.network.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=BATCH, verbose=0)
+            try:
+                said = self.network.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=BATCH, verbose=0)
+            except Exception as error:  # the backend's own, by many names
+                raise InputError(
+                    f"expected {self.settings.path} to score its inputs; found {type(error).__name__}: "
+                    f"{' '.join(str(error).split())[:200]}; check ids under model.tickers, features and model.inputs"
+                ) from error
             values[rows] = np.asarray(said)[: len(rows)].reshape(len(rows), self.outputs)
         return values
 
@@ -202,6 +213,13 @@ def check_keras_file(path: Path) -> None:
     for part in _objects(config):
         name, module, registered = (part.get(key) for key in ("class_name", "module", "registered_name"))
         own = isinstance(module, str) and (module == "keras" or module.startswith("keras."))
+        if not isinstance(name, str) or not isinstance(module, str | None):
+            raise InputError(f"expected names of layers in {path}; found {str(name)[:60]!r}; save the model again")
+        if isinstance(part.get("config"), dict) and part["config"].get("stateful"):
+            raise InputError(
+                f"expected layers without memory between batches in {path}; found {name!r} with stateful = True, whose "
+                "scores depend on what was scored before; build it with stateful = False"
+            )
         if name in FOREIGN or ">" in str(registered) or (module is not None and not own and module != "builtins"):
             raise InputError(
                 f"expected only Keras's own layers in {path}; found {name!r} (module {module!r}), which would run code "
@@ -257,6 +275,8 @@ def _inspect(settings: KerasModel, network: Any) -> OpenedModel:
         raise InputError(
             f"expected model.tickers, the id of each ticker, because {path} has a ticker input; found none"
         )
+    if isinstance(getattr(network, "_outputs_struct", None), dict):  # which `predict` would hand on as a dict
+        raise InputError(f"expected one output in {path}; found a dict of {len(network.outputs)}; return the tensor")
     outputs = tuple(network.outputs[0].shape)
     if len(network.outputs) != 1 or len(outputs) > 2 or (len(outputs) == 2 and outputs[1] not in (1, 2, 3)):
         raise InputError(

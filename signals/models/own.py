@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import random
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,10 +20,6 @@ from signals.plugins import import_name
 from signals.windows import MASKED, Samples
 
 __all__ = ["OwnModel"]
-
-# Rows are scored in batches of one size, the last one padded: a matrix product of another size may round a row
-# differently, and a score must not depend on how many rows come after it.
-BATCH = 1024
 
 LAYOUTS = ("flat", "windows")
 SEED_NAMES = ("random_state", "seed")
@@ -53,10 +51,12 @@ class OwnModel:
     -----
     `y` is 0 or 1 for `up` and `above_median`, 0 to 2 for `terciles`, else the number itself, clipped at the same
     quantiles. The score is `predict_proba` of the upper class (of three: the highest less the lowest), else
-    `decision_function`, else `predict`. A factory with an argument `random_state` or `seed` is given each seed in turn;
-    without one there is nothing to spread and one seed is used. `fit` sees the training slice; with
-    `training.refit = "all"` the validation slice as well. Such models are not stored (that would take pickle), so a
-    signals stage that is stopped fits them again. Keras models are fitted for `training.epochs` passes.
+    `decision_function`, else `predict`. `predict` is shown the rows of one date at a time, since a model that looks at
+    all rows it is given would otherwise look ahead. A factory with an argument `random_state` or `seed` is given each
+    seed in turn; the generators of Python, NumPy and Keras are seeded as well. An estimator of scikit-learn without
+    such a setting has no chance in it and is fitted once. `fit` sees the training slice; with `training.refit = "all"`
+    the validation slice as well. Such models are not stored (that would take pickle), so a signals stage that is
+    stopped fits them again. Keras models are fitted for `training.epochs` passes.
     """
 
     factory: Any
@@ -69,7 +69,9 @@ class OwnModel:
     def __post_init__(self) -> None:
         check_window(self.lookback, self.min_steps, self.clip_quantile or 0.0)
         if self.layout not in LAYOUTS:
-            raise InputError(f"expected model.layout to be one of {', '.join(LAYOUTS)}; found {self.layout!r}")
+            raise InputError(
+                f"expected model.layout to be one of {', '.join(LAYOUTS)}; found {self.layout!r}; choose one"
+            )
 
     @property
     def name(self) -> str:
@@ -78,19 +80,24 @@ class OwnModel:
 
     @property
     def seed_name(self) -> str | None:
-        """Argument that takes the seed; None when the model has none."""
+        """Argument that takes the seed; None when the model has none, or it is fixed in the options."""
         factory = self._factory()
         if _is_instance(factory):
             settings = factory.get_params() if hasattr(factory, "get_params") else {}
-            return next((name for name in SEED_NAMES if name in settings), None) if not _is_keras(factory) else "keras"
-        try:
-            arguments = inspect.signature(factory).parameters
-        except (TypeError, ValueError):
-            return None
-        return next((name for name in SEED_NAMES if name in arguments), None)
+        else:
+            try:
+                settings = inspect.signature(factory).parameters
+            except (TypeError, ValueError):
+                return None
+        return next((name for name in SEED_NAMES if name in settings and name not in self.options), None)
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether seeds can make a difference: always, but for estimators of scikit-learn that are given none."""
+        return self.seed_name is not None or not hasattr(self._factory(), "get_params")
 
     def make(self, seed: int) -> Any:
-        """Make a fresh, untrained model.
+        """Make a fresh, untrained model, and seed everything random.
 
         Raises
         ------
@@ -98,12 +105,13 @@ class OwnModel:
             When the factory does not exist, fails, or makes something without `fit` and `predict`.
         """
         factory, name = self._factory(), self.seed_name
+        _seed_everything(seed)
         if _is_instance(factory):
             if self.options:
                 raise InputError(f"expected model.options only with a class or function; found them with {self.name}")
             return _copied(factory, name, seed)
         options = dict(self.options)
-        if name and name not in options:
+        if name:
             options[name] = seed
         try:
             made = factory(**options)
@@ -122,8 +130,22 @@ class OwnModel:
             windows[windows == MASKED] = np.nan
         return windows if self.layout == "windows" else windows.reshape(len(windows), -1)
 
-    def fit(self, made: Any, samples: Samples, label: NDArray[np.float64], *, epochs: int, batch_size: int) -> None:
+    def fit(
+        self,
+        made: Any,
+        samples: Samples,
+        label: NDArray[np.float64],
+        target: Target,
+        *,
+        epochs: int,
+        batch_size: int,
+    ) -> None:
         """Fit a fresh model to some rows; `label` is not standardised."""
+        if target.kind == "value" and _is_classifier(made):
+            raise InputError(
+                f"expected a regressor for numeric labels; found the classifier {self.name}; use a regressor, or "
+                "labels.kind = above_median, up or terciles"
+            )
         X = self.design(samples, slice(None))
         more = {"epochs": epochs, "batch_size": batch_size, "verbose": 0} if _is_keras(made) else {}
         try:
@@ -132,23 +154,23 @@ class OwnModel:
             raise InputError(_failed(f"fit of {self.name}", f"take X of shape {X.shape}", error)) from error
 
     def predict(self, made: Any, samples: Samples, target: Target) -> NDArray[np.float64]:
-        """Score rows, shape (n, target.outputs), or (n, 1) where the model says one number about classes."""
+        """Score rows sorted by date, one date at a time, shape (n, target.outputs), or (n, 1) for one number a row."""
         parts = []
-        for begin in range(0, len(samples), BATCH):
-            rows = np.arange(begin, min(begin + BATCH, len(samples)))
-            padded = np.concatenate([rows, np.full(BATCH - len(rows), rows[0])])
-            X = self.design(samples, padded)
+        days = np.flatnonzero(np.diff(samples.windows.end, prepend=-1))
+        for begin, end in zip(days, [*days[1:], len(samples)], strict=True):
+            X = self.design(samples, np.arange(begin, end))
             try:
-                said = np.asarray(_say(made, X, target), dtype=np.float64)
-                parts.append(said.reshape(BATCH, -1)[: len(rows)])
+                said = np.asarray(_say(made, X, target), dtype=np.float64).reshape(len(X), -1)
             except Exception as error:
                 raise InputError(_failed(f"predict of {self.name}", f"take X of shape {X.shape}", error)) from error
-            if parts[-1].shape[1] not in (1, target.outputs) or not np.isfinite(parts[-1]).all():
+            if said.shape[1] not in (1, target.outputs) or not np.isfinite(said).all():
                 raise InputError(
                     f"expected predict of {self.name} to say 1 or {target.outputs} finite numbers a row; found "
-                    f"{parts[-1].shape[1]} a row, {int((~np.isfinite(parts[-1])).sum())} of them not finite"
+                    f"{said.shape[1]} a row, {int((~np.isfinite(said)).sum())} of them not finite"
                 )
-        return np.concatenate(parts) if parts else np.zeros((0, target.outputs))
+            parts.append(said)
+        width = max((part.shape[1] for part in parts), default=target.outputs)
+        return np.concatenate(parts) if parts else np.zeros((0, width))
 
     def _factory(self) -> Any:
         if isinstance(self.factory, str):
@@ -166,12 +188,27 @@ def _is_keras(value: Any) -> bool:
     )
 
 
+def _is_classifier(value: Any) -> bool:
+    if not hasattr(value, "get_params"):
+        return False
+    from sklearn.base import is_classifier
+
+    return bool(is_classifier(value))
+
+
+def _seed_everything(seed: int) -> None:
+    """Seed the generators a model may draw from; Keras only where somebody uses it."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - other people's models draw from it
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(seed)
+
+
 def _copied(model: Any, seed_name: str | None, seed: int) -> Any:
     if _is_keras(model):
         from signals.trainers.keras_trainer import load_keras
 
         keras = load_keras()
-        keras.utils.set_random_seed(seed)
         made = keras.models.clone_model(model)  # fresh weights
         if not getattr(model, "compiled", False):
             raise InputError("expected a compiled Keras model as model of your own; found none; call compile() first")
@@ -187,7 +224,7 @@ def _copied(model: Any, seed_name: str | None, seed: int) -> Any:
 
 def _say(made: Any, X: NDArray[np.float32], target: Target) -> Any:
     if _is_keras(made):
-        return made.predict(X, batch_size=BATCH, verbose=0)
+        return made.predict_on_batch(X)
     if target.kind != "value":
         if hasattr(made, "predict_proba"):
             chances = np.asarray(made.predict_proba(X))

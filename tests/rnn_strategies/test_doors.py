@@ -108,6 +108,10 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
         ({"universe": 'membership = ""'}, r"path"),
         ({"labels": 'kind = "tercile"'}, r"did you mean 'terciles'"),
         ({"labels": "horizon = 0"}, r"labels.horizon"),
+        ({"walk_forward": 'retrain_every = "nevr"'}, r"walk_forward.retrain_every as .* 'never'; found 'nevr'"),
+        ({"walk_forward": "test = 0"}, r"walk_forward.test as a length"),
+        ({"model": 'kind = "keras_file"\npath = 5\ntrained_until = "2013-12-31"'}, r"model.path to be a valid string"),
+        ({"universe": 'symbols = {outside = "drop"}'}, r"universe.symbols"),
     ],
 )
 def test_mistakes_are_one_line(write, tmp_path, tables, words):
@@ -200,6 +204,38 @@ def test_a_ticker_change_is_one_security(write, tmp_path, beside):
     assert made.prices.tickers == prices.tickers
     whole = rs.run(write(tmp_path / "whole.toml"), out=tmp_path / "whole", jobs=1)
     np.testing.assert_allclose(made.signals["score"].to_numpy(), whole.signals["score"].to_numpy(), atol=1e-6)
+
+
+def test_bars_outside_the_spells_of_a_ticker_can_be_left_out(write, tmp_path, beside):
+    changes = pd.DataFrame({"id": ["X"], "ticker": [beside[0]], "start": ["2012-06-01"], "end": [""]})
+    changes.to_csv(tmp_path / "changes.csv", index=False)
+    path = with_tables(write(tmp_path / "c.toml"), universe='symbols = "changes.csv"')
+    with pytest.raises(InputError, match="outside"):
+        rs.run(path, out=tmp_path / "run", jobs=1)
+    path = with_tables(path, universe='symbols = {path = "changes.csv", outside = "drop"}')
+    made = rs.run(path, out=tmp_path / "run", jobs=1)
+    assert "X" in made.prices.tickers
+    assert load_config(made.folder / "config.toml").tables == made.config.tables
+
+
+def test_an_edit_anywhere_in_ones_own_package_is_noticed(write, tmp_path, monkeypatch):
+    import importlib
+    import sys
+
+    folder = tmp_path / "myown"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from myown.inside import Last\n")
+    code = "class Last:\n    def fit(self, X, y): pass\n    def predict(self, X): return SIGN * X[:, -1]\n"
+    (folder / "inside.py").write_text("SIGN = 1.0\n" + code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = with_tables(write(tmp_path / "c.toml"), model='kind = "myown:Last"\nlookback = 8')
+    before = rs.run(path, out=tmp_path / "run", jobs=1).signals["score"]
+    (folder / "inside.py").write_text("SIGN = -10.0\n" + code)
+    for name in ("myown", "myown.inside"):
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    after = rs.run(path, out=tmp_path / "run", jobs=1).signals["score"]
+    np.testing.assert_allclose(after, -10 * before)
 
 
 @pytest.mark.parametrize("table", ["universe", "features"])

@@ -214,6 +214,36 @@ def test_settings_are_checked(options, words):
         KerasModel("net.keras", **({"trained_until": "2013-12-31"} | options))
 
 
+def test_a_network_that_was_never_built_is_said(keras, tmp_path):
+    with pytest.warns(UserWarning, match="not yet been built"):
+        path = saved(keras.Sequential([keras.layers.LSTM(2), keras.layers.Dense(1)]), tmp_path)
+    with pytest.raises(InputError, match="built Keras model"):
+        KerasModel(path, trained_until="2013-12-31").open()
+
+
+def test_several_outputs_by_name_are_said(keras, tmp_path):
+    window = keras.Input((8, 1))
+    path = saved(keras.Model(window, {"y": keras.layers.LSTM(1)(window)}), tmp_path)
+    with pytest.raises(InputError, match="one output"):
+        KerasModel(path, trained_until="2013-12-31").open()
+
+
+def test_a_network_with_memory_between_batches_is_refused(keras, tmp_path):
+    window = keras.Input((8, 1), batch_size=32)
+    path = saved(keras.Model(window, keras.layers.LSTM(1, stateful=True)(window)), tmp_path)
+    with pytest.raises(InputError, match="stateful = False"):
+        check_keras_file(path)
+
+
+def test_an_id_the_embedding_does_not_have_is_one_line(prices, keras, tmp_path):
+    ids = {ticker: 1000 + i for i, ticker in enumerate(prices.tickers)}
+    model = KerasModel(saved(multiple(keras), tmp_path), trained_until="2013-12-31", tickers=ids)
+    with pytest.raises(InputError, match=r"model\.tickers") as caught:
+        score(prices, model, features=["return", "volatility(21)"])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
 # -- safety ---------------------------------------------------------------------------------------------------------
 
 
@@ -259,11 +289,13 @@ def smuggle(config, part):
         {"class_name": "__lambda__", "config": {"code": "4wA="}},
         {"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "/tmp/x"}},
         {"class_name": "run", "module": "kerasish.evil", "config": {}},
+        {"class_name": ["Lambda"], "module": "keras.layers", "config": {}},
+        {"class_name": "Dense", "module": {"a": 1}, "config": {}},
     ],
 )
 def test_objects_that_run_code_are_refused_before_anything_is_loaded(keras, tmp_path, part):
     path = rewritten(saved(single(keras), tmp_path), lambda config: smuggle(config, part))
-    with pytest.raises(InputError, match="only Keras's own layers"):
+    with pytest.raises(InputError, match=r"only Keras's own layers|names of layers"):
         check_keras_file(path)
 
 

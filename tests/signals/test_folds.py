@@ -72,14 +72,26 @@ def test_long_tests_still_draw_the_universe_yearly_before_them():
     [
         (WalkForward(start="2007-02-01"), "expected history for training and validation before 2007-02-01"),
         (WalkForward(start="2018-01-01"), "expected prices beyond walk_forward.start"),
-        (WalkForward(start="soon"), "date like 2011-01-03"),
-        (WalkForward(start="2012-01-01", test="1 year"), "expected an offset like 4Y"),
-        (WalkForward(start="2012-01-01", validation=0), "walk_forward.validation of at least 1"),
     ],
 )
 def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
     with pytest.raises(InputError, match=words):
         make_folds(WEEKS, wf)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"start": "soon"}, "date like 2011-01-03"),
+        ({"test": "1 year"}, r"walk_forward.test as a length like '4Y'.*; found '1 year'; mend it"),
+        ({"validation": 0}, r"walk_forward.validation as a length"),
+        ({"train": "expnding"}, r"walk_forward.train as .*, 'expanding'; found 'expnding'"),
+        ({"retrain_every": True}, r"walk_forward.retrain_every as .*, 'never'; found True"),
+    ],
+)
+def test_what_is_no_length_is_said_at_once(settings, words):
+    with pytest.raises(InputError, match=words):
+        WalkForward(**({"start": "2012-01-01"} | settings))
 
 
 def test_folds_up_to_a_date_do_not_depend_on_what_follows():

@@ -58,9 +58,9 @@ class Recorder:
 def test_any_object_with_fit_and_predict_is_fitted_anew_in_every_fold(prices):
     Recorder.seen.clear()
     mine = Recorder()
-    result = score(prices, OwnModel(mine, lookback=8, layout="windows"))
+    result = score(prices, OwnModel(mine, lookback=8, layout="windows"), seeds=[0])
     assert not hasattr(mine, "up")  # what was passed is never fitted itself
-    assert [shape[1:] for shape, _, _ in Recorder.seen] == [(8, 1), (8, 1)]  # two folds, one seed: no chance in it
+    assert [shape[1:] for shape, _, _ in Recorder.seen] == [(8, 1), (8, 1)]  # two folds
     assert Recorder.seen[0][0][0] < Recorder.seen[1][0][0]
     assert all(y.tolist() == [0.0, 1.0] for *_, y in Recorder.seen)
     assert result.signals.groupby("fold")["score"].nunique().tolist() == [2, 2]
@@ -148,13 +148,18 @@ def test_short_histories_are_scored_by_a_model_that_bears_them(prices):
         score(prices, OwnModel(LogisticRegression(), lookback=26, min_steps=4))
 
 
+def test_a_classifier_is_not_asked_for_numbers(prices):
+    with pytest.raises(InputError, match=r"expected a regressor for numeric labels; found the classifier Logistic"):
+        score(prices, OwnModel(LogisticRegression(), lookback=8), labels=rs.LabelSettings(kind="residual"))
+
+
 def test_trained_once_and_kept(prices):
     Recorder.seen.clear()
     fixed = rs.WalkForward(start="2014-01-01", validation="13W", test="26W", retrain_every="never")
-    result = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed)
+    result = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed, seeds=[0])
     assert len(Recorder.seen) == 1
     assert (result.signals["fold"] == 0).all()
-    walked = score(prices, OwnModel(Recorder(), lookback=8, layout="windows")).signals
+    walked = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), seeds=[0]).signals
     assert len(result.signals) == len(walked)  # the universe is drawn anew all the same
     first = walked["fold"] == 0
     pd.testing.assert_frame_equal(result.signals[first], walked[first])
@@ -163,8 +168,8 @@ def test_trained_once_and_kept(prices):
 def test_refit_all_shows_the_validation_rows_too(prices):
     Recorder.seen.clear()
     model = OwnModel(Recorder(), lookback=8, layout="windows")
-    score(prices, model)
-    score(prices, model, training=rs.TrainingSettings(refit="all"))
+    score(prices, model, seeds=[0])
+    score(prices, model, seeds=[0], training=rs.TrainingSettings(refit="all"))
     rows = [shape[0] for shape, *_ in Recorder.seen]
     assert all(both > plain for plain, both in zip(rows[:2], rows[2:], strict=True))
 
@@ -182,6 +187,53 @@ def test_a_keras_model_is_rebuilt_for_every_fold_and_seed(prices):
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
     assert (one.signals["score_std"] > 0).all()
     assert all((a == b).all() for a, b in zip(before, network.get_weights(), strict=True))
+
+
+class Relative:
+    """Ranks a row among the rows it is shown: those of one date, or it would look ahead."""
+
+    def fit(self, X, y):
+        pass
+
+    def predict(self, X):
+        return (X[:, -1] - X[:, -1].mean()) / X[:, -1].std()
+
+
+def test_a_model_that_looks_at_all_rows_it_is_shown_sees_one_date(prices):
+    whole = score(prices, OwnModel(Relative(), lookback=8), seeds=[0]).signals["score"]
+    by_date = whole.groupby("date")
+    np.testing.assert_allclose(by_date.mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(by_date.std(ddof=0), 1, atol=1e-6)
+    cut = score(prices.until("2014-09-10"), OwnModel(Relative(), lookback=8), seeds=[0]).signals["score"]
+    pd.testing.assert_series_equal(whole[whole.index.get_level_values("date") <= "2014-09-10"], cut, check_exact=True)
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), LogisticRegression()], ids=str)
+def test_processes_and_threads_change_no_bit(prices, estimator):
+    labels = rs.LabelSettings(kind="return" if isinstance(estimator, Ridge) else "up")
+    one, two = (score(prices, OwnModel(estimator, lookback=8), jobs=jobs, labels=labels) for jobs in (1, 2))
+    pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
+
+
+class Noisy:
+    def fit(self, X, y):
+        self.noise = np.random.normal(size=X.shape[1])  # noqa: NPY002
+
+    def predict(self, X):
+        return X @ self.noise
+
+
+def test_what_draws_at_random_without_asking_for_a_seed_repeats_all_the_same(prices):
+    one, two = (score(prices, OwnModel(Noisy, lookback=8)) for _ in range(2))
+    pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
+    assert (one.signals["score_std"] > 0).all()
+
+
+def test_a_seed_among_the_options_is_the_only_one(prices):
+    named = OwnModel("sklearn.ensemble:RandomForestClassifier", {"n_estimators": 5, "random_state": 1}, lookback=8)
+    assert named.seed_name is None
+    result = score(prices, named)
+    assert sorted(result.seed_scores["seed"].unique()) == [0]
 
 
 class Broken:

@@ -22,14 +22,6 @@ def test_gather_gives_the_steps_up_to_and_including_the_end():
         np.testing.assert_array_equal(batch[row], windows.panel[ticker, end - 3 : end + 1])
 
 
-def test_covered_is_the_union_of_the_windows():
-    windows = make()
-    expected = np.zeros((3, 9), bool)
-    for ticker, end in zip(windows.ticker, windows.end, strict=True):
-        expected[ticker, end - 3 : end + 1] = True
-    np.testing.assert_array_equal(windows.covered(), expected)
-
-
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 12))
 def test_valid_windows_against_the_definition(known, lookback):
     expected = [t + 1 >= lookback and all(known[t - lookback + 1 : t + 1]) for t in range(len(known))]
