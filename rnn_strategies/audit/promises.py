@@ -1,0 +1,154 @@
+"""What folds and universe promise, checked on their own rows: who learnt from what, and which prices decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rnn_strategies.audit.futures import Inputs
+from rnn_strategies.audit.verdict import Status, Verdict
+from signals.prices import Prices
+from signals.walk_forward import Prepared
+
+__all__ = ["adjustments", "folds"]
+
+
+def folds(prepared: Prepared) -> Verdict:
+    """Hold every fold to its promise, row by row: nobody learns from, or stops on, what is scored.
+
+    Returns
+    -------
+    Verdict
+        Failed with the fold and the first row that was known too late, or is learnt from and scored.
+    """
+    data = prepared.data
+    trained = [fold for fold in prepared.folds if len(fold.training)]
+    if not trained:
+        return Verdict("folds", Status.SKIPPED, "The network came trained: there are no folds to look at.")
+    evidence = []
+    for fold in trained:
+        cuts = fold.fold
+        first_score = data.dates[cuts.test.start]
+        for name, rows, latest in (
+            ("training", fold.training, data.decisions[cuts.validation.start]),
+            ("validation", fold.validation, data.decisions[cuts.test.start]),
+            ("training and validation", fold.both, data.decisions[cuts.test.start]),
+        ):
+            ticker, date = rows.windows.ticker, _dates_of(rows.windows.end, fold.test.windows.end, fold.test_date)
+            end = data.labels.end[ticker, date]
+            late = end > latest
+            if late.any():
+                i = int(np.argmax(late))
+                return Verdict(
+                    "folds",
+                    Status.FAILED,
+                    f"Fold {cuts.number} learns from what came later: a {name} row of "
+                    f"{data.panel.tickers[ticker[i]]} on {data.dates[date[i]]} has a label that was known on "
+                    f"{data.panel.dates[end[i]]} only, after {data.panel.dates[latest]}, when the next slice begins; "
+                    "purge such rows.",
+                    [
+                        (
+                            "rows known too late",
+                            f"{int(late.sum()):,} of {len(late):,} {name} rows of fold {cuts.number}",
+                        )
+                    ],
+                )
+            if (date >= cuts.test.start).any():
+                return Verdict(
+                    "folds",
+                    Status.FAILED,
+                    f"Fold {cuts.number} uses dates for {name} that it is tested on: up to {data.dates[date.max()]}, "
+                    f"while its first score is of {first_score}.",
+                )
+        if fold.trained_until > first_score:
+            return Verdict(
+                "folds",
+                Status.FAILED,
+                f"Fold {cuts.number} says it was trained until {fold.trained_until}, after its first score of "
+                f"{first_score}.",
+            )
+        evidence.append(
+            (
+                f"fold {cuts.number}",
+                f"{len(fold.training):,} training and {len(fold.validation):,} validation rows, the last label known "
+                f"on {fold.trained_until}, first score {first_score}",
+            )
+        )
+    return Verdict(
+        "folds",
+        Status.PASSED,
+        f"In {len(trained)} folds every label that was learnt from, or chose the number of passes, was known when the "
+        "first score of the fold was made.",
+        evidence,
+    )
+
+
+def _dates_of(end: NDArray[np.int32], test_end: NDArray[np.int32], test_date: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Date of each window: windows of short histories are counted from further back."""
+    pad = int(test_end[0]) - int(test_date[0])
+    return np.asarray(end.astype(np.int64) - pad)
+
+
+def adjustments(
+    prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Prices], Prepared], *, seed: int = 0
+) -> Verdict:
+    """Rescale whole adjusted histories, as every later dividend and split does; no decision may notice.
+
+    Returns
+    -------
+    Verdict
+        Failed with the first date and ticker whose membership moved, or the first feature that moved by more than
+        rounding.
+    """
+    prices = inputs.prices
+    if not prices.raw_known:
+        return Verdict(
+            "adjustments",
+            Status.NOTED,
+            "Adjustment factors are unknown: filters on price and dollar volume see adjusted prices, which later "
+            "splits and dividends have changed; bring raw prices, or filter on neither.",
+            unproved=["Whether the universe would have been the same on the prices of the day cannot be tried."],
+        )
+    rng = np.random.default_rng(seed)
+    factors = dict(zip(prices.tickers, np.exp(rng.normal(0, 1, len(prices.tickers))), strict=True))
+    frame = prices.frame.copy()
+    scale = frame.index.get_level_values("ticker").map(factors).to_numpy(dtype=np.float64)
+    for column in ("open", "high", "low", "close", "adj_factor"):
+        frame[column] = frame[column].to_numpy() * scale
+    other = prepare_other(replace(prices, frame=frame))
+    data, again = prepared.data, other.data
+    moved = data.eligible != again.eligible
+    if moved.any():
+        k, ticker = (int(i) for i in np.argwhere(moved.T)[0])
+        return Verdict(
+            "adjustments",
+            Status.FAILED,
+            f"A later split or dividend would have changed the universe: {data.panel.tickers[ticker]} on "
+            f"{data.dates[k]} {'is' if data.eligible[ticker, k] else 'is not'} a member, and would be otherwise with "
+            "its adjusted history rescaled; some filter looks at adjusted prices.",
+            [("rows that moved", f"{int(moved.sum()):,} of {int(data.eligible.sum()):,}")],
+        )
+    for f, name in enumerate(data.features.names):
+        a, b = data.features.values[:, :, f], again.features.values[:, :, f]
+        spread = float(np.nanstd(a)) or 1.0
+        with np.errstate(invalid="ignore"):
+            wrong = (np.abs(a - b) > 1e-6 * (np.abs(a) + spread)) | (np.isnan(a) != np.isnan(b))
+        if (wrong & data.eligible).any():
+            k, ticker = (int(i) for i in np.argwhere((wrong & data.eligible).T)[0])
+            return Verdict(
+                "adjustments",
+                Status.FAILED,
+                f"The feature {name!r} depends on how later splits and dividends scaled the past: "
+                f"{data.panel.tickers[ticker]} on {data.dates[k]} is {a[ticker, k]:.6g}, and {b[ticker, k]:.6g} with "
+                "its adjusted history rescaled; use returns, or raw prices.",
+            )
+    return Verdict(
+        "adjustments",
+        Status.PASSED,
+        "Universe and features stay the same when the adjusted history of every ticker is rescaled, as later splits "
+        "and dividends do.",
+        [("tickers rescaled", f"{len(factors):,}, by {min(factors.values()):.3g} to {max(factors.values()):.3g}")],
+    )

@@ -1,0 +1,157 @@
+"""How much of a result hangs on choices that should not matter: the seed, the look-back, the costs, a day's delay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports.statistics import compute_metrics
+from rnn_strategies.audit.futures import Inputs
+from rnn_strategies.audit.stages import Observed, settings_of
+from rnn_strategies.audit.verdict import Status, Verdict
+from rnn_strategies.config import Config, parse_config
+from rnn_strategies.variants import delayed, seed_signals, variant_returns
+from signals.errors import InputError
+from signals.events import Event, Listener, silent
+from signals.models.external import KerasModel
+from signals.walk_forward import compute_signals
+
+__all__ = ["sensitivity"]
+
+COSTS = (0.0, 1.0, 2.0, 3.0)
+
+
+Record = Callable[[Config, float | None], None]
+
+
+def sensitivity(
+    config: Config,
+    observed: Observed,
+    inputs: Inputs,
+    *,
+    artifacts: Path,
+    jobs: int,
+    record: Record = lambda config, sharpe: None,
+    listener: Listener = silent,
+) -> Verdict:
+    """Trade the same scores otherwise, and scores of slightly other networks.
+
+    Parameters
+    ----------
+    config, observed, inputs
+        The run.
+    artifacts : Path
+        Where trained networks are kept.
+    jobs : int
+        Training processes.
+    record : callable
+        Told of every other configuration that was trained, and its Sharpe ratio: somebody may choose it now, so it is
+        a trial.
+    listener : callable
+        Told of progress.
+
+    Returns
+    -------
+    Verdict
+        Noted when the sign of the Sharpe ratio hangs on one of the choices; nothing here can fail.
+    """
+    rows: list[tuple[str, pd.Series]] = [("as it is", observed.result.returns)]
+    signals = observed.signals.signals
+
+    def trade(name: str, frame: pd.DataFrame, *, cost: float = 1.0) -> None:
+        listener(Event("audit", f"sensitivity: {name}"))
+        rows.append((name, variant_returns(config, inputs.prices, frame, cost=cost)))
+
+    seeds = sorted({int(seed) for seed in observed.signals.seed_scores["seed"]})
+    if len(seeds) > 1:
+        for seed in seeds:
+            trade(f"seed {seed} alone", seed_signals(signals, observed.signals.seed_scores, seed))
+    for cost in COSTS:
+        if cost != 1.0:
+            trade(f"costs × {cost:g}", signals, cost=cost)
+    trade("executed one session later", delayed(signals, inputs.prices))
+    skipped, tried = _lookbacks(config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, listener=listener)
+    rows += [(name, returns) for name, _, returns in tried]
+
+    table, sharpe = [], {}
+    for name, returns in rows:
+        figures = compute_metrics(returns, risk_free=config.report["risk_free"])
+        sharpe[name] = figures["sharpe_ratio"]
+        annual = figures["annual_return"]
+        table.append({"choice": name, "annual return": _percent(annual), "Sharpe ratio": _ratio(sharpe[name])})
+    for name, other, _ in tried:
+        figure = sharpe[name]
+        record(other, figure if isinstance(figure, float) else None)
+    evidence = [("break-even cost", _break_even(dict(rows)))]
+    base = sharpe["as it is"]
+    turned = [name for name, value in sharpe.items() if _sign(value) != _sign(base)]
+    known = [float(value) for value in sharpe.values() if isinstance(value, float)]
+    evidence.append(("Sharpe ratio over all choices", f"{min(known):.2f} to {max(known):.2f}" if known else "unknown"))
+    if turned:
+        finding = f"The sign of the Sharpe ratio ({_ratio(base)}) hangs on choices: it turns with {', '.join(turned)}."
+        return Verdict("sensitivity", Status.NOTED, finding, evidence, table, skipped)
+    finding = f"The Sharpe ratio ({_ratio(base)}) keeps its sign over {len(rows) - 1} other choices."
+    return Verdict("sensitivity", Status.PASSED, finding, evidence, table, skipped)
+
+
+def _lookbacks(
+    config: Config, inputs: Inputs, seed: int, *, artifacts: Path, jobs: int, listener: Listener
+) -> tuple[list[str], list[tuple[str, Config, pd.Series]]]:
+    """Train networks of one seed that look back a tenth less, and a tenth more; say what could not be tried."""
+    if isinstance(config.model, KerasModel):
+        return ["The look-back of a network that comes trained cannot be changed."], []
+    tried: list[tuple[str, Config, pd.Series]] = []
+    tenth = max(round(config.model.lookback / 10), 1)
+    for lookback in (config.model.lookback - tenth, config.model.lookback + tenth):
+        name = f"look-back {lookback} (seed {seed})"
+        listener(Event("audit", f"sensitivity: {name}"))
+        tables = config.tables
+        changed = {
+            "model": tables["model"] | {"lookback": lookback},
+            "training": tables["training"] | {"seeds": [seed]},
+        }
+        try:
+            other = parse_config(tables | changed)
+            made = compute_signals(
+                inputs.prices,
+                beside=inputs.beside,
+                training=other.training,
+                seeds=other.seeds,
+                artifacts=artifacts,
+                jobs=jobs,
+                listener=listener,
+                **settings_of(other),
+            )
+        except InputError as error:
+            return [f"A look-back of {lookback} cannot be tried: {error}."], tried
+        tried.append((name, other, variant_returns(other, inputs.prices, made.signals)))
+    return [], tried
+
+
+def _break_even(rows: dict[str, pd.Series]) -> str:
+    """Multiple of the costs at which the mean return is zero, on a line through those that were tried."""
+    costs = [1.0 if name == "as it is" else float(name.removeprefix("costs × ")) for name in rows if _is_cost(name)]
+    means = [float(returns.mean()) for name, returns in rows.items() if _is_cost(name)]
+    slope, level = np.polyfit(costs, means, 1)
+    if slope >= 0 or level <= 0:
+        return "none: the result loses money without costs" if level <= 0 else "none: nothing is traded"
+    return f"{-level / slope:.1f} times the costs"
+
+
+def _is_cost(name: str) -> bool:
+    return name == "as it is" or name.startswith("costs × ")
+
+
+def _sign(value: object) -> int:
+    return int(np.sign(value)) if isinstance(value, float) else 0
+
+
+def _percent(value: object) -> str:
+    return f"{value:+.1%}" if isinstance(value, float) else "unknown"
+
+
+def _ratio(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else "unknown"

@@ -1,0 +1,277 @@
+"""Planted leaks are caught and named; what is clean raises no alarm."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomli_w
+
+import rnn_strategies as rs
+from rnn_strategies.audit.audit import audit_run
+from signals import fold_data, universe
+from signals.macro import MacroTable
+
+EXPERIMENTS = ["folds", "adjustments", "look-ahead"]
+
+
+@pytest.fixture
+def simulated(support, tmp_path):
+    """Function that writes the small configuration with tables changed."""
+    from configs import write_small
+
+    def write(**tables):
+        path = write_small(tmp_path / "c.toml")
+        settings = tomllib.loads(path.read_text())
+        for name, changes in tables.items():
+            settings[name] = settings.get(name, {}) | changes
+        path.write_text(tomli_w.dumps(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def real(simulated, shared_data, tmp_path):
+    """Function that writes the same for ninety real stocks."""
+    import pyarrow.parquet as pq
+
+    path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
+    names = sorted(set(pq.read_table(path, columns=["ticker"])["ticker"].to_pylist()))[::7]
+    prices = rs.load_prices(
+        source="files", path=path, on_bad="repair", tickers=names, start="2009-06-01", end="2012-12-31"
+    )
+    # a factor that is not 1, as raw prices have it, so that filters on raw prices can be told from adjusted ones
+    frame = prices.frame.copy()
+    scale = 0.5 + np.arange(len(prices.tickers)) / len(prices.tickers)
+    frame["adj_factor"] = frame.index.get_level_values("ticker").map(dict(zip(prices.tickers, scale, strict=True)))
+    frame.reset_index().to_parquet(tmp_path / "stocks.parquet")
+
+    def write(**tables):
+        walk = {"start": "2011-06-01"}
+        source = {"source": "files", "path": str(tmp_path / "stocks.parquet")}
+        path = simulated(**{**tables, "walk_forward": walk | tables.get("walk_forward", {})})
+        settings = tomllib.loads(path.read_text())
+        settings["prices"] = source
+        path.write_text(tomli_w.dumps(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture(params=["simulated", "real"])
+def write(request):
+    """Both markets, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+def failed(found, check, *words):
+    verdict = found.verdict(check)
+    assert verdict.status == "failed", verdict.finding
+    for word in words:
+        assert word in verdict.finding
+    assert not found.passed
+    return verdict
+
+
+def examined(path, *checks, days=1):
+    return audit_run(path, only=checks or EXPERIMENTS, days=days, jobs=1)
+
+
+def test_what_is_clean_passes(write):
+    found = examined(write(features={"inputs": ["return", "volatility(21) vs market"]}), days=2)
+    assert [(v.check, v.status, v.finding) for v in found.verdicts if v.status != "passed"] == []
+    assert "bit-identical" in found.verdict("look-ahead").finding
+    # without a future nothing is left to train that was not trained before
+    removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
+    assert removed
+    assert all("0 models trained" in said for said in removed)
+
+
+# -- features --------------------------------------------------------------------------------------------------------
+
+
+def test_a_future_label_in_a_feature(write, support):
+    found = examined(write(features={"inputs": ["return", "leaky_features:next_open"]}))
+    failed(found, "look-ahead", "leaky_features:next_open")
+
+
+def test_a_centred_moving_average(write, support):
+    found = examined(write(features={"inputs": ["return", "leaky_features:centred_average"]}))
+    failed(found, "look-ahead", "leaky_features:centred_average")
+
+
+def test_a_leak_that_waits_for_a_ticker_and_a_day(write, support):
+    """What asks only a few rows, and so is not noticed when the feature is tried once, is found by the experiments."""
+    found = examined(write(features={"inputs": ["return", "leaky_features:rarely"]}), days=6)
+    failed(found, "look-ahead", "leaky_features:rarely", "features")
+
+
+# -- folds -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_scaler_fitted_on_all_data(write, monkeypatch):
+    fit = fold_data._fit_scaler
+
+    def on_everything(data, training, windows):
+        ticker, date = np.nonzero(data.eligible)
+        return fit(data, (ticker.astype(np.int32), date.astype(np.int32)), windows)
+
+    monkeypatch.setattr(fold_data, "_fit_scaler", on_everything)
+    failed(examined(write()), "look-ahead", "folds", "of return")
+
+
+def test_stopping_on_the_test_slice(write, monkeypatch):
+    rows = fold_data._rows
+
+    def stops_on_the_test(data, fold, windows):
+        made = made_honestly(data, fold, windows)
+        ticker, date = rows(data, fold.test, latest=data.decisions[-1])
+        seen = replace(made.validation.windows, ticker=ticker, end=date)
+        label = data.labels.label[ticker, date].astype(np.float32)
+        return replace(made, validation=replace(made.validation, windows=seen, label=label))
+
+    made_honestly = fold_data.make_fold_data
+    monkeypatch.setattr("signals.walk_forward.make_fold_data", stops_on_the_test)
+    failed(examined(write(), "folds"), "folds", "validation")
+
+
+def test_shuffled_folds_without_purge(write, monkeypatch):
+    made_honestly = fold_data.make_fold_data
+
+    def shuffled(data, fold, windows):
+        made = made_honestly(data, fold, windows)
+        ticker, date = (a.astype(np.int32) for a in np.nonzero(data.eligible & np.isfinite(data.labels.label)))
+        rng = np.random.default_rng(fold.number)
+        chosen = np.sort(rng.permutation(len(ticker))[: len(made.training)])
+        ticker, date = ticker[chosen], date[chosen]
+        rows = replace(
+            made.training,
+            windows=replace(made.training.windows, ticker=ticker, end=date),
+            label=data.labels.label[ticker, date].astype(np.float32),
+            category=np.zeros(len(ticker), np.int32),
+            month=np.zeros(len(ticker), np.int32),
+        )
+        return replace(made, training=rows)
+
+    monkeypatch.setattr("signals.walk_forward.make_fold_data", shuffled)
+    failed(examined(write(), "folds"), "folds", "learns from what came later", "training")
+
+
+# -- universe --------------------------------------------------------------------------------------------------------
+
+
+def test_a_filter_on_adjusted_prices(write, monkeypatch):
+    monkeypatch.setattr(universe, "_raw_close", lambda panel, recent: panel.close[recent])
+    found = examined(write(universe={"min_price": 20.0}), "adjustments")
+    failed(found, "adjustments", "adjusted prices")
+
+
+# -- strategy --------------------------------------------------------------------------------------------------------
+
+
+def test_a_strategy_that_reads_the_next_close(write, support):
+    path = write(strategy={"allocation": "TopK", "k": 5, "strategy": "leaky_strategies:Clairvoyant"})
+    failed(examined(path), "look-ahead", "orders")
+
+
+# -- macro series ----------------------------------------------------------------------------------------------------
+
+
+def test_figures_seen_an_hour_before_their_release(write, tmp_path, monkeypatch):
+    """Released half an hour after the close of New York, and used at that close."""
+    days = pd.bdate_range("2008-01-31", "2016-12-31", freq="BME")
+    closed = pd.DatetimeIndex([f"{day:%Y-%m-%d} 16:30" for day in days]).tz_localize("America/New_York")
+    table = pd.DataFrame(
+        {
+            "series": "RATE",
+            "date": (days - pd.offsets.MonthBegin(1)).strftime("%Y-%m-%d"),
+            "value": np.sin(np.arange(len(days))),
+            "available_at": closed.tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    )
+    table.to_csv(tmp_path / "rates.csv", index=False)
+    features = {"frequency": "monthly", "inputs": ["return", "macro(RATE)"], "macro": {"path": "rates.csv"}}
+    path = write(
+        features=features,
+        model={"lookback": 4},
+        walk_forward={"validation": "6M", "test": "1Y"},
+    )
+    assert examined(path, "look-ahead").passed
+    honest = MacroTable.as_of
+    hour = np.timedelta64(1, "h")
+    monkeypatch.setattr(MacroTable, "as_of", lambda self, s, m, **k: honest(self, s, np.asarray(m) + hour, **k))
+    failed(examined(path, "look-ahead"), "look-ahead", "features", "macro(RATE)")
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def died(simulated, shared_data, tmp_path):
+    """Function that writes the configuration for real stocks, half of which stop trading, changed by a function."""
+    prices = rs.load_prices(
+        source="files",
+        path=shared_data / "us-stocks-with-delisted" / "daily.parquet",
+        return_column="ret",
+        on_bad="repair",
+    )
+    chosen = set(prices.tickers[::4])
+
+    def write(change, **tables):
+        frame = prices.frame[prices.frame.index.get_level_values("ticker").isin(chosen)]
+        known = {"raw_known": prices.raw_known, "on_bad": "repair"}
+        changed = change(rs.check_prices(frame, **known))
+        changed.frame.reset_index().to_parquet(tmp_path / "died.parquet")
+        walk = {"start": "2016-04-01", "validation": "8W", "test": "26W"}
+        filters = {"min_history": 40}
+        path = simulated(**{"walk_forward": walk, "universe": filters, "model": {"lookback": 5}, **tables})
+        settings = tomllib.loads(path.read_text())
+        settings["prices"] = {"source": "files", "path": str(tmp_path / "died.parquet")}
+        path.write_text(tomli_w.dumps(settings))
+        return path
+
+    return write
+
+
+@pytest.fixture(params=["simulated", "real"])
+def with_names_changed(request, support, tmp_path):
+    """Write a configuration whose prices were changed by a function: simulated ones, or stocks that died."""
+    if request.param == "real":
+        return request.getfixturevalue("died")
+    write = request.getfixturevalue("simulated")
+
+    def changed(change, **tables):
+        prices = rs.load_prices(
+            source="simulated", seed=5, tickers=60, start="2010-01-01", end="2015-12-31", listings=0.2, delistings=0.4
+        )
+        change(prices).frame.reset_index().to_parquet(tmp_path / "changed.parquet")
+        path = write(**tables)
+        settings = tomllib.loads(path.read_text())
+        settings["prices"] = {"source": "files", "path": str(tmp_path / "changed.parquet")}
+        path.write_text(tomli_w.dumps(settings))
+        return path
+
+    return changed
+
+
+def test_dead_tickers_padded(with_names_changed):
+    from audit_worlds import padded
+
+    found = examined(with_names_changed(padded), "dead-names")
+    failed(found, "dead-names", "after")
+    assert examined(with_names_changed(lambda prices: prices), "dead-names").passed
+
+
+def test_a_universe_of_survivors(with_names_changed):
+    def survivors(prices):
+        last = prices.frame.reset_index().groupby("ticker", observed=True)["date"].max()
+        alive = last.index[last == last.max()]
+        kept = prices.frame[prices.frame.index.get_level_values("ticker").isin(alive)]
+        return rs.check_prices(kept, raw_known=prices.raw_known)
+
+    failed(examined(with_names_changed(survivors), "survivorship"), "survivorship")
+    assert examined(with_names_changed(lambda prices: prices), "survivorship").passed
