@@ -66,7 +66,7 @@ def moments(returns: Any) -> Moments:
     4
     """
     values = np.asarray(returns, dtype=np.float64)
-    if len(values) < 2 or np.ptp(values) == 0:
+    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max():  # equal but for rounding
         return Moments(len(values), math.nan, math.nan, math.nan)
     centred = values - values.mean()
     spread = math.sqrt(float((centred**2).mean()))

@@ -78,7 +78,8 @@ class Deflation:
     spread : float
         Their standard deviation (ddof 1).
     assumed : bool
-        There are too few returns to measure it, so it is what trials without skill have, 1 / sqrt(T - 1).
+        Too few returns are known to measure it, fewer than two or those of less than half of the trials started, so it
+        is at least what trials without skill have, 1 / sqrt(T - 1).
     correlation : float
         Mean correlation of the trials' returns; NaN when fewer than two can be compared.
     effective : float
@@ -197,19 +198,24 @@ def _deflation(family: TrialFamily | None, path: Path | None, rate: float, reaso
     values = family.returns.to_numpy(dtype=np.float64) - rate
     several = values.shape[1] > 1 and len(values) >= MIN_SESSIONS
     ratios = tuple(moments(values[:, trial]).sharpe for trial in range(values.shape[1])) if several else ()
+    chance = 1.0 / math.sqrt(path.found.sessions - 1)
+    # few trials that happen to agree say little about the spread of the many whose returns nobody knows
+    unknown = 2 * len(ratios) < family.started
     if several:
         spread, correlation = float(np.std(ratios, ddof=1)), mean_correlation(values)
         effective = effective_trials(correlation, family.started)
     else:
-        spread, correlation = 1.0 / math.sqrt(path.found.sessions - 1), math.nan
+        spread, correlation = chance, math.nan
         effective = 1.0 if family.started == 1 else math.nan
+    assumed = not several or (unknown and spread < chance)
+    spread = chance if assumed else spread
     full = deflated_sharpe_ratio(path.found, trials=family.started, trial_variance=spread**2)
     fewer = (
         (math.nan, math.nan)
         if math.isnan(effective)
         else deflated_sharpe_ratio(path.found, trials=effective, trial_variance=spread**2)
     )
-    return Deflation(ratios, spread, not several, correlation, effective, *full, *fewer)
+    return Deflation(ratios, spread, assumed, correlation, effective, *full, *fewer)
 
 
 def _overfitting(family: TrialFamily | None, rate: float, reasons: dict[str, str]) -> Overfitting | None:

@@ -125,7 +125,8 @@ def _family_rows(luck: Luck, m: Metrics, run: RunData) -> list[_Row]:
                 percent(over.probability, 0),
                 f"The history was halved in {count(len(over.logits))} ways. In {out_of_100(over.probability)} of "
                 f"them, the best of {over.trials} trials in one half was not above their median in the other; in "
-                f"{out_of_100(over.loss)} its Sharpe ratio there was negative. Choosing among noise gives about 50.",
+                f"{out_of_100(over.loss)} its Sharpe ratio there was negative. Choosing among as many "
+                f"trials of pure noise gives about {number(100 * over.noise, 0)}.",
             )
         )
     if not luck.checks:
@@ -166,7 +167,7 @@ def _deflated(family: TrialFamily, luck: Luck, m: Metrics) -> _Row:
     if not math.isnan(found.effective):
         text += f"; with {number(found.effective, 1)} trials, in {out_of_100(1 - found.effective_probability)}"
     if found.assumed:
-        text += ". Too few trials have returns to measure their spread, so that of pure chance is assumed"
+        text += ". Returns of too few trials are known to measure their spread, so that of pure chance is assumed"
     return (name, value, f"{text}.")
 
 

@@ -178,10 +178,28 @@ def audit(
     found = audit_run(
         target, overrides=overrides or (), only=only or (), skip=skip or (), days=days, jobs=jobs, listener=told
     )
+    typer.echo(found.text())
     if save is not None:
         found.save(save)
-    typer.echo(found.text())
     if not found.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN...", show_default=False)],
+) -> None:
+    """Recompute every figure of finished runs from their files; exit 1 when one differs. Nothing is written."""
+    from rnn_strategies.progress import show_progress
+    from rnn_strategies.verify.verify import verify_run
+
+    told = show_progress(sys.stderr)
+    passed = True
+    for folder in runs:
+        found = verify_run(folder, listener=told)
+        typer.echo(found.text())
+        passed = passed and found.passed
+    if not passed:
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from rnn_strategies.trials import Trial, read_trials
 from signals.errors import InputError
 from signals.storage import read_parquet
 
-__all__ = ["Family", "family_of", "returns_of"]
+__all__ = ["Family", "family_of", "returns_of", "trial_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,14 @@ def family_of(home: Home, trial: Trial, own: pd.Series) -> Family:
     for one in trials.values():
         if one.id != trial.id and (returns := returns_of(home, one)) is not None:
             known[one.id] = returns
-    frames = [
-        pd.DataFrame({"trial": name, "date": _sessions(returns), "returns": returns.to_numpy(dtype="float64")})
-        for name, returns in known.items()
-    ]
+    frames = [trial_table(name, returns) for name, returns in known.items()]
     table = pd.concat(frames).sort_values(["trial", "date"], ignore_index=True)
     return Family(len({*trials, trial.id}), len(known), table)
+
+
+def trial_table(name: str, returns: pd.Series) -> pd.DataFrame:
+    """Give the rows of one trial: `trial`, `date`, `returns`."""
+    return pd.DataFrame({"trial": name, "date": _sessions(returns), "returns": returns.to_numpy(dtype="float64")})
 
 
 def returns_of(home: Home, trial: Trial) -> pd.Series | None:

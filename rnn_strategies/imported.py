@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rnn_strategies import __version__
 from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
-from rnn_strategies.manifest import key_of, versions
+from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
@@ -154,14 +154,18 @@ class ImportedRun(Run):
 
     @property
     def _first_decision(self) -> np.datetime64:
-        first: np.datetime64 = _days(self._scores.frame)[0]
+        """Of the scores that the prices cover: nobody knows the others once the file has gone."""
+        frame, prices = self._scores.frame, self.prices
+        days = _days(frame)
+        inside = (days >= prices.first) & frame.index.get_level_values("ticker").isin(prices.tickers)
+        first: np.datetime64 = days[inside][0] if inside.any() else days[0]
         return first
 
     def _signals_key(self) -> str:
         outside = (self.config.signals or {})["outside"]
         dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
         made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
-        return key_of(__version__, "imported", made_from, versions())
+        return key_of(__version__, "imported", made_from, self._versions)
 
     def _compute_signals(self) -> None:
         self.listener(Event("signals", f"reading {self._file.name}"))
@@ -265,7 +269,7 @@ class ImportedRun(Run):
             config=config.hash,
             kind="imported",
             family={
-                "universe": config.hash_of("prices")[:16],
+                "universe": prices[:16],
                 "calendar": self.prices.calendar,
                 "period": [str(self._first_decision), str(self.prices.last)],
             },

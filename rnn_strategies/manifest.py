@@ -62,6 +62,12 @@ class Manifest:
         }
         write_json(self.folder / "manifest.json", self.data)
 
+    def rename(self, name: str) -> None:
+        """Write down another name of the run; what it computed, and with which versions, stays as it is."""
+        if self.data.get("name") != name:
+            self.data["name"] = name
+            write_json(self.folder / "manifest.json", self.data)
+
     # -- inputs -----------------------------------------------------------------------------------------------------
 
     def input(self, name: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +21,13 @@ from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
 from rnn_strategies.beside import beside_digests, beside_remarks, read_beside
 from rnn_strategies.config import Config, load_config
-from rnn_strategies.family import family_of
+from rnn_strategies.family import Family, family_of
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
 from rnn_strategies.run_folder import RunFolder
-from rnn_strategies.trials import Trial, finish_trial, start_trial
+from rnn_strategies.trials import Trial, finish_trial, read_trials, start_trial
 from rnn_strategies.variants import seed_returns
 from signals.calendar import as_day
 from signals.dataset import Beside
@@ -37,7 +37,7 @@ from signals.folds import WalkForward
 from signals.models.external import KerasModel
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
-from signals.walk_forward import compute_signals
+from signals.walk_forward import SignalResult, compute_signals
 
 __all__ = ["Run", "open_run", "run"]
 
@@ -194,12 +194,14 @@ class Run(RunFolder):
         """Trade the signals of the folder and write the result files and metrics."""
         self._need("signals")
         self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
+        self._end_trial(self._trial())
 
     def write_report(self) -> None:
         """Write the tear sheet from the files of the folder."""
         self._need("backtest")
         self.listener(Event("report", "drawing the tear sheet"))
         self._write_config()
+        self._manifest.rename(self.config.name)
         began = time.perf_counter()
         write_report(self.folder)
         self._seconds["report"] = round(time.perf_counter() - began, 3)
@@ -266,7 +268,12 @@ class Run(RunFolder):
         dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
         kind = self.config.tables["model"]["kind"]
         plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
-        return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, versions())
+        return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, self._versions)
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        """Versions of what computes and draws; results of others are computed again."""
+        return versions()
 
     @property
     def _read_files(self) -> list[Any]:
@@ -278,10 +285,10 @@ class Run(RunFolder):
     def _beside(self) -> Beside:
         return read_beside(self.config.beside)
 
-    def _compute_signals(self) -> None:
+    def _make_signals(self) -> SignalResult:
         config = self.config
         self.listener(Event("signals", "training walk-forward"))
-        result = compute_signals(
+        return compute_signals(
             self.prices,
             walk_forward=self._walk_forward,
             universe=config.universe,
@@ -296,6 +303,9 @@ class Run(RunFolder):
             jobs=self.jobs,
             listener=self.listener,
         )
+
+    def _compute_signals(self) -> None:
+        config, result = self.config, self._make_signals()
         for name, frame in (
             ("signals", result.signals),
             ("labels", result.labels),
@@ -324,7 +334,7 @@ class Run(RunFolder):
         benchmark = self._digest("benchmark") if self._has_benchmark else None
         signals = sha256_file(self.folder / "signals.parquet")
         made_from = [benchmark, signals, self._digest("prices"), plugins]
-        return key_of(__version__, parts, risk_free, made_from, versions())
+        return key_of(__version__, parts, risk_free, made_from, self._versions)
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
@@ -342,8 +352,7 @@ class Run(RunFolder):
         # a run that was stopped by ruin ends before its universe does
         beside = {"universe": universe.reindex(result.returns.index).fillna(0.0)}
         if self._has_benchmark:
-            held = buy_and_hold(self.benchmark, config.benchmark["ticker"], result.returns.index)
-            beside = {"benchmark": held, **beside}
+            beside = {"benchmark": self._benchmark_returns(result.returns.index), **beside}
         result.save(self.folder)
         write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(beside, index=result.returns.index))
         self._write_alternatives(result.returns)
@@ -355,6 +364,9 @@ class Run(RunFolder):
         }
         self._write_manifest()  # the metrics read the risk-free rate from it
         write_metrics(self.folder)
+
+    def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
+        return buy_and_hold(self.benchmark, self.config.benchmark["ticker"], sessions)
 
     def _backtest_files(self) -> tuple[str, ...]:
         return (*BACKTEST_FILES, *(("seed_returns.parquet",) if len(self._seeds) > 1 else ()))
@@ -371,10 +383,13 @@ class Run(RunFolder):
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
             write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
         trial = self._trial()
-        family = family_of(self.home, trial, returns)
+        family = self._family(trial, returns)
         write_parquet(self.folder / "trials.parquet", family.returns.set_index("trial"))
         counted = {"started": family.started, "finished": family.finished}
         self._manifest.data["trial"] = {"id": trial.id, "family": trial.family, **counted}
+
+    def _family(self, trial: Trial, returns: pd.Series) -> Family:
+        return family_of(self.home, trial, returns)
 
     # -- what is written down ---------------------------------------------------------------------------------------
 
@@ -403,11 +418,13 @@ class Run(RunFolder):
         return trial
 
     def record_variant(self, config: Config, sharpe: float | None) -> None:
-        """Count another configuration that was tried on this run's prices."""
+        """Count a configuration that was looked at on this run's prices, unless it is on record already."""
         own = self._trial()
         made = key_of(config.identity, self._digest("prices"), self._read_files)[:16]
-        trial = replace(own, id=made, parent=own.id, config=config.hash, kind="audit", status="done", sharpe=sharpe)
-        finish_trial(self.home, trial)
+        parent = None if made == own.id else own.id
+        if made not in read_trials(self.home):
+            trial = replace(own, id=made, parent=parent, config=config.hash, kind="audit", status="done", sharpe=sharpe)
+            finish_trial(self.home, trial)
 
     def _trial(self) -> Trial:
         config, prices = self.config, self._digest("prices")
@@ -417,7 +434,8 @@ class Run(RunFolder):
             config=config.hash,
             kind="run",
             family={
-                "universe": config.hash_of("prices", "universe")[:16],
+                # prices and lists by their content: a copy of a file is the same market
+                "universe": key_of(prices, asdict(config.universe), beside_digests(self._beside))[:16],
                 "calendar": self.prices.calendar,
                 "period": [self._walk_forward.start, str(self.prices.last)],
             },

@@ -52,7 +52,7 @@ def read_trials(home: Home) -> dict[str, Trial]:
     """Latest state of every trial, oldest first; a line cut short by a crash is passed over."""
     trials: dict[str, Trial] = {}
     try:
-        lines = home.trials.read_text(encoding="utf-8").splitlines()
+        lines = home.trials.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return trials
     for line in lines:

@@ -159,9 +159,12 @@ def _fold_data(
     category[vocabulary] = np.arange(1, len(vocabulary) + 1)
     months = (data.dates.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
 
+    # what is learnt from ends before what is scored: a trainer is not even shown later cells
+    learnt = panel[:, : int(both[1].max()) + pad + 1] if len(both[0]) else panel[:, :0]
+
     def samples(rows: Rows, *, labelled: bool = True) -> Samples:
         label = scaler.apply_target(data.labels.label[rows]) if labelled else np.zeros(0, np.float32)
-        seen = Windows(panel, rows[0], (rows[1] + pad).astype(np.int32), windows.lookback)
+        seen = Windows(learnt if labelled else panel, rows[0], (rows[1] + pad).astype(np.int32), windows.lookback)
         return Samples(seen, category[rows[0]], months[rows[1]], label)
 
     tickers = tuple(data.panel.tickers[i] for i in vocabulary)

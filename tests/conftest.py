@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,27 @@ def linear_trainer(support: Path):
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep trained networks, stored inputs and trials of a test out of everybody else's way."""
     monkeypatch.setenv("RNN_STRATEGIES_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(autouse=True)
+def _verify_every_run(request: pytest.FixtureRequest) -> None:
+    """With `VERIFY_RUNS=1` in the environment, hold every run a test finishes to `rnn-strategies verify`."""
+    if os.environ.get("VERIFY_RUNS"):
+        request.getfixturevalue("verify_every_run")
+
+
+@pytest.fixture
+def verify_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify each run when its last stage is done."""
+    from rnn_strategies.pipeline import Run
+    from rnn_strategies.verify import verify
+
+    whole = Run.all_stages
+
+    def all_stages(run: Run) -> None:
+        whole(run)
+        found = verify.verify_run(run.folder, home=run.home)
+        assert found.passed, found.text()
+
+    monkeypatch.setattr(verify, "_undisturbed", lambda folder: nullcontext())  # its maker still holds the lock
+    monkeypatch.setattr(Run, "all_stages", all_stages)

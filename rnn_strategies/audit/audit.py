@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from reports.signal_quality import TOO_GOOD_AUC
+from reports.statistics import compute_metrics
 from rnn_strategies.audit.dead_names import dead_names
 from rnn_strategies.audit.explained import explained
 from rnn_strategies.audit.futures import Inputs
-from rnn_strategies.audit.look_ahead import days_to_try, look_ahead
+from rnn_strategies.audit.look_ahead import dates_to_rehearse, days_to_try, look_ahead
 from rnn_strategies.audit.promises import adjustments, folds
 from rnn_strategies.audit.sensitivity import sensitivity
-from rnn_strategies.audit.stages import observe, settings_of
+from rnn_strategies.audit.stages import Observed, observe, settings_of
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
 from rnn_strategies.pipeline import Run, open_run
+from signals.diagnostics import auc_by_date, binary_outcome, clustered_mean
 from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
 from signals.prices import Prices
 from signals.storage import write_json
-from signals.walk_forward import prepare
+from signals.universe import UniverseFilters
+from signals.walk_forward import Prepared, prepare
 
 __all__ = ["CHECKS", "Audit", "audit_run"]
 
@@ -41,6 +46,7 @@ CHECKS = (
 
 ALWAYS_UNPROVED = (
     "That the prices are what was printed on the day: nobody here saw the tape.",
+    "That a network that came trained saw nothing after its `trained_until`.",
     "That nobody looked at the test years before choosing this configuration: the trial ledger counts only its own "
     "runs.",
 )
@@ -86,7 +92,7 @@ class Audit:
 
     def text(self) -> str:
         """Everything in words, for a terminal."""
-        lines = [f"audit of {self.name}", ""]
+        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`", ""]
         for verdict in self.verdicts:
             lines.append(f"{verdict.status.upper():<8} {verdict.check}: {verdict.finding}")
             lines += [f"           {name}: {value}" for name, value in verdict.evidence]
@@ -123,7 +129,8 @@ def audit_run(
     only, skip : sequence of str
         Names of checks to do, or to leave out.
     days : int
-        Random days after which the future is replaced, beside those where leaks like to show.
+        Random days after which the future is replaced, beside those where leaks like to show; four times as many
+        decision dates are tried up to the folds.
     jobs : int, optional
         Training processes.
     listener : callable
@@ -138,20 +145,27 @@ def audit_run(
     InputError
         For an unknown check, or a target that cannot be computed at all.
     """
+    only, skip = ((given,) if isinstance(given, str) else given for given in (only, skip))
     for check in (*only, *skip):
         if check not in CHECKS:
-            raise InputError(f"expected checks among {', '.join(CHECKS)}; found {check!r}")
-    if days < 0:
-        raise InputError(f"expected a number of days of at least 0; found {days}")
+            raise InputError(f"expected checks among {', '.join(CHECKS)}; found {check!r}; mend the name")
+    n_days = days
+    if n_days < 0:
+        raise InputError(f"expected a number of days of at least 0; found {n_days}; mend it")
     wanted = [check for check in CHECKS if (not only or check in only) and check not in skip]
+    if not wanted:
+        raise InputError("expected at least one check; found all of them left out; change --only or --skip")
     run = target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, listener=listener)
     config = run.config
+    if config.walk_forward is None:
+        return _audit_of_imported(run, wanted)
     settings = settings_of(config)
-    inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run))
-    compute = partial(observe, config, artifacts=run.home.artifacts, jobs=run.jobs)
+    ticker = config.benchmark.get("ticker")
+    inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
+    compute = partial(observe, config, jobs=run.jobs)
     listener(Event("audit", "computing the run as it is"))
     try:
-        observed = compute(inputs, listener=listener)
+        observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
     except LookAheadError as error:
         refused = Verdict("look-ahead", Status.FAILED, str(error))
         rest = [
@@ -160,23 +174,38 @@ def audit_run(
             if check != "look-ahead"
         ]
         return Audit(config.name, (refused, *rest))
+    run.record_variant(config, _sharpe(observed))  # whoever looks at a configuration may choose it
     seed = int(config.hash[:8], 16)
+
+    def prepared(other: Inputs) -> Prepared:
+        return prepare(other.prices, beside=other.beside, **settings)
+
+    def experiments() -> Verdict:
+        # networks of a trainer of one's own are trained anew: what it may have peeked at is not in their keys
+        with TemporaryDirectory() as folder:
+            artifacts = Path(folder) if ":" in config.training.trainer else run.home.artifacts
+            chosen, dates = days_to_try(observed, inputs, n_days, seed), dates_to_rehearse(observed, n_days, seed)
+            again = partial(compute, artifacts=artifacts)
+            return look_ahead(observed, inputs, again, prepared, chosen, dates, seed=seed)
+
     checks: dict[str, Callable[[], Verdict]] = {
         "folds": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
-            observed.prepared, inputs, lambda prices: prepare(prices, beside=inputs.beside, **settings), seed=seed
+            observed.prepared, inputs, lambda prices: prepared(replace(inputs, prices=prices)), seed=seed
         ),
-        "look-ahead": lambda: look_ahead(
-            observed, inputs, compute, days_to_try(observed, inputs, days, seed), seed=seed
-        ),
+        "look-ahead": experiments,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
         "dead-names": lambda: dead_names(inputs.prices, data=observed.prepared.data, signals=observed.signals.signals),
-        "explained": lambda: explained(
-            observed.signals.signals,
-            observed.signals.labels,
-            observed.prepared.data,
-            lookback=observed.prepared.lookback,
-            folds=observed.signals.folds,
+        "explained": lambda: _believable(
+            explained(
+                observed.signals.signals,
+                observed.signals.labels,
+                observed.prepared.data,
+                lookback=observed.prepared.lookback,
+                folds=observed.signals.folds,
+            ),
+            observed,
+            simulated=inputs.prices.simulated,
         ),
         "survivorship": lambda: survivorship(
             inputs.prices,
@@ -203,6 +232,37 @@ def audit_run(
         verdicts.append(checks[check]())
         listener(Event("audit", f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"))
     return Audit(config.name, tuple(verdicts))
+
+
+def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
+    """Do what can be done about scores that somebody else made: look at the prices."""
+    done = {
+        "dead-names": lambda: dead_names(run.prices, signals=run.signals),
+        "survivorship": lambda: survivorship(
+            run.prices, universe_sizes={}, filters=UniverseFilters(), signals=run.signals
+        ),
+    }
+    finding = "The scores were imported: audit their maker."
+    verdicts = [done[check]() if check in done else Verdict(check, Status.SKIPPED, finding) for check in wanted]
+    return Audit(run.config.name, tuple(verdicts))
+
+
+def _sharpe(observed: Observed) -> float | None:
+    figure = compute_metrics(observed.result.returns)["sharpe_ratio"]
+    return figure if isinstance(figure, float) else None
+
+
+def _believable(verdict: Verdict, observed: Observed, *, simulated: bool) -> Verdict:
+    """Remark on skill that nobody has on live names."""
+    by_date = auc_by_date(observed.signals.signals["score"], binary_outcome(observed.signals.labels["label"]))
+    auc = clustered_mean(by_date)
+    if simulated or verdict.status is Status.FAILED or not (auc.mean > TOO_GOOD_AUC and auc.low > 0.5):
+        return verdict
+    finding = (
+        f"A per-date AUC of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
+        f"Whatever else was found, look for a leak. {verdict.finding}"
+    )
+    return replace(verdict, status=Status.NOTED, finding=finding)
 
 
 def _benchmark(run: Run) -> Prices | None:

@@ -37,11 +37,14 @@ class Inputs:
         Members, sectors, macro series.
     benchmark : Prices, optional
         Prices of the benchmark; None when it lies among the prices or there is none.
+    kept : tuple of str
+        Tickers that no other future may be without: a benchmark among the prices.
     """
 
     prices: Prices
     beside: Beside
     benchmark: Prices | None = None
+    kept: tuple[str, ...] = ()
 
 
 def cut(inputs: Inputs, day: np.datetime64) -> Inputs:
@@ -55,6 +58,7 @@ def cut(inputs: Inputs, day: np.datetime64) -> Inputs:
             macro=None if beside.macro is None else _released(beside.macro, day, inputs.prices.calendar),
         ),
         None if inputs.benchmark is None else inputs.benchmark.until(day),
+        inputs.kept,
     )
 
 
@@ -80,7 +84,7 @@ def poisoned(inputs: Inputs, day: np.datetime64, *, seed: int) -> Inputs:
     beside, rng = inputs.beside, np.random.default_rng([seed, int(day.astype(np.int64))])
     names = inputs.prices.tickers
     return Inputs(
-        _other_prices(inputs.prices, day, rng),
+        _other_prices(inputs.prices, day, rng, kept=inputs.kept),
         Beside(
             membership=None
             if beside.membership is None
@@ -90,11 +94,14 @@ def poisoned(inputs: Inputs, day: np.datetime64, *, seed: int) -> Inputs:
             else read_sectors(_other_spells(beside.sectors.spells, day, names, rng, "sector")),
             macro=None if beside.macro is None else _other_figures(beside.macro, day, inputs.prices.calendar, rng),
         ),
-        None if inputs.benchmark is None else _other_prices(inputs.benchmark, day, rng),
+        None if inputs.benchmark is None else _other_prices(inputs.benchmark, day, rng, kept=inputs.benchmark.tickers),
+        inputs.kept,
     )
 
 
-def _other_prices(prices: Prices, day: np.datetime64, rng: np.random.Generator) -> Prices:
+def _other_prices(
+    prices: Prices, day: np.datetime64, rng: np.random.Generator, *, kept: tuple[str, ...] = ()
+) -> Prices:
     panel_days = np.unique(prices.frame.index.get_level_values("date").to_numpy().astype("datetime64[D]"))
     last = panel_days[min(int(np.searchsorted(panel_days, day, side="right")) + MARGIN, len(panel_days)) - 1]
     frame = prices.until(last).frame
@@ -109,7 +116,7 @@ def _other_prices(prices: Prices, day: np.datetime64, rng: np.random.Generator) 
     if prices.raw_known:
         future["adj_factor"] *= np.exp(rng.normal(0, 0.5, len(future)))
     tickers = future["ticker"].unique()
-    gone = rng.choice(tickers, len(tickers) // 10, replace=False)
+    gone = set(rng.choice(tickers, len(tickers) // 10, replace=False)) - set(kept)
     listed = future[future["ticker"].isin(tickers[:3])].copy()
     listed["ticker"] = LISTED + listed["ticker"]
     future = pd.concat([future[~future["ticker"].isin(gone)], listed]).set_index(["date", "ticker"])

@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rnn_strategies.audit.futures import Inputs, cut, poisoned
-from rnn_strategies.audit.stages import Observed, first_difference
+from rnn_strategies.audit.stages import Observed, first_difference, first_prepared_difference
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.calendar import session_closes
 from signals.errors import InputError, LookAheadError
+from signals.walk_forward import Prepared
 
-__all__ = ["days_to_try", "look_ahead"]
+__all__ = ["dates_to_rehearse", "days_to_try", "look_ahead"]
 
 Observe = Callable[[Inputs], Observed]
+Prepare = Callable[[Inputs], Prepared]
+
+# Values behind a day that have to be there before it means anything that nearly none of them moved; some may even move
+# in a feature that never looked, because a ticker that is gone shows the value of an earlier bar.
+ENOUGH, MOST = 20, 0.9
 
 
 def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) -> list[np.datetime64]:
@@ -64,8 +70,35 @@ def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) ->
     return [sessions[i] for i in sorted(chosen)]
 
 
+def dates_to_rehearse(observed: Observed, n_random: int, seed: int) -> list[np.datetime64]:
+    """Choose decision dates for experiments that stop before training: the middle of every fold, the last, and more.
+
+    Returns
+    -------
+    list of datetime64[D]
+        Ascending; `4 * n_random` of them at random.
+    """
+    data = observed.prepared.data
+    late = len(data.panel.dates) - 2
+    tested = [[k for k in fold.fold.test if data.decisions[k] <= late] for fold in observed.prepared.folds]
+    every = [k for dates in tested for k in dates]
+    if not every:
+        return []
+    rng = np.random.default_rng([seed, 1])
+    chosen = {dates[len(dates) // 2] for dates in tested if dates} | {every[-1]}
+    chosen |= set(rng.choice(every, min(4 * n_random, len(every)), replace=False).tolist())
+    return [data.dates[k] for k in sorted(chosen)]
+
+
 def look_ahead(
-    observed: Observed, inputs: Inputs, observe: Observe, days: Sequence[np.datetime64], *, seed: int = 0
+    observed: Observed,
+    inputs: Inputs,
+    observe: Observe,
+    prepare: Prepare,
+    days: Sequence[np.datetime64],
+    rehearsed: Sequence[np.datetime64] = (),
+    *,
+    seed: int = 0,
 ) -> Verdict:
     """Poison, then cut, everything after each day, and compare every stage up to it.
 
@@ -77,53 +110,67 @@ def look_ahead(
         What it was computed from.
     observe : callable
         Computes a run from other inputs.
+    prepare : callable
+        Computes what is there before training.
     days : sequence of datetime64[D]
-        Where the future is replaced.
+        Where the future is replaced, and removed, for the whole run.
+    rehearsed : sequence of datetime64[D]
+        Where it is replaced for universe, features, labels and folds only, which costs much less.
     seed : int
         Of the other future.
 
     Returns
     -------
     Verdict
-        Failed with the first stage, column, date and ticker that moved.
+        Failed with the first stage, column, date and ticker that moved. Noted when only rounding moved, when an
+        experiment could not be done, and when a feature of one's own did not move where prices did.
     """
     evidence: list[tuple[str, str]] = []
-    rounding = None
-    for day in days:
-        for name in ("replaced", "removed"):
-            try:
-                other = observe(poisoned(inputs, day, seed=seed) if name == "replaced" else cut(inputs, day))
-            except LookAheadError as error:
-                return _failed(f"{error}", [*evidence, (f"{day}, future {name}", "refused")])
-            except InputError as error:
-                return _failed(
-                    f"With the future after {day} {name} the run no longer computes, which only something that looks "
-                    f"ahead can notice: {error}",
-                    [*evidence, (f"{day}, future {name}", "an error")],
-                )
-            found = first_difference(observed, other, day)
-            if found is not None and not found.rounding:
-                return _failed(
-                    f"Something looks ahead. With the inputs after {day} {name}, the first to change was {found}.",
-                    [*evidence, (f"{day}, future {name}", str(found))],
-                )
-            rounding = rounding or found
-            evidence.append((f"{day}, future {name}", _same(other, found is not None)))
-    unproved = [
-        "These days, not all days, were tried, with one other future each.",
-        "What a program reads by itself (a file, a clock, the network) is not among the inputs that were replaced.",
+    noted: list[str] = []
+    unmoved = {name: (0, 0) for name in observed.prepared.data.features.names if ":" in name}
+    experiments = [(day, name, True) for day in days for name in ("replaced", "removed")]
+    experiments += [(day, "replaced", False) for day in rehearsed if day not in days]
+    same = 0
+    for day, name, whole in experiments:
+        label = f"{day}, future {name}"
+        try:
+            other_inputs = poisoned(inputs, day, seed=seed) if name == "replaced" else cut(inputs, day)
+            if whole:
+                run = observe(other_inputs)
+                other, found = run.prepared, first_difference(observed, run, day)
+            else:
+                other = prepare(other_inputs)
+                found = first_prepared_difference(observed.prepared, other, day)
+        except LookAheadError as error:
+            return _failed(str(error), [*evidence, (label, "refused")])
+        except InputError as error:
+            noted.append(f"the experiment of {label} could not be done ({error})")
+            continue
+        if found is not None and not found.rounding:
+            return _failed(
+                f"Something looks ahead. With the inputs after {day} {name}, the first to change was {found}.",
+                [*evidence, (label, str(found))],
+            )
+        if found is not None:
+            noted.append(f"rounding depends on later inputs ({found}), so that networks may train anew for nothing")
+        if name == "replaced":
+            _count_unmoved(unmoved, observed.prepared, other, day)
+        if whole:
+            evidence.append((label, _same(run, found is not None)))
+        else:
+            same += 1
+    if same:
+        evidence.append((f"{same} more decision dates, future replaced", "the same to the bit up to the folds"))
+    noted += [
+        f"the feature {name!r} did not move where prices were replaced: it does not look at them, or remembers earlier "
+        "calls, which would hide a look ahead"
+        for name, (same_values, values) in unmoved.items()
+        if values >= ENOUGH and same_values > MOST * values
     ]
-    if inputs.beside.sectors is not None and not inputs.beside.sectors.point_in_time:
-        unproved.append("The sector file has no dates: whether sectors were known then cannot be tried.")
-    if rounding is not None:
-        return Verdict(
-            "look-ahead",
-            Status.NOTED,
-            f"Only rounding depends on later inputs ({rounding}): no look-ahead, but networks may train anew for "
-            "nothing.",
-            evidence,
-            unproved=unproved,
-        )
+    unproved = _unproved(inputs)
+    if noted:
+        finding = f"Nothing that looks ahead was found, but {'; '.join(dict.fromkeys(noted))}."
+        return Verdict("look-ahead", Status.NOTED, finding, evidence, unproved=unproved)
     return Verdict(
         "look-ahead",
         Status.PASSED,
@@ -132,6 +179,44 @@ def look_ahead(
         evidence,
         unproved=unproved,
     )
+
+
+def _unproved(inputs: Inputs) -> list[str]:
+    lines = [
+        "These days, not all days, were tried, with one other future each.",
+        "What a program reads by itself (a file, a clock, the network), or remembers between calls, is not among the "
+        "inputs that were replaced.",
+    ]
+    beside = inputs.beside
+    if beside.membership is not None:
+        lines.append("That the dates of the membership file are those on which the changes were known.")
+    if beside.sectors is not None and not beside.sectors.point_in_time:
+        lines.append("The sector file has no dates: whether sectors were known then cannot be tried.")
+    if beside.macro is not None:
+        lines.append("That macro figures were published when `available_at` or the release lag says.")
+    return lines
+
+
+def _count_unmoved(unmoved: dict[str, tuple[int, int]], one: Prepared, two: Prepared, day: np.datetime64) -> None:
+    """Add up, by feature of one's own, values behind a day that another future left as they were, and all of them."""
+    if not unmoved:
+        return
+    both = (one.data, two.data)
+    columns = [{ticker: row for row, ticker in enumerate(data.panel.tickers)} for data in both]
+    names = [ticker for ticker in one.data.panel.tickers if ticker in columns[1]]
+    rows = [np.array([place[name] for name in names], dtype=np.intp) for place in columns]
+    dates = np.intersect1d(one.data.dates[one.data.dates > day], two.data.dates)
+    places = [np.searchsorted(data.dates, dates) for data in both]
+    for f, name in enumerate(one.data.features.names):
+        if name not in unmoved:
+            continue
+        a, b = (
+            data.features.values[np.ix_(row, place)][:, :, f]
+            for data, row, place in zip(both, rows, places, strict=True)
+        )
+        known = np.isfinite(a) & np.isfinite(b)
+        same, values = unmoved[name]
+        unmoved[name] = same + int((a == b)[known].sum()), values + int(known.sum())
 
 
 def _failed(finding: str, evidence: Sequence[tuple[str, str]]) -> Verdict:

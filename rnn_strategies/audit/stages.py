@@ -21,7 +21,7 @@ from signals.errors import InputError
 from signals.events import Listener, silent
 from signals.walk_forward import Prepared, SignalResult, compute_signals, prepare
 
-__all__ = ["Difference", "Observed", "first_difference", "observe", "settings_of"]
+__all__ = ["Difference", "Observed", "first_difference", "first_prepared_difference", "observe", "settings_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,20 @@ def first_difference(one: Observed, two: Observed, until: np.datetime64) -> Diff
 
     Differences that are rounding only are passed over as long as something else differs.
     """
+    return _first(_tables(one, until), _tables(two, until))
+
+
+def first_prepared_difference(one: Prepared, two: Prepared, until: np.datetime64) -> Difference | None:
+    """Compare only what is there before anything is trained: universe, features, labels and folds."""
+    return _first(_prepared_tables(one, until), _prepared_tables(two, until))
+
+
+Tables = Iterator[tuple[str, str, pd.DataFrame]]
+
+
+def _first(one: Tables, two: Tables) -> Difference | None:
     rounding = None
-    for (stage, column, a), (_, _, b) in zip(_tables(one, until), _tables(two, until), strict=True):
+    for (stage, column, a), (_, _, b) in zip(one, two, strict=True):
         found = _compare(stage, column, a, b)
         if found is not None and not found.rounding:
             return found
@@ -129,24 +141,29 @@ def first_difference(one: Observed, two: Observed, until: np.datetime64) -> Diff
     return rounding
 
 
-def _tables(observed: Observed, until: np.datetime64) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def _tables(observed: Observed, until: np.datetime64) -> Tables:
+    yield from _prepared_tables(observed.prepared, until)
+    yield from _scores(observed.signals, until)
+    yield from _account(observed, until)
+
+
+def _prepared_tables(prepared: Prepared, until: np.datetime64) -> Tables:
     """Stage, column and values known by a day, in the order in which they are computed; rows are dates or folds."""
-    data = observed.prepared.data
+    data = prepared.data
     dates = data.dates[data.dates <= until]
     known = np.asarray(data.panel.traded[data.panel.dates <= until].any(axis=0))
     names = [ticker for ticker, seen in zip(data.panel.tickers, known, strict=True) if seen]
     wide = partial(_wide, dates=dates, names=names, known=known)
-    yield "universe", "member", wide(data.eligible.astype(np.float64))
+    yield "universe", "member", wide(data.member.astype(np.float64))
     for f, name in enumerate(data.features.names):
         yield "features", name, wide(data.features.values[:, :, f])
+    yield "rows", "may be scored", wide(data.eligible.astype(np.float64))
     day = data.panel.dates[np.maximum(data.labels.end, 0)]
     over = (data.labels.end >= 0) & (day <= until)
     yield "labels", "forward_return", wide(np.where(over, data.labels.forward_return, np.nan))
     yield "labels", "label", wide(np.where(over, data.labels.label, np.nan))
     yield "labels", "label_end", wide(np.where(over, day.astype(np.float64), np.nan))
-    yield from _folds(observed.prepared, until)
-    yield from _scores(observed.signals, until)
-    yield from _account(observed, until)
+    yield from _folds(prepared, until)
 
 
 def _wide(

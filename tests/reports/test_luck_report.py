@@ -371,3 +371,22 @@ def test_verdict_and_headline_know_of_the_trials(lucky):
     assert "on this one path, and one of 14 trials (deflated Sharpe ratio 0.42)" in verdict(data, better, None)
     assert "and the only trial of its family on record" in verdict(data, better | {"trials": 1}, None)
     assert "and the trials that led here are not counted" in verdict(data, better | {"trials": None}, None)
+
+
+def test_two_trials_that_agree_do_not_speak_for_five_hundred():
+    """Where returns of most trials are unknown, their spread is at least that of pure chance."""
+    from reports.luck_measures import _deflation, _path
+    from reports.trial_family import TrialFamily
+
+    rng = np.random.default_rng(3)
+    own = pd.Series(rng.normal(0.0006, 0.01, 1000), pd.date_range("2015-01-01", periods=1000, tz="UTC"))
+    twins = pd.DataFrame({"a": own, "b": own + rng.normal(0, 1e-6, 1000)})
+    reasons: dict[str, str] = {}
+    path = _path(own, 0.0, reasons)
+    most = _deflation(TrialFamily("a", 2, 2, twins), path, 0.0, reasons)
+    few = _deflation(TrialFamily("a", 500, 2, twins), path, 0.0, reasons)
+    assert not most.assumed
+    assert few.assumed
+    assert few.spread == pytest.approx(1 / np.sqrt(999))
+    assert few.threshold > 0.05 > most.threshold
+    assert few.probability < most.probability

@@ -54,9 +54,9 @@ def test_every_check_gives_a_verdict_and_the_folder_stays_as_it_is(finished):
     words = found.text()
     assert all(f"{check}:" in words for check in CHECKS)
     assert "cannot be proved" in words
-    # what a run trained is not trained again
-    reused = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
-    assert all("0 models trained" in said for said in reused)
+    # what a trainer of one's own may have peeked at is not in the keys of its networks: they are trained anew
+    said = dict(found.verdict("look-ahead").evidence)
+    assert any("0 models trained" not in words for words in said.values())
 
 
 def test_sensitivity_tries_what_should_not_matter_and_counts_what_it_trained(finished):
@@ -98,9 +98,44 @@ def test_a_feature_that_needs_more_history_than_it_says_is_named(small, monkeypa
     assert "volatility(21) (21, declares 5)" in verdict.finding
 
 
-@pytest.mark.parametrize("options", [{"only": ["lookahead"]}, {"skip": ["nothing"]}, {"days": -1}])
+def test_what_our_own_trainer_trained_is_reused(small):
+    path = small
+    text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', 'trainer = "keras"')
+    path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
+    found = audit_run(path, only=["look-ahead"], days=1, jobs=1)
+    removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
+    assert removed
+    assert all("0 models trained" in said for said in removed)
+
+
+def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monkeypatch):
+    audit_run(small, only=["folds"], jobs=1)
+    assert [trial.kind for trial in read_trials(default_home()).values()] == ["audit"]
+    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    run = rs.run(small, out=tmp_path / "r", overrides=["model.lookback=9", "training.seeds=[0]"], jobs=1)
+    audit_run(small, only=["sensitivity"], jobs=1)  # tries that look-back with that seed
+    trials = read_trials(default_home())
+    kept = [trial for trial in trials.values() if trial.config == run.config.hash]
+    assert [(trial.kind, trial.returns is None) for trial in kept] == [("run", False)]
+
+
+def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkeypatch):
+    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    run = rs.run(small, out=tmp_path / "r", jobs=1)
+    rs.export_scores(run.folder, tmp_path / "scores.csv")
+    made = rs.import_scores(tmp_path / "scores.csv", out=tmp_path / "i", config=small)
+    found = audit_run(made.folder, jobs=1)
+    statuses = {verdict.check: verdict.status for verdict in found.verdicts}
+    assert statuses["look-ahead"] == "skipped"
+    assert statuses["dead-names"] == "passed"
+    assert statuses["survivorship"] in ("passed", "noted")
+
+
+@pytest.mark.parametrize(
+    "options", [{"only": ["folds"], "skip": ["folds"]}, {"only": ["lookahead"]}, {"skip": ["nothing"]}, {"days": -1}]
+)
 def test_what_is_no_check_is_said(small, options):
-    with pytest.raises(InputError, match=r"expected (checks among|a number of days)"):
+    with pytest.raises(InputError, match=r"expected (checks among|a number of days|at least one check)"):
         audit_run(small, **options)
 
 

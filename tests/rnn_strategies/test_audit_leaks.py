@@ -85,10 +85,10 @@ def test_what_is_clean_passes(write):
     found = examined(write(features={"inputs": ["return", "volatility(21) vs market"]}), days=2)
     assert [(v.check, v.status, v.finding) for v in found.verdicts if v.status != "passed"] == []
     assert "bit-identical" in found.verdict("look-ahead").finding
-    # without a future nothing is left to train that was not trained before
-    removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
-    assert removed
-    assert all("0 models trained" in said for said in removed)
+    said = dict(found.verdict("look-ahead").evidence)
+    assert sum("future removed" in name for name in said) >= 4
+    assert sum("more decision dates" in name for name in said) == 1
+    assert all("same to the bit" in words for words in said.values())
 
 
 # -- features --------------------------------------------------------------------------------------------------------
@@ -108,6 +108,27 @@ def test_a_leak_that_waits_for_a_ticker_and_a_day(write, support):
     """What asks only a few rows, and so is not noticed when the feature is tried once, is found by the experiments."""
     found = examined(write(features={"inputs": ["return", "leaky_features:rarely"]}), days=6)
     failed(found, "look-ahead", "leaky_features:rarely", "features")
+
+
+def test_a_leak_in_the_last_weeks_only(write, support):
+    path = write(features={"inputs": ["return", "leaky_features:at_the_end"]})
+    failed(examined(path), "look-ahead", "leaky_features:at_the_end")
+
+
+def test_a_feature_that_remembers_what_it_was_shown_is_noted(write, support):
+    import leaky_features
+
+    leaky_features.SHOWN.clear()
+    found = examined(write(features={"inputs": ["return", "leaky_features:remembers"]}))
+    verdict = found.verdict("look-ahead")
+    assert verdict.status == "noted"
+    assert "'leaky_features:remembers' did not move where prices were replaced" in verdict.finding
+
+
+def test_a_trainer_is_not_shown_what_is_scored(write, support):
+    """What a trainer is given ends before the first score: it cannot peek."""
+    path = write(training={"trainer": "leaky_trainers:Peeping"})
+    assert examined(path).passed
 
 
 # -- folds -----------------------------------------------------------------------------------------------------------
@@ -150,7 +171,7 @@ def test_shuffled_folds_without_purge(write, monkeypatch):
         ticker, date = ticker[chosen], date[chosen]
         rows = replace(
             made.training,
-            windows=replace(made.training.windows, ticker=ticker, end=date),
+            windows=replace(made.test.windows, ticker=ticker, end=date),
             label=data.labels.label[ticker, date].astype(np.float32),
             category=np.zeros(len(ticker), np.int32),
             month=np.zeros(len(ticker), np.int32),
@@ -171,6 +192,12 @@ def test_a_filter_on_adjusted_prices(write, monkeypatch):
 
 
 # -- strategy --------------------------------------------------------------------------------------------------------
+
+
+def test_a_benchmark_among_the_prices_raises_no_alarm(simulated):
+    for seed in (3, 4, 5):
+        found = examined(simulated(prices={"seed": seed}, benchmark={"ticker": "SIM000"}), "look-ahead", days=2)
+        assert found.verdict("look-ahead").status == "passed", found.text()
 
 
 def test_a_strategy_that_reads_the_next_close(write, support):

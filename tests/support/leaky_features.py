@@ -31,3 +31,30 @@ def rarely(prices):
 
 
 rarely.warm_up = 5
+
+
+def at_the_end(prices):
+    """Honest, but for the second half of its last year: there it is the return still to come."""
+    close = prices["close"]
+    honest = close.groupby(level="ticker").pct_change(5, fill_method=None)
+    ahead = close.groupby(level="ticker").shift(-5) / close - 1
+    dates = prices.index.get_level_values("date")
+    late = (dates.year >= dates.max().year) & (dates.month >= 7)
+    return honest.where(~late, ahead.where(ahead.notna(), honest))
+
+
+at_the_end.warm_up = 5
+
+SHOWN = {}
+
+
+def remembers(prices):
+    """Five-session returns to come, of the longest prices it was ever shown."""
+    if len(prices) > len(SHOWN.get("prices", ())):
+        SHOWN["prices"] = prices
+    close = SHOWN["prices"]["close"]
+    ahead = close.groupby(level="ticker").shift(-5) / close - 1
+    return ahead.reindex(prices.index)
+
+
+remembers.warm_up = 0
