@@ -1,0 +1,215 @@
+"""What the files of a run must say about each other, for parts that could not be computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backtests.result import BacktestResult
+from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
+from signals.errors import CheckFailedError, InputError
+from signals.frames import check_signals
+from signals.storage import read_parquet
+
+__all__ = ["check_account", "check_imported", "check_scores"]
+
+# Sums of many numbers in another order.
+ROUNDING = 1e-9
+EXACT = 1e-12
+
+Finding = tuple[str, str]
+
+
+def check_scores(folder: Path) -> Iterator[Finding]:
+    """Hold the signal files of a run to each other: file and finding, the first of each kind."""
+    signals = read_parquet(folder / "signals.parquet", index=["date", "ticker"])
+    seeds = read_parquet(folder / "seed_scores.parquet", index=["date", "ticker"])
+    folds = read_parquet(folder / "folds.parquet")
+    history = read_parquet(folder / "history.parquet")
+    labels = read_parquet(folder / "labels.parquet", index=["date", "ticker"])
+    try:
+        check_signals(signals)
+    except InputError as error:
+        yield "signals.parquet", str(error)
+        return
+    yield from _check_mean(signals, seeds, folds)
+    yield from _check_labels(signals, labels)
+    yield from _check_folds(signals, folds)
+    yield from _check_skill(seeds, labels, folds, signals)
+    yield from _check_history(folds, history)
+
+
+def check_imported(folder: Path) -> Iterator[Finding]:
+    """Hold imported scores and their labels to each other."""
+    signals = read_parquet(folder / "signals.parquet", index=["date", "ticker"])
+    try:
+        check_signals(signals)
+    except InputError as error:
+        yield "signals.parquet", str(error)
+        return
+    yield from _check_labels(signals, read_parquet(folder / "labels.parquet", index=["date", "ticker"]))
+
+
+def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
+    """Hold the files of a backtest to each other and to the account it began with."""
+    stated = claims.get("backtest")
+    if not isinstance(stated, dict) or not _is_account(stated):
+        yield "manifest.json", "backtest does not say what the account began with, and what became of it"
+        return
+    result = BacktestResult.load(folder, **stated)
+    try:
+        result.check(ROUNDING)
+    except CheckFailedError as error:
+        yield "returns.parquet", f"does not follow from positions.parquet and transactions.parquet: {error}"
+        return
+    yield from _check_orders(result)
+    names = [name for name in ("benchmark.parquet", "seed_returns.parquet") if (folder / name).exists()]
+    for name in names:
+        beside = read_parquet(folder / name, index=["date"])
+        if not beside.index.equals(result.returns.index):
+            yield name, "has other sessions than returns.parquet"
+    trial = claims.get("trial")
+    own_id = trial.get("id") if isinstance(trial, dict) else None
+    table = read_parquet(folder / "trials.parquet", index=["trial"])
+    own = table.loc[table.index == own_id, "returns"].to_numpy(np.float64)
+    if own.tobytes() != result.returns.to_numpy(np.float64).tobytes():
+        yield "trials.parquet", f"the returns of trial {own_id}, which is this run, are not those of returns.parquet"
+
+
+def _is_account(stated: Mapping[str, Any]) -> bool:
+    kinds = {"initial_cash": float, "warnings": list, "stopped": str | None, "settings": dict}
+    return stated.keys() == kinds.keys() and all(isinstance(stated[name], kind) for name, kind in kinds.items())
+
+
+def _row(index: pd.MultiIndex, wrong: NDArray[np.bool_]) -> str:
+    date, ticker = index[int(wrong.argmax())]
+    return f"of {ticker} on {date:%Y-%m-%d}"
+
+
+def _check_mean(signals: pd.DataFrame, seeds: pd.DataFrame, folds: pd.DataFrame) -> Iterator[Finding]:
+    order = list(dict.fromkeys(folds["seed"]))
+    if not folds.set_index(["fold", "seed"]).index.is_unique or len(folds) != len(order) * folds["fold"].nunique():
+        yield "folds.parquet", "has not one row for every fold and seed"
+        return
+    wide = seeds.set_index("seed", append=True)["score"].unstack("seed")
+    if not wide.index.equals(signals.index) or sorted(wide.columns) != sorted(order) or wide.isna().any(axis=None):
+        yield "seed_scores.parquet", "has not one score of every seed for every row of signals.parquet"
+        return
+    values = np.ascontiguousarray(wide[order].to_numpy(np.float64).T)
+    for name, again in (("score", values.mean(axis=0)), ("score_std", values.std(axis=0))):
+        there = signals[name].to_numpy(np.float64)
+        wrong = ~(np.abs(there - again) <= EXACT)
+        if wrong.any():
+            at = int(wrong.argmax())
+            yield (
+                "signals.parquet",
+                f"{name} {_row(signals.index, wrong)} is {float(there[at])!r}; by the seeds of seed_scores.parquet it "
+                f"is {float(again[at])!r}",
+            )
+            return
+
+
+def _check_labels(signals: pd.DataFrame, labels: pd.DataFrame) -> Iterator[Finding]:
+    if not labels.index.isin(signals.index).all() or not labels.index.is_unique:
+        yield "labels.parquet", "has rows that are not in signals.parquet, or twice"
+        return
+    early = labels["label_end"].to_numpy() <= labels.index.get_level_values("date").to_numpy()
+    if early.any():
+        yield "labels.parquet", f"label_end {_row(labels.index, early)} is not after that day"
+    lost = labels["forward_return"].to_numpy() < -1.0
+    if lost.any():
+        yield "labels.parquet", f"forward_return {_row(labels.index, lost)} is below -1"
+
+
+def _check_folds(signals: pd.DataFrame, folds: pd.DataFrame) -> Iterator[Finding]:
+    days = signals.index.get_level_values("date")
+    for number, rows in folds.groupby("fold"):
+        mine = np.asarray(signals["fold"] == number)
+        facts = rows.iloc[0]
+        until = signals["trained_until"][mine].unique()
+        found = (("test_rows", int(mine.sum())), *(("trained_until", day) for day in until))
+        for name, value in found:
+            if facts[name] != value or rows[name].nunique() != 1:
+                yield "folds.parquet", f"{name} of fold {number} is {facts[name]}; by signals.parquet it is {value}"
+                return
+        if mine.any() and not facts["test_start"] <= days[mine].min() <= days[mine].max() <= facts["test_end"]:
+            yield (
+                "folds.parquet",
+                f"fold {number} scores from {facts['test_start']} to {facts['test_end']}; signals.parquet has others",
+            )
+            return
+    if set(folds["fold"]) != set(signals["fold"]):
+        yield "folds.parquet", "has other folds than signals.parquet"
+
+
+def _check_skill(
+    seeds: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame, signals: pd.DataFrame
+) -> Iterator[Finding]:
+    up = binary_outcome(labels["label"])
+    for row in folds.itertuples():
+        mine = signals.index[np.asarray(signals["fold"] == row.fold)]
+        own = seeds[seeds["seed"] == row.seed]["score"].reindex(mine)
+        for prefix, score in (("", own), ("_ensemble", signals["score"].reindex(mine))):
+            here = labels.index.isin(mine)
+            again = {
+                f"auc{prefix}": float(auc_by_date(score, up[here]).mean()),
+                f"rank_ic{prefix}": float(rank_ic_by_date(score, labels["forward_return"][here]).mean()),
+            }
+            for name, value in again.items():
+                stated = float(getattr(row, name))
+                if not (abs(stated - value) <= ROUNDING or (np.isnan(stated) and np.isnan(value))):
+                    yield (
+                        "folds.parquet",
+                        f"{name} of fold {row.fold}, seed {row.seed} is {stated!r}; recomputed {value!r}",
+                    )
+                    return
+
+
+def _check_history(folds: pd.DataFrame, history: pd.DataFrame) -> Iterator[Finding]:
+    for row in folds.itertuples():
+        mine = history[(history["fold"] == row.fold) & (history["seed"] == row.seed)]
+        name = f"of fold {row.fold}, seed {row.seed}"
+        if len(mine) != row.epochs_run or list(mine["epoch"]) != list(range(1, len(mine) + 1)):
+            yield "history.parquet", f"{name} has {len(mine)} passes; folds.parquet says {row.epochs_run}"
+            return
+        if not 0 < row.epochs <= len(mine):
+            continue  # a network that came trained
+        kept = mine.iloc[row.epochs - 1]
+        pairs = ((row.train_loss, kept["loss"]), (row.validation_loss, kept["validation_loss"]))
+        if any(a != b and not (np.isnan(a) and np.isnan(b)) for a, b in pairs):
+            yield "history.parquet", f"the losses {name} in pass {row.epochs} are not those of folds.parquet"
+            return
+
+
+def _check_orders(result: BacktestResult) -> Iterator[Finding]:
+    """Hold shares, value and commission that orders say were filled to the fills, ticker by ticker."""
+    orders, fills = result.orders, result.transactions
+    sign = np.where(orders["side"] == "buy", 1.0, -1.0)
+    asked = {
+        "shares": (sign * orders["filled"]).groupby(orders["ticker"]).sum(),
+        "value": (sign * orders["filled"] * orders["price"].fillna(0.0)).groupby(orders["ticker"]).sum(),
+        "commission": orders["commission"].groupby(orders["ticker"]).sum(),
+    }
+    done = {
+        "shares": fills["amount"].groupby(fills["symbol"]).sum(),
+        "value": (fills["amount"] * fills["price"]).groupby(fills["symbol"]).sum(),
+        "commission": fills["commission"].groupby(fills["symbol"]).sum(),
+    }
+    turnover = max(float((fills["amount"] * fills["price"]).abs().sum()), 1.0)
+    for name, one in asked.items():
+        both = pd.DataFrame({"orders": one, "fills": done[name]}).fillna(0.0)
+        wrong = ((both["orders"] - both["fills"]).abs() > ROUNDING * turnover).to_numpy()
+        if wrong.any():
+            ticker = both.index[int(wrong.argmax())]
+            row = both.loc[ticker]
+            yield (
+                "orders.parquet",
+                f"{name} of {ticker} that were filled add up to {row['orders']:,.6f}; in transactions.parquet to "
+                f"{row['fills']:,.6f}",
+            )
+            return

@@ -1,0 +1,244 @@
+"""The stages of a run once more, in a scratch folder, by the code that made them; the run itself is only read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rnn_strategies.config import Config
+from rnn_strategies.family import Family, trial_table
+from rnn_strategies.home import Home
+from rnn_strategies.imported import ImportedRun
+from rnn_strategies.pipeline import Run
+from rnn_strategies.trials import Trial, read_trials
+from rnn_strategies.verify.ledger import returns_as_then
+from rnn_strategies.verify.outcomes import DisagreementError, FrozenTrainer, read_outcomes
+from signals.assembly import SignalResult, assemble
+from signals.errors import InputError
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
+from signals.prices import Prices
+from signals.score_files import ScoreFile, read_scores
+from signals.storage import read_parquet, sha256_file, write_json
+from signals.trainers import make_trainer
+from signals.walk_forward import compute_signals, prepare, usable_seeds
+
+__all__ = ["ImportedReplay", "Replay", "replay_of"]
+
+
+class Replay(Run):
+    """A run folder in the making whose results are only compared; made by `replay_of`.
+
+    Networks are taken from where they are kept, never trained. What the run alone knows (the returns of other trials,
+    or scores when the networks are gone) is taken from its files.
+    """
+
+    original: Path
+    claims: Mapping[str, Any]
+    networks_kept: bool
+    beside_kept: bool
+
+    # -- where inputs come from -----------------------------------------------------------------------------------
+
+    def _digest(self, name: str) -> str:
+        known = self._manifest.input(name) or self._manifest.input("prices")
+        return str(known["sha256"]) if known else ""
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        claimed = self.claims.get("versions")
+        return claimed if isinstance(claimed, dict) else {}
+
+    def _trial(self) -> Trial:
+        stated = self.claims.get("trial")
+        if self.beside_kept or not isinstance(stated, dict):
+            return super()._trial()
+        # without the files that were read beside prices nobody can tell
+        return Trial(str(stated.get("id")), None, self.config.hash, "run", stated.get("family") or {}, "started")
+
+    def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
+        if "benchmark" in self.__dict__ or "benchmark" not in self.claims.get("inputs", {}):
+            return super()._benchmark_returns(sessions)
+        held = read_parquet(self.original / "benchmark.parquet", index=["date"])
+        if "benchmark" not in held:
+            raise DisagreementError("benchmark.parquet", "lacks the column benchmark")
+        return held["benchmark"].reindex(sessions)
+
+    def _family(self, trial: Trial, returns: pd.Series) -> Family:
+        """Give own returns as they now are; those of other trials from their folders, or else as the run has them."""
+        parts = [trial_table(trial.id, returns)]
+        try:
+            held = read_parquet(self.original / "trials.parquet")
+            counted = read_trials(self.home)
+            for name, rows in held[held["trial"] != trial.id].groupby("trial", sort=False):
+                known = returns_as_then(counted[name], self.claims, self.home) if name in counted else None
+                parts.append(rows[list(parts[0].columns)] if known is None else trial_table(str(name), known))
+        except (InputError, KeyError, TypeError):
+            del parts[1:]  # comparing the file will say what is wrong with it
+        table = pd.concat(parts).sort_values(["trial", "date"], ignore_index=True)
+        stated = self.claims.get("trial")
+        started = stated.get("started") if isinstance(stated, dict) else None
+        return Family(max(started if isinstance(started, int) else 1, len(parts)), len(parts), table)
+
+    # -- the stages -----------------------------------------------------------------------------------------------
+
+    def make_signals(self) -> None:
+        """Make the signal files."""
+        self._compute_signals()
+
+    def take_signals(self) -> None:
+        """Take the signal files, and what the manifest says of them, from the run."""
+        for file in self.signal_files:
+            shutil.copyfile(self.original / file, self.folder / file)
+        for name in ("universe_sizes", "files", "seeds", "warnings"):
+            if name in self.claims:
+                self.known[name] = deepcopy(self.claims[name])
+        if "scores" in self.claims["inputs"]:
+            self.known["inputs"]["scores"] = deepcopy(self.claims["inputs"]["scores"])
+
+    def finish_signals(self) -> None:
+        """Record the signal files of the scratch folder as this stage's."""
+        key = self._signals_key() if self.beside_kept else self.claims["stages"]["signals"]["key"]
+        self._manifest.finish("signals", key, self.signal_files)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the key of the signals in the manifest is the one that settings and inputs make."""
+        return bool(self._signals_key() == self.claims["stages"]["signals"]["key"])
+
+    @property
+    def is_traded(self) -> bool:
+        """Whether the manifest's backtest is one of the scores in the scratch folder."""
+        return bool(self._backtest_key() == self.claims["stages"]["backtest"]["key"])
+
+    def make_backtest(self) -> None:
+        """Make the files of the backtest and the metrics."""
+        self._compute_backtest()
+
+    def finish_backtest(self) -> None:
+        """Record the backtest files of the scratch folder as this stage's, and write manifest and settings."""
+        self._manifest.finish("backtest", self._backtest_key(), self.backtest_files)
+        self._write_config()
+        self._write_manifest()
+        self.known["versions"] = self._versions
+        write_json(self.folder / "manifest.json", self.known)
+
+    def draw(self) -> None:
+        """Write the tear sheet."""
+        self.write_report()
+
+    @property
+    def backtest_files(self) -> tuple[str, ...]:
+        """Files the backtest of this run leaves behind."""
+        return self._backtest_files()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What the manifest of the scratch folder holds."""
+        return self._manifest.data
+
+    def _make_signals(self) -> SignalResult:
+        if not self.networks_kept or isinstance(self.config.model, OwnModel):
+            return self._from_seed_scores()
+        config = self.config
+        trainer = None if isinstance(config.model, KerasModel) else FrozenTrainer(make_trainer(config.training.trainer))
+        return compute_signals(
+            self.prices,
+            model=config.model,
+            training=config.training,
+            seeds=config.seeds,
+            artifacts=self.home.artifacts,
+            trainer=trainer,
+            beside=self._beside,
+            **self._settings,
+        )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "walk_forward": self._walk_forward,
+            "universe": config.universe,
+            "labels": config.labels,
+            "frequency": config.frequency,
+            "features": config.features,
+        }
+
+    def _from_seed_scores(self) -> SignalResult:
+        """Everything that follows from the scores of each seed."""
+        model = self.config.model
+        assert not isinstance(model, KerasModel)  # noqa: S101 - that one is never missing here
+        prepared = prepare(self.prices, model=model, beside=self._beside, **self._settings)
+        seeds = usable_seeds(self.config.seeds, model)
+        outcomes = {(one.fold, one.seed): one for one in read_outcomes(prepared, seeds, self.original)}
+        return assemble(prepared.data, prepared.folds, seeds, outcomes, model.lookback)
+
+
+class ImportedReplay(Replay, ImportedRun):
+    """The same for imported scores."""
+
+    @property
+    def _file_hash(self) -> str:
+        return str(self.claims["inputs"]["scores"]["sha256"])
+
+    @cached_property
+    def _scores(self) -> ScoreFile:
+        if self.file_is_there:
+            return read_scores(self._file)
+        meta = self.claims["inputs"]["scores"]["meta"]
+        frame = read_parquet(self.original / "signals.parquet", index=["date", "ticker"])
+        return ScoreFile(frame, str(meta["file"]), self._file_hash, tuple(meta["notes"]))
+
+    @cached_property
+    def file_is_there(self) -> bool:
+        """Whether the file the scores came from is still what it was."""
+        return self._file.is_file() and sha256_file(self._file) == self._file_hash
+
+
+def replay_of(
+    folder: Path,
+    config: Config,
+    claims: Mapping[str, Any],
+    *,
+    home: Home,
+    scratch: Path,
+    prices: Prices | None = None,
+    benchmark: Prices | None = None,
+) -> Replay:
+    """Prepare the replay of a run.
+
+    Parameters
+    ----------
+    folder : Path
+        The run.
+    config : Config
+        Its configuration.
+    claims : mapping
+        Its manifest.
+    home : Home
+        Where its networks are kept.
+    scratch : Path
+        Folder to write to.
+    prices : Prices, optional
+        Its prices; without them nothing can be computed, but keys can.
+    benchmark : Prices, optional
+        Prices of a benchmark with a source of its own; without them its returns are taken from the run.
+    """
+    kind = ImportedReplay if config.signals is not None else Replay
+    made = kind(scratch, config, home)
+    made.original, made.claims = folder, claims
+    made.networks_kept = made.beside_kept = True
+    for name, given in (("prices", prices), ("benchmark", benchmark)):
+        known = claims["inputs"].get(name)
+        if given is not None:
+            made.__dict__[name] = given
+            made._manifest.keep_input(name, given, known["sha256"])
+        elif known is not None:
+            made.known.setdefault("inputs", {})[name] = deepcopy(known)
+    return made
