@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 
+# helper modules are imported by the tests that use them, some of them only with their folder on the path
+collect_ignore = ["support"]
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with the real data sets, or a skip that says how to name it."""
