@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 # helper modules are imported by the tests that use them, some of them only with their folder on the path
 collect_ignore = ["support"]
 

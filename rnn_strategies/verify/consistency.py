@@ -73,12 +73,25 @@ def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
         beside = read_parquet(folder / name, index=["date"])
         if not beside.index.equals(result.returns.index):
             yield name, "has other sessions than returns.parquet"
-    trial = claims.get("trial")
-    own_id = trial.get("id") if isinstance(trial, dict) else None
+    yield from _check_own_trial(folder, claims, result)
+
+
+def _check_own_trial(folder: Path, claims: Mapping[str, Any], result: BacktestResult) -> Iterator[Finding]:
+    stated = claims.get("trial")
+    trial = stated if isinstance(stated, dict) else {}
     table = read_parquet(folder / "trials.parquet", index=["trial"])
-    own = table.loc[table.index == own_id, "returns"].to_numpy(np.float64)
+    own = table.loc[table.index == str(trial.get("id")), "returns"].to_numpy(np.float64)
     if own.tobytes() != result.returns.to_numpy(np.float64).tobytes():
-        yield "trials.parquet", f"the returns of trial {own_id}, which is this run, are not those of returns.parquet"
+        text = f"the returns of trial {trial.get('id')}, which is this run, are not those of returns.parquet"
+        yield "trials.parquet", text
+    finished, started = trial.get("finished"), trial.get("started")
+    if finished != table.index.nunique():
+        yield "manifest.json", f"trial.finished is {finished}; trials.parquet has {table.index.nunique()}"
+    elif not isinstance(started, int) or started < finished:
+        yield "manifest.json", f"trial.started is {started}, and {finished} were finished"
+    warnings = claims.get("warnings")
+    if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
+        yield "manifest.json", "warnings is no list of sentences"
 
 
 def _is_account(stated: Mapping[str, Any]) -> bool:

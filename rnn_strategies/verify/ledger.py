@@ -29,6 +29,9 @@ def _trial_id(config: Config, claims: Mapping[str, Any]) -> str:
     inputs = claims["inputs"]
     if config.signals is not None:
         beside: Any = inputs["scores"]["sha256"]
+        meta = inputs["scores"]["meta"]
+        if not all(isinstance(said, str) for said in (meta["file"], *meta["notes"])):
+            raise TypeError
     else:
         beside = [claims["files"], config.model.digest() if isinstance(config.model, KerasModel) else None]
     return key_of(config.identity, inputs["prices"]["sha256"], beside)[:16]
@@ -43,7 +46,7 @@ def check_trial(config: Config, claims: Mapping[str, Any], home: Home) -> tuple[
         The file that does not fit and why; None when they do, or only the manifest's own summary is wrong, which
         comparing it will show.
     """
-    stated = _stated(claims).get("id")
+    stated = str(_stated(claims).get("id"))
     same_settings = claims.get("config_hash") == config.hash
     try:
         made: str | None = _trial_id(config, claims)
@@ -95,7 +98,7 @@ def check_ledger(
     """
     stated = _stated(claims)
     trials = read_trials(home)
-    name = stated.get("id")
+    name = str(stated.get("id"))
     if name not in trials:
         if here and trials:
             yield "manifest.json", f"trial.id is {name}, which {home.trials} has never counted"

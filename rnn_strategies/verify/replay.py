@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from rnn_strategies import __version__
 from rnn_strategies.config import Config
 from rnn_strategies.family import Family, trial_table
 from rnn_strategies.home import Home
@@ -23,6 +24,7 @@ from signals.assembly import SignalResult, assemble
 from signals.errors import InputError
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
+from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.score_files import ScoreFile, read_scores
 from signals.storage import read_parquet, sha256_file, write_json
@@ -102,20 +104,30 @@ class Replay(Run):
         if "scores" in self.claims["inputs"]:
             self.known["inputs"]["scores"] = deepcopy(self.claims["inputs"]["scores"])
 
+    def key_of(self, stage: str) -> str:
+        """Key that settings, inputs, versions and code of one's own give a stage; that of the run if unknowable."""
+        same_program = self._versions.get("rnn-strategies") == __version__
+        beside = self.beside_kept or stage != "signals"
+        if not (same_program and beside and self._code_is_here(stage)):
+            return str(self.claims["stages"][stage]["key"])
+        return self._signals_key() if stage == "signals" else self._backtest_key()
+
+    def _code_is_here(self, stage: str) -> bool:
+        """Whether every module of one's own that a stage used can be found."""
+        config = self.config
+        if stage == "backtest":
+            names = [config.strategy, config.tables["strategy"]["allocation"]]
+        else:
+            names = [config.training.trainer, config.tables.get("model", {}).get("kind"), *config.features]
+        return "" not in source_digest(*names)
+
+    def is_key(self, stage: str) -> bool:
+        """Whether the manifest has that key; the backtest's is one of the scores in the scratch folder."""
+        return bool(self.key_of(stage) == self.claims["stages"][stage]["key"])
+
     def finish_signals(self) -> None:
         """Record the signal files of the scratch folder as this stage's."""
-        key = self._signals_key() if self.beside_kept else self.claims["stages"]["signals"]["key"]
-        self._manifest.finish("signals", key, self.signal_files)
-
-    @property
-    def is_scored(self) -> bool:
-        """Whether the key of the signals in the manifest is the one that settings and inputs make."""
-        return bool(self._signals_key() == self.claims["stages"]["signals"]["key"])
-
-    @property
-    def is_traded(self) -> bool:
-        """Whether the manifest's backtest is one of the scores in the scratch folder."""
-        return bool(self._backtest_key() == self.claims["stages"]["backtest"]["key"])
+        self._manifest.finish("signals", self.key_of("signals"), self.signal_files)
 
     def make_backtest(self) -> None:
         """Make the files of the backtest and the metrics."""
@@ -123,7 +135,7 @@ class Replay(Run):
 
     def finish_backtest(self) -> None:
         """Record the backtest files of the scratch folder as this stage's, and write manifest and settings."""
-        self._manifest.finish("backtest", self._backtest_key(), self.backtest_files)
+        self._manifest.finish("backtest", self.key_of("backtest"), self.backtest_files)
         self._write_config()
         self._write_manifest()
         self.known["versions"] = self._versions

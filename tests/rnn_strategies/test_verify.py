@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -126,7 +127,7 @@ def without_inputs(run, tmp_path):
 def test_results_of_other_versions_are_compared_to_nine_digits(run, home, monkeypatch):
     from rnn_strategies.manifest import versions
 
-    monkeypatch.setattr("rnn_strategies.verify.steps.versions", lambda: versions() | {"numpy": "9.9"})
+    monkeypatch.setattr("rnn_strategies.verify.folder.versions", lambda: versions() | {"numpy": "9.9"})
     found = verify_run(run, home=home)
     assert found.passed, found.text()
     assert ["numpy" in line and "nine digits" in line for line in found.remarks] == [True]
@@ -506,6 +507,68 @@ def test_a_sharpe_ratio_that_the_ledger_remembers_otherwise(run, home, tmp_path)
     own = json.loads((run / "manifest.json").read_bytes())["trial"]["id"]
     finish_trial(home, replace(read_trials(home)[own], sharpe=9.0, returns="run/returns.parquet"))
     assert "metrics.json: sharpe_ratio is" in verify_run(run, home=home).text()
+
+
+def test_a_claim_to_come_from_another_version_needs_a_report_that_says_so_too(run, home):
+    in_json(run, "manifest.json", lambda m: m["versions"].update({"rnn-strategies": "0.0.9"}))
+    assert named(verify_run(run, home=home)) == {"report.html"}
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+def places(value, path=()):
+    """Every place of nested JSON; of a list the first only."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield from places(part, (*path, key))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("drawn_before")
+def test_whatever_a_manifest_says_otherwise_is_a_finding_and_never_an_exception(run, home, tmp_path):
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    gone = object()
+    for path in places(manifest):
+        for value in (None, "x", [], {}, 7, gone):
+            changed = part = copy.deepcopy(manifest)
+            for key in path[:-1]:
+                part = part[key]
+            if value is gone:
+                del part[path[-1]]
+            else:
+                part[path[-1]] = value
+            write_json(run / "manifest.json", changed)
+            without_inputs(run, tmp_path)
+            if path[0] not in ("versions", "universe_sizes") and len(path) < 4:
+                assert changed == manifest or not verify_run(run, home=home).passed, (path, value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("drawn_before")
+def test_whatever_is_wrong_with_a_table_is_a_finding_without_the_inputs_too(run, tmp_path):
+    from verified import match_hashes
+
+    shutil.copytree(run, tmp_path / "kept")
+    for file in sorted(run.glob("*.parquet")):
+        table = read_parquet(file)
+        spoilt = {
+            "empty": table.iloc[:0],
+            "half": table.iloc[: len(table) // 2],
+            "backwards": table.iloc[::-1],
+            "twice": pd.concat([table, table.iloc[:1]]),
+        }
+        for name in table.columns[:16]:
+            spoilt |= {f"no {name}": table.drop(columns=name)}
+            spoilt |= {f"{name} = {value}": table.assign(**{name: value}) for value in ("x", float("nan"))}
+        for what, wrong in spoilt.items():
+            write_table(file, wrong)
+            match_hashes(run)
+            assert not without_inputs(run, tmp_path).passed, (file.name, what)
+            for kept in (tmp_path / "kept").iterdir():
+                shutil.copy(kept, run / kept.name)
 
 
 # -- every door ------------------------------------------------------------------------------------------------------
