@@ -96,7 +96,10 @@ def _check_own_trial(folder: Path, claims: Mapping[str, Any], result: BacktestRe
 
 def _is_account(stated: Mapping[str, Any]) -> bool:
     kinds = {"initial_cash": float, "warnings": list, "stopped": str | None, "settings": dict}
-    return stated.keys() == kinds.keys() and all(isinstance(stated[name], kind) for name, kind in kinds.items())
+    if stated.keys() != kinds.keys() or not all(isinstance(stated[name], kind) for name, kind in kinds.items()):
+        return False
+    fees = stated["settings"].get("borrow_fees")
+    return fees is None or isinstance(fees, float)
 
 
 def _row(index: pd.MultiIndex, wrong: NDArray[np.bool_]) -> str:

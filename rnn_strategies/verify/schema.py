@@ -26,7 +26,8 @@ TABLES: dict[str, dict[str, str]] = {
     "labels.parquet": {"date": DAY, "ticker": TEXT, "label": MAYBE, "forward_return": NUMBER, "label_end": DAY},
     "folds.parquet": {
         "fold": WHOLE, "seed": WHOLE, **_SLICES, "trained_until": DAY, "train_rows": WHOLE, "validation_rows": WHOLE,
-        "test_rows": WHOLE, "tickers": WHOLE, "epochs": WHOLE, "epochs_run": WHOLE,
+        "test_rows": WHOLE, "tickers": WHOLE, "epochs": WHOLE, "epochs_run": WHOLE, "train_loss": MAYBE,
+        "validation_loss": MAYBE, "auc": MAYBE, "rank_ic": MAYBE, "auc_ensemble": MAYBE, "rank_ic_ensemble": MAYBE,
     },
     "history.parquet": {"fold": WHOLE, "seed": WHOLE, "epoch": WHOLE, "loss": MAYBE, "validation_loss": MAYBE},
     "returns.parquet": {"date": DAY, "returns": NUMBER},
@@ -53,7 +54,7 @@ NAMED_BY = {
     "trials.parquet": 2,
 }
 SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1}
-MAY_BE_NAN = ("train_loss", "validation_loss", "auc", "rank_ic")
+MAY_BE_NAN = ("auc_", "rank_ic_")
 
 
 def check_tables(folder: Path, files: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -114,7 +114,7 @@ def test_a_missing_or_altered_file_is_made_again(small, tmp_path, damage):
     assert contents(first.folder) == before
 
 
-@pytest.mark.usefixtures("no_drawing", "verify_every_run")
+@pytest.mark.usefixtures("no_drawing")
 def test_costs_and_allocation_retrain_nothing_a_model_setting_retrains_all(write, tmp_path):
     go(write(tmp_path / "base.toml"), tmp_path / "base")
     for name, change in {"cost": {"commission": "commission = 0.002"}, "allocation": {"k": "k = 5"}}.items():
@@ -252,7 +252,7 @@ def test_two_processes_cannot_work_on_one_folder(small, tmp_path):
         pass
 
 
-@pytest.mark.usefixtures("no_drawing", "verify_every_run")
+@pytest.mark.usefixtures("no_drawing")
 def test_every_run_is_counted_once(write, tmp_path):
     small = write(tmp_path / "a.toml")
     made, _ = go(small, tmp_path / "a")
