@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SOURCES := rnn_strategies signals backtests reports
 
-.PHONY: help install demo test check lint types imports slow faults bench lock clean
+.PHONY: help install demo test check lint types imports slow faults bench bench-peers lock clean
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP) ## virtual environment from the hash-pinned lock
 
@@ -44,8 +44,11 @@ slow: $(STAMP)   ## long runs: real data, statistics
 faults: $(STAMP) ## kill -9, full disks, damaged files
 	$(BIN)/python -m pytest -m faults
 
-bench: $(STAMP)  ## the benchmark table; writes build/bench.json
-	$(BIN)/python tests/benchmarks/run.py
+bench: $(STAMP)  ## the benchmark table; writes build/bench.json (some: make bench LEGS="backtests growth")
+	$(BIN)/python -m tests.benchmarks.run $(LEGS)
+
+bench-peers: $(STAMP) ## other engines for the benchmark table, each in an environment under build/peers
+	$(BIN)/python -m tests.benchmarks.peers
 
 lock:            ## refresh requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -1,36 +1,32 @@
-"""backtrader's broker with its traps closed.
+"""backtrader's broker with its traps closed; `backtests.rules` names each of them.
 
-Read beside `backtrader.brokers.BackBroker`, whose order of operations it keeps: market orders on feeds without gaps
-give the same floats. What differs, and why:
-
-* **Day orders, bar barrier.** A market order is for the next session. If its feed has no bar then, or the volume does
-  not suffice, the rest expires; stock fills it whenever the next bar comes. Limit and stop orders wait, but are never
-  matched against a bar that was over when they were given. An order for a feed without a bar today is rejected.
-* **Delistings.** A holding without a bar for `delist_after` sessions is cashed out: longs at the last price ×
-  (1 − `delist_haircut`), shorts at the last price. Orders waiting for it are cancelled.
-* **Reductions are never refused** for lack of cash; stock refuses them when cash is below zero.
-* **Shorts** need a `borrow_rate`, which is charged for every night on what the shares are worth.
-* **Ruin.** At a close with value at or below zero, or below `maintenance_margin` × the sum of absolute positions, the
-  account is closed and the run ends, aloud.
-* **Slippage is not capped** at the bar's high and low: a bar that has only a close would make it zero in silence. Limit
-  orders never slip through their limit.
-* **NaN** is no bar: nothing fills at it, nothing is valued at it.
-* **Reasons.** Every order that is not filled says why in `order.info["broker_reason"]`.
+Day orders, a bar barrier, delistings, margin and ruin, prices that are no numbers: what stock does silently wrong is
+done right or said aloud here. Below it are `ChargingBroker`, which charges what the settings say, and `FastBroker`,
+which is stock to the bit. Every order that is not filled says why in `order.info["broker_reason"]`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import warnings
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Any
 
 import backtrader as bt
 from backtrader.order import BuyOrder, Order, SellOrder
 
+from backtests.charging_broker import ChargingBroker
 from backtests.clock import day_of
-from backtests.costs import DAYS_PER_YEAR, BrokerSettings, VolumeShare, commission_info
-from backtests.valuation import Holding, ValuedBroker
-from signals.errors import InputError
+from backtests.fast_broker import position_after
+from backtests.fills import UNFILLED, FillSource, split_commission
+from backtests.listening import hears
+from backtests.orders import SlimOrder
+from backtests.rules import closed_rules
+from backtests.settings import BrokerSettings
+from backtests.valuation import Holding
+from signals.errors import CheckFailedError, InputError
 
 __all__ = ["Broker", "RuinWarning"]
 
@@ -39,22 +35,33 @@ class RuinWarning(UserWarning):
     """The account was closed by ruin or a margin call, and the run ended early."""
 
 
-class Broker(ValuedBroker):
+class Broker(ChargingBroker):
     """Simulated account for daily bars.
 
     Parameters
     ----------
-    settings : BrokerSettings
-        Costs and rules.
+    settings : BrokerSettings, optional
+        Costs and rules. They can be left out with `compat=True`; cash and costs are then set as in backtrader.
+    compat : bool or collection of str
+        True leaves every trap open: results are those of `backtrader.brokers.BackBroker`, bit for bit; of the settings
+        cash, commission and slippage count, and on raw prices splits and dividends happen all the same. Names out of
+        `backtests.rules.RULES` leave those open.
+    fills : FillSource, optional
+        Where fills come from: by default they are simulated, a `Journal` replays what was in fact filled.
 
     Attributes
     ----------
-    settings : BrokerSettings
+    settings : BrokerSettings or None
         As given.
+    rules : frozenset of str
+        Names of the traps that are closed.
     stopped : str or None
         Why and when the account was closed.
     borrow_fees : float
         Fees paid for borrowed shares so far, in account currency.
+    flows : list of (day, ticker, kind, amount, shares)
+        Money that moved, and shares that changed, without a trade: fees, interest, dividends, splits. Days are
+        backtrader's numbers, amounts changes of the cash.
 
     Notes
     -----
@@ -62,47 +69,95 @@ class Broker(ValuedBroker):
     dates on which any feed has a bar. In a run with several timeframes the rules for gaps hold for the finest one.
     """
 
-    def __init__(self, settings: BrokerSettings) -> None:
-        if not isinstance(settings, BrokerSettings):
+    def __init__(
+        self,
+        settings: BrokerSettings | None = None,
+        *,
+        compat: bool | Iterable[str] = False,
+        fills: FillSource | None = None,
+    ) -> None:
+        self.rules = closed_rules(compat)
+        if settings is None and self.rules:
+            raise InputError(
+                "expected BrokerSettings; found none; use Broker(BrokerSettings(cash=..., commission=..., "
+                "slippage=...)), or Broker(compat=True) for backtrader's own rules"
+            )
+        if settings is not None and not isinstance(settings, BrokerSettings):
             raise InputError(f"expected BrokerSettings; found {settings!r}; use Broker(BrokerSettings(cash=...))")
-        self.settings = settings
-        self.p.cash = float(settings.cash)
-        self.p.commission = commission_info(settings)
-        self.p.slip_perc = float(settings.slippage)
-        self.p.slip_open = True
-        self.p.int2pnl = False
-        if settings.max_volume_share is not None:
-            self.p.filler = VolumeShare(settings.max_volume_share, fractional=settings.fractional)
-        super().__init__()
+        if fills is not None and (isinstance(fills, type) or not isinstance(fills, FillSource)):
+            raise InputError(
+                f"expected fills from a source such as Journal.read(path); found {fills!r:.60}; make it a Journal"
+            )
+        self.fills = fills
+        self._forgets_refused = "refused_orders" in self.rules
+        self.p.int2pnl = "interest_apart" not in self.rules
+        super().__init__(settings, costs=bool(self.rules))
 
     def init(self) -> None:
         """Begin anew; called by backtrader at the start of every run."""
         super().init()
         self.stopped: str | None = None
-        self.borrow_fees = 0.0
+        self._filled = self._spent = 0.0  # sum of absolute positions and commissions as orders fill
         self._unheard = False  # whether copies of orders on their way would be made for nobody
+        self._day_orders, self._bar_barrier = "day_orders" in self.rules, "bar_barrier" in self.rules
+        if self.fills is not None:
+            self.fills.begin()
 
     # -- what a strategy may ask ------------------------------------------------------------------------------------
 
     def add_cash(self, cash: float) -> None:
         """Refuse deposits: backtrader would count them as returns."""
-        raise InputError(f"expected no deposits or withdrawals; found {cash:,.2f}; start with the cash you need")
+        if "deposits" in self.rules:
+            raise InputError(f"expected no deposits or withdrawals; found {cash:,.2f}; start with the cash you need")
+        super().add_cash(cash)
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
+    def _take(self, order: Any) -> Any:
+        return order if self._turned_away(order) else super()._take(order)
+
     def submit(self, order: Any, check: bool = True) -> Any:
         """Take an order, or reject it aloud: after the account was closed, and on feeds without a bar today."""
-        order.addinfo(broker_session=self._now)
         # asked for many times per order, and otherwise looked up through the parameters each time
         order.data, order.owner, order.parent = order.p.data, order.p.owner, order.p.parent
-        if check and self.stopped is not None:
-            return self._reject(order, self.stopped)
-        if check and not self.trades_today(order.data):
-            return self._reject(order, f"no bar on {self._day()} when the order was given")
+        if check and self._turned_away(order):
+            return order
         return super().submit(order, check)
 
+    def _turned_away(self, order: Any) -> bool:
+        if self.fills is not None:
+            self.fills.given(order, self._now)
+        if self.stopped is not None:
+            reason = self.stopped
+        elif self._bar_barrier and not self._sessions:
+            order.reject(self)
+            order.addinfo(broker_session=float("nan"), broker_reason="given before the first session")
+            self.notify(order)
+            return True
+        elif not math.isfinite(order.size) and "sizes" in self.rules:
+            reason = f"its size of {order.size} is no number of shares"
+        elif self._bar_barrier and not self.trades_today(order.data):
+            reason = f"no bar on {self._day()} when the order was given"
+        else:
+            if order.created.dt != self._now:
+                order.addinfo(broker_session=self._now)
+            return False
+        order.reject(self)
+        order.addinfo(broker_session=self._now, broker_reason=reason)
+        self.notify(order)
+        return True
+
+    def cancel(self, order: Any, bracket: bool = False) -> bool:
+        """Cancel an order that waits, also one that was given a moment ago."""
+        if not bracket and "cancellations" in self.rules and order in self.submitted:
+            self.withdraw(order, "cancelled by the strategy")
+            return True
+        return bool(super().cancel(order, bracket))
+
     def transmit(self, order: Any, check: bool = True) -> Any:
-        """Queue an order for the check before the next session, without keeping it for ever as stock does."""
+        """Queue an order for the check before the next session."""
+        if "orders_let_go" not in self.rules:
+            return super().transmit(order, check)
         if check and self.p.checksubmit:
             order.submit()
             self.submitted.append(order)
@@ -111,25 +166,90 @@ class Broker(ValuedBroker):
             self.submit_accept(order)
         return order
 
+    def _remember(self, order: Any) -> None:
+        if "orders_let_go" not in self.rules:
+            super()._remember(order)
+
     def check_submitted(self) -> None:
         """Check new orders one after the other against the cash that those before leave, at the prices they saw."""
-        cash = self.cash
-        positions: dict[Any, Any] = {}
-        while self.submitted:
-            order = self.submitted.popleft()
-            if self._take_children(order) is None:
-                continue
-            if order.exectype == Order.Market and not self.trades_today(order.data):
-                self._drop(order, Order.Expired, f"no bar on {self._day()}")
-                continue
-            if order.data not in positions:
-                positions[order.data] = self.positions[order.data].clone()
-            position = positions[order.data]
-            cash = self._execute(order, cash=cash, position=position)
-            if cash >= 0.0 or not position.upopened:
-                self.submit_accept(order)
-            else:
-                self._drop(order, Order.Margin, f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}")
+        self._exposure, self._paid = self._gross, 0.0
+        super().check_submitted()
+
+    def _lapsed(self, order: Any) -> bool:
+        if not (self._day_orders and order.exectype == Order.Market) or self.trades_today(order.data):
+            return False
+        if self.fills is not None and self.fills.expects(order, self._now):
+            return False
+        self._drop(order, Order.Expired, f"no bar on {self._day()}")
+        return True
+
+    def _refusal(self, order: Any, cash: float, opened: float, exposure: float, commission: float) -> str | None:
+        exposed, paid = self._exposure + exposure, self._paid + commission
+        if self.fills is not None and self.fills.expects(order, self._now):
+            self._exposure, self._paid = exposed, paid
+            return None
+        if not cash >= 0.0 and (opened or "reductions" not in self.rules):
+            return f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}"
+        if opened and "initial_margin" in self.rules:
+            value, margin = self._value - paid, self._terms.initial_margin
+            if value < margin * exposed:
+                return (
+                    f"positions of {exposed:,.2f} would be more than a value of {value:,.2f} allows at an initial "
+                    f"margin of {100 * margin:g} %"
+                )
+        self._exposure, self._paid = exposed, paid
+        return None
+
+    def _refuse(self, order: Any, reason: str | None) -> None:
+        if reason is not None:
+            order.addinfo(broker_reason=reason)
+        super()._refuse(order, reason)
+
+    def notify(self, order: Any) -> None:
+        """Tell the strategy; an order refused while it fills says why."""
+        if self._unheard and order.status in (Order.Submitted, Order.Accepted):
+            return
+        if order.status == Order.Margin and "broker_reason" not in order.info:
+            order.addinfo(broker_reason=f"not enough cash at the price of {self._day()}")
+        super().notify(order)
+
+    # -- one session ------------------------------------------------------------------------------------------------
+
+    def next(self) -> None:
+        """Do what happens between the last close and this one: fees, checks, fills, delistings, valuation."""
+        if self.stopped is not None:
+            self.cerebro.runstop()
+            return
+        super().next()
+        if "ruin" in self.rules:
+            self._stop_when_ruined()
+
+    def _begin(self) -> None:
+        super()._begin()
+        listening = any(hears(strategy, "notify_order") for strategy in self.cerebro.runningstrats)
+        self._unheard = "orders_let_go" in self.rules and not listening
+        if "last_price" in self.rules:
+            # every feed is asked for once, in order, so that values are always added up in the order of the feeds
+            for holding in self._holdings:
+                self.positions[holding.data] = holding.position
+        if self.fills is not None and not self._plain:
+            raise InputError(
+                "expected stocks with the commission of the settings, because fills are replayed; found another "
+                "commission scheme; leave it out"
+            )
+
+    def _before_orders(self, nights: float) -> None:
+        super()._before_orders(nights)
+        self._filled, self._spent = self._gross, 0.0
+
+    def _after_fills(self) -> None:
+        if self.fills is not None:
+            for complaint in self.fills.left_over(self._now):
+                raise CheckFailedError(complaint)
+        if "delistings" in self.rules:
+            self._cash_out_dead()
+
+    # -- fills ------------------------------------------------------------------------------------------------------
 
     def _execute(
         self,
@@ -140,163 +260,137 @@ class Broker(ValuedBroker):
         position: Any = None,
         dtcoc: float | None = None,
     ) -> Any:
-        filling = ago is not None and price is not None
-        unborrowed = filling and order.size < 0 and self.settings.borrow_rate is None
-        if unborrowed and self.positions[order.data].size + order.executed.remsize < 0:
+        if ago is not None and price is not None and self._short_of_shares(order):
             self._drop(order, Order.Rejected, "a short sale needs borrow_rate in the broker settings")
             return None
         return super()._execute(order, ago, price, cash, position, dtcoc)
 
-    def notify(self, order: Any) -> None:
-        """Tell the strategy; an order refused while it fills says why."""
-        if self._unheard and order.status in (Order.Submitted, Order.Accepted):
+    def _short_of_shares(self, order: Any) -> bool:
+        return (
+            order.size < 0
+            and "short_sales" in self.rules
+            and self._terms.borrow_rate is None
+            and self.positions[order.data].size + order.executed.remsize < 0
+        )
+
+    def _allowed(self, exposure: float, commission: float) -> bool:
+        if "initial_margin" not in self.rules:
+            return True
+        exposed, paid = self._filled + exposure, self._spent + commission
+        if exposure > 0.0 and self._value - paid < self._terms.initial_margin * exposed:
+            return False
+        self._filled, self._spent = exposed, paid
+        return True
+
+    def _bracketize(self, order: Any, cancel: bool = False) -> None:
+        if cancel or order.parent is not None or self._pchildren.get(order.ref) or not self.rules:
+            super()._bracketize(order, cancel)  # a split may have withdrawn the whole family
+
+    def _end_expired(self, order: Any) -> None:
+        order.addinfo(broker_reason="its validity ended")
+        super()._end_expired(order)
+
+    def _match(self, order: Any) -> None:
+        if self.fills is not None and self._replayed(order, self.fills):
             return
-        if order.status == Order.Margin and "broker_reason" not in order.info:
-            order.addinfo(broker_reason=f"not enough cash at the price of {self._day()}")
-        super().notify(order)
-
-    def _begin(self) -> None:
-        super()._begin()
-        self._unheard = not any(_listens(strategy) for strategy in self.cerebro.runningstrats)
-
-    def _ococheck(self, order: Any) -> None:
-        # stock looks through all waiting orders for companions that nearly no order has
-        if self._ocos[order.ref] == order.ref and len(self._ocol.get(order.ref, ())) < 2:
-            self._ocol.pop(order.ref, None)
-        else:
-            super()._ococheck(order)
-
-    def _reject(self, order: Any, reason: str) -> Any:
-        order.reject(self)
-        order.addinfo(broker_reason=reason)
-        self.notify(order)
-        return order
-
-    def _drop(self, order: Any, status: int, reason: str) -> None:
-        """End an order that is in no queue any more, and what depends on it."""
-        order.addinfo(broker_reason=reason)
-        order.status = status
-        self.notify(order)
-        self._ococheck(order)
-        self._bracketize(order, cancel=True)
-
-    # -- one session ------------------------------------------------------------------------------------------------
-
-    def next(self) -> None:
-        """Do what happens between the last close and this one: fees, checks, fills, delistings, valuation."""
-        if not self._holdings:
-            self._begin()
-        before, self._now = self._now, self._clock()
-        if self.stopped is not None:
-            self.cerebro.runstop()
-            return
-        if self._now > before:  # a weekly bar can come after the daily ones of its last day
-            self._sessions.append(self._now)
-        while self._toactivate:
-            self._toactivate.popleft().activate()
-        self._charge_borrowing(self._now - before)
-        if self.p.checksubmit and self.submitted:
-            self.check_submitted()
-        if not self._plain:
-            self._charge_interest()
-        if self._userhist:
-            self._process_order_history()
-        if self.pending:
-            self._match_pending()
-        self._cash_out_dead()
-        if not self._plain:
-            self._settle_futures()
-        self._get_value()
-        self._stop_when_ruined()
-
-    def _charge_borrowing(self, nights: float) -> None:
-        if self._borrowed and self.settings.borrow_rate:
-            fee = self._borrowed * self.settings.borrow_rate * nights / DAYS_PER_YEAR
-            self.borrow_fees += fee
-            self.cash -= fee
-
-    def _charge_interest(self) -> None:
-        """Charge the interest of a user's own commission scheme, as stock does."""
-        for holding in self._holdings:
-            position = holding.position
-            if position.size:
-                today = holding.data.datetime.datetime()
-                credit = self.getcommissioninfo(holding.data).get_credit_interest(holding.data, position, today)
-                self.d_credit[holding.data] += credit
-                self.borrow_fees += credit
-                self.cash -= credit
-                position.datetime = today
-
-    def _settle_futures(self) -> None:
-        """Adjust cash for futures, as stock does."""
-        for holding in self._holdings:
-            position = holding.position
-            if position.size:
-                close = holding.data.close[0]
-                scheme = self.getcommissioninfo(holding.data)
-                self.cash += scheme.cashadjust(position.size, position.adjbase, close)
-                position.adjbase = close
-
-    def _match_pending(self) -> None:
-        self.pending.append(None)
-        while True:
-            order = self.pending.popleft()
-            if order is None:
-                return
-            if order.expire():
-                self._drop(order, Order.Expired, "its validity ended")
-            elif not order.active():
-                self.pending.append(order)
-            elif not self.trades_today(order.data):
-                if order.exectype == Order.Market:
-                    self._drop(order, Order.Expired, f"no bar on {self._day()}")
-                else:
-                    self.pending.append(order)
+        checked = self._day_orders and self.p.checksubmit and isinstance(order, SlimOrder)
+        if not checked and not self._can_match(order.data):
+            if self._day_orders and order.exectype == Order.Market:
+                self._drop(order, Order.Expired, f"no bar on {self._day()}")
             else:
-                self._try_exec(order)
-                self._after_match(order)
+                self.pending.append(order)
+            return
+        self._note_slippage(order)
+        if not self._day_orders or order.exectype != Order.Market:
+            super()._match(order)
+            return
+        super()._match(order)
+        if self.pending and self.pending[-1] is order and order.data.datetime[0] > order.created.dt:
+            self.pending.pop()
+            done, size = abs(order.executed.size), abs(order.size)
+            words = f"volume sufficed for {done:,.10g} of {size:,.10g} shares"
+            self._drop(order, Order.Expired, words if self.p.filler else f"no price for it in the bar of {self._day()}")
 
-    def _after_match(self, order: Any) -> None:
-        if order.status == Order.Completed:
+    def _can_match(self, data: Any) -> bool:
+        if self._bar_barrier:
+            return self.trades_today(data)
+        if not self._keeps_price or not len(data):
+            return True
+        first, last = data.open[0], data.close[0]
+        return bool(first == first and last == last)
+
+    def _replayed(self, order: Any, source: FillSource) -> bool:
+        """Book what the journal has of an order; False when it is to be simulated."""
+        found = source.fills_of(order, self._now)
+        if found is None:
+            return False
+        holding = self._by_data[order.data]
+        for fill in found:
+            held = self.positions[order.data].size
+            opened, closed = _parts(held, fill.size)
+            simulated = self._commissions(holding, fill.price, closed, opened)
+            paid = split_commission(fill.commission, closed, opened, simulated)
+            self._fill(order, fill.size, fill.price, self._now, paid)
+            if not held and not holding.has_bar(self._now):  # valued at the last close until there is another
+                last = float(order.data.close[0])
+                holding.price = last if last == last else fill.price
+                holding.seen = len(self._sessions) - 1
+        if not order.alive():
             self._bracketize(order)
-            if not self._pchildren[order.ref]:
-                del self._pchildren[order.ref]  # stock keeps an empty queue for every order ever filled
-        elif order.alive():
-            if order.exectype == Order.Market and order.data.datetime[0] > order.created.dt:
-                done = abs(order.executed.size)
-                self._drop(order, Order.Expired, f"volume sufficed for {done:,.10g} of {abs(order.size):,.10g} shares")
-            else:
-                self.pending.append(order)
+        elif ending := source.ending_of(order, self._now):
+            self._drop(order, ending.status, ending.reason)
+        elif order.exectype == Order.Market and self._day_orders:
+            self._drop(order, Order.Expired, UNFILLED)
+        else:
+            self.pending.append(order)
+        return True
 
-    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> float:
+    def _market_price(self, order: Any) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._market_price(order)
+        slip = self._slip_up if order.size > 0 else self._slip_down
+        return slip(0.0, order.data.open[0], doslip=self.p.slip_open)
+
+    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._slip_up(pmax, price, doslip, lim)
         if not doslip:
             return price
-        slipped = price * (1 + self.p.slip_perc) if self.p.slip_perc else price + self.p.slip_fixed
-        return float(min(slipped, pmax) if lim else slipped)
+        rate = self.p.slip_perc + self._extra_slip
+        slipped = price * (1 + rate) if rate else price + self.p.slip_fixed
+        return min(slipped, pmax) if lim else slipped
 
-    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> float:
+    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._slip_down(pmin, price, doslip, lim)
         if not doslip:
             return price
-        slipped = price * (1 - self.p.slip_perc) if self.p.slip_perc else price - self.p.slip_fixed
-        return float(max(slipped, pmin) if lim else slipped)
+        rate = self.p.slip_perc + self._extra_slip
+        slipped = price * (1 - rate) if rate else price - self.p.slip_fixed
+        return max(slipped, pmin) if lim else slipped
 
     # -- delistings -------------------------------------------------------------------------------------------------
 
     def _cash_out_dead(self) -> None:
         today = len(self._sessions) - 1
-        for holding in self._by_data.values():
-            if not holding.position.size or today - holding.seen < self.settings.delist_after:
+        self._find_held()
+        for holding in self._held:
+            if not holding.fine or today - holding.seen < self._terms.delist_after:
                 continue
             if not holding.has_bar(self._now):
                 self._cash_out(holding)
+        for order in list(self.pending):  # those that wait for a name nobody holds
+            if not self.trades_today(order.data) and len(order.data):
+                last = bisect_right(self._sessions, order.data.datetime[0]) - 1
+                if today - last >= self._terms.delist_after:
+                    self.withdraw(order, f"delisted: no bar since {day_of(order.data.datetime[0])}")
 
     def _cash_out(self, holding: Holding) -> None:
         data, size = holding.data, holding.position.size
-        for waiting in [order for order in self.pending if order.data is data]:
-            self.pending.remove(waiting)
-            self._drop(waiting, Order.Canceled, f"delisted: cashed out on {self._day()}")
+        for waiting in self.waiting_orders(data):
+            self.withdraw(waiting, f"delisted: cashed out on {self._day()}")
         last = day_of(self._sessions[holding.seen])
-        haircut = self.settings.delist_haircut if size > 0 else 0.0
+        haircut = self._terms.delist_haircut if size > 0 else 0.0
         kind = SellOrder if size > 0 else BuyOrder
         order = kind(owner=None, data=data, size=abs(size), exectype=Order.Market)
         loss = f", less {100 * haircut:g} %" if haircut else ""
@@ -312,7 +406,7 @@ class Broker(ValuedBroker):
             self.p.filler = filler
 
     def _stop_when_ruined(self) -> None:
-        value, needed = self._value, self.settings.maintenance_margin * self._gross
+        value, needed = self._value, self._terms.maintenance_margin * self._gross
         if value > 0.0 and value >= needed:
             return
         if value <= 0.0:
@@ -320,11 +414,10 @@ class Broker(ValuedBroker):
         else:
             self.stopped = (
                 f"The account was closed on {self._day()}: its value of {value:,.2f} was below the maintenance margin "
-                f"of {100 * self.settings.maintenance_margin:g} % of positions of {self._gross:,.2f}."
+                f"of {100 * self._terms.maintenance_margin:g} % of positions of {self._gross:,.2f}."
             )
         for order in list(self.pending):
-            self.pending.remove(order)
-            self._drop(order, Order.Canceled, self.stopped)
+            self.withdraw(order, self.stopped)
         warnings.warn(self.stopped, RuinWarning, stacklevel=2)
 
     @staticmethod
@@ -333,16 +426,7 @@ class Broker(ValuedBroker):
         return moment.date()
 
 
-def _listens(strategy: Any) -> bool:
-    """Whether the strategy, or what observes it, wants to hear of orders that are merely on their way."""
-    if type(strategy).notify_order is not bt.Strategy.notify_order or strategy.getobservers():
-        return True
-    analyzers = [*strategy.analyzers, *strategy._slave_analyzers]
-    while analyzers:
-        analyzer = analyzers.pop()
-        if type(analyzer).notify_order is not bt.Analyzer.notify_order and not getattr(
-            analyzer, "outcomes_only", False
-        ):
-            return True
-        analyzers += analyzer._children
-    return False
+def _parts(held: float, change: float) -> tuple[float, float]:
+    """How much of a change of a position opens, and how much closes."""
+    _, _, opened, closed = position_after(held, 1.0, change, 1.0)
+    return opened, closed

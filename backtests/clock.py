@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SessionClock", "day_numbers", "day_of"]
+__all__ = ["SessionClock", "day_numbers", "day_of", "days_of"]
 
 # backtrader counts days from 0001-01-01 as day 1; numpy from 1970-01-01 as day 0.
 _EPOCH = 719163.0
@@ -23,8 +23,13 @@ class SessionClock:
 
     Parameters
     ----------
-    dates : ndarray of float64
+    dates : list of float
         Sessions in backtrader's day numbers, ascending.
+
+    Attributes
+    ----------
+    step : int
+        How many sessions have begun: 0 before the first one.
 
     Notes
     -----
@@ -32,20 +37,19 @@ class SessionClock:
     filters and resampling) nobody does: it is then the latest date that any of the feeds has reached.
     """
 
-    dates: NDArray[np.float64]
+    dates: list[float]
     feeds: list[Any] = field(default_factory=list, init=False)
-    position: int = field(default=-1, init=False)
+    step: int = field(default=0, init=False)
     beating: bool = field(default=False, init=False)
     _latest: float | None = field(default=None, init=False)
 
     def reset(self) -> None:
         """Go back before the first session."""
-        self.position, self.beating, self._latest = -1, False, None
+        self.step, self.beating, self._latest = 0, False, None
 
     def peek(self) -> float:
         """Next session, or infinity after the last."""
-        after = self.position + 1
-        return float(self.dates[after]) if after < len(self.dates) else float("inf")
+        return self.dates[self.step] if self.step < len(self.dates) else float("inf")
 
     def moved(self) -> None:
         """Note that a feed went on or back."""
@@ -55,7 +59,7 @@ class SessionClock:
     def now(self) -> float:
         """Current session; minus infinity before the first."""
         if self.beating:
-            return float(self.dates[self.position]) if self.position >= 0 else float("-inf")
+            return self.dates[self.step - 1] if self.step else float("-inf")
         if self._latest is None:
             reached = [feed.lines.datetime[0] for feed in self.feeds if len(feed)]
             self._latest = float(max(reached, default=float("-inf")))
@@ -78,3 +82,12 @@ def day_of(number: float) -> np.datetime64:
     np.datetime64('2016-02-29')
     """
     return np.datetime64(int(number - _EPOCH), "D")
+
+
+def days_of(numbers: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    """Session dates of many of backtrader's day numbers.
+
+    >>> days_of(np.array([736023.9]))
+    array(['2016-02-29'], dtype='datetime64[D]')
+    """
+    return (np.asarray(numbers, dtype=np.float64) - _EPOCH).astype(np.int64).astype("datetime64[D]")

@@ -1,129 +1,208 @@
-"""What trading costs, and what the account may do: the settings of the broker, checked once."""
+"""What trading and holding cost: pure functions of prices, sizes and nights, which the broker asks."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
+from backtests.settings import BrokerSettings
 
-from signals.errors import InputError
-
-__all__ = ["BrokerSettings", "VolumeShare", "commission_info"]
-
-# A fraction above this is a percentage or a number of basis points that was not converted.
-LARGEST_COST = 0.05
+__all__ = [
+    "DAYS_PER_YEAR",
+    "Costs",
+    "VolumeShare",
+    "daily_volatility",
+    "raw_per_share",
+]
 
 DAYS_PER_YEAR = 365.0
 
+# A month of sessions: long enough to be a number, short enough to follow a crisis.
+VOLATILITY_RETURNS = 21
+FEWEST_RETURNS = 5
 
-@dataclass(frozen=True, slots=True)
-class BrokerSettings:
-    """Costs and rules of the account. Fractions are fractions: 0.001 is 0.1 %, or 10 basis points.
+# No order loses more of its price than this, however wild the name: a sale below zero would mean nothing.
+LARGEST_SLIPPAGE = 0.5
+
+
+class Costs:
+    """What fills and nights cost under given settings. Amounts are in account currency and never below zero.
 
     Parameters
     ----------
-    cash : float
-        Starting capital in account currency.
-    commission : float
-        Fraction of the traded value, both ways. At most 0.05.
-    slippage : float
-        Fraction of the price by which every market order fills worse than the open. At most 0.05.
-    borrow_rate : float, optional
-        Yearly fee on the value of shares sold short, charged for every night (actual/365) on the value at the close
-        before it. Without it no short position can be opened.
-    delist_after : int
-        Sessions without a bar after which a holding is cashed out at its last price.
-    delist_haircut : float
-        Fraction of that price a long holding loses then; a short one is closed at the last price.
-    cash_buffer : float
-        Fraction of account value that strategies leave uninvested: the open is not the close they size at, and a
-        target of 100 % would be refused for lack of cash.
-    fractional : bool
-        Whether parts of a share can be traded; otherwise sizes are truncated towards zero.
-    max_volume_share : float, optional
-        Participation limit: largest fraction of the bar's volume an order can fill. The rest of a market order
-        expires with its day.
-    maintenance_margin : float
-        Fraction of the sum of absolute positions that the account has to be worth at each close, at least. Below it,
-        and at or below zero, the account is closed and the run ends.
-    min_trade_value : float
-        Changes worth less, in account currency, are not traded, unless they close a position.
+    settings : BrokerSettings
+        Costs and rules of the account.
+
+    Attributes
+    ----------
+    simple_commission : bool
+        Whether commission is a fraction of the value and nothing else, so that backtrader's own formula holds.
+    varying_slippage : bool
+        Whether slippage depends on volatility; otherwise `slippage(nan)` is the same for every order.
+
+    Examples
+    --------
+    >>> costs = Costs(BrokerSettings.from_preset("retail", cash=100_000))
+    >>> costs.commission(-300, 50.0)  # 300 shares at 0.005
+    1.5
+    >>> costs.commission(40, 50.0)  # 0.20 is below the minimum
+    1.0
     """
 
-    cash: float
-    commission: float
-    slippage: float
-    borrow_rate: float | None = None
-    delist_after: int = 5
-    delist_haircut: float = 0.0
-    cash_buffer: float = 0.02
-    fractional: bool = False
-    max_volume_share: float | None = None
-    maintenance_margin: float = 0.25
-    min_trade_value: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._require("cash", 0.0 < _number(self.cash) < math.inf, "an amount of money above 0")
-        for name in ("commission", "slippage"):
-            self._require_cost(name)
-        if self.borrow_rate is not None:
-            self._require(
-                "borrow_rate", 0.0 <= _number(self.borrow_rate) <= 1.0, "a yearly fraction from 0 to 1, such as 0.01"
-            )
-        sessions = isinstance(self.delist_after, int | np.integer) and not isinstance(self.delist_after, bool)
-        self._require("delist_after", sessions and self.delist_after >= 1, "a whole number of sessions, at least 1")
-        self._require("delist_haircut", 0.0 <= _number(self.delist_haircut) <= 1.0, "a fraction from 0 to 1")
-        self._require("cash_buffer", 0.0 <= _number(self.cash_buffer) < 1.0, "a fraction from 0 to below 1")
-        self._require("fractional", isinstance(self.fractional, bool), "true or false")
-        if self.max_volume_share is not None:
-            self._require(
-                "max_volume_share", 0.0 < _number(self.max_volume_share) <= 1.0, "a fraction above 0, up to 1"
-            )
-        self._require(
-            "maintenance_margin", 0.0 <= _number(self.maintenance_margin) < 1.0, "a fraction from 0 to below 1"
-        )
-        self._require(
-            "min_trade_value", 0.0 <= _number(self.min_trade_value) < math.inf, "an amount of money, at least 0"
-        )
-
-    def _require(self, name: str, holds: bool, what: str) -> None:
-        if not holds:
-            raise InputError(f"expected broker.{name} as {what}; found {getattr(self, name)!r}; mend it")
-
-    def _require_cost(self, name: str) -> None:
-        value = _number(getattr(self, name))
-        if value > LARGEST_COST:
-            # from 1 on it can only be a number of basis points, below that it is a percentage
-            meant = value / (1e4 if value >= 1.0 else 1e2)
-            raise InputError(
-                f"expected broker.{name} as a fraction of at most {LARGEST_COST}; found {value:g}, which is "
-                f"{100 * value:g} %; did you mean {meant:g} (= {1e4 * meant:g} bp)?"
-            )
-        self._require(name, value >= 0.0, f"a fraction from 0 to {LARGEST_COST}, such as 0.001 for 10 bp")
-
-    def describe(self) -> dict[str, Any]:
-        """All settings as plain values."""
-        return asdict(self)
-
-
-def commission_info(settings: BrokerSettings) -> Any:
-    """Return backtrader's commission scheme: stock-like, a fraction of the traded value.
-
-    Borrowing is not in it: backtrader's interest is charged on the price a short was opened at, `Broker` charges it on
-    what the shares are worth.
-    """
-    import backtrader as bt
-
-    return bt.CommissionInfo(
-        commission=settings.commission, commtype=bt.CommInfoBase.COMM_PERC, stocklike=True, percabs=True
+    __slots__ = (
+        "_borrow_rate",
+        "_cash_rate",
+        "_fraction",
+        "_margin_rate",
+        "_minimum",
+        "_multiple",
+        "_per_share",
+        "_slippage",
+        "simple_commission",
+        "varying_slippage",
     )
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self._fraction = float(settings.commission)
+        self._per_share = float(settings.commission_per_share)
+        self._minimum = float(settings.commission_minimum)
+        self._slippage = float(settings.slippage) + float(settings.half_spread)
+        self._multiple = float(settings.volatility_slippage)
+        self._borrow_rate = float(settings.borrow_rate or 0.0)
+        self._cash_rate = float(settings.cash_rate)
+        self._margin_rate = float(settings.margin_rate)
+        self.simple_commission = not self._per_share and not self._minimum
+        self.varying_slippage = self._multiple > 0.0
+
+    def commission(self, size: float, price: float, raw_per_share: float = 1.0) -> float:
+        """Commission of one fill: the larger of the minimum and fraction × value + rate × raw shares.
+
+        Parameters
+        ----------
+        size : float
+            Shares of the feed, signed. A reversal through zero is one fill and pays the minimum once; an order that
+            fills on several sessions pays it on each.
+        price : float
+            What a share was filled at.
+        raw_per_share : float
+            Raw shares in one share of the feed on that day: `adj_factor` on adjusted prices, 1.0 on raw ones.
+
+        Returns
+        -------
+        float
+            0 when nothing was filled.
+        """
+        shares = abs(size)
+        if not shares:
+            return 0.0
+        paid = shares * self._fraction * price  # backtrader's order of factors, for its bits
+        if self.simple_commission:
+            return paid
+        return max(paid + shares * raw_per_share * self._per_share, self._minimum)
+
+    def commissions(
+        self, closed: float, opened: float, price: float, raw_per_share: float = 1.0
+    ) -> tuple[float, float]:
+        """Commission of what a fill closes, and of what it opens beyond that; together they are that of the whole.
+
+        What closes pays as if it were alone, so nothing is owed for a rest that is refused for lack of cash.
+
+        Parameters
+        ----------
+        closed, opened : float
+            Signed shares of the feed.
+        price, raw_per_share : float
+            As in `commission`.
+        """
+        for_closed = self.commission(closed, price, raw_per_share)
+        if not opened or self.simple_commission:
+            return for_closed, self.commission(opened, price, raw_per_share)
+        return for_closed, self.commission(closed + opened, price, raw_per_share) - for_closed
+
+    def slippage(self, volatility: float) -> float:
+        """Fraction of its price by which a market order fills worse than the open, at most one half.
+
+        Parameters
+        ----------
+        volatility : float
+            Of the ticker, from `daily_volatility`, known at the close before the fill. NaN adds nothing.
+        """
+        moved = self._multiple * volatility
+        return min(self._slippage + moved, LARGEST_SLIPPAGE) if moved > 0.0 else self._slippage
+
+    def borrow_fee(self, borrowed: float, nights: float) -> float:
+        """Fee for shares sold short, worth `borrowed` (>= 0) at the close before `nights` nights."""
+        return borrowed * self._borrow_rate * nights / DAYS_PER_YEAR if _charged(borrowed, nights) else 0.0
+
+    def cash_interest(self, cash: float, borrowed: float, nights: float) -> float:
+        """Interest earned on cash above zero.
+
+        Parameters
+        ----------
+        cash : float
+            At the close before.
+        borrowed : float
+            What shares sold short were worth then (>= 0): their proceeds are collateral and earn nothing.
+        nights : float
+            Calendar days since.
+        """
+        free = cash - borrowed
+        return free * self._cash_rate * nights / DAYS_PER_YEAR if _charged(free, nights) else 0.0
+
+    def margin_interest(self, cash: float, nights: float) -> float:
+        """Interest paid on cash below zero at the close before `nights` nights; an amount of at least zero."""
+        owed = -cash
+        return owed * self._margin_rate * nights / DAYS_PER_YEAR if _charged(owed, nights) else 0.0
+
+
+def _charged(amount: float, nights: float) -> bool:
+    """Whether there is something to charge: before the first session no night has passed, whatever the clock says."""
+    return amount > 0.0 and 0.0 < nights < math.inf
+
+
+def daily_volatility(closes: Sequence[float]) -> float:
+    """Sample standard deviation (ddof 1) of the last 21 close-to-close returns.
+
+    Parameters
+    ----------
+    closes : sequence of float
+        Of the ticker's bars up to the close before the fill, oldest first and adjusted for splits, which are no
+        returns; NaN is no bar. Only the last 22 count.
+
+    Returns
+    -------
+    float
+        Daily volatility as a fraction; NaN when fewer than 5 returns are known.
+
+    Examples
+    --------
+    >>> round(daily_volatility([100, 110, 99, 108.9, 98.01, 107.811]), 12)  # 10 % up and down in turn
+    0.109544511501
+    """
+    known = [close for close in closes if close > 0.0][-VOLATILITY_RETURNS - 1 :]
+    returns = [now / before - 1.0 for before, now in pairwise(known)]
+    count = len(returns)
+    if count < FEWEST_RETURNS:
+        return math.nan
+    mean = math.fsum(returns) / count
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in returns) / (count - 1))
+
+
+def raw_per_share(data: Any) -> float:
+    """Raw shares in one share of a feed today: asked of feeds that know (`data.raw_per_share()`), 1.0 for others."""
+    ask = getattr(data, "raw_per_share", None)
+    return float(ask()) if callable(ask) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeShare:
     """backtrader filler: no more than a share of the bar's volume.
+
+    Volume is in raw shares, and a share on prices adjusted for splits and dividends is `raw_per_share` of them: the
+    limit is in shares of the feed.
 
     Parameters
     ----------
@@ -138,14 +217,9 @@ class VolumeShare:
 
     def __call__(self, order: Any, price: float, ago: int) -> float:
         """Shares of the order that fill in this bar, at least 0."""
-        most = order.data.volume[ago] * self.share
+        most = order.data.volume[ago] * self.share / raw_per_share(order.data)
+        if not most > 0.0:  # NaN is no volume
+            return 0.0
         if not self.fractional:
             most = float(math.floor(most))
         return float(min(most, abs(order.executed.remsize)))
-
-
-def _number(value: Any) -> float:
-    """Return the value as float, NaN (which no range holds) when it is no number."""
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value)
-    return math.nan

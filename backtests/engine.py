@@ -12,11 +12,12 @@ import pandas as pd
 
 from backtests.allocations import EqualWeight, describe
 from backtests.broker import Broker, RuinWarning
-from backtests.costs import BrokerSettings
 from backtests.feeds import add_prices
+from backtests.fills import FillSource
 from backtests.ledger import Ledger
 from backtests.result import BacktestResult
 from backtests.scores import ScoreTable
+from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
@@ -38,6 +39,7 @@ def run_backtest(
     strategy: Any = None,
     start: Any = None,
     end: Any = None,
+    fills: FillSource | None = None,
     listener: Listener = silent,
 ) -> BacktestResult:
     """Trade scores.
@@ -64,6 +66,8 @@ def run_backtest(
         given the allocation. By default `SignalStrategy`.
     start, end : date-like, optional
         First and last day of the run; decision dates outside are left out.
+    fills : FillSource, optional
+        Where fills come from: by default they are simulated, a `Journal` replays what was in fact filled.
     listener : callable
         Told of progress.
 
@@ -90,12 +94,13 @@ def run_backtest(
     panel = _cut(panel, table, end)
     if broker.max_volume_share is not None and not panel.volume_known:
         raise InputError(
-            "expected prices with volume, because broker.max_volume_share is set; found none; leave that setting out"
+            "expected prices with volume, because broker.max_volume_share is set; found none; leave "
+            "that setting out, or with a preset set it to false (None in Python)"
         )
 
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.setbroker(Broker(broker))
-    add_prices(cerebro, panel, signals=table)
+    cerebro.setbroker(Broker(broker, fills=fills))
+    add_prices(cerebro, panel, signals=table, adjusted=broker.dividends == "adjusted")
     options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
     cerebro.addstrategy(kind, **options)
     cerebro.addanalyzer(Ledger, _name="ledger")
@@ -132,9 +137,9 @@ def equal_weight_universe(
 ) -> pd.Series:
     """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
 
-    What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit and the
-    cash buffer is at least 2 %, so that neither a small account nor purchases refused for lack of cash make it look
-    other than it is. Commission, slippage and delistings are those of `broker`.
+    What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit, no
+    order pays a minimum and the cash buffer is at least 2 %, so that neither a small account nor purchases refused for
+    lack of cash make it look other than it is. Commission, slippage and delistings are those of `broker`.
 
     Parameters
     ----------
@@ -147,7 +152,14 @@ def equal_weight_universe(
         Simple returns per session, from the first decision date on.
     """
     buffer = max(broker.cash_buffer, 0.02)
-    idea = replace(broker, fractional=True, max_volume_share=None, min_trade_value=0.0, cash_buffer=buffer)
+    idea = replace(
+        broker,
+        fractional=True,
+        max_volume_share=None,
+        min_trade_value=0.0,
+        commission_minimum=0.0,
+        cash_buffer=buffer,
+    )
     result = run_backtest(prices, signals, allocation=EqualWeight(), broker=idea, listener=listener)
     return result.returns.rename("universe")
 

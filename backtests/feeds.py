@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import array
+import warnings
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import backtrader as bt
 import numpy as np
 import pandas as pd
-from backtrader.linebuffer import LineBuffer
-from numpy.typing import NDArray
 
-from backtests.clock import SessionClock, day_numbers
+from backtests.corporate_actions import CorporateActions
+from backtests.lines import PanelLine, PastLine, SignalLine, follow_clock, move_alone
+from backtests.market import Market
+from backtests.readiness import Readiness
+from backtests.rules import RULES
 from backtests.scores import ScoreTable
+from signals.actions import raw_panel
 from signals.errors import InputError
 from signals.panel import PricePanel, check_tickers
 from signals.prices import Prices
 
 __all__ = ["PanelFeed", "add_prices"]
 
-
-class PastLine(LineBuffer):
-    """A line that never shows the future.
-
-    backtrader keeps all bars in one array and counts backwards from the current one. Before the first bar, and further
-    back than it, Python's negative indices then count from the end of the array: the last bars of the run. Here they
-    are NaN.
-    """
-
-    def __getitem__(self, ago: int) -> float:
-        at = self._idx + ago
-        return float(self.array[at]) if at >= 0 else float("nan")
-
-
-class SignalLine(PastLine):
-    """Scores: NaN on every session that is not a decision date, also when the feed still shows an older bar."""
-
-    def __getitem__(self, ago: int) -> float:
-        if ago == 0 and not self.feed.trades_now():
-            return float("nan")
-        return super().__getitem__(ago)
+# The names of our lines are those of the market, `signal` included.
+_LINES = ("open", "high", "low", "close", "volume", "openinterest", "datetime", "signal")
 
 
 class PanelFeed(bt.feed.DataBase):
-    """One ticker of a `PricePanel` as a daily feed; made by `add_prices`.
+    """One ticker of a `Market` as a daily feed; made by `add_prices`.
 
     Lines are the usual ones and `signal`: the score of the ticker on decision dates, NaN on all others and without a
     bar. Before its first bar a feed shows NaN, where backtrader would show the last one of the run; between bars and
@@ -52,133 +37,152 @@ class PanelFeed(bt.feed.DataBase):
 
     Parameters (backtrader style)
     -----------------------------
-    panel : PricePanel
-        Prices, n_sessions by n_tickers.
-    column : int
-        Which ticker.
-    signal : ndarray of shape (n_sessions,), optional
-        Scores.
-    decisions : ndarray of int, shape (n_dates,), optional
-        Sessions that are decision dates, whether or not this ticker has a score on them.
-    clock : SessionClock
-        Sessions of the exchange.
-    pacemaker : bool
-        Whether this feed beats the clock. One feed of a run does.
-    simulated : bool
-        Whether the prices were invented; the ledger then says so.
+    market : Market
+        The bars, and the clock that all feeds of the market share.
+    place : int
+        Which of its tickers. The first one is the pacemaker: it alone is moved, and moves the clock.
+
+    Notes
+    -----
+    In backtrader's usual mode the feeds follow the clock and cost nothing per session. With filters, resampling,
+    `fromdate`, time zones, `lookahead`, `exactbars`, and with `runonce=False`, each moves by itself as stock feeds do.
     """
 
     lines: Any = ("signal",)
-    params = (
-        ("panel", None),
-        ("column", 0),
-        ("signal", None),
-        ("decisions", None),
-        ("clock", None),
-        ("pacemaker", False),
-        ("simulated", False),
-    )
+    params = (("market", None), ("place", 0))
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
-        self.p.clock.feeds.append(self)
-        for line in self.lines.lines:
-            if line is not self.lines.datetime:
-                line.__class__ = PastLine
-        self.lines.signal.__class__ = SignalLine
-        self.lines.signal.feed = self
+        self.market: Market = self.p.market
+        self.market.clock.feeds.append(self)
+        self.column = int(self.market.columns[self.p.place])
+        self.follows = False  # whether the market's clock says where this feed is
+        # `data.close` is otherwise looked for in vain on the feed, then asked of its lines
+        self.__dict__.update({name: getattr(self.lines, name) for name in _LINES})
 
     def start(self) -> None:
-        """Find the ticker's own bars."""
+        """Stand before the first bar; the rules of the broker say what is seen there."""
         super().start()
-        panel = self.p.panel
-        traded = ~np.isnan(panel.close[:, self.p.column])
-        numbers = day_numbers(panel.dates)
-        if self.p.fromdate is not None:
-            traded &= numbers >= bt.date2num(self.p.fromdate)
-        if self.p.todate is not None:
-            traded &= numbers <= bt.date2num(self.p.todate)
-        self._rows = np.flatnonzero(traded)
-        self._numbers = numbers[self._rows]
+        broker = getattr(getattr(self, "_env", None), "broker", None)
+        rules = getattr(broker, "rules", RULES)
+        self.market.prepare(all_sessions="exchange_sessions" in rules)
+        if broker is not None and not hasattr(broker, "flows") and not self.market.adjusted:
+            raise InputError(
+                f"expected rs.Broker for raw prices, because splits and dividends have to reach the account; found "
+                f"{type(broker).__name__}; use cerebro.setbroker(rs.Broker(settings)), or adjusted prices"
+            )
+        if isinstance(broker, bt.brokers.BackBroker) and not hasattr(broker, "rules"):
+            self._warn_of_stock(type(broker).__name__)
+        for line in self.lines.lines:
+            past = "past_only" in rules and line is not self.lines.datetime
+            line.__class__ = PastLine if past else PanelLine
+        self.lines.signal.__class__ = SignalLine
+        self.lines.signal.feed = self
+        self._filled = False
         self._loaded = 0
-        self._preloaded = False
         self._tick_nullify()
-        if self.p.pacemaker:
-            self.p.clock.reset()
+
+    def stop(self) -> None:
+        """Stay where the run ended."""
+        super().stop()
+        self.follows = False
+        self.__dict__.pop("advance_peek", None)
+        if not self.p.place:
+            for strategy in getattr(self._env, "runningstrats", ()):
+                Readiness.remove(strategy)
+        for line in self.lines.lines:
+            move_alone(line)
 
     def preload(self) -> None:
-        """Fill the lines from the panel in one go; filters take backtrader's own path, bar by bar."""
-        if self._filters or self.p.tz is not None or self.p.tzinput is not None:
+        """Fill the lines in one go; filters, dates and time zones take backtrader's own path, bar by bar."""
+        bounds = (self.p.fromdate, self.p.todate, self.p.tz, self.p.tzinput)
+        if self._filters or any(bound is not None for bound in bounds):
             super().preload()
-        else:
-            for name, values in self._columns():
-                line = getattr(self.lines, name)
-                line.array = array.array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())
-                line.array.extend([float("nan")] * line.extension)
-            self._loaded = len(self._rows)  # at the end of the lines backtrader asks `_load` for more
-            self._last()
-            self.home()
-        # what every bar needs, without the lookups of `len` and `datetime[1]`
-        self._every_line = tuple(self.lines.lines)
-        self._dates = self.lines.datetime
-        self._n = self._dates.buflen()
-        self._preloaded = True
-
-    def _columns(self) -> list[tuple[str, NDArray[np.float64]]]:
-        panel, rows, column = self.p.panel, self._rows, self.p.column
-        signal = np.full(len(rows), np.nan) if self.p.signal is None else self.p.signal[rows]
-        quotes = [(name, getattr(panel, name)[rows, column]) for name in ("open", "high", "low", "close", "volume")]
-        return [*quotes, ("openinterest", np.zeros(len(rows))), ("datetime", self._numbers), ("signal", signal)]
+            return
+        for name in _LINES:
+            getattr(self.lines, name).fill(self.market, name, self.p.place)
+        self._filled = True
+        self._loaded = len(self.market.run_of("datetime", self.p.place))  # at the end backtrader asks for more
 
     def _load(self) -> bool:
         """Load one bar: the path of live runs, resampling and `exactbars`."""
-        if self._loaded >= len(self._rows):
-            return False
         if self._loaded == 0:
-            self._bars = self._columns()
-        for name, values in self._bars:
-            getattr(self.lines, name)[0] = float(values[self._loaded])
+            self._bars = [(getattr(self.lines, name), self.market.run_of(name, self.p.place)) for name in _LINES]
+        if self._loaded >= int(self.market.bars[self.p.place, -1]):
+            return False
+        for line, values in self._bars:
+            line[0] = float(values[self._loaded])
         self._loaded += 1
-        self.p.clock.moved()
+        self.market.clock.moved()
         return True
+
+    def __len__(self) -> int:
+        if self.follows:
+            return self._counts[self._clock_of.step]
+        return int(self.lines.lines[0].lencount)
+
+    def _warn_of_stock(self, name: str) -> None:
+        """Say what becomes of an account at a broker that values what it does not hold."""
+        if self.market.warned or self.market.bars[self.p.place, 1]:
+            return
+        self.market.warned = True
+        warnings.warn(
+            f"expected rs.Broker for feeds that begin after the first session, such as {self._name}; found {name}, "
+            "which values the account at NaN once it is asked for a position before the first bar; use "
+            "cerebro.setbroker(rs.Broker(settings)), or rs.Broker(compat=True) for its own rules",
+            stacklevel=2,
+        )
+
+    def can_follow(self) -> bool:
+        """Whether the lines are as the market laid them out."""
+        return self._filled and not self.lines.datetime.extension
+
+    def follow(self) -> None:
+        """Be where the clock is from now on."""
+        self._counts, self._clock_of = memoryview(self.market.bars[self.p.place]), self.market.clock
+        for line in self.lines.lines:
+            follow_clock(line, self._counts)
+        if self.p.place:
+            # backtrader asks every feed for its next date on every session, and moves those it concerns
+            self.__dict__["advance_peek"] = repeat(float("inf")).__next__
+        self.follows = True
 
     def trades_now(self) -> bool:
         """Whether there is a bar on the current session."""
         dates = self.lines.datetime
-        return dates._idx >= 0 and bool(dates[0] == self.p.clock.now)
+        return len(self) > 0 and bool(dates[0] == self.market.clock.now)
+
+    def raw_per_share(self) -> float:
+        """How many shares, as they were traded at the current bar, one share of this feed stands for."""
+        market = self.market
+        session = market.sessions[market.rows_of(self.p.place)[max(len(self), 1) - 1]]
+        return float(market.panel.adj_factor[session, self.column])
 
     def advance_peek(self) -> float:
         """Date of the next bar, or for the pacemaker of the next session."""
-        if self.p.pacemaker:
-            clock = self.p.clock
-            clock.beating = True
-            return float(clock.peek())
-        after = self._dates._idx + 1
-        return float(self._dates.array[after]) if after < self._n else float("inf")
+        market = self.market
+        if market.shared is None:
+            # the first question of a run in backtrader's usual mode; from now on the feeds follow the clock or never do
+            market.shared = market.clock.beating = all(feed.can_follow() for feed in market.clock.feeds)
+            if market.shared:
+                for feed in market.clock.feeds:
+                    feed.follow()
+                for strategy in getattr(self._env, "runningstrats", ()):
+                    Readiness.install(strategy, market)
+        return market.clock.peek() if self.follows else float(super().advance_peek())
 
     def advance(self, size: int = 1, datamaster: Any = None, ticks: bool = True) -> None:
-        """Move to the next bar; the pacemaker moves only when the session that has come is one it traded on."""
-        if datamaster is not None or size != 1 or not self._preloaded:
-            super().advance(size, datamaster, ticks)
-            self.p.clock.moved()
+        """Move to the next bar; the pacemaker begins the next session for all."""
+        if self.follows:
+            self.market.go_on()
             return
-        clock = self.p.clock
-        if not clock.beating:
-            clock.moved()
-        elif self.p.pacemaker:
-            clock.position += 1
-            after = self._dates._idx + 1
-            if after >= self._n or self._dates.array[after] > clock.now:
-                return
-        # `tick_open` and the like stay None: the broker then reads the bar itself, which holds the same numbers
-        for line in self._every_line:
-            line._idx += 1
-            line.lencount += 1
+        super().advance(size, datamaster, ticks)
+        self.market.clock.moved()
 
     def rewind(self, size: int = 1) -> None:
         """Go back: the live mode looks at the next bar of every feed first, and keeps the earliest."""
         super().rewind(size)
-        self.p.clock.moved()
+        self.market.clock.moved()
 
 
 def add_prices(
@@ -187,6 +191,7 @@ def add_prices(
     *,
     signals: pd.DataFrame | pd.Series | ScoreTable | None = None,
     tickers: Iterable[str] | None = None,
+    adjusted: bool = True,
 ) -> list[PanelFeed]:
     """Add one feed per ticker to any `bt.Cerebro`.
 
@@ -200,6 +205,9 @@ def add_prices(
         Scores indexed by (date, ticker), a frame in column `score`; read them as `d.signal[0]`.
     tickers : iterable of str, optional
         Which ones: by default those of the signals, or all.
+    adjusted : bool
+        Whether feeds show prices adjusted for splits and dividends. Otherwise they show raw ones, and `rs.Broker` lets
+        splits and dividends happen to the account on their ex-dates; the prices have to know them.
 
     Returns
     -------
@@ -211,7 +219,11 @@ def add_prices(
     InputError
         For a ticker that is unknown or already the name of a feed, and for signals that break their contract.
     """
+    if not isinstance(prices, Prices | PricePanel):
+        raise InputError(f"expected Prices; found {type(prices).__name__}; use load_prices(...) or check_prices(frame)")
     panel = prices if isinstance(prices, PricePanel) else prices.panel()
+    if not adjusted:
+        panel = raw_panel(panel)
     table = signals if isinstance(signals, ScoreTable) or signals is None else ScoreTable.from_signals(signals)
     if tickers is None:
         tickers = panel.tickers if table is None else table.tickers
@@ -226,20 +238,12 @@ def add_prices(
             )
     scores = None if table is None else table.by_session(panel.dates, wanted)
     decisions = None if table is None else np.searchsorted(panel.dates, table.dates)
-    place = {ticker: column for column, ticker in enumerate(panel.tickers)}
-    clock = SessionClock(day_numbers(panel.dates))
-    feeds = []
-    for j, ticker in enumerate(wanted):
-        signal = None if scores is None else scores[j]
-        feed = PanelFeed(
-            panel=panel,
-            column=place[ticker],
-            signal=signal,
-            decisions=decisions,
-            clock=clock,
-            pacemaker=j == 0,
-            simulated=getattr(prices, "simulated", False),
-        )
+    actions = () if adjusted else CorporateActions.from_panel(panel, wanted)
+    simulated = getattr(prices, "simulated", False)
+    market = Market(
+        panel, wanted, scores=scores, decisions=decisions, simulated=simulated, adjusted=adjusted, actions=actions
+    )
+    feeds = [PanelFeed(market=market, place=place) for place in range(len(wanted))]
+    for feed, ticker in zip(feeds, wanted, strict=True):
         cerebro.adddata(feed, name=ticker)
-        feeds.append(feed)
     return feeds

@@ -79,12 +79,14 @@ class SignalIndicator(bt.Indicator):
                 )
             return day_numbers(table.dates), table.values[:, table.tickers.index(name)]
         feed = self.data
-        if not isinstance(feed, PanelFeed) or feed.p.signal is None or self.p.ticker not in (None, name):
+        ours = isinstance(feed, PanelFeed) and self.p.ticker in (None, name)
+        decisions, scores = (feed.market.decisions, feed.market.scores) if ours else (None, None)
+        if decisions is None or scores is None:
             raise InputError(
                 f"expected signals for {name or 'the feed'}; found none; pass signals=..., or make the feed with "
                 "add_prices(cerebro, prices, signals=...)"
             )
-        return day_numbers(feed.p.panel.dates[feed.p.decisions]), feed.p.signal[feed.p.decisions]
+        return day_numbers(feed.market.panel.dates[decisions]), scores[feed.p.place, decisions]
 
     def next(self) -> None:
         """Show the score of the bar that has just closed."""

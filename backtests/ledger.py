@@ -11,8 +11,11 @@ from backtrader.order import Order
 from numpy.typing import NDArray
 
 from backtests.broker import Broker
-from backtests.clock import day_of
-from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult
+from backtests.clock import day_of, days_of
+from backtests.feeds import PanelFeed
+from backtests.orders import remarks_of
+from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
+from backtests.rules import RULES
 from signals.errors import InputError
 
 __all__ = ["Ledger"]
@@ -67,7 +70,7 @@ class _Row:
     )
 
     def __init__(self, order: Any) -> None:
-        info = order.info
+        info = remarks_of(order)
         self.submitted = float(info.get("broker_session", order.created.dt))
         self.executed = float("nan")
         self.ticker: str = order.data._name
@@ -83,8 +86,12 @@ class _Row:
     def end(self, order: Any) -> None:
         """Take over the last word about the order."""
         self.status, self.reason = _FINAL[order.status]
-        if "broker_reason" in order.info:
-            self.reason = str(order.info["broker_reason"])
+        if abs(order.size) != self.size:  # a split on the way
+            size = float(abs(order.size))
+            self.size, self.reference = size, self.reference * self.size / size
+        remarks = remarks_of(order)
+        if "broker_reason" in remarks:
+            self.reason = str(remarks["broker_reason"])
         if self.type == "liquidation":
             self.status = "liquidated"
         elif self.filled and self.status != "filled":
@@ -220,13 +227,23 @@ class Ledger(bt.Analyzer):
                 self._open[order.ref] = _Row(order)
         # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes
         self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
+        self._flows: list[tuple[float, str, str, float, float]] = []
         if isinstance(self._broker, Broker):
-            self._settings |= {"broker": self._broker.settings.describe(), "borrow_fees": self._broker.borrow_fees}
-        if any(getattr(data.p, "simulated", False) for data in self.datas):
+            if self._broker.settings is not None:
+                self._settings["broker"] = self._broker.settings.describe()
+            if open_traps := sorted(set(RULES) - self._broker.rules):
+                self._settings["compat"] = open_traps
+            if self._broker.books_known:
+                self._settings |= {"borrow_fees": self._broker.borrow_fees, "flows": True}
+            self._flows = self._broker.flows
+        if any(isinstance(data, PanelFeed) and data.market.simulated for data in self.datas):
             self._settings["simulated"] = True
         self._stopped: str | None = getattr(self._broker, "stopped", None)
         remarks = getattr(self.strategy, "remarks", None)
         self._remarks = list(remarks()) if callable(remarks) else []
+        if changes := getattr(self._broker, "changes", ()):
+            said = "; ".join(changes)
+            self._remarks.append(f"Costs were also set in the script, which the settings do not state: {said}.")
         self._broker = None
 
     def result(self) -> BacktestResult:
@@ -260,6 +277,7 @@ class Ledger(bt.Analyzer):
             warnings=tuple(self._warnings(transactions)),
             stopped=self._stopped,
             settings=dict(self._settings),
+            cash_flows=flows_frame((day_of(flow[0]), *flow[1:]) for flow in self._flows),
         )
         result.check()
         return result
@@ -326,6 +344,6 @@ def _stamps(days: Any, *, utc: bool) -> pd.DatetimeIndex:
     numbers = np.asarray(days, dtype=np.float64)
     stamps: NDArray[np.datetime64] = np.full(len(numbers), np.datetime64("NaT", "ns"))
     known = ~np.isnan(numbers)
-    stamps[known] = [day_of(number) for number in numbers[known]]
+    stamps[known] = days_of(numbers[known])
     index = pd.DatetimeIndex(stamps, name="date" if utc else None)
     return index.tz_localize("UTC") if utc else index

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from signals.display import Card
 from signals.errors import CheckFailedError
 from signals.storage import read_parquet, write_parquet
 
-__all__ = ["ORDER_COLUMNS", "TRANSACTION_COLUMNS", "BacktestResult"]
+__all__ = ["FLOW_COLUMNS", "ORDER_COLUMNS", "TRANSACTION_COLUMNS", "BacktestResult", "flows_frame"]
 
 ORDER_COLUMNS = (
     "order_id",
@@ -32,6 +32,27 @@ ORDER_COLUMNS = (
     "reason",
 )
 TRANSACTION_COLUMNS = ("amount", "price", "symbol", "commission")
+FLOW_COLUMNS = ("ticker", "kind", "amount", "shares")
+
+
+def flows_frame(flows: Iterable[tuple[Any, ...]] = ()) -> pd.DataFrame:
+    """Table of money that moved without a trade, as `BacktestResult.cash_flows` has it.
+
+    Parameters
+    ----------
+    flows : iterable of (date-like, ticker, kind, amount, shares)
+        In the order they happened; dates are naive sessions.
+    """
+    rows = list(flows)
+    days, ticker, kind, amount, shares = zip(*rows, strict=True) if rows else ((),) * 5
+    columns = {
+        "ticker": pd.Series(ticker, dtype=object),
+        "kind": pd.Series(kind, dtype=object),
+        "amount": np.array(amount, dtype=np.float64),
+        "shares": np.array(shares, dtype=np.float64),
+    }
+    index = pd.DatetimeIndex(np.array(days, dtype="datetime64[ns]"), name="date").tz_localize("UTC")
+    return pd.DataFrame(columns).set_axis(index).set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -60,7 +81,13 @@ class BacktestResult:
     stopped : str or None
         Ruin or margin call, as a sentence with date and value.
     settings : dict
-        What was run, as plain JSON values.
+        What was run, as plain JSON values. With `"flows": true` the broker has put everything that moves cash without a
+        trade into `cash_flows`, and `check` explains the cash of every session.
+    cash_flows : DataFrame
+        Money that moved, and shares that changed, without a trade, in the order it happened: index `date` (session,
+        UTC midnight), columns `ticker` (empty for the account as a whole), `kind` (borrow fee, cash interest, margin
+        interest, dividend, split, cash in lieu), `amount` (change of cash in account currency, negative when paid) and
+        `shares` (change of the position by a split, else 0). Flows of a session come before its fills.
     """
 
     returns: pd.Series
@@ -71,13 +98,15 @@ class BacktestResult:
     warnings: tuple[str, ...] = ()
     stopped: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    cash_flows: pd.DataFrame = field(default_factory=flows_frame)
 
     def check(self, tolerance: float = 1e-9) -> None:
         """Hold the frames to the accounting identity.
 
         Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
-        fills do not add up to zero; and what was paid for fills, commissions and borrowed shares is what is missing
-        from the cash.
+        fills and splits do not add up to zero; and the cash of every session is what fills, commissions and cash flows
+        have left of the initial cash. Of a result that does not say `"flows": true` only the last session's cash is
+        looked at, and only when it says what borrowing cost (`"borrow_fees"`).
 
         Parameters
         ----------
@@ -128,6 +157,8 @@ class BacktestResult:
             ("orders", orders),
             ("fills", f"{len(self.transactions):,}"),
         ]
+        if len(self.cash_flows):
+            facts.append(("cash flows", _flows_in_words(self.cash_flows)))
         decides = self.settings.get("allocation") or self.settings.get("strategy")
         title = "BacktestResult" + (f" of {decides}" if decides else "")
         return Card(title + (" (simulated prices)" if self.settings.get("simulated") else ""), facts, self.warnings)
@@ -141,51 +172,80 @@ class BacktestResult:
     def _check_holdings(self, amounts: np.ndarray) -> None:
         """Refuse a position without fills, or fills without a position: a fill was lost or booked twice."""
         index, fills = self.returns.index, self.transactions
+        row = self._rows_of(fills, "fills")
         column = {ticker: j for j, ticker in enumerate(self.positions.columns[:-1])}
-        unknown = [symbol for symbol in fills["symbol"].unique() if symbol not in column]
-        if unknown:
-            raise CheckFailedError(f"expected a column of positions for every fill; found none for {unknown[0]}")
-        row = index.get_indexer(fills.index)
-        if (row < 0).any():
-            raise CheckFailedError(
-                f"expected fills on sessions of the returns; found one on {_day(fills.index[row < 0][0])}"
-            )
         held = np.zeros((len(index), len(column)), dtype=bool)
-        size = fills["amount"].to_numpy(dtype=np.float64)
-        where = fills["symbol"].map(column).to_numpy(dtype=np.intp)
+        splits = self.cash_flows[self.cash_flows["shares"].to_numpy(np.float64) != 0.0]
+        for what, names in (("fill", fills["symbol"]), ("split", splits["ticker"])):
+            unknown = [name for name in names.unique() if name not in column]
+            if unknown:
+                raise CheckFailedError(f"expected a column of positions for every {what}; found none for {unknown[0]}")
+        at = np.concatenate([self._rows_of(splits, "cash flows"), row])
+        order = np.argsort(at, kind="stable")  # a split comes before the fills of its session
+        at = at[order]
+        size = np.concatenate([splits["shares"].to_numpy(np.float64), fills["amount"].to_numpy(np.float64)])[order]
+        where = pd.concat([splits["ticker"], fills["symbol"]]).map(column).to_numpy(dtype=np.intp)[order]
         for j in np.unique(where):
             mine = where == j
             # the broker adds fills one after the other; the same additions give the same floats, and zero is zero
             shares = np.cumsum(size[mine])
-            last = np.searchsorted(row[mine], np.arange(len(index)), side="right") - 1
+            last = np.searchsorted(at[mine], np.arange(len(index)), side="right") - 1
             held[:, j] = (last >= 0) & (shares[last] != 0.0)
         wrong = held != (amounts[:, :-1] != 0.0)
         if wrong.any():
-            at, j = (int(k[0]) for k in np.nonzero(wrong))
-            left = "some" if held[at, j] else "none"
+            t, j = (int(k[0]) for k in np.nonzero(wrong))
+            left = "some" if held[t, j] else "none"
             raise CheckFailedError(
-                f"expected positions to follow from the fills; found {amounts[at, j]:,.2f} of "
-                f"{self.positions.columns[j]} on {_day(index[at])} with fills that leave {left}"
+                f"expected positions to follow from the fills; found {amounts[t, j]:,.2f} of "
+                f"{self.positions.columns[j]} on {_day(index[t])} with fills that leave {left}"
             )
 
-    def _check_cash(self, tolerance: float) -> None:
-        """Cash of the last session, paid out step by step; only when the broker says what borrowing cost."""
-        fees = self.settings.get("borrow_fees")
-        if fees is None or not len(self.returns):
-            return
-        paid = self.transactions["amount"].to_numpy(np.float64) * self.transactions["price"].to_numpy(np.float64)
-        commission = float(self.transactions["commission"].sum())
-        expected = self.initial_cash - float(paid.sum()) - commission - float(fees)
-        found = float(self.positions["cash"].iloc[-1])
-        gap = abs(expected - found)
-        if gap > tolerance * (self.initial_cash + float(np.abs(paid).sum())):
+    def _rows_of(self, frame: pd.DataFrame, what: str) -> np.ndarray:
+        """Session of each row, counted from 0."""
+        row = self.returns.index.get_indexer(frame.index)
+        if (row < 0).any():
             raise CheckFailedError(
-                f"expected cash of {expected:,.6f} on {_day(self.returns.index[-1])} after all fills, commissions and "
-                f"borrow fees; found {found:,.6f}, {gap:.3g} apart"
+                f"expected {what} on sessions of the returns; found one on {_day(frame.index[row < 0][0])}"
+            )
+        return np.asarray(row)
+
+    def _check_cash(self, tolerance: float) -> None:
+        """Pay everything out of the initial cash, step by step, and compare with what the broker had."""
+        index, fills, flows = self.returns.index, self.transactions, self.cash_flows
+        moved = self._rows_of(flows, "cash flows")
+        fees = self.settings.get("borrow_fees")
+        known = self.settings.get("flows") is True
+        if not len(index) or not (known or fees is not None):
+            return
+        paid = fills["amount"].to_numpy(np.float64) * fills["price"].to_numpy(np.float64)
+        out = np.zeros(len(index))
+        scale = np.zeros(len(index))
+        row = self._rows_of(fills, "fills")
+        np.add.at(out, row, paid + fills["commission"].to_numpy(np.float64))
+        np.add.at(scale, row, np.abs(paid))
+        if known:
+            amount = flows["amount"].to_numpy(np.float64)
+            np.add.at(out, moved, -amount)
+            np.add.at(scale, moved, np.abs(amount))
+        else:
+            out[-1] += float(fees or 0.0)
+        expected = self.initial_cash - out.cumsum()
+        found = self.positions["cash"].to_numpy(np.float64)
+        gap = np.abs(expected - found)
+        wrong = ~(gap <= tolerance * (self.initial_cash + scale.cumsum()))
+        if not known:
+            wrong[:-1] = False
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise CheckFailedError(
+                f"expected cash of {expected[at]:,.6f} on {_day(index[at])} after all fills, commissions and "
+                f"{'cash flows' if known else 'borrow fees'}; found {found[at]:,.6f}, {gap[at]:.3g} apart"
             )
 
     def save(self, folder: Path) -> None:
-        """Write `returns`, `positions`, `transactions` and `orders` as Parquet; equal results give equal bytes.
+        """Write `returns`, `positions`, `transactions`, `orders` and `cash_flows` as Parquet.
+
+        Equal results give equal bytes.
 
         `initial_cash`, `warnings`, `stopped` and `settings` are not in the files: keep them beside, for `load`.
         """
@@ -194,6 +254,7 @@ class BacktestResult:
         write_parquet(folder / "positions.parquet", self.positions)
         write_parquet(folder / "transactions.parquet", self.transactions)
         write_parquet(folder / "orders.parquet", self.orders.set_index("order_id"))
+        write_parquet(folder / "cash_flows.parquet", self.cash_flows)
 
     @classmethod
     def load(
@@ -205,7 +266,7 @@ class BacktestResult:
         stopped: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> BacktestResult:
-        """Read what `save` wrote.
+        """Read what `save` wrote; folders made before there was a `cash_flows.parquet` have no flows.
 
         Raises
         ------
@@ -216,6 +277,9 @@ class BacktestResult:
         positions = read_parquet(folder / "positions.parquet", index=["date"])
         transactions = read_parquet(folder / "transactions.parquet", index=["date"])
         orders = read_parquet(folder / "orders.parquet")
+        flows = flows_frame()
+        if (folder / "cash_flows.parquet").exists():
+            flows = read_parquet(folder / "cash_flows.parquet", index=["date"])
         return cls(
             returns=read_parquet(folder / "returns.parquet", index=["date"])["returns"],
             positions=positions.set_axis(pd.Index(list(positions.columns), dtype=object), axis=1),
@@ -225,7 +289,16 @@ class BacktestResult:
             warnings=tuple(warnings),
             stopped=stopped,
             settings=dict(settings or {}),
+            cash_flows=flows.set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1),
         )
+
+
+def _flows_in_words(flows: pd.DataFrame) -> str:
+    by_kind = flows.groupby("kind")["amount"].agg(["sum", "count"])
+    return ", ".join(
+        f"{int(row['count']):,} × {kind}" + (f" {row['sum']:+,.2f}" if kind != "split" else "")
+        for kind, row in by_kind.iterrows()
+    )
 
 
 def _refuse(broken: np.ndarray, gap: np.ndarray, index: pd.DatetimeIndex, promise: str) -> None:

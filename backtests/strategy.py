@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtests.clock import day_numbers
+from backtests.feeds import PanelFeed
+from backtests.listening import hears
+from backtests.market import Market
 from backtests.scores import ScoreTable
 from backtests.sizing import share_changes, submission_order
+from backtests.valuation import ValuedBroker
 from signals.errors import InputError
 
 __all__ = ["SignalStrategy"]
@@ -76,8 +80,12 @@ class SignalStrategy(bt.Strategy):
                 "expected signals for SignalStrategy; found neither signals=... nor feeds with a signal line; use "
                 "add_prices(cerebro, prices, signals=signals)"
             )
-        self._dates = [data.lines.datetime for data in self.datas]
-        self._closes = [data.lines.close for data in self.datas]
+        self._market: Market | None = None
+        self._looked_for = False
+        self._trades_heard = hears(self, "notify_trade") or self.cerebro.p.tradehistory
+        for data in self.datas:
+            # backtrader adds values up in the order in which positions were first asked for
+            self.broker.getposition(data)
 
     def _getminperstatus(self) -> int:
         # feeds start on different dates and each is judged by its own bar, so no date waits for the last of them
@@ -89,23 +97,31 @@ class SignalStrategy(bt.Strategy):
         self._orderspending: list[Any] = []
         self._tradespending: list[Any] = []
 
+    def _addnotification(self, order: Any, quicknotify: bool = False) -> None:
+        """Take an order's news; round trips are only kept when somebody hears of them."""
+        if self._trades_heard:
+            super()._addnotification(order, quicknotify)
+            return
+        if not order.simulated:
+            self._orderspending.append(order)
+        if quicknotify:
+            self._notify(qorders=[order], qtrades=[])
+
     def next(self) -> None:
         """Decide and give orders, when today is a decision date."""
         if getattr(self.broker, "stopped", None):
             return
-        today = self.lines.datetime[0]
         if self._scores is not None:
-            scores = self._scores.get(today)
+            scores = self._scores.get(self.lines.datetime[0])
             if scores is None:
                 return
-            tradable = self._with_bar(today)
+            tradable = ~np.isnan(self._closes())
         else:
-            tradable = self._with_bar(today)
-            scores = np.array(
-                [self._signal(data) if bar else np.nan for data, bar in zip(self.datas, tradable, strict=True)]
-            )
+            scores = self._signals()
             if np.isnan(scores).all():
                 return
+            tradable = ~np.isnan(self._closes())
+            scores = np.where(tradable, scores, np.nan)
         self.rebalance(scores, tradable)
 
     def rebalance(self, scores: NDArray[np.float64], tradable: NDArray[np.bool_]) -> None:
@@ -113,9 +129,8 @@ class SignalStrategy(bt.Strategy):
         value = self.broker.getvalue() * (1.0 - self.cash_buffer)
         if value <= 0.0:
             return
-        shares = np.array([self.broker.getposition(data).size for data in self.datas], dtype=np.float64)
-        # only closes of today: others are old, or on a feed that is not ours and has not begun, the last of the run
-        closes = np.array([line[0] if bar else np.nan for line, bar in zip(self._closes, tradable, strict=True)])
+        shares = self._shares()
+        closes = self._closes()
         weights = np.zeros_like(shares)
         for j in np.flatnonzero(shares).tolist():
             weights[j] = (shares[j] * closes[j] if tradable[j] else self.broker.getvalue([self.datas[j]])) / value
@@ -150,19 +165,45 @@ class SignalStrategy(bt.Strategy):
             "account is too small for the allocation; give it more cash or set fractional = true."
         ]
 
-    def _with_bar(self, today: float) -> NDArray[np.bool_]:
+    def _shares(self) -> NDArray[np.float64]:
+        """Return what is held now."""
+        if isinstance(self.broker, ValuedBroker):
+            shares = np.zeros(len(self.datas))
+            for j, size in self.broker.sizes():
+                shares[j] = size
+            return shares
+        return np.array([self.broker.getposition(data).size for data in self.datas], dtype=np.float64)
+
+    def _closes(self) -> NDArray[np.float64]:
+        """Today's closes; others are old, or on a feed that is not ours and has not begun, the last of the run."""
+        today = self.lines.datetime[0]
+        market = self._common_market()
+        if market is not None and market.clock.now == today:
+            return market.today("close")
         return np.array(
-            [
-                len(dates) > 0 and dates[0] == today and close[0] == close[0]  # NaN is no bar
-                for dates, close in zip(self._dates, self._closes, strict=True)
-            ],
-            dtype=bool,
+            [data.close[0] if len(data) > 0 and data.datetime[0] == today else float("nan") for data in self.datas]
         )
 
-    @staticmethod
-    def _signal(data: Any) -> float:
-        line = getattr(data.lines, "signal", None)
-        return float(line[0]) if line is not None else float("nan")
+    def _signals(self) -> NDArray[np.float64]:
+        """Signal lines of the feeds."""
+        market = self._common_market()
+        if market is not None and market.scores is not None:
+            return market.scores[:, market.sessions[market.clock.step - 1]]
+        lines = [getattr(data.lines, "signal", None) for data in self.datas]
+        return np.array([line[0] if line is not None else float("nan") for line in lines], dtype=np.float64)
+
+    def _common_market(self) -> Market | None:
+        """Return the market whose tickers are the feeds, in its order; None when there is no such market."""
+        if not self._looked_for:
+            self._looked_for = True
+            first = self.datas[0]
+            if (
+                all(isinstance(data, PanelFeed) and data.follows for data in self.datas)
+                and len(self.datas) == len(first.market.tickers)
+                and all(data.market is first.market and data.p.place == j for j, data in enumerate(self.datas))
+            ):
+                self._market = first.market
+        return self._market
 
 
 def _first(*values: Any) -> Any:

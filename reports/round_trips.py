@@ -42,7 +42,7 @@ class _Lot:
     commission: float  # per share
 
 
-def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
+def round_trips(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | None = None) -> pd.DataFrame:
     """Match fills first in, first out.
 
     Parameters
@@ -51,6 +51,9 @@ def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
         Columns `amount` (shares, negative for sales), `price`, `symbol` and optionally `commission` (account
         currency). Fills of one symbol on one session in the same direction count as one, at their average
         price.
+    cash_flows : DataFrame indexed by date, optional
+        As in `BacktestResult`: splits (`ticker`, `shares`) change the shares that are held, and what each cost, before
+        the fills of their session.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
     Notes
     -----
     A partial sale is a round trip of the shares sold, so a portfolio that is trimmed every week has many of
-    them.
+    them. Profits are those of prices: dividends, fees, interest and cash paid for parts of shares are cash flows.
 
     >>> days = pd.DatetimeIndex(["2024-01-02", "2024-01-04"], tz="UTC")
     >>> fills = pd.DataFrame({"amount": [1.5, -1.5], "price": [10.0, 20.0], "symbol": "A"}, index=days)
@@ -74,6 +77,7 @@ def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     if transactions is not None and len(transactions):
         fills = _daily_fills(transactions)
+        splits = _splits(cash_flows)
         for symbol, mine in fills.groupby("symbol", sort=True):
             rows.extend(
                 (symbol, *row)
@@ -82,6 +86,7 @@ def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
                     mine["amount"].to_numpy(),
                     mine["price"].to_numpy(),
                     mine["commission"].to_numpy(),
+                    splits.get(symbol, []),
                 )
             )
     trips = pd.DataFrame(
@@ -106,14 +111,27 @@ def round_trips(transactions: pd.DataFrame | None) -> pd.DataFrame:
     return trips[list(ROUND_TRIP_COLUMNS)].sort_values(["closed", "symbol"], kind="stable", ignore_index=True)
 
 
+def _days(index: pd.Index) -> NDArray[np.int64]:
+    days = index.tz_localize(None).normalize() if isinstance(index, pd.DatetimeIndex) else pd.to_datetime(index)
+    return np.asarray(days.to_numpy().astype("datetime64[D]").astype("int64"))
+
+
+def _splits(cash_flows: pd.DataFrame | None) -> dict[object, list[tuple[int, float]]]:
+    """Day and change of shares of every split, by symbol, in order."""
+    found: dict[object, list[tuple[int, float]]] = {}
+    if cash_flows is not None and "shares" in cash_flows:
+        days, shares = _days(cash_flows.index), cash_flows["shares"].to_numpy(dtype="float64")
+        for row in np.flatnonzero(shares != 0.0):
+            found.setdefault(cash_flows["ticker"].iloc[row], []).append((int(days[row]), float(shares[row])))
+    return found
+
+
 def _daily_fills(transactions: pd.DataFrame) -> pd.DataFrame:
     """Put fills in order, those of one symbol, session and direction merged at their average price."""
-    index = transactions.index
-    days = index.tz_localize(None).normalize() if isinstance(index, pd.DatetimeIndex) else pd.to_datetime(index)
     fills = pd.DataFrame(
         {
             "symbol": transactions["symbol"].astype(object).to_numpy(),
-            "day": days.to_numpy().astype("datetime64[D]").astype("int64"),
+            "day": _days(transactions.index),
             "amount": transactions["amount"].to_numpy(dtype="float64"),
             "price": transactions["price"].to_numpy(dtype="float64"),
             "commission": transactions["commission"].to_numpy(dtype="float64") if "commission" in transactions else 0.0,
@@ -136,14 +154,18 @@ def _match(
     amounts: NDArray[np.float64],
     prices: NDArray[np.float64],
     commissions: NDArray[np.float64],
+    splits: list[tuple[int, float]],
 ) -> list[tuple[object, ...]]:
     """Round trips of one symbol."""
+    waiting = deque(splits)
     rows: list[tuple[object, ...]] = []
     lots: deque[_Lot] = deque()
     direction = 0.0
     for day, amount, price, commission in zip(
         days.tolist(), amounts.tolist(), prices.tolist(), commissions.tolist(), strict=True
     ):
+        while waiting and waiting[0][0] <= day:
+            _split(lots, direction * waiting.popleft()[1])
         left = abs(amount)
         per_share = commission / left
         if lots and direction * amount < 0:
@@ -167,6 +189,19 @@ def _match(
             direction = 1.0 if amount > 0 else -1.0
             lots.append(_Lot(day, left, price, per_share))
     return rows
+
+
+def _split(lots: deque[_Lot], change: float) -> None:
+    """Spread a change of shares over the lots; what they cost stays."""
+    held = sum(lot.shares for lot in lots)
+    if held <= 0.0 or held + change <= _DUST * held:
+        lots.clear()  # less than a share was left, and paid out
+        return
+    ratio = (held + change) / held
+    for lot in lots:
+        lot.shares *= ratio
+        lot.price /= ratio
+        lot.commission /= ratio
 
 
 def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:

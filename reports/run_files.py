@@ -41,6 +41,8 @@ class RunData:
         UTC sessions by seed: returns of trading that seed's scores alone, with the same allocation and costs.
     trials : DataFrame or None
         UTC sessions by trial: returns of the trials this run could have been chosen from, NaN where a trial has none.
+    cash_flows : DataFrame or None
+        As in `BacktestResult`: `kind` and `amount` of what moved cash without a trade, on UTC sessions.
     warnings : tuple of str
         One sentence each, the most serious first.
     stopped : str or None
@@ -72,6 +74,7 @@ class RunData:
     history: pd.DataFrame | None = None
     seed_returns: pd.DataFrame | None = None
     trials: pd.DataFrame | None = None
+    cash_flows: pd.DataFrame | None = None
     warnings: tuple[str, ...] = ()
     stopped: str | None = None
     simulated: bool = False
@@ -132,6 +135,7 @@ def read_run(folder: Path) -> RunData:
         history=_optional(folder / "history.parquet", None),
         seed_returns=_seed_returns(folder / "seed_returns.parquet"),
         trials=_trials(folder / "trials.parquet"),
+        cash_flows=_on_sessions(_optional(folder / "cash_flows.parquet", ["date"]), "cash flows"),
         warnings=tuple(dict.fromkeys(own)),
         stopped=backtest.get("stopped") or None,
         simulated=bool(manifest.get("simulated") or (config.get("prices") or {}).get("source") == "simulated"),
@@ -161,6 +165,7 @@ def run_from_result(
         positions=_on_sessions(result.positions, "positions"),
         transactions=_on_sessions(result.transactions, "transactions"),
         orders=result.orders,
+        cash_flows=_on_sessions(getattr(result, "cash_flows", None), "cash flows"),
         benchmark=align(benchmark, returns),
         universe=align(universe, returns),
         benchmark_name=name,

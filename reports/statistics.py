@@ -168,6 +168,7 @@ def compute_metrics(
     positions: pd.DataFrame | None = None,
     transactions: pd.DataFrame | None = None,
     orders: pd.DataFrame | None = None,
+    cash_flows: pd.DataFrame | None = None,
     risk_free: float = 0.0,
 ) -> Metrics:
     """Every figure of a backtest as one flat, JSON-ready dict.
@@ -179,7 +180,7 @@ def compute_metrics(
     benchmark, universe : Series, optional
         Returns to compare with: a benchmark, and the equal-weight universe after the same costs. They may
         cover other dates; only common sessions count, and `common_days` says how many there are.
-    positions, transactions, orders : DataFrame, optional
+    positions, transactions, orders, cash_flows : DataFrame, optional
         As in `BacktestResult`.
     risk_free : float
         Rate a year, a fraction; turned into a rate per session by the 252nd root.
@@ -233,7 +234,7 @@ def compute_metrics(
     out |= compare(returns, benchmark, daily_risk_free=rate)
     out |= {f"{name}_universe": value for name, value in compare(returns, universe, daily_risk_free=rate).items()}
     out |= _clean(trading_metrics(returns, positions, transactions, orders))
-    trips = summarise_round_trips(round_trips(transactions))
+    trips = summarise_round_trips(round_trips(transactions, cash_flows))
     out |= _clean(trips) if transactions is not None else dict.fromkeys(trips)
     return out
 

@@ -200,6 +200,7 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         positions=run.positions,
         transactions=run.transactions,
         orders=run.orders,
+        cash_flows=run.cash_flows,
         risk_free=run.risk_free,
     )
     return figures | signal_metrics(quality) | luck_metrics(luck)
@@ -215,11 +216,12 @@ def _luck_section(run: RunData, luck: Luck, metrics: Metrics) -> Section:
 
 def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
     from reports import signal_tables, tables
+    from reports.account import account_table, flows_table
     from reports.book_figures import position_charts, trading_charts
     from reports.return_figures import drawdown_charts, return_charts
     from reports.signal_figures import signal_charts
 
-    trips = round_trips(run.transactions)
+    trips = round_trips(run.transactions, run.cash_flows)
     chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
         ("returns", "Returns", return_charts(run), [tables.annual_table(run)]),
     ]
@@ -229,7 +231,7 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
         below = [tables.holdings_table(run, trips)]
         chapters.append(("positions", "Positions and exposure", position_charts(run), below))
     if run.transactions is not None:
-        below = [tables.round_trip_table(trips), tables.orders_table(run.orders)]
+        below = [tables.round_trip_table(trips), tables.orders_table(run.orders), account_table(run), flows_table(run)]
         chapters.append(("trading", "Trading", trading_charts(run, trips), below))
     if quality is not None:
         below = [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from reports.account import account_settings, preset_words
 from reports.formats import DASH, bps, count, interval, money, number, percent, points, prose_day
 from reports.run_files import RunData
 from reports.signal_quality import SignalQuality
@@ -95,11 +96,13 @@ def _what(run: RunData, m: Metrics) -> str:
         text += f" at the {run.settings['fills']}"
     if run.transactions is None:
         return f"{text}; what it traded, and at what cost, is not known."
+    preset = preset_words(account_settings(run))
     if paid:
-        return f"{text}, paying {' and '.join(paid)} on all money traded."
+        by = f", by the {preset}" if preset else ""
+        return f"{text}, paying {' and '.join(paid)} on all money traded{by}."
     if m["transactions"] == 0:
         return f"{_allocation(run)} was offered {names}{when} {period} and never traded."
-    return f"{text}. No costs were charged."
+    return f"{text}. No costs were charged{f', by the {preset}' if preset else ''}."
 
 
 def _came_of_it(run: RunData, m: Metrics) -> str:

@@ -16,7 +16,8 @@ import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
 from backtests.allocations import Allocation, make_allocation
-from backtests.costs import BrokerSettings
+from backtests.presets import preset_values
+from backtests.settings import BrokerSettings, with_preset
 from rnn_strategies.model_table import AnyModel, read_model
 from rnn_strategies.tables import OPEN, STRICT, build, check_table, table_of
 from signals.errors import InputError
@@ -34,6 +35,10 @@ LONGEST_NAME = 100
 
 # What makes scores; none of it is there when [signals] names scores that are made already.
 NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
+
+
+# Settings of the broker that an account can be without.
+_OPTIONAL = ("borrow_rate", "max_volume_share")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
@@ -188,13 +193,18 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything that can change a number; names and titles cannot."""
-        return _hash(_dropped(self.tables, "name", "title"))
+        """SHA-256 of everything that can change a number; names and titles cannot, nor where costs were taken from."""
+        return _hash(_dropped(self._numbers, "name", "title"))
 
     @property
     def identity(self) -> str:
         """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
-        return _hash(_dropped(self.tables, "name", "title", "path", "cache", "factors"))
+        return _hash(_dropped(self._numbers, "name", "title", "path", "cache", "factors", "actions"))
+
+    @property
+    def _numbers(self) -> dict[str, Any]:
+        # a preset's values are in the table beside its name
+        return self.tables | {"broker": _dropped(self.tables["broker"], "preset")}
 
     def hash_of(self, *names: str) -> str:
         """SHA-256 of some tables."""
@@ -260,14 +270,17 @@ def load_config(
 def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
     tables = _plain(tables)
+    if isinstance(tables.get("broker"), dict):
+        tables = {**tables, "broker": _filled_in(tables["broker"])}
     file = check_table(_File, tables)
     _check_who_scores(file, tables)
     plain = file.model_dump(
         mode="json", exclude={"benchmark": {"ticker", "source"}} if not file.benchmark.ticker else {}
     )
+    plain["broker"] |= dict.fromkeys(_switched_off(plain["broker"]), False)
     for name in ("prices", "benchmark"):
         _check_source(plain[name], name)
-        for key in ("path", "cache", "factors"):
+        for key in ("path", "cache", "factors", "actions"):
             if plain[name].get(key) is not None:
                 plain[name][key] = str(_resolve(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: _resolve(path, base))
@@ -320,6 +333,18 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         tables=plain,
         signals=plain.get("signals"),
     )
+
+
+def _filled_in(broker: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what the preset says. TOML has no word for None: what is not given is the preset's, and false is none."""
+    filled = with_preset({name: value for name, value in broker.items() if value is not None})
+    return {name: None if value is False and name in _OPTIONAL else value for name, value in filled.items()}
+
+
+def _switched_off(broker: Mapping[str, Any]) -> list[str]:
+    """Name what the preset has and the account has not: it has to be said in the file, or it would come back."""
+    preset = preset_values(broker["preset"]) if broker["preset"] else {}
+    return [name for name in _OPTIONAL if broker[name] is None and preset.get(name) is not None]
 
 
 def _check_who_scores(file: _File, tables: Mapping[str, Any]) -> None:

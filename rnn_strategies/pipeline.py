@@ -29,6 +29,7 @@ from rnn_strategies.remarks import price_remarks, signal_remarks
 from rnn_strategies.run_folder import RunFolder
 from rnn_strategies.trials import Trial, finish_trial, read_trials, start_trial
 from rnn_strategies.variants import seed_returns
+from signals.actions import check_raw_known
 from signals.calendar import as_day
 from signals.dataset import Beside
 from signals.errors import InputError
@@ -47,6 +48,7 @@ BACKTEST_FILES = (
     "positions.parquet",
     "transactions.parquet",
     "orders.parquet",
+    "cash_flows.parquet",
     "benchmark.parquet",
     "trials.parquet",
     "metrics.json",
@@ -210,6 +212,8 @@ class Run(RunFolder):
     def _check_before_training(self) -> None:
         """Find the mistakes that would otherwise show only after hours of training."""
         strategy_class(self._strategy)
+        if self.config.broker.dividends == "cash":
+            check_raw_known(self.prices)
         if self._has_benchmark:
             begin = max(self._first_decision, self.prices.first)
             check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)

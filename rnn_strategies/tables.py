@@ -19,8 +19,10 @@ OPEN = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 _HINTS = {
     "broker.cash": "write the starting capital in account currency, for example cash = 1_000_000",
-    "broker.commission": "costs are never silently zero: write a fraction, commission = 0.001 is 10 basis points",
-    "broker.slippage": "costs are never silently zero: write a fraction, slippage = 0.0005 is 5 basis points",
+    "broker.commission": "costs are never silently zero: write a fraction, commission = 0.001 is 10 basis points, "
+    'or preset = "retail"',
+    "broker.slippage": "costs are never silently zero: write a fraction, slippage = 0.0005 is 5 basis points, "
+    'or preset = "retail"',
     "walk_forward.start": 'write the first day of the first test slice, for example start = "2011-01-01"',
     "strategy": 'add [strategy] with allocation = "TopK" and k = 50',
     "strategy.allocation": 'write what to hold, for example allocation = "TopK" and k = 50',

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from backtests.costs import LARGEST_COST
 from backtests.engine import run_backtest
 from rnn_strategies.config import Config
 from signals.prices import Prices
@@ -28,7 +26,8 @@ def variant_returns(config: Config, prices: Prices, signals: pd.DataFrame, *, co
     signals : DataFrame
         Scores.
     cost : float
-        What commission, slippage and borrow rate are multiplied by; each stays within what the broker takes.
+        What every cost is multiplied by: commission, spread, slippage, borrow fee and interest on debt; each stays
+        within what the broker takes.
 
     Returns
     -------
@@ -37,12 +36,7 @@ def variant_returns(config: Config, prices: Prices, signals: pd.DataFrame, *, co
     """
     broker = config.broker
     if cost != 1.0:
-        broker = replace(
-            broker,
-            commission=min(broker.commission * cost, LARGEST_COST),
-            slippage=min(broker.slippage * cost, LARGEST_COST),
-            borrow_rate=None if broker.borrow_rate is None else min(broker.borrow_rate * cost, 1.0),
-        )
+        broker = broker.times(cost)
     strategy = None if config.strategy == "SignalStrategy" else config.strategy
     return run_backtest(prices, signals, allocation=config.allocation, broker=broker, strategy=strategy).returns
 

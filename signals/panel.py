@@ -8,13 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from signals.calendar import as_day
 from signals.display import Card
 from signals.errors import InputError
 
-__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "known_facts", "listed", "shortened"]
+__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "cut_actions", "known_facts", "listed", "shortened"]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume", "adj_factor")
 
@@ -39,6 +40,8 @@ class PricePanel:
         As in `Prices`.
     calendar : str
         Exchange calendar of `dates`.
+    actions : DataFrame, optional
+        Splits and dividends, as in `Prices`; None when they are unknown. Those dated outside `dates` mean nothing.
     """
 
     dates: NDArray[np.datetime64]
@@ -53,6 +56,7 @@ class PricePanel:
     close_only: bool = False
     volume_known: bool = True
     calendar: str = "XNYS"
+    actions: pd.DataFrame | None = None
 
     @property
     def traded(self) -> NDArray[np.bool_]:
@@ -127,8 +131,21 @@ class PricePanel:
                 done[id(array)] = cut(array)
                 done[id(array)].setflags(write=False)
             changed[name] = done[id(array)]
+        if self.actions is not None:
+            changed["actions"] = cut_actions(self.actions, dates[-1] if len(dates) else None, tickers)
         same = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in changed}
         return PricePanel(**same, **changed)
+
+
+def cut_actions(
+    actions: pd.DataFrame, last: np.datetime64 | None, tickers: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Keep splits and dividends of some tickers up to a day (none without one), as somebody saw them at its close."""
+    days = actions.index.get_level_values("date")
+    keep = np.zeros(len(actions), dtype=bool) if last is None else np.asarray(days <= last)
+    if tickers is not None:
+        keep &= np.asarray(actions.index.get_level_values("ticker").isin(list(tickers)))
+    return actions if keep.all() else actions[keep]
 
 
 def listed(tickers: Sequence[str], most: int = 4) -> str:
@@ -152,7 +169,8 @@ def known_facts(prices: Any) -> str:
     quotes = "closes only" if prices.close_only else "open, high, low, close"
     volume = "volume" if prices.volume_known else "no volume"
     raw = "raw prices" if prices.raw_known else "no raw prices"
-    return f"{quotes}; {volume}; {raw}"
+    actions = "" if prices.actions is None else "; splits and dividends"
+    return f"{quotes}; {volume}; {raw}{actions}"
 
 
 def _span(dates: NDArray[np.datetime64]) -> str:

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import actions_frame, check_actions, check_agreement
 from signals.calendar import as_day, sessions
 from signals.display import Card
 from signals.errors import InputError
-from signals.panel import PRICE_COLUMNS, PricePanel, known_facts, listed, shortened
-from signals.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
+from signals.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
+from signals.price_index import canonical_index, check_labels, check_order, count_rows, label_of
+from signals.price_table import read_table, write_table
 from signals.sources.opening import one_line, shown
-from signals.storage import write_parquet
 
 __all__ = ["PRICE_COLUMNS", "PricePanel", "Prices", "check_prices"]
 
@@ -62,6 +63,11 @@ class Prices:
         Remarks for the report: what was repaired, dropped or assumed.
     files : mapping of str to str
         Base name of each input file and its SHA-256.
+    actions : DataFrame, optional
+        Splits and dividends, None when they are unknown: index (date, ticker), sorted and unique; columns `split` (new
+        shares for one old one, 1.0 for none) and `dividend` (account currency per raw share held at the close before,
+        0.0 for none). The date is the ex-date: the first session whose raw price is without it, traded or not. See
+        `signals.actions`.
     """
 
     frame: pd.DataFrame
@@ -73,6 +79,7 @@ class Prices:
     calendar: str
     notes: tuple[str, ...]
     files: Mapping[str, str]
+    actions: pd.DataFrame | None = None
 
     @property
     def tickers(self) -> tuple[str, ...]:
@@ -135,6 +142,7 @@ class Prices:
             close_only=self.close_only,
             volume_known=self.volume_known,
             calendar=self.calendar,
+            actions=self.actions,
         )
 
     def until(self, date: Any) -> Prices:
@@ -152,7 +160,9 @@ class Prices:
         rows = np.searchsorted(self.frame.index.codes[0], np.searchsorted(held, day, side="right"))
         kept = self.frame.iloc[: int(rows)]
         # leftover levels would still name what was listed later
-        return replace(self, frame=kept.set_axis(canonical_index(kept.index), axis=0))
+        index = canonical_index(kept.index)
+        actions = None if self.actions is None else cut_actions(self.actions, day, index.levels[1])
+        return replace(self, frame=kept.set_axis(index, axis=0), actions=actions)
 
     def meta(self) -> dict[str, Any]:
         """Everything but the table, as plain JSON."""
@@ -165,11 +175,12 @@ class Prices:
             "calendar": self.calendar,
             "notes": list(self.notes),
             "files": dict(self.files),
+            **({} if self.actions is None else {"actions": len(self.actions)}),
         }
 
     def save(self, path: Path) -> None:
         """Write the table as canonical Parquet: equal prices give equal bytes. Keep `meta()` beside it."""
-        write_parquet(Path(path), self.frame)
+        write_table(Path(path), self.frame, self.actions)
 
     @classmethod
     def load(cls, path: Path, meta: Mapping[str, Any]) -> Prices:
@@ -182,32 +193,14 @@ class Prices:
         InputError
             When the file is missing, damaged or not a price table, or `meta` lacks an entry.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            table = pq.read_table(path, read_dictionary=["ticker"])
-        except FileNotFoundError as error:
-            raise InputError(f"expected a file {path}; found none; run the stage that writes it") from error
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"expected prices at {path}; found a damaged file ({reason}); load the prices again"
-            ) from error
-        if tuple(table.column_names) != INDEX + PRICE_COLUMNS:
-            raise InputError(
-                f"expected the columns {', '.join(INDEX + PRICE_COLUMNS)} in {path}; found "
-                f"{', '.join(table.column_names)}; write it with Prices.save"
-            )
         wanted = ("source", "simulated", "raw_known", "close_only", "volume_known", "calendar", "notes", "files")
         if missing := [name for name in wanted if name not in meta]:
             raise InputError(
                 f"expected {', '.join(missing)} in the description of {path}; found none; load the prices again"
             )
-        raw = table.to_pandas()
-        index = pd.MultiIndex.from_arrays([pd.DatetimeIndex(raw.pop("date")), raw.pop("ticker")], names=INDEX)
+        frame, actions = read_table(Path(path), meta.get("actions"))
         return cls(
-            frame=raw.set_axis(canonical_index(index), axis=0),
+            frame=frame,
             source=str(meta["source"]),
             simulated=bool(meta["simulated"]),
             raw_known=bool(meta["raw_known"]),
@@ -216,6 +209,7 @@ class Prices:
             calendar=str(meta["calendar"]),
             notes=tuple(meta["notes"]),
             files=dict(meta["files"]),
+            actions=actions,
         )
 
 
@@ -231,6 +225,7 @@ def check_prices(
     on_bad: str = "raise",
     notes: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
+    actions: pd.DataFrame | None = None,
 ) -> Prices:
     """Let prices in, or say what is wrong with them.
 
@@ -251,6 +246,9 @@ def check_prices(
         price, a missing or negative volume, a bad `adj_factor`, or a date that is no session; each kind leaves a
         counted note. Wrong columns, bad labels, duplicate and unsorted rows are refused either way: mending those
         would be guessing. Rows without volume stay, even when the price did not move.
+    actions : DataFrame, optional
+        Splits and dividends, see `signals.actions`; those of other tickers, and before the first or after the last
+        session, are left out. They are held to `adj_factor` where raw prices are known.
 
     Returns
     -------
@@ -325,8 +323,13 @@ def check_prices(
         index = canonical_index(index[keep])
     for value in columns.values():
         value.setflags(write=False)
+    made = pd.DataFrame(columns, index=index, copy=False)
+    if actions is not None:
+        actions = _actions(check_actions(actions, calendar=calendar), index)
+        if known:
+            remarks += check_agreement(made, actions)
     return Prices(
-        frame=pd.DataFrame(columns, index=index, copy=False),
+        frame=made,
         source=source,
         simulated=simulated,
         raw_known=known,
@@ -335,7 +338,16 @@ def check_prices(
         calendar=calendar,
         notes=tuple(remarks),
         files=dict(files or {}),
+        actions=actions,
     )
+
+
+def _actions(actions: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
+    """Those of the tickers that have prices, from the first session on until the last."""
+    days, tickers = index.levels
+    kept = cut_actions(actions, np.datetime64(days[-1], "D"), tickers)
+    kept = kept[kept.index.get_level_values("date") >= days[0]]
+    return kept.set_axis(canonical_index(kept.index), axis=0) if len(kept) else actions_frame(())
 
 
 def _columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import actions_frame
 from signals.errors import InputError
 from signals.panel import PRICE_COLUMNS
 from signals.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
@@ -138,6 +140,21 @@ class SymbolTable:
             frame=pd.DataFrame(columns, index=made, copy=False),
             notes=tuple(remarks),
             files={**prices.files, **self.files},
+            actions=None if prices.actions is None else self._actions(prices.actions, listed),
+        )
+
+    def _actions(self, actions: pd.DataFrame, listed: Mapping[str, int]) -> pd.DataFrame:
+        """Give splits and dividends under the ids; those outside the spells are nobody's."""
+        days = actions.index.get_level_values("date").to_numpy().astype("datetime64[D]")
+        tickers = list(actions.index.get_level_values("ticker"))
+        code = np.array([listed.get(ticker, -1) for ticker in tickers], dtype=np.int64)
+        spell = np.full(len(code), -1, dtype=np.int64)
+        spell[code >= 0] = self.spells.find(code[code >= 0], days[code >= 0])
+        rows = zip(days, tickers, code, spell, actions["split"], actions["dividend"], strict=True)
+        return actions_frame(
+            (day, ticker if at < 0 else str(self.spells.value[row]), split, dividend)
+            for day, ticker, at, row, split, dividend in rows
+            if at < 0 or row >= 0
         )
 
     def _refuse_mixing(self, tickers: pd.Index, of_level: NDArray[np.int64]) -> None:

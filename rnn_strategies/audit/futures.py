@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import actions_frame
 from signals.calendar import session_closes
 from signals.dataset import Beside
 from signals.macro import MacroTable
 from signals.membership import read_membership
+from signals.panel import cut_actions
 from signals.prices import Prices, check_prices
 from signals.sectors import read_sectors
 from signals.spells import EVER, FAR, Spells
@@ -77,9 +79,9 @@ def poisoned(inputs: Inputs, day: np.datetime64, *, seed: int) -> Inputs:
     Returns
     -------
     Inputs
-        Later bars rescaled by factors from 0.01 to 100, volumes exchanged, adjustment factors changed, a tenth of the
-        tickers gone and new ones listed; members and sectors changed from the next day on; figures released later
-        replaced.
+        Later bars rescaled by factors from 0.01 to 100, volumes exchanged, adjustment factors, splits and dividends
+        changed, a tenth of the tickers gone and new ones listed; members and sectors changed from the next day on;
+        figures released later replaced.
     """
     beside, rng = inputs.beside, np.random.default_rng([seed, int(day.astype(np.int64))])
     names = inputs.prices.tickers
@@ -120,7 +122,7 @@ def _other_prices(
     listed = future[future["ticker"].isin(tickers[:3])].copy()
     listed["ticker"] = LISTED + listed["ticker"]
     future = pd.concat([future[~future["ticker"].isin(gone)], listed]).set_index(["date", "ticker"])
-    return check_prices(
+    other = check_prices(
         pd.concat([past, future]).sort_index(),
         calendar=prices.calendar,
         source=prices.source,
@@ -129,6 +131,19 @@ def _other_prices(
         close_only=prices.close_only,
         volume_known=prices.volume_known,
     )
+    # not held to the factors, which another future changes at random
+    return other if prices.actions is None else replace(other, actions=_other_actions(prices, other, day))
+
+
+def _other_actions(prices: Prices, other: Prices, day: np.datetime64) -> pd.DataFrame:
+    """Keep splits and dividends as they were, and then let every ticker have both at its second bar.
+
+    Not at the first, which would change the sizes of orders that were given on the day itself.
+    """
+    past = cut_actions(prices.actions, day).reset_index()
+    bars = other.frame.index.to_frame(index=False)
+    after = bars[bars["date"] > day].groupby("ticker").nth(1).assign(split=2.0, dividend=0.01)
+    return actions_frame(pd.concat([past, after]).itertuples(index=False, name=None))
 
 
 def _frame(spells: Spells, value: str | None) -> pd.DataFrame:

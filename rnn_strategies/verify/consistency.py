@@ -65,7 +65,7 @@ def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
     try:
         result.check(ROUNDING)
     except CheckFailedError as error:
-        yield "returns.parquet", f"does not follow from positions.parquet and transactions.parquet: {error}"
+        yield "returns.parquet", f"does not follow from positions, transactions and cash_flows.parquet: {error}"
         return
     yield from _check_orders(result)
     names = [name for name in ("benchmark.parquet", "seed_returns.parquet") if (folder / name).exists()]

@@ -17,7 +17,7 @@ from signals.storage import read_parquet
 
 __all__ = ["first_difference", "json_differences", "strange_stamp", "value_text"]
 
-# What names a row of each table; fills of one day have no name of their own.
+# What names a row of each table; fills and cash flows of one day have no name of their own.
 KEYS: dict[str, tuple[str, ...]] = {
     "signals.parquet": ("date", "ticker"),
     "seed_scores.parquet": ("date", "ticker", "seed"),
@@ -26,6 +26,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "history.parquet": ("fold", "seed", "epoch"),
     "transactions.parquet": ("date", "symbol"),
     "orders.parquet": ("order_id", "ticker"),
+    "cash_flows.parquet": ("date", "ticker"),
     "trials.parquet": ("trial", "date"),
 }
 ABSENT = object()

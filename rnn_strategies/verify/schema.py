@@ -38,6 +38,7 @@ TABLES: dict[str, dict[str, str]] = {
         "size": NUMBER, "filled": NUMBER, "price": MAYBE, "commission": NUMBER, "slippage": NUMBER, "status": TEXT,
         "reason": TEXT,
     },
+    "cash_flows.parquet": {"date": DAY, "ticker": TEXT, "kind": TEXT, "amount": NUMBER, "shares": NUMBER},
     "benchmark.parquet": {"date": DAY, "universe": NUMBER},
     "seed_returns.parquet": {"date": DAY},
     "trials.parquet": {"trial": TEXT, "date": DAY, "returns": NUMBER},
@@ -51,9 +52,11 @@ NAMED_BY = {
     "history.parquet": 0,
     "folds.parquet": 0,
     "transactions.parquet": 0,
+    "cash_flows.parquet": 0,
     "trials.parquet": 2,
 }
-SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1}
+SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1, "cash_flows.parquet": 1}
+OPTIONAL = ("orders.parquet", "transactions.parquet", "cash_flows.parquet", "history.parquet", "labels.parquet")
 MAY_BE_NAN = ("auc_", "rank_ic_")
 
 
@@ -87,7 +90,7 @@ def _wrong(file: str, table: pd.DataFrame) -> str | None:
     missing = [name for name in wanted if name not in table]
     if missing:
         return f"has no column {missing[0]}"
-    optional = file in ("orders.parquet", "transactions.parquet", "history.parquet", "labels.parquet")
+    optional = file in OPTIONAL
     if table.empty:
         return None if optional else "has no rows"
     for name, column in table.items():

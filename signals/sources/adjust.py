@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import NOTABLE_SPLIT, steps_of
 from signals.errors import InputError
 
-__all__ = ["chained_factor", "close_factor"]
+__all__ = ["actions_factor", "chained_factor", "close_factor"]
 
 Values = NDArray[np.float64]
 
@@ -89,3 +91,64 @@ def chained_factor(
     for start, stop in zip(starts, np.r_[starts[1:], len(close)], strict=True):
         np.cumprod(step[start:stop], out=factor[start:stop])
     return factor, int(missing.sum())
+
+
+def actions_factor(
+    days: NDArray[np.datetime64],
+    ticker: NDArray[np.int32],
+    close: Values,
+    names: list[str],
+    actions: pd.DataFrame,
+) -> Values:
+    """Factor that makes adjusted closes move as a holder's wealth does who is given splits and dividends.
+
+    Parameters
+    ----------
+    days, ticker, close : ndarray, shape (n,)
+        Raw bars, the rows of a ticker together and in order of date; `ticker` are places in `names`.
+    names : list of str
+        Tickers.
+    actions : DataFrame
+        Checked splits and dividends.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        1.0 at each ticker's first row (later bars then change no earlier one). On an ex-date it grows by split × close
+        before / (close before − dividend): dividends are reinvested at the close before, less the dividend, as vendors
+        do it.
+
+    Raises
+    ------
+    InputError
+        For a dividend of no less than the close before, and for a split the closes do not show: they are adjusted.
+    """
+    steps = steps_of(days, ticker, close, actions, names)
+
+    def words(row: int) -> str:
+        return f"{names[ticker[row]]} on {days[row]}"
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        moved = np.abs(np.log(np.r_[1.0, close[1:] / close[:-1]]))
+        size = np.abs(np.log(steps.split))
+        still = (size > NOTABLE_SPLIT) & (moved < 0.3 * size)
+    if still.any():
+        row = int(np.argmax(still))
+        raise InputError(
+            f"expected closes as they were traded beside actions; found {close[row - 1]:g} and then {close[row]:g} for "
+            f"{words(row)}, across a split of {steps.split[row]:.6g} for 1; these prices are adjusted already: leave "
+            "actions out, or add a column adj_factor"
+        )
+    worthless = steps.step <= 0
+    if worthless.any():
+        row = int(np.argmax(worthless))
+        raise InputError(
+            f"expected dividends below the close before; found more than {close[row - 1]:g} for {words(row)}; mend it"
+        )
+    # a bad close spoils the step after it; the check of prices will name that close, not its consequences
+    step = np.where(np.isfinite(steps.step), steps.step, 1.0)
+    factor = np.empty(len(close))
+    starts = np.flatnonzero(~steps.inside)
+    for start, stop in zip(starts, np.r_[starts[1:], len(close)], strict=True):
+        np.cumprod(1.0 / step[start:stop], out=factor[start:stop])
+    return factor

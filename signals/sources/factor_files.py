@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import actions_frame, is_simple, simple_ratio
+from signals.calendar import sessions
 from signals.errors import InputError
 from signals.sources.dates import parse_day
 from signals.sources.layouts import Bars
@@ -29,6 +32,9 @@ Values = NDArray[np.float64]
 # A file of one line per dividend and split is never longer.
 MOST_LINES = 100_000
 
+# Factors have seven digits; what they change by less is rounding, no dividend.
+SMALLEST = 1e-6
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactorTable:
@@ -40,16 +46,22 @@ class FactorTable:
         Base name of the file.
     days : ndarray of datetime64[D], shape (n,)
         Last day each line counts for, ascending.
-    factor : ndarray of float64, shape (n,)
-        Price factor × split factor.
+    price, split : ndarray of float64, shape (n,)
+        Price factor (dividends) and split factor.
     reference : ndarray of float64, shape (n,)
         Raw close on the line's day, NaN where none is given.
     """
 
     name: str
     days: NDArray[np.datetime64]
-    factor: Values
+    price: Values
+    split: Values
     reference: Values
+
+    @property
+    def factor(self) -> Values:
+        """Price factor × split factor."""
+        return np.asarray(self.price * self.split)
 
     def at(self, days: NDArray[np.datetime64]) -> Values:
         """Factor of each day: that of the first line dated on or after it.
@@ -67,6 +79,53 @@ class FactorTable:
                 f"{self.days[-1]}; get a newer file, or set prices.end"
             )
         return np.asarray(self.factor[line])
+
+    def actions(
+        self, name: str, days: NDArray[np.datetime64], close: Values, calendar: str
+    ) -> list[tuple[np.datetime64, str, float, float]]:
+        """Find the splits and dividends that the factors were made of.
+
+        A price factor is that of the next line × (1 − dividend / raw close of the line's day), a split factor that of
+        the next line × old shares for one new one. The ex-date is the session after the line's day. Split ratios are
+        brought to the simple fraction they stand for, dividends keep the digits that seven-digit factors give.
+        Without a bar on the line's day its reference price stands in.
+
+        Parameters
+        ----------
+        name : str
+            The ticker.
+        days, close : ndarray, shape (n,)
+            Bars of the ticker in order of date, raw closes.
+        calendar : str
+            Exchange calendar.
+
+        Returns
+        -------
+        list of (ex-date, ticker, split, dividend)
+
+        Raises
+        ------
+        InputError
+            For a price factor above the next one, which no dividend makes.
+        """
+        found = []
+        trading = sessions(days[0], days[-1], calendar)
+        for row in range(len(self.days) - 1):
+            paid, ratio = 1.0 - self.price[row] / self.price[row + 1], self.split[row + 1] / self.split[row]
+            after = int(np.searchsorted(trading, self.days[row], side="right"))
+            if self.days[row] < days[0] or after == len(trading) or (abs(paid) < SMALLEST and ratio == 1.0):
+                continue
+            if paid <= -SMALLEST:
+                raise InputError(
+                    f"expected price factors that ascend in {self.name}; found {self.price[row]:g} before "
+                    f"{self.price[row + 1]:g} on {self.days[row]}; get the file again"
+                )
+            last = int(np.searchsorted(days, self.days[row], side="right")) - 1
+            # the bar's own close, so that raw and adjusted prices give one total return
+            quoted = days[last] == self.days[row] or not self.reference[row] > 0
+            held = close[last] if quoted else self.reference[row]
+            found.append((trading[after], name, simple_ratio(ratio), max(paid, 0.0) * held if paid > SMALLEST else 0.0))
+        return found
 
     def disagreements(self, days: NDArray[np.datetime64], close: Values) -> tuple[int, int, str]:
         """Compare reference prices with raw closes.
@@ -137,8 +196,10 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def factors_of(path: Path, bars: Bars, notes: list[str], files: dict[str, str]) -> Values:
-    """Factor of every bar, from the factor file of its ticker.
+def factors_of(
+    path: Path, bars: Bars, notes: list[str], files: dict[str, str], calendar: str = "XNYS"
+) -> tuple[Values, pd.DataFrame | None]:
+    """Factor of every bar, from the factor file of its ticker, and the splits and dividends it was made of.
 
     Parameters
     ----------
@@ -150,6 +211,14 @@ def factors_of(path: Path, bars: Bars, notes: list[str], files: dict[str, str]) 
         Takes a remark for each ticker whose factor file seems to be about other prices.
     files : dict of str to str
         Takes the SHA-256 of each factor file.
+    calendar : str
+        Exchange calendar, for ex-dates.
+
+    Returns
+    -------
+    factor : ndarray of float64, shape (n_bars,)
+    actions : DataFrame or None
+        None, with a remark, when factors cannot have come from splits and dividends.
 
     Raises
     ------
@@ -160,12 +229,19 @@ def factors_of(path: Path, bars: Bars, notes: list[str], files: dict[str, str]) 
     found = find_factor_files(path, [bars.names[code] for code in held])
     factor = np.empty(len(bars.days))
     close = bars.columns["close"]
+    actions: list[tuple[np.datetime64, str, float, float]] | None = []
     for code in held:
         name = bars.names[code]
         table = read_factors(found[name])
         files[f"factors/{table.name}"] = sha256_file(found[name])
         mine = slice(*np.searchsorted(bars.codes, [code, code + 1]))
         factor[mine] = table.at(bars.days[mine])
+        try:
+            if actions is not None:
+                actions += table.actions(name, bars.days[mine], close[mine], calendar)
+        except InputError as error:
+            notes.append(f"splits and dividends are not known: {error}")
+            actions = None
         wrong, compared, first = table.disagreements(bars.days[mine], close[mine])
         if wrong:
             notes.append(
@@ -173,7 +249,14 @@ def factors_of(path: Path, bars: Bars, notes: list[str], files: dict[str, str]) 
                 f"than 1 % ({first}): perhaps the factors of another security"
             )
     notes.append(f"adjusted prices are raw prices times the factors of {len(held):,} factor files")
-    return factor
+    odd = [row for row in actions or () if not is_simple(row[2])]
+    if odd:
+        day, name, ratio, _ = odd[0]
+        notes.append(
+            f"{len(odd)} splits are no simple ratio of shares (first: {ratio:.6g} for 1 of {name} on {day}): taken as "
+            "the factor files have them"
+        )
+    return factor, None if actions is None else actions_frame(actions)
 
 
 def read_factors(path: Path) -> FactorTable:
@@ -185,8 +268,7 @@ def read_factors(path: Path) -> FactorTable:
         One line: not such a file, dates that do not ascend, or a factor that is no number above zero.
     """
     days: list[np.datetime64] = []
-    factors: list[float] = []
-    references: list[float] = []
+    rows: list[tuple[float, float, float]] = []
     with reading(path), open_text(path) as handle:
         try:
             for number, row in enumerate(csv.reader(handle), start=1):
@@ -197,25 +279,25 @@ def read_factors(path: Path) -> FactorTable:
                         f"expected a line per dividend and split in {path.name}; found more than {MOST_LINES:,}; "
                         "name the factor file"
                     )
-                day, factor, reference = _line(row, number, path)
+                day, *values = _line(row, number, path)
                 if days and day <= days[-1]:
                     raise InputError(
                         f"expected ascending dates in {path.name}; found {day} after {days[-1]} in line {number}; "
                         "sort it"
                     )
                 days.append(day)
-                factors.append(factor)
-                references.append(reference)
+                rows.append((values[0], values[1], values[2]))
         except csv.Error as error:
             raise InputError(
                 f"expected factors in {path.name}; found a damaged line ({error}); get it again"
             ) from error
     if not days:
         raise InputError(f"expected factors in {path.name}; found no line; get it again")
-    return FactorTable(path.name, np.array(days), np.array(factors), np.array(references))
+    price, split, reference = np.array(rows).T
+    return FactorTable(path.name, np.array(days), price, split, reference)
 
 
-def _line(row: list[str], number: int, path: Path) -> tuple[np.datetime64, float, float]:
+def _line(row: list[str], number: int, path: Path) -> tuple[np.datetime64, float, float, float]:
     day = parse_day(row[0])
     values = [_number(cell) for cell in row[1:]]
     good = day is not None and len(values) in (2, 3) and all(0 < value < math.inf for value in values[:2])
@@ -224,7 +306,7 @@ def _line(row: list[str], number: int, path: Path) -> tuple[np.datetime64, float
             f"expected date, price factor, split factor and perhaps a reference price in {path.name}; found "
             f"{shown(','.join(row))} in line {number}; get the file again"
         )
-    return day, values[0] * values[1], values[2] if len(values) == 3 and values[2] > 0 else math.nan
+    return day, values[0], values[1], values[2] if len(values) == 3 and values[2] > 0 else math.nan
 
 
 def _number(text: str) -> float:

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.actions import check_actions
 from signals.calendar import as_day, sessions
 from signals.errors import InputError
 from signals.panel import check_tickers
 from signals.price_index import INDEX, count_rows
 from signals.prices import Prices, check_prices
-from signals.sources.adjust import chained_factor, close_factor
+from signals.sources.action_files import read_actions
+from signals.sources.adjust import actions_factor, chained_factor, close_factor
 from signals.sources.factor_files import factors_of
 from signals.sources.layouts import Bars, bars_of, ticker_name
 from signals.sources.opening import one_line, reading
@@ -57,6 +59,10 @@ class FilesSource:
     factors : Path or str, optional
         Folder of split and dividend factors beside raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`),
         or the one file of one ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
+    actions : Path or str, optional
+        File of splits and dividends with the columns `date` (ex-date), `ticker` and `split` (new shares for one old
+        one), `dividend` (per raw share held at the close before) or both: for accounts that trade raw prices
+        (`broker.dividends = "cash"`). Factor files bring their own.
     file_names : str, optional
         How the files of a folder are named when their names are not the tickers, as `"{ticker}_daily_raw"`, without
         the suffix; other files of the folder are left aside.
@@ -70,7 +76,8 @@ class FilesSource:
                                 adjusted for splits, so its "raw" prices are as traded but for later splits
     adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
     close and `return_column`   chained; raw prices known
-    close and `factors`         all four prices × factor; raw prices known
+    close and `factors`         all four prices × factor; raw prices, splits and dividends known
+    close alone and `actions`   prices are raw, and are adjusted by them
     adj_close alone             taken as close; raw prices unknown
     close alone                 as they are; raw prices unknown
     ==========================  =============================================================================
@@ -88,6 +95,7 @@ class FilesSource:
     on_bad: str = "raise"
     return_column: str | None = None
     factors: Path | str | None = None
+    actions: Path | str | None = None
     file_names: str | None = None
 
     def load(self) -> Prices:
@@ -119,8 +127,9 @@ class FilesSource:
         files = {file.name: sha256_file(file) for file in paths}
         try:
             bars = _in_order(_traded(_only(bars, wanted), notes))
+            actions = self._actions(files)
             with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below, by name
-                bars, raw_known = self._adjust(bars, notes, files)
+                bars, raw_known, derived = self._adjust(bars, notes, files, actions)
             bars = _within(bars, first, last)
             frame = _frame(bars)
             if "open" not in frame.columns:
@@ -135,6 +144,7 @@ class FilesSource:
                 on_bad=self.on_bad,
                 notes=notes,
                 files=files,
+                actions=derived if actions is None else actions,
             )
         except InputError as error:
             raise InputError(one_line(f"{path.name}: {error}")) from None
@@ -186,8 +196,22 @@ class FilesSource:
         named = f"named {self.file_names} and " if self.file_names is not None else ""
         return f"{named}ending in {', '.join(SUFFIXES)}"
 
-    def _adjust(self, bars: Bars, notes: list[str], files: dict[str, str]) -> tuple[Bars, bool]:
-        """Adjust the quotes; say whether raw prices are known."""
+    def _actions(self, files: dict[str, str]) -> pd.DataFrame | None:
+        """Read splits and dividends from the user's own file."""
+        if self.actions is None:
+            return None
+        path = Path(self.actions).expanduser()
+        if not path.is_file():
+            raise InputError(f"expected a file of splits and dividends at {path}; found none; mend prices.actions")
+        with reading(path):
+            found = read_actions(path)
+        files[f"actions/{path.name}"] = sha256_file(path)
+        return check_actions(found, calendar=self.calendar)
+
+    def _adjust(
+        self, bars: Bars, notes: list[str], files: dict[str, str], actions: pd.DataFrame | None
+    ) -> tuple[Bars, bool, pd.DataFrame | None]:
+        """Adjust the quotes; say whether raw prices are known, and which actions the factors were made of."""
         columns = dict(bars.columns)
         adjusted, total = columns.pop("adj_close", None), columns.pop("return", None)
         given = [n for n, c in (("adj_close", adjusted), ("adj_factor", columns.get("adj_factor"))) if c is not None]
@@ -203,6 +227,7 @@ class FilesSource:
             raise InputError(
                 f"expected one way to adjust prices; found {' and '.join(given)}; drop all columns but one"
             )
+        derived: pd.DataFrame | None = None
         if adjusted is not None and "close" not in columns:
             columns["close"] = adjusted
             adjusted = None
@@ -219,14 +244,18 @@ class FilesSource:
             if filled:
                 notes.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
         elif self.factors is not None:
-            columns["adj_factor"] = factors_of(Path(self.factors).expanduser(), bars, notes, files)
+            folder = Path(self.factors).expanduser()
+            columns["adj_factor"], derived = factors_of(folder, bars, notes, files, self.calendar)
+        elif actions is not None and not given and "close" in columns:
+            columns["adj_factor"] = actions_factor(bars.days, bars.codes, columns["close"], bars.names, actions)
+            notes.append("adjusted prices are raw prices adjusted by the splits and dividends in prices.actions")
         else:
-            return _with(bars, columns), "adj_factor" in columns
+            return _with(bars, columns), "adj_factor" in columns, None
         factor = np.where(np.isfinite(columns["adj_factor"]), columns["adj_factor"], 1.0)
         for name in QUOTES:
             if name in columns:
                 columns[name] = columns[name] * factor
-        return _with(bars, columns), True
+        return _with(bars, columns), True, derived
 
 
 def _sparse(prices: Prices) -> str:

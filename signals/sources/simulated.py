@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from signals.actions import actions_frame
 from signals.calendar import as_day, decision_dates, sessions
 from signals.errors import InputError
 from signals.price_index import INDEX
@@ -128,9 +129,19 @@ class SimulatedSource:
             {name: values[rows, columns] for name, values in market.columns.items()},
             index=pd.MultiIndex(levels=[days, names], codes=[rows, columns], names=INDEX, verify_integrity=False),
         )
+        factor = market.columns["adj_factor"]
+        days_of_splits, split = np.nonzero(factor[1:] != factor[:-1])
+        ratio = factor[1:][days_of_splits, split] / factor[:-1][days_of_splits, split]
+        happened = zip(market.dates[1:][days_of_splits], split, ratio, strict=True)
         note = f"simulated prices (seed {self.seed}, pattern {self.pattern:g})"
         return check_prices(
-            frame, calendar=self.calendar, source="simulated", simulated=True, raw_known=True, notes=(note,)
+            frame,
+            calendar=self.calendar,
+            source="simulated",
+            simulated=True,
+            raw_known=True,
+            notes=(note,),
+            actions=actions_frame((day, market.names[at], float(new), 0.0) for day, at, new in happened),
         )
 
     def truth(self) -> pd.DataFrame:

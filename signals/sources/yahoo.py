@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from signals.actions import actions_frame
 from signals.calendar import as_day, exchange_zone, session_closes, sessions
 from signals.errors import InputError, ServiceError
 from signals.events import Listener, silent
@@ -183,15 +185,21 @@ class YahooSource:
             notes.append(f"{len(failed)} of {len(wanted)} tickers left out: {reasons(failed)}")
         notes += coverage_notes([counts[h.ticker] for h in kept], kept, start, end)
         _check_currency(kept)
-        return check_prices(
+        files = {path.name: sha256_file(path) for path in (cache_path(self.folder, h.ticker) for h in kept)}
+        check = partial(
+            check_prices,
             _frame(kept, start, end),
             calendar=self.calendar,
             source="yahoo",
             raw_known=True,
             on_bad=self.on_bad,
-            notes=notes,
-            files={path.name: sha256_file(path) for path in (cache_path(self.folder, h.ticker) for h in kept)},
+            files=files,
         )
+        try:
+            return check(notes=notes, actions=_actions(kept, start, end, self.calendar))
+        except InputError as error:
+            # bad bars are refused again; splits that do not fit to good ones only rule out trading raw prices
+            return check(notes=[*notes, f"splits and dividends are not known: {error}"])
 
     def actions(self) -> pd.DataFrame:
         """Dividends and splits of what was downloaded, without asking Yahoo.
@@ -278,6 +286,21 @@ class YahooSource:
         # an unchanged cache on a read-only disk can still be read
         if not path.exists() or read_json(path) != report:
             write_json(path, report)
+
+
+def _actions(histories: Sequence[History], start: np.datetime64, end: np.datetime64, calendar: str) -> pd.DataFrame:
+    """Give splits and dividends from start to end: on sessions, and dividends per share held at the close before.
+
+    Yahoo pays a dividend on the day of a split per share after it.
+    """
+    trading = sessions(start, end, calendar)
+    rows = []
+    for history in histories:
+        for action in history.actions:
+            place = int(np.searchsorted(trading, action.day))
+            if start <= action.day and place < len(trading):
+                rows.append((trading[place], history.ticker, action.split, action.dividend * action.split))
+    return actions_frame(rows)
 
 
 def _check_currency(histories: Sequence[History]) -> None:

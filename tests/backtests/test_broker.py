@@ -56,7 +56,7 @@ def test_a_reduction_is_never_refused(make_prices, settings, my_cerebro, plan):
     """Borrow fees take the cash below zero; stock backtrader then refuses even the sale that would mend it."""
     prices = make_prices({"A": [100.0] * 30, "S": [100.0] * 30})
     orders = {0: [("A", 9_999), ("S", -1)], 1: [("S", -9_000)], 2: [("A", 8_900)], 25: [("A", -10)], 26: [("S", 10)]}
-    broker = settings(**FREE, borrow_rate=1.0, maintenance_margin=0.0)
+    broker = settings(**FREE, borrow_rate=1.0, maintenance_margin=0.0, initial_margin=0.0)
     _, result = my_cerebro(prices, plan(orders), broker)
     assert cash(result)[25] < 0.0
     assert set(result.orders["status"]) == {"filled"}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from backtests.clock import SessionClock, day_numbers, day_of
+from backtests.clock import day_numbers, day_of
 from backtests.feeds import PanelFeed
+from backtests.market import Market
 from signals.errors import InputError
 
 NAN = float("nan")
@@ -151,10 +152,10 @@ def test_resampling_to_weeks(random_prices, settings, my_cerebro):
 
 def test_dates_between_from_and_to(random_prices):
     panel = random_prices(1, 30).panel()
-    clock = SessionClock(day_numbers(panel.dates))
+    market = Market(panel, panel.tickers)
     first, last = panel.dates[5].item(), panel.dates[9].item()
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.adddata(PanelFeed(panel=panel, clock=clock, fromdate=first, todate=last), name="X")
+    cerebro.adddata(PanelFeed(market=market, fromdate=first, todate=last), name="X")
     cerebro.addstrategy(bt.Strategy)
     assert len(cerebro.run()[0].data) == 5
 

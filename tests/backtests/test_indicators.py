@@ -34,6 +34,7 @@ class Look(bt.Strategy):
 
 def seen(feed, *, index=0, runonce=True, **options):
     cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(rs.Broker(compat=True))
     feed(cerebro)
     cerebro.addstrategy(Look, options=options, feed=index)
     with warnings.catch_warnings():
@@ -96,6 +97,7 @@ def test_add_signal_is_long_while_the_score_is_above(make_prices, scores, settin
     days = prices.panel().dates
     signals = scores({(days[1], "AAA"): 0.7, (days[4], "AAA"): 0.3, (days[4], "BBB"): 0.9})
     cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(rs.Broker(compat=True))
     cerebro.setbroker(rs.Broker(settings(cash=1000.0, commission=0.0, slippage=0.0)))
     rs.add_prices(cerebro, prices, signals=signals)
     cerebro.add_signal(bt.SIGNAL_LONG, rs.SignalIndicator, threshold=0.5)
@@ -118,6 +120,7 @@ def test_no_opinion_is_no_signal_of_any_kind(make_prices, scores, kind):
     days = prices.panel().dates
     first_opinion = scores({(days[8], "AAA"): 1.0})
     cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(rs.Broker(compat=True))
     rs.add_prices(cerebro, prices, signals=first_opinion)
     cerebro.add_signal(getattr(bt, f"SIGNAL_{kind}"), rs.SignalIndicator)
     cerebro.addanalyzer(rs.Ledger)
@@ -139,6 +142,7 @@ def test_it_combines_with_backtraders_own_indicators(market):
                 self.ups.add(self.data.datetime.date(0))
 
     cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(rs.Broker(compat=True))
     rs.add_prices(cerebro, prices, signals=signals, tickers=[prices.tickers[0]])
     cerebro.addstrategy(Both)
     strategy = cerebro.run()[0]

@@ -120,10 +120,12 @@ class Diary(bt.Analyzer):
         self.values.append((self.strategy.datetime.date(0), self.strategy.broker.getvalue()))
 
 
-def lived(feed, way, **options):
-    """Run in a Cerebro with the stock broker; gives its diary."""
+def lived(feed, way, *, broker=None, **options):
+    """Run in a Cerebro, with the stock broker unless told otherwise; gives its diary."""
     add, sizer, sizing = WAYS[way]
     cerebro = bt.Cerebro(stdstats=False)
+    if broker is not None:
+        cerebro.setbroker(broker)
     cerebro.broker.setcash(100_000.0)
     cerebro.broker.setcommission(commission=0.001)
     feed(cerebro)
@@ -157,19 +159,24 @@ def assert_same(ours, theirs, *, least=4):
     assert len({value for _, value in theirs.values}) > 10
 
 
+def assert_both_same(prices, way, theirs, *, least=4, **options):
+    """Our feeds around the broker of stock, and around ours."""
+    assert_same(lived(our_feeds(prices), way, **options), theirs, least=least)
+    assert_same(lived(our_feeds(prices), way, broker=rs.Broker(compat=True), **options), theirs, least=least)
+
+
 @pytest.mark.parametrize("runonce", [True, False], ids=["vectorised", "bar by bar"])
 @pytest.mark.parametrize("way", WAYS)
 def test_simulated_prices(random_prices, way, runonce):
     prices = random_prices(4, 300, seed=11)
-    theirs = lived(pandas_feeds(prices), way, runonce=runonce)
-    assert_same(lived(our_feeds(prices), way, runonce=runonce), theirs)
+    assert_both_same(prices, way, lived(pandas_feeds(prices), way, runonce=runonce), runonce=runonce)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("file", STOCKS)
 def test_sample_stocks(shared_data, file, way):
     prices = rs.load_prices(source="files", path=str(shared_data / SAMPLES / file))
-    assert_same(lived(our_feeds(prices), way), lived(pandas_feeds(prices), way), least=2)
+    assert_both_same(prices, way, lived(pandas_feeds(prices), way), least=2)
 
 
 @pytest.mark.parametrize("way", ["average", "rotation", "signal strategy"])
@@ -178,7 +185,7 @@ def test_several_sample_stocks_at_once(shared_data, tmp_path, way):
         (tmp_path / name).symlink_to(shared_data / SAMPLES / name)
     prices = rs.load_prices(source="files", path=str(tmp_path))
     assert len(prices.tickers) == 2
-    assert_same(lived(our_feeds(prices), way), lived(pandas_feeds(prices), way))
+    assert_both_same(prices, way, lived(pandas_feeds(prices), way))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -188,7 +195,7 @@ def test_the_reader_of_backtrader_itself(shared_data, way):
     prices = rs.load_prices(source="files", path=str(path), calendar="XETR")
     name = prices.tickers[0]
     theirs = lived(lambda cerebro: cerebro.adddata(bt.feeds.BacktraderCSVData(dataname=str(path)), name=name), way)
-    assert_same(lived(our_feeds(prices), way), theirs)
+    assert_both_same(prices, way, theirs)
 
 
 @pytest.mark.parametrize(

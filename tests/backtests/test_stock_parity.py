@@ -10,54 +10,11 @@ import math
 import backtrader as bt
 import numpy as np
 import pytest
+from reference_strategies import Reference, table_of
 
 import rnn_strategies as rs
 
 COMMISSION, SLIPPAGE, CASH = 0.001, 0.0005, 1e6
-
-
-class Reference(bt.Strategy):
-    """Top and bottom names by score, equal weights; written without any of our functions."""
-
-    params = (("table", None), ("k", 5), ("short", False), ("gross", 0.98), ("single", 0.0))
-
-    def __init__(self):
-        self.values, self.held, self.fills, self.statuses = [], [], [], []
-
-    def notify_order(self, order):
-        if order.executed.size:
-            for bit in order.executed.iterpending():
-                self.fills.append((bt.num2date(bit.dt).date(), order.data._name, bit.size, bit.price, bit.comm))
-        if not order.alive():
-            self.statuses.append((order.ref, order.data._name, order.getstatusname()))
-
-    def next(self):
-        sizes = [self.getposition(data).size for data in self.datas]
-        self.values.append(self.broker.getvalue())
-        self.held.append([size * data.close[0] for size, data in zip(sizes, self.datas, strict=True)])
-        scores = self.p.table.get(self.datetime.date(0))
-        if scores is None:
-            return
-        ranked = sorted(range(len(self.datas)), key=lambda i: -scores[i])
-        parts = dict.fromkeys(ranked[: self.p.k], 1.0 / self.p.k)
-        if self.p.short:
-            parts = dict.fromkeys(ranked[: self.p.k], 0.5 / self.p.k)
-            parts |= dict.fromkeys(ranked[-self.p.k :], -0.5 / self.p.k)
-        value = self.broker.getvalue() * self.p.gross
-        changes = []
-        for i, data in enumerate(self.datas):
-            target = math.trunc(parts.get(i, 0.0) * value / data.close[0] * (1 + 1e-12))
-            if target != sizes[i]:
-                changes.append((i, target - sizes[i], sizes[i], target))
-
-        def rank(change):
-            _, delta, held, after = change
-            if abs(after) < abs(held) and after * held >= 0:
-                return 0 if delta < 0 else 1
-            return 2 if delta < 0 else 3
-
-        for i, delta, _, _ in sorted(changes, key=rank):
-            (self.buy if delta > 0 else self.sell)(data=self.datas[i], size=abs(delta))
 
 
 def stock(prices, signals, cash=CASH, **params):
@@ -67,9 +24,7 @@ def stock(prices, signals, cash=CASH, **params):
     cerebro.broker.setcash(cash)
     cerebro.broker.setcommission(commission=COMMISSION)
     cerebro.broker.set_slippage_perc(SLIPPAGE, slip_open=True, slip_out=True)
-    wide = signals["score"].unstack()
-    table = {day.date(): row for day, row in zip(wide.index, wide.to_numpy(), strict=True)}
-    cerebro.addstrategy(Reference, table=table, **params)
+    cerebro.addstrategy(Reference, table=table_of(signals), guard=False, **params)
     return cerebro.run()[0]
 
 
@@ -77,7 +32,7 @@ def stock(prices, signals, cash=CASH, **params):
     ("allocation", "params", "buffer"),
     [
         (rs.TopK(5, min_score=-math.inf), {}, 0.02),
-        (rs.LongShortQuantile(0.2), {"short": True, "k": 4}, 0.02),
+        (rs.LongShortQuantile(0.2), {"kind": "both ends"}, 0.02),
         # fully invested: openings above the close make purchases fail for lack of cash
         (rs.TopK(5, min_score=-math.inf), {"gross": 1.0}, 0.0),
     ],
@@ -106,7 +61,7 @@ def test_bit_for_bit(random_prices, random_scores, allocation, params, buffer):
     names = {"filled": "Completed", "margin": "Margin", "rejected": "Rejected", "partial": "Margin"}
     done = ours.orders[ours.orders["status"] != "open"]
     assert [(row.ticker, names[row.status]) for row in done.itertuples()] == [
-        (ticker, status) for _, ticker, status in sorted(reference.statuses)
+        (ticker, status) for _, ticker, status in sorted(reference.ends)
     ]
     if buffer == 0.0:
         assert (done["status"] == "margin").sum() > 20

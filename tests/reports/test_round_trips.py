@@ -62,6 +62,28 @@ def test_rounding_dust_is_no_position():
     assert trips["shares"].tolist() == [pytest.approx(0.3)]
 
 
+def splits(*rows):
+    return pd.DataFrame(
+        {"ticker": [r[1] for r in rows], "shares": [r[2] for r in rows]},
+        index=pd.DatetimeIndex([r[0] for r in rows], tz="UTC"),
+    )
+
+
+def test_shares_follow_splits():
+    # 15 at 30 become 22 (half a share is paid out), what they cost stays; 22 are sold at 25 on the day after
+    bought = fills(("2024-01-02", 15, 30.0), ("2024-01-05", -22, 25.0))
+    trip = round_trips(bought, splits(("2024-01-04", "A", 7.0), ("2024-01-04", "B", 7.0))).iloc[0]
+    assert trip[["shares", "invested", "pnl"]].tolist() == pytest.approx([22.0, 450.0, 100.0], rel=1e-12)
+    # on its own day a split comes before the fills, and a short has more shares to buy back
+    short = fills(("2024-01-02", -10, 30.0), ("2024-01-04", 20, 14.0))
+    trip = round_trips(short, splits(("2024-01-04", "A", -10.0))).iloc[0]
+    assert (trip["side"], trip["shares"], trip["pnl"]) == ("short", 20.0, 20.0)
+    # one for ten of five shares is no share at all: nothing is left to be sold
+    gone = fills(("2024-01-02", 5, 30.0), ("2024-01-05", 3, 300.0), ("2024-01-08", -3, 310.0))
+    trips = round_trips(gone, splits(("2024-01-04", "A", -5.0)))
+    assert trips[["opened", "shares", "pnl"]].to_numpy().tolist() == [[pd.Timestamp("2024-01-05", tz="UTC"), 3.0, 30.0]]
+
+
 def test_fills_of_one_day_and_direction_count_as_one():
     trips = round_trips(fills(("2024-01-02", 1, 10), ("2024-01-02", 3, 20), ("2024-01-03", -4, 20)))
     assert len(trips) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+import rnn_strategies as rs
 from rnn_strategies.config import load_config, parse_config
 from rnn_strategies.presets import PRESETS, write_preset
 from signals.errors import InputError
@@ -135,3 +136,64 @@ def test_tables_may_come_from_a_program():
         }
     )
     assert config.benchmark == {}
+
+
+def test_a_preset_fills_in_what_the_broker_table_leaves_out(write):
+    text = MINIMAL.replace("commission = 0.001\nslippage = 0.0005", 'preset = "retail"\nhalf_spread = 0.001')
+    config = load_config(write(text))
+    expected = rs.BrokerSettings.from_preset("retail", cash=1e6, half_spread=0.001)
+    assert config.broker == expected
+    assert config.tables["broker"]["commission_minimum"] == 1.0  # spelled out, not left to the name
+    assert load_config(write(config.to_toml(), "b.toml")).broker == expected
+    assert load_config(write(MINIMAL), ["broker.preset=institutional"]).broker.half_spread == 0.0002
+
+
+def test_false_switches_off_what_a_preset_has(write):
+    config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_volume_share=false"])
+    assert (config.broker.max_volume_share, config.broker.borrow_rate) == (None, 0.02)
+    again = load_config(write(config.to_toml(), "b.toml"))
+    assert (again.broker, again.hash, again.to_toml()) == (config.broker, config.hash, config.to_toml())
+    assert config.hash != load_config(write(MINIMAL), ["broker.preset=retail"]).hash
+    assert load_config(write(MINIMAL), ["broker.borrow_rate=false"]).hash == load_config(write(MINIMAL)).hash
+    with pytest.raises(InputError, match=r"broker\.borrow_rate to be a number; found True"):
+        load_config(write(MINIMAL), ["broker.borrow_rate=true"])
+    with pytest.raises(InputError, match=r"broker\.half_spread to be a number; found False"):
+        load_config(write(MINIMAL), ["broker.preset=retail", "broker.half_spread=false"])
+
+
+def test_an_allocation_can_be_short_with_the_borrow_rate_of_a_preset(write):
+    text = MINIMAL.replace('"TopK"\nk = 5', '"LongShortQuantile"\nquantile = 0.1')
+    with pytest.raises(InputError, match=r"broker\.borrow_rate"):
+        load_config(write(text))
+    assert load_config(write(text), ["broker.preset=retail"]).broker.borrow_rate == 0.02
+
+
+def test_the_name_of_a_preset_changes_no_number_but_its_values_do(write):
+    named = load_config(write(MINIMAL), ["broker.preset=retail"])
+    spelled = load_config(write(named.to_toml().replace('preset = "retail"', 'preset = ""'), "b.toml"))
+    assert (spelled.broker.preset, spelled.hash, spelled.identity) == ("", named.hash, named.identity)
+    assert named.hash != load_config(write(MINIMAL)).hash
+
+
+@pytest.mark.parametrize(
+    ("broker", "message"),
+    [
+        ({"preset": "retial"}, r"broker\.preset as one of ideal, retail, institutional; found 'retial'; .*'retail'\?"),
+        ({"preset": 3}, r"broker\.preset as one of .*found 3"),
+        ({"preset": "retail", "cash": None}, r"broker\.cash; found none"),
+        ({"preset": "retail", "comission": 0.1}, r"known key in \[broker\]; found 'comission'"),
+        ({"preset": "retail", "half_spread": "5 bp"}, r"broker\.half_spread to be a valid number"),
+        ({"preset": "retail", "dividends": "spent"}, r'broker\.dividends as "adjusted" or "cash"; found \'spent\''),
+        ({"commission": None}, r'broker\.commission; found none; .*preset = "retail"'),
+    ],
+)
+def test_mistakes_around_a_preset_are_one_line(broker, message):
+    tables = {
+        "prices": {"source": "simulated"},
+        "walk_forward": {"start": "2014-01-01"},
+        "broker": {"cash": 1e6, **broker},
+        "strategy": {"allocation": "TopK", "k": 5},
+    }
+    with pytest.raises(InputError, match=message) as refused:
+        parse_config(tables)
+    assert "\n" not in str(refused.value)

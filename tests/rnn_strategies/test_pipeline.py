@@ -18,7 +18,8 @@ from signals.errors import InputError, LockedError
 CONTRACT = {
     "config.toml", "manifest.json", "signals.parquet", "seed_scores.parquet", "labels.parquet", "folds.parquet",
     "history.parquet", "returns.parquet", "positions.parquet", "transactions.parquet", "orders.parquet",
-    "benchmark.parquet", "seed_returns.parquet", "trials.parquet", "metrics.json", "report.html", "timings.json",
+    "cash_flows.parquet", "benchmark.parquet", "seed_returns.parquet", "trials.parquet", "metrics.json", "report.html",
+    "timings.json",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from signals.errors import InputError, LockedError
 from signals.storage import read_parquet, sha256_file, write_json, write_parquet
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
-BACKTEST = ("returns.parquet", "positions.parquet", "transactions.parquet", "orders.parquet")
+BACKTEST = ("returns.parquet", "positions.parquet", "transactions.parquet", "orders.parquet", "cash_flows.parquet")
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,7 @@ def made(tmp_path_factory):
         text = SMALL.replace("tickers = 40", "tickers = 12").replace("k = 8", "k = 3")
         text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-08-29"')
         text = text.replace("min_history = 60", "min_history = 40")
+        text = text.replace("slippage = 0.0005", "slippage = 0.0005\ncash_rate = 0.02")
         (folder / "c.toml").write_text(text + '[benchmark]\nticker = "SIM001"\n')
         home = Home(folder / "home")
         with patch.context() as quiet:
@@ -85,7 +86,7 @@ def test_an_untouched_run_passes_to_the_byte_of_its_report_and_nothing_is_writte
     found = verify_run(run, home=home)
     assert found.passed, found.text()
     assert found.remarks == ()
-    assert (found.files, found.figures) == (16, len(json.loads((run / "metrics.json").read_bytes())))
+    assert (found.files, found.figures) == (17, len(json.loads((run / "metrics.json").read_bytes())))
     assert found.text().count("\n") == 0
     assert contents(tmp_path) == before
 
@@ -350,6 +351,12 @@ TAMPERING = {
         lambda run: edit(run, "orders.parquet", column="status", row=4, change=lambda _: "cancelled"),
         "orders.parquet",
     ),
+    "a cash flow": (cell("cash_flows.parquet", "amount", 3, 5.0), "cash_flows.parquet"),
+    "a cash flow that never was": (
+        lambda run: rows(run, "cash_flows.parquet", lambda t: pd.concat([t, t.iloc[[-1]].assign(kind="dividend")])),
+        "cash_flows.parquet",
+    ),
+    "cash flows left out": (lambda run: (run / "cash_flows.parquet").unlink(), "cash_flows.parquet"),
     "the backtest of another run": (of_the_sibling, "returns.parquet"),
     "the benchmark": (worse_benchmark, "benchmark.parquet"),
     "the universe": (cell("benchmark.parquet", "universe", 30, -0.01), "benchmark.parquet"),
@@ -407,7 +414,8 @@ RARE = {
     "a spread between seeds", "a label", "a seed and the mean", "a return", "a return, compounded again", "a position",
     "commissions", "the fate of an order", "the universe", "a metric left out", "a word of the report",
     "sizes of the universe", "a comment in the settings", "a file cut short", "no manifest", "a last day of training",
-    "no manifest that can be read", "an outcome", "a row of signals", "a warning",
+    "no manifest that can be read", "an outcome", "a row of signals", "a warning", "a cash flow that never was",
+    "cash flows left out",
 }  # fmt: skip
 KINDS = [pytest.param(kind, marks=pytest.mark.slow if kind in RARE else ()) for kind in TAMPERING]
 
@@ -465,6 +473,9 @@ def test_tampering_is_named_by_whoever_leaves_the_hashes(run, home, kind):
         ("the price of a fill", "returns.parquet"),
         ("commissions", "returns.parquet"),
         ("an order", "orders.parquet"),
+        ("a cash flow", "returns.parquet"),
+        ("a cash flow that never was", "returns.parquet"),
+        ("cash flows left out", "cash_flows.parquet"),
         ("a seed alone", "metrics.json"),
         ("the benchmark", "metrics.json"),
         ("a metric", "metrics.json"),
@@ -680,7 +691,7 @@ def test_the_command_takes_several_runs_and_fails_when_one_differs(run, home, mo
 
     code, out, err = command(run)
     assert code == 0, err
-    assert re.fullmatch(rf"{run}: nothing differs \(16 files, \d+ figures in metrics\.json\)\n", out)
+    assert re.fullmatch(rf"{run}: nothing differs \(17 files, \d+ figures in metrics\.json\)\n", out)
     before = sha256_file(run / "manifest.json")
     in_json(run, "metrics.json", lambda m: m.update(annual_return=9.0))
     code, out, _ = command(run, run)

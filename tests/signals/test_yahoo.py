@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,11 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signals.actions import actions_frame, raw_panel
 from signals.errors import InputError, LockedError, ServiceError
 from signals.sources import load_prices, open_source
-from signals.sources.yahoo import YahooSource
-from signals.sources.yahoo_cache import cache_path, read_history
+from signals.sources.yahoo import YahooSource, _actions
+from signals.sources.yahoo_cache import Action, cache_path, read_history
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -117,6 +119,35 @@ def test_actions_are_stored_as_they_were_paid(source):
     assert [row[:2] for row in rows] == [row[:2] for row in expected]
     np.testing.assert_allclose([row[2:] for row in rows], [row[2:] for row in expected], rtol=1e-12)
     assert source(["ZZZ"]).actions().empty
+
+
+def test_prices_bring_their_splits_and_dividends_and_agree_with_them(source, yahoo):
+    prices = source(["AAA", "BBB"], start="2019-05-13").load()
+    rows = [(str(day.date()), ticker) for day, ticker in prices.actions.index]
+    assert rows == [("2020-08-31", "AAA"), ("2020-11-06", "AAA"), ("2021-03-01", "BBB")]
+    np.testing.assert_allclose(prices.actions, [[4.0, 0.0], [1.0, 0.2], [1.0, 1.0]], rtol=1e-12)
+    assert not any("do not explain" in note for note in prices.notes)
+    raw = raw_panel(prices.panel())
+    traded = raw.traded[:, 0]
+    np.testing.assert_allclose(raw.close[traded, 0], yahoo.shares["AAA"].close[-traded.sum() :], rtol=1e-11)
+
+
+def test_splits_that_do_not_fit_leave_prices_usable(source, monkeypatch):
+    wrong = actions_frame([("2020-03-02", "AAA", 3.0, 0.0)])
+    monkeypatch.setattr("signals.sources.yahoo._actions", lambda *_: wrong)
+    prices = source().load()
+    assert prices.actions is None
+    (note,) = (note for note in prices.notes if note.startswith("splits and dividends are not known"))
+    assert "found one of 3 for 1 for AAA on 2020-03-02" in note
+
+
+def test_dividends_on_the_day_of_a_split_are_per_new_share():
+    day = np.datetime64("2020-08-31")
+    both = (Action(np.datetime64("2020-08-29"), 0.5), Action(day, 0.2, 4.0))  # the first is a Saturday
+    history = SimpleNamespace(ticker="AAA", actions=both)
+    found = _actions([history], np.datetime64("2020-08-03"), np.datetime64("2020-09-30"), "XNYS")
+    # 0.5 a share, then four for one and 0.2 on each of the four
+    assert found.loc[(pd.Timestamp(day), "AAA")].tolist() == [4.0, pytest.approx(1.3)]
 
 
 def test_it_is_a_source_by_name_with_an_end_and_several_tickers(yahoo, tmp_path):

@@ -1,0 +1,26 @@
+"""Who hears of what: copies of orders and trades that nobody hears of need not be made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import backtrader as bt
+
+__all__ = ["hears"]
+
+
+def hears(strategy: Any, notification: str) -> bool:
+    """Whether the strategy, or what observes it, takes up `notify_order` or `notify_trade`.
+
+    Analyzers that only want to know how orders ended say so with `outcomes_only`, and do not count for `notify_order`.
+    """
+    if getattr(type(strategy), notification) is not getattr(bt.Strategy, notification) or strategy.getobservers():
+        return True
+    analyzers = [*strategy.analyzers, *strategy._slave_analyzers]
+    while analyzers:
+        analyzer = analyzers.pop()
+        takes = getattr(type(analyzer), notification) is not getattr(bt.Analyzer, notification)
+        if takes and not (notification == "notify_order" and getattr(analyzer, "outcomes_only", False)):
+            return True
+        analyzers += analyzer._children
+    return False

@@ -1,0 +1,146 @@
+"""Market orders without the weight: the same attributes, statuses and notifications at a tenth of the cost.
+
+Making one of backtrader's orders goes through two metaclasses, a dictionary of parameters, a dictionary for remarks and
+the end of the session as a datetime, and every notification copies it generically. Here what nobody asks for is not
+made. Only plain market orders are slim; `Broker` gives every other kind to backtrader's own classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
+from backtrader.utils import AutoOrderedDict
+
+__all__ = ["SlimOrder", "make_market_order", "remarks_of"]
+
+
+class _Data(OrderData):
+    """What was asked for or filled, without an attribute for everything that has not happened."""
+
+    dt = None
+    size = remsize = 0
+    price = pricelimit = pclose = value = comm = pnl = trailamount = trailpercent = 0.0
+    margin = None
+    psize = pprice = p1 = p2 = 0
+    _plimit: float | None = 0.0
+    exbits: ClassVar[Sequence[Any]] = ()
+
+    def __init__(self, **known: Any) -> None:
+        self.__dict__.update(known)
+
+
+class SlimOrder(Order):
+    """What the slim orders to buy and to sell have in common."""
+
+    # what is the same in all of them costs nothing
+    comminfo = None
+    broker = None
+    triggered = False
+    _active = True
+    _limitoffset = 0.0
+    _plimit = None
+    position = 0
+    pricelimit = valid = oco = trailamount = trailpercent = parent = None
+    exectype = Order.Market
+    transmit = True
+    simulated = histnotify = False
+    pannotated = None
+    status = Order.Created
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    @property
+    def info(self) -> Any:
+        """Remarks of the user: one dictionary for an order and all its copies."""
+        if not self._remarks:
+            self._remarks.append(AutoOrderedDict())
+        return self._remarks[0]
+
+    @property
+    def dteos(self) -> Any:
+        """End of the session the order was given on, in backtrader's day numbers."""
+        data = self.data
+        given = data.num2date(self.created.dt)
+        end = data.p.sessionend
+        last = given.replace(hour=end.hour, minute=end.minute, second=end.second, microsecond=end.microsecond)
+        return data.date2num(last)
+
+    def clone(self) -> Any:
+        """Copy it for a notification: what was executed since the last one is pending in the copy."""
+        executed = self.executed
+        executed.p1, executed.p2 = executed.p2, len(executed.exbits)
+        kept = object.__new__(_Data)
+        kept.__dict__.update(executed.__dict__)
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.__dict__["executed"] = kept
+        return twin
+
+
+class SlimBuy(SlimOrder, BuyOrder):
+    """A market order to buy."""
+
+
+class SlimSell(SlimOrder, SellOrder):
+    """A market order to sell."""
+
+
+def _parameters(order: Any) -> Any:
+    """Parameters as they were given, in backtrader's own kind of object."""
+    made = OrderBase.params()
+    made.__dict__.update(
+        owner=order.owner, data=order.data, size=abs(order.size), price=order.price, tradeid=order.tradeid
+    )
+    return made
+
+
+for _kind in (SlimOrder, SlimBuy, SlimSell):
+    # backtrader's metaclass makes a class of `params` in every class body, so it is replaced afterwards
+    _kind.params = _kind.p = property(_parameters)
+
+
+def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: float | None, tradeid: int) -> Any:
+    """Make a market order, seen by nobody yet.
+
+    Parameters
+    ----------
+    buys : bool
+        Buy or sell.
+    owner, data
+        Strategy and feed.
+    size : float
+        Shares, above zero.
+    price : float, optional
+        What the check for cash goes by; by default the close of the feed's current bar.
+    tradeid : int
+        As in backtrader.
+    """
+    order = object.__new__(SlimBuy if buys else SlimSell)
+    signed = size if buys else -size
+    close = data.close[0]
+    reference = price or close
+    order.__dict__.update(
+        ref=next(Order.refbasis),
+        owner=owner,
+        data=data,
+        size=signed,
+        price=price,
+        tradeid=tradeid,
+        created=_Data(
+            dt=data.datetime[0], size=signed, price=reference, pricelimit=reference, pclose=close, trailamount=None,
+            trailpercent=None, _plimit=None,
+        ),
+        executed=_Data(remsize=signed, exbits=[]),
+        _remarks=[],
+    )  # fmt: skip
+    return order
+
+
+def remarks_of(order: Any) -> Mapping[str, Any]:
+    """Return the remarks on an order, without making room for some where there are none."""
+    if isinstance(order, SlimOrder) and not order._remarks:
+        return {}
+    return order.info  # type: ignore[no-any-return]

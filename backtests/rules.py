@@ -1,0 +1,105 @@
+"""What this project's broker and feeds do otherwise than backtrader's: every closed trap has a name here.
+
+`Broker(settings)` closes all of them, `Broker(compat=True)` none: it then gives the bits of backtrader's own broker.
+`Broker(settings, compat={"ruin"})` leaves only those named open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from signals.errors import InputError
+
+__all__ = ["RULES", "closed_rules"]
+
+RULES: dict[str, str] = {
+    "day_orders": (
+        "A market order is for the next session: without a bar there, or beyond the volume that may fill, the rest "
+        "expires. Stock fills it at whatever bar comes next, be it weeks later."
+    ),
+    "bar_barrier": (
+        "An order for a feed without a bar today is rejected, and waiting orders are matched only against bars that "
+        "come after they were given. Stock takes both and fills limit and stop orders at bars that are over."
+    ),
+    "delistings": (
+        "A holding without a bar for delist_after sessions is cashed out: longs at the last price × "
+        "(1 − delist_haircut), shorts at the last price, and orders that wait for such a name are cancelled. Stock "
+        "keeps both for ever."
+    ),
+    "last_price": (
+        "A bar of NaN is no bar: a holding keeps its last price and nothing fills. Stock fills at NaN, and cash is NaN "
+        "for ever."
+    ),
+    "value_of_some": (
+        "The value of several feeds is what they are worth. Stock adds the cash to it, and takes the sum for the value "
+        "of the whole account until the next bar."
+    ),
+    "sizes": (
+        "An order for a size that is no finite number is rejected and says so. Stock finds it too dear, or "
+        "without its check takes it, and cash is NaN for ever."
+    ),
+    "reductions": (
+        "An order that only reduces a position is never refused for lack of cash. Stock refuses it when cash is below "
+        "zero, so that an account in need of money cannot sell."
+    ),
+    "short_sales": ("A short sale needs borrow_rate. Stock lends shares for nothing without a word."),
+    "refused_orders": (
+        "The shares of an order that is refused do not count in the check of those after it. In stock they do, so that "
+        "a sale is taken for a reduction of shares that nobody has."
+    ),
+    "cancellations": (
+        "An order can be cancelled in the same `next` in which it was given. In stock that does nothing, and the order "
+        "fills on the next session."
+    ),
+    "initial_margin": (
+        "An order that opens or adds is refused, before the session or when it fills, when the account would be worth "
+        "less than initial_margin × the sum of absolute positions. Stock looks at cash alone, which a short sale "
+        "increases."
+    ),
+    "ruin": (
+        "At a close with value at or below zero, or below maintenance_margin × the sum of absolute positions, the "
+        "account is closed and the run ends. Stock trades on with less than nothing."
+    ),
+    "uncapped_slippage": (
+        "Slippage is not capped at the bar's high and low, and limit orders never slip through their limit. Stock caps "
+        "it there, so that with a bar that has only a close nothing slips, and sells at less than the limit."
+    ),
+    "deposits": ("add_cash is refused. Stock counts deposits as returns."),
+    "interest_apart": (
+        "Interest of a commission scheme of your own stays apart from commissions. Stock books it into the commission "
+        "of the order that closes the position, after it was taken from the cash already."
+    ),
+    "orders_let_go": (
+        "Orders that are over are let go, and statuses nobody listens to are not announced. Stock keeps every order "
+        "ever given."
+    ),
+    "past_only": ("Before its first bar a feed of `add_prices` shows NaN. In stock it shows the last bar of the run."),
+    "exchange_sessions": (
+        "Every session of the exchange is one of the run, also when none of the tickers trades. Stock knows only dates "
+        "of bars, so the last bar of the last live ticker would end the run and no dead holding would be cashed out."
+    ),
+}
+
+
+def closed_rules(compat: bool | Iterable[str]) -> frozenset[str]:
+    """Names of the rules that hold: all but those in `compat`, none when it is True.
+
+    Raises
+    ------
+    InputError
+        For a name that is no rule.
+
+    Examples
+    --------
+    >>> len(closed_rules(True)), "ruin" in closed_rules({"ruin"}), "ruin" in closed_rules({"deposits"})
+    (0, False, True)
+    """
+    if isinstance(compat, bool):
+        return frozenset() if compat else frozenset(RULES)
+    names = [compat] if isinstance(compat, str) or not isinstance(compat, Iterable) else list(compat)
+    for name in names:
+        if name not in RULES:
+            raise InputError(
+                f"expected compat as True, False or names among {', '.join(RULES)}; found {name!r}; choose among them"
+            )
+    return frozenset(RULES) - frozenset(names)

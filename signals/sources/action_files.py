@@ -1,0 +1,79 @@
+"""Splits and dividends from a file of the user's own, beside prices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from signals.actions import ACTION_COLUMNS
+from signals.errors import InputError
+from signals.price_index import INDEX
+from signals.sources.dates import FAR, days_of
+from signals.sources.layouts import tickers_of
+from signals.sources.opening import shown
+from signals.sources.readers import MISSING, TICKER_KEYS, column_key, read_raw
+
+__all__ = ["read_actions"]
+
+EXAMPLE = "date,ticker,split,dividend"
+
+# What others call the same.
+SYNONYMS = {"ex_date": "date", "dividends": "dividend", "splits": "split", "stock_splits": "split"}
+
+
+def read_actions(path: Path | str) -> pd.DataFrame:
+    """Read splits and dividends from a CSV (plain or gzipped) or Parquet file; nothing is checked yet but its form.
+
+    Columns `date` (ex-date), `ticker` (or `symbol`), and `split`, `dividend` or both; empty cells mean none.
+
+    Raises
+    ------
+    InputError
+        One line naming the file.
+    """
+    path = Path(path).expanduser()
+    frame = read_raw(path, what="splits and dividends").frame
+    places: dict[str, str] = {}
+    for name in frame.columns:
+        key = column_key(name)
+        key = "ticker" if key in TICKER_KEYS else SYNONYMS.get(key, key)
+        if key in ("date", "ticker", *ACTION_COLUMNS):
+            if key in places:
+                raise InputError(f"expected one column for {key} in {path.name}; found two; drop one")
+            places[key] = name
+    if not {"date", "ticker"} <= set(places) or not set(ACTION_COLUMNS) & set(places):
+        found = ", ".join(shown(name) for name in list(frame.columns)[:8])
+        raise InputError(f"expected the columns {EXAMPLE} in {path.name}; found {found}; write them")
+    days = days_of(frame[places["date"]], path, empty=FAR, what="ex-dates")
+    if (days == FAR).any():
+        row = int(np.argmax(days == FAR)) + 1
+        raise InputError(f"expected an ex-date in every row of {path.name}; found none in row {row}; write it")
+    codes, names = tickers_of(frame[places["ticker"]], path)
+    found_columns = {key: _numbers(frame[places[key]], path) for key in ACTION_COLUMNS if key in places}
+    order = np.lexsort((np.array(names, dtype=object)[codes].astype(str), days))
+    index = pd.MultiIndex.from_arrays(
+        [pd.DatetimeIndex(days[order].astype("datetime64[ns]")), np.array(names, dtype=object)[codes][order]],
+        names=INDEX,
+    )
+    return pd.DataFrame({key: values[order] for key, values in found_columns.items()}, index=index)
+
+
+def _numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
+    found = np.full(len(column), np.nan)
+    for row, cell in enumerate(column):
+        text = "" if cell is None or cell != cell else str(cell).strip()
+        if text in MISSING:
+            continue
+        try:
+            found[row] = float(text)
+        except ValueError:
+            raise InputError(
+                f"expected a number as {column.name} in row {row + 1} of {path.name}; found {shown(cell)}; write a "
+                "split of 2:1 as 2"
+            ) from None
+    return found

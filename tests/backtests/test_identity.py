@@ -1,0 +1,460 @@
+"""`Broker(compat=True)` on our feeds is backtrader, bit for bit: every order status, trade, fill, value, in order.
+
+Here on full rectangles, where every ticker has a bar on every session; `test_identity_gaps.py` takes them away.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+
+import backtrader as bt
+import numpy as np
+import pandas as pd
+import pytest
+from diary import assert_same, bits, difference, lived, our_broker, our_feeds, pandas_feeds, statuses, stock_broker
+from markets import build, random_flow, set_account
+from reference_strategies import Flow, Reference, flow, table_of
+
+import rnn_strategies as rs
+
+COSTS = {"cash": 1e6, "commission": 0.001, "slippage": ("perc", 0.0005, {"slip_out": True})}
+
+
+def both(prices, strategy, *, least=20, account=None, **options):
+    """Run both, hold them against each other; gives the events of stock."""
+    account = set_account(**(COSTS if account is None else account))
+    theirs, _ = lived(pandas_feeds(prices), stock_broker(), strategy, account=account, **options)
+    ours, _ = lived(our_feeds(prices), our_broker(), strategy, account=account, **options)
+    assert_same(ours, theirs)
+    assert sum(event[0] == "order" for event in theirs) >= least
+    return theirs
+
+
+def scored(prices, *, every=5, seed=1):
+    """Normal scores of every ticker on every so many sessions."""
+    rng = np.random.default_rng(seed)
+    days = np.unique(prices.frame.index.get_level_values("date"))[4::every]
+    index = prices.frame.index[prices.frame.index.get_level_values("date").isin(days)]
+    return pd.DataFrame({"score": rng.normal(size=len(index))}, index=index)
+
+
+def reference(prices, **params):
+    every = params.pop("every", 5)
+    table = table_of(scored(prices, every=every))
+    return lambda cerebro: cerebro.addstrategy(Reference, table=table, guard=False, **params)
+
+
+KINDS = {
+    "top": {"kind": "top", "k": 5},
+    "both ends": {"kind": "both ends", "quantile": 0.2},
+    "threshold": {"kind": "threshold"},
+}
+
+
+@pytest.mark.parametrize("runonce", [True, False], ids=["vectorised", "bar by bar"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rotations(kind, runonce):
+    prices = build(20, 150, seed=3)
+    events = both(prices, reference(prices, **KINDS[kind]), runonce=runonce, least=500)
+    assert set(statuses(events)) == {"Completed"}
+    assert sum(event[0] == "trade" for event in events) > 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rotations_with_a_thousand_refusals(kind):
+    prices = build(40, 110, seed=4)
+    crowded = {"gross": 20.0, "first": "purchases"} if kind != "top" else {"k": 15, "gross": 1.7, "first": "feeds"}
+    strategy = reference(prices, every=1, **(KINDS[kind] | crowded))
+    events = both(prices, strategy)
+    assert statuses(events)["Margin"] > 1000
+    assert statuses(events)["Completed"] > 100
+
+
+@pytest.mark.parametrize("kind", ["top", "threshold"])
+def test_refusals_while_an_order_fills(kind):
+    """The check at the close lets them pass, the open makes them too dear; through zero they fill in part."""
+    prices = build(6, 200, seed=5, volatility=0.06)
+    rules = {"k": 2, "gross": 1.0} if kind == "top" else {"long": 0.2, "short": -0.2, "gross": 3.0}
+    events = both(prices, reference(prices, every=1, kind=kind, **rules), account={"cash": 2e4, "commission": 0.001})
+    orders = [event[1] for event in events if event[0] == "order"]
+    accepted = {order[0] for order in orders if order[4] == "Accepted"}
+    late = [order for order in orders if order[4] == "Margin" and order[0] in accepted]
+    partly = [order for order in orders if order[4] == "Partial"]
+    assert len(late) > 20 if kind == "top" else len(partly) > 3
+
+
+def test_signal_strategy_is_the_same_strategy_on_both():
+    prices = build(20, 150, seed=6)
+    signals = scored(prices)
+    allocation = rs.LongShortQuantile(0.2, gross=1.5, max_turnover=0.7)
+
+    def strategy(cerebro):
+        cerebro.addstrategy(rs.SignalStrategy, allocation=allocation, signals=signals)
+
+    events = both(prices, strategy, least=500)
+    assert statuses(events)["Completed"] > 100
+
+
+@pytest.mark.parametrize("touch", [True, False])
+def test_reversals_through_zero(touch):
+    """Closing and opening are booked apart: two commissions, two trades, one order."""
+    prices = build(3, 80, seed=7)
+
+    class Reverse(bt.Strategy):
+        def next(self):
+            for j, data in enumerate(self.datas):
+                if len(self) % (3 + j) == 0:
+                    up = (len(self) // (3 + j)) % 2
+                    self.order_target_percent(data, 0.3 if up else -0.25)
+
+    events = both(prices, lambda cerebro: cerebro.addstrategy(Reverse), touch=touch)
+    flips = [event[1] for event in events if event[0] == "trade" and dict(event[1][2:15])["justopened"]]
+    assert len(flips) > 40
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("touch", [True, False])
+def test_every_kind_of_order(seed, touch):
+    prices = build(5, 120, seed=seed)
+    todo = random_flow(seed, 120, 5, per_session=3.0)
+    events = both(prices, flow(todo), account={"cash": 7e4, "commission": 0.001}, touch=touch, least=300)
+    found = {event[1][3] for event in events if event[0] == "order"}
+    assert found == {"Market", "Close", "Limit", "Stop", "StopLimit", "StopTrail", "StopTrailLimit"}
+    ends = statuses(events)
+    assert min(ends[name] for name in ("Completed", "Canceled", "Expired", "Margin")) >= 3
+
+
+def test_the_order_of_additions_is_that_in_which_positions_are_first_looked_at():
+    """Stock adds worths up in the order of the first look at a position, which shows in the last bits of the value."""
+    prices = build(8, 120, seed=8, volatility=0.03)
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(8).tolist() for _ in range(6)]
+    seen = set()
+    for order in orders:
+
+        class Buys(bt.Strategy):
+            params = (("order", order),)
+
+            def next(self):
+                if len(self) <= 8:
+                    self.buy(data=self.datas[self.p.order[len(self) - 1]], size=997)
+
+        events = both(prices, lambda cerebro, kind=Buys: cerebro.addstrategy(kind), account=COSTS)
+        seen.add(events[-5][2] if events[-5][0] == "close" else next(e[2] for e in reversed(events) if e[0] == "close"))
+    assert len(seen) > 1  # it does matter
+
+
+ACCOUNTS = {
+    "stock's own": {},
+    "free": {"cash": 1e6},
+    "slippage within the bar": COSTS | {"slippage": ("perc", 0.01, {})},
+    "slippage or nothing": COSTS | {"slippage": ("perc", 0.01, {"slip_match": False})},
+    "slippage or nothing, limits too": COSTS | {"slippage": ("perc", 0.01, {"slip_match": False, "slip_limit": False})},
+    "slippage of pennies": COSTS | {"slippage": ("fixed", 0.07, {})},
+    "slippage, not at the open": COSTS | {"slippage": ("perc", 0.01, {"slip_open": False})},
+    "unchecked": COSTS | {"rules": {"checksubmit": False}},
+    "cheating on the close": COSTS | {"rules": {"coc": True}},
+    "shorts as a cost": COSTS | {"rules": {"shortcash": False}},
+    "fund": COSTS | {"rules": {"fundmode": True}},
+    "interest": COSTS | {"interest": (0.05, False)},
+    "interest on longs too": COSTS | {"interest": (0.5, True)},
+    "interest apart": COSTS | {"interest": (0.5, True), "rules": {"int2pnl": False}},
+    "a few shares a bar": COSTS | {"filler": "fixed"},
+    "a tenth of the bar": COSTS | {"filler": "percentage"},
+    "what traded at the price": COSTS | {"filler": "range"},
+}
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_whatever_is_set_on_a_broker_of_stock(account):
+    prices = build(4, 100, seed=9)
+    todo = random_flow(9, 100, 4, per_session=2.0)
+    both(prices, flow(todo), account=ACCOUNTS[account], touch=True, least=150)
+
+
+@pytest.mark.parametrize("option", ["cheat_on_open", "quicknotify", "tradehistory", "oldsync"])
+def test_whatever_is_set_on_a_cerebro(option):
+    prices = build(4, 80, seed=10)
+    todo = random_flow(10, 80, 4, per_session=2.0)
+    both(prices, flow(todo), cerebro_options={option: True}, touch=True, least=120)
+
+
+def test_orders_at_the_open_by_cheating():
+    prices = build(3, 60, seed=11)
+
+    class AtTheOpen(bt.Strategy):
+        def next_open(self):
+            for j, data in enumerate(self.datas):
+                if len(self) % (4 + j) == 0:
+                    self.order_target_percent(data, 0.2 if len(self) % 8 else -0.1)
+
+    options = {"cheat_on_open": True}
+    both(prices, lambda cerebro: cerebro.addstrategy(AtTheOpen), cerebro_options=options)
+
+
+SIZERS = {
+    "fixed": (bt.sizers.FixedSize, {"stake": 7}),
+    "reverser": (bt.sizers.FixedReverser, {"stake": 7}),
+    "target": (bt.sizers.FixedSizeTarget, {"stake": 20}),
+    "percent": (bt.sizers.PercentSizer, {"percents": 15}),
+    "percent int": (bt.sizers.PercentSizerInt, {"percents": 15}),
+    "all in": (bt.sizers.AllInSizer, {"percents": 95}),
+    "all in int": (bt.sizers.AllInSizerInt, {}),
+}
+
+
+@pytest.mark.parametrize("sizer", SIZERS)
+def test_sizers(sizer):
+    prices = build(3, 80, seed=12)
+    todo = random_flow(12, 80, 3, per_session=1.5, kinds=("sizer", "sizer", "flatten", "target percent"))
+    kind, options = SIZERS[sizer]
+    both(prices, flow(todo), more=lambda cerebro: cerebro.addsizer(kind, **options), least=60)
+
+
+def test_deposits_and_withdrawals():
+    prices = build(3, 60, seed=13)
+
+    class Saver(bt.Strategy):
+        def next(self):
+            if len(self) % 10 == 3:
+                self.broker.add_cash(1000.0 if len(self) % 20 == 3 else -500.0)
+            self.order_target_percent(self.datas[len(self) % 3], 0.3)
+
+    for fundmode in (True, False):
+        both(prices, lambda c: c.addstrategy(Saver), account=COSTS | {"rules": {"fundmode": fundmode}})
+
+
+CHANGES = {
+    "commission": lambda broker: broker.setcommission(commission=0.01),
+    "slippage": lambda broker: broker.set_slippage_perc(0.01),
+    "future": lambda broker: broker.setcommission(commission=5.0, margin=100.0, mult=2.0, name="B"),
+    "own scheme": lambda broker: broker.addcommissioninfo(bt.CommInfoBase(commission=2.0, margin=50.0, mult=3.0)),
+    "coc": lambda broker: broker.set_coc(True),
+    "coo": lambda broker: broker.set_coo(True),
+    "unchecked": lambda broker: broker.set_checksubmit(False),
+    "filler": lambda broker: broker.set_filler(bt.broker.fillers.FixedSize(size=20)),
+    "cash": lambda broker: broker.setcash(1e5),
+    "shorts as a cost": lambda broker: broker.set_shortcash(False),
+    "cash taken by hand": lambda broker: setattr(broker, "cash", broker.cash - 500.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_settings_that_change_during_the_run(change):
+    prices = build(4, 60, seed=22)
+
+    class Changes(bt.Strategy):
+        def next(self):
+            for j, data in enumerate(self.datas):
+                if len(self) % (3 + j) == 0:
+                    self.order_target_percent(data, 0.2 if len(self) % 2 else -0.1)
+            if len(self) == 20:
+                CHANGES[change](self.broker)
+
+    both(prices, lambda cerebro: cerebro.addstrategy(Changes))
+
+
+def test_families_of_market_orders():
+    """Parents, children and companions of market orders, sent or on their way, over or cancelled, in any order."""
+    prices = build(4, 70, seed=23)
+
+    class Families(bt.Strategy):
+        def __init__(self):
+            self.last = {}
+
+        def notify_order(self, order):
+            if order.status == order.Completed and order.isbuy() and len(self) % 2:
+                price = order.executed.price * 1.01
+                self.sell(data=order.data, size=1, exectype=bt.Order.Limit, price=price, oco=order)
+            if order.status == order.Accepted and len(self) % 5 == 0:
+                self.cancel(order)
+
+        def next(self):
+            for j, data in enumerate(self.datas):
+                if len(self) % (3 + j) == 0:
+                    old = self.last.get(j)
+                    self.last[j] = order = self.buy(data=data, size=4)
+                    self.sell(data=data, size=2, parent=order)
+                    self.buy(data=data, size=1, oco=order)
+                    if old is not None:
+                        self.sell(data=data, size=1, oco=old, exectype=bt.Order.Limit, price=data.close[0] * 1.01)
+                    if len(self) % 2:
+                        self.cancel(order)
+                if len(self) % (5 + j) == 0:
+                    head = self.buy(data=data, size=5, transmit=False)
+                    stop = {"exectype": bt.Order.Stop, "price": data.close[0] * 0.98}
+                    self.sell(data=data, size=5, parent=head, transmit=False, **stop)
+                    self.sell(data=data, size=5, parent=head, exectype=bt.Order.Limit, price=data.close[0] * 1.02)
+
+    for rules in ({}, {"checksubmit": False}):
+        events = both(prices, lambda cerebro: cerebro.addstrategy(Families), account=COSTS | {"rules": rules})
+    assert {"Completed", "Canceled"} <= set(statuses(events))
+
+
+def test_orders_given_by_position_of_their_arguments():
+    prices = build(2, 40, seed=24)
+
+    class ByPosition(bt.Strategy):
+        def next(self):
+            for data in self.datas:
+                self.buy(data, 5, data.close[0] * 1.1)
+                self.sell(data, 2, None, None, bt.Order.Market)
+                self.broker.buy(self, data, 3)
+                self.broker.sell(self, data, 1, None, None, None, None, 2)
+                self.broker.buy(self, data, size=4, oco=None, parent=None, transmit=True)
+
+    both(prices, lambda cerebro: cerebro.addstrategy(ByPosition))
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("size", [0, -3, True, np.int64(3), np.float64(2.5), 1e-9, 1e15, NAN, INF], ids=str)
+@pytest.mark.parametrize("price", [None, 0.0, 1e-9, NAN], ids=str)
+def test_orders_that_cannot_be_meant(size, price):
+    prices = build(2, 30, seed=25)
+
+    class Odd(bt.Strategy):
+        def next(self):
+            self.buy(data=self.datas[0], size=7)
+            if len(self) == 10:
+                self.buy(data=self.datas[1], size=size, price=price)
+                self.sell(data=self.datas[0], size=size, price=price)
+
+    both(prices, lambda cerebro: cerebro.addstrategy(Odd))
+
+
+def test_several_strategies_share_an_account():
+    prices = build(4, 80, seed=14)
+
+    def strategies(cerebro):
+        cerebro.addstrategy(Flow, todo=tuple(random_flow(1, 80, 4)))
+        cerebro.addstrategy(Flow, todo=tuple(random_flow(2, 80, 4)))
+
+    both(prices, strategies, least=100)
+
+
+def test_settings_with_compat_are_set_as_on_stock():
+    """Cash, commission and slippage of `BrokerSettings`, and nothing else of them."""
+    prices = build(5, 100, seed=15)
+    todo = random_flow(15, 100, 5, per_session=2.0)
+    settings = rs.BrokerSettings(cash=2e5, commission=0.002, slippage=0.004, max_volume_share=0.001)
+    account = set_account(cash=2e5, commission=0.002, slippage=("perc", 0.004, {}))
+    theirs, _ = lived(pandas_feeds(prices), stock_broker(), flow(todo), account=account)
+    ours, _ = lived(our_feeds(prices), rs.Broker(settings, compat=True), flow(todo))
+    assert_same(ours, theirs)
+
+
+def test_our_broker_on_feeds_of_stock_and_the_broker_of_stock_on_ours():
+    prices = build(5, 100, seed=16)
+    todo = random_flow(16, 100, 5, per_session=2.0)
+    account = set_account(**COSTS)
+    theirs, _ = lived(pandas_feeds(prices), stock_broker(), flow(todo), account=account)
+    for feeds, broker in ((pandas_feeds, our_broker), (our_feeds, stock_broker)):
+        ours, _ = lived(feeds(prices), broker(), flow(todo), account=account)
+        assert_same(ours, theirs)
+
+
+class Faces(bt.Strategy):
+    """Writes down all that an order can be asked for, at every notification."""
+
+    def __init__(self):
+        self.faces = []
+
+    def next(self):
+        for j, data in enumerate(self.datas):
+            if len(self) % (2 + j) == 0:
+                self.buy(data=data, size=3 + j, tradeid=j, why="because")
+            if len(self) % (3 + j) == 0:
+                self.sell(data=data, size=5)
+
+    def notify_order(self, order):
+        face = {}
+        for name in dir(order):
+            # running numbers differ by run, `p` holds what the others show
+            if name.startswith("__") or name in ("ref", "refbasis", "params", "p"):
+                continue
+            value = getattr(order, name)
+            face[name] = type(value).__name__ if callable(value) else bits(value)
+        for name in ("created", "executed"):
+            part = getattr(order, name)
+            shown = [key for key in dir(part) if not key.startswith("__") and not callable(getattr(part, key))]
+            face[name] = {key: bits(getattr(part, key)) for key in shown if key != "exbits"}
+        given = order.p._getkwargs()
+        face["parameters"] = {name: bits(given[name]) for name in given if name not in ("owner", "data")}
+        face["text"] = [line for line in str(order).splitlines() if not line.startswith(("Ref", "CommInfo", "Broker"))]
+        face["asked"] = (order.alive(), order.active(), order.isbuy(), order.issell(), order.getstatusname())
+        face["again"] = (order == order.clone(), order != copy(order), order.getordername(), order.brokerstatus())
+        unequal = ("owner", "data", "comminfo", "broker", "params", "info")
+        self.faces.append({name: value for name, value in face.items() if name not in unequal})
+        self.faces[-1]["info"] = dict(order.info)
+        self.faces[-1]["data"] = order.data._name, type(order.owner), order.p.data is order.data
+
+
+def test_the_face_of_an_order():
+    """Whatever stock's orders have, ours have too, and it says the same."""
+    prices = build(3, 30, seed=19)
+    faces = []
+    for feeds, broker in ((our_feeds, our_broker), (pandas_feeds, stock_broker)):
+        _, ran = lived(feeds(prices), broker(), lambda cerebro: cerebro.addstrategy(Faces))
+        faces.append(ran.faces)
+    ours, theirs = faces
+    assert len(ours) == len(theirs) > 50
+    for mine, stocks in zip(ours, theirs, strict=True):
+        missing = set(stocks) - set(mine)
+        assert not missing
+        assert {name: mine[name] for name in stocks} == stocks
+
+
+class Ears(bt.Strategy):
+    """What a strategy hears by itself, without an analyzer that listens for it."""
+
+    def __init__(self):
+        self.events = []
+        self._orders_before, self._trades_before = next(bt.Order.refbasis), next(bt.Trade.refbasis)
+
+    def notify_order(self, order):
+        self.events.append((order.ref - self._orders_before, order.getstatusname(), order.executed.size, order.isbuy()))
+
+    def notify_trade(self, trade):
+        self.events.append((trade.ref - self._trades_before, trade.size, trade.pnlcomm))
+
+    def notify_cashvalue(self, cash, value):
+        self.events.append((cash, value))
+
+    def next(self):
+        for j, data in enumerate(self.datas):
+            if len(self) % (2 + j) == 0:
+                self.order_target_value(data, 1000.0 * ((len(self) + j) % 5 - 2))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_the_strategy_alone_hears(whole):
+    prices = build(3, 60, seed=17)
+
+    def heard(feeds, broker):
+        cerebro = bt.Cerebro(stdstats=False)
+        feeds(cerebro)
+        cerebro.setbroker(broker)
+        kind = Ears if whole else type("Deaf", (Ears,), {"notify_order": bt.Strategy.notify_order})
+        cerebro.addstrategy(kind)
+        return cerebro.run()[0].events
+
+    theirs = heard(pandas_feeds(prices), stock_broker())
+    assert heard(our_feeds(prices), our_broker()) == theirs
+    assert len(theirs) > 130
+
+
+def test_it_can_fail():
+    """A hundredth of a basis point of commission, one close a millionth off, one share more: all are noticed."""
+    prices = build(4, 60, seed=18)
+    todo = random_flow(18, 60, 4)
+    theirs, _ = lived(pandas_feeds(prices), stock_broker(), flow(todo), account=set_account(**COSTS))
+    dearer = set_account(**(COSTS | {"commission": 0.001 + 1e-6}))
+    ours, _ = lived(our_feeds(prices), our_broker(), flow(todo), account=dearer)
+    assert difference(ours, theirs) is not None
+    frame = prices.frame.copy()
+    frame.iloc[150, [1, 3]] = frame.iloc[150, 1] * (1 + 1e-6)
+    ours, _ = lived(our_feeds(rs.check_prices(frame)), our_broker(), flow(todo), account=set_account(**COSTS))
+    assert difference(ours, theirs) is not None
+    assert difference(theirs[:-1], theirs) is not None

@@ -1,0 +1,619 @@
+"""Everything else backtrader offers, in the same run as our feeds and broker: equal to stock, bit for bit.
+
+Feeds of other kinds beside ours, commission schemes, observers, analyzers, indicators, plots, optimisation, writers,
+timers, filters, and every mode of `Cerebro`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import math
+import warnings
+
+import backtrader as bt
+import matplotlib
+import numpy as np
+import pytest
+from diary import Diary, assert_same, bits, lived, our_broker, our_feeds, pandas_feeds, quiet, stock_broker
+from markets import Event, build, random_flow, set_account
+from reference_strategies import Flow, flow
+
+import rnn_strategies as rs
+
+ACCOUNT = set_account(cash=3e5, commission=0.001)
+GAPS = [
+    Event(0, 8, "listed"),
+    Event(1, 20, "missing", 6),
+    Event(2, 50, "dead"),
+    Event(3, 25, "listed"),
+    Event(0, 40, "missing", 3),
+]
+
+
+@pytest.fixture(scope="module")
+def full():
+    return build(4, 70, seed=41)
+
+
+@pytest.fixture(scope="module")
+def holed():
+    return build(4, 70, seed=42, events=GAPS)
+
+
+@pytest.fixture(params=["full", "holed"])
+def prices(request):
+    return request.getfixturevalue(request.param)
+
+
+TODO = random_flow(43, 70, 6, per_session=2.0)
+
+
+def both(ours, theirs, *, strategy=None, account=ACCOUNT, least=80, **options):
+    strategy = strategy or flow(TODO)
+    expected, stock = lived(theirs, stock_broker(), strategy, account=account, **options)
+    found, mine = lived(ours, our_broker(), strategy, account=account, **options)
+    assert_same(found, expected)
+    assert sum(event[0] == "order" for event in expected) >= least
+    return mine, stock
+
+
+# -- feeds of other kinds ---------------------------------------------------------------------------------------------
+
+
+def beside(prices, *, first):
+    """Two more tickers as `PandasData`, before or after the others."""
+    frame = build(2, 75, seed=44, events=[Event(0, 30, "missing", 4), Event(1, 12, "listed")]).frame
+
+    def more(cerebro):
+        for ticker in ("A", "B"):
+            rows = frame.xs(ticker, level="ticker")
+            cerebro.adddata(bt.feeds.PandasData(dataname=rows), name=f"own {ticker}")
+
+    def make(feeds):
+        parts = [more, feeds(prices)] if first else [feeds(prices), more]
+        return lambda cerebro: [part(cerebro) for part in parts]
+
+    return make
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "after ours"])
+@pytest.mark.parametrize("runonce", [True, False])
+def test_feeds_of_ones_own_beside_ours(prices, first, runonce):
+    make = beside(prices, first=first)
+    both(make(our_feeds), make(pandas_feeds), runonce=runonce, touch=True)
+
+
+@pytest.mark.parametrize("way", ["resampledata", "replaydata"])
+@pytest.mark.parametrize("period", ["Weeks", "Months"])
+def test_longer_bars_made_of_ours(prices, way, period):
+    """Orders go to the daily feeds and to the weekly one."""
+
+    def make(feeds):
+        def add(cerebro):
+            feeds(prices)(cerebro)
+            for ticker in ("A", "B"):
+                data = cerebro.datasbyname[ticker]
+                if way == "replaydata":
+                    cerebro.datas.remove(data)
+                getattr(cerebro, way)(data, timeframe=getattr(bt.TimeFrame, period), name=f"{ticker} long")
+
+        return add
+
+    for runonce in (True, False):
+        both(make(our_feeds), make(pandas_feeds), strategy=flow(TODO, trades="begun"), runonce=runonce, least=60)
+
+
+class Live(bt.feed.DataBase):
+    """A feed that says it is live: backtrader then takes its bar-by-bar loop and asks all feeds for the next bar."""
+
+    params = (("bars", ()),)
+
+    def islive(self):
+        return True
+
+    def start(self):
+        super().start()
+        self.left = list(self.p.bars)
+
+    def haslivedata(self):
+        return bool(self.left)
+
+    def _load(self):
+        if not self.left:
+            return False
+        day, *quotes = self.left.pop(0)
+        self.lines.datetime[0] = bt.date2num(day)
+        for name, value in zip(("open", "high", "low", "close", "volume"), quotes, strict=True):
+            getattr(self.lines, name)[0] = value
+        return True
+
+
+def test_beside_a_live_feed(prices):
+    rows = build(1, 70, seed=45).frame.xs("A", level="ticker")
+    bars = [(day.to_pydatetime(), *row[:5]) for day, row in zip(rows.index, rows.to_numpy(), strict=True)]
+
+    def make(feeds):
+        def add(cerebro):
+            feeds(prices)(cerebro)
+            cerebro.adddata(Live(bars=bars), name="live")
+
+        return add
+
+    both(make(our_feeds), make(pandas_feeds), strategy=flow(TODO, trades="begun"))
+
+
+def drop_mondays(data):
+    """A filter as the documentation has them: true when the bar was taken out."""
+    if data.datetime.date(0).weekday() == 0:
+        data.backwards()
+        return True
+    return False
+
+
+def test_a_filter_on_one_of_them(prices):
+    def filtered(feeds):
+        def add(cerebro):
+            feeds(prices)(cerebro)
+            cerebro.datasbyname["B"].addfilter(drop_mondays)
+
+        return add
+
+    for runonce in (True, False):
+        both(filtered(our_feeds), filtered(pandas_feeds), runonce=runonce)
+
+
+# -- money ------------------------------------------------------------------------------------------------------------
+
+
+class Stepped(bt.CommInfoBase):
+    """A scheme of one's own: a fee per order and a fraction, less for large orders."""
+
+    params = (("stocklike", True), ("commtype", bt.CommInfoBase.COMM_PERC))
+
+    def _getcommission(self, size, price, pseudoexec):
+        return 1.0 + abs(size) * price * (0.0005 if abs(size) > 100 else 0.001)
+
+
+def fixed(broker):
+    broker.setcommission(commission=0.02, commtype=bt.CommInfoBase.COMM_FIXED, stocklike=True)
+
+
+def future(broker):
+    broker.setcommission(commission=2.0, margin=1500.0, mult=10.0, name="B")
+
+
+def auto_margin(broker):
+    broker.setcommission(commission=2.0, automargin=5.0, mult=10.0, name="C", stocklike=False)
+
+
+def own_scheme(broker):
+    broker.addcommissioninfo(Stepped(), name="A")
+
+
+def own_default(broker):
+    broker.addcommissioninfo(Stepped())
+
+
+def interest(broker):
+    broker.setcommission(commission=0.002, interest=0.25, interest_long=True, name="A")
+    broker.setcommission(commission=0.001, interest=0.1, name="D")
+
+
+def leverage(broker):
+    broker.setcommission(commission=0.001, leverage=3.0, name="A")
+
+
+SCHEMES = {
+    scheme.__name__: scheme for scheme in (fixed, future, auto_margin, own_scheme, own_default, interest, leverage)
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_commission_schemes(scheme, prices):
+    def account(broker):
+        ACCOUNT(broker)
+        SCHEMES[scheme](broker)
+
+    both(our_feeds(prices), pandas_feeds(prices), account=account, touch=True)
+
+
+def test_a_future_booked_on_its_share(full):
+    """`compensate`: what is done on one feed changes the position of another."""
+
+    def make(feeds):
+        def add(cerebro):
+            feeds(full)(cerebro)
+            cerebro.datasbyname["B"].compensate(cerebro.datasbyname["A"])
+
+        return add
+
+    both(make(our_feeds), make(pandas_feeds))
+
+
+def test_histories_of_orders_and_of_a_fund(full):
+    days = [str(day.date()) for day in full.frame.index.levels[0]]
+    orders = [[days[5], 100, 40.0, "A"], [days[9], -30, 41.0, "A"], [days[9], 20, 30.0, "C"]]
+
+    def more(cerebro):
+        cerebro.add_order_history(orders, notify=True)
+
+    both(our_feeds(full), pandas_feeds(full), more=more)
+    # the vectorised loop of backtrader does not know the date that this asks for
+    fund = [[dt.date.fromisoformat(day), 100.0 + j, 3e5 + 1000.0 * j] for j, day in enumerate(days)]
+    options = {"more": lambda cerebro: cerebro.set_fund_history(list(fund)), "runonce": False}
+    both(our_feeds(full), pandas_feeds(full), least=20, **options)
+
+
+# -- what watches -----------------------------------------------------------------------------------------------------
+
+ANALYZERS = {
+    "AnnualReturn": {},
+    "Calmar": {},
+    "DrawDown": {},
+    "TimeDrawDown": {},
+    "GrossLeverage": {},
+    "LogReturnsRolling": {},
+    "PeriodStats": {},
+    "PositionsValue": {"headers": True, "cash": True},
+    "PyFolio": {},
+    "Returns": {},
+    "SharpeRatio": {"timeframe": bt.TimeFrame.Months},
+    "SharpeRatio_A": {},
+    "SQN": {},
+    "TimeReturn": {},
+    "TradeAnalyzer": {},
+    "Transactions": {},
+    "VWR": {},
+}
+
+
+def plain(value):
+    """An analysis as dictionaries of bits."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    return bits(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def test_every_analyzer(prices):
+    names = {name for name in dir(bt.analyzers) if isinstance(getattr(bt.analyzers, name), type)}
+    kinds = {name for name in names if issubclass(getattr(bt.analyzers, name), bt.Analyzer)}
+    kinds -= {"Analyzer", "TimeFrameAnalyzerBase", "Eventful"}
+    # some stand there under two names
+    listed = {getattr(bt.analyzers, name) for name in ANALYZERS}
+    assert {getattr(bt.analyzers, name) for name in kinds} <= listed
+
+    def more(cerebro):
+        for name, options in ANALYZERS.items():
+            cerebro.addanalyzer(getattr(bt.analyzers, name), _name=name, **options)
+
+    # some ask the observers
+    ours, theirs = both(our_feeds(prices), pandas_feeds(prices), more=more, cerebro_options={"stdstats": True})
+    for name in ANALYZERS:
+        found = getattr(ours.analyzers, name).get_analysis()
+        assert plain(found) == plain(getattr(theirs.analyzers, name).get_analysis()), name
+        assert len(found)
+
+
+def test_every_observer(prices):
+    def more(cerebro):
+        for name in (
+            "DrawDown",
+            "DrawDownLength",
+            "DrawDown_Old",
+            "FundValue",
+            "FundShares",
+            "TimeReturn",
+            "LogReturns",
+        ):
+            cerebro.addobserver(getattr(bt.observers, name))
+        cerebro.addobserver(bt.observers.Benchmark, data=cerebro.datas[1], timeframe=bt.TimeFrame.Days)
+        cerebro.addobserver(bt.observers.Trades)
+
+    ours, theirs = both(our_feeds(prices), pandas_feeds(prices), more=more, cerebro_options={"stdstats": True})
+    mine, stocks = ours.getobservers(), theirs.getobservers()
+    assert len(mine) == len(stocks) > 10
+    for found, expected in zip(mine, stocks, strict=True):
+        assert type(found) is type(expected)
+        for our_line, their_line in zip(found.lines, expected.lines, strict=True):
+            assert np.array(our_line.array).tobytes() == np.array(their_line.array).tobytes(), type(found)
+
+
+# bases of others, and those that need a function, or a library that is not here
+UNMADE = [
+    "LinePlotterIndicator",
+    "CointN",
+    "Signal",
+    "OLS_TransformationN",
+    "OLS_Slope_InterceptN",
+    "OLS_BetaN",
+    "ApplyN",
+    "BaseApplyN",
+    "ExponentialSmoothingDynamic",
+    "FindFirstIndex",
+    "FindLastIndex",
+    "MovingAverageBase",
+    "OperationN",
+    "Oscillator",
+    "OscillatorMixIn",
+    "PeriodN",
+    "ReduceN",
+]
+OF_TWO = ("CrossDown", "CrossOver", "CrossUp", "NonZeroDifference")
+INDICATORS = sorted(name for name in set(bt.Indicator._indcol) - set(UNMADE) if hasattr(bt.ind, name))
+
+
+class Measured(bt.Strategy):
+    """Has every indicator of backtrader on every feed."""
+
+    def __init__(self):
+        self.made = {}
+        for data in self.datas:
+            for name in INDICATORS:
+                more = [bt.ind.SMA(data, period=3)] if name in OF_TWO else []
+                self.made[name, data._name] = getattr(bt.ind, name)(data, *more)
+
+    def prenext(self):
+        pass
+
+
+@pytest.mark.parametrize("runonce", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("gaps", [[], GAPS], ids=["full", "holed"])
+def test_every_indicator(runonce, gaps):
+    """On the vectorised path they read the arrays of the lines directly."""
+    prices = build(3, 180, seed=46, events=gaps)
+    made = []
+    for feeds, broker in ((our_feeds, our_broker), (pandas_feeds, stock_broker)):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, ran = lived(
+                feeds(prices, ["B", "C"]), broker(), lambda cerebro: cerebro.addstrategy(Measured), runonce=runonce
+            )
+        made.append(ran.made)
+    assert len(made[0]) > 200
+    for key, ours in made[0].items():
+        for our_line, their_line in zip(ours.lines, made[1][key].lines, strict=True):
+            assert np.array(our_line.array).tobytes() == np.array(their_line.array).tobytes(), key
+
+
+# -- Cerebro ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        {"preload": False},
+        {"runonce": False},
+        {"preload": True, "runonce": True, "lookahead": 3},
+        {"exactbars": -1},
+        {"exactbars": -2},
+    ],
+    ids=str,
+)
+def test_modes(mode, prices):
+    # without preloading, a feed that has not begun has nothing to show, and stock fails when asked
+    both(our_feeds(prices), pandas_feeds(prices), strategy=flow(TODO, trades="begun"), **mode)
+
+
+@pytest.mark.parametrize("exactbars", [True, 1])
+def test_saving_memory(exactbars, full):
+    both(our_feeds(full), pandas_feeds(full), exactbars=exactbars)
+
+
+def test_the_same_cerebro_twice(prices):
+    def twice(feeds, broker):
+        cerebro = bt.Cerebro(stdstats=False)
+        cerebro.setbroker(broker)
+        ACCOUNT(broker)
+        feeds(cerebro)
+        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addanalyzer(Diary, _name="diary")
+        return [cerebro.run()[0].analyzers.diary.events for _ in range(3)]
+
+    ours, theirs = twice(our_feeds(prices), our_broker()), twice(pandas_feeds(prices), stock_broker())
+    for found, expected in zip(ours, theirs, strict=True):
+        assert_same(found, expected)
+
+
+def test_first_vectorised_then_bar_by_bar(prices):
+    def twice(feeds, broker):
+        cerebro = bt.Cerebro(stdstats=False)
+        cerebro.setbroker(broker)
+        ACCOUNT(broker)
+        feeds(cerebro)
+        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addanalyzer(Diary, _name="diary")
+        with quiet():
+            return [cerebro.run(runonce=mode)[0].analyzers.diary.events for mode in (True, False, True)]
+
+    ours, theirs = twice(our_feeds(prices), our_broker()), twice(pandas_feeds(prices), stock_broker())
+    for found, expected in zip(ours, theirs, strict=True):
+        assert_same(found, expected)
+
+
+class Tuned(bt.Strategy):
+    """What is tried out: an average and how much to buy."""
+
+    params = (("period", 5), ("size", 10))
+
+    def __init__(self):
+        self.average = bt.ind.SMA(period=self.p.period)
+
+    def next(self):
+        self.order_target_size(target=self.p.size if self.data.close[0] > self.average[0] else 0)
+
+
+@pytest.mark.parametrize("optreturn", [True, False])
+@pytest.mark.parametrize("maxcpus", [1, 2])
+@pytest.mark.parametrize("optdatas", [True, False])
+def test_optimisation(full, monkeypatch, maxcpus, optreturn, optdatas):
+    # what is sent between processes is found by name
+    monkeypatch.setitem(__import__("sys").modules, Tuned.__module__, __import__("sys").modules[Tuned.__module__])
+    if maxcpus == 2 and not optreturn:
+        pytest.skip("backtrader itself cannot send whole strategies between processes")
+
+    def tried(feeds, broker):
+        cerebro = bt.Cerebro(stdstats=False, optdatas=optdatas, optreturn=optreturn)
+        cerebro.setbroker(broker)
+        ACCOUNT(broker)
+        feeds(cerebro)
+        cerebro.optstrategy(Tuned, period=[5, 9], size=[10, 25])
+        cerebro.addanalyzer(bt.analyzers.Transactions, _name="fills")
+        cerebro.addanalyzer(bt.analyzers.TimeReturn, _name="returns")
+        found = []
+        for (run,) in cerebro.run(maxcpus=maxcpus):
+            options = (run.p.period, run.p.size)
+            found.append(
+                (options, plain(run.analyzers.fills.get_analysis()), plain(run.analyzers.returns.get_analysis()))
+            )
+        return found
+
+    theirs = tried(pandas_feeds(full), stock_broker())
+    assert tried(our_feeds(full), our_broker()) == theirs
+    assert len(theirs) == 4
+    assert len({str(returns) for *_, returns in theirs}) == 4
+
+
+@pytest.mark.parametrize("csv", [True, False])
+def test_writers(csv, prices):
+    files = []
+
+    def more(cerebro):
+        files.append(io.StringIO())
+        cerebro.addwriter(bt.WriterFile, out=files[-1], csv=csv, rounding=6)
+
+    both(our_feeds(prices), pandas_feeds(prices), more=more)
+    theirs, ours = (file.getvalue() for file in files)
+    # our feeds have lines and parameters of their own, which a writer shows too
+    assert len(ours) > 500
+    if csv:
+        rows = [[line for line in text.splitlines() if line[:1].isdigit()] for text in (theirs, ours)]
+        assert len(rows[0]) == len(rows[1]) > 30
+    values = [[line for line in text.splitlines() if "Begin" in line or "End" in line] for text in (theirs, ours)]
+    assert values[0] == values[1]
+
+
+class Timed(bt.Strategy):
+    """Orders when a timer says so, and on Mondays."""
+
+    def __init__(self):
+        self.rang = []
+        self.add_timer(when=bt.timer.SESSION_START, weekdays=[1], weekcarry=True, kind="monday")
+        self.add_timer(when=dt.time(0, 0), monthdays=[1, 15], monthcarry=True, kind="monthly", cheat=True)
+
+    def prenext(self):
+        pass
+
+    def notify_timer(self, timer, when, *args, **kwargs):
+        self.rang.append((str(when), kwargs["kind"], len(self.data)))
+        for data in self.datas:
+            if len(data):
+                self.order_target_percent(data, 0.1 if kwargs["kind"] == "monday" else 0.15)
+
+
+def test_timers(prices):
+    ours, theirs = both(
+        our_feeds(prices), pandas_feeds(prices), strategy=lambda cerebro: cerebro.addstrategy(Timed), least=50
+    )
+    assert ours.rang == theirs.rang
+    assert len({kind for _, kind, _ in ours.rang}) == 2
+
+
+@pytest.fixture
+def drawn():
+    """Figures of `cerebro.plot`, drawn without a screen."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    yield plt
+    plt.close("all")
+
+
+def test_plots(prices, drawn):
+    def figures(feeds, broker):
+        cerebro = bt.Cerebro(stdstats=True)
+        cerebro.setbroker(broker)
+        ACCOUNT(broker)
+        feeds(cerebro)
+        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addindicator(bt.ind.SMA, period=5)
+        cerebro.run()
+        drawn.close("all")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = cerebro.plot(iplot=False)
+        shown = []
+        for figure in made[0]:
+            for axes in figure.axes:
+                for line in axes.lines:
+                    shown.append(np.asarray(line.get_ydata(), float).tobytes())
+        return shown
+
+    theirs = figures(pandas_feeds(prices), stock_broker())
+    assert figures(our_feeds(prices), our_broker()) == theirs
+    assert len(theirs) > 10
+
+
+class Crossing(bt.SignalStrategy):
+    """Documentation's shortest strategy."""
+
+    def __init__(self):
+        self.signal_add(bt.SIGNAL_LONGSHORT, bt.ind.CrossOver(bt.ind.SMA(period=3), bt.ind.SMA(period=8)))
+
+
+def test_signals_of_backtrader(prices):
+    both(our_feeds(prices), pandas_feeds(prices), strategy=lambda cerebro: cerebro.addstrategy(Crossing), least=6)
+
+
+def test_bars_read_in_every_way(prices):
+    """Lines as everybody reads them: by index, slices, arrays, delayed, and as numbers of days."""
+
+    class Reads(bt.Strategy):
+        def __init__(self):
+            self.read = []
+            self.before = [data.close(-1) for data in self.datas]
+            self.spread = [data.high - data.low for data in self.datas]
+
+        def prenext(self):
+            self.next()
+
+        def next(self):
+            for data, before, spread in zip(self.datas, self.before, self.spread, strict=True):
+                if not len(data):
+                    continue
+                back = min(len(data), 4)
+                self.read.append(
+                    (
+                        len(data),
+                        data.buflen(),
+                        data.datetime.datetime(0),
+                        data.datetime.date(1 - back),
+                        tuple(data.close.get(size=back)),
+                        tuple(data.get(size=back)),
+                        data.close.getzero(0, 3).tolist() if hasattr(data.close.getzero(0, 3), "tolist") else None,
+                        tuple(data.lines.open.array[:5]),
+                        data.num2date(data.datetime[0]),
+                        bool(data.close[0] > data.open[0]),
+                        bool(data.close > data.open),
+                        before[0] if len(data) > 1 else None,
+                        spread[0],
+                        len(data.close),
+                        data._name,
+                    )
+                )
+
+    ours, theirs = (
+        lived(feeds(prices), broker(), lambda cerebro: cerebro.addstrategy(Reads))[1]
+        for feeds, broker in ((our_feeds, our_broker), (pandas_feeds, stock_broker))
+    )
+    assert bits(ours.read) == bits(theirs.read)
+    assert len(ours.read) > 200
+    assert not math.isnan(ours.read[-1][-3])
+
+
+def test_dates_and_tickers_can_be_chosen(full):
+    """A feed that was cut is a feed that was made of less."""
+    some = rs.check_prices(full.frame[full.frame.index.get_level_values("date") >= "2015-02-02"])
+    both(our_feeds(some, ["B", "D"]), pandas_feeds(full, ["B", "D"], start="2015-02-02"), least=50)

@@ -1,0 +1,426 @@
+"""Each closed trap alone: what it changes is what its sentence says, and where it has no say nothing changes.
+
+`compat` names the traps that stay open, so `set(RULES) - {name}` closes one. Each is held against the broker of stock:
+in a market made for it, where both are worked out by hand, and in an ordinary one, where both are the same to the bit.
+"""
+
+from __future__ import annotations
+
+import backtrader as bt
+import numpy as np
+import pytest
+from diary import assert_same, lived, our_feeds, pandas_feeds, statuses, stock_broker
+from markets import QUIET_KINDS, build, random_flow, set_account
+from reference_strategies import flow
+
+import rnn_strategies as rs
+from backtests.broker import RuinWarning
+from backtests.rules import RULES
+from signals.errors import InputError
+
+NAN = float("nan")
+MODEST = {"cash": 1e4, "commission": 0.0, "slippage": 0.0}
+
+
+def only(*names, **settings):
+    """Our broker with this one trap closed, or these."""
+    return rs.Broker(rs.BrokerSettings(**(MODEST | settings)), compat=set(RULES) - set(names))
+
+
+def stock(**settings):
+    """The broker of stock with the same account."""
+    broker = bt.brokers.BackBroker()
+    settings = MODEST | settings
+    set_account(cash=settings["cash"], commission=settings["commission"])(broker)
+    if settings["slippage"]:
+        broker.set_slippage_perc(settings["slippage"])
+    return broker
+
+
+class Plan(bt.Strategy):
+    """Calls what is planned for a session with itself, and writes down what comes of it."""
+
+    params = (("plan", {}),)
+
+    def __init__(self):
+        self.session = -1
+        self.values, self.cash, self.fills, self.ends, self.comm = [], [], [], {}, {}
+
+    def prenext(self):
+        self.next()
+
+    def notify_order(self, order):
+        self.ends[order.ref] = order.getstatusname()
+        self.comm[order.ref] = order.executed.comm
+        # sessions are counted from 0, and the broker comes before `next`
+        self.fills += [(self.session + 1, order.data._name, bit.size, bit.price) for bit in order.executed.getpending()]
+
+    def next(self):
+        self.session += 1
+        self.values.append(self.broker.getvalue())
+        self.cash.append(self.broker.getcash())
+        if self.session in self.p.plan:
+            self.p.plan[self.session](self)
+
+    @property
+    def statuses(self):
+        return [self.ends[ref] for ref in sorted(self.ends)]
+
+
+def buys(ticker, size, **options):
+    return lambda strategy: strategy.buy(data=strategy.getdatabyname(ticker), size=size, **options)
+
+
+def sells(ticker, size, **options):
+    return lambda strategy: strategy.sell(data=strategy.getdatabyname(ticker), size=size, **options)
+
+
+def went(feeds, broker, plan):
+    cerebro = bt.Cerebro(stdstats=False)
+    cerebro.setbroker(broker)
+    feeds(cerebro)
+    cerebro.addstrategy(Plan, plan=plan)
+    return cerebro.run()[0]
+
+
+def two(name, prices, plan, *, change=None, **settings):
+    """Run with the one trap closed and on stock; gives both strategies."""
+    brokers = only(name, **settings), stock(**settings)
+    if change is not None:
+        for broker in brokers:
+            change(broker)
+    return went(our_feeds(prices), brokers[0], plan), went(pandas_feeds(prices), brokers[1], plan)
+
+
+# -- a market for each ------------------------------------------------------------------------------------------------
+
+
+def day_orders(make_prices):
+    prices = make_prices({"A": [10, NAN, NAN, 12, 13], "B": [5.0] * 5})
+    ours, theirs = two("day_orders", prices, {0: buys("A", 100)})
+    assert (ours.statuses, ours.fills, ours.values) == (["Expired"], [], [1e4] * 5)
+    assert (theirs.statuses, theirs.fills) == (["Completed"], [(3, "A", 100, 12.0)])
+
+    def filler(broker):
+        broker.set_filler(bt.broker.fillers.FixedSize(size=50))
+
+    prices = make_prices({"A": [10.0, 11, 12, 13, 14]})
+    ours, theirs = two("day_orders", prices, {0: buys("A", 120)}, change=filler)
+    assert (ours.statuses, ours.fills) == (["Expired"], [(1, "A", 50, 11.0)])
+    assert (theirs.statuses, theirs.fills) == (
+        ["Completed"],
+        [(1, "A", 50, 11.0), (2, "A", 50, 12.0), (3, "A", 20, 13.0)],
+    )
+
+
+def bar_barrier(make_prices):
+    prices = make_prices({"A": [10, NAN, NAN, 12, 13], "B": [5.0] * 5})
+    ours, theirs = two("bar_barrier", prices, {1: buys("A", 100)})
+    assert (ours.statuses, ours.fills) == (["Rejected"], [])
+    assert (theirs.statuses, theirs.fills) == (["Completed"], [(3, "A", 100, 12.0)])
+
+    prices = make_prices({"A": [10, NAN, NAN, 9, 8], "B": [5.0] * 5})
+    limit = {"exectype": bt.Order.Limit, "price": 10.5}
+    ours, theirs = two("bar_barrier", prices, {0: buys("A", 100, **limit)})
+    assert ours.fills == [(3, "A", 100, 9.0)]
+    assert theirs.fills == [(1, "A", 100, 10.0)]  # the bar it was given at, which was over
+
+
+def delistings(make_prices):
+    prices = make_prices({"A": [10, 10, 12, NAN, NAN, NAN, NAN, NAN], "B": [5.0] * 8})
+    ours, theirs = two("delistings", prices, {0: buys("A", 100)}, delist_after=3, delist_haircut=0.25)
+    assert ours.fills == [(1, "A", 100, 10.0), (5, "A", -100, 9.0)]
+    assert ours.values == [1e4, 1e4, 10_200, 10_200, 10_200, 9_900, 9_900, 9_900]
+    assert theirs.fills == ours.fills[:1]
+    assert theirs.values == [1e4, 1e4, *[10_200] * 6]
+    ours, theirs = two("delistings", prices, {0: sells("A", 100)}, delist_after=3, delist_haircut=0.25)
+    assert ours.fills[1:] == [(5, "A", 100, 12.0)]
+    assert ours.values == theirs.values  # the same, but for good
+
+
+def last_price(make_prices):
+    """Feeds of this project have no bars of NaN, feeds of one's own can."""
+    rows = make_prices({"A": [10.0, 10, 11, 12, 13, 14]}).frame.xs("A", level="ticker").copy()
+    rows.iloc[2:4] = np.nan
+
+    def feed(cerebro):
+        cerebro.adddata(bt.feeds.PandasData(dataname=rows), name="A")
+
+    plan = {0: buys("A", 100), 1: buys("A", 10)}
+    ours, theirs = went(feed, only("last_price"), plan), went(feed, stock(), plan)
+    assert ours.fills == [(1, "A", 100, 10.0), (4, "A", 10, 13.0)]
+    assert ours.values == [1e4, 1e4, 1e4, 1e4, 10_300, 10_410]
+    assert np.isnan(theirs.values[2:]).all()
+    assert np.isnan(theirs.cash[-1])
+
+
+def value_of_some(make_prices):
+    prices = make_prices({"A": [10.0] * 4, "B": [20.0] * 4})
+    told = []
+
+    def ask(strategy):
+        told.append((strategy.broker.getvalue(strategy.datas), strategy.broker.getvalue()))
+
+    plan = {0: lambda s: (buys("A", 10)(s), buys("B", 10)(s)), 2: ask}
+    two("value_of_some", prices, plan)
+    assert told == [(300.0, 1e4), (1e4, 1e4)]
+
+    def ask_some(strategy):
+        told.append((strategy.broker.getvalue([strategy.datas[0]] * 2), strategy.broker.getvalue()))
+
+    two("value_of_some", prices, plan | {2: ask_some})
+    assert told[2:] == [(200.0, 1e4), (9_900.0, 9_900.0)]  # stock forgets what B is worth
+
+
+def sizes(make_prices):
+    prices = make_prices({"A": [10.0] * 6})
+    plan = {0: buys("A", NAN), 1: buys("A", float("inf")), 2: buys("A", 10)}
+    ours, theirs = two("sizes", prices, plan)
+    assert ours.statuses == ["Rejected", "Rejected", "Completed"]
+    assert theirs.statuses == ["Margin", "Margin", "Completed"]
+
+    def unchecked(broker):
+        broker.set_checksubmit(False)
+
+    ours, theirs = two("sizes", prices, plan, change=unchecked)
+    assert ours.statuses == ["Rejected", "Rejected", "Completed"]
+    assert ours.cash[-1] == 9_900.0
+    assert np.isnan(theirs.cash[-1])
+
+
+def reductions(make_prices):
+    prices = make_prices({"A": [10.0, 10, 10, 15, 15, 15, 15], "B": [10.0] * 7})
+    plan = {0: sells("A", 900), 1: buys("B", 1900), 3: buys("A", 900), 5: sells("B", 100)}
+    ours, theirs = two("reductions", prices, plan)
+    assert ours.statuses == ["Completed"] * 4
+    assert ours.cash == [1e4, 19_000, 0, 0, -13_500, -13_500, -12_500]
+    assert theirs.statuses == ["Completed", "Completed", "Margin", "Completed"]
+    assert theirs.cash == [1e4, 19_000, 0, 0, 0, 0, 1_000]
+    # what opens is refused all the same
+    ours, theirs = two("reductions", prices, {0: buys("A", 1_001)})
+    assert ours.statuses == theirs.statuses == ["Margin"]
+
+
+def short_sales(make_prices):
+    prices = make_prices({"A": [10.0] * 6})
+    plan = {0: sells("A", 10), 1: buys("A", 30), 2: sells("A", 20), 3: sells("A", 40)}
+    ours, theirs = two("short_sales", prices, plan)
+    assert ours.statuses == ["Rejected", "Completed", "Completed", "Rejected"]
+    assert theirs.statuses == ["Completed"] * 4
+    assert ours.getposition().size == 10
+    assert theirs.getposition().size == -40
+    ours, _ = two("short_sales", prices, plan, borrow_rate=0.0)
+    assert ours.fills == theirs.fills
+
+
+def refused_orders(make_prices):
+    """Seen where reductions are never refused: which orders are taken for reductions."""
+    prices = make_prices({"A": [10.0] * 4})
+    plan = {0: lambda s: (buys("A", 2_000)(s), sells("A", 500)(s))}
+    assert went(our_feeds(prices), only("refused_orders", "reductions"), plan).statuses == ["Margin", "Margin"]
+    naked = went(our_feeds(prices), only("reductions"), plan)
+    assert naked.statuses == ["Margin", "Completed"]
+    assert naked.getposition().size == -500  # sold what the refused purchase would have brought
+    # a purchase that can be paid, and its sale, are no matter
+    ours, theirs = two("refused_orders", prices, {0: lambda s: (buys("A", 900)(s), sells("A", 500)(s))})
+    assert ours.statuses == theirs.statuses == ["Completed", "Completed"]
+
+
+def cancellations(make_prices):
+    prices = make_prices({"A": [10.0] * 4})
+    plan = {0: lambda s: s.cancel(buys("A", 10)(s))}
+    ours, theirs = two("cancellations", prices, plan)
+    assert (ours.statuses, ours.fills) == (["Canceled"], [])
+    assert (theirs.statuses, theirs.fills) == (["Completed"], [(1, "A", 10, 10.0)])
+    limit = {"exectype": bt.Order.Limit, "price": 9.0}
+    kept = []
+    plan = {0: lambda s: kept.append(buys("A", 10, **limit)(s)), 1: lambda s: s.cancel(kept[-1])}
+    ours, theirs = two("cancellations", prices, plan)
+    assert ours.statuses == theirs.statuses == ["Canceled"]
+
+
+def initial_margin(make_prices):
+    prices = make_prices({"A": [10.0] * 4, "B": [10.0] * 4})
+    ours, theirs = two("initial_margin", prices, {0: sells("A", 2_001), 1: sells("A", 2_000)})
+    assert ours.statuses == ["Margin", "Completed"]  # twice the value of 10,000 and no more
+    assert theirs.statuses == ["Completed", "Completed"]
+    assert theirs.getposition().size == -4_001
+    # two orders of one session count together
+    together = {0: lambda s: (sells("A", 1_500)(s), sells("B", 1_500)(s))}
+    ours, _ = two("initial_margin", prices, together)
+    assert ours.statuses == ["Completed", "Margin"]
+    ours, theirs = two("initial_margin", prices, together, initial_margin=0.0)
+    assert ours.fills == theirs.fills
+
+
+def ruin(make_prices):
+    prices = make_prices({"A": [10.0, 10, 10, 31, 50, 5]})
+    plan = {0: sells("A", 500)}
+    with pytest.warns(RuinWarning, match=r"ruined on 2015-01-07: its value was -500\.00"):
+        ours, theirs = two("ruin", prices, plan)
+    assert ours.values == [1e4, 1e4, 1e4, -500]
+    assert theirs.values == [1e4, 1e4, 1e4, -500, -10_000, 12_500]
+    assert ours.broker.stopped.startswith("The account was ruined on 2015-01-07")
+
+
+def uncapped_slippage(make_prices):
+    prices = make_prices({"A": [10.0] * 4}, close_only=True)
+    ours, theirs = two("uncapped_slippage", prices, {0: buys("A", 10), 1: sells("A", 10)}, slippage=0.01)
+    assert [price for *_, price in ours.fills] == [10.1, 9.9]
+    assert [price for *_, price in theirs.fills] == [10.0, 10.0]
+
+
+def deposits(make_prices):
+    prices = make_prices({"A": [10.0] * 4})
+
+    def deposit(strategy):
+        strategy.broker.add_cash(500.0)
+
+    with pytest.raises(InputError, match="no deposits"):
+        went(our_feeds(prices), only("deposits"), {1: deposit})
+    assert went(pandas_feeds(prices), stock(), {1: deposit}).values == [1e4, 1e4, 10_500, 10_500]
+
+
+def interest_apart(make_prices):
+    prices = make_prices({"A": [10.0] * 6})
+
+    def lends(broker):
+        broker.setcommission(commission=0.0, interest=0.365, name="A")
+
+    ours, theirs = two("interest_apart", prices, {0: sells("A", 100), 3: buys("A", 100)}, change=lends)
+    assert ours.values == theirs.values
+    paid = 1e4 - ours.values[-1]
+    assert paid > 2.0
+    assert list(ours.comm.values()) == [0.0, 0.0]
+    assert list(theirs.comm.values()) == [0.0, pytest.approx(paid)]
+
+
+def orders_let_go(make_prices):
+    class Deaf(bt.Strategy):
+        def next(self):
+            self.buy(size=1)
+
+    prices = make_prices({"A": [10.0] * 6})
+    kept = []
+    for feeds, broker in ((our_feeds, only("orders_let_go")), (pandas_feeds, stock())):
+        cerebro = bt.Cerebro(stdstats=False)
+        cerebro.setbroker(broker)
+        feeds(prices)(cerebro)
+        cerebro.addstrategy(Deaf)
+        strategy = cerebro.run()[0]
+        told = [order.getstatusname() for order in strategy._orders]
+        kept.append((len(broker.orders), told.count("Accepted"), told.count("Completed"), broker.getvalue()))
+    assert kept == [(0, 0, 5, 1e4), (6, 5, 5, 1e4)]
+
+
+def past_only(make_prices):
+    prices = make_prices({"A": [1.0, 2, 3, 4, 5, 6], "LATE": [NAN, NAN, NAN, 7, 8, 9]})
+    read = []
+
+    def look(strategy):
+        late = strategy.getdatabyname("LATE")
+        read.append((late.close[0], late.close[-1], strategy.getposition(late).size, strategy.broker.getvalue()))
+
+    two("past_only", prices, {1: look, 3: look})
+    assert read == [
+        pytest.approx((NAN, NAN, 0, 1e4), nan_ok=True),
+        pytest.approx((7.0, NAN, 0, 1e4), nan_ok=True),
+        (9.0, 8.0, 0, 1e4),
+        (7.0, 9.0, 0, 1e4),
+    ]
+
+
+def exchange_sessions(make_prices):
+    prices = make_prices({"A": [10, 11, NAN, 12, NAN, NAN], "B": [5, 5, NAN, 5, 5, NAN], "C": [1.0] * 6})
+    cerebros = []
+    for feeds, broker in ((our_feeds, only("exchange_sessions")), (pandas_feeds, stock())):
+        strategy = went(feeds(prices, ["A", "B"]), broker, {0: buys("A", 100), 1: buys("A", 100)})
+        cerebros.append(strategy)
+    ours, theirs = cerebros
+    assert (len(ours.values), len(theirs.values)) == (6, 4)
+    assert [value for t, value in enumerate(ours.values) if t not in (2, 5)] == theirs.values
+    assert ours.fills == [(1, "A", 100, 11.0), (3, "A", 100, 12.0)]
+
+
+CASES = {
+    case.__name__: case
+    for case in (
+        day_orders,
+        bar_barrier,
+        delistings,
+        last_price,
+        value_of_some,
+        sizes,
+        reductions,
+        short_sales,
+        refused_orders,
+        cancellations,
+        initial_margin,
+        ruin,
+        uncapped_slippage,
+        deposits,
+        interest_apart,
+        orders_let_go,
+        past_only,
+        exchange_sessions,
+    )
+}
+
+
+def test_every_rule_has_its_case():
+    assert list(CASES) == list(RULES)
+    assert all(sentence.endswith(".") and ("stock" in sentence.lower()) for sentence in RULES.values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_it_changes_is_what_it_says(name, make_prices):
+    CASES[name](make_prices)
+
+
+# -- an ordinary market -----------------------------------------------------------------------------------------------
+
+ORDINARY = {"cash": 1e6, "commission": 0.001, "slippage": 0.0, "borrow_rate": 0.0}
+
+
+@pytest.fixture(scope="module")
+def ordinary():
+    """Full histories, every kind of order, nothing that any rule is about; and what stock makes of it."""
+    prices = build(4, 100, seed=31)
+    todo = random_flow(31, 100, 4, per_session=2.0, kinds=QUIET_KINDS)
+    account = set_account(cash=1e6, commission=0.001)
+    events, _ = lived(pandas_feeds(prices), stock_broker(), flow(todo), account=account, touch=True)
+    ends = statuses(events)
+    assert ends["Completed"] > 100
+    assert {"Canceled", "Expired"} <= set(ends)
+    return prices, todo, events
+
+
+@pytest.mark.parametrize("name", [*RULES, "all of them", "none of them"])
+def test_elsewhere_it_changes_nothing(name, ordinary):
+    prices, todo, theirs = ordinary
+    settings = rs.BrokerSettings(**ORDINARY)
+    closed = {"all of them": set(RULES), "none of them": set()}.get(name, {name})
+    broker = rs.Broker(settings, compat=set(RULES) - closed)
+    ours, _ = lived(our_feeds(prices), broker, flow(todo), touch=True)
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_others_stay_as_they_were(name, make_prices):
+    """Opening one trap alone leaves all others closed: the market of another rule still comes out as ruled there."""
+    broker = rs.Broker(rs.BrokerSettings(**MODEST), compat={name})
+    assert broker.rules == set(RULES) - {name}
+    if name == "deposits":
+        broker.add_cash(1.0)
+    else:
+        with pytest.raises(InputError, match="no deposits"):
+            broker.add_cash(1.0)
+
+
+def test_names_that_are_no_rules_are_refused():
+    with pytest.raises(InputError, match="'ruins'"):
+        rs.Broker(rs.BrokerSettings(**MODEST), compat={"ruins"})
+    with pytest.raises(InputError, match="expected BrokerSettings; found none"):
+        rs.Broker()
+    with pytest.raises(InputError, match="expected BrokerSettings; found none"):
+        rs.Broker(compat={"ruin"})

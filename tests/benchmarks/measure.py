@@ -1,0 +1,93 @@
+"""How the benchmarks measure: CPU time of interleaved legs in one process, and time and memory of a fresh one."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["ONE_THREAD", "ROOT", "Leg", "alone", "cpu_seconds", "fresh_process", "interleaved"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# One core per measured leg: ratios on shared machines are steadier, and walk-forward trains one thread per process.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
+)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """What one leg took and gave: median CPU seconds over its repetitions, and its last result."""
+
+    seconds: float
+    result: Any
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    return alone(work).seconds
+
+
+def alone(work: Callable[[], object]) -> Leg:
+    """Run a leg once. What earlier legs left behind is set aside, so that the collector does not look through it."""
+    gc.collect()
+    gc.freeze()
+    try:
+        began = time.process_time()
+        result = work()
+        return Leg(time.process_time() - began, result)
+    finally:
+        gc.unfreeze()
+
+
+def interleaved(
+    legs: Mapping[str, Callable[[], object]], repetitions: int, *, once: Collection[str] = ()
+) -> dict[str, Leg]:
+    """Median CPU seconds of each leg, legs taking turns so that a busy machine slows all of them.
+
+    Legs of minutes, named in `once`, run in the first turn only.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in legs}
+    results: dict[str, Any] = {}
+    for turn in range(repetitions):
+        for name, work in legs.items():
+            if turn and name in once:
+                continue
+            leg = alone(work)
+            taken[name].append(leg.seconds)
+            results[name] = leg.result
+    return {name: Leg(statistics.median(taken[name]), results[name]) for name in legs}
+
+
+def fresh_process(command: Sequence[str], *, python: Path | None = None, timeout: float = 1800.0) -> dict[str, Any]:
+    """Run Python in a process of its own and return the JSON object it prints last.
+
+    What was compiled by earlier processes is out of its reach, so its first run is a first run.
+
+    Raises
+    ------
+    RuntimeError
+        With the last line of what it complained, when it fails.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, **ONE_THREAD, "PYTHONWARNINGS": "ignore", "NUMBA_CACHE_DIR": cache}
+        done = subprocess.run(
+            [str(python or sys.executable), *command],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        complaint = (done.stderr.strip().splitlines() or lines or ["no word"])[-1]
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {done.returncode}: {complaint}")
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
