@@ -228,6 +228,9 @@ class Broker(ChargingBroker):
         super()._begin()
         listening = any(hears(strategy, "notify_order") for strategy in self.cerebro.runningstrats)
         self._unheard = "orders_let_go" in self.rules and not listening
+        if "orders_let_go" in self.rules:
+            for strategy in self.cerebro.runningstrats:
+                strategy._orders = _Forgetful()
         if "last_price" in self.rules:
             # every feed is asked for once, in order, so that values are always added up in the order of the feeds
             for holding in self._holdings:
@@ -424,6 +427,13 @@ class Broker(ChargingBroker):
     def _day_of(order: Any) -> dt.date:
         moment: dt.datetime = bt.num2date(order.created.dt)
         return moment.date()
+
+
+class _Forgetful(list[Any]):
+    """Where backtrader's strategies keep a copy of every state of every order, which nobody ever looks at."""
+
+    def extend(self, _: Any) -> None:
+        """Forget them."""
 
 
 def _parts(held: float, change: float) -> tuple[float, float]:

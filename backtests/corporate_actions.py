@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from backtests.clock import day_numbers
+from backtests.orders import SlimOrder
 from signals.errors import InputError
 
 if TYPE_CHECKING:
@@ -291,6 +292,8 @@ def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
     words = f"split of {ratio:.6g} for 1"
     if order.exectype not in (order.Market, order.Close):
         return f"{words}: its price was for old shares"
+    if isinstance(order, SlimOrder):
+        order.own_executed()
     old = order.executed.remsize
     change, _ = split_shares(old, ratio, fractional=fractional)
     remaining = old + change

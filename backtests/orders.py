@@ -7,8 +7,8 @@ made. Only plain market orders are slim; `Broker` gives every other kind to back
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
 from backtrader.utils import AutoOrderedDict
@@ -19,16 +19,28 @@ __all__ = ["SlimOrder", "make_market_order", "remarks_of"]
 class _Data(OrderData):
     """What was asked for or filled, without an attribute for everything that has not happened."""
 
-    dt = None
-    size = remsize = 0
-    price = pricelimit = pclose = value = comm = pnl = trailamount = trailpercent = 0.0
-    margin = None
-    psize = pprice = p1 = p2 = 0
+    dt: Any = None
+    size: float = 0
+    remsize: float = 0
+    price = pricelimit = pclose = value = comm = pnl = 0.0
+    trailamount: float | None = 0.0
+    trailpercent: float | None = 0.0
     _plimit: float | None = 0.0
-    exbits: ClassVar[Sequence[Any]] = ()
+    margin: Any = None
+    psize: float = 0
+    pprice: float = 0
+    p1 = p2 = 0
+    exbits: Any = ()
 
-    def __init__(self, **known: Any) -> None:
-        self.__dict__.update(known)
+    def copy(self) -> _Data:
+        """Copy it attribute by attribute: without a dictionary of its own it costs the garbage collector half."""
+        new: _Data = object.__new__(_Data)
+        new.dt, new.size, new.remsize, new.price, new.pricelimit = (
+            self.dt, self.size, self.remsize, self.price, self.pricelimit,
+        )  # fmt: skip
+        new.value, new.comm, new.pnl, new.margin = self.value, self.comm, self.pnl, self.margin
+        new.psize, new.pprice, new.p1, new.p2, new.exbits = self.psize, self.pprice, self.p1, self.p2, self.exbits
+        return new
 
 
 class SlimOrder(Order):
@@ -48,6 +60,8 @@ class SlimOrder(Order):
     simulated = histnotify = False
     pannotated = None
     status = Order.Created
+    executed: _Data
+    _told = False  # whether copies look at the same `executed`
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -69,15 +83,47 @@ class SlimOrder(Order):
         return data.date2num(last)
 
     def clone(self) -> Any:
-        """Copy it for a notification: what was executed since the last one is pending in the copy."""
-        executed = self.executed
-        executed.p1, executed.p2 = executed.p2, len(executed.exbits)
-        kept = object.__new__(_Data)
-        kept.__dict__.update(executed.__dict__)
+        """Copy it for a notification: what was executed since the last one is pending in the copy.
+
+        As long as nothing was filled, copies and order look at the same `executed`; `own_executed` parts them.
+        """
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin.__dict__["executed"] = kept
+        if self.executed.exbits:
+            self.own_executed()
+            executed = self.executed
+            executed.p1, executed.p2 = executed.p2, len(executed.exbits)
+            twin.__dict__.update(self.__dict__)
+            twin.executed = executed.copy()
+        else:
+            self._told = True
+            twin.__dict__.update(self.__dict__)
         return twin
+
+    def own_executed(self) -> None:
+        """Have an `executed` that no copy looks at, before it changes."""
+        if self._told:
+            self._told = False
+            self.executed = self.executed.copy()
+
+    def execute(self, *fill: Any) -> None:
+        """Book a fill."""
+        self.own_executed()
+        super().execute(*fill)
+
+    def reject(self, broker: Any = None) -> Any:
+        """Mark it as rejected."""
+        self.own_executed()
+        return super().reject(broker)
+
+    def cancel(self) -> None:
+        """Mark it as cancelled."""
+        self.own_executed()
+        super().cancel()
+
+    def margin(self) -> None:
+        """Mark it as refused for lack of cash."""
+        self.own_executed()
+        super().margin()
 
 
 class SlimBuy(SlimOrder, BuyOrder):
@@ -118,10 +164,15 @@ def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: flo
     tradeid : int
         As in backtrader.
     """
-    order = object.__new__(SlimBuy if buys else SlimSell)
     signed = size if buys else -size
     close = data.close[0]
     reference = price or close
+    created = object.__new__(_Data)
+    created.dt, created.size, created.price, created.pricelimit = data.datetime[0], signed, reference, reference
+    created.pclose, created.trailamount, created.trailpercent, created._plimit = close, None, None, None
+    executed = object.__new__(_Data)
+    executed.remsize, executed.exbits = signed, []
+    order = object.__new__(SlimBuy if buys else SlimSell)
     order.__dict__.update(
         ref=next(Order.refbasis),
         owner=owner,
@@ -129,13 +180,10 @@ def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: flo
         size=signed,
         price=price,
         tradeid=tradeid,
-        created=_Data(
-            dt=data.datetime[0], size=signed, price=reference, pricelimit=reference, pclose=close, trailamount=None,
-            trailpercent=None, _plimit=None,
-        ),
-        executed=_Data(remsize=signed, exbits=[]),
+        created=created,
+        executed=executed,
         _remarks=[],
-    )  # fmt: skip
+    )
     return order
 
 

@@ -86,6 +86,23 @@ def test_with_splits_and_dividends_in_cash(random_prices, random_scores):
     assert audit(result, raw, prices.actions) < TOLERANCE
 
 
+def test_the_volume_limit_is_in_raw_shares(random_prices, random_scores, settings):
+    """Before a split of 4 for 1 one share of adjusted prices is a quarter of a share that was traded."""
+    prices = with_actions(random_prices(6, 60, seed=6), [Happens(j, 30, 4.0) for j in range(6)])
+    account = settings(max_volume_share=0.001)
+    result = rs.run_backtest(prices, random_scores(prices), allocation=rs.TopK(2), broker=account)
+    panel = prices.panel()
+    limited = result.orders[result.orders["reason"].str.startswith("volume sufficed")]
+    days = panel.dates.astype("datetime64[ns]")
+    assert (limited["executed"] < days[30]).sum() > 3
+    assert (limited["executed"] >= days[30]).sum() > 3
+    for order in limited.itertuples():
+        t, j = panel.position(order.executed), panel.tickers.index(order.ticker)
+        raw = np.floor(0.001 * panel.volume[t, j] * (4.0 if t < 30 else 1.0))
+        assert order.filled == raw
+    assert audit(result, panel) < TOLERANCE
+
+
 def test_debt_pays_interest_for_every_night(make_prices, settings, my_cerebro, plan):
     prices = make_prices({"A": [100.0] * 12, "S": [100.0] * 2 + [150.0] * 10})
     account = settings(cash=100_000.0, borrow_rate=0.5, margin_rate=0.2, cash_rate=0.1, maintenance_margin=0.0)

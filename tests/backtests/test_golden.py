@@ -30,7 +30,7 @@ FROZEN = {
     "threshold": (3189, 3162, "b6044c4886bb95888d773986e1f357f48bcb169c14907dcd19450921ffc4fd38"),
     "delistings": (5551, 5512, "289ea8014100b8250ec9f7d931cb2eabccd60ae911dd868c290bf27857136f0f"),
     "brackets": (2994, 1097, "b55ec866e9db1f69e7a3795f01164545c4b16c9ecbfcda0103ad964676a2eb06"),
-    "dividends_in_cash": (264, 263, "5aa40b8d33c2c81161c57772de6d9fd9e4c78970366b1c2991d8e0bbbf936bf9"),
+    "dividends_in_cash": (266, 265, "f08c278c2c0af4abaaf419beaa8f44f38af595043fa48ad4fa23dac0cdd09645"),
 }
 
 
