@@ -66,7 +66,8 @@ class Broker(ChargingBroker):
     Notes
     -----
     For a user's own Cerebro: `cerebro.setbroker(rs.Broker(settings))`. Sessions are those of `add_prices`, or else the
-    dates on which any feed has a bar. In a run with several timeframes the rules for gaps hold for the finest one.
+    dates on which any feed has a bar; date daily feeds of your own at midnight, as ours are. In a run with several
+    timeframes the rules for gaps hold for the finest one.
     """
 
     def __init__(
@@ -134,6 +135,8 @@ class Broker(ChargingBroker):
             order.addinfo(broker_session=float("nan"), broker_reason="given before the first session")
             self.notify(order)
             return True
+        elif self._bar_barrier and not 0 <= order.exectype < len(Order.ExecTypes):
+            reason = f"its kind, {order.exectype!r}, is none of backtrader's"
         elif not math.isfinite(order.size) and "sizes" in self.rules:
             reason = f"its size of {order.size} is no number of shares"
         elif self._bar_barrier and not self.trades_today(order.data):
@@ -190,13 +193,8 @@ class Broker(ChargingBroker):
             return None
         if not cash >= 0.0 and (opened or "reductions" not in self.rules):
             return f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}"
-        if opened and "initial_margin" in self.rules:
-            value, margin = self._value - paid, self._terms.initial_margin
-            if value < margin * exposed:
-                return (
-                    f"positions of {exposed:,.2f} would be more than a value of {value:,.2f} allows at an initial "
-                    f"margin of {100 * margin:g} %"
-                )
+        if opened and (words := self._beyond_margin(exposed, paid)):
+            return words
         self._exposure, self._paid = exposed, paid
         return None
 
@@ -226,11 +224,7 @@ class Broker(ChargingBroker):
 
     def _begin(self) -> None:
         super()._begin()
-        listening = any(hears(strategy, "notify_order") for strategy in self.cerebro.runningstrats)
-        self._unheard = "orders_let_go" in self.rules and not listening
-        if "orders_let_go" in self.rules:
-            for strategy in self.cerebro.runningstrats:
-                strategy._orders = _Forgetful()
+        self._unheard = not any(hears(strategy, "notify_order") for strategy in self.cerebro.runningstrats)
         if "last_price" in self.rules:
             # every feed is asked for once, in order, so that values are always added up in the order of the feeds
             for holding in self._holdings:
@@ -276,14 +270,22 @@ class Broker(ChargingBroker):
             and self.positions[order.data].size + order.executed.remsize < 0
         )
 
-    def _allowed(self, exposure: float, commission: float) -> bool:
-        if "initial_margin" not in self.rules:
-            return True
+    def _objection(self, exposure: float, commission: float) -> str | None:
         exposed, paid = self._filled + exposure, self._spent + commission
-        if exposure > 0.0 and self._value - paid < self._terms.initial_margin * exposed:
-            return False
+        if exposure > 0.0 and (words := self._beyond_margin(exposed, paid)):
+            return words
         self._filled, self._spent = exposed, paid
-        return True
+        return None
+
+    def _beyond_margin(self, exposed: float, paid: float) -> str | None:
+        """Say so when the account would be worth too little for a sum of absolute positions."""
+        value, margin = self._value - paid, self._terms.initial_margin
+        if "initial_margin" not in self.rules or value >= margin * exposed:
+            return None
+        return (
+            f"positions of {exposed:,.2f} would be more than a value of {value:,.2f} allows at an initial margin of "
+            f"{100 * margin:g} %"
+        )
 
     def _bracketize(self, order: Any, cancel: bool = False) -> None:
         if cancel or order.parent is not None or self._pchildren.get(order.ref) or not self.rules:
@@ -427,13 +429,6 @@ class Broker(ChargingBroker):
     def _day_of(order: Any) -> dt.date:
         moment: dt.datetime = bt.num2date(order.created.dt)
         return moment.date()
-
-
-class _Forgetful(list[Any]):
-    """Where backtrader's strategies keep a copy of every state of every order, which nobody ever looks at."""
-
-    def extend(self, _: Any) -> None:
-        """Forget them."""
 
 
 def _parts(held: float, change: float) -> tuple[float, float]:

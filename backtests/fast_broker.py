@@ -21,7 +21,8 @@ from typing import Any
 import backtrader as bt
 from backtrader.order import Order
 
-from backtests.orders import SlimOrder, make_market_order
+from backtests.listening import forget_copies
+from backtests.orders import ARGUMENTS, PLAIN, SlimOrder, make_market_order
 from backtests.valuation import Holding, PanelHolding, ValuedBroker
 
 __all__ = ["FastBroker", "position_after"]
@@ -73,6 +74,11 @@ class FastBroker(ValuedBroker):
         self._moment: tuple[float, Any] = (float("nan"), None)
         self._enrolled: set[int] = set()
 
+    def _begin(self) -> None:
+        super()._begin()
+        for strategy in self.cerebro.runningstrats:
+            forget_copies(strategy)
+
     # -- orders -----------------------------------------------------------------------------------------------------
 
     def buy(self, owner: Any, data: Any, size: float, *arguments: Any, **options: Any) -> Any:
@@ -89,7 +95,7 @@ class FastBroker(ValuedBroker):
         self, buys: bool, owner: Any, data: Any, size: float, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         """Give a plain market order; None when it is anything else."""
-        given = dict(zip(_ARGUMENTS, arguments, strict=False)) | options if arguments else options
+        given = dict(zip(ARGUMENTS, arguments, strict=False)) | options if arguments else options
         holding = self._by_data.get(data)
         plain = holding is not None and holding.plain and size > 0 and data._compensate is None
         plain = plain and not (self.p.coc or self.p.coo)
@@ -99,8 +105,8 @@ class FastBroker(ValuedBroker):
                 price = value
             elif name == "tradeid":
                 tradeid = value
-            elif name in _PLAIN:
-                plain = plain and value in _PLAIN[name]
+            elif name in PLAIN:
+                plain = plain and value in PLAIN[name]
             else:
                 plain = plain and value is None
         if plain:
@@ -225,7 +231,7 @@ class FastBroker(ValuedBroker):
         self._bracketize(order, cancel=True)
 
     def submit_accept(self, order: Any) -> None:
-        """Put an order among those that wait for a price."""
+        """Let an order wait for a price."""
         if not isinstance(order, SlimOrder):
             super().submit_accept(order)
             return
@@ -289,19 +295,23 @@ class FastBroker(ValuedBroker):
             self.cash = cash
         else:
             for_closed = 0.0
-        refused = 0.0
+        refused, why = 0.0, None
         if opened:
             worth_opened = opened * price
             cash -= worth_opened
             cash -= for_opened
             exposure = price * (abs(after) - abs(position.size))
-            if commissions is None and (cash < 0.0 or not self._allowed(exposure, for_closed + for_opened)):
+            short = commissions is None and cash < 0.0
+            why = None if short else self._objection(exposure, for_closed + for_opened)
+            if short or (why is not None and commissions is None):
                 refused, opened, worth_opened, for_opened = opened, 0, 0.0, 0.0
+                self._objection(-price * abs(closed), for_closed)
             else:
                 position.adjbase = price
                 self.cash = cash
         else:
             for_opened = 0.0
+            self._objection(-price * abs(closed), for_closed)
         filled = closed + opened
         if filled:
             position.update(filled, price, self._moment_of(data, holding))
@@ -316,11 +326,11 @@ class FastBroker(ValuedBroker):
             self.notify(order)
             self._ococheck(order)
         if refused:
-            self._refuse(order, None)
+            self._refuse(order, why)
 
-    def _allowed(self, exposure: float, commission: float) -> bool:
-        """Whether a fill may add this to the sum of absolute positions."""
-        return True
+    def _objection(self, exposure: float, commission: float) -> str | None:
+        """Why a fill may not add this to the sum of absolute positions; what it takes away makes room for others."""
+        return None
 
     def _moment_of(self, data: Any, holding: Holding) -> Any:
         """Date of the feed's bar as a datetime; the same for all feeds of a market, and dear to make."""
@@ -436,12 +446,3 @@ class FastBroker(ValuedBroker):
                 close = data.close[0]
                 self.cash += self.getcommissioninfo(data).cashadjust(position.size, position.adjbase, close)
                 position.adjbase = close
-
-
-# What `buy` and `sell` of backtrader's brokers take after the size, in this order.
-_ARGUMENTS = (
-    "price", "plimit", "exectype", "valid", "tradeid", "oco", "trailamount", "trailpercent", "parent", "transmit",
-    "histnotify", "_checksubmit",
-)  # fmt: skip
-# Values with which an order is a plain market order; everything else has to be None.
-_PLAIN = {"transmit": (True,), "histnotify": (False,), "_checksubmit": (True,), "exectype": (None, Order.Market)}

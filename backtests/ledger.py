@@ -75,7 +75,7 @@ class _Row:
         self.executed = float("nan")
         self.ticker: str = order.data._name
         self.side = "buy" if order.isbuy() else "sell"
-        self.type = "liquidation" if "broker_liquidation" in info else order.getordername().lower()
+        self.type = "liquidation" if "broker_liquidation" in info else _kind_of(order)
         self.size = float(abs(order.size))
         self.filled = 0.0
         self.price = float("nan")
@@ -260,6 +260,12 @@ class Ledger(bt.Analyzer):
             raise InputError("expected at least one session; found none; run the Cerebro first, on feeds with bars")
         index = _stamps(self._days, utc=True)
         values = np.array(self._values)
+        if (values[:-1] == 0.0).any():
+            day = day_of(self._days[int(np.argmin(values != 0.0))])
+            raise InputError(
+                f"expected an account that is worth something at every close; found 0.00 on {day}, after which returns "
+                "mean nothing; stop the run there, as rs.Broker(settings) does"
+            )
         returns = values / np.concatenate([[self._initial], values[:-1]]) - 1.0
         amounts = np.zeros((len(index), len(self._names) + 1))
         for t, worths in enumerate(self._held):
@@ -321,6 +327,11 @@ class Ledger(bt.Analyzer):
         said += _unfilled(refused, traded, "were refused")
         said += _unfilled(lapsed, traded, "could not be filled on their day")
         return said + self._remarks
+
+
+def _kind_of(order: Any) -> str:
+    known = 0 <= order.exectype < len(Order.ExecTypes)
+    return str(order.getordername().lower()) if known else "unknown"
 
 
 def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:

@@ -13,7 +13,16 @@ from typing import Any
 from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
 from backtrader.utils import AutoOrderedDict
 
-__all__ = ["SlimOrder", "make_market_order", "remarks_of"]
+__all__ = ["ARGUMENTS", "PLAIN", "SlimOrder", "make_market_order", "remarks_of"]
+
+
+# What `buy` and `sell` of backtrader's brokers take after the size, in this order.
+ARGUMENTS = (
+    "price", "plimit", "exectype", "valid", "tradeid", "oco", "trailamount", "trailpercent", "parent", "transmit",
+    "histnotify", "_checksubmit",
+)  # fmt: skip
+# Values with which an order is a plain market order; everything else has to be None.
+PLAIN = {"transmit": (True,), "histnotify": (False,), "_checksubmit": (True,), "exectype": (None, Order.Market)}
 
 
 class _Data(OrderData):

@@ -28,7 +28,8 @@ RULES: dict[str, str] = {
     ),
     "last_price": (
         "A bar of NaN is no bar: a holding keeps its last price and nothing fills. Stock fills at NaN, and cash is NaN "
-        "for ever."
+        "for ever. Values are then added up in the order of the feeds, in stock in that of the first look at each "
+        "position, which may change a last bit."
     ),
     "value_of_some": (
         "The value of several feeds is what they are worth. Stock adds the cash to it, and takes the sum for the value "
@@ -69,10 +70,7 @@ RULES: dict[str, str] = {
         "Interest of a commission scheme of your own stays apart from commissions. Stock books it into the commission "
         "of the order that closes the position, after it was taken from the cash already."
     ),
-    "orders_let_go": (
-        "Orders that are over are let go, and statuses nobody listens to are not announced. Stock keeps every order "
-        "ever given."
-    ),
+    "orders_let_go": ("Orders that are over are let go. Stock keeps every order ever given."),
     "past_only": ("Before its first bar a feed of `add_prices` shows NaN. In stock it shows the last bar of the run."),
     "exchange_sessions": (
         "Every session of the exchange is one of the run, also when none of the tickers trades. Stock knows only dates "

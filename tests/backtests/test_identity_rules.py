@@ -260,7 +260,12 @@ def initial_margin(make_prices):
     ours, theirs = two("initial_margin", prices, plan)
     assert ours.fills == theirs.fills
     assert len(ours.fills) == 6
+    # what is refused for lack of cash when it fills takes no room
+    prices = make_prices({"A": [10.0, 12, 12], "B": [10.0] * 3}, {"A": [10.0, 12, 12], "B": [10.0] * 3})
+    ours, theirs = two("initial_margin", prices, {0: lambda s: (buys("A", 950)(s), sells("B", 1_000)(s))})
+    assert ours.statuses == theirs.statuses == ["Margin", "Completed"]
     # a reversal closes and opens
+    prices = make_prices({"A": [10.0] * 5})
     ours, theirs = two("initial_margin", prices, {0: sells("A", 1_900), 2: buys("A", 2_500), 3: sells("A", 2_000)})
     assert ours.fills == theirs.fills
     assert len(ours.fills) == 3
@@ -384,7 +389,7 @@ CASES = {
 
 def test_every_rule_has_its_case():
     assert list(CASES) == list(RULES)
-    assert all(sentence.endswith(".") and ("stock" in sentence.lower()) for sentence in RULES.values())
+    assert all(rule.rstrip(")").endswith(".") and "stock" in rule.lower() for rule in RULES.values())
 
 
 @pytest.mark.parametrize("name", CASES)
