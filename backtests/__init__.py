@@ -16,6 +16,8 @@ __all__, __getattr__, __dir__ = lazy_names(
         "BrokerSettings": "backtests.settings",
         "EqualWeight": "backtests.allocations",
         "EqualWeightSizer": "backtests.sizers",
+        "Fill": "backtests.fills",
+        "FillSource": "backtests.fills",
         "Journal": "backtests.journal",
         "Ledger": "backtests.ledger",
         "LongShortQuantile": "backtests.allocations",

@@ -43,6 +43,8 @@ __all__, __getattr__, __dir__ = lazy_names(
         "FEATURES": "signals.features",
         "FeatureContext": "signals.features",
         "FilesSource": "signals.sources.files",
+        "Fill": "backtests.fills",
+        "FillSource": "backtests.fills",
         "InputError": "signals.errors",
         "KerasModel": "signals.models.external",
         "LABELS": "signals.labels",
