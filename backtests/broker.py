@@ -2,7 +2,7 @@
 
 Day orders, a bar barrier, delistings, margin and ruin, prices that are no numbers: what stock does silently wrong is
 done right or said aloud here. Below it are `ChargingBroker`, which charges what the settings say, and `FastBroker`,
-which is stock to the bit. Every order that is not filled says why in `order.info["broker_reason"]`.
+which is stock to the bit. Every order that the broker ends unfilled says why in `order.info["broker_reason"]`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import warnings
-from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +21,7 @@ from backtests.clock import day_of
 from backtests.fast_broker import position_after
 from backtests.fills import UNFILLED, FillSource, split_commission
 from backtests.listening import hears
-from backtests.orders import SlimOrder
+from backtests.orders import remarks_of
 from backtests.rules import closed_rules
 from backtests.settings import BrokerSettings
 from backtests.valuation import Holding
@@ -65,8 +64,8 @@ class Broker(ChargingBroker):
 
     Notes
     -----
-    For a user's own Cerebro: `cerebro.setbroker(rs.Broker(settings))`. Sessions are those of `add_prices`, or else the
-    dates on which any feed has a bar; date daily feeds of your own at midnight, as ours are. In a run with several
+    For a user's own Cerebro: `cerebro.setbroker(rs.Broker(settings))`. Sessions are those of `add_prices` and the dates
+    on which any other feed has a bar; date daily feeds of your own at midnight, as ours are. In a run with several
     timeframes the rules for gaps hold for the finest one.
     """
 
@@ -98,6 +97,7 @@ class Broker(ChargingBroker):
         """Begin anew; called by backtrader at the start of every run."""
         super().init()
         self.stopped: str | None = None
+        self._opened_at = float(self.p.cash)
         self._filled = self._spent = 0.0  # sum of absolute positions and commissions as orders fill
         self._unheard = False  # whether copies of orders on their way would be made for nobody
         self._day_orders, self._bar_barrier = "day_orders" in self.rules, "bar_barrier" in self.rules
@@ -139,8 +139,10 @@ class Broker(ChargingBroker):
             reason = f"its kind, {order.exectype!r}, is none of backtrader's"
         elif not math.isfinite(order.size) and "sizes" in self.rules:
             reason = f"its size of {order.size} is no number of shares"
-        elif self._bar_barrier and not self.trades_today(order.data):
-            reason = f"no bar on {self._day()} when the order was given"
+        elif self._bar_barrier and not self._has_bar_now(order.data):
+            reason = f"no bar on {day_of(self._clock())} when the order was given"
+        elif self._beyond_splits(order.data):
+            reason = "splits and dividends of raw prices do not reach resampled feeds"
         else:
             if order.created.dt != self._now:
                 order.addinfo(broker_session=self._now)
@@ -181,6 +183,8 @@ class Broker(ChargingBroker):
     def _lapsed(self, order: Any) -> bool:
         if not (self._day_orders and order.exectype == Order.Market) or self.trades_today(order.data):
             return False
+        if not self._by_data[order.data].in_session(self._now):
+            return False  # its market is closed while another one trades
         if self.fills is not None and self.fills.expects(order, self._now):
             return False
         self._drop(order, Order.Expired, f"no bar on {self._day()}")
@@ -193,7 +197,7 @@ class Broker(ChargingBroker):
             return None
         if not cash >= 0.0 and (opened or "reductions" not in self.rules):
             return f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}"
-        if opened and (words := self._beyond_margin(exposed, paid)):
+        if opened and (words := self._beyond_margin(self._value, exposed, paid)):
             return words
         self._exposure, self._paid = exposed, paid
         return None
@@ -237,7 +241,19 @@ class Broker(ChargingBroker):
 
     def _before_orders(self, nights: float) -> None:
         super()._before_orders(nights)
-        self._filled, self._spent = self._gross, 0.0
+        self._filled, self._spent, self._opened_at = self._gross, 0.0, self._value
+        if self._plain and "initial_margin" in self.rules and (self.submitted or self.pending):
+            self._mark_at_open()
+
+    def _mark_at_open(self) -> None:
+        """Value the account at today's opens, where orders fill: overnight gaps count for the margin."""
+        self._find_held()
+        worths = []
+        for holding in self._held:
+            price = holding.open_on(self._now)
+            worths.append(holding.position.size * (price if price == price else holding.price))
+        self._filled = float(sum(map(abs, worths)))
+        self._opened_at = self.cash + float(sum(worths))
 
     def _after_fills(self) -> None:
         if self.fills is not None:
@@ -272,14 +288,14 @@ class Broker(ChargingBroker):
 
     def _objection(self, exposure: float, commission: float) -> str | None:
         exposed, paid = self._filled + exposure, self._spent + commission
-        if exposure > 0.0 and (words := self._beyond_margin(exposed, paid)):
+        if exposure > 0.0 and (words := self._beyond_margin(self._opened_at, exposed, paid)):
             return words
         self._filled, self._spent = exposed, paid
         return None
 
-    def _beyond_margin(self, exposed: float, paid: float) -> str | None:
+    def _beyond_margin(self, value: float, exposed: float, paid: float) -> str | None:
         """Say so when the account would be worth too little for a sum of absolute positions."""
-        value, margin = self._value - paid, self._terms.initial_margin
+        value, margin = value - paid, self._terms.initial_margin
         if "initial_margin" not in self.rules or value >= margin * exposed:
             return None
         return (
@@ -298,9 +314,10 @@ class Broker(ChargingBroker):
     def _match(self, order: Any) -> None:
         if self.fills is not None and self._replayed(order, self.fills):
             return
-        checked = self._day_orders and self.p.checksubmit and isinstance(order, SlimOrder)
-        if not checked and not self._can_match(order.data):
-            if self._day_orders and order.exectype == Order.Market:
+        if not self._can_match(order):
+            holding = self._by_data[order.data]
+            over = holding.fine and holding.in_session(self._now)
+            if over and self._day_orders and order.exectype == Order.Market:
                 self._drop(order, Order.Expired, f"no bar on {self._day()}")
             else:
                 self.pending.append(order)
@@ -316,9 +333,21 @@ class Broker(ChargingBroker):
             words = f"volume sufficed for {done:,.10g} of {size:,.10g} shares"
             self._drop(order, Order.Expired, words if self.p.filler else f"no price for it in the bar of {self._day()}")
 
-    def _can_match(self, data: Any) -> bool:
+    def _has_bar_now(self, data: Any) -> bool:
+        """Whether the feed has a bar where feeds are now: `next_open` and timers come before the broker's turn."""
+        holding = self._by_data[data]
+        return not holding.fine or holding.has_bar(self._clock())
+
+    def _can_match(self, order: Any) -> bool:
+        data = order.data
         if self._bar_barrier:
-            return self.trades_today(data)
+            if not self.trades_today(data):
+                return False
+            if self._by_data[data].fine:
+                return True
+            # a bar of a longer timeframe has to have begun after the order was given
+            given = remarks_of(order).get("broker_session", order.created.dt)
+            return len(data) > 1 and bool(data.datetime[-1] // 1.0 >= given // 1.0)
         if not self._keeps_price or not len(data):
             return True
         first, last = data.open[0], data.close[0]
@@ -339,7 +368,7 @@ class Broker(ChargingBroker):
             if not held and not holding.has_bar(self._now):  # valued at the last close until there is another
                 last = float(order.data.close[0])
                 holding.price = last if last == last else fill.price
-                holding.seen = len(self._sessions) - 1
+                holding.seen, holding.seen_on = holding.number(len(self._sessions)), self._now
         if not order.alive():
             self._bracketize(order)
         elif ending := source.ending_of(order, self._now):
@@ -350,51 +379,28 @@ class Broker(ChargingBroker):
             self.pending.append(order)
         return True
 
-    def _market_price(self, order: Any) -> Any:
-        if "uncapped_slippage" not in self.rules:
-            return super()._market_price(order)
-        slip = self._slip_up if order.size > 0 else self._slip_down
-        return slip(0.0, order.data.open[0], doslip=self.p.slip_open)
-
-    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
-        if "uncapped_slippage" not in self.rules:
-            return super()._slip_up(pmax, price, doslip, lim)
-        if not doslip:
-            return price
-        rate = self.p.slip_perc + self._extra_slip
-        slipped = price * (1 + rate) if rate else price + self.p.slip_fixed
-        return min(slipped, pmax) if lim else slipped
-
-    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
-        if "uncapped_slippage" not in self.rules:
-            return super()._slip_down(pmin, price, doslip, lim)
-        if not doslip:
-            return price
-        rate = self.p.slip_perc + self._extra_slip
-        slipped = price * (1 - rate) if rate else price - self.p.slip_fixed
-        return max(slipped, pmin) if lim else slipped
-
     # -- delistings -------------------------------------------------------------------------------------------------
 
     def _cash_out_dead(self) -> None:
-        today = len(self._sessions) - 1
+        patience, sessions = self._terms.delist_after, len(self._sessions)
         self._find_held()
         for holding in self._held:
-            if not holding.fine or today - holding.seen < self._terms.delist_after:
+            if not holding.fine or holding.number(sessions) - holding.seen < patience:
                 continue
             if not holding.has_bar(self._now):
                 self._cash_out(holding)
         for order in list(self.pending):  # those that wait for a name nobody holds
-            if not self.trades_today(order.data) and len(order.data):
-                last = bisect_right(self._sessions, order.data.datetime[0]) - 1
-                if today - last >= self._terms.delist_after:
-                    self.withdraw(order, f"delisted: no bar since {day_of(order.data.datetime[0])}")
+            data = order.data
+            if self.trades_today(data) or not len(data):
+                continue
+            if self._by_data[data].since(self._sessions, data.datetime[0]) >= patience:
+                self.withdraw(order, f"delisted: no bar since {day_of(data.datetime[0])}")
 
     def _cash_out(self, holding: Holding) -> None:
         data, size = holding.data, holding.position.size
         for waiting in self.waiting_orders(data):
             self.withdraw(waiting, f"delisted: cashed out on {self._day()}")
-        last = day_of(self._sessions[holding.seen])
+        last = day_of(holding.seen_on)
         haircut = self._terms.delist_haircut if size > 0 else 0.0
         kind = SellOrder if size > 0 else BuyOrder
         order = kind(owner=None, data=data, size=abs(size), exectype=Order.Market)
@@ -412,6 +418,11 @@ class Broker(ChargingBroker):
 
     def _stop_when_ruined(self) -> None:
         value, needed = self._value, self._terms.maintenance_margin * self._gross
+        if value != value:
+            raise CheckFailedError(
+                f"expected a number for the value of the account on {self._day()}; found NaN; look for a price or a "
+                "commission that is none"
+            )
         if value > 0.0 and value >= needed:
             return
         if value <= 0.0:

@@ -11,6 +11,7 @@ from backtests.commission import CommissionModel, commission_scheme
 from backtests.corporate_actions import CorporateActions, apply_actions
 from backtests.costs import Costs, VolumeShare, daily_volatility, raw_per_share
 from backtests.fast_broker import FastBroker
+from backtests.feeds import PanelFeed
 from backtests.settings import BrokerSettings
 from backtests.valuation import Holding
 from signals.errors import InputError
@@ -110,8 +111,9 @@ class ChargingBroker(FastBroker):
 
     def _begin(self) -> None:
         super()._begin()
-        self._feed_of = {holding.data._name: holding.data for holding in self._holdings}
-        markets = {id(data.market): data.market for data in self._feed_of.values() if hasattr(data, "market")}
+        ours = [h.data for h in self._holdings if isinstance(h.data, PanelFeed)]
+        self._feed_of = {data._name: data for data in ours if not data._filters}
+        markets = {id(data.market): data.market for data in ours}
         for market in markets.values():
             if self._charging and market.adjusted == (self._terms.dividends == "cash"):
                 found = "adjusted" if market.adjusted else "raw"
@@ -121,6 +123,12 @@ class ChargingBroker(FastBroker):
                 )
         events = [action for market in markets.values() for action in market.actions]
         self._actions = CorporateActions(events) if events else None
+
+    def _beyond_splits(self, data: Any) -> bool:
+        """Whether splits would not reach a position in this feed: one that is made from a raw daily feed."""
+        source = getattr(data, "data", data)
+        made = source is not data or bool(getattr(data, "_filters", ()))
+        return made and isinstance(source, PanelFeed) and not source.market.adjusted
 
     def _judge(self) -> None:
         super()._judge()
@@ -154,13 +162,38 @@ class ChargingBroker(FastBroker):
         """Note the slippage beyond the constant part: by the ticker's volatility as known at the close before."""
         if not self._varying:
             return
-        data = order.data
+        data = getattr(order.data, "data", order.data)  # of a resampled feed the daily one
         past = range(min(_CLOSES, len(data) - 1), 0, -1)
+        days = [data.datetime[-ago] for ago in past]
         closes: Sequence[float] = [data.close[-ago] for ago in past]
+        if isinstance(data, PanelFeed) and len(days) < _CLOSES:
+            earlier_days, earlier = data.market.before(data.column, _CLOSES - len(days))
+            days, closes = [*earlier_days, *days], [*earlier, *closes]
         if self._actions is not None:
-            closes = self._actions.comparable(data._name, [data.datetime[-ago] for ago in past], closes)
+            closes = self._actions.comparable(data._name, days, closes)
         costs = self._costs
         self._extra_slip = costs.slippage(daily_volatility(closes)) - costs.slippage(float("nan"))
+
+    def _market_price(self, order: Any) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._market_price(order)
+        slip = self._slip_up if order.size > 0 else self._slip_down
+        return slip(0.0, order.data.open[0], doslip=self.p.slip_open)
+
+    def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._slip_up(pmax, price, doslip, lim)
+        slipped = self._slipped(price, 1.0) if doslip else price
+        return min(slipped, pmax) if doslip and lim else slipped
+
+    def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        if "uncapped_slippage" not in self.rules:
+            return super()._slip_down(pmin, price, doslip, lim)
+        slipped = self._slipped(price, -1.0) if doslip else price
+        return max(slipped, pmin) if doslip and lim else slipped
+
+    def _slipped(self, price: float, sign: float) -> float:
+        return float(price * (1 + sign * (self.p.slip_perc + self._extra_slip)) + sign * self.p.slip_fixed)
 
     # -- for nights, and what companies do ---------------------------------------------------------------------------
 

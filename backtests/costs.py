@@ -193,13 +193,13 @@ def daily_volatility(closes: Sequence[float]) -> float:
 
 def raw_per_share(data: Any) -> float:
     """Raw shares in one share of a feed today: asked of feeds that know (`data.raw_per_share()`), 1.0 for others."""
-    ask = getattr(data, "raw_per_share", None)
+    ask = getattr(getattr(data, "data", data), "raw_per_share", None)  # of a resampled feed the daily one
     return float(ask()) if callable(ask) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeShare:
-    """backtrader filler: no more than a share of the bar's volume.
+    """backtrader filler: no more than a share of the bar's volume to an order.
 
     Volume is in raw shares, and a share on prices adjusted for splits and dividends is `raw_per_share` of them: the
     limit is in shares of the feed.

@@ -19,6 +19,7 @@ from backtests.result import BacktestResult
 from backtests.scores import ScoreTable
 from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
+from signals.actions import raw_panel
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.panel import PRICE_COLUMNS, PricePanel, check_tickers
@@ -91,7 +92,7 @@ def run_backtest(
     if start is not None or end is not None:
         table = table.between(start, end)
     check_tickers(table.tickers, panel.tickers)
-    panel = _cut(panel, table, end)
+    panel, earlier = _cut(panel, table, end)
     if broker.max_volume_share is not None and not panel.volume_known:
         raise InputError(
             "expected prices with volume, because broker.max_volume_share is set; found none; leave "
@@ -100,7 +101,9 @@ def run_backtest(
 
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.setbroker(Broker(broker, fills=fills))
-    add_prices(cerebro, panel, signals=table, adjusted=broker.dividends == "adjusted")
+    adjusted = broker.dividends == "adjusted"
+    feeds = add_prices(cerebro, panel, signals=table, adjusted=adjusted)
+    feeds[0].market.earlier = earlier if adjusted else raw_panel(earlier)
     options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
     cerebro.addstrategy(kind, **options)
     cerebro.addanalyzer(Ledger, _name="ledger")
@@ -213,8 +216,8 @@ def _check_allocation(allocation: Any, broker: BrokerSettings, *, needed: bool) 
         )
 
 
-def _cut(panel: PricePanel, table: ScoreTable, end: Any) -> PricePanel:
-    """Return the sessions from the first decision date to the end, without copying."""
+def _cut(panel: PricePanel, table: ScoreTable, end: Any) -> tuple[PricePanel, PricePanel]:
+    """Return the sessions from the first decision date to the end, and those before, without copying."""
     first, last = table.dates[0], table.dates[-1]
     stop = panel.position(end) if end is not None else len(panel.dates) - 1
     if first < panel.dates[0] or last > panel.dates[-1]:
@@ -223,5 +226,9 @@ def _cut(panel: PricePanel, table: ScoreTable, end: Any) -> PricePanel:
             f"expected decision dates within the prices, {panel.dates[0]} to {panel.dates[-1]}; found {wrong}; give "
             "longer prices, or start= and end="
         )
-    rows = slice(int(np.searchsorted(panel.dates, first)), stop + 1)
-    return replace(panel, dates=panel.dates[rows], **{name: getattr(panel, name)[rows] for name in PRICE_COLUMNS})
+    start = int(np.searchsorted(panel.dates, first))
+
+    def sessions(rows: slice) -> PricePanel:
+        return replace(panel, dates=panel.dates[rows], **{name: getattr(panel, name)[rows] for name in PRICE_COLUMNS})
+
+    return sessions(slice(start, stop + 1)), sessions(slice(0, start))

@@ -150,7 +150,14 @@ class PanelFeed(bt.feed.DataBase):
     def trades_now(self) -> bool:
         """Whether there is a bar on the current session."""
         dates = self.lines.datetime
-        return len(self) > 0 and bool(dates[0] == self.market.clock.now)
+        return len(self) > 0 and bool(dates[0] == self.market.clock.now) and not self.is_past()
+
+    def is_past(self) -> bool:
+        """Whether the run is at a session of another market, after the last one of this."""
+        strategies = getattr(self._env, "runningstrats", ())
+        if not strategies or not len(strategies[0]):
+            return False
+        return bool(strategies[0].lines.datetime[0] // 1.0 > self.market.clock.now)
 
     def raw_per_share(self) -> float:
         """How many shares, as they were traded at the current bar, one share of this feed stands for."""

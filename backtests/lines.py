@@ -121,7 +121,7 @@ class _FollowingSignal(_FollowingPast):
     def __getitem__(self, ago: int) -> float:
         step = self.clock.step
         count = self.counts[step]
-        if ago == 0 and (step == 0 or count == self.counts[step - 1]):
+        if ago == 0 and (step == 0 or count == self.counts[step - 1] or self.feed.is_past()):
             return NAN
         at = count - 1 + ago
         return self.view[at] if at >= 0 else NAN

@@ -14,12 +14,14 @@ def hears(strategy: Any, notification: str) -> bool:
 
     Analyzers that only want to know how orders ended say so with `outcomes_only`, and do not count for `notify_order`.
     """
-    if getattr(type(strategy), notification) is not getattr(bt.Strategy, notification) or strategy.getobservers():
+    taken = getattr(type(strategy), notification) is not getattr(bt.Strategy, notification)
+    if taken or notification in strategy.__dict__ or strategy.getobservers():
         return True
     analyzers = [*strategy.analyzers, *strategy._slave_analyzers]
     while analyzers:
         analyzer = analyzers.pop()
         takes = getattr(type(analyzer), notification) is not getattr(bt.Analyzer, notification)
+        takes = takes or notification in analyzer.__dict__
         if takes and not (notification == "notify_order" and getattr(analyzer, "outcomes_only", False)):
             return True
         analyzers += analyzer._children

@@ -71,6 +71,7 @@ class Market:
         self.clock = SessionClock([])
         self.base = 0
         self.shared: bool | None = None
+        self.earlier: PricePanel | None = None  # what came before the panel, to be looked back at only
         self.warned = False  # whether somebody was told what stock makes of late listings
         self._all_sessions: bool | None = None
         self._runs: dict[str, NDArray[np.float64]] = {}
@@ -133,6 +134,14 @@ class Market:
         """Today's opens, closes, … in the order of the tickers; NaN where there is no bar."""
         row: NDArray[np.float64] = getattr(self.panel, name)[self.sessions[self.clock.step - 1]]
         return row[self.columns]
+
+    def before(self, column: int, count: int) -> tuple[list[float], list[float]]:
+        """Dates and closes of the last bars before the panel, oldest first: at most `count`."""
+        if self.earlier is None:
+            return [], []
+        closes = self.earlier.close[:, column]
+        rows = np.flatnonzero(~np.isnan(closes))[-count:]
+        return day_numbers(self.earlier.dates[rows]).tolist(), closes[rows].tolist()
 
     def go_on(self) -> None:
         """Begin the next session."""

@@ -74,7 +74,8 @@ RULES: dict[str, str] = {
     "past_only": ("Before its first bar a feed of `add_prices` shows NaN. In stock it shows the last bar of the run."),
     "exchange_sessions": (
         "Every session of the exchange is one of the run, also when none of the tickers trades. Stock knows only dates "
-        "of bars, so the last bar of the last live ticker would end the run and no dead holding would be cashed out."
+        "of bars, so the last bar of the last live ticker would end the run and no dead holding would be cashed out. "
+        "Here too that is so where feeds move alone: with runonce=False, preload=False, resampling, replay, filters."
     ),
 }
 

@@ -47,10 +47,11 @@ class BrokerSettings:
         Fraction of account value that strategies leave uninvested: the open is not the close they size at, and a
         target of 100 % would be refused for lack of cash.
     fractional : bool
-        Whether parts of a share can be traded; otherwise sizes are truncated towards zero.
+        Whether parts of a share can be traded; otherwise `SignalStrategy` and our sizer truncate sizes towards zero.
+        Orders of a strategy of your own are taken as they are given.
     max_volume_share : float, optional
         Participation limit: largest fraction of the bar's volume an order can fill. The rest of a market order
-        expires with its day.
+        expires with its day. Several orders for a name on one session are each held to it: give one.
     maintenance_margin : float
         Fraction of the sum of absolute positions that the account has to be worth at each close, at least. Below it,
         and at or below zero, the account is closed and the run ends.

@@ -117,11 +117,10 @@ class SignalStrategy(bt.Strategy):
                 return
             tradable = ~np.isnan(self._closes())
         else:
-            scores = self._signals()
+            tradable = ~np.isnan(self._closes())
+            scores = np.where(tradable, self._signals(), np.nan)
             if np.isnan(scores).all():
                 return
-            tradable = ~np.isnan(self._closes())
-            scores = np.where(tradable, scores, np.nan)
         self.rebalance(scores, tradable)
 
     def rebalance(self, scores: NDArray[np.float64], tradable: NDArray[np.bool_]) -> None:
@@ -187,7 +186,7 @@ class SignalStrategy(bt.Strategy):
     def _signals(self) -> NDArray[np.float64]:
         """Signal lines of the feeds."""
         market = self._common_market()
-        if market is not None and market.scores is not None:
+        if market is not None and market.scores is not None and market.clock.now == self.lines.datetime[0]:
             return market.scores[:, market.sessions[market.clock.step - 1]]
         lines = [getattr(data.lines, "signal", None) for data in self.datas]
         return np.array([line[0] if line is not None else float("nan") for line in lines], dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ class Holding:
 
     __slots__ = (
         "charge", "close", "data", "dates", "fine", "j", "open", "plain", "position", "price",
-        "rate", "seen", "whole",
+        "rate", "seen", "seen_on", "whole",
     )  # fmt: skip
 
     def __init__(self, data: Any, position: Any, fine: bool, whole: bool, j: int) -> None:
@@ -29,9 +30,25 @@ class Holding:
         self.whole = whole  # whether sessions are days, whatever the time of day of a bar
         self.dates, self.open, self.close = data.lines.datetime, data.lines.open, data.lines.close
         self.price = 0.0  # last close that was a number
-        self.seen = 0  # session of that close, counted from the first one of the run
+        self.seen, self.seen_on = 0, float("-inf")  # session of that close: its number, and its date
         self.plain = False  # whether its shares cost what they are worth, and commission is as simple
         self.rate, self.charge = 0.0, 0  # commission: per money, per share, or by the model of the settings
+
+    def in_session(self, now: float) -> bool:
+        """Whether the feed's market has a session now: in a run with several calendars not all do."""
+        return True
+
+    def number(self, sessions: int) -> int:
+        """Count the sessions of the feed's market; `sessions` are those of the run."""
+        return sessions
+
+    def since(self, sessions: list[float], date: float) -> int:
+        """Count the sessions of the feed's market after a date; `sessions` are those of the run."""
+        return len(sessions) - bisect_right(sessions, date)
+
+    def open_on(self, now: float) -> float:
+        """Today's open; NaN without a bar."""
+        return float(self.open[0]) if self._is_today(now) else float("nan")
 
     def has_bar(self, now: float) -> bool:
         """Whether the feed has a bar on the current session, with prices in it."""
@@ -61,6 +78,22 @@ class PanelHolding(Holding):
         self.market: Market = data.market
         self.column: int = data.column
         self.closes = closes
+
+    def in_session(self, now: float) -> bool:
+        """Whether the session is one of this market."""
+        return self.market.clock.now == now
+
+    def number(self, sessions: int) -> int:
+        """Count the sessions of this market."""
+        return self.market.clock.step
+
+    def since(self, sessions: list[float], date: float) -> int:
+        """Count the sessions of this market after a date."""
+        return self.market.clock.step - bisect_right(self.market.clock.dates, date)
+
+    def open_on(self, now: float) -> float:
+        """Today's open; NaN without a bar."""
+        return float(self.data.open[0]) if self.has_bar(now) else float("nan")
 
     def has_bar(self, now: float) -> bool:
         """Whether the ticker trades on the current session, which may be another market's."""
@@ -127,7 +160,7 @@ class ValuedBroker(bt.brokers.BackBroker):
 
     def worths(self) -> list[tuple[int, float]]:
         """Positions at the last close: number of the feed in the Cerebro and account currency, flat ones left out."""
-        if self._plain:
+        if self._plain or self._keeps_price:
             return self._worth
         return [(h.j, self._value_of(h.data)) for h in self._holdings if h.position.size]
 
@@ -219,20 +252,20 @@ class ValuedBroker(bt.brokers.BackBroker):
     def _mark(self) -> None:
         """Note the prices that holdings are valued at."""
         self._find_held()
-        now, today = self._now, len(self._sessions) - 1
+        now, sessions = self._now, len(self._sessions)
         if self._keeps_price:
             for holding in self._held:
                 close = holding.close_on(now) if holding.fine else holding.close[0]
                 if close == close:  # NaN is no bar
-                    holding.price, holding.seen = close, today
+                    holding.price, holding.seen, holding.seen_on = close, holding.number(sessions), now
         else:
             for holding in self._held:
                 holding.price = holding.close[0]
                 if not holding.fine or holding.has_bar(now):
-                    holding.seen = today
+                    holding.seen, holding.seen_on = holding.number(sessions), now
 
     def _get_value(self, datas: Sequence[Any] | None = None, lever: bool = False) -> float:
-        if not self._plain or self._cash_addition:
+        if self._fundhist or self._cash_addition or not (self._plain or self._keeps_price):
             return self._stock_value(datas, lever)
         if datas and (len(datas) == 1 or self._keeps_value):
             return sum(self._value_of(data) for data in datas)
@@ -247,6 +280,11 @@ class ValuedBroker(bt.brokers.BackBroker):
             size = position.size
             worth = size * price
             self._worth.append((holding.j, worth))
+            if not holding.plain:
+                marked, unrealized, value = self._add(holding, marked, unrealized, value)
+                gross += abs(worth)
+                borrowed += max(-worth, 0.0)
+                continue
             gain = size * (price - position.price) * 1.0
             marked += worth
             unrealized += gain
@@ -266,6 +304,21 @@ class ValuedBroker(bt.brokers.BackBroker):
         self._unrealized = unrealized
         self._gross, self._borrowed = gross, borrowed
         return float(self._value if not lever else self._valuelever)
+
+    def _add(self, holding: Holding, marked: float, unrealized: float, value: float) -> tuple[float, float, float]:
+        """Add what commission schemes of one's own make of a position: margins, leverage, shorts as a cost."""
+        scheme, position, price = self.getcommissioninfo(holding.data), holding.position, holding.price
+        worth = self._scheme_value(scheme, position, price)
+        gain = scheme.profitandloss(position.size, position.price, price)
+        if not self.p.shortcash:
+            worth = abs(worth)
+        owned = (worth - gain) / scheme.get_leverage() + gain if worth > 0 else worth
+        return marked + worth, unrealized + gain, value + owned
+
+    def _scheme_value(self, scheme: Any, position: Any, price: float) -> float:
+        if self.p.shortcash:
+            return float(scheme.getvaluesize(position.size, price))
+        return float(scheme.getvalue(position, price))
 
     def _stock_value(self, datas: Sequence[Any] | None, lever: bool) -> float:
         """Leave it to stock, and find exposure and shorts beside."""
@@ -287,7 +340,10 @@ class ValuedBroker(bt.brokers.BackBroker):
         holding = self._by_data.get(data)
         if not size:
             return 0.0
-        return float(size * (holding.price if holding is not None else data.close[0]))
+        price = holding.price if holding is not None else data.close[0]
+        if holding is None or holding.plain:
+            return float(size * price)
+        return self._scheme_value(self.getcommissioninfo(data), holding.position, price)
 
     def _day(self) -> str:
         return str(day_of(self._now))

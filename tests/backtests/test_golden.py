@@ -26,11 +26,11 @@ import rnn_strategies as rs
 FROZEN = {
     "top": (3309, 3287, "d8ade17c0506ce4c6761cd7c21581c554fea417002ea14ad3b1de86f0137113b"),
     "crowded_top": (3304, 3209, "035913ff11d3502b03c4caf6ca90fa026edfe8740883c1e2b847c0e89401424d"),
-    "both_ends": (4150, 4124, "ea2c251fa78b975ff47a276f7649b29cb00c96a0c924b4b54aea9d43f7f193b0"),
+    "both_ends": (4147, 4121, "750888ff034a26fa440d45b8117b4f87ab48bb35f2478a0e7b5aa604fcaec22c"),
     "threshold": (3189, 3162, "b6044c4886bb95888d773986e1f357f48bcb169c14907dcd19450921ffc4fd38"),
     "delistings": (5551, 5512, "289ea8014100b8250ec9f7d931cb2eabccd60ae911dd868c290bf27857136f0f"),
     "brackets": (2994, 1097, "b55ec866e9db1f69e7a3795f01164545c4b16c9ecbfcda0103ad964676a2eb06"),
-    "dividends_in_cash": (266, 265, "f08c278c2c0af4abaaf419beaa8f44f38af595043fa48ad4fa23dac0cdd09645"),
+    "dividends_in_cash": (265, 264, "ac73c82219ea0ec15cf98453c9865d665fac1bba5b27e7b32d4113520325dc4a"),
 }
 
 
