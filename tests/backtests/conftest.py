@@ -8,6 +8,8 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 import pytest
+from markets import build
+from two_runs import GAPS
 
 import rnn_strategies as rs
 from signals.calendar import sessions
@@ -167,3 +169,19 @@ def plan():
         return Planned
 
     return make
+
+
+@pytest.fixture(scope="module")
+def full():
+    return build(4, 70, seed=41)
+
+
+@pytest.fixture(scope="module")
+def holed():
+    return build(4, 70, seed=42, events=GAPS)
+
+
+@pytest.fixture(params=["full", "holed"])
+def prices(request):
+    """Four tickers, 70 sessions: every bar there, and with listings, gaps and a death."""
+    return request.getfixturevalue(request.param)

@@ -12,20 +12,9 @@ import pytest
 from diary import assert_same, difference, lived, our_broker, our_feeds, pandas_feeds, statuses, stock_broker
 from markets import build, random_flow, set_account
 from reference_strategies import Flow, Reference, flow, table_of
+from two_runs import COSTS, same_events
 
 import rnn_strategies as rs
-
-COSTS = {"cash": 1e6, "commission": 0.001, "slippage": ("perc", 0.0005, {"slip_out": True})}
-
-
-def both(prices, strategy, *, least=20, account=None, **options):
-    """Run both, hold them against each other; gives the events of stock."""
-    account = set_account(**(COSTS if account is None else account))
-    theirs, _ = lived(pandas_feeds(prices), stock_broker(), strategy, account=account, **options)
-    ours, _ = lived(our_feeds(prices), our_broker(), strategy, account=account, **options)
-    assert_same(ours, theirs)
-    assert sum(event[0] == "order" for event in theirs) >= least
-    return theirs
 
 
 def scored(prices, *, every=5, seed=1):
@@ -53,7 +42,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_rotations(kind, runonce):
     prices = build(20, 150, seed=3)
-    events = both(prices, reference(prices, **KINDS[kind]), runonce=runonce, least=500)
+    events = same_events(prices, reference(prices, **KINDS[kind]), runonce=runonce, least=500)
     assert set(statuses(events)) == {"Completed"}
     assert sum(event[0] == "trade" for event in events) > 200
 
@@ -63,7 +52,7 @@ def test_rotations_with_a_thousand_refusals(kind):
     prices = build(40, 110, seed=4)
     crowded = {"gross": 20.0, "first": "purchases"} if kind != "top" else {"k": 15, "gross": 1.7, "first": "feeds"}
     strategy = reference(prices, every=1, **(KINDS[kind] | crowded))
-    events = both(prices, strategy)
+    events = same_events(prices, strategy)
     assert statuses(events)["Margin"] > 1000
     assert statuses(events)["Completed"] > 100
 
@@ -73,7 +62,8 @@ def test_refusals_while_an_order_fills(kind):
     """The check at the close lets them pass, the open makes them too dear; through zero they fill in part."""
     prices = build(6, 200, seed=5, volatility=0.06)
     rules = {"k": 2, "gross": 1.0} if kind == "top" else {"long": 0.2, "short": -0.2, "gross": 3.0}
-    events = both(prices, reference(prices, every=1, kind=kind, **rules), account={"cash": 2e4, "commission": 0.001})
+    account = {"cash": 2e4, "commission": 0.001}
+    events = same_events(prices, reference(prices, every=1, kind=kind, **rules), account=account)
     orders = [event[1] for event in events if event[0] == "order"]
     accepted = {order[0] for order in orders if order[4] == "Accepted"}
     late = [order for order in orders if order[4] == "Margin" and order[0] in accepted]
@@ -89,7 +79,7 @@ def test_signal_strategy_is_the_same_strategy_on_both():
     def strategy(cerebro):
         cerebro.addstrategy(rs.SignalStrategy, allocation=allocation, signals=signals)
 
-    events = both(prices, strategy, least=500)
+    events = same_events(prices, strategy, least=500)
     assert statuses(events)["Completed"] > 100
 
 
@@ -105,7 +95,7 @@ def test_reversals_through_zero(touch):
                     up = (len(self) // (3 + j)) % 2
                     self.order_target_percent(data, 0.3 if up else -0.25)
 
-    events = both(prices, lambda cerebro: cerebro.addstrategy(Reverse), touch=touch)
+    events = same_events(prices, lambda cerebro: cerebro.addstrategy(Reverse), touch=touch)
     flips = [event[1] for event in events if event[0] == "trade" and dict(event[1][2:15])["justopened"]]
     assert len(flips) > 40
 
@@ -115,7 +105,7 @@ def test_reversals_through_zero(touch):
 def test_every_kind_of_order(seed, touch):
     prices = build(5, 120, seed=seed)
     todo = random_flow(seed, 120, 5, per_session=3.0)
-    events = both(prices, flow(todo), account={"cash": 7e4, "commission": 0.001}, touch=touch, least=300)
+    events = same_events(prices, flow(todo), account={"cash": 7e4, "commission": 0.001}, touch=touch, least=300)
     found = {event[1][3] for event in events if event[0] == "order"}
     assert found == {"Market", "Close", "Limit", "Stop", "StopLimit", "StopTrail", "StopTrailLimit"}
     ends = statuses(events)
@@ -137,7 +127,7 @@ def test_the_order_of_additions_is_that_in_which_positions_are_first_looked_at()
                 if len(self) <= 8:
                     self.buy(data=self.datas[self.p.order[len(self) - 1]], size=997)
 
-        events = both(prices, lambda cerebro, kind=Buys: cerebro.addstrategy(kind), account=COSTS)
+        events = same_events(prices, lambda cerebro, kind=Buys: cerebro.addstrategy(kind), account=COSTS)
         seen.add(events[-5][2] if events[-5][0] == "close" else next(e[2] for e in reversed(events) if e[0] == "close"))
     assert len(seen) > 1  # it does matter
 
@@ -167,14 +157,14 @@ ACCOUNTS = {
 def test_whatever_is_set_on_a_broker_of_stock(account):
     prices = build(4, 100, seed=9)
     todo = random_flow(9, 100, 4, per_session=2.0)
-    both(prices, flow(todo), account=ACCOUNTS[account], touch=True, least=150)
+    same_events(prices, flow(todo), account=ACCOUNTS[account], touch=True, least=150)
 
 
 @pytest.mark.parametrize("option", ["cheat_on_open", "quicknotify", "tradehistory", "oldsync"])
 def test_whatever_is_set_on_a_cerebro(option):
     prices = build(4, 80, seed=10)
     todo = random_flow(10, 80, 4, per_session=2.0)
-    both(prices, flow(todo), cerebro_options={option: True}, touch=True, least=120)
+    same_events(prices, flow(todo), cerebro_options={option: True}, touch=True, least=120)
 
 
 def test_orders_at_the_open_by_cheating():
@@ -187,7 +177,7 @@ def test_orders_at_the_open_by_cheating():
                     self.order_target_percent(data, 0.2 if len(self) % 8 else -0.1)
 
     options = {"cheat_on_open": True}
-    both(prices, lambda cerebro: cerebro.addstrategy(AtTheOpen), cerebro_options=options)
+    same_events(prices, lambda cerebro: cerebro.addstrategy(AtTheOpen), cerebro_options=options)
 
 
 SIZERS = {
@@ -206,7 +196,7 @@ def test_sizers(sizer):
     prices = build(3, 80, seed=12)
     todo = random_flow(12, 80, 3, per_session=1.5, kinds=("sizer", "sizer", "flatten", "target percent"))
     kind, options = SIZERS[sizer]
-    both(prices, flow(todo), more=lambda cerebro: cerebro.addsizer(kind, **options), least=60)
+    same_events(prices, flow(todo), more=lambda cerebro: cerebro.addsizer(kind, **options), least=60)
 
 
 def test_deposits_and_withdrawals():
@@ -219,7 +209,7 @@ def test_deposits_and_withdrawals():
             self.order_target_percent(self.datas[len(self) % 3], 0.3)
 
     for fundmode in (True, False):
-        both(prices, lambda c: c.addstrategy(Saver), account=COSTS | {"rules": {"fundmode": fundmode}})
+        same_events(prices, lambda c: c.addstrategy(Saver), account=COSTS | {"rules": {"fundmode": fundmode}})
 
 
 def test_several_strategies_share_an_account():
@@ -229,7 +219,7 @@ def test_several_strategies_share_an_account():
         cerebro.addstrategy(Flow, todo=tuple(random_flow(1, 80, 4)))
         cerebro.addstrategy(Flow, todo=tuple(random_flow(2, 80, 4)))
 
-    both(prices, strategies, least=100)
+    same_events(prices, strategies, least=100)
 
 
 def test_settings_with_compat_are_set_as_on_stock():

@@ -15,46 +15,10 @@ import matplotlib
 import numpy as np
 import pytest
 from diary import Diary, assert_same, bits, lived, our_broker, our_feeds, pandas_feeds, quiet, stock_broker
-from markets import Event, build, random_flow, set_account
 from reference_strategies import Flow, flow
+from two_runs import ACCOUNT, ORDERS, both
 
 import rnn_strategies as rs
-
-ACCOUNT = set_account(cash=3e5, commission=0.001)
-GAPS = [
-    Event(0, 8, "listed"),
-    Event(1, 20, "missing", 6),
-    Event(2, 50, "dead"),
-    Event(3, 25, "listed"),
-    Event(0, 40, "missing", 3),
-]
-
-
-@pytest.fixture(scope="module")
-def full():
-    return build(4, 70, seed=41)
-
-
-@pytest.fixture(scope="module")
-def holed():
-    return build(4, 70, seed=42, events=GAPS)
-
-
-@pytest.fixture(params=["full", "holed"])
-def prices(request):
-    return request.getfixturevalue(request.param)
-
-
-TODO = random_flow(43, 70, 6, per_session=2.0)
-
-
-def both(ours, theirs, *, strategy=None, account=ACCOUNT, least=80, **options):
-    strategy = strategy or flow(TODO)
-    expected, stock = lived(theirs, stock_broker(), strategy, account=account, **options)
-    found, mine = lived(ours, our_broker(), strategy, account=account, **options)
-    assert_same(found, expected)
-    assert sum(event[0] == "order" for event in expected) >= least
-    return mine, stock
 
 
 def plain(value):
@@ -79,7 +43,7 @@ def plain(value):
 )
 def test_modes(mode, prices):
     # without preloading, a feed that has not begun has nothing to show, and stock fails when asked
-    both(our_feeds(prices), pandas_feeds(prices), strategy=flow(TODO, trades="begun"), **mode)
+    both(our_feeds(prices), pandas_feeds(prices), strategy=flow(ORDERS, trades="begun"), **mode)
 
 
 @pytest.mark.parametrize("exactbars", [True, 1])
@@ -93,7 +57,7 @@ def test_the_same_cerebro_twice(prices):
         cerebro.setbroker(broker)
         ACCOUNT(broker)
         feeds(cerebro)
-        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addstrategy(Flow, todo=tuple(ORDERS))
         cerebro.addanalyzer(Diary, _name="diary")
         return [cerebro.run()[0].analyzers.diary.events for _ in range(3)]
 
@@ -108,7 +72,7 @@ def test_first_vectorised_then_bar_by_bar(prices):
         cerebro.setbroker(broker)
         ACCOUNT(broker)
         feeds(cerebro)
-        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addstrategy(Flow, todo=tuple(ORDERS))
         cerebro.addanalyzer(Diary, _name="diary")
         with quiet():
             return [cerebro.run(runonce=mode)[0].analyzers.diary.events for mode in (True, False, True)]
@@ -217,7 +181,7 @@ def test_plots(prices, drawn):
         cerebro.setbroker(broker)
         ACCOUNT(broker)
         feeds(cerebro)
-        cerebro.addstrategy(Flow, todo=tuple(TODO))
+        cerebro.addstrategy(Flow, todo=tuple(ORDERS))
         cerebro.addindicator(bt.ind.SMA, period=5)
         cerebro.run()
         drawn.close("all")

@@ -12,46 +12,10 @@ import warnings
 import backtrader as bt
 import numpy as np
 import pytest
-from diary import assert_same, bits, lived, our_broker, our_feeds, pandas_feeds, stock_broker
-from markets import Event, build, random_flow, set_account
+from diary import bits, lived, our_broker, our_feeds, pandas_feeds, stock_broker
+from markets import Event, build
 from reference_strategies import flow
-
-ACCOUNT = set_account(cash=3e5, commission=0.001)
-GAPS = [
-    Event(0, 8, "listed"),
-    Event(1, 20, "missing", 6),
-    Event(2, 50, "dead"),
-    Event(3, 25, "listed"),
-    Event(0, 40, "missing", 3),
-]
-
-
-@pytest.fixture(scope="module")
-def full():
-    return build(4, 70, seed=41)
-
-
-@pytest.fixture(scope="module")
-def holed():
-    return build(4, 70, seed=42, events=GAPS)
-
-
-@pytest.fixture(params=["full", "holed"])
-def prices(request):
-    return request.getfixturevalue(request.param)
-
-
-TODO = random_flow(43, 70, 6, per_session=2.0)
-
-
-def both(ours, theirs, *, strategy=None, account=ACCOUNT, least=80, **options):
-    strategy = strategy or flow(TODO)
-    expected, stock = lived(theirs, stock_broker(), strategy, account=account, **options)
-    found, mine = lived(ours, our_broker(), strategy, account=account, **options)
-    assert_same(found, expected)
-    assert sum(event[0] == "order" for event in expected) >= least
-    return mine, stock
-
+from two_runs import ACCOUNT, GAPS, ORDERS, both
 
 # -- feeds of other kinds ---------------------------------------------------------------------------------------------
 
@@ -96,7 +60,7 @@ def test_longer_bars_made_of_ours(prices, way, period):
         return add
 
     for runonce in (True, False):
-        both(make(our_feeds), make(pandas_feeds), strategy=flow(TODO, trades="begun"), runonce=runonce, least=60)
+        both(make(our_feeds), make(pandas_feeds), strategy=flow(ORDERS, trades="begun"), runonce=runonce, least=60)
 
 
 class Live(bt.feed.DataBase):
@@ -135,7 +99,7 @@ def test_beside_a_live_feed(prices):
 
         return add
 
-    both(make(our_feeds), make(pandas_feeds), strategy=flow(TODO, trades="begun"))
+    both(make(our_feeds), make(pandas_feeds), strategy=flow(ORDERS, trades="begun"))
 
 
 def drop_mondays(data):

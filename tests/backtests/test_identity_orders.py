@@ -7,21 +7,9 @@ from copy import copy
 import backtrader as bt
 import numpy as np
 import pytest
-from diary import assert_same, bits, lived, our_broker, our_feeds, pandas_feeds, statuses, stock_broker
-from markets import build, set_account
-
-COSTS = {"cash": 1e6, "commission": 0.001, "slippage": ("perc", 0.0005, {"slip_out": True})}
-
-
-def both(prices, strategy, *, least=20, account=None, **options):
-    """Run both, hold them against each other; gives the events of stock."""
-    account = set_account(**(COSTS if account is None else account))
-    theirs, _ = lived(pandas_feeds(prices), stock_broker(), strategy, account=account, **options)
-    ours, _ = lived(our_feeds(prices), our_broker(), strategy, account=account, **options)
-    assert_same(ours, theirs)
-    assert sum(event[0] == "order" for event in theirs) >= least
-    return theirs
-
+from diary import bits, lived, our_broker, our_feeds, pandas_feeds, statuses, stock_broker
+from markets import build
+from two_runs import COSTS, same_events
 
 CHANGES = {
     "commission": lambda broker: broker.setcommission(commission=0.01),
@@ -50,7 +38,7 @@ def test_settings_that_change_during_the_run(change):
             if len(self) == 20:
                 CHANGES[change](self.broker)
 
-    both(prices, lambda cerebro: cerebro.addstrategy(Changes))
+    same_events(prices, lambda cerebro: cerebro.addstrategy(Changes))
 
 
 def test_families_of_market_orders():
@@ -86,7 +74,7 @@ def test_families_of_market_orders():
                     self.sell(data=data, size=5, parent=head, exectype=bt.Order.Limit, price=data.close[0] * 1.02)
 
     for rules in ({}, {"checksubmit": False}):
-        events = both(prices, lambda cerebro: cerebro.addstrategy(Families), account=COSTS | {"rules": rules})
+        events = same_events(prices, lambda cerebro: cerebro.addstrategy(Families), account=COSTS | {"rules": rules})
     assert {"Completed", "Canceled"} <= set(statuses(events))
 
 
@@ -102,7 +90,7 @@ def test_orders_given_by_position_of_their_arguments():
                 self.broker.sell(self, data, 1, None, None, None, None, 2)
                 self.broker.buy(self, data, size=4, oco=None, parent=None, transmit=True)
 
-    both(prices, lambda cerebro: cerebro.addstrategy(ByPosition))
+    same_events(prices, lambda cerebro: cerebro.addstrategy(ByPosition))
 
 
 NAN, INF = float("nan"), float("inf")
@@ -120,7 +108,7 @@ def test_orders_that_cannot_be_meant(size, price):
                 self.buy(data=self.datas[1], size=size, price=price)
                 self.sell(data=self.datas[0], size=size, price=price)
 
-    both(prices, lambda cerebro: cerebro.addstrategy(Odd))
+    same_events(prices, lambda cerebro: cerebro.addstrategy(Odd))
 
 
 class Faces(bt.Strategy):
