@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,15 @@ from signals.frames import signal_frame
 from signals.trainers.seam import EpochLoss
 from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
 
-__all__ = ["Outcome", "SignalResult", "assemble"]
+__all__ = ["Assembly", "Outcome", "SignalResult", "assemble"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fold and seed, done: scores of its test rows, the passes that were kept, and how it was come by."""
+    """One fold and seed, done: scores of its test rows, the passes that were kept, how it was come by, and its cost.
+
+    `seconds` is wall time, `core_seconds` the time of all cores together; `versions` are those of the trainer.
+    """
 
     fold: int
     seed: int
@@ -33,6 +36,8 @@ class Outcome:
     history: tuple[EpochLoss, ...]
     reused: bool
     seconds: float
+    core_seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,6 +62,11 @@ class SignalResult:
         Wall time of each fold and seed; not reproducible, kept apart from everything that is.
     trained, reused : int
         Networks trained now, and taken from artifacts.
+    core_seconds : dict
+        Time of all cores for each fold and seed; not reproducible either.
+    trainer : dict, optional
+        Which trainer made the networks: `name`, `reason`, `versions` and, if there are any, `warnings`; None for a
+        model of one's own and one that came trained.
     """
 
     signals: pd.DataFrame
@@ -68,6 +78,8 @@ class SignalResult:
     seconds: dict[str, float]
     trained: int
     reused: int
+    core_seconds: dict[str, float] = field(default_factory=dict)
+    trainer: dict[str, Any] | None = None
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -78,6 +90,8 @@ class SignalResult:
             ("period", f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"),
             ("networks", f"{self.trained:,} trained, {self.reused:,} reused"),
         ]
+        if self.trainer is not None:
+            facts.append(("trainer", f"{self.trainer['name']}: {self.trainer['reason']}"))
         # every seed of a fold repeats the figure of their mean
         by_fold = self.folds.groupby("fold").first()
         for name, column in (("per-date AUC", "auc_ensemble"), ("rank IC", "rank_ic_ensemble")):
@@ -93,6 +107,111 @@ class SignalResult:
         return self.card().html()
 
 
+class Assembly:
+    """Folds put together one after the other, in any order, so that none has to be kept whole until the end.
+
+    Parameters
+    ----------
+    data : Dataset
+        What the folds share.
+    seeds : sequence of int
+        Order of the seeds.
+    lookback : int
+        Periods the trivial predictors look back.
+    """
+
+    def __init__(self, data: Dataset, seeds: Sequence[int], lookback: int) -> None:
+        self._data = data
+        self._seeds = seeds
+        self._lookback = lookback
+        self._parts: dict[int, _Part] = {}
+
+    def add(self, fold: FoldData, outcomes: Mapping[int, Outcome]) -> None:
+        """Take in a fold and its outcome of every seed."""
+        data, number = self._data, fold.fold.number
+        tickers = np.asarray(data.panel.tickers, dtype=object)
+        date, ticker = data.dates[fold.test_date], tickers[fold.test_ticker]
+        scores = np.stack([outcomes[seed].scores for seed in self._seeds]).astype(np.float64)
+        self._parts[number] = _Part(
+            columns={
+                "dates": date,
+                "tickers": ticker,
+                "score": scores.mean(axis=0),
+                "score_std": scores.std(axis=0),
+                "fold": np.full(len(date), number),
+                "trained_until": np.full(len(date), fold.trained_until),
+            },
+            seed_scores=[
+                pd.DataFrame({"date": date, "ticker": ticker, "seed": seed, "score": score})
+                for seed, score in zip(self._seeds, scores, strict=True)
+            ],
+            labels=_labels(data, fold),
+            rows=_fold_rows(data, fold, self._seeds, scores, outcomes, self._lookback),
+            history=[
+                (number, seed, epoch, loss.loss, loss.validation_loss)
+                for seed in self._seeds
+                for epoch, loss in enumerate(outcomes[seed].history, start=1)
+            ],
+            # what they said is in the frames now
+            outcomes=[replace(outcomes[seed], scores=np.zeros(0)) for seed in self._seeds],
+        )
+
+    def result(self, trainer: dict[str, Any] | None = None) -> SignalResult:
+        """Join everything that was taken in.
+
+        Parameters
+        ----------
+        trainer : dict, optional
+            Facts about the trainer, to be kept with the result.
+
+        Raises
+        ------
+        InputError
+            When there is no test row at all.
+        """
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        if not parts:
+            raise InputError(
+                "expected test rows in at least one fold; found none; give more history or relax the filters"
+            )
+        joined = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+        signals = signal_frame(joined.pop("dates"), joined.pop("tickers"), **joined)
+        seed_scores = pd.concat([frame for part in parts for frame in part.seed_scores], ignore_index=True)
+        seed_scores = seed_scores.sort_values(["date", "ticker", "seed"], ignore_index=True)
+        seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
+        seed_scores["ticker"] = seed_scores["ticker"].astype(object)
+        losses = [row for part in parts for row in part.history]
+        history = pd.DataFrame(losses, columns=["fold", "seed", "epoch", "loss", "validation_loss"])
+        folds = pd.DataFrame([row for part in parts for row in part.rows])
+        outcomes = sorted((o for part in parts for o in part.outcomes), key=lambda o: (o.fold, o.seed))
+        done = {f"fold {o.fold} seed {o.seed}": o for o in outcomes}
+        return SignalResult(
+            signals=signals,
+            seed_scores=seed_scores,
+            labels=pd.concat([part.labels for part in parts]).sort_index(),
+            folds=folds.astype({"fold": np.int32, "epochs": np.int32, "epochs_run": np.int32}),
+            history=history.astype({"fold": np.int32, "epoch": np.int32}),
+            universe_sizes=self._data.universe_sizes,
+            seconds={name: round(o.seconds, 3) for name, o in done.items()},
+            trained=sum(not o.reused for o in done.values()),
+            reused=sum(o.reused for o in done.values()),
+            core_seconds={name: round(o.core_seconds, 3) for name, o in done.items()},
+            trainer=trainer,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one fold adds to each frame."""
+
+    columns: dict[str, NDArray[Any]]
+    seed_scores: list[pd.DataFrame]
+    labels: pd.DataFrame
+    rows: list[dict[str, Any]]
+    history: list[tuple[int, int, int, float, float]]
+    outcomes: list[Outcome]
+
+
 def assemble(
     data: Dataset,
     folds: Sequence[FoldData],
@@ -100,71 +219,11 @@ def assemble(
     outcomes: Mapping[tuple[int, int], Outcome],
     lookback: int,
 ) -> SignalResult:
-    """Put the outcomes of all folds and seeds together.
-
-    Parameters
-    ----------
-    data : Dataset
-        What the folds share.
-    folds : sequence of FoldData
-        Folds with test rows.
-    seeds : sequence of int
-        Order of the seeds.
-    outcomes : mapping of (fold, seed) to Outcome
-        Every combination.
-    lookback : int
-        Periods the trivial predictors look back.
-
-    Returns
-    -------
-    SignalResult
-
-    Raises
-    ------
-    InputError
-        When there is no test row at all.
-    """
-    tickers = np.asarray(data.panel.tickers, dtype=object)
-    parts: dict[str, list[NDArray[Any]]] = {}
-    seed_parts, fold_rows, history_rows = [], [], []
+    """Put the outcomes of all folds and seeds together; parameters and errors are those of `Assembly`."""
+    made = Assembly(data, seeds, lookback)
     for fold in folds:
-        date, ticker = data.dates[fold.test_date], tickers[fold.test_ticker]
-        scores = np.stack([outcomes[fold.fold.number, seed].scores for seed in seeds]).astype(np.float64)
-        columns = {
-            "dates": date,
-            "tickers": ticker,
-            "score": scores.mean(axis=0),
-            "score_std": scores.std(axis=0),
-            "fold": np.full(len(date), fold.fold.number),
-            "trained_until": np.full(len(date), fold.trained_until),
-        }
-        for name, column in columns.items():
-            parts.setdefault(name, []).append(column)
-        for seed, score in zip(seeds, scores, strict=True):
-            seed_parts.append(pd.DataFrame({"date": date, "ticker": ticker, "seed": seed, "score": score}))
-            for epoch, loss in enumerate(outcomes[fold.fold.number, seed].history, start=1):
-                history_rows.append((fold.fold.number, seed, epoch, loss.loss, loss.validation_loss))
-        fold_rows += _fold_rows(data, fold, seeds, scores, outcomes, lookback)
-
-    joined = {name: np.concatenate(columns) for name, columns in parts.items()}
-    if not joined:
-        raise InputError("expected test rows in at least one fold; found none; give more history or relax the filters")
-    signals = signal_frame(joined.pop("dates"), joined.pop("tickers"), **joined)
-    seed_scores = pd.concat(seed_parts, ignore_index=True).sort_values(["date", "ticker", "seed"], ignore_index=True)
-    seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
-    seed_scores["ticker"] = seed_scores["ticker"].astype(object)
-    history = pd.DataFrame(history_rows, columns=["fold", "seed", "epoch", "loss", "validation_loss"])
-    return SignalResult(
-        signals=signals,
-        seed_scores=seed_scores,
-        labels=pd.concat([_labels(data, fold) for fold in folds]).sort_index(),
-        folds=pd.DataFrame(fold_rows).astype({"fold": np.int32, "epochs": np.int32, "epochs_run": np.int32}),
-        history=history.astype({"fold": np.int32, "epoch": np.int32}),
-        universe_sizes=data.universe_sizes,
-        seconds={f"fold {f} seed {s}": round(o.seconds, 3) for (f, s), o in sorted(outcomes.items())},
-        trained=sum(not o.reused for o in outcomes.values()),
-        reused=sum(o.reused for o in outcomes.values()),
-    )
+        made.add(fold, {seed: outcomes[fold.fold.number, seed] for seed in seeds})
+    return made.result()
 
 
 def _test_index(data: Dataset, fold: FoldData) -> pd.MultiIndex:
@@ -195,7 +254,7 @@ def _fold_rows(
     fold: FoldData,
     seeds: Sequence[int],
     scores: NDArray[np.float64],
-    outcomes: Mapping[tuple[int, int], Outcome],
+    outcomes: Mapping[int, Outcome],
     lookback: int,
 ) -> list[dict[str, Any]]:
     index = _test_index(data, fold)
@@ -236,7 +295,7 @@ def _fold_rows(
     together = quality(scores.mean(axis=0))
     rows = []
     for seed, score in zip(seeds, scores, strict=True):
-        outcome = outcomes[cut.number, seed]
+        outcome = outcomes[seed]
         kept = outcome.history[outcome.epochs - 1] if 0 < outcome.epochs <= len(outcome.history) else None
         auc, rank_ic = quality(score)
         rows.append(

@@ -20,12 +20,15 @@ class Event:
         What just happened, for a person.
     done, total : int, optional
         Units finished and units in all within the stage; 0 when the work has no natural unit.
+    left : float, optional
+        Seconds that remain, from whoever knows better than the count does; NaN while that is not known.
     """
 
     stage: str
     message: str
     done: int = 0
     total: int = 0
+    left: float | None = None
 
 
 Listener = Callable[[Event], None]

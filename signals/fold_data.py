@@ -15,7 +15,7 @@ from signals.folds import Fold
 from signals.labels import Target
 from signals.windows import MASKED, Samples, Windows
 
-__all__ = ["FoldData", "Scaler", "make_fold_data", "make_test_data"]
+__all__ = ["FoldData", "Scaler", "check_fold", "make_fold_data", "make_test_data"]
 
 AS_IT_IS = (-np.inf, np.inf, 0.0, 1.0)
 
@@ -114,6 +114,18 @@ def make_fold_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldDa
     InputError
         When a slice has no row left.
     """
+    training, validation, both = _learnt_rows(data, fold)
+    ends = np.concatenate([data.labels.end[rows] for rows in (training, validation, both)])
+    return _fold_data(data, fold, windows, training, validation, both, data.panel.dates[ends.max()])
+
+
+def check_fold(data: Dataset, fold: Fold) -> int:
+    """Return how many rows a fold trains on, without preparing it; errors are those of `make_fold_data`."""
+    return len(_learnt_rows(data, fold)[0][0])
+
+
+def _learnt_rows(data: Dataset, fold: Fold) -> tuple[Rows, Rows, Rows]:
+    """Rows of training, of validation, and of both slices together."""
     validation_day = data.decisions[fold.validation.start]
     test_day = data.decisions[fold.test.start]
     # a label may end on the very day the next slice begins: it is known at that day's close, when the slice decides
@@ -128,8 +140,7 @@ def make_fold_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldDa
                 "the universe and none whose label is known in time (history too short, universe filters too strict, "
                 f"or labels.horizon too long for a slice of {len(span)} dates); change one of them"
             )
-    ends = np.concatenate([data.labels.end[rows] for rows in (training, validation, both)])
-    return _fold_data(data, fold, windows, training, validation, both, data.panel.dates[ends.max()])
+    return training, validation, both
 
 
 def make_test_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldData:

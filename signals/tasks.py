@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,20 +40,22 @@ def work(tasks: list[Task], trainer: Trainer, artifacts: Path, *, single_thread:
     if single_thread:
         _settle_worker()
     store = ArtifactStore(artifacts)
-    began = time.perf_counter()
+    spent = _Stopwatch()
+    versions = trainer.versions()
     keys = [task_key(task, trainer) for task in tasks]
     networks = {i: artifact for i, key in enumerate(keys) if (artifact := store.load(key)) is not None}
     missing = [i for i in range(len(tasks)) if i not in networks]
     for i, artifact in zip(missing, _train([tasks[i] for i in missing], trainer), strict=True):
         store.save(keys[i], artifact)
         networks[i] = artifact
+    charged = missing or range(len(tasks))
+    shared = [part / len(charged) for part in spent.lap()]  # trained together: each cost its share
     outcomes = []
     for i, task in enumerate(tasks):
         fitted = networks[i].fitted
-        said = trainer.predict(network_of(task), fitted.weights, task.data.test)
-        now = time.perf_counter()
-        outcomes.append(_outcome(task, _score(said, task.data), fitted, i not in missing, now - began))
-        began = now
+        score = _score(trainer.predict(network_of(task), fitted.weights, task.data.test), task.data)
+        seconds, core_seconds = (a + b * (i in charged) for a, b in zip(spent.lap(), shared, strict=True))
+        outcomes.append(_outcome(task, score, fitted, i not in missing, seconds, core_seconds, versions))
     return outcomes
 
 
@@ -63,7 +65,7 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
         _settle_worker()
     outcomes = []
     for task in tasks:
-        began = time.perf_counter()
+        spent = _Stopwatch()
         model, data = task.model, task.data
         assert isinstance(model, OwnModel)  # noqa: S101 - sorted out by the caller
         rows = data.both if task.training.refit == "all" else data.training
@@ -76,19 +78,41 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
             said = model.predict(made, data.test, data.target)
         score = _score(said, data, standardised=False)
         fitted = Fitted({}, 1, (EpochLoss(float("nan"), float("nan")),))
-        outcomes.append(_outcome(task, score, fitted, False, time.perf_counter() - began))
+        outcomes.append(_outcome(task, score, fitted, False, *spent.lap()))
     return outcomes
 
 
 def score_opened(opened: OpenedModel, data: FoldData, category: NDArray[np.int32]) -> Outcome:
     """Score the test rows of a fold with a network that came trained."""
-    began = time.perf_counter()
+    spent = _Stopwatch()
     score = _score(opened.predict(data.test, category), data, standardised=False)
-    return Outcome(data.fold.number, 0, score, 0, (), True, time.perf_counter() - began)
+    return Outcome(data.fold.number, 0, score, 0, (), True, *spent.lap())
 
 
-def _outcome(task: Task, score: NDArray[Any], fitted: Fitted, reused: bool, seconds: float) -> Outcome:
-    return Outcome(task.data.fold.number, task.seed, score, fitted.epochs, fitted.history, reused, seconds)
+class _Stopwatch:
+    """Wall time, and time of all cores this process worked on, since it was last asked."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter(), time.process_time()
+
+    def lap(self) -> tuple[float, float]:
+        now = time.perf_counter(), time.process_time()
+        wall, cores = now[0] - self._last[0], now[1] - self._last[1]
+        self._last = now
+        return wall, cores
+
+
+def _outcome(
+    task: Task,
+    score: NDArray[Any],
+    fitted: Fitted,
+    reused: bool,
+    seconds: float,
+    core_seconds: float,
+    versions: Mapping[str, str] | None = None,
+) -> Outcome:
+    number, said = task.data.fold.number, versions or {}
+    return Outcome(number, task.seed, score, fitted.epochs, fitted.history, reused, seconds, core_seconds, said)
 
 
 def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:

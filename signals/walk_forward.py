@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.assembly import Outcome, SignalResult, assemble
+from signals.assembly import Assembly, Outcome, SignalResult, assemble
 from signals.calendar import as_day
 from signals.dataset import NOTHING_BESIDE, Beside, Dataset, make_dataset
+from signals.dispatch import Remaining, run_tasks
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.features import check_features
-from signals.fold_data import FoldData, make_fold_data, make_test_data
+from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
 from signals.labels import LabelSettings
 from signals.models.external import KerasModel, OpenedModel
@@ -25,7 +26,7 @@ from signals.models.own import OwnModel
 from signals.models.stacked_lstm import ModelSettings
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
-from signals.trainers import make_trainer
+from signals.trainers import Choice, choose_trainer
 from signals.trainers.seam import Trainer, TrainingSettings
 from signals.universe import UniverseFilters
 
@@ -88,34 +89,47 @@ def compute_signals(
         When history or universe leave nothing to train on.
     """
     seeds = usable_seeds(seeds, model)
-    prepared = prepare(
-        prices,
-        walk_forward=walk_forward,
-        universe=universe,
-        labels=labels,
-        model=model,
-        frequency=frequency,
-        features=features,
-        beside=beside,
-    )
-    data, folds = prepared.data, prepared.folds
-    if prepared.opened is not None:
-        outcome = score_opened(prepared.opened, folds[0], prepared.category)
-        return assemble(data, folds, seeds, {(0, 0): outcome}, prepared.opened.lookback)
-    assert not isinstance(model, KerasModel)  # noqa: S101 - opened above
-    tasks = [Task(fold, model, training, seed) for fold in folds for seed in seeds]
+    check_features(features)
+    options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
+    make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
+    if isinstance(model, KerasModel):
+        prepared = _for_opened(model, make, walk_forward)
+        assert prepared.opened is not None  # noqa: S101 - just made
+        outcome = score_opened(prepared.opened, prepared.folds[0], prepared.category)
+        return assemble(prepared.data, prepared.folds, seeds, {(0, 0): outcome}, prepared.opened.lookback)
+    data, cuts = _cut(make, walk_forward, model)
+    n_tasks = len(cuts) * len(seeds)
+    trainer_facts: dict[str, Any] | None = None
     one: Callable[..., list[Outcome]]
     if isinstance(model, OwnModel):
         one, at_once = work_own, 1
     else:
-        made = trainer or make_trainer(training.trainer)
-        one, at_once = partial(work, trainer=made, artifacts=Path(artifacts)), made.tasks_at_once
+        chosen = _chosen(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
+        trainer_facts = _facts(chosen)
+        one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
-    outcomes: dict[tuple[int, int], Outcome] = {}
-    for outcome in _run(tasks, one, at_once, jobs):
-        outcomes[outcome.fold, outcome.seed] = outcome
-        listener(Event("signals", _describe(outcome, len(folds)), len(outcomes), len(tasks)))
-    return assemble(data, folds, seeds, outcomes, model.lookback)
+    at_work: dict[int, FoldData] = {}
+
+    def tasks() -> Iterator[Task]:
+        for cut in cuts:
+            fold = at_work[cut.number] = make_fold_data(data, cut, model)
+            for seed in seeds:
+                yield Task(fold, model, training, seed)
+
+    rows = {(cut.number, seed): n for cut, n in cuts.items() for seed in seeds}
+    remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
+    made = Assembly(data, seeds, model.lookback)
+    outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
+    finished = run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)
+    for done, outcome in enumerate(finished, start=1):
+        mine = outcomes[outcome.fold]
+        mine[outcome.seed] = outcome
+        if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
+            made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
+        if trainer_facts is not None:
+            trainer_facts["versions"] = dict(outcome.versions)
+        listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
+    return made.result(trainer_facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +172,25 @@ def prepare(
 ) -> Prepared:
     """Do everything up to training; parameters and errors are those of `compute_signals`."""
     check_features(features)
-    make = partial(
-        make_dataset,
-        prices,
-        frequency=frequency,
-        universe=universe,
-        labels=labels,
-        walk_forward=walk_forward,
-        features=features,
-        beside=beside,
-    )
+    options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
+    make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
     if isinstance(model, KerasModel):
-        opened = model.open()
-        data = make(windows=opened)
-        return _for_opened(opened, data, make_folds(data.dates, walk_forward, trained=True)[0])
+        return _for_opened(model, make, walk_forward)
+    data, cuts = _cut(make, walk_forward, model)
+    return Prepared(data, [make_fold_data(data, cut, model) for cut in cuts])
+
+
+def _cut(
+    make: Callable[..., Dataset], walk_forward: WalkForward, model: ModelSettings | OwnModel
+) -> tuple[Dataset, dict[Fold, int]]:
+    """Make what the folds share, and cut those that score something; with each the rows it trains on.
+
+    Whatever would keep one of them from being prepared is found here, before anything is trained.
+    """
     data = make(windows=model)
-    folds = [make_fold_data(data, fold, model) for fold in make_folds(data.dates, walk_forward, first=data.first)]
-    return Prepared(data, [fold for fold in folds if len(fold.test)])
+    rows = {cut: check_fold(data, cut) for cut in make_folds(data.dates, walk_forward, first=data.first)}
+    scored = {cut: n for cut, n in rows.items() if data.eligible[:, cut.test.start : cut.test.stop].any()}
+    return data, scored
 
 
 def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
@@ -187,8 +203,11 @@ def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
     return seeds[:1] if isinstance(model, OwnModel) and not model.has_chance else seeds
 
 
-def _for_opened(opened: OpenedModel, data: Dataset, fold: Fold) -> Prepared:
+def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: WalkForward) -> Prepared:
     """Prepare the rows that a network from elsewhere may score, and its own ids of their tickers."""
+    opened = model.open()
+    data = make(windows=opened)
+    fold = make_folds(data.dates, walk_forward, trained=True)[0]
     settings, names = opened.settings, data.features.names
     if opened.n_features != len(names):
         raise InputError(
@@ -220,28 +239,26 @@ def _for_opened(opened: OpenedModel, data: Dataset, fold: Fold) -> Prepared:
     return Prepared(data, [test], opened, ids[test.test_ticker])
 
 
-def _run(tasks: list[Task], one: Callable[..., list[Outcome]], at_once: int, jobs: int) -> Iterator[Outcome]:
-    chunks = [tasks[i : i + at_once] for i in range(0, len(tasks), at_once)]
-    if jobs <= 1 or len(chunks) <= 1:
-        for chunk in chunks:
-            yield from one(chunk)
-        return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+def _chosen(
+    training: TrainingSettings, model: ModelSettings, trainer: Trainer | None, threads: int, listener: Listener
+) -> Choice:
+    """Choose the trainer before any process starts, so that what has to be compiled is compiled once; and say so."""
 
-    # One thread a process: two processes with one thread each train more than one with two. `pre_dispatch` bounds
-    # memory to the tasks in flight.
-    parallel = Parallel(
-        n_jobs=min(jobs, len(chunks)), return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
-    )
-    try:
-        for outcomes in parallel(delayed(one)(chunk, single_thread=True) for chunk in chunks):
-            yield from outcomes
-    except TerminatedWorkerError as error:
-        raise InputError(
-            "expected every training process to finish; found one killed, most often for want of memory; "
-            "run again with fewer --jobs (finished networks are kept)"
-        ) from error
+    def announce(text: str) -> None:
+        listener(Event("signals", text))
+
+    if trainer is not None:
+        return Choice(trainer, "as given")
+    chosen = choose_trainer(training, model, threads=threads, announce=announce)
+    announce(f"trainer {chosen.trainer.name}: {chosen.reason}")
+    for warning in chosen.warnings:
+        announce(warning)
+    return chosen
+
+
+def _facts(chosen: Choice) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": chosen.trainer.name, "reason": chosen.reason, "versions": {}}
+    return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})
 
 
 def _describe(outcome: Outcome, folds: int) -> str:

@@ -9,7 +9,9 @@ from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
 from signals.windows import MASKED
 
-__all__ = ["ModelSettings", "build", "check_window"]
+__all__ = ["CELLS", "ModelSettings", "build", "check_window"]
+
+CELLS = ("lstm", "gru")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,10 @@ class ModelSettings:
     min_steps : int, optional
         Shortest history that is scored: windows with fewer than `lookback` known periods are masked where they are not.
         Masks rule out the fast kernels of a GPU. By default windows are whole.
-    lstm_units : tuple of int
-        Units of the stacked LSTM layers, first to last.
+    cell : {"lstm", "gru"}
+        Recurrent cell. The GRU is the one with the reset gate after the recurrent product, which has fast kernels.
+    units : tuple of int
+        Units of the stacked recurrent layers, first to last.
     embedding : int
         Width of the ticker embedding; 0 leaves the ticker out.
     months : bool
@@ -32,8 +36,11 @@ class ModelSettings:
     dense : int
         Units of the dense layer before the output.
     dropout : float
-        Share of the inputs of every LSTM layer but the first that is dropped in training. Keras uses one mask for all
-        steps, so on the first layer, with one feature, it would blank whole series.
+        Share of the inputs of every recurrent layer but the first that is dropped in training. Keras uses one mask for
+        all steps, so on the first layer, with one feature, it would blank whole series.
+    recurrent_dropout : float
+        Share of the state that is dropped from step to step in training. It rules out every fast path: the compiled
+        trainer does without it, and so do the fused kernels of a GPU.
     unknown_share : float
         Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one.
     clip_quantile : float
@@ -42,7 +49,8 @@ class ModelSettings:
     """
 
     lookback: int = 52
-    lstm_units: tuple[int, ...] = (25, 10)
+    cell: str = "lstm"
+    units: tuple[int, ...] = (25, 10)
     embedding: int = 10
     months: bool = True
     dense: int = 10
@@ -50,17 +58,21 @@ class ModelSettings:
     unknown_share: float = 0.05
     clip_quantile: float = 0.005
     min_steps: int | None = None
+    recurrent_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check_window(self.lookback, self.min_steps, self.clip_quantile)
-        if not self.lstm_units or min(self.lstm_units) < 1:
-            raise InputError(f"expected model.lstm_units like [25, 10]; found {list(self.lstm_units)}")
+        if self.cell not in CELLS:
+            raise InputError(f"expected model.cell to be one of {', '.join(CELLS)}; found {self.cell!r}")
+        if not self.units or min(self.units) < 1:
+            raise InputError(f"expected model.units like [25, 10]; found {list(self.units)}")
         if self.embedding < 0 or self.dense < 1:
             raise InputError(
                 "expected model.embedding of at least 0 and model.dense of at least 1; found "
                 f"{self.embedding} and {self.dense}"
             )
-        for name, share in (("dropout", self.dropout), ("unknown_share", self.unknown_share)):
+        for name in ("dropout", "recurrent_dropout", "unknown_share"):
+            share = getattr(self, name)
             if not 0 <= share < 1:
                 raise InputError(f"expected model.{name} in [0, 1); found {share}")
 
@@ -118,12 +130,14 @@ def build(settings: ModelSettings, n_categories: int, n_features: int = 1, targe
     sequence = keras.Input((settings.lookback, n_features), name="sequence")
     inputs, merged = [sequence], []
     hidden = layers.Masking(float(MASKED), name="known")(sequence) if settings.masked else sequence
-    for number, units in enumerate(settings.lstm_units, start=1):
-        hidden = layers.LSTM(
+    cell = {"lstm": layers.LSTM, "gru": layers.GRU}[settings.cell]
+    for number, units in enumerate(settings.units, start=1):
+        hidden = cell(
             units,
-            return_sequences=number < len(settings.lstm_units),
+            return_sequences=number < len(settings.units),
             dropout=settings.dropout if number > 1 else 0.0,
-            name=f"lstm_{number}",
+            recurrent_dropout=settings.recurrent_dropout,
+            name=f"{settings.cell}_{number}",
         )(hidden)
     merged.append(hidden)
     if settings.embedding:

@@ -1,41 +1,118 @@
-"""Trainers behind one seam: arrays in, weights out, so that they are interchangeable."""
+"""Trainers: arrays in, named weights out; which one trains a network, and why."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from signals.errors import InputError
+from signals.models.stacked_lstm import ModelSettings
 from signals.plugins import import_name
-from signals.trainers.seam import Trainer
+from signals.trainers.seam import TRAINERS, Trainer, TrainingSettings
 
-__all__ = ["TRAINERS", "make_trainer"]
-
-TRAINERS = ("auto", "keras")
+__all__ = ["TRAINERS", "Choice", "choose_trainer"]
 
 
-def make_trainer(name: str) -> Trainer:
-    """Return the trainer of that name; `"auto"` is the fastest one that can train the network, today Keras.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A trainer, why it is this one, and what should be said about it.
 
-    `'package.module:Name'` makes a trainer of one's own by calling it without arguments.
+    Parameters
+    ----------
+    trainer : Trainer
+        Ready to be sent to other processes.
+    reason : str
+        Why it was chosen.
+    warnings : tuple of str
+        What makes it slower than it need be.
+    """
+
+    trainer: Trainer
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+def choose_trainer(
+    training: TrainingSettings,
+    model: ModelSettings,
+    *,
+    threads: int = 1,
+    announce: Callable[[str], None] = lambda text: None,
+) -> Choice:
+    """Make the trainer that `training.trainer` names; `"auto"` is the compiled one wherever it can train the network.
+
+    `"auto"` never fails for want of a part: whatever keeps the compiled trainer from being loaded, Keras trains the
+    network and the reason says so. `'package.module:Name'` makes a trainer of one's own by calling it without
+    arguments.
+
+    Parameters
+    ----------
+    training : TrainingSettings
+        Whose `trainer` is looked at.
+    model : ModelSettings
+        The network.
+    threads : int
+        Threads of the compiled trainer; its results do not depend on them.
+    announce : callable
+        Told when something is compiled for the first time, before that begins.
 
     Raises
     ------
     InputError
-        For an unknown name, naming the nearest one.
+        When the compiled trainer was asked for by name and cannot train this network or cannot be loaded, and for a
+        name of one's own that is no trainer.
     """
-    if name in ("auto", "keras"):
-        from signals.trainers.keras_trainer import KerasTrainer
-
-        return KerasTrainer()
+    name = training.trainer
     if ":" in name:
-        factory = import_name(name, "training.trainer")
-        if not all(callable(getattr(factory, method, None)) for method in ("fit", "predict", "versions")):
-            raise InputError(
-                f"expected training.trainer = {name!r} to name a class with fit, predict and versions; found "
-                f"{type(factory).__name__}; see signals.trainers.seam"
-            )
-        made: Trainer = factory()
-        return made
-    close = difflib.get_close_matches(name, TRAINERS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"expected training.trainer to be one of {', '.join(TRAINERS)}; found {name!r}{hint}")
+        return Choice(_own_trainer(name), "as configured")
+    if name == "keras":
+        return _keras(model, "as configured")
+    problem = _why_not_compiled(model, announce)
+    if problem is None:
+        from signals.trainers.compiled import CompiledTrainer
+
+        reason = "as configured" if name == "compiled" else "the fastest that can train this network"
+        return Choice(CompiledTrainer(threads), reason)
+    if name == "compiled":
+        raise InputError(
+            f"expected a network and a machine that training.trainer = 'compiled' can do with; found that {problem}; "
+            "change that, or set training.trainer to 'keras' or 'auto'"
+        )
+    return _keras(model, problem)
+
+
+def _why_not_compiled(model: ModelSettings, announce: Callable[[str], None]) -> str | None:
+    try:
+        from signals.trainers.compiled import get_ready, why_not
+
+        unfit = why_not(model)
+        if unfit is not None:
+            return f"the compiled trainer cannot train this network: {unfit}"
+        get_ready(announce)
+    except Exception as error:  # compilers fail in many ways, and none of them may stop a run that Keras can do
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"the compiled trainer cannot be loaded: {first}"
+    return None
+
+
+def _keras(model: ModelSettings, reason: str) -> Choice:
+    from signals.trainers.keras_trainer import KerasTrainer, lost_on_gpu
+
+    lost = lost_on_gpu(model)
+    warning = (
+        f"The fast kernels of the GPU (cuDNN) are not used, because {lost} rules them out: training takes several "
+        "times as long as without that setting."
+    )
+    return Choice(KerasTrainer(), reason, (warning,) if lost else ())
+
+
+def _own_trainer(name: str) -> Trainer:
+    factory: Any = import_name(name, "training.trainer")
+    if not all(callable(getattr(factory, method, None)) for method in ("fit", "predict", "versions")):
+        raise InputError(
+            f"expected training.trainer = {name!r} to name a class with fit, predict and versions; found "
+            f"{type(factory).__name__}; see signals.trainers.seam"
+        )
+    made: Trainer = factory()
+    return made

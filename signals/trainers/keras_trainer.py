@@ -6,18 +6,19 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.labels import Target
-from signals.models.stacked_lstm import build
-from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Weights
+from signals.models.stacked_lstm import ModelSettings, build
+from signals.trainers.passes import Pass, fit_by_passes
+from signals.trainers.seam import FitTask, Fitted, Network, Weights
 from signals.windows import Samples
 
-__all__ = ["KerasTrainer", "load_keras"]
+__all__ = ["KerasTrainer", "gpus", "load_keras", "lost_on_gpu"]
 
 # Every prediction goes through batches of exactly this many rows, the last one padded. With one static shape there is
 # one compiled function and one order of additions, so a row's score has the same bits whatever else is scored with it:
@@ -55,7 +56,7 @@ def load_keras() -> Any:
 
 
 class KerasTrainer:
-    """Adam through `train_on_batch`, with batches gathered from the panel."""
+    """One `train_on_batch` after the other, with batches gathered from the panel."""
 
     name = "keras"
     tasks_at_once = 1
@@ -64,7 +65,7 @@ class KerasTrainer:
         """Versions of Keras, its backend and NumPy."""
         keras = load_keras()
         backend = keras.backend.backend()
-        module = __import__({"torch": "torch", "jax": "jax"}.get(backend, backend))
+        module = import_module(backend)
         return {
             "keras": _major_minor(keras.__version__),
             "backend": f"{backend} {_major_minor(module.__version__)}",
@@ -81,55 +82,34 @@ class KerasTrainer:
         # without this, layers of finished fits pile up in Keras's global state over hundreds of refits
         keras.backend.clear_session(free_memory=True)
         keras.utils.set_random_seed(task.seed)
-        rng = np.random.default_rng([task.seed, len(task.training)])
         network = _built(task.network)
-        optimizer = keras.optimizers.Adam(task.settings.learning_rate)
+        kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[task.settings.optimizer]
+        optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.clip_norm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
         network.compile(optimizer, LOSSES[task.network.target.kind], jit_compile=False)
 
-        history: list[EpochLoss] = []
-        best, kept = np.inf, network.get_weights()
-        epochs = 0
-        for epoch in range(task.settings.epochs):
-            loss = self._one_pass(network, task, rng)
-            if task.validation is None:
-                history.append(EpochLoss(loss, float("nan")))
-                kept, epochs = None, epoch + 1
-                continue
-            outputs = self._predict(network, task.network, task.validation)
-            validation_loss = mean_loss(outputs, task.validation.label, task.network.target)
-            history.append(EpochLoss(loss, validation_loss))
-            if validation_loss < best:
-                best, kept, epochs = validation_loss, network.get_weights(), epoch + 1
-            elif epoch + 1 - epochs >= task.settings.patience:
-                break
-        if not epochs:
-            raise InputError(
-                f"expected training to converge; found a loss that is not a number with seed {task.seed}; lower "
-                f"training.learning_rate ({task.settings.learning_rate})"
-            )
-        values = network.get_weights() if kept is None else kept
-        names = [weight.path for weight in network.weights]
-        weights = {name: np.asarray(value) for name, value in zip(names, values, strict=True)}
-        return Fitted(weights, epochs, tuple(history))
+        def learn(one: Pass) -> float:
+            return self._learn(network, task, one)
+
+        def outputs(samples: Samples) -> NDArray[np.float32]:
+            return self._predict(network, task.network, samples)
+
+        def weights() -> Weights:
+            names = [weight.path for weight in network.weights]
+            # copies: some backends hand out the very memory they go on training in
+            return {name: np.array(value) for name, value in zip(names, network.get_weights(), strict=True)}
+
+        return fit_by_passes(task, learn, outputs, weights)
 
     @staticmethod
-    def _one_pass(network: Any, task: FitTask, rng: np.random.Generator) -> float:
-        samples = task.training
-        # Batches of one size, so that the step is compiled once: tracing a second shape costs as long as an epoch of
-        # a small fold. At most one row per batch sits out a pass, another one each time.
-        batches = -(-len(samples) // task.settings.batch_size)
-        size = len(samples) // batches
-        order = rng.permutation(len(samples))[: batches * size]
-        unknown = rng.random(len(samples)) < task.network.model.unknown_share
-        category = np.where(unknown, 0, samples.category).astype(np.int32)
-        total = 0.0
-        for begin in range(0, len(order), size):
-            rows = order[begin : begin + size]
+    def _learn(network: Any, task: FitTask, one: Pass) -> float:
+        samples, total = task.training, 0.0
+        for begin in range(0, len(one.rows), one.size):
+            rows = one.rows[begin : begin + one.size]
             network.reset_metrics()
-            inputs = _inputs(task.network, samples, rows, category[rows])
+            inputs = _inputs(task.network, samples, rows, one.category[rows])
             total += float(network.train_on_batch(inputs, samples.label[rows][:, None])) * len(rows)
-        return total / len(order)
+        return total / len(one.rows)
 
     def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
         """Rebuild the network around stored weights and score every row."""
@@ -150,6 +130,27 @@ class KerasTrainer:
         return outputs
 
 
+def gpus() -> list[str]:
+    """Names of the GPUs that Keras's backend sees; loads it."""
+    keras = load_keras()
+    if keras.backend.backend() == "torch":  # Keras does not list devices there
+        torch = import_module("torch")
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return list(keras.distribution.list_devices("gpu"))
+
+
+def lost_on_gpu(model: ModelSettings) -> str | None:
+    """Name the setting that keeps the fast kernels of a GPU (cuDNN) from a network, if there are both."""
+    setting = None
+    if model.recurrent_dropout:
+        setting = "recurrent_dropout"
+    elif model.masked:
+        setting = "min_steps"
+    if setting is None:  # only now: looking for a GPU loads the backend
+        return None
+    return f"model.{setting}" if gpus() else None
+
+
 def _built(network: Network) -> Any:
     return build(network.model, network.n_categories, network.n_features, network.target)
 
@@ -163,24 +164,6 @@ def _inputs(
     if network.model.months:
         inputs["month"] = np.eye(12, dtype=np.float32)[samples.month[rows]]
     return inputs
-
-
-def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target) -> float:
-    """Mean loss of some rows in float64, probabilities kept 1e-7 away from 0 and 1.
-
-    >>> half = np.array([[0.5], [0.5]], np.float32)
-    >>> round(mean_loss(half, np.array([0, 1], np.float32), Target("probability")), 4)
-    0.6931
-    >>> round(mean_loss(np.full((2, 3), 1 / 3, np.float32), np.array([0, 2], np.float32), Target("classes", 3)), 4)
-    1.0986
-    """
-    values = outputs.astype(np.float64)
-    if target.kind == "value":
-        return float(np.mean((values[:, 0] - label) ** 2))
-    p = np.clip(values, 1e-7, 1 - 1e-7)
-    if target.kind == "classes":
-        return float(-np.mean(np.log(p[np.arange(len(p)), label.astype(np.int64)])))
-    return float(-np.mean(np.where(label > 0.5, np.log(p[:, 0]), np.log1p(-p[:, 0]))))
 
 
 def _major_minor(version: str) -> str:

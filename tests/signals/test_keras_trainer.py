@@ -10,12 +10,12 @@ import pytest
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
 from signals.models.stacked_lstm import ModelSettings, build
-from signals.trainers import make_trainer
-from signals.trainers.keras_trainer import KerasTrainer, load_keras, mean_loss
+from signals.trainers.keras_trainer import KerasTrainer, load_keras
+from signals.trainers.passes import mean_loss
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
 
-SMALL = ModelSettings(lookback=8, lstm_units=(6, 4), embedding=3, dense=4)
+SMALL = ModelSettings(lookback=8, units=(6, 4), embedding=3, dense=4)
 NETWORK = Network(SMALL, 13)
 
 
@@ -62,7 +62,7 @@ def test_without_ticker_and_months_only_the_sequence_is_left():
 
 def test_every_size_is_a_setting():
     load_keras()
-    network = build(ModelSettings(lookback=4, lstm_units=(3, 3, 2), embedding=2, dense=5), 7, n_features=2)
+    network = build(ModelSettings(lookback=4, units=(3, 3, 2), embedding=2, dense=5), 7, n_features=2)
     assert network.input_shape["sequence"] if isinstance(network.input_shape, dict) else True
     lstms = 4 * (3 * (2 + 3) + 3) + 4 * (3 * (3 + 3) + 3) + 4 * (2 * (3 + 2) + 2)
     assert network.count_params() == lstms + 7 * 2 + (2 + 2 + 12) * 5 + 5 + 5 + 1
@@ -122,8 +122,8 @@ def test_classes_and_values_are_learnt_too(target, label, naive):
 def test_masked_steps_change_nothing():
     """A short history scores like a network of that length: unknown steps are skipped, not read as numbers."""
     load_keras()
-    long = Network(ModelSettings(lookback=8, min_steps=3, lstm_units=(6, 4), embedding=3, dense=4), 13)
-    short = Network(ModelSettings(lookback=5, lstm_units=(6, 4), embedding=3, dense=4), 13)
+    long = Network(ModelSettings(lookback=8, min_steps=3, units=(6, 4), embedding=3, dense=4), 13)
+    short = Network(ModelSettings(lookback=5, units=(6, 4), embedding=3, dense=4), 13)
     weights = next(KerasTrainer().fit([task(network=long, settings=TrainingSettings(epochs=1))])).weights
     rows = samples(300, seed=4)
     known = Samples(
@@ -186,7 +186,33 @@ def test_unknown_tickers_get_a_trained_row(fitted):
     assert (fitted.weights[names[0]][0] != untouched.weights[names[0]][0]).any()
 
 
-def test_trainers_are_made_by_name():
-    assert make_trainer("auto").name == "keras"
-    with pytest.raises(ValueError, match="did you mean 'keras'"):
-        make_trainer("kears")
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_cells_and_recurrent_dropout_learn_the_pattern(cell):
+    model = ModelSettings(lookback=8, cell=cell, units=(6, 4), embedding=3, dense=4, recurrent_dropout=0.1)
+    fit = next(KerasTrainer().fit([task(network=Network(model, 13))]))
+    assert min(epoch.validation_loss for epoch in fit.history) < np.log(2) - 0.02
+    assert any(f"{cell}_1/" in name for name in fit.weights)
+
+
+def test_weights_are_copies_that_later_passes_leave_alone():
+    """The best pass is handed over even when later ones are worse."""
+    best = next(KerasTrainer().fit([task(settings=TrainingSettings(batch_size=256, epochs=1, learning_rate=0.02))]))
+    noise = samples(400, seed=9)
+    worse = task(validation=noise, settings=TrainingSettings(batch_size=256, epochs=3, learning_rate=0.02, patience=3))
+    fit = next(KerasTrainer().fit([worse]))
+    assert len(fit.history) == 3
+    said = KerasTrainer().predict(NETWORK, fit.weights, noise)
+    losses = [epoch.validation_loss for epoch in fit.history]
+    assert mean_loss(said, noise.label, PROBABILITY) == pytest.approx(losses[fit.epochs - 1], abs=1e-12)
+    assert best.weights.keys() == fit.weights.keys()
+
+
+def test_the_optimizer_and_the_norm_of_gradients_are_settings(fitted):
+    short = {"batch_size": 256, "epochs": 1, "learning_rate": 0.02}
+    kinds = [{"clip_norm": 1e5}, {"optimizer": "rmsprop"}, {"clip_norm": 1e-4}, {"clip_norm": 1e6}]
+    plain, rms, clipped, loose = (
+        next(KerasTrainer().fit([task(settings=TrainingSettings(**short, **more))])).weights for more in kinds
+    )
+    assert any((plain[name] != rms[name]).any() for name in plain)
+    assert any((plain[name] != clipped[name]).any() for name in plain)
+    assert all((plain[name] == loose[name]).all() for name in plain)

@@ -28,7 +28,7 @@ def run(prices, trainer, artifacts, **changes):
         "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "model": rs.ModelSettings(lookback=8, lstm_units=(4, 3), embedding=2, dense=4),
+        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
         "training": rs.TrainingSettings(batch_size=512, epochs=1),
         "seeds": [0, 1],
         "artifacts": artifacts,

@@ -17,7 +17,7 @@ min_price = 1.0
 min_history = 60
 [model]
 lookback = 8
-lstm_units = [4, 3]
+units = [4, 3]
 embedding = 2
 dense = 4
 [training]

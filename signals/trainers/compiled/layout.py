@@ -1,0 +1,214 @@
+"""Where everything lies: weights in one vector, and one block of samples in the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.trainers.seam import Network, Weights
+
+__all__ = ["Layout", "Piece"]
+
+# Columns of `Layout.layers`, one line per recurrent layer. Sizes first, then places: of weights in the vector, of their
+# transposes, and of rows in the workspace.
+(
+    INPUTS,
+    UNITS,
+    DEPTH,  # rows of one step's state: inputs, one, state before (and for a GRU a second one)
+    WEIGHTS,
+    BACK_TO_INPUTS,  # transposed, for gradients
+    BACK_TO_STATE,
+    STATE,
+    GATES,
+    CELL,
+    MASK,  # dropout of the inputs
+    D_STATE,
+    D_CELL,
+    D_INPUTS,
+    KEPT,  # gradients of state and cell, while a step that is not known is passed over
+    LAYER_COLUMNS,
+) = range(15)
+
+# Places in `Layout.head`: what is not recurrent.
+(
+    IS_GRU,
+    IS_MASKED,
+    STEPS,
+    TARGET,
+    EMBEDDING,
+    MONTHS,
+    DENSE,
+    OUTPUTS,
+    EMBEDDING_WEIGHTS,
+    DENSE_WEIGHTS,
+    DENSE_BACK,
+    OUTPUT_WEIGHTS,
+    OUTPUT_BACK,
+    JOINED,
+    HIDDEN,
+    SAID,
+    D_SAID,
+    D_HIDDEN,
+    D_JOINED,
+    ONES,
+    ZEROS,
+    KNOWN,
+    HEAD_PLACES,
+) = range(23)
+
+PROBABILITY, CLASSES, VALUE = range(3)
+TARGETS = {"probability": PROBABILITY, "classes": CLASSES, "value": VALUE}
+MONTHS_OF_A_YEAR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A weight by its Keras path, and where its rows lie in the vector."""
+
+    path: str
+    shape: tuple[int, ...]
+    places: tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Places of a network's numbers.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        Weights, in the order of the vector: recurrent layers, dense layers, embedding. A recurrent layer is a matrix
+        of (inputs, one, state) times gates: the product of a step's state with it is all that the gates see, and the
+        contraction of states with gate gradients is the gradient of all its weights.
+    n_weights, n_shared, n_back, n_rows : int
+        Length of the vector; the part of it that every sample uses, all but the embedding; length of the transposes;
+        rows of the workspace.
+    layers, head : ndarray of int64
+        What the kernels read, see above.
+    ones : ndarray of int64
+        Rows of the workspace that hold 1 for good: what biases are multiplied with.
+    """
+
+    pieces: tuple[Piece, ...]
+    n_weights: int
+    n_shared: int
+    n_back: int
+    n_rows: int
+    layers: NDArray[np.int64]
+    head: NDArray[np.int64]
+    ones: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, network: Network) -> Layout:
+        """Lay a network out."""
+        return _lay_out(network)
+
+    def vector(self, weights: Weights) -> NDArray[np.float32]:
+        """Put named weights into one vector."""
+        vector = np.empty(self.n_weights, dtype=np.float32)
+        for piece in self.pieces:
+            rows = np.asarray(weights[piece.path], dtype=np.float32).reshape(len(piece.places), -1)
+            for place, row in zip(piece.places, rows, strict=True):
+                vector[place] = row
+        return vector
+
+    def named(self, vector: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Take a vector apart, into copies."""
+        return {
+            piece.path: np.concatenate([vector[place] for place in piece.places]).reshape(piece.shape)
+            for piece in self.pieces
+        }
+
+
+class _Places:
+    """Hands out consecutive places."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def take(self, count: int) -> int:
+        self.used += count
+        return self.used - count
+
+    def slice(self, count: int) -> slice:
+        begin = self.take(count)
+        return slice(begin, begin + count)
+
+
+def _lay_out(network: Network) -> Layout:
+    model, steps = network.model, network.model.lookback
+    gru = model.cell == "gru"
+    weights, back, rows = _Places(), _Places(), _Places()
+    pieces: list[Piece] = []
+    ones: list[NDArray[np.int64]] = []
+    layers = np.zeros((len(model.units), LAYER_COLUMNS), dtype=np.int64)
+    head = np.zeros(HEAD_PLACES, dtype=np.int64)
+
+    inputs = network.n_features
+    for number, units in enumerate(model.units, start=1):
+        depth, width = inputs + 1 + units + gru, (3 if gru else 4) * units
+        begin = weights.used
+        pieces.extend(_recurrent(f"{model.cell}_{number}/{model.cell}_cell", inputs, units, width, weights))
+        layers[number - 1] = line = [
+            inputs,
+            units,
+            depth,
+            begin,
+            back.take(width * inputs) if number > 1 else 0,
+            back.take(width * units),
+            rows.take(depth * (steps + 1)),
+            rows.take(4 * units * steps),
+            0 if gru else rows.take(units * (steps + 1)),
+            rows.take(inputs) if number > 1 else 0,
+            rows.take(units),
+            rows.take(units),
+            rows.take(inputs) if number > 1 else 0,
+            rows.take(2 * units) if model.masked else 0,
+        ]
+        first = line[STATE] + depth * np.arange(steps + 1)
+        ones.append(first + inputs)
+        if gru:
+            ones.append(first + depth - 1)
+        inputs = units
+
+    learnt = inputs + model.embedding  # what the dense layer sees that has a gradient
+    joined = learnt + (MONTHS_OF_A_YEAR if model.months else 0)
+    outputs = network.target.outputs
+    head[[IS_GRU, IS_MASKED, STEPS, TARGET]] = gru, model.masked, steps, TARGETS[network.target.kind]
+    head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = model.embedding, joined - learnt, model.dense, outputs
+    for name, height, width, at, transposed in (
+        ("dense", joined, model.dense, DENSE_WEIGHTS, DENSE_BACK),
+        (network.target.kind, model.dense, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK),
+    ):
+        head[at], head[transposed] = weights.used, back.take(height * width)
+        pieces.append(Piece(f"{name}/kernel", (height, width), (weights.slice(height * width),)))
+        pieces.append(Piece(f"{name}/bias", (width,), (weights.slice(width),)))
+    head[EMBEDDING_WEIGHTS] = n_shared = weights.used
+    if model.embedding:
+        shape = (network.n_categories, model.embedding)
+        pieces.append(Piece("ticker_embedding/embeddings", shape, (weights.slice(shape[0] * shape[1]),)))
+
+    head[[JOINED, HIDDEN, SAID, D_SAID, D_HIDDEN, D_JOINED, ONES, ZEROS, KNOWN]] = [
+        rows.take(count)
+        for count in (joined + 1, model.dense + 1, outputs, outputs, model.dense, learnt, inputs, inputs, steps)
+    ]
+    ones += [head[JOINED] + [joined], head[HIDDEN] + [model.dense], head[ONES] + np.arange(inputs)]
+    sizes = weights.used, n_shared, back.used, rows.used
+    return Layout(tuple(pieces), *sizes, layers, head, np.concatenate(ones))
+
+
+def _recurrent(name: str, inputs: int, units: int, width: int, weights: _Places) -> Iterator[Piece]:
+    """Rows of one recurrent layer: inputs, bias, state, and for a GRU the bias of the state's part."""
+    kernel, bias = weights.slice(inputs * width), [weights.slice(width)]
+    recurrent = weights.slice(units * width)
+    shape: tuple[Any, ...] = (width,)
+    if width == 3 * units:
+        bias.append(weights.slice(width))
+        shape = (2, width)
+    yield Piece(f"{name}/kernel", (inputs, width), (kernel,))
+    yield Piece(f"{name}/recurrent_kernel", (units, width), (recurrent,))
+    yield Piece(f"{name}/bias", shape, tuple(bias))

@@ -1,0 +1,290 @@
+"""The compiled trainer: the network of `signals.models.stacked_lstm`, trained by `kernels` on a CPU, without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.models.stacked_lstm import ModelSettings
+from signals.trainers.compiled.initial import initial_weights
+from signals.trainers.compiled.layout import Layout
+from signals.trainers.passes import Pass, fit_by_passes
+from signals.trainers.seam import OPTIMIZERS, FitTask, Fitted, Network, TrainingSettings, Weights
+from signals.windows import Samples
+
+__all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
+
+HUGE_PAGE = 2**19  # floats in 2 MB
+NO_KEY = np.uint64(0)
+
+
+def why_not(model: ModelSettings) -> str | None:
+    """Say why this network cannot be trained by the compiled trainer, or None."""
+    return "it has no recurrent dropout" if model.recurrent_dropout else None
+
+
+def get_ready(announce: Callable[[str], None]) -> None:
+    """Load the compiled code from numba's cache, or compile it, which is announced before it begins.
+
+    Raises
+    ------
+    Exception
+        Whatever goes wrong when numba is imported or compiles, `ImportError` when it is not there.
+    """
+    from numba.core import event
+
+    class Announcer(event.Listener):  # type: ignore[misc]
+        def on_start(self, event: Any) -> None:
+            if not self.said:
+                announce("compiling the trainer for this machine, once: it takes about 20 s and is kept")
+            self.said = True
+
+        def on_end(self, event: Any) -> None:
+            """Nothing to say."""
+
+        said = False
+
+    with event.install_listener("numba:compile", Announcer()):
+        _entry()
+
+
+@lru_cache(maxsize=1)
+def _entry() -> Any:
+    from signals.trainers.compiled.kernels import SIGNATURE, make_entry
+
+    try:
+        entry = make_entry()
+        entry.compile(SIGNATURE)
+    except RuntimeError as error:
+        if "cache" not in str(error):  # no folder to keep it in can be written
+            raise
+        entry = make_entry(cache=False)
+        entry.compile(SIGNATURE)
+    return entry
+
+
+class CompiledTrainer:
+    """Fused training in compiled code; weights are Keras's, by their Keras paths.
+
+    Parameters
+    ----------
+    threads : int
+        Threads that share each batch. Bits do not depend on it: gradients are added up in chunks of the batch, in
+        their order.
+    """
+
+    name = "compiled"
+    tasks_at_once = 1
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
+
+    def versions(self) -> dict[str, str]:
+        """Versions of numba and NumPy, and the width of vectors, which decides the order of sums."""
+        from signals.trainers.compiled.vectors import LANES
+
+        short = {name: ".".join(version(name).split(".")[:2]) for name in ("numba", "numpy")}
+        return {**short, "lanes": str(LANES)}
+
+    def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
+        """Train each task on its own."""
+        for task in tasks:
+            yield self._fit_one(task)
+
+    def _fit_one(self, task: FitTask) -> Fitted:
+        machine = _Machine(task.network, self.threads)
+        machine.weights[:] = machine.layout.vector(initial_weights(machine.layout, task.seed))
+        training = _Rows.of(task.training)
+        validation = None if task.validation is None else _Rows.of(task.validation)
+        passes = 0
+
+        def learn(one: Pass) -> float:
+            nonlocal passes
+            passes += 1
+            key = np.random.SeedSequence([task.seed, len(task.training), passes]).generate_state(1, np.uint64)[0]
+            return machine.learn(training, one, task.settings, task.network.model.dropout, key)
+
+        def outputs(_: Samples) -> NDArray[np.float32]:
+            assert validation is not None  # noqa: S101 - only asked for with validation rows
+            return machine.predict(validation)
+
+        try:
+            return fit_by_passes(task, learn, outputs, machine.named)
+        finally:
+            machine.close()
+
+    def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
+        """Output of each row; a row's bits depend neither on its neighbours nor on threads."""
+        machine = _Machine(network, self.threads)
+        machine.weights[:] = machine.layout.vector(weights)
+        try:
+            return machine.predict(_Rows.of(samples))
+        finally:
+            machine.close()
+
+
+def gradients(
+    network: Network, weights: Weights, samples: Samples, *, threads: int = 1
+) -> tuple[float, dict[str, NDArray[np.float32]]]:
+    """Mean loss over the samples and its gradient by Keras paths, nothing dropped."""
+    machine = _Machine(network, threads)
+    machine.weights[:] = machine.layout.vector(weights)
+    n = len(samples)
+    # a step of plain gradient descent would lose digits: one update leaves the gradient itself where it was added up
+    one = Pass(np.arange(n), n, samples.category)
+    loss = machine.learn(_Rows.of(samples), one, TrainingSettings(), 0.0, NO_KEY)
+    machine.close()
+    return loss, machine.layout.named(machine.gradient)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Samples as the compiled code takes them."""
+
+    panel: NDArray[np.float32]
+    ticker: NDArray[np.int32]
+    end: NDArray[np.int32]
+    category: NDArray[np.int32]
+    month: NDArray[np.int32]
+    label: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, samples: Samples) -> _Rows:
+        windows = samples.windows
+        return cls(
+            _plain(windows.panel, np.float32),
+            _plain(windows.ticker, np.int32),
+            _plain(windows.end, np.int32),
+            _plain(samples.category, np.int32),
+            _plain(samples.month, np.int32),
+            _plain(samples.label, np.float32),
+        )
+
+
+def _plain(array: NDArray[Any], kind: type) -> NDArray[Any]:
+    """Contiguous, writable, no memory map: to numba anything else is another type, compiled anew."""
+    return np.require(array, kind, ["C", "W", "E"])
+
+
+class _Machine:
+    """One network's numbers and workspaces, and calls into the compiled code."""
+
+    def __init__(self, network: Network, threads: int) -> None:
+        from signals.trainers.compiled import kernels
+
+        self._kernels, self._entry = kernels, _entry()
+        self.layout = layout = Layout.of(network)
+        self.outputs = network.target.outputs
+        self.weights = np.zeros(layout.n_weights, np.float32)
+        self.gradient = np.zeros(layout.n_weights, np.float32)
+        self._moments = np.zeros((3, layout.n_weights), np.float32)  # first, second, and squares of a batch
+        self._back = np.zeros(layout.n_back, np.float32)
+        self._chunks = np.zeros((kernels.CHUNKS, layout.n_shared), np.float32)
+        self._losses = np.zeros(kernels.CHUNKS)
+        self._embedded = np.zeros((0, 0), np.float32)
+        self._spaces = [_workspace(layout, kernels.LANES) for _ in range(threads)]
+        self._states = [np.zeros(kernels.LANES, np.uint32) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._steps = 0
+
+    def close(self) -> None:
+        """Let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """Copy the weights, by Keras paths."""
+        return self.layout.named(self.weights)
+
+    def learn(self, rows: _Rows, one: Pass, settings: TrainingSettings, dropout: float, key: np.uint64) -> float:
+        """Go through one pass; return its mean loss."""
+        kernels, n, size = self._kernels, len(one.rows), one.size
+        embedding = int(self.layout.head[kernels.EMBEDDING])
+        if len(self._embedded) != size:
+            self._embedded = np.zeros((size, embedding), np.float32)
+        given: dict[str, Any] = {"settings": settings, "key": key, "dropout": dropout, "order": one.rows}
+        category = _plain(one.category, np.int32)
+        rows = _Rows(rows.panel, rows.ticker, rows.end, category, rows.month, rows.label)
+        self._call(kernels.TRANSPOSE, rows, **given)
+        if self._pool is None:
+            loss = self._call(kernels.TRAIN, rows, span=(0, n, size), **given)
+            self._steps += n // size
+            return loss / n
+        loss, parts = 0.0, int(kernels.chunks_of(size))
+        for begin in range(0, n, size):
+            span = (begin, begin + size, size)
+
+            def some(thread: int, span: tuple[int, int, int] = span) -> float:
+                share = parts * thread // self._threads, parts * (thread + 1) // self._threads
+                return self._call(kernels.GRADIENT, rows, span=span, chunks=share, thread=thread, **given)
+
+            list(self._pool.map(some, range(self._threads)))
+            self._steps += 1
+            loss += self._call(kernels.UPDATE, rows, span=span, **given)
+        return loss / n
+
+    def predict(self, rows: _Rows) -> NDArray[np.float32]:
+        """Output of every row, shape (n, outputs)."""
+        n, lanes = len(rows.category), self._kernels.LANES
+        out = np.empty((n, self.outputs), np.float32)
+        order = np.arange(n)
+        if self._pool is None:
+            self._call(self._kernels.PREDICT, rows, span=(0, n, max(n, 1)), order=order, out=out)
+            return out
+        cuts = [n * t // self._threads // lanes * lanes for t in range(self._threads)] + [n]
+
+        def some(thread: int) -> float:
+            begin, stop = cuts[thread], cuts[thread + 1]
+            span = (begin, stop, max(stop - begin, 1))
+            return self._call(self._kernels.PREDICT, rows, span=span, thread=thread, order=order, out=out)
+
+        list(self._pool.map(some, range(self._threads)))
+        return out
+
+    @property
+    def _threads(self) -> int:
+        return len(self._spaces)
+
+    def _call(
+        self,
+        mode: int,
+        rows: _Rows,
+        *,
+        order: NDArray[np.int64],
+        span: tuple[int, int, int] = (0, 0, 1),
+        chunks: tuple[int, int] | None = None,
+        thread: int = 0,
+        out: NDArray[np.float32] | None = None,
+        settings: TrainingSettings | None = None,
+        dropout: float = 0.0,
+        key: np.uint64 = NO_KEY,
+    ) -> float:
+        settings = settings or TrainingSettings()
+        chunks = chunks or (0, self._kernels.CHUNKS)
+        out = np.zeros((0, self.outputs), np.float32) if out is None else out
+        loss: float = self._entry(
+            mode, self.layout.layers, self.layout.head, self.weights, self._back, self._spaces[thread], self._chunks,
+            self._embedded, self._losses, self.gradient, self._moments, self._states[thread],
+            rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, out, order, *span, *chunks,
+            key, dropout, self._steps, settings.learning_rate, OPTIMIZERS.index(settings.optimizer),
+            settings.clip_norm or 0.0,
+        )  # fmt: skip
+        return loss
+
+
+def _workspace(layout: Layout, lanes: int) -> NDArray[np.float32]:
+    """Rows of a block, on huge pages of their own: on small ones, weight gradients take nearly twice as long."""
+    size = layout.n_rows * lanes
+    # NumPy asks for huge pages from 4 MB up, and they begin at multiples of their size
+    floats = np.zeros(max(size, 2 * HUGE_PAGE) + HUGE_PAGE, np.float32)
+    begin = (-floats.ctypes.data // floats.itemsize) % HUGE_PAGE
+    space = floats[begin : begin + size].reshape(layout.n_rows, lanes)
+    space[layout.ones] = 1
+    return space

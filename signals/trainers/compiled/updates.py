@@ -1,0 +1,123 @@
+"""Between batches: gradients are added up, weights move, and are laid out anew for the next gradients."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from signals.trainers.compiled.layout import (
+    BACK_TO_INPUTS,
+    BACK_TO_STATE,
+    DENSE,
+    DENSE_BACK,
+    DENSE_WEIGHTS,
+    EMBEDDING,
+    INPUTS,
+    IS_GRU,
+    MONTHS,
+    OUTPUT_BACK,
+    OUTPUT_WEIGHTS,
+    OUTPUTS,
+    UNITS,
+    WEIGHTS,
+)
+from signals.trainers.compiled.vectors import LANES
+
+__all__ = ["CHUNKS", "JIT", "chunks_of", "transpose", "update"]
+
+CHUNKS = 16
+ADAM, RMSPROP = range(2)
+
+# Not fast-math: what is done to one number must not depend on how LLVM vectorises the loop it is in.
+JIT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+@njit(**JIT)
+def chunks_of(n):
+    """Chunks that a batch of n rows is cut into."""
+    return min(CHUNKS, (n + LANES - 1) // LANES)
+
+
+@njit(**JIT)
+def transpose(layers, head, weights, back):
+    """Lay the weights out as products with gradients read them.
+
+    Gates are taken in the order in which a step's rows hold them. For the inputs' part of a GRU that is candidate,
+    update, reset, for all others Keras's.
+    """
+    gru = head[IS_GRU]
+    for j in range(len(layers)):
+        inputs, units, begin = layers[j, INPUTS], layers[j, UNITS], layers[j, WEIGHTS]
+        width = (3 if gru else 4) * units
+        if j > 0:
+            turn = 2 * units if gru else 0
+            for g in range(width):
+                column = (g + turn) % width
+                for k in range(inputs):
+                    back[layers[j, BACK_TO_INPUTS] + g * inputs + k] = weights[begin + k * width + column]
+        begin += (inputs + 1) * width
+        for g in range(width):
+            for k in range(units):
+                back[layers[j, BACK_TO_STATE] + g * units + k] = weights[begin + k * width + g]
+    dense, outputs = head[DENSE], head[OUTPUTS]
+    joined = layers[len(layers) - 1, UNITS] + head[EMBEDDING] + head[MONTHS]
+    for k in range(joined):
+        for g in range(dense):
+            back[head[DENSE_BACK] + g * joined + k] = weights[head[DENSE_WEIGHTS] + k * dense + g]
+    for k in range(dense):
+        for g in range(outputs):
+            back[head[OUTPUT_BACK] + g * dense + k] = weights[head[OUTPUT_WEIGHTS] + k * outputs + g]
+
+
+@njit(**JIT)
+def update(head, P, G, D, losses, gradient, moments, rows, category, begin, n, step, rate, optimizer, clip):
+    """Add the chunks of a batch up, and move the weights as Keras's Adam or RMSprop does; return the sum of losses.
+
+    Keras hands the embedding's gradient on as one slice per row of the batch, and squares the slices before it adds
+    those of a ticker up; only clipping makes it dense. So do we. (That is Keras on TensorFlow, the reference; on other
+    backends its gradient is dense from the start.)
+    """
+    shared, embedding, loss = G.shape[1], head[EMBEDDING], 0.0
+    mean, variance, squares = moments[0], moments[1], moments[2]
+    for k in range(shared):  # not by slices: numba would compile its error messages for arrays of other shapes, for 6 s
+        gradient[k] = G[0, k]
+    loss += losses[0]
+    for chunk in range(1, chunks_of(n)):
+        loss += losses[chunk]
+        for k in range(shared):
+            gradient[k] += G[chunk, k]
+    for k in range(shared):
+        squares[k] = gradient[k] * gradient[k]
+    gradient[shared:] = 0
+    squares[shared:] = 0
+    if embedding > 0:
+        for i in range(n):
+            at = shared + category[rows[begin + i]] * embedding
+            for k in range(embedding):
+                gradient[at + k] += D[i, k]
+                squares[at + k] += D[i, k] * D[i, k]
+    if clip > 0:
+        total = 0.0
+        for k in range(len(gradient)):
+            total += np.float64(squares[k])
+        shrink = np.float32(clip / max(math.sqrt(total), clip))
+        for k in range(len(gradient)):
+            gradient[k] *= shrink
+            squares[k] = gradient[k] * gradient[k]
+    tiny = np.float32(1e-7)
+    if optimizer == ADAM:
+        b1, b2 = np.float32(1 - 0.9), np.float32(1 - 0.999)
+        stride = np.float32(rate * math.sqrt(1 - 0.999**step) / (1 - 0.9**step))
+        for k in range(len(P)):
+            mean[k] += (gradient[k] - mean[k]) * b1
+            variance[k] += (squares[k] - variance[k]) * b2
+            P[k] -= mean[k] * stride / (np.sqrt(variance[k]) + tiny)
+    else:
+        old, new, stride = np.float32(0.9), np.float32(1 - 0.9), np.float32(rate)
+        for k in range(len(P)):
+            variance[k] = old * variance[k] + new * squares[k]
+            P[k] -= stride * gradient[k] / np.sqrt(variance[k] + tiny)
+    return loss

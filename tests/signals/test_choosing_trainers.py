@@ -1,0 +1,112 @@
+"""Which trainer trains: `auto` never fails for want of a part, a name that was asked for does, in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from signals.errors import InputError
+from signals.models.stacked_lstm import ModelSettings
+from signals.trainers import choose_trainer
+from signals.trainers.keras_trainer import load_keras
+from signals.trainers.seam import TrainingSettings
+
+SMALL = ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Let the compiled trainer fail to get ready."""
+
+    def break_with(error):
+        def get_ready(announce):
+            raise error
+
+        monkeypatch.setattr("signals.trainers.compiled.get_ready", get_ready)
+
+    return break_with
+
+
+def test_auto_is_the_compiled_trainer():
+    chosen = choose_trainer(TrainingSettings(), SMALL, threads=2)
+    assert (chosen.trainer.name, chosen.trainer.threads) == ("compiled", 2)
+    assert chosen.reason == "the fastest that can train this network"
+    assert chosen.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["keras", "compiled"])
+def test_a_trainer_that_was_asked_for_is_taken(name):
+    chosen = choose_trainer(TrainingSettings(trainer=name), SMALL)
+    assert (chosen.trainer.name, chosen.reason) == (name, "as configured")
+
+
+def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
+    model = ModelSettings(recurrent_dropout=0.1)
+    chosen = choose_trainer(TrainingSettings(), model)
+    assert chosen.trainer.name == "keras"
+    assert chosen.reason == "the compiled trainer cannot train this network: it has no recurrent dropout"
+    with pytest.raises(InputError, match=r"found that .*no recurrent dropout; change that, or set training.trainer"):
+        choose_trainer(TrainingSettings(trainer="compiled"), model)
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no numba"), OSError("disk\nfull"), RuntimeError(), AssertionError("LLVM")], ids=repr
+)
+def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error):
+    broken(error)
+    chosen = choose_trainer(TrainingSettings(), SMALL)
+    assert chosen.trainer.name == "keras"
+    first = str(error).split("\n")[0] or type(error).__name__
+    assert chosen.reason == f"the compiled trainer cannot be loaded: {first}"
+    with pytest.raises(InputError, match=r"'compiled' can do with; found that") as caught:
+        choose_trainer(TrainingSettings(trainer="compiled"), SMALL)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["numba", "llvmlite"])
+def test_auto_falls_back_without_its_parts(part):
+    code = (
+        f"import sys; sys.modules[{part!r}] = None\n"
+        "from signals.models.stacked_lstm import ModelSettings\n"
+        "from signals.trainers import choose_trainer\n"
+        "from signals.trainers.seam import TrainingSettings\n"
+        "chosen = choose_trainer(TrainingSettings(), ModelSettings())\n"
+        "print(chosen.trainer.name, chosen.reason)\n"
+        "choose_trainer(TrainingSettings(trainer='compiled'), ModelSettings())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("keras the compiled trainer cannot be loaded: ")
+    assert part in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("signals.errors.InputError: expected a network and a machine")
+
+
+def test_a_misspelt_name_is_found_before_anything_runs():
+    with pytest.raises(InputError, match=r"one of auto, keras, compiled; found 'kears'; did you mean 'keras'"):
+        TrainingSettings(trainer="kears")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("math:pi", "a class with fit, predict and versions; found float"), ("nowhere:X", "a module 'nowhere'")],
+)
+def test_a_trainer_of_ones_own_has_to_be_one(name, words):
+    with pytest.raises(InputError, match=words):
+        choose_trainer(TrainingSettings(trainer=name), SMALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [({"min_steps": 4}, "min_steps"), ({"recurrent_dropout": 0.1}, "recurrent_dropout"), ({}, None)],
+)
+@pytest.mark.parametrize("devices", [[], ["gpu:0"]], ids=["cpu", "gpu"])
+def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypatch, changes, setting, devices):
+    monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: devices)
+    model = ModelSettings(lookback=8, **changes)
+    warnings = choose_trainer(TrainingSettings(trainer="keras"), model).warnings
+    if setting is None or not devices:
+        assert warnings == ()
+    else:
+        assert len(warnings) == 1
+        assert f"because model.{setting} rules them out" in warnings[0]

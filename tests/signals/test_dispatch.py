@@ -1,0 +1,169 @@
+"""Tasks through processes: the same results whatever does them, bounded memory, errors that are said."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rnn_strategies as rs
+from signals.assembly import Outcome
+from signals.dispatch import Remaining
+from signals.errors import InputError
+from signals.fold_data import FoldData
+from signals.walk_forward import compute_signals
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+
+
+def run(prices, artifacts, **changes):
+    options = {
+        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "universe": rs.UniverseFilters(min_history=30),
+        "labels": rs.LabelSettings(),
+        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "training": rs.TrainingSettings(trainer="compiled", batch_size=256, epochs=2),
+        "seeds": [0, 1],
+        "artifacts": artifacts,
+    }
+    return compute_signals(prices, **(options | changes))
+
+
+def same(one, two):
+    for name in ("signals", "seed_scores", "labels", "folds", "history"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(two, name), check_exact=True)
+
+
+def networks(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_neither_processes_nor_threads_change_a_bit(prices, tmp_path):
+    one = run(prices, tmp_path / "1", jobs=1)
+    assert (one.trained, len(one.folds)) == (4, 4)
+    for jobs in (2, 8):  # two processes; four processes with two threads each
+        many = run(prices, tmp_path / str(jobs), jobs=jobs)
+        same(one, many)
+        assert networks(tmp_path / "1") == networks(tmp_path / str(jobs))
+
+
+def test_one_task_is_done_here_with_all_the_threads(prices, tmp_path):
+    once = {"walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", retrain_every="never"), "seeds": [3]}
+    same(run(prices, tmp_path / "1", **once), run(prices, tmp_path / "3", jobs=3, **once))
+
+
+def test_what_trains_compiled_networks_never_loads_keras(support, tmp_path):
+    """In a process of its own: whatever else these tests have loaded must not hide it."""
+    code = f"""
+import sys
+import rnn_strategies as rs
+sys.path.insert(0, {str(support)!r})
+from pathlib import Path
+from watching_trainer import Watching
+from signals.walk_forward import compute_signals
+if __name__ == "__main__":
+    prices = rs.load_prices(source="simulated", seed=4, tickers=20, start="2012-01-01", end="2014-12-31")
+    folder = Path({str(tmp_path)!r})
+    result = compute_signals(
+        prices, walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        universe=rs.UniverseFilters(min_history=30), labels=rs.LabelSettings(), seeds=[0], artifacts=folder / "a",
+        model=rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4), trainer=Watching(folder), jobs=2,
+        training=rs.TrainingSettings(epochs=1),
+    )
+    assert result.trained == 2
+    (folder / "parent.txt").write_text("\\n".join(sorted(sys.modules)))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(support)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    looked = list(tmp_path.glob("*.txt"))
+    assert len(looked) >= 2  # the parent and at least one worker
+    for path in looked:
+        assert {name.split(".")[0] for name in path.read_text().split()} & {"keras", "tensorflow", "jax"} == set(), path
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_only_folds_at_work_are_in_memory(prices, support, tmp_path, jobs):
+    from watching_trainer import Slow
+
+    most = 0
+
+    def look(event):
+        nonlocal most
+        most = max(most, sum(isinstance(thing, FoldData) for thing in gc.get_objects()))
+
+    quarters = rs.WalkForward(start="2013-01-01", validation="13W", test="3M")
+    done = run(prices, tmp_path, trainer=Slow(), walk_forward=quarters, seeds=[0], jobs=jobs, listener=look)
+    assert len(done.folds) == 8
+    assert 1 <= most <= jobs + 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_while_a_fold_is_prepared_is_raised_and_nothing_hangs(
+    prices, linear_trainer, tmp_path, monkeypatch, jobs
+):
+    from signals import walk_forward
+
+    make = walk_forward.make_fold_data
+
+    def failing(data, fold, windows):
+        if fold.number == 6:
+            raise MemoryError("no room for fold 6")
+        return make(data, fold, windows)
+
+    monkeypatch.setattr(walk_forward, "make_fold_data", failing)
+    quarters = rs.WalkForward(start="2013-01-01", validation="13W", test="3M")
+    with pytest.raises(MemoryError, match="no room for fold 6"):
+        run(prices, tmp_path, trainer=linear_trainer, walk_forward=quarters, seeds=[0], jobs=jobs)
+
+
+def test_a_killed_process_is_said_and_what_was_done_is_kept(prices, support, tmp_path):
+    from watching_trainer import Dying
+
+    quarters = rs.WalkForward(start="2013-01-01", validation="13W", test="3M")
+    options = {"walk_forward": quarters, "seeds": [0]}
+    rows = run(prices, tmp_path / "calm", trainer=Dying(10**9), **options).folds["train_rows"].tolist()
+    with pytest.raises(InputError, match=r"found one killed, most often for want of memory") as caught:
+        run(prices, tmp_path / "a", trainer=Dying(rows[4]), jobs=2, **options)
+    assert "\n" not in str(caught.value)
+    again = run(prices, tmp_path / "a", trainer=Dying(10**9), jobs=1, **options)
+    assert again.reused >= 3
+    same(run(prices, tmp_path / "calm", trainer=Dying(10**9), **options), again)
+
+
+def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
+    said = []
+    result = run(prices, tmp_path, jobs=1, listener=said.append)
+    assert result.core_seconds.keys() == result.seconds.keys() == {f"fold {f} seed {s}" for f in (0, 1) for s in (0, 1)}
+    assert all(cost > 0 for cost in result.core_seconds.values())
+    assert result.trainer["name"] == "compiled"
+    assert result.trainer["versions"]["numba"]
+    assert result.trainer["reason"] == "as configured"
+    messages = [event.message for event in said]
+    assert "trainer compiled: as configured" in messages
+    assert [event.done for event in said if event.total] == [1, 2, 3, 4]
+    left = [event.left for event in said if event.total]
+    assert all(seconds > 0 for seconds in left[:-1])
+    assert left[-1] == 0
+
+
+def outcome(fold, seed=0, *, reused=False, seconds=1.0):
+    return Outcome(fold, seed, np.zeros(0), 1, (), reused, seconds)
+
+
+def test_what_remains_is_judged_by_what_was_trained():
+    remaining = Remaining({(fold, 0): 100 * (fold + 1) for fold in range(5)}, processes=2)
+    assert math.isnan(remaining.after(outcome(0, reused=True, seconds=0.01)))
+    # 2 s for 200 rows; 300 + 400 + 500 rows are left for two processes
+    assert remaining.after(outcome(1, seconds=2.0)) == pytest.approx(6.0)
+    assert remaining.after(outcome(2, reused=True, seconds=0.01)) == pytest.approx(4.5)
+    assert remaining.after(outcome(3, seconds=4.0)) == pytest.approx(5.0)  # one is left, and one process works on it
+    assert remaining.after(outcome(4, seconds=4.0)) == 0
