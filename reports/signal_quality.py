@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,8 @@ class SignalQuality:
     folds : DataFrame indexed by fold
         `dates`, and for each measure m: `m`, `m_low`, `m_high` (seed mean), `m_seeds_mean`, `m_seeds_std`
         (over seeds, ddof 1, NaN with one), and `m_<predictor>` for each trivial predictor.
+    years : DataFrame indexed by calendar year
+        The same columns; `m_<predictor>` of a year that no fold crosses the ends of, NaN of any other.
     seeds : DataFrame indexed by seed
         `auc`, `rank_ic`: means over all dates of each seed alone; empty when seeds were not kept.
     trivial : DataFrame indexed by predictor
@@ -50,6 +53,7 @@ class SignalQuality:
     by_date: pd.DataFrame
     overall: dict[str, ClusteredMean]
     folds: pd.DataFrame
+    years: pd.DataFrame
     seeds: pd.DataFrame
     trivial: pd.DataFrame
     deciles: pd.DataFrame
@@ -99,6 +103,7 @@ def measure_signals(
     seeds = _skill_by_seed(seed_scores, labels)
     overall = {name: clustered_mean(by_date[name]) for name in _MEASURES}
     table = _fold_table(by_date, seeds, folds)
+    years = _year_table(by_date, seeds, table)
     deciles, spread = _score_buckets(joined)
     auc = overall["auc"]
     remark = None
@@ -112,6 +117,7 @@ def measure_signals(
         by_date=by_date,
         overall=overall,
         folds=table,
+        years=years,
         seeds=_mean_by_seed(seeds),
         trivial=_trivial_overall(table),
         deciles=deciles,
@@ -173,16 +179,24 @@ def _mean_by_seed(seeds: dict[int, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(_MEASURES)).T.rename_axis("seed")
 
 
-def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame | None) -> pd.DataFrame:
+def _skill_table(
+    by_date: pd.DataFrame, group: pd.Series | pd.Index, name: str, seeds: dict[int, pd.DataFrame]
+) -> pd.DataFrame:
     rows: dict[int, dict[str, float]] = {}
-    for fold, mine in by_date.groupby("fold", sort=True):
+    for key, mine in by_date.groupby(group, sort=True):
         row: dict[str, float] = {"dates": len(mine)}
-        for name in _MEASURES:
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = clustered_mean(mine[name])
-            per_seed = pd.Series([frame[name].reindex(mine.index).mean() for frame in seeds.values()], dtype="float64")
-            row[f"{name}_seeds_mean"], row[f"{name}_seeds_std"] = float(per_seed.mean()), float(per_seed.std())
-        rows[int(fold)] = row
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("fold")
+        for measure in _MEASURES:
+            row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = clustered_mean(mine[measure])
+            per_seed = pd.Series(
+                [frame[measure].reindex(mine.index).mean() for frame in seeds.values()], dtype="float64"
+            )
+            row[f"{measure}_seeds_mean"], row[f"{measure}_seeds_std"] = float(per_seed.mean()), float(per_seed.std())
+        rows[int(key)] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(name)
+
+
+def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame | None) -> pd.DataFrame:
+    table = _skill_table(by_date, by_date["fold"], "fold", seeds)
     if folds is not None:
         # trivial predictors know no seed: every row of a fold repeats the same value
         first = folds.groupby("fold").first()
@@ -191,6 +205,20 @@ def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd
                 column = f"{name}_{predictor}"
                 if column in first:
                     table[column] = first[column].reindex(table.index)
+    return table
+
+
+def _year_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame) -> pd.DataFrame:
+    year = pd.DatetimeIndex(by_date.index).year
+    table = _skill_table(by_date, year, "year", seeds)
+    reach = pd.Series(year, index=by_date.index).groupby(by_date["fold"]).agg(["min", "max"])
+    for key in table.index:
+        mine = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
+        if (reach.loc[mine, "min"] == reach.loc[mine, "max"]).all():
+            trivial = _trivial_overall(folds.loc[mine])
+            for name, predictor in itertools.product(_MEASURES, TRIVIAL_PREDICTORS):
+                if f"{name}_{predictor}" in folds:
+                    table.loc[key, f"{name}_{predictor}"] = trivial.loc[predictor, name]
     return table
 
 

@@ -9,7 +9,7 @@ from reports.signal_quality import SignalQuality
 from reports.tables import Table
 from signals.trivial import TRIVIAL_PREDICTORS
 
-__all__ = ["bucket_table", "fold_skill_table", "fold_slices_table", "skill_table"]
+__all__ = ["bucket_table", "fold_skill_table", "fold_slices_table", "skill_table", "year_skill_table"]
 
 _PREDICTOR_NAMES = {
     "last_return": "Last return",
@@ -104,16 +104,49 @@ def _whole(values: pd.Series) -> str:
 
 
 def fold_skill_table(quality: SignalQuality) -> Table:
-    """AUC and rank IC of each fold beside the trivial predictors'."""
-    table = quality.folds
+    """AUC and rank IC of each fold beside the trivial predictors'; a fold of one calendar year is named after it."""
+    years = _years_of_folds(quality)
+    names = {fold: f"{fold + 1} ({year})" if year else str(fold + 1) for fold, year in years.items()}
+    return _skill_rows(
+        "Folds: skill beside trivial predictors",
+        "Fold",
+        quality.folds,
+        {int(fold): names[int(fold)] for fold in quality.folds.index},
+        "Means over the test dates of each fold; ± is the deviation over seeds.",
+    )
+
+
+def year_skill_table(quality: SignalQuality) -> Table | None:
+    """AUC and rank IC of each calendar year; None where the folds are these years."""
+    years = _years_of_folds(quality)
+    if all(years.values()) and len(set(years.values())) == len(years):
+        return None
+    return _skill_rows(
+        "Years: skill beside trivial predictors",
+        "Year",
+        quality.years,
+        {int(year): str(year) for year in quality.years.index},
+        "Means over the test dates of each year; ± is the deviation over seeds. Trivial predictors are known of whole "
+        "folds, and so of years that no fold crosses the ends of.",
+    )
+
+
+def _years_of_folds(quality: SignalQuality) -> dict[int, int]:
+    """Calendar year of each fold's test dates, 0 where there are several."""
+    year = pd.Series(pd.DatetimeIndex(quality.by_date.index).year, index=quality.by_date.index)
+    found = year.groupby(quality.by_date["fold"]).agg(["min", "max"])
+    return {int(fold): int(row["min"]) if row["min"] == row["max"] else 0 for fold, row in found.iterrows()}
+
+
+def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str], note: str) -> Table:
     known = [p for p in TRIVIAL_PREDICTORS if f"auc_{p}" in table and table[f"auc_{p}"].notna().any()]
     rows: list[tuple[str, ...]] = []
     for name, label, digits in (("auc", "AUC", 3), ("rank_ic", "Rank IC", 3)):
         rows.append((label,))
-        for fold, row in table.iterrows():
+        for key, row in table.iterrows():
             rows.append(
                 (
-                    str(int(fold) + 1),
+                    names[int(key)],
                     count(row["dates"]),
                     number(row[name], digits),
                     interval(row[f"{name}_low"], row[f"{name}_high"], digits),
@@ -121,10 +154,8 @@ def fold_skill_table(quality: SignalQuality) -> Table:
                     *(number(row[f"{name}_{predictor}"], digits) for predictor in known),
                 )
             )
-    columns = ("Fold", "Dates", "Seed mean", "95% interval", "Single seeds", *(_PREDICTOR_NAMES[p] for p in known))
-    return Table(
-        "Folds: skill beside trivial predictors", columns, tuple(rows), "Means over the test dates of each fold."
-    )
+    columns = (head, "Dates", "Seed mean", "95% interval", "Single seeds", *(_PREDICTOR_NAMES[p] for p in known))
+    return Table(title, columns, tuple(rows), note)
 
 
 def bucket_table(quality: SignalQuality) -> Table | None:

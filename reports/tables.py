@@ -328,8 +328,11 @@ def orders_table(orders: pd.DataFrame | None) -> Table | None:
 
 
 def versions_table(manifest: Mapping[str, Any]) -> Table | None:
-    """Software versions of the manifest; None without them."""
+    """Software versions of the manifest, and which trainer made the networks and why; None without them."""
     found = _flatten(manifest.get("versions") or {})
+    trainer = manifest.get("trainer")
+    if isinstance(trainer, Mapping):
+        found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}"))
     return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
 
 

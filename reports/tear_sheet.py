@@ -237,6 +237,7 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
         below = [
             signal_tables.skill_table(quality),
             signal_tables.bucket_table(quality),
+            signal_tables.year_skill_table(quality),
             signal_tables.fold_skill_table(quality),
             signal_tables.fold_slices_table(run.folds),
         ]

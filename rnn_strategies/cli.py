@@ -56,7 +56,11 @@ class _State:
 def init(
     path: Annotated[Path | None, typer.Argument(help="File to write.", show_default="rnn-strategies.toml")] = None,
     preset: Annotated[
-        str, typer.Option(help="demo (simulated prices), us-weekly (600 US stocks) or imported (scores of your own).")
+        str,
+        typer.Option(
+            help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes) or imported "
+            "(scores of your own)."
+        ),
     ] = "demo",
     example: Annotated[
         str | None, typer.Option(help="A notebook instead: backtest_from_scratch or own_cerebro.", show_default=False)

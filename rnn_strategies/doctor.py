@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rnn_strategies.home import default_home
-from signals.trainers.keras_trainer import load_keras
+from signals.models.stacked_lstm import ModelSettings
+from signals.trainers import choose_trainer
+from signals.trainers.keras_trainer import gpus, load_keras
+from signals.trainers.seam import TrainingSettings
 
 __all__ = ["diagnose"]
 
@@ -20,6 +23,8 @@ PACKAGES = (
     "tensorflow",
     "jax",
     "torch",
+    "numba",
+    "llvmlite",
     "backtrader",
     "pyfolio-reloaded",
     "pandas",
@@ -36,11 +41,11 @@ def diagnose() -> Iterator[tuple[str, str]]:
         except PackageNotFoundError:
             yield name, "not installed"
     try:
-        backend = load_keras().backend.backend()
-        yield "Keras backend", backend
-        yield "accelerators", _accelerators(backend)
+        yield "Keras backend", load_keras().backend.backend()
+        yield "accelerators", ", ".join(gpus()) or "none; training runs on the CPU"
     except (ImportError, OSError) as error:
         yield "Keras backend", f"cannot be loaded: {error}"
+    yield "trainer", _trainer()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "cores", f"{cores} usable of {os.cpu_count()}"
     home = default_home()
@@ -50,14 +55,16 @@ def diagnose() -> Iterator[tuple[str, str]]:
     yield "stored inputs", f"{_megabytes(home.root / 'inputs'):.1f} MB"
 
 
-def _accelerators(backend: str) -> str:
-    if backend == "torch":
-        torch = import_module("torch")  # an extra, present when it is the backend
-        return f"{torch.cuda.device_count()} CUDA"
-    import keras
-
-    found = keras.distribution.list_devices("gpu")
-    return ", ".join(found) if found else "none; training runs on the CPU"
+def _trainer() -> str:
+    """Which trainer `auto` takes for the published network, tried out: it is compiled now unless it was before."""
+    compiled: list[str] = []
+    began = time.perf_counter()
+    chosen = choose_trainer(TrainingSettings(), ModelSettings(), announce=compiled.append)
+    name = f"{chosen.trainer.name}: {chosen.reason}"
+    if chosen.trainer.name != "compiled":
+        return name
+    how = "compiled just now and kept" if compiled else "compiled before"
+    return f"{name}; {how}, ready in {time.perf_counter() - began:.1f} s"
 
 
 def _megabytes(folder: Path) -> float:

@@ -319,6 +319,7 @@ class Run(RunFolder):
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
         self._manifest.data |= {
+            **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
@@ -329,6 +330,8 @@ class Run(RunFolder):
             ],
         }
         self._seconds["networks"] = result.seconds
+        total = round(sum(result.core_seconds.values()), 3)
+        self._core_seconds = {"signals": {"total": total, "networks": result.core_seconds}}
         self.listener(Event("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:
@@ -412,6 +415,8 @@ class Run(RunFolder):
         path = self.folder / "timings.json"
         timings = read_json(path) if path.exists() else {}
         timings.setdefault("seconds", {}).update(self._seconds)
+        if self._core_seconds:
+            timings["core_seconds"] = self._core_seconds
         timings["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         timings["host"] = f"{platform.system()} {platform.machine()}, {self.jobs} training processes"
         write_json(path, timings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from html import escape
@@ -127,5 +128,7 @@ def _line(event: Event, left: str) -> str:
 def _left(event: Event, elapsed: float) -> str:
     if not 0 < event.done < event.total:
         return ""
-    seconds = elapsed / event.done * (event.total - event.done)
+    seconds = elapsed / event.done * (event.total - event.done) if event.left is None else event.left
+    if math.isnan(seconds):
+        return ""
     return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"

@@ -54,6 +54,7 @@ class RunFolder:
     listener: Listener = silent
     retrain_revised: bool = False
     _seconds: dict[str, Any] = field(default_factory=dict)
+    _core_seconds: dict[str, Any] = field(default_factory=dict)
     _from_source: bool = False
 
     # -- what a notebook asks for -----------------------------------------------------------------------------------

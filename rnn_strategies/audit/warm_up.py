@@ -18,7 +18,7 @@ from signals.features import FeatureContext, compute_features
 from signals.models.stacked_lstm import ModelSettings
 from signals.panel import PRICE_COLUMNS, PricePanel
 from signals.tasks import Task, network_of, task_key
-from signals.trainers import make_trainer
+from signals.trainers import choose_trainer
 from signals.windows import Samples, Windows
 
 __all__ = ["warm_up"]
@@ -133,7 +133,7 @@ def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
     model = config.model
     if not isinstance(model, ModelSettings):
         return None
-    trainer, fold = make_trainer(config.training.trainer), observed.prepared.folds[-1]
+    trainer, fold = choose_trainer(config.training, model).trainer, observed.prepared.folds[-1]
     task = Task(fold, model, config.training, config.seeds[0])
     artifact = ArtifactStore(artifacts).load(task_key(task, trainer))
     if artifact is None:

@@ -12,7 +12,7 @@ from signals.storage import atomic_write
 
 __all__ = ["PRESETS", "write_preset"]
 
-PRESETS = ("demo", "us-weekly", "imported")
+PRESETS = ("demo", "us-weekly", "us-wide", "imported")
 DATA_PLACEHOLDER = "@DATA@"
 DEFAULT_DATA = "../shared/data"
 

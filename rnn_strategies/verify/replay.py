@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.score_files import ScoreFile, read_scores
 from signals.storage import read_parquet, sha256_file, write_json
-from signals.trainers import make_trainer
+from signals.trainers import TRAINERS, choose_trainer
+from signals.trainers.seam import TrainingSettings
 from signals.walk_forward import compute_signals, prepare, usable_seeds
 
 __all__ = ["ImportedReplay", "Replay", "replay_of"]
@@ -98,7 +100,7 @@ class Replay(Run):
         """Take the signal files, and what the manifest says of them, from the run."""
         for file in self.signal_files:
             shutil.copyfile(self.original / file, self.folder / file)
-        for name in ("universe_sizes", "files", "seeds", "warnings"):
+        for name in ("universe_sizes", "files", "seeds", "trainer", "warnings"):
             if name in self.claims:
                 self.known[name] = deepcopy(self.claims[name])
         if "scores" in self.claims["inputs"]:
@@ -156,20 +158,41 @@ class Replay(Run):
         return self._manifest.data
 
     def _make_signals(self) -> SignalResult:
-        if not self.networks_kept or isinstance(self.config.model, OwnModel):
-            return self._from_seed_scores()
-        config = self.config
-        trainer = None if isinstance(config.model, KerasModel) else FrozenTrainer(make_trainer(config.training.trainer))
-        return compute_signals(
+        config, chosen = self.config, None
+        if not self.networks_kept or isinstance(config.model, OwnModel):
+            return replace(self._from_seed_scores(), trainer=deepcopy(self.claims.get("trainer")))
+        if not isinstance(config.model, KerasModel):
+            chosen = choose_trainer(self._training_as_then, config.model)
+        result = compute_signals(
             self.prices,
             model=config.model,
             training=config.training,
             seeds=config.seeds,
             artifacts=self.home.artifacts,
-            trainer=trainer,
+            trainer=None if chosen is None else FrozenTrainer(chosen.trainer),
             beside=self._beside,
             **self._settings,
         )
+        if result.trainer is None:
+            return result
+        # why it was chosen, and what was said of it then, nobody can tell from the files
+        beyond = {key: self._trainer_then[key] for key in ("reason", "warnings") if key in self._trainer_then}
+        return replace(result, trainer=result.trainer | deepcopy(beyond))
+
+    @property
+    def _trainer_then(self) -> dict[str, Any]:
+        """What the manifest says about the trainer; empty unless it is what this program says."""
+        stated = self.claims.get("trainer")
+        if not isinstance(stated, dict) or not isinstance(stated.get("reason"), str):
+            return {}
+        warnings = stated.get("warnings", [])
+        return stated if isinstance(warnings, list) and all(isinstance(line, str) for line in warnings) else {}
+
+    @property
+    def _training_as_then(self) -> TrainingSettings:
+        """Settings with the trainer that `auto` came to then: another one would look for other networks."""
+        training, then = self.config.training, self._trainer_then.get("name")
+        return replace(training, trainer=then) if training.trainer == "auto" and then in TRAINERS else training
 
     @property
     def _settings(self) -> dict[str, Any]:

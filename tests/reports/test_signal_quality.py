@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.signal_quality import measure_signals, signal_metrics
+from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
+from reports.signal_tables import fold_skill_table, year_skill_table
+from signals.diagnostics import clustered_mean
 from signals.storage import canonical_json, read_parquet
 
 
@@ -106,6 +108,51 @@ def test_seed_spread_agrees_with_folds_parquet(run):
     metrics = signal_metrics(quality)
     assert metrics["seeds"] == 2
     assert metrics["auc_low"] < metrics["auc"] < metrics["auc_high"]
+
+
+def by_weeks(noise: np.ndarray, weeks: int) -> SignalQuality:
+    """60 weeks from January 2020 on, folds of so many weeks, two seeds, trivial figures that name their fold."""
+    signals, labels = frames(noise[::-1], noise)
+    week = np.arange(len(noise)) // weeks
+    signals["fold"] = np.repeat(week, noise.shape[1])
+    rows = signals.reset_index()
+    seeds = pd.concat([rows.assign(seed=0), rows.assign(seed=1, score=-rows["score"])])
+    figures = {f"{name}_volatility": np.unique(week) / 100 for name in ("auc", "rank_ic")}
+    return measure_signals(signals, labels, seed_scores=seeds, folds=pd.DataFrame({"fold": np.unique(week), **figures}))
+
+
+def test_years_by_hand(noise):
+    quality = by_weeks(noise, 13)
+    years = quality.years
+    assert years["dates"].to_dict() == {2020: 52, 2021: 8}
+    for year, mine in quality.by_date.groupby(quality.by_date.index.year):
+        assert years.loc[year, "auc"] == pytest.approx(mine["auc"].mean())
+        assert years.loc[year, "rank_ic_low"] == clustered_mean(mine["rank_ic"]).low
+        # the second seed says the contrary of the first, which is the traded score
+        assert years.loc[year, "auc_seeds_mean"] == pytest.approx(0.5)
+        assert years.loc[year, "auc_seeds_std"] == pytest.approx(abs(mine["auc"].mean() - 0.5) * math.sqrt(2))
+    # four folds of 13 weeks are the year 2020, the fifth the beginning of 2021
+    assert years["auc_volatility"].to_dict() == {2020: pytest.approx(0.015), 2021: pytest.approx(0.04)}
+    table = year_skill_table(quality)
+    assert [row[0] for row in table.rows] == ["AUC", "2020", "2021", "Rank IC", "2020", "2021"]
+    assert table.rows[1][1] == "52"
+    assert table.rows[1][-1] == "0.015"
+    assert {row[0] for row in fold_skill_table(quality).rows} >= {"1 (2020)", "4 (2020)", "5 (2021)"}
+
+
+def test_years_say_nothing_of_folds_that_cross_them(noise):
+    quality = by_weeks(noise, 16)  # the fourth fold begins in 2020 and ends in 2021
+    assert quality.years.filter(like="volatility").isna().all(axis=None) or "auc_volatility" not in quality.years
+    assert "Volatility" not in year_skill_table(quality).columns
+    assert {row[0] for row in fold_skill_table(quality).rows} >= {"1 (2020)", "4"}
+
+
+def test_years_are_not_shown_twice(noise):
+    quality = by_weeks(noise, 52)
+    assert year_skill_table(quality) is None
+    assert [row[0] for row in fold_skill_table(quality).rows[:3]] == ["AUC", "1 (2020)", "2 (2021)"]
+    folds = quality.folds.set_index(quality.years.index)
+    pd.testing.assert_frame_equal(quality.years[folds.columns], folds)
 
 
 def test_metrics_without_signals_have_the_same_keys(noise):

@@ -25,6 +25,7 @@ def quality(low: float, high: float, *, trivial: float = 0.501, remark: str | No
         by_date=by_date,
         overall={"auc": auc, "rank_ic": ClusteredMean(0.01, 0.0, 0.02)},
         folds=pd.DataFrame(),
+        years=pd.DataFrame(),
         seeds=pd.DataFrame({"auc": [0.5, 0.52], "rank_ic": [0.0, 0.02]}),
         trivial=table,
         deciles=pd.DataFrame(),

@@ -98,9 +98,10 @@ def test_a_feature_that_needs_more_history_than_it_says_is_named(small, monkeypa
     assert "volatility(21) (21, declares 5)" in verdict.finding
 
 
-def test_what_our_own_trainer_trained_is_reused(small):
+@pytest.mark.parametrize("trainer", ["keras", "compiled"])
+def test_what_our_own_trainer_trained_is_reused(small, trainer):
     path = small
-    text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', 'trainer = "keras"')
+    text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', f'trainer = "{trainer}"')
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     found = audit_run(path, only=["look-ahead"], days=1, jobs=1)
     removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]

@@ -34,7 +34,7 @@ def write(tmp_path):
 def test_defaults_are_spelled_out_and_read_back_the_same(write):
     config = load_config(write(MINIMAL))
     text = config.to_toml()
-    assert "lstm_units = [\n    25,\n    10,\n]" in text
+    assert "units = [\n    25,\n    10,\n]" in text
     assert "batch_size = 1024" in text
     assert load_config(write(text, "b.toml")).hash == config.hash
 
@@ -46,7 +46,11 @@ def test_presets_are_valid(preset, tmp_path):
     assert config.name == preset
     if preset == "us-weekly":
         assert config.prices["path"].endswith("some/data/us-stocks-daily/ohlcv_top600.parquet")
-        assert (config.model.lookback, config.model.lstm_units, config.training.batch_size) == (52, (25, 10), 1024)
+        assert (config.model.lookback, config.model.units, config.training.batch_size) == (52, (25, 10), 1024)
+    if preset == "us-wide":  # a file of closes: nothing may need an open or a volume
+        assert config.labels.measured == "close_to_close"
+        assert not config.universe.needs_volume
+        assert (config.walk_forward.start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
 
 
 def test_an_existing_configuration_is_not_replaced_unasked(tmp_path):

@@ -97,7 +97,7 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
     ("tables", "words"),
     [
         ({"model": 'kind = "stacked_lstn"'}, r"model.kind .*found 'stacked_lstn'; did you mean 'stacked_lstm'"),
-        ({"model": 'kind = "sklearn.linear_model:Ridge"\nlstm_units = [3]'}, r"a known key in \[model\]; found 'lstm_"),
+        ({"model": 'kind = "sklearn.linear_model:Ridge"\nunits = [3]'}, r"a known key in \[model\]; found 'units'"),
         ({"model": 'kind = "keras_file"\npath = "x.keras"'}, r"a setting model.trained_until; found none"),
         ({"model": 'lookback = "8"'}, r"model.lookback to be a valid number"),
         ({"model": "min_steps = 60"}, r"model.min_steps from 1 to the look-back of 52"),

@@ -54,5 +54,6 @@ def test_killed_once_with_a_quick_trainer(support, tmp_path):
 def test_killed_again_and_again(support, tmp_path, seed):
     from configs import write_small
 
-    config = write_small(tmp_path / "c.toml", trainer='trainer = "keras"')
+    trainer = "keras" if seed < 2 else "compiled"
+    config = write_small(tmp_path / "c.toml", trainer=f'trainer = "{trainer}"')
     kill_and_restart(config, tmp_path, support, kills=4, jobs=1 + seed % 2, seed=seed)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
+from signals.trainers.compiled import CompiledTrainer
+from signals.trainers.keras_trainer import KerasTrainer
 from signals.walk_forward import compute_signals
 
 BROKER = {"cash": 1e6, "commission": 0.001, "slippage": 0.0005}
@@ -84,7 +86,7 @@ def same_until(day, whole, other):
 SMALL = {
     "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
     "universe": rs.UniverseFilters(min_price=1.0, min_history=60, top=30),
-    "model": rs.ModelSettings(lookback=8, lstm_units=(4, 3), embedding=2, dense=4),
+    "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
     "training": rs.TrainingSettings(batch_size=512, epochs=1),
 }
 
@@ -129,15 +131,19 @@ def test_the_comparison_can_fail(simulated, whole_simulated, linear_trainer, tmp
         same_until("2014-05-09", whole_simulated, run)
 
 
-def test_with_a_network(simulated, tmp_path):
-    options = (None, tmp_path / "a", rs.TopK(k=8))
+@pytest.mark.parametrize("name", ["keras", "compiled", "compiled, two threads"])
+def test_with_a_network(simulated, tmp_path, name):
+    trainer = {
+        "keras": KerasTrainer(), "compiled": CompiledTrainer(), "compiled, two threads": CompiledTrainer(threads=2)
+    }[name]  # fmt: skip
+    options = (trainer, tmp_path / "a", rs.TopK(k=8))
     whole = everything(simulated, *options, **SMALL)
     for day, other in (
         ("2014-07-23", poisoned(simulated, "2014-07-23", seed=5)),
         ("2014-12-31", simulated.until("2014-12-31")),
     ):
         # another folder: nothing may be taken over from the first run
-        same_until(day, whole, everything(other, None, tmp_path / day, rs.TopK(k=8), **SMALL))
+        same_until(day, whole, everything(other, trainer, tmp_path / day, rs.TopK(k=8), **SMALL))
 
 
 @pytest.fixture(scope="module")

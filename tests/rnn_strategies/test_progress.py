@@ -88,6 +88,21 @@ def test_lines_for_a_pipe():
     assert lines[2] == "[signals 2/2] fold 2 of 2"
 
 
+@pytest.mark.parametrize(
+    ("left", "words"), [(40.0, ", about 40 s left"), (600.0, ", about 10 min left"), (float("nan"), "")]
+)
+def test_what_the_work_knows_of_the_time_that_remains_is_shown(screen, left, words):
+    event = Event("signals", "fold 1 of 2", 1, 2, left)
+    stream, bar = io.StringIO(), NotebookProgress()
+    ConsoleProgress(stream)(event)
+    bar(event)
+    assert stream.getvalue() == f"[signals 1/2] fold 1 of 2{words}\n"
+    assert repr(screen.shown[1]) == f"[signals 1/2] fold 1 of 2{words}"
+    # the last one leaves nothing to wait for
+    ConsoleProgress(stream)(Event("signals", "fold 2 of 2", 2, 2, 0.0))
+    assert stream.getvalue().endswith("[signals 2/2] fold 2 of 2\n")
+
+
 def test_where_progress_is_shown(kernel):
     assert in_notebook()
     assert isinstance(show_progress(), NotebookProgress)
