@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SOURCES := rnn_strategies signals backtests reports
 
-.PHONY: help install demo test check lint types imports slow faults bench bench-peers lock clean
+.PHONY: help install demo test check lint types imports slow faults bench bench-peers rates lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench: $(STAMP)  ## the benchmark table; writes build/bench.json (some: make ben
 
 bench-peers: $(STAMP) ## other engines for the benchmark table, each in an environment under build/peers
 	$(BIN)/python -m tests.benchmarks.peers
+
+rates: $(STAMP)  ## learning rates and batch sizes compared; writes build/rates.json (real prices too: make rates DATA=DIR)
+	$(BIN)/python -m tests.benchmarks.rates $(if $(DATA),--data $(DATA))
 
 lock:            ## refresh requirements.lock (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ONE_THREAD", "ROOT", "Leg", "alone", "cpu_seconds", "fresh_process", "interleaved"]
+__all__ = ["ONE_THREAD", "ROOT", "Leg", "alone", "cpu_seconds", "fresh_process", "interleaved", "one_core"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,18 +70,46 @@ def interleaved(
     return {name: Leg(statistics.median(taken[name]), results[name]) for name in legs}
 
 
-def fresh_process(command: Sequence[str], *, python: Path | None = None, timeout: float = 1800.0) -> dict[str, Any]:
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process, its threads and the processes it starts on one core, where the system can."""
+    if not (hasattr(os, "sched_setaffinity") and _THREADS.is_dir()):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    _keep_on({max(allowed)})
+    try:
+        yield
+    finally:
+        _keep_on(allowed)
+
+
+def _keep_on(cores: set[int]) -> None:
+    # the call is about one thread; libraries that are already loaded have threads of their own
+    for thread in _THREADS.iterdir():
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setaffinity(int(thread.name), cores)
+
+
+_THREADS = Path("/proc/self/task")
+
+
+def fresh_process(
+    command: Sequence[str], *, python: Path | None = None, timeout: float = 1800.0, cache: Path | None = None
+) -> dict[str, Any]:
     """Run Python in a process of its own and return the JSON object it prints last.
 
-    What was compiled by earlier processes is out of its reach, so its first run is a first run.
+    What was compiled by earlier processes is out of its reach, so its first run is a first run; unless they are given
+    one `cache` folder.
 
     Raises
     ------
     RuntimeError
         With the last line of what it complained, when it fails.
     """
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, **ONE_THREAD, "PYTHONWARNINGS": "ignore", "NUMBA_CACHE_DIR": cache}
+    with tempfile.TemporaryDirectory() as own:
+        kept = str(cache or own)
+        environment = {**os.environ, **ONE_THREAD, "PYTHONWARNINGS": "ignore", "NUMBA_CACHE_DIR": kept}
         done = subprocess.run(
             [str(python or sys.executable), *command],
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False,

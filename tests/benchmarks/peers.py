@@ -1,13 +1,11 @@
 """Other engines on the same job and data: what they take, and how and why their results differ from ours.
 
-Each lives in a virtual environment of its own under `build/peers`, made by `make bench-peers` from pinned requirements;
-one that does not install is reported with its reason. `peer_jobs/` holds the same job written for each.
+Each lives in an environment of its own, see `environments`; one that is not there is reported with its reason.
+`peer_jobs/` holds the same job written for each.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks.environments import JOBS, install, python_of, why_not
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.market import Market, simulate
 from tests.benchmarks.measure import ROOT, fresh_process
 from tests.benchmarks.peer_jobs.job import CASH, SLIPPAGE
 from tests.benchmarks.replica import replicate
 
-__all__ = ["PEERS", "Comparison", "Peer", "bench", "compare", "install"]
+__all__ = ["PEERS", "Comparison", "Peer", "bench", "compare"]
 
-JOBS = Path(__file__).resolve().parent / "peer_jobs"
-HOME = ROOT / "build" / "peers"
 SIZE = (500, 2520)
 
 Fills = Mapping[str, np.ndarray]
@@ -130,25 +127,6 @@ def compare(market: Market, theirs: Fills, ours: Fills) -> Comparison:
     )
 
 
-def install() -> None:
-    """Make an environment for each peer; one that fails leaves its reason and does not stop the others."""
-    HOME.mkdir(parents=True, exist_ok=True)
-    for name in PEERS:
-        folder, failed = HOME / name, HOME / f"{name}.failed"
-        failed.unlink(missing_ok=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        done = subprocess.run(
-            [str(_python(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r",
-             str(JOBS / f"requirements-{name}.txt")],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = (said or done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            failed.write_text(reason + "\n")
-        print(f"{name}: {'installed' if not done.returncode else reason}")
-
-
 def bench(*, small: bool = False) -> Figures:
     """Run the job in every environment there is, each in processes of its own, and print how the results differ."""
     tickers, days = (100, 504) if small else SIZE
@@ -164,8 +142,8 @@ def bench(*, small: bool = False) -> Figures:
     figures["peers.ours_cold_s"] = Figure(ours["cold_s"], f"with imports; {ours['mb']:,.0f} MB")
     report.append(f"ours: {ours['fills']:,} fills, final value {ours['value']:,.2f}")
     for name, peer in PEERS.items():
-        if not _python(name).exists() or (HOME / f"{name}.failed").exists():
-            report.append(f"{name}: not here: {_why_not(name)}")
+        if python_of(name) is None:
+            report.append(f"{name}: not here: {why_not(name)}")
             continue
         target = folder / f"fills-{name}.npz"
         try:
@@ -196,7 +174,7 @@ def bench(*, small: bool = False) -> Figures:
 
 def _run(name: str | None, market: Path, target: Path) -> dict[str, Any]:
     script = JOBS / (f"with_{name}.py" if name else "ours.py")
-    python = _python(name) if name else None
+    python = python_of(name) if name else None
     # the script's own folder comes first on the path of a script; ours also needs the tree
     arguments = [str(script)] if name else ["-c", _WITH_TREE, str(script)]
     return fresh_process([*arguments, str(market), str(target)], python=python)
@@ -214,14 +192,5 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _python(name: str) -> Path:
-    return HOME / name / "bin" / "python"
-
-
-def _why_not(name: str) -> str:
-    failed = HOME / f"{name}.failed"
-    return failed.read_text().strip() if failed.exists() else "`make bench-peers` installs it"
-
-
 if __name__ == "__main__":
-    install()
+    install([*PEERS, "torch"])  # torch is measured in training

@@ -125,10 +125,10 @@ def test_replica_makes_the_fills_of_run_backtest() -> None:
 def test_absent_peers_are_reported_with_their_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.benchmarks import peers
+    from tests.benchmarks import environments, peers
 
     monkeypatch.setattr(peers, "ROOT", tmp_path)
-    monkeypatch.setattr(peers, "HOME", tmp_path / "peers")
+    monkeypatch.setattr(environments, "HOME", tmp_path / "peers")
     monkeypatch.setattr(peers, "SIZE", (60, 30))
     (tmp_path / "peers").mkdir()
     (tmp_path / "peers" / "bt.failed").write_text("ERROR: no wheel\n")
@@ -140,9 +140,10 @@ def test_absent_peers_are_reported_with_their_reason(
 
 
 def test_peers_are_pinned() -> None:
-    from tests.benchmarks.peers import JOBS, PEERS
+    from tests.benchmarks.environments import JOBS
+    from tests.benchmarks.peers import PEERS
 
-    for name in PEERS:
+    for name in (*PEERS, "torch"):
         lines = (JOBS / f"requirements-{name}.txt").read_text().splitlines()
         assert all("==" in line for line in lines if not line.startswith("#"))
         assert (JOBS / f"with_{name}.py").exists()

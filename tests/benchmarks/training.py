@@ -1,60 +1,111 @@
-"""Training and prediction: the default Keras trainer against the published loop, on the same network and rows."""
+"""Rates of training and prediction: every trainer on the same network and rows, on one core, taking turns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Mapping
 
-import numpy as np
-
+from signals.trainers.compiled import CompiledTrainer, get_ready
+from signals.trainers.keras_trainer import KerasTrainer, load_keras
+from signals.trainers.seam import FitTask, Network, Trainer, TrainingSettings
+from signals.windows import Samples
 from tests.benchmarks.figures import Figure, Figures
-from tests.benchmarks.measure import cpu_seconds, interleaved
+from tests.benchmarks.measure import interleaved, one_core
+from tests.benchmarks.training_job import (
+    fitting,
+    make_network,
+    make_samples,
+    predicting,
+    published,
+    rates,
+    ratio,
+    torch_serving,
+)
 
 __all__ = ["bench"]
 
-TICKERS, ROWS, BOOK_ROWS, LOOKBACK = 2489, 16_384, 2048, 52
+REPETITIONS = 7
+# Rows of each leg: some seconds of work for the pair of fits whose difference is its rate.
+ROWS = {"book": 4096, "keras": 32_768, "compiled": 65_536, "torch": 8192}
+YEAR = 500 * 52
+TORCH_BATCHES = (256, 1024, 4096)
 
 
-def bench() -> Figures:
-    """Time `fit` of both, interleaved, and prediction from an artifact's weights."""
-    from signals.models.stacked_lstm import ModelSettings, build
-    from signals.trainers.keras_trainer import KerasTrainer, load_keras
-    from signals.trainers.seam import FitTask, Network, TrainingSettings
-    from signals.windows import Samples, Windows
+def bench(*, small: bool = False) -> Figures:
+    """Time the published loop, Keras, the compiled trainer and torch, then prediction."""
+    with one_core():
+        return _bench(1 if small else REPETITIONS, {name: rows // 2 if small else rows for name, rows in ROWS.items()})
 
+
+def _bench(repetitions: int, rows: dict[str, int]) -> Figures:
     load_keras()
-    rng = np.random.default_rng(0)
-    panel = rng.normal(size=(TICKERS, 300, 1)).astype(np.float32)
-    ticker = rng.integers(0, TICKERS, ROWS).astype(np.int32)
-    windows = Windows(panel, ticker, rng.integers(LOOKBACK, 300, ROWS).astype(np.int32), LOOKBACK)
-    label = (rng.random(ROWS) < 0.5).astype(np.float32)
-    samples = Samples(windows, windows.ticker + 1, windows.end % 12, label)
-    network, trainer = Network(ModelSettings(), TICKERS + 1), KerasTrainer()
+    get_ready(print)
+    samples = {name: make_samples(count) for name, count in rows.items()}
+    network = make_network(samples["book"])
+    trainers = {"keras": KerasTrainer(), "compiled": CompiledTrainer()}
+    batch = TrainingSettings().batch_size
+    jobs = {
+        "book": published(network, samples["book"]),
+        "keras": fitting(trainers["keras"], network, samples["keras"]),
+        "compiled": fitting(trainers["compiled"], network, samples["compiled"]),
+        "compiled_32": fitting(trainers["compiled"], network, samples["compiled"], batch_size=32, learning_rate=0.001),
+    }
+    if batch != 1024:
+        jobs["keras_1024"] = fitting(trainers["keras"], network, samples["keras"], batch_size=1024)
+    with torch_serving(network, samples["torch"]) as torch:
+        if torch is not None:
+            version, of_batch = torch
+            jobs |= {f"torch_{size}": of_batch(size) for size in TORCH_BATCHES}
+        for job in jobs.values():
+            job.seconds(1)
+        rate = rates(jobs, repetitions)
+    middle = {name: statistics.median(each) for name, each in rate.items()}
 
-    def ours(epochs: int) -> Callable[[], object]:
-        task = FitTask(network, samples, None, TrainingSettings(epochs=epochs), 0)
-        return lambda: next(trainer.fit([task]))
+    def against(ours: str, theirs: str, what: str) -> Figure:
+        value, spread = ratio(rate[ours], rate[theirs])
+        return Figure(value, f"{what}; {spread}")
 
-    book = build(network.model, TICKERS + 1)
-    book.compile("adam", "binary_crossentropy")
-    inputs = {
-        "sequence": windows.gather(slice(0, BOOK_ROWS)),
-        "ticker": samples.category[:BOOK_ROWS],
-        "month": np.eye(12, dtype=np.float32)[samples.month[:BOOK_ROWS]],
+    figures = {
+        "train.keras_vs_book": against("keras", "book", f"× the published loop; Keras, batch {batch}"),
+        "train.compiled_vs_book": against("compiled", "book", f"× the published loop; compiled, batch {batch}"),
+        "train.compiled_vs_book_batch_32": against("compiled_32", "book", "× the published loop, both batch 32"),
+        "train.compiled_vs_keras_1024": against(
+            "compiled", "keras_1024" if batch != 1024 else "keras", "× Keras at batch 1024"
+        ),
+    }
+    if torch is not None:
+        best = max((name for name in jobs if name.startswith("torch")), key=lambda name: middle[name])
+        said = f"× torch {version} `nn.LSTM` at its best batch, {best.removeprefix('torch_')}"
+        figures["train.compiled_vs_torch"] = against("compiled", best, said)
+    words = {
+        "book": "the published loop: Keras `fit`, batch 32; 52 × 1 windows, forward, backward and update",
+        "keras": f"Keras, batch {batch}",
+        "compiled": f"compiled, batch {batch}",
+    }
+    figures |= {
+        f"train.{name}_rows_per_second": Figure(middle[name], words.get(name, name.replace("_", ", batch ")))
+        for name in jobs
+    }
+    return figures | _predictions(trainers, network, samples["keras"], repetitions) | _retrains(trainers, repetitions)
+
+
+def _predictions(trainers: Mapping[str, Trainer], network: Network, samples: Samples, repetitions: int) -> Figures:
+    found = rates({name: predicting(trainer, network, samples) for name, trainer in trainers.items()}, repetitions)
+    return {
+        "predict.rows_per_second": Figure(statistics.median(found["compiled"]), "52 × 1 windows, compiled, one core"),
+        "predict.keras_rows_per_second": Figure(statistics.median(found["keras"]), "the same in Keras"),
     }
 
-    def published() -> object:
-        return book.fit(inputs, label[:BOOK_ROWS], batch_size=32, epochs=1, verbose=0)
 
-    published()
-    # a fit traces its step once; two lengths take that constant out of the rate
-    taken = interleaved({"one": ours(1), "three": ours(3), "book": published}, repetitions=3)
-    rate = 2 * ROWS / (taken["three"].seconds - taken["one"].seconds)
-    book_rate = BOOK_ROWS / taken["book"].seconds
-    fitted = next(trainer.fit([FitTask(network, samples, None, TrainingSettings(epochs=1), 0)]))
-    predicted = cpu_seconds(lambda: trainer.predict(network, fitted.weights, samples))
+def _retrains(trainers: Mapping[str, Trainer], repetitions: int) -> Figures:
+    """Fit a small fold as a walk-forward does it: constant costs included, every pass judged on validation rows."""
+    learnt, judged = make_samples(YEAR), make_samples(YEAR // 2)
+    settings = TrainingSettings(epochs=5, patience=5)
+    task = FitTask(make_network(learnt), learnt, judged, settings, seed=0)
+    legs = {name: lambda trainer=trainer: list(trainer.fit([task])) for name, trainer in trainers.items()}
+    taken = interleaved(legs, min(repetitions, 3))
+    words = "default fits a minute on one core: 500 tickers × 52 weeks, 5 passes, each judged on 26 weeks more"
     return {
-        "train.keras_vs_book": Figure(rate / book_rate, "× the published loop (`fit`, batch 32), CPU time"),
-        "train.keras_rows_per_second": Figure(rate, "52 × 1 windows, forward, backward and update, one core"),
-        "train.book_rows_per_second": Figure(book_rate, "the published loop"),
-        "predict.rows_per_second": Figure(ROWS / predicted, "one core, network rebuilt from its artifact"),
+        "train.retrains_per_minute": Figure(60 / taken["compiled"].seconds, f"compiled, {words}"),
+        "train.keras_retrains_per_minute": Figure(60 / taken["keras"].seconds, "the same in Keras"),
     }
