@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from signals.models.stacked_lstm import ModelSettings
 from signals.trainers.compiled.initial import initial_weights
 from signals.trainers.compiled.layout import Layout
+from signals.trainers.compiled.rows import Rows, plain
 from signals.trainers.passes import Pass, fit_by_passes
 from signals.trainers.seam import OPTIMIZERS, FitTask, Fitted, Network, TrainingSettings, Weights
 from signals.windows import Samples
@@ -101,8 +101,8 @@ class CompiledTrainer:
     def _fit_one(self, task: FitTask) -> Fitted:
         machine = _Machine(task.network, self.threads)
         machine.weights[:] = machine.layout.vector(initial_weights(machine.layout, task.seed))
-        training = _Rows.of(task.training)
-        validation = None if task.validation is None else _Rows.of(task.validation)
+        training = Rows.of(task.network, task.training, labelled=True)
+        validation = None if task.validation is None else Rows.of(task.network, task.validation, labelled=True)
         passes = 0
 
         def learn(one: Pass) -> float:
@@ -125,7 +125,7 @@ class CompiledTrainer:
         machine = _Machine(network, self.threads)
         machine.weights[:] = machine.layout.vector(weights)
         try:
-            return machine.predict(_Rows.of(samples))
+            return machine.predict(Rows.of(network, samples, labelled=False))
         finally:
             machine.close()
 
@@ -139,38 +139,9 @@ def gradients(
     n = len(samples)
     # a step of plain gradient descent would lose digits: one update leaves the gradient itself where it was added up
     one = Pass(np.arange(n), n, samples.category)
-    loss = machine.learn(_Rows.of(samples), one, TrainingSettings(), 0.0, NO_KEY)
+    loss = machine.learn(Rows.of(network, samples, labelled=True), one, TrainingSettings(), 0.0, NO_KEY)
     machine.close()
     return loss, machine.layout.named(machine.gradient)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Samples as the compiled code takes them."""
-
-    panel: NDArray[np.float32]
-    ticker: NDArray[np.int32]
-    end: NDArray[np.int32]
-    category: NDArray[np.int32]
-    month: NDArray[np.int32]
-    label: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, samples: Samples) -> _Rows:
-        windows = samples.windows
-        return cls(
-            _plain(windows.panel, np.float32),
-            _plain(windows.ticker, np.int32),
-            _plain(windows.end, np.int32),
-            _plain(samples.category, np.int32),
-            _plain(samples.month, np.int32),
-            _plain(samples.label, np.float32),
-        )
-
-
-def _plain(array: NDArray[Any], kind: type) -> NDArray[Any]:
-    """Contiguous, writable, no memory map: to numba anything else is another type, compiled anew."""
-    return np.require(array, kind, ["C", "W", "E"])
 
 
 class _Machine:
@@ -203,15 +174,15 @@ class _Machine:
         """Copy the weights, by Keras paths."""
         return self.layout.named(self.weights)
 
-    def learn(self, rows: _Rows, one: Pass, settings: TrainingSettings, dropout: float, key: np.uint64) -> float:
+    def learn(self, rows: Rows, one: Pass, settings: TrainingSettings, dropout: float, key: np.uint64) -> float:
         """Go through one pass; return its mean loss."""
         kernels, n, size = self._kernels, len(one.rows), one.size
         embedding = int(self.layout.head[kernels.EMBEDDING])
         if len(self._embedded) != size:
             self._embedded = np.zeros((size, embedding), np.float32)
         given: dict[str, Any] = {"settings": settings, "key": key, "dropout": dropout, "order": one.rows}
-        category = _plain(one.category, np.int32)
-        rows = _Rows(rows.panel, rows.ticker, rows.end, category, rows.month, rows.label)
+        category = plain(one.category, np.int32)
+        rows = Rows(rows.panel, rows.ticker, rows.end, category, rows.month, rows.label)
         self._call(kernels.TRANSPOSE, rows, **given)
         if self._pool is None:
             loss = self._call(kernels.TRAIN, rows, span=(0, n, size), **given)
@@ -230,7 +201,7 @@ class _Machine:
             loss += self._call(kernels.UPDATE, rows, span=span, **given)
         return loss / n
 
-    def predict(self, rows: _Rows) -> NDArray[np.float32]:
+    def predict(self, rows: Rows) -> NDArray[np.float32]:
         """Output of every row, shape (n, outputs)."""
         n, lanes = len(rows.category), self._kernels.LANES
         out = np.empty((n, self.outputs), np.float32)
@@ -255,7 +226,7 @@ class _Machine:
     def _call(
         self,
         mode: int,
-        rows: _Rows,
+        rows: Rows,
         *,
         order: NDArray[np.int64],
         span: tuple[int, int, int] = (0, 0, 1),

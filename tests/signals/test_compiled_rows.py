@@ -1,0 +1,58 @@
+"""The door of the compiled trainer: no index goes through that would read or write outside an array."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from network_cases import CASES, samples_for, weights_for
+
+from signals.errors import InputError
+from signals.trainers.compiled import CompiledTrainer
+from signals.trainers.seam import FitTask, TrainingSettings
+
+NETWORK = CASES["classes"]
+
+
+def last(array, value):
+    return np.concatenate([array[:-1], [value]]).astype(array.dtype)
+
+
+def changed(rows, name, value):
+    if name in ("ticker", "end"):
+        return replace(rows, windows=replace(rows.windows, **{name: last(getattr(rows.windows, name), value)}))
+    return replace(rows, **{name: last(getattr(rows, name), value)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("ticker", 10**6, "rows of the panel"),
+        ("ticker", -1, "rows of the panel"),
+        ("end", 1, "last dates of windows"),
+        ("end", 10**6, "last dates of windows"),
+        ("category", 10**6, "ticker ids"),
+        ("category", -1, "ticker ids"),
+        ("month", 12, "months"),
+        ("label", 3, "classes"),
+        ("label", np.nan, "classes"),
+    ],
+)
+def test_what_points_outside_is_refused(name, value, what):
+    rows = changed(samples_for(NETWORK, 20), name, value)
+    task = FitTask(NETWORK, rows, None, TrainingSettings(epochs=1), 1)
+    with pytest.raises(InputError, match=f"expected {what} from .* found .* give the network its own samples"):
+        next(CompiledTrainer().fit([task]))
+    if name != "label":
+        with pytest.raises(InputError, match=what):
+            CompiledTrainer().predict(NETWORK, weights_for(NETWORK), rows)
+
+
+def test_samples_of_another_network_are_refused():
+    rows = samples_for(NETWORK, 20)
+    other = replace(NETWORK, n_features=NETWORK.n_features + 1)
+    with pytest.raises(InputError, match="expected windows of"):
+        CompiledTrainer().predict(other, weights_for(other), rows)
+    with pytest.raises(InputError, match="arrays of one length"):
+        CompiledTrainer().predict(NETWORK, weights_for(NETWORK), replace(rows, month=rows.month[:-1]))
