@@ -17,8 +17,8 @@ def run_tasks(
 ) -> Iterator[Outcome]:
     """Do tasks, in other processes when there are several of both; outcomes come as they are done.
 
-    Tasks are taken when a process is about to be free, so that what they hold is bounded by those in flight and not
-    by how many there are.
+    Tasks are taken when a process is about to be free, at most as many at once as there are processes, so that what
+    they hold is bounded by those in flight and not by how many there are.
 
     Parameters
     ----------

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from signals.trainers.compiled import CompiledTrainer, get_ready
 from signals.trainers.seam import Trainer
 from tests.benchmarks.figures import Figure, Figures
-from tests.benchmarks.measure import cpu_seconds, one_core
+from tests.benchmarks.measure import interleaved, one_core
 from tests.benchmarks.training_job import Job, fitting, make_network, make_samples, rates
 from tests.benchmarks.training_walk import make_prices, walk
 
@@ -49,10 +49,9 @@ def bench(*, small: bool = False, trainer: Trainer | None = None) -> Figures:
             seconds = {value: one.rows / statistics.median(found[str(value)]) for value, one in jobs.items()}
             figures |= _figures(name, seconds, "CPU s a pass")
         for name, values in WALKED.items():
-            seconds = dict.fromkeys(values, math.inf)
-            for _ in range(1 if small else TURNS):
-                for value in values:
-                    seconds[value] = min(seconds[value], _walked(name, value, trainer.name))
+            legs = {str(value): _walking(name, value, trainer.name) for value in values}
+            taken = interleaved(legs, 1 if small else TURNS)
+            seconds = {value: taken[str(value)].seconds for value in values}
             figures |= _figures(name, seconds, f"CPU s of a walk-forward, {WALKED_TICKERS} tickers")
     return figures
 
@@ -72,14 +71,14 @@ def exponent(seconds: Mapping[int, float]) -> float:
     return statistics.linear_regression(x, y).slope
 
 
-def _walked(name: str, value: int, trainer: str) -> float:
+def _walking(name: str, value: int, trainer: str) -> Callable[[], object]:
     folds, seeds = {"folds": (value, 1), "seeds": (1, value)}[name]
     prices = make_prices(WALKED_TICKERS, folds)
-    return cpu_seconds(lambda: walk(prices, range(seeds), trainer=trainer))
+    return lambda: walk(prices, range(seeds), trainer=trainer)
 
 
 def _figures(name: str, seconds: Mapping[int, float], what: str) -> Figures:
-    sizes: Sequence[int] = list(seconds)
+    sizes = list(seconds)
     figures = {f"growth.train_{name}_{size}_cpu_s": Figure(seconds[size], what) for size in sizes}
     slope = Figure(exponent(seconds), f"exponent of that cost from {sizes[0]:,} to {sizes[-1]:,} {name}")
     return figures | {f"growth.train_{name}_exponent": slope}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 from linear_trainer import LinearTrainer
@@ -24,14 +23,6 @@ class Watching(CompiledTrainer):
         said = super().predict(network, weights, samples)
         (self.folder / f"{os.getpid()}.txt").write_text("\n".join(sorted(sys.modules)))
         return said
-
-
-class Slow(LinearTrainer):
-    """Takes its time, as networks do."""
-
-    def fit(self, tasks):
-        time.sleep(0.4)
-        return super().fit(tasks)
 
 
 class Dying(LinearTrainer):

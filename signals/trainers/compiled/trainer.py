@@ -57,17 +57,30 @@ def get_ready(announce: Callable[[str], None]) -> None:
 
 @lru_cache(maxsize=1)
 def _entry() -> Any:
+    from numba.core import config
+
+    if config.DISABLE_JIT:
+        raise ImportError("NUMBA_DISABLE_JIT is set, which keeps numba from compiling")
     from signals.trainers.compiled.kernels import SIGNATURE, make_entry
 
+    def compiled(*, cache: bool, afresh: bool = False) -> Any:
+        entry = make_entry(cache=cache)
+        if afresh:
+            entry.recompile()  # nothing is compiled yet: this empties the cache
+        entry.compile(SIGNATURE)
+        return entry
+
     try:
-        entry = make_entry()
-        entry.compile(SIGNATURE)
-    except RuntimeError as error:
-        if "cache" not in str(error):  # no folder to keep it in can be written
-            raise
-        entry = make_entry(cache=False)
-        entry.compile(SIGNATURE)
-    return entry
+        return compiled(cache=True)
+    except Exception as error:
+        # numba's cache is files: they may be damaged, or there may be no folder to write them to
+        try:
+            return compiled(cache=True, afresh=True)
+        except Exception:
+            try:
+                return compiled(cache=False)
+            except Exception:
+                raise error from None
 
 
 class CompiledTrainer:
