@@ -332,7 +332,8 @@ def versions_table(manifest: Mapping[str, Any]) -> Table | None:
     found = _flatten(manifest.get("versions") or {})
     trainer = manifest.get("trainer")
     if isinstance(trainer, Mapping):
-        found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}"))
+        used = f"batch {trainer.get('batch_size')}, learning rate {trainer.get('learning_rate')}"
+        found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}; {used}"))
     return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
 
 

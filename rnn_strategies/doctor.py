@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rnn_strategies.home import default_home
+from signals.errors import InputError
 from signals.models.stacked_lstm import ModelSettings
 from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import gpus, load_keras
@@ -43,7 +44,7 @@ def diagnose() -> Iterator[tuple[str, str]]:
     try:
         yield "Keras backend", load_keras().backend.backend()
         yield "accelerators", ", ".join(gpus()) or "none; training runs on the CPU"
-    except (ImportError, OSError) as error:
+    except (InputError, ImportError, OSError) as error:
         yield "Keras backend", f"cannot be loaded: {error}"
     yield "trainer", _trainer()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -65,6 +65,11 @@ class RunFolder:
         return self.folder / "report.html"
 
     @property
+    def trainer(self) -> dict[str, Any]:
+        """What trained the networks of the folder, and why that; empty as long as nothing was trained."""
+        return dict(self._manifest.data.get("trainer") or {})
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """Figures of `metrics.json`."""
         found: dict[str, Any] = read_json(self.folder / "metrics.json")

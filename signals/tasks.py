@@ -20,7 +20,7 @@ from signals.models.external import OpenedModel
 from signals.models.own import OwnModel
 from signals.models.stacked_lstm import ModelSettings
 from signals.plugins import source_digest
-from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, TrainingSettings
+from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, TrainingSettings, batch_of
 
 __all__ = ["Task", "network_of", "score_opened", "task_key", "work", "work_own"]
 
@@ -74,7 +74,9 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
         with threadpool_limits(1):
             made = model.make(task.seed)
             training = task.training
-            model.fit(made, rows, label, data.target, epochs=training.epochs, batch_size=training.batch_size)
+            batch_size = training.filled().batch_size
+            assert batch_size is not None  # noqa: S101 - just filled in
+            model.fit(made, rows, label, data.target, epochs=training.epochs, batch_size=batch_size)
             said = model.predict(made, data.test, data.target)
         score = _score(said, data, standardised=False)
         fitted = Fitted({}, 1, (EpochLoss(float("nan"), float("nan")),))
@@ -145,7 +147,7 @@ def network_of(task: Task) -> Network:
 
 def task_key(task: Task, trainer: Trainer) -> str:
     """Key of the artifact a task makes: everything that could change a bit of it, and nothing else."""
-    training = asdict(task.training)
+    training = asdict(task.training.filled(batch_of(trainer)))
     training["trainer"] = trainer.name
     return artifact_key(
         {
@@ -161,7 +163,14 @@ def task_key(task: Task, trainer: Trainer) -> str:
 
 def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
     fits = [
-        FitTask(network_of(task), task.data.training, task.data.validation, task.training, task.seed) for task in tasks
+        FitTask(
+            network_of(task),
+            task.data.training,
+            task.data.validation,
+            task.training.filled(batch_of(trainer)),
+            task.seed,
+        )
+        for task in tasks
     ]
     first = list(trainer.fit(fits))
     final = first

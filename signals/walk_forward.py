@@ -27,7 +27,7 @@ from signals.models.stacked_lstm import ModelSettings
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
-from signals.trainers.seam import Trainer, TrainingSettings
+from signals.trainers.seam import Trainer, TrainingSettings, batch_of
 from signals.universe import UniverseFilters
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "prepare", "usable_seeds"]
@@ -105,7 +105,8 @@ def compute_signals(
         one, at_once = work_own, 1
     else:
         chosen = _chosen(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
-        trainer_facts = _facts(chosen)
+        training = training.filled(batch_of(chosen.trainer))
+        trainer_facts = _facts(chosen, training)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
     at_work: dict[int, FoldData] = {}
@@ -250,14 +251,23 @@ def _chosen(
     if trainer is not None:
         return Choice(trainer, "as given")
     chosen = choose_trainer(training, model, threads=threads, announce=announce)
-    announce(f"trainer {chosen.trainer.name}: {chosen.reason}")
+    suited = training.filled(batch_of(chosen.trainer))
+    announce(
+        f"trainer {chosen.trainer.name}: {chosen.reason}; batches of {suited.batch_size}, rate {suited.learning_rate:g}"
+    )
     for warning in chosen.warnings:
         announce(warning)
     return chosen
 
 
-def _facts(chosen: Choice) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": chosen.trainer.name, "reason": chosen.reason, "versions": {}}
+def _facts(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": chosen.trainer.name,
+        "reason": chosen.reason,
+        "batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "versions": {},
+    }
     return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})
 
 

@@ -28,6 +28,7 @@ from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
 from signals.prices import Prices
 from signals.storage import write_json
+from signals.trainers import as_then
 from signals.universe import UniverseFilters
 from signals.walk_forward import Prepared, prepare
 
@@ -159,6 +160,7 @@ def audit_run(
     config = run.config
     if config.walk_forward is None:
         return _audit_of_imported(run, wanted)
+    config = replace(config, training=as_then(config.training, run.trainer.get("name")))
     settings = settings_of(config)
     ticker = config.benchmark.get("ticker")
     inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))

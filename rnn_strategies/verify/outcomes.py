@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from signals.assembly import Outcome
 from signals.storage import read_parquet
-from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, Weights
+from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, Weights, batch_of
 from signals.walk_forward import Prepared
 from signals.windows import Samples
 
@@ -43,6 +43,7 @@ class FrozenTrainer:
         self._trainer = trainer
         self.name = trainer.name
         self.tasks_at_once = trainer.tasks_at_once
+        self.batch_size = batch_of(trainer)
 
     def versions(self) -> dict[str, str]:
         """As the trainer's."""

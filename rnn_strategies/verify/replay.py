@@ -29,8 +29,7 @@ from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.score_files import ScoreFile, read_scores
 from signals.storage import read_parquet, sha256_file, write_json
-from signals.trainers import TRAINERS, choose_trainer
-from signals.trainers.seam import TrainingSettings
+from signals.trainers import as_then, choose_trainer
 from signals.walk_forward import compute_signals, prepare, usable_seeds
 
 __all__ = ["ImportedReplay", "Replay", "replay_of"]
@@ -162,7 +161,7 @@ class Replay(Run):
         if not self.networks_kept or isinstance(config.model, OwnModel):
             return replace(self._from_seed_scores(), trainer=deepcopy(self.claims.get("trainer")))
         if not isinstance(config.model, KerasModel):
-            chosen = choose_trainer(self._training_as_then, config.model)
+            chosen = choose_trainer(as_then(config.training, self._trainer_then.get("name")), config.model)
         result = compute_signals(
             self.prices,
             model=config.model,
@@ -187,12 +186,6 @@ class Replay(Run):
             return {}
         warnings = stated.get("warnings", [])
         return stated if isinstance(warnings, list) and all(isinstance(line, str) for line in warnings) else {}
-
-    @property
-    def _training_as_then(self) -> TrainingSettings:
-        """Settings with the trainer that `auto` came to then: another one would look for other networks."""
-        training, then = self.config.training, self._trainer_then.get("name")
-        return replace(training, trainer=then) if training.trainer == "auto" and then in TRAINERS else training
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from signals.errors import InputError
@@ -11,7 +11,7 @@ from signals.models.stacked_lstm import ModelSettings
 from signals.plugins import import_name
 from signals.trainers.seam import TRAINERS, Trainer, TrainingSettings
 
-__all__ = ["TRAINERS", "Choice", "choose_trainer"]
+__all__ = ["TRAINERS", "Choice", "as_then", "choose_trainer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,17 @@ class Choice:
     trainer: Trainer
     reason: str
     warnings: tuple[str, ...] = ()
+
+
+def as_then(training: TrainingSettings, name: str | None) -> TrainingSettings:
+    """Return settings with the trainer that `auto` came to in an earlier run, whose networks are then found.
+
+    >>> as_then(TrainingSettings(trainer="auto"), "keras").trainer
+    'keras'
+    >>> as_then(TrainingSettings(trainer="compiled"), "keras").trainer
+    'compiled'
+    """
+    return replace(training, trainer=name) if training.trainer == "auto" and name in TRAINERS else training
 
 
 def choose_trainer(
@@ -72,7 +83,7 @@ def choose_trainer(
     if problem is None:
         from signals.trainers.compiled import CompiledTrainer
 
-        reason = "as configured" if name == "compiled" else "the fastest that can train this network"
+        reason = "as configured" if name == "compiled" else "its compiled code can train this network on the CPU"
         return Choice(CompiledTrainer(threads), reason)
     if name == "compiled":
         raise InputError(

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -60,6 +61,7 @@ class KerasTrainer:
 
     name = "keras"
     tasks_at_once = 1
+    batch_size = 1024
 
     def versions(self) -> dict[str, str]:
         """Versions of Keras, its backend and NumPy."""
@@ -75,7 +77,7 @@ class KerasTrainer:
     def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
         """Train each task on its own."""
         for task in tasks:
-            yield self._fit_one(task)
+            yield self._fit_one(replace(task, settings=task.settings.filled(self.batch_size)))
 
     def _fit_one(self, task: FitTask) -> Fitted:
         keras = load_keras()

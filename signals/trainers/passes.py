@@ -41,8 +41,9 @@ def one_pass(task: FitTask, rng: np.random.Generator) -> Pass:
     Batches have one size, as near to `settings.batch_size` as that goes: a second shape costs a trainer that compiles
     its step as long as an epoch of a small fold. At most one row per batch sits out a pass, another one each time.
     """
-    samples = task.training
-    batches = -(-len(samples) // task.settings.batch_size)
+    samples, batch_size = task.training, task.settings.filled().batch_size
+    assert batch_size is not None  # noqa: S101 - just filled in
+    batches = -(-len(samples) // batch_size)
     size = len(samples) // batches
     rows = rng.permutation(len(samples))[: batches * size]
     unknown = rng.random(len(samples)) < task.network.model.unknown_share
@@ -95,11 +96,19 @@ def fit_by_passes(
         elif epoch - epochs >= task.settings.patience:
             break
     if not epochs:
-        raise InputError(
-            f"expected training to converge; found a loss that is not a number with seed {task.seed}; lower "
-            f"training.learning_rate ({task.settings.learning_rate})"
-        )
-    return Fitted(weights() if kept is None else kept, epochs, tuple(history))
+        raise _failed(task, "a loss that is not a number")
+    kept = weights() if kept is None else kept
+    # the loss of a pass is taken before its last update
+    if not all(np.isfinite(values).all() for values in kept.values()):
+        raise _failed(task, "weights that are not numbers")
+    return Fitted(kept, epochs, tuple(history))
+
+
+def _failed(task: FitTask, found: str) -> InputError:
+    advice = f"lower training.learning_rate ({task.settings.learning_rate})"
+    if not (np.isfinite(task.training.windows.panel).all() and np.isfinite(task.training.label).all()):
+        advice = "give features and labels that are finite numbers"
+    return InputError(f"expected training to converge; found {found} with seed {task.seed}; {advice}")
 
 
 def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target) -> float:

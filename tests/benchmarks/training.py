@@ -43,11 +43,11 @@ def _bench(repetitions: int, rows: dict[str, int]) -> Figures:
     samples = {name: make_samples(count) for name, count in rows.items()}
     network = make_network(samples["book"])
     trainers = {"keras": KerasTrainer(), "compiled": CompiledTrainer()}
-    batch = TrainingSettings().batch_size
+    batch = KerasTrainer.batch_size
     jobs = {
         "book": published(network, samples["book"]),
         "keras": fitting(trainers["keras"], network, samples["keras"]),
-        "compiled": fitting(trainers["compiled"], network, samples["compiled"]),
+        "compiled": fitting(trainers["compiled"], network, samples["compiled"], batch_size=1024),
         "compiled_32": fitting(trainers["compiled"], network, samples["compiled"], batch_size=32, learning_rate=0.001),
     }
     if batch != 1024:

@@ -129,7 +129,7 @@ def torch_serving(network: Network, samples: Samples) -> Iterator[tuple[str, Cal
     model, windows = network.model, samples.windows
     size = {name: getattr(model, name) for name in ("lookback", "units", "embedding", "dense", "dropout")}
     size |= {"categories": network.n_categories, "features": network.n_features}
-    size["learning_rate"] = TrainingSettings().learning_rate
+    size["learning_rate"] = TrainingSettings().filled().learning_rate
     arrays = {name: getattr(samples, name) for name in ("category", "month", "label")}
     arrays |= {"panel": windows.panel, "ticker": windows.ticker, "start": windows.end - (windows.lookback - 1)}
     with tempfile.TemporaryDirectory() as folder:

@@ -66,8 +66,8 @@ def read(run, name):
 
 def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tmp_path):
     made, watcher = go(write(tmp_path / "c.toml"), tmp_path / "run")
-    reason = "the fastest that can train this network"
-    assert f"trainer compiled: {reason}" in watcher.messages
+    reason = "its compiled code can train this network on the CPU"
+    assert f"trainer compiled: {reason}; batches of 512, rate 0.0036" in watcher.messages
     trainer = read(made, "manifest.json")["trainer"]
     assert (trainer["name"], trainer["reason"]) == ("compiled", reason)
     assert {"numba", "numpy"} <= trainer["versions"].keys()
@@ -102,7 +102,7 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
     config = write(tmp_path / "c.toml", seeds="seeds = [0]")
     made, watcher = go(config, tmp_path / "run")
     reason = "the compiled trainer cannot be loaded: no numba here"
-    assert f"trainer keras: {reason}" in watcher.messages
+    assert f"trainer keras: {reason}; batches of 512, rate 0.0036" in watcher.messages
     assert read(made, "manifest.json")["trainer"]["reason"] == reason
     assert watcher.count("trained") == 2
     no_compiler.undo()
@@ -168,7 +168,7 @@ def test_the_doctor_tries_the_trainer_out(no_compiler):
     assert said["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
     no_compiler.undo()
     said = dict(diagnose())
-    assert said["trainer"].startswith("compiled: the fastest that can train this network; compiled ")
+    assert said["trainer"].startswith("compiled: its compiled code can train this network on the CPU; compiled ")
     assert said["numba"][0].isdigit()
 
 

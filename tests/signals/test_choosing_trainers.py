@@ -32,7 +32,7 @@ def broken(monkeypatch):
 def test_auto_is_the_compiled_trainer():
     chosen = choose_trainer(TrainingSettings(), SMALL, threads=2)
     assert (chosen.trainer.name, chosen.trainer.threads) == ("compiled", 2)
-    assert chosen.reason == "the fastest that can train this network"
+    assert chosen.reason == "its compiled code can train this network on the CPU"
     assert chosen.warnings == ()
 
 

@@ -35,8 +35,8 @@ def changed(rows, name, value):
         ("category", 10**6, "ticker ids"),
         ("category", -1, "ticker ids"),
         ("month", 12, "months"),
-        ("label", 3, "classes"),
-        ("label", np.nan, "classes"),
+        ("label", 3, "labels"),
+        ("label", np.nan, "labels"),
     ],
 )
 def test_what_points_outside_is_refused(name, value, what):

@@ -378,7 +378,7 @@ def make_entry(*, cache: bool = True) -> Any:
     sources = [
         (here / f"{name}.py").read_text("utf-8") for name in ("layout", "vector_code", "vectors", "updates", "kernels")
     ]
-    built_from = int(hashlib.sha256(f"{sources}{LANES}".encode()).hexdigest()[:15], 16)
+    built_from = int(hashlib.sha256(f"{sources}{LANES}{MASKED}".encode()).hexdigest()[:15], 16)
 
     def entry(
         mode, layers, head, P, back, X, G, D, losses, gradient, moments, states, panel, ticker, end, category, month,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.errors import InputError
 from signals.trainers.seam import Network, Weights
 
 __all__ = ["Layout", "Piece"]
@@ -108,7 +109,21 @@ class Layout:
         return _lay_out(network)
 
     def vector(self, weights: Weights) -> NDArray[np.float32]:
-        """Put named weights into one vector."""
+        """Put named weights into one vector.
+
+        Raises
+        ------
+        InputError
+            When they are those of another network.
+        """
+        shapes = {path: np.shape(values) for path, values in weights.items()}
+        expected = {piece.path: piece.shape for piece in self.pieces}
+        if shapes != expected:
+            odd = sorted(path for path in {*shapes, *expected} if shapes.get(path) != expected.get(path))[0]
+            raise InputError(
+                f"expected weights of this network, {odd} of shape {expected.get(odd, 'none')}; found "
+                f"{shapes.get(odd, 'none')}; give it the weights it was trained to"
+            )
         vector = np.empty(self.n_weights, dtype=np.float32)
         for piece in self.pieces:
             rows = np.asarray(weights[piece.path], dtype=np.float32).reshape(len(piece.places), -1)

@@ -63,7 +63,7 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
             f"expected windows of {model.lookback} steps with {network.n_features} features, and arrays of one length; "
             f"found {windows.lookback}, {features} and lengths {sorted(lengths)}; give the network its own samples"
         )
-    bounds: list[tuple[str, NDArray[Any], int, int]] = [
+    bounds: list[tuple[str, NDArray[Any], Any, Any]] = [
         ("rows of the panel", windows.ticker, 0, tickers - 1),
         ("last dates of windows", windows.end, model.lookback - 1, dates - 1),
     ]
@@ -71,8 +71,10 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
         bounds.append(("ticker ids", samples.category, 0, network.n_categories - 1))
     if model.months:
         bounds.append(("months", samples.month, 0, 11))
-    if labelled and network.target.kind == "classes":
-        bounds.append(("classes", samples.label, 0, network.target.outputs - 1))
+    if labelled:
+        most = float(np.finfo(np.float32).max)
+        among = {"probability": (0, 1), "classes": (0, network.target.outputs - 1), "value": (-most, most)}
+        bounds.append(("labels", samples.label, *among[network.target.kind]))
     for name, values, low, high in bounds:
         # not `any(values < low)`: a label that is no number is outside, too
         if len(values) and not (values.min() >= low and values.max() <= high):
@@ -80,3 +82,5 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
                 f"expected {name} from {low} to {high}; found {values.min()} to {values.max()}; "
                 "give the network its own samples"
             )
+    if labelled and network.target.kind == "classes" and (samples.label % 1).any():
+        raise InputError("expected whole numbers as classes; found others; give the network its own samples")

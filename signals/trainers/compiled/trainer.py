@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.errors import InputError
 from signals.models.stacked_lstm import ModelSettings
 from signals.trainers.compiled.initial import initial_weights
 from signals.trainers.compiled.layout import Layout
@@ -73,14 +75,12 @@ def _entry() -> Any:
     try:
         return compiled(cache=True)
     except Exception as error:
-        # numba's cache is files: they may be damaged, or there may be no folder to write them to
+        if isinstance(error, OSError) or "cache" in str(error):  # no folder to keep it in, or no room
+            return compiled(cache=False)
         try:
-            return compiled(cache=True, afresh=True)
+            return compiled(cache=True, afresh=True)  # what was kept is damaged
         except Exception:
-            try:
-                return compiled(cache=False)
-            except Exception:
-                raise error from None
+            raise error from None
 
 
 class CompiledTrainer:
@@ -95,21 +95,24 @@ class CompiledTrainer:
 
     name = "compiled"
     tasks_at_once = 1
+    batch_size = 32
 
     def __init__(self, threads: int = 1) -> None:
+        if threads < 1:
+            raise InputError(f"expected at least one thread for the compiled trainer; found {threads}")
         self.threads = threads
 
     def versions(self) -> dict[str, str]:
-        """Versions of numba and NumPy, and the width of vectors, which decides the order of sums."""
-        from signals.trainers.compiled.vectors import LANES
+        """Versions of numba and NumPy, and the kind of vectors, which decides the order and rounding of sums."""
+        from signals.trainers.compiled.vector_code import KIND
 
         short = {name: ".".join(version(name).split(".")[:2]) for name in ("numba", "numpy")}
-        return {**short, "lanes": str(LANES)}
+        return {**short, "vectors": KIND}
 
     def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
         """Train each task on its own."""
         for task in tasks:
-            yield self._fit_one(task)
+            yield self._fit_one(replace(task, settings=task.settings.filled(self.batch_size)))
 
     def _fit_one(self, task: FitTask) -> Fitted:
         machine = _Machine(task.network, self.threads)
@@ -152,7 +155,7 @@ def gradients(
     n = len(samples)
     # a step of plain gradient descent would lose digits: one update leaves the gradient itself where it was added up
     one = Pass(np.arange(n), n, samples.category)
-    loss = machine.learn(Rows.of(network, samples, labelled=True), one, TrainingSettings(), 0.0, NO_KEY)
+    loss = machine.learn(Rows.of(network, samples, labelled=True), one, TrainingSettings().filled(), 0.0, NO_KEY)
     machine.close()
     return loss, machine.layout.named(machine.gradient)
 
@@ -250,7 +253,7 @@ class _Machine:
         dropout: float = 0.0,
         key: np.uint64 = NO_KEY,
     ) -> float:
-        settings = settings or TrainingSettings()
+        settings = settings or TrainingSettings().filled()
         chunks = chunks or (0, self._kernels.CHUNKS)
         out = np.zeros((0, self.outputs), np.float32) if out is None else out
         loss: float = self._entry(

@@ -12,6 +12,7 @@ from numba.core.codegen import get_host_cpu_features
 __all__ = [
     "BITS",
     "FREE",
+    "KIND",
     "LANES",
     "ZERO",
     "Wide",
@@ -40,6 +41,7 @@ def _cpu_features() -> frozenset[str]:
 
 FEATURES = _cpu_features()
 LANES = 16 if "avx512f" in FEATURES else 8
+KIND = "avx512" if LANES == 16 else "-".join(name for name in ("avx", "fma") if name in FEATURES) or "plain"
 INT, INT32, FLOAT, VOID = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.VoidType()
 VECTOR, BITS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
