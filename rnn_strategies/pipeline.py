@@ -331,7 +331,8 @@ class Run(RunFolder):
         }
         self._seconds["networks"] = result.seconds
         total = round(sum(result.core_seconds.values()), 3)
-        self._core_seconds = {"signals": {"total": total, "networks": result.core_seconds}}
+        counted = {"total": total, "trained": result.trained, "reused": result.reused}
+        self._core_seconds = {"signals": {**counted, "networks": result.core_seconds}}
         self.listener(Event("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:

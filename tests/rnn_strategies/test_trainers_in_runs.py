@@ -109,6 +109,9 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
     assert found.remarks == ()
+    watcher = Watcher()
+    audit_run(made.folder, only=["warm-up"], jobs=1, listener=watcher)
+    assert (watcher.count("trained"), watcher.count("reused")) == (0, 2)  # the run's own networks are audited
     # the compiled trainer's networks are others, and neither is taken for the other
     _, watcher = go(config, tmp_path / "other")
     assert (watcher.count("trained"), watcher.count("reused")) == (2, 0)

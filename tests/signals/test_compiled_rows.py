@@ -49,6 +49,30 @@ def test_what_points_outside_is_refused(name, value, what):
             CompiledTrainer().predict(NETWORK, weights_for(NETWORK), rows)
 
 
+def test_classes_are_whole_numbers():
+    task = FitTask(NETWORK, changed(samples_for(NETWORK, 20), "label", 0.5), None, TrainingSettings(epochs=1), 1)
+    with pytest.raises(InputError, match="expected whole numbers as classes"):
+        next(CompiledTrainer().fit([task]))
+
+
+@pytest.mark.parametrize("change", ["another shape", "one number", "missing"])
+def test_weights_of_another_network_are_refused(change):
+    weights = dict(weights_for(NETWORK))
+    if change == "another shape":
+        weights["dense/kernel"] = weights["dense/kernel"].T.copy()
+    elif change == "one number":
+        weights["dense/kernel"] = np.ones(1, np.float32)
+    else:
+        del weights["dense/kernel"]
+    with pytest.raises(InputError, match="expected weights of this network, dense/kernel of shape"):
+        CompiledTrainer().predict(NETWORK, weights, samples_for(NETWORK, 20))
+
+
+def test_there_is_no_trainer_without_threads():
+    with pytest.raises(InputError, match="at least one thread"):
+        CompiledTrainer(threads=0)
+
+
 def test_samples_of_another_network_are_refused():
     rows = samples_for(NETWORK, 20)
     other = replace(NETWORK, n_features=NETWORK.n_features + 1)
