@@ -161,7 +161,7 @@ def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
     assert result.trainer["versions"]["numba"]
     assert result.trainer["reason"] == "as configured"
     messages = [event.message for event in said]
-    assert "trainer compiled: as configured" in messages
+    assert "trainer compiled: as configured; batches of 256, rate 0.0026" in messages
     assert [event.done for event in said if event.total] == [1, 2, 3, 4]
     left = [event.left for event in said if event.total]
     assert all(seconds > 0 for seconds in left[:-1])
