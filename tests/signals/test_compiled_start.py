@@ -39,6 +39,7 @@ for name in {cases!r}:
     worst = max(worst, abs(said_ - evaluate(network, weights, rows)).max())
 found = {{"said": said, "seconds": took, "cpu": cpu, "lanes": LANES, "worst": float(worst)}}
 found["keras"] = "keras" in sys.modules
+found["vectors"] = CompiledTrainer().versions()["vectors"]
 print(json.dumps(found))
 """
 CASES = ["published", "published gru", "gru, five features, classes", "masked, two features, value", "four layers"]
@@ -73,6 +74,14 @@ def test_the_first_start_is_announced_and_kept(tmp_path):
     assert again["cpu"] < 5
 
 
+def test_a_damaged_cache_is_made_anew(tmp_path):
+    start(tmp_path)
+    (index,) = tmp_path.rglob("*.nbi")
+    index.write_bytes(index.read_bytes()[:100])
+    assert len(start(tmp_path)["said"]) == 1
+    assert start(tmp_path)["said"] == []
+
+
 def test_where_nothing_can_be_kept_it_compiles_every_time(tmp_path):
     """No folder for the cache can be written: announced, compiled, and no error."""
     nowhere = "from numba.core import caching; caching.CacheImpl._locator_classes = []"
@@ -87,6 +96,7 @@ def test_where_nothing_can_be_kept_it_compiles_every_time(tmp_path):
 def test_narrow_vectors_compute_the_same(processor, tmp_path):
     found = start(tmp_path, CASES, **NARROW[processor])
     assert found["lanes"] == 8
+    assert found["vectors"] == {"avx2": "avx-fma", "sse2": "plain"}[processor]
     assert found["worst"] < 1e-5
 
 

@@ -95,3 +95,13 @@ def test_a_loss_that_is_no_number_is_said(validation):
     network.passes = [None]
     with pytest.raises(InputError, match=r"loss that is not a number with seed 3; lower training.learning_rate"):
         network.fit(task(validation=validation, epochs=3))
+
+
+def test_weights_that_blew_up_in_the_last_update_are_said():
+    """The loss of a pass is taken before its last update."""
+    network = Counting([0.5] * 3)
+    network.learn = lambda one: 0.5
+    network.passes = [None]
+    network.weights = lambda: {"w": np.array([1.0, np.nan], np.float32)}
+    with pytest.raises(InputError, match=r"weights that are not numbers with seed 3; lower training.learning_rate"):
+        network.fit(task(validation=False, epochs=1))
