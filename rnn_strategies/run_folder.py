@@ -67,7 +67,8 @@ class RunFolder:
     @property
     def trainer(self) -> dict[str, Any]:
         """What trained the networks of the folder, and why that; empty as long as nothing was trained."""
-        return dict(self._manifest.data.get("trainer") or {})
+        stated = self._manifest.data.get("trainer")
+        return dict(stated) if isinstance(stated, dict) else {}
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from rnn_strategies.variants import delayed, seed_signals, variant_returns
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.models.external import KerasModel
+from signals.trainers import as_then
 from signals.walk_forward import compute_signals
 
 __all__ = ["sensitivity"]
@@ -118,7 +119,7 @@ def _lookbacks(
             made = compute_signals(
                 inputs.prices,
                 beside=inputs.beside,
-                training=other.training,
+                training=as_then(other.training, config.training.trainer),
                 seeds=other.seeds,
                 artifacts=artifacts,
                 jobs=jobs,
