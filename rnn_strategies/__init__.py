@@ -52,7 +52,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "Journal": "backtests.journal",
         "Ledger": "backtests.ledger",
         "LongShortQuantile": "backtests.allocations",
-        "ModelSettings": "signals.models.stacked_lstm",
+        "ModelSettings": "signals.models.recurrent",
         "OwnModel": "signals.models.own",
         "PricePanel": "signals.prices",
         "Prices": "signals.prices",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnn_strategies.home import default_home
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import gpus, load_keras
 from signals.trainers.seam import TrainingSettings

@@ -11,13 +11,14 @@ from typing import Any
 from signals.errors import InputError
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
+from signals.trainers.seam import NetworkSettings
 
 __all__ = ["MODELS", "read_model"]
 
-MODELS: dict[str, type] = {"stacked_lstm": ModelSettings, "keras_file": KerasModel}
+MODELS: dict[str, type] = {"recurrent": ModelSettings, "keras_file": KerasModel}
 
-AnyModel = ModelSettings | OwnModel | KerasModel
+AnyModel = NetworkSettings | OwnModel | KerasModel
 
 
 def read_model(
@@ -31,7 +32,7 @@ def read_model(
     Parameters
     ----------
     table : mapping
-        As written; `kind` is `"stacked_lstm"` (the default), `"keras_file"` or `'package.module:Name'`.
+        As written; `kind` is `"recurrent"` (the default), `"keras_file"` or `'package.module:Name'`.
     validate : callable
         `(settings, table, leave_out)`: hold a table to the fields of a settings class and fill in its defaults.
     resolve : callable
@@ -48,7 +49,7 @@ def read_model(
         For an unknown kind, or a setting it does not have.
     """
     table = dict(table)
-    kind = table.pop("kind", "stacked_lstm")
+    kind = table.pop("kind", "recurrent")
     if not isinstance(kind, str) or (kind not in MODELS and ":" not in kind):
         close = difflib.get_close_matches(str(kind), MODELS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rnn_strategies.config import Config
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.prices import Prices
 from signals.walk_forward import SignalResult
 

@@ -19,7 +19,7 @@ __all__, __getattr__, __dir__ = lazy_names(
         "KerasModel": "signals.models.external",
         "LABELS": "signals.labels",
         "LabelSettings": "signals.labels",
-        "ModelSettings": "signals.models.stacked_lstm",
+        "ModelSettings": "signals.models.recurrent",
         "OwnModel": "signals.models.own",
         "PricePanel": "signals.prices",
         "Prices": "signals.prices",

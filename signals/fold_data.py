@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,8 @@ class FoldData:
         Last session whose price entered a training or validation label; NaT when nothing was trained.
     facts : dict
         What an artifact's key is made of, but for trainer, seed and versions.
+    group_sizes : mapping of str to int
+        Ids of every other categorical among the training rows, the unknown one (0) included.
     """
 
     fold: Fold
@@ -101,6 +104,7 @@ class FoldData:
     training_ticker: NDArray[np.int32]
     trained_until: np.datetime64
     facts: dict[str, Any]
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -232,7 +236,7 @@ def _fit_scaler(data: Dataset, training: Rows, windows: WindowSettings) -> Scale
         seen = _seen(data, training, windows.lookback)
         # one feature at a time: its numbers then lie side by side, and their sum does not depend on other features
         columns = [_fit_one(data.features.values[..., f][seen], quantile) for f in range(n_features)]
-        if data.target.kind == "value":
+        if data.target.is_numeric:
             target = _fit_one(data.labels.label[training], quantile)
     low, high, mean, std = zip(*columns, strict=True)
     return Scaler(low, high, mean, std, target)

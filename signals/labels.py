@@ -27,14 +27,30 @@ class Target:
 
     Parameters
     ----------
-    kind : {"probability", "classes", "value"}
-        One probability, one probability per class, or a number.
+    kind : {"probability", "classes", "value", "quantiles"}
+        One probability, one probability per class, numbers, or quantiles of numbers.
     outputs : int
-        Numbers a row.
+        Numbers a row: steps × values × levels, in this order (the level changes fastest).
+    levels : tuple of float
+        Of quantiles, ascending; empty for every other kind.
+    steps : int
+        Periods ahead that are foretold one by one; what a model says of each lies together.
     """
 
     kind: str
     outputs: int = 1
+    levels: tuple[float, ...] = ()
+    steps: int = 1
+
+    @property
+    def values(self) -> int:
+        """Numbers of a row's label: one a step and value, whatever the number of levels."""
+        return self.outputs // max(len(self.levels), 1)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether labels are numbers with a unit, which are standardised for training."""
+        return self.kind in ("value", "quantiles")
 
 
 PROBABILITY = Target("probability")

@@ -18,9 +18,17 @@ from signals.assembly import Outcome
 from signals.fold_data import FoldData
 from signals.models.external import OpenedModel
 from signals.models.own import OwnModel
-from signals.models.stacked_lstm import ModelSettings
 from signals.plugins import source_digest
-from signals.trainers.seam import EpochLoss, FitTask, Fitted, Network, Trainer, TrainingSettings, batch_of
+from signals.trainers.seam import (
+    EpochLoss,
+    FitTask,
+    Fitted,
+    Network,
+    NetworkSettings,
+    Trainer,
+    TrainingSettings,
+    batch_of,
+)
 
 __all__ = ["Task", "network_of", "score_opened", "task_key", "work", "work_own"]
 
@@ -30,7 +38,7 @@ class Task:
     """A fold, a model and a seed."""
 
     data: FoldData
-    model: ModelSettings | OwnModel
+    model: NetworkSettings | OwnModel
     training: TrainingSettings
     seed: int
 
@@ -118,13 +126,16 @@ def _outcome(
 
 
 def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:
-    """One number a row: a probability, of three classes the highest less the lowest, or the expected value."""
+    """One number a row: a probability, of three classes the highest less the lowest, or the expected value.
+
+    Of targets with several numbers a row all are kept, shape (n, outputs).
+    """
+    if data.target.is_numeric:
+        numbers = said[:, 0] if data.target.outputs == 1 or said.shape[1] == 1 else said
+        return np.asarray(data.scaler.restore_target(numbers) if standardised else numbers)
     if said.shape[1] == 3:
         return np.asarray(said[:, 2] - said[:, 0])
-    one = said[:, -1]  # of two classes the second
-    if data.target.kind == "value" and standardised:
-        return np.asarray(data.scaler.restore_target(one))
-    return one
+    return said[:, -1]  # of two classes the second
 
 
 def _settle_worker() -> None:
@@ -140,9 +151,10 @@ def _settle_worker() -> None:
 
 def network_of(task: Task) -> Network:
     """Describe the network a task trains."""
-    assert isinstance(task.model, ModelSettings)  # noqa: S101 - sorted out by the caller
+    assert not isinstance(task.model, OwnModel)  # noqa: S101 - sorted out by the caller
     data = task.data
-    return Network(task.model, len(data.tickers) + 1, data.test.windows.panel.shape[2], data.target)
+    n_features = data.test.windows.panel.shape[2]
+    return Network(task.model, len(data.tickers) + 1, n_features, data.target, data.group_sizes)
 
 
 def task_key(task: Task, trainer: Trainer) -> str:
@@ -152,7 +164,7 @@ def task_key(task: Task, trainer: Trainer) -> str:
     return artifact_key(
         {
             **task.data.facts,
-            "model": asdict(task.model),
+            "model": {"kind": type(task.model).__name__, **asdict(task.model)},  # type: ignore[arg-type]
             "training": training,
             "seed": task.seed,
             "versions": trainer.versions(),

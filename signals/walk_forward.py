@@ -20,14 +20,13 @@ from signals.events import Event, Listener, silent
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
-from signals.labels import LabelSettings
+from signals.labels import LabelSettings, Target
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
-from signals.models.stacked_lstm import ModelSettings
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
-from signals.trainers.seam import Trainer, TrainingSettings, batch_of
+from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
 from signals.universe import UniverseFilters
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "prepare", "usable_seeds"]
@@ -39,7 +38,7 @@ def compute_signals(
     walk_forward: WalkForward,
     universe: UniverseFilters,
     labels: LabelSettings,
-    model: ModelSettings | OwnModel | KerasModel,
+    model: NetworkSettings | OwnModel | KerasModel,
     training: TrainingSettings,
     seeds: Sequence[int],
     artifacts: Path,
@@ -58,7 +57,7 @@ def compute_signals(
         Checked prices.
     walk_forward, universe, labels, training
         Settings.
-    model : ModelSettings, OwnModel or KerasModel
+    model : NetworkSettings, OwnModel or KerasModel
         The network of this project, a model of one's own, or a network that comes trained.
     seeds : sequence of int
         One model per fold and seed; the score is the mean over seeds. A model without chance in it has one.
@@ -104,7 +103,7 @@ def compute_signals(
     if isinstance(model, OwnModel):
         one, at_once = work_own, 1
     else:
-        chosen = _chosen(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
+        chosen = _chosen(training, model, data.target, trainer, max(jobs // max(n_tasks, 1), 1), listener)
         training = training.filled(batch_of(chosen.trainer))
         trainer_facts = _facts(chosen, training)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
@@ -166,7 +165,7 @@ def prepare(
     walk_forward: WalkForward,
     universe: UniverseFilters,
     labels: LabelSettings,
-    model: ModelSettings | OwnModel | KerasModel,
+    model: NetworkSettings | OwnModel | KerasModel,
     frequency: str = "weekly",
     features: Sequence[str] = ("return",),
     beside: Beside = NOTHING_BESIDE,
@@ -182,7 +181,7 @@ def prepare(
 
 
 def _cut(
-    make: Callable[..., Dataset], walk_forward: WalkForward, model: ModelSettings | OwnModel
+    make: Callable[..., Dataset], walk_forward: WalkForward, model: NetworkSettings | OwnModel
 ) -> tuple[Dataset, dict[Fold, int]]:
     """Make what the folds share, and cut those that score something; with each the rows it trains on.
 
@@ -241,7 +240,12 @@ def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: W
 
 
 def _chosen(
-    training: TrainingSettings, model: ModelSettings, trainer: Trainer | None, threads: int, listener: Listener
+    training: TrainingSettings,
+    model: NetworkSettings,
+    target: Target,
+    trainer: Trainer | None,
+    threads: int,
+    listener: Listener,
 ) -> Choice:
     """Choose the trainer before any process starts, so that what has to be compiled is compiled once; and say so."""
 
@@ -250,7 +254,7 @@ def _chosen(
 
     if trainer is not None:
         return Choice(trainer, "as given")
-    chosen = choose_trainer(training, model, threads=threads, announce=announce)
+    chosen = choose_trainer(training, model, target, threads=threads, announce=announce)
     suited = training.filled(batch_of(chosen.trainer))
     announce(
         f"trainer {chosen.trainer.name}: {chosen.reason}; batches of {suited.batch_size}, rate {suited.learning_rate:g}"

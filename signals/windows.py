@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +62,21 @@ class Samples:
         Ticker id; 0 is the unknown ticker.
     month : ndarray of int32, shape (n,)
         Month of the decision date, 0 for January.
-    label : ndarray of float32, shape (n,)
-        Target: 0 or 1, the class, or the standardised value; empty when only predictions are wanted.
+    label : ndarray of float32, shape (n,) or (n, values)
+        Target: 0 or 1, the class, or standardised values; empty when only predictions are wanted.
+    groups : mapping of str to ndarray of int32, shape (n,)
+        Ids of other categoricals by name, 0 where unknown: `sector`, `year`, …
+    step_labels : Windows, optional
+        Target of every step of the windows, (n, lookback, values) when gathered, `MASKED` where it is not known; for
+        networks that are trained at every step.
     """
 
     windows: Windows
     category: NDArray[np.int32]
     month: NDArray[np.int32]
     label: NDArray[np.float32]
+    groups: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    step_labels: Windows | None = None
 
     def __len__(self) -> int:
         return len(self.category)

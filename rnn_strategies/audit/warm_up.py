@@ -15,7 +15,7 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.config import Config
 from signals.artifacts import ArtifactStore
 from signals.features import FeatureContext, compute_features
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.panel import PRICE_COLUMNS, PricePanel
 from signals.tasks import Task, network_of, task_key
 from signals.trainers import choose_trainer

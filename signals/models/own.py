@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InputError
 from signals.labels import Target
-from signals.models.stacked_lstm import check_window
+from signals.models.recurrent import check_window
 from signals.plugins import import_name
 from signals.windows import MASKED, Samples
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings
+from signals.labels import PROBABILITY, Target
 from signals.plugins import import_name
-from signals.trainers.seam import TRAINERS, Trainer, TrainingSettings
+from signals.trainers.seam import TRAINERS, NetworkSettings, Trainer, TrainingSettings
 
 __all__ = ["TRAINERS", "Choice", "as_then", "choose_trainer"]
 
@@ -46,7 +46,8 @@ def as_then(training: TrainingSettings, name: str | None) -> TrainingSettings:
 
 def choose_trainer(
     training: TrainingSettings,
-    model: ModelSettings,
+    model: NetworkSettings,
+    target: Target = PROBABILITY,
     *,
     threads: int = 1,
     announce: Callable[[str], None] = lambda text: None,
@@ -61,8 +62,10 @@ def choose_trainer(
     ----------
     training : TrainingSettings
         Whose `trainer` is looked at.
-    model : ModelSettings
+    model : NetworkSettings
         The network.
+    target : Target
+        What it says.
     threads : int
         Threads of the compiled trainer; its results do not depend on them.
     announce : callable
@@ -79,7 +82,7 @@ def choose_trainer(
         return Choice(_own_trainer(name), "as configured")
     if name == "keras":
         return _keras(model, "as configured")
-    problem = _why_not_compiled(model, announce)
+    problem = _why_not_compiled(model, target, announce)
     if problem is None:
         from signals.trainers.compiled import CompiledTrainer
 
@@ -93,11 +96,11 @@ def choose_trainer(
     return _keras(model, problem)
 
 
-def _why_not_compiled(model: ModelSettings, announce: Callable[[str], None]) -> str | None:
+def _why_not_compiled(model: NetworkSettings, target: Target, announce: Callable[[str], None]) -> str | None:
     try:
         from signals.trainers.compiled import get_ready, why_not
 
-        unfit = why_not(model)
+        unfit = why_not(model, target)
         if unfit is not None:
             return f"the compiled trainer cannot train this network: {unfit}"
         get_ready(announce)
@@ -107,7 +110,7 @@ def _why_not_compiled(model: ModelSettings, announce: Callable[[str], None]) -> 
     return None
 
 
-def _keras(model: ModelSettings, reason: str) -> Choice:
+def _keras(model: NetworkSettings, reason: str) -> Choice:
     from signals.trainers.keras_trainer import KerasTrainer, lost_on_gpu
 
     lost = lost_on_gpu(model)

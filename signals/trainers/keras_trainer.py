@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings, build
+from signals.labels import Target
 from signals.trainers.passes import Pass, fit_by_passes
-from signals.trainers.seam import FitTask, Fitted, Network, Weights
-from signals.windows import Samples
+from signals.trainers.seam import FitTask, Fitted, Network, NetworkSettings, Weights
+from signals.windows import MASKED, Samples
 
 __all__ = ["KerasTrainer", "gpus", "load_keras", "lost_on_gpu"]
 
@@ -26,11 +26,8 @@ __all__ = ["KerasTrainer", "gpus", "load_keras", "lost_on_gpu"]
 # the backtest, a run cut short at any date, and one day of paper trading agree exactly.
 PREDICT_BATCH = 1024
 
-LOSSES = {
-    "probability": "binary_crossentropy",
-    "classes": "sparse_categorical_crossentropy",
-    "value": "mean_squared_error",
-}
+CROSS_ENTROPIES = {"probability": "binary_crossentropy", "classes": "sparse_categorical_crossentropy"}
+ERRORS = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
 
 
 def load_keras() -> Any:
@@ -84,14 +81,15 @@ class KerasTrainer:
         # without this, layers of finished fits pile up in Keras's global state over hundreds of refits
         keras.backend.clear_session(free_memory=True)
         keras.utils.set_random_seed(task.seed)
-        network = _built(task.network)
+        network = task.network.model.build(task.network)
         kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[task.settings.optimizer]
         optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.clip_norm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
-        network.compile(optimizer, LOSSES[task.network.target.kind], jit_compile=False)
+        network.compile(optimizer, _loss(task.network.target, task.settings.loss), jit_compile=False)
+        teachers = np.random.default_rng([task.seed, len(task.training), 1])
 
         def learn(one: Pass) -> float:
-            return self._learn(network, task, one)
+            return self._learn(network, task, one, teachers)
 
         def outputs(samples: Samples) -> NDArray[np.float32]:
             return self._predict(network, task.network, samples)
@@ -104,20 +102,22 @@ class KerasTrainer:
         return fit_by_passes(task, learn, outputs, weights)
 
     @staticmethod
-    def _learn(network: Any, task: FitTask, one: Pass) -> float:
+    def _learn(network: Any, task: FitTask, one: Pass, teachers: np.random.Generator) -> float:
         samples, total = task.training, 0.0
         for begin in range(0, len(one.rows), one.size):
             rows = one.rows[begin : begin + one.size]
             network.reset_metrics()
             inputs = _inputs(task.network, samples, rows, one.category[rows])
-            total += float(network.train_on_batch(inputs, samples.label[rows][:, None])) * len(rows)
+            if "teacher" in inputs:
+                inputs["teacher"] = _teacher(task.network, samples, rows, teachers)
+            total += float(network.train_on_batch(inputs, *_truth(task.network, samples, rows))) * len(rows)
         return total / len(one.rows)
 
     def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
         """Rebuild the network around stored weights and score every row."""
         keras = load_keras()
         keras.backend.clear_session(free_memory=True)
-        made = _built(network)
+        made = network.model.build(network)
         made.set_weights([weights[weight.path] for weight in made.weights])
         return self._predict(made, network, samples)
 
@@ -128,7 +128,8 @@ class KerasTrainer:
             rows = np.arange(begin, min(begin + PREDICT_BATCH, len(samples)))
             padded = np.concatenate([rows, np.full(PREDICT_BATCH - len(rows), rows[0])])
             inputs = _inputs(network, samples, padded, samples.category[padded])
-            outputs[rows] = np.asarray(made.predict_on_batch(inputs))[: len(rows)]
+            said = np.asarray(made.predict_on_batch(inputs))[: len(rows)]
+            outputs[rows] = said[:, -1] if said.ndim == 3 else said
         return outputs
 
 
@@ -141,7 +142,7 @@ def gpus() -> list[str]:
     return list(keras.distribution.list_devices("gpu"))
 
 
-def lost_on_gpu(model: ModelSettings) -> str | None:
+def lost_on_gpu(model: NetworkSettings) -> str | None:
     """Name the setting that keeps the fast kernels of a GPU (cuDNN) from a network, if there are both."""
     setting = None
     if model.recurrent_dropout:
@@ -153,19 +154,87 @@ def lost_on_gpu(model: ModelSettings) -> str | None:
     return f"model.{setting}" if gpus() else None
 
 
-def _built(network: Network) -> Any:
-    return build(network.model, network.n_categories, network.n_features, network.target)
+def _loss(target: Target, loss: str) -> Any:
+    if target.kind != "quantiles":
+        return CROSS_ENTROPIES.get(target.kind) or ERRORS[loss]
+    from keras import ops
+
+    level = np.tile(np.asarray(target.levels, np.float32), target.values)
+
+    def pinball(truth: Any, said: Any) -> Any:
+        error = ops.repeat(truth, len(target.levels), axis=-1) - said
+        return ops.mean(ops.maximum(level * error, (level - 1) * error), axis=-1)
+
+    return pinball
+
+
+def _truth(network: Network, samples: Samples, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    """Labels of a batch, and for labels of every step the weights that leave unknown ones out."""
+    if not network.model.every_step:
+        return (samples.label[rows].reshape(len(rows), -1),)
+    labels = _step_labels(samples, rows)
+    known = (labels != MASKED).all(axis=2)
+    # the mean over the known steps of the batch, of which the last one always is
+    return np.where(known[:, :, None], labels, 0), (known / known.mean()).astype(np.float32)
+
+
+def _step_labels(samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    if samples.step_labels is None:
+        raise InputError(
+            "expected labels of every step of the windows, which model.every_step and model.output_recurrence learn "
+            "from; found those of the last step only; give Samples its step_labels"
+        )
+    return samples.step_labels.gather(rows)
 
 
 def _inputs(
     network: Network, samples: Samples, rows: NDArray[np.int64], category: NDArray[np.int32]
 ) -> dict[str, NDArray[Any]]:
+    model = network.model
     inputs: dict[str, NDArray[Any]] = {"sequence": samples.windows.gather(rows)}
-    if network.model.embedding:
+    if model.embedding:
         inputs["ticker"] = category
-    if network.model.months:
+    if model.months:
         inputs["month"] = np.eye(12, dtype=np.float32)[samples.month[rows]]
+    for name in model.groups:
+        ids = samples.groups[name][rows]
+        inputs[name] = np.eye(network.group_sizes[name], dtype=np.float32)[ids, 1:] if name == "year" else ids
+    if model.teacher_steps is not None:
+        steps, width = _taught(network)
+        inputs["teacher"] = np.full((len(rows), steps, width), MASKED)
     return inputs
+
+
+def _taught(network: Network) -> tuple[int, int]:
+    """Count the steps and numbers of the fed-back outputs."""
+    target = network.target
+    if network.model.teacher_steps == "horizon":
+        return target.steps, target.values // target.steps
+    return network.model.lookback, target.outputs if target.kind == "classes" else target.values
+
+
+def _teacher(
+    network: Network, samples: Samples, rows: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Give the true output of the step before each step, `MASKED` where the network has to go by its own.
+
+    The first step has none before it. What a step is taught may be known only after that step: it is fed in training
+    alone, where all of a window's labels are past, and never in prediction.
+    """
+    steps, width = _taught(network)
+    taught = np.full((len(rows), steps, width), MASKED)
+    if network.model.teacher_steps == "horizon":
+        before = samples.label[rows].reshape(len(rows), steps, width)
+    else:
+        before = _step_labels(samples, rows)
+        if network.target.kind == "classes":
+            known = before != MASKED
+            classes = np.where(known, before, 0)[..., 0].astype(np.int64)
+            before = np.where(known, np.eye(width, dtype=np.float32)[classes], MASKED)
+    taught[:, 1:] = before[:, :-1]
+    if network.model.teacher_forcing < 1:
+        taught[rng.random((len(rows), steps)) >= network.model.teacher_forcing] = MASKED
+    return taught
 
 
 def _major_minor(version: str) -> str:

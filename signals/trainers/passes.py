@@ -89,7 +89,9 @@ def fit_by_passes(
             history.append(EpochLoss(loss, float("nan")))
             epochs = epoch if np.isfinite(loss) else 0
             continue
-        validation_loss = mean_loss(outputs(task.validation), task.validation.label, task.network.target)
+        validation_loss = mean_loss(
+            outputs(task.validation), task.validation.label, task.network.target, task.settings.loss
+        )
         history.append(EpochLoss(loss, validation_loss))
         if validation_loss < best:
             best, kept, epochs = validation_loss, weights(), epoch
@@ -111,18 +113,37 @@ def _failed(task: FitTask, found: str) -> InputError:
     return InputError(f"expected training to converge; found {found} with seed {task.seed}; {advice}")
 
 
-def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target) -> float:
+def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target, loss: str = "mse") -> float:
     """Mean loss of some rows in float64, probabilities kept 1e-7 away from 0 and 1.
+
+    Parameters
+    ----------
+    outputs : ndarray, shape (n, target.outputs)
+        What was said.
+    label : ndarray, shape (n,) or (n, target.values)
+        What was true.
+    target : Target
+        Cross-entropy for a probability or classes; `loss` for values; pinball loss (Koenker and Bassett 1978) for
+        quantiles. Of several numbers a row the mean counts.
+    loss : {"mse", "mae"}
+        Squared or absolute error.
 
     >>> half = np.array([[0.5], [0.5]], np.float32)
     >>> round(mean_loss(half, np.array([0, 1], np.float32), Target("probability")), 4)
     0.6931
     >>> round(mean_loss(np.full((2, 3), 1 / 3, np.float32), np.array([0, 2], np.float32), Target("classes", 3)), 4)
     1.0986
+    >>> mean_loss(np.array([[0.0, 2.0]]), np.array([1.0]), Target("quantiles", 2, levels=(0.25, 0.75)))
+    0.25
     """
     values = outputs.astype(np.float64)
-    if target.kind == "value":
-        return float(np.mean((values[:, 0] - label) ** 2))
+    if target.is_numeric:
+        truth = np.asarray(label, dtype=np.float64).reshape(len(values), -1)
+        if target.kind == "quantiles":
+            error = np.repeat(truth, len(target.levels), axis=1) - values
+            level = np.tile(target.levels, target.values)
+            return float(np.mean(np.maximum(level * error, (level - 1) * error)))
+        return float(np.mean(np.abs(values - truth) if loss == "mae" else (values - truth) ** 2))
     p = np.clip(values, 1e-7, 1 - 1e-7)
     if target.kind == "classes":
         return float(-np.mean(np.log(p[np.arange(len(p)), label.astype(np.int64)])))

@@ -5,24 +5,25 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
-from signals.models.stacked_lstm import ModelSettings
 from signals.windows import Samples
 
 __all__ = [
+    "LOSSES",
     "OPTIMIZERS",
     "TRAINERS",
     "EpochLoss",
     "FitTask",
     "Fitted",
     "Network",
+    "NetworkSettings",
     "Trainer",
     "TrainingSettings",
     "Weights",
@@ -31,6 +32,7 @@ __all__ = [
 
 OPTIMIZERS = ("adam", "rmsprop")
 TRAINERS = ("auto", "keras", "compiled")
+LOSSES = ("mse", "mae")  # of numbers; probabilities have cross-entropy, quantiles the pinball loss
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -60,6 +62,9 @@ class TrainingSettings:
         Passes without a lower validation loss before training stops.
     refit : {"none", "all"}
         `"all"` trains again on training and validation rows together, for the number of passes just chosen.
+    loss : {"mse", "mae"}
+        Of numbers: mean squared or mean absolute error. Probabilities and classes are trained by cross-entropy,
+        quantiles by the pinball loss, whatever this says.
     """
 
     trainer: str = "auto"
@@ -70,6 +75,7 @@ class TrainingSettings:
     epochs: int = 5
     patience: int = 2
     refit: str = "none"
+    loss: str = "mse"
 
     def __post_init__(self) -> None:
         if ":" not in self.trainer and self.trainer not in TRAINERS:
@@ -93,6 +99,8 @@ class TrainingSettings:
             raise InputError(f"expected training.clip_norm above 0, or none at all; found {self.clip_norm}")
         if self.refit not in ("none", "all"):
             raise InputError(f"expected training.refit to be none or all; found {self.refit!r}")
+        if self.loss not in LOSSES:
+            raise InputError(f"expected training.loss to be one of {', '.join(LOSSES)}; found {self.loss!r}")
 
     def filled(self, batch_size: int = 1024) -> TrainingSettings:
         """Put a batch size and a learning rate where they were left open.
@@ -112,26 +120,98 @@ class TrainingSettings:
         return replace(self, batch_size=size, learning_rate=min(float(f"{rate:.2g}"), 0.5))
 
 
+class NetworkSettings(Protocol):
+    """What the settings of a network of this project say about it, whatever its kind."""
+
+    @property
+    def lookback(self) -> int:
+        """Periods in a window."""
+        ...
+
+    @property
+    def min_steps(self) -> int | None:
+        """Fewest known periods; all of them when None."""
+        ...
+
+    @property
+    def clip_quantile(self) -> float | None:
+        """Where features are clipped before they are standardised."""
+        ...
+
+    @property
+    def masked(self) -> bool:
+        """Whether windows may have unknown steps."""
+        ...
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of ticker ids replaced by "unknown" in training."""
+        ...
+
+    @property
+    def embedding(self) -> int:
+        """Width of the ticker embedding; 0 for none."""
+        ...
+
+    @property
+    def months(self) -> bool:
+        """Whether the month enters as 12 one-hot inputs."""
+        ...
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of other categoricals it has an input for."""
+        ...
+
+    @property
+    def every_step(self) -> bool:
+        """Whether it is trained on outputs at every step of the window."""
+        ...
+
+    @property
+    def teacher_steps(self) -> str | None:
+        """What true outputs are fed back in training: of the `"window"`'s steps, of the `"horizon"`'s, or None."""
+        ...
+
+    @property
+    def teacher_forcing(self) -> float:
+        """Share of the fed-back outputs that are the true ones in training; never in prediction."""
+        ...
+
+    @property
+    def recurrent_dropout(self) -> float:
+        """Share of the state that is dropped from step to step in training."""
+        ...
+
+    def build(self, network: Network) -> Any:
+        """Build the Keras model; see `signals.models`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """Everything that decides the shape of a network's weights and what it is trained to say.
 
     Parameters
     ----------
-    model : ModelSettings
+    model : NetworkSettings
         Sizes.
     n_categories : int
         Rows of the ticker embedding, the unknown ticker included.
     n_features : int
         Features per step.
     target : Target
-        Output and loss: cross-entropy for a probability or classes, mean squared error for a value.
+        Output and loss: cross-entropy for a probability or classes, mean squared error (or what `training.loss` says)
+        for values, pinball loss for quantiles.
+    group_sizes : mapping of str to int
+        Rows of every other categorical's table, the unknown one (0) included.
     """
 
-    model: ModelSettings
+    model: NetworkSettings
     n_categories: int
     n_features: int = 1
     target: Target = PROBABILITY
+    group_sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

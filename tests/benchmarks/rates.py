@@ -144,7 +144,7 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
 def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
     """Train one network and judge it."""
     from signals.diagnostics import auc_by_date
-    from signals.models.stacked_lstm import ModelSettings
+    from signals.models.recurrent import ModelSettings
     from signals.trainers.passes import mean_loss
     from signals.trainers.seam import FitTask, Network, TrainingSettings
 
@@ -164,7 +164,7 @@ def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
 
 
 def _trainer(name: str) -> Trainer:
-    from signals.models.stacked_lstm import ModelSettings
+    from signals.models.recurrent import ModelSettings
     from signals.trainers import choose_trainer
     from signals.trainers.seam import TrainingSettings
 

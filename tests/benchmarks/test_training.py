@@ -56,7 +56,7 @@ def test_rate_leaves_out_what_does_not_grow_and_jobs_take_turns() -> None:
 
 
 def test_every_trainer_learns_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from signals.models import stacked_lstm
+    from signals.models import recurrent
     from signals.trainers.compiled import CompiledTrainer
     from signals.trainers.seam import FitTask, TrainingSettings
     from tests.benchmarks import training_job
@@ -64,7 +64,7 @@ def test_every_trainer_learns_the_same_network(monkeypatch: pytest.MonkeyPatch) 
     made = []
 
     def build(*arguments: object) -> object:
-        made.append(stacked_lstm.build(*arguments))
+        made.append(recurrent.build(*arguments))
         return made[-1]
 
     monkeypatch.setattr(training_job, "build", build)

@@ -25,7 +25,7 @@ def million(rows: int) -> dict[str, float]:
     """Train on so many windows of 52 weeks from 2,500 tickers, with a tenth more to validate on; peak memory."""
     import numpy as np
 
-    from signals.models.stacked_lstm import ModelSettings
+    from signals.models.recurrent import ModelSettings
     from signals.trainers.compiled import CompiledTrainer
     from signals.trainers.seam import FitTask, Network, TrainingSettings
     from signals.windows import Samples, Windows

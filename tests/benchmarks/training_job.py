@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.models.stacked_lstm import ModelSettings, build
+from signals.models.recurrent import ModelSettings, build
 from signals.trainers.seam import FitTask, Network, Trainer, TrainingSettings
 from signals.windows import Samples, Windows
 from tests.benchmarks.environments import JOBS, python_of, why_not

@@ -11,7 +11,7 @@ from typing import Any
 from signals.events import Event
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.prices import Prices
 from signals.sources.simulated import SimulatedSource
 from signals.tasks import Task, network_of

@@ -96,7 +96,7 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"model": 'kind = "stacked_lstn"'}, r"model.kind .*found 'stacked_lstn'; did you mean 'stacked_lstm'"),
+        ({"model": 'kind = "recurent"'}, r"model.kind .*found 'recurent'; did you mean 'recurrent'"),
         ({"model": 'kind = "sklearn.linear_model:Ridge"\nunits = [3]'}, r"a known key in \[model\]; found 'units'"),
         ({"model": 'kind = "keras_file"\npath = "x.keras"'}, r"a setting model.trained_until; found none"),
         ({"model": 'lookback = "8"'}, r"model.lookback to be a valid number"),

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import load_keras
 from signals.trainers.seam import TrainingSettings
@@ -69,7 +69,7 @@ def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error)
 def test_auto_falls_back_without_its_parts(part):
     code = (
         f"import sys; sys.modules[{part!r}] = None\n"
-        "from signals.models.stacked_lstm import ModelSettings\n"
+        "from signals.models.recurrent import ModelSettings\n"
         "from signals.trainers import choose_trainer\n"
         "from signals.trainers.seam import TrainingSettings\n"
         "chosen = choose_trainer(TrainingSettings(), ModelSettings())\n"

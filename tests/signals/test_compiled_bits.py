@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for, take, weights_for
 
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows

@@ -12,7 +12,7 @@ from plain_network import evaluate, gradient, rows_of
 from plain_optimizers import Descent
 from scipy import stats
 
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.compiled.trainer import CompiledTrainer
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 

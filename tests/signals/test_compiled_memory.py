@@ -16,7 +16,7 @@ import os, sys, warnings
 from dataclasses import replace
 sys.path[:0] = {paths!r}
 from network_cases import samples_for
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from {module} import {name}
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.sources.simulated import SimulatedSource
 from signals.tasks import Task, network_of
 from signals.trainers.compiled.trainer import CompiledTrainer

@@ -10,7 +10,7 @@ from network_cases import CASES, samples_for
 
 from signals.errors import InputError
 from signals.labels import Target
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, why_not
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.passes import mean_loss

@@ -9,7 +9,7 @@ import pytest
 from network_cases import CASES, samples_for, weights_for
 from scipy import stats
 
-from signals.models.stacked_lstm import ModelSettings, build
+from signals.models.recurrent import ModelSettings, build
 from signals.trainers.compiled.trainer import CompiledTrainer
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import FitTask, Network, TrainingSettings

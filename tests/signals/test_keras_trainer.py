@@ -9,7 +9,7 @@ import pytest
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
-from signals.models.stacked_lstm import ModelSettings, build
+from signals.models.recurrent import ModelSettings, build
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.passes import mean_loss
 from signals.trainers.seam import FitTask, Network, TrainingSettings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.passes import fit_by_passes, one_pass
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows

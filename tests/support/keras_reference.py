@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from signals.models.stacked_lstm import build
+from signals.models.recurrent import build
 from signals.trainers.keras_trainer import LOSSES, load_keras
 from signals.windows import MASKED
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from signals.labels import Target
-from signals.models.stacked_lstm import ModelSettings
+from signals.models.recurrent import ModelSettings
 from signals.trainers.seam import Network
 from signals.windows import MASKED, Samples, Windows
 

@@ -1,4 +1,4 @@
-"""The compiled trainer: the network of `signals.models.stacked_lstm`, trained by `kernels` on a CPU, without Keras."""
+"""The compiled trainer: the network of `signals.models.recurrent`, trained by `kernels` on a CPU, without Keras."""
 
 from __future__ import annotations
 
@@ -13,23 +13,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.stacked_lstm import ModelSettings
+from signals.labels import PROBABILITY, Target
+from signals.models.recurrent import ModelSettings
 from signals.trainers.compiled.initial import initial_weights
 from signals.trainers.compiled.layout import Layout
 from signals.trainers.compiled.rows import Rows, plain
 from signals.trainers.passes import Pass, fit_by_passes
-from signals.trainers.seam import OPTIMIZERS, FitTask, Fitted, Network, TrainingSettings, Weights
+from signals.trainers.seam import (
+    OPTIMIZERS,
+    FitTask,
+    Fitted,
+    Network,
+    NetworkSettings,
+    TrainingSettings,
+    Weights,
+)
 from signals.windows import Samples
 
 __all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
 
+# Settings of a network that the kernels have only one way for.
+PLAIN = (
+    "input_dropout", "reset_after", "bidirectional", "every_step", "output_recurrence", "skip", "highway", "truncate",
+    "embeddings", "years",
+)  # fmt: skip
 HUGE_PAGE = 2**19  # floats in 2 MB
 NO_KEY = np.uint64(0)
 
 
-def why_not(model: ModelSettings) -> str | None:
-    """Say why this network cannot be trained by the compiled trainer, or None."""
-    return "it has no recurrent dropout" if model.recurrent_dropout else None
+def why_not(model: NetworkSettings, target: Target = PROBABILITY) -> str | None:
+    """Say why this network cannot be trained by the compiled trainer, or None.
+
+    Anything but the plain stack of layers, whose settings are at their defaults, is Keras's.
+    """
+    if not isinstance(model, ModelSettings):
+        return "it knows recurrent networks only, kind = 'recurrent'"
+    if model.cell not in ("lstm", "gru"):
+        return f"it has no {model.cell} cells"
+    if model.recurrent_dropout:
+        return "it has no recurrent dropout"
+    plain = ModelSettings()
+    for name in PLAIN:
+        if getattr(model, name) != getattr(plain, name):
+            return f"it knows nothing of model.{name}"
+    if not model.dense:
+        return "it has no networks without a dense layer"
+    if target.kind == "quantiles" or (target.kind == "value" and target.outputs > 1):
+        return "it has one value a row, and no quantiles"
+    return None
 
 
 def get_ready(announce: Callable[[str], None]) -> None:
@@ -115,6 +146,8 @@ class CompiledTrainer:
             yield self._fit_one(replace(task, settings=task.settings.filled(self.batch_size)))
 
     def _fit_one(self, task: FitTask) -> Fitted:
+        model = task.network.model
+        assert isinstance(model, ModelSettings)  # noqa: S101 - nothing else is sent here
         machine = _Machine(task.network, self.threads)
         machine.weights[:] = machine.layout.vector(initial_weights(machine.layout, task.seed))
         training = Rows.of(task.network, task.training, labelled=True)
@@ -125,7 +158,7 @@ class CompiledTrainer:
             nonlocal passes
             passes += 1
             key = np.random.SeedSequence([task.seed, len(task.training), passes]).generate_state(1, np.uint64)[0]
-            return machine.learn(training, one, task.settings, task.network.model.dropout, key)
+            return machine.learn(training, one, task.settings, model.dropout, key)
 
         def outputs(_: Samples) -> NDArray[np.float32]:
             assert validation is not None  # noqa: S101 - only asked for with validation rows

@@ -1,22 +1,26 @@
-"""The stacked LSTM: past features, which ticker, which month -> probability, classes or a value."""
+"""Recurrent networks: past features, which ticker, which month -> probability, classes, values or quantiles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
 from signals.windows import MASKED
 
+if TYPE_CHECKING:
+    from signals.trainers.seam import Network
+
 __all__ = ["CELLS", "ModelSettings", "build", "check_window"]
 
-CELLS = ("lstm", "gru")
+CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Sizes of the stacked LSTM.
+    """Sizes and parts of a recurrent network.
 
     Parameters
     ----------
@@ -25,8 +29,8 @@ class ModelSettings:
     min_steps : int, optional
         Shortest history that is scored: windows with fewer than `lookback` known periods are masked where they are not.
         Masks rule out the fast kernels of a GPU. By default windows are whole.
-    cell : {"lstm", "gru"}
-        Recurrent cell. The GRU is the one with the reset gate after the recurrent product, which has fast kernels.
+    cell : {"lstm", "gru", "simple_rnn", "peephole_lstm"}
+        Recurrent cell. The peephole LSTM is that of Gers and Schmidhuber (2000), whose gates see the cell's state.
     units : tuple of int
         Units of the stacked recurrent layers, first to last.
     embedding : int
@@ -34,18 +38,47 @@ class ModelSettings:
     months : bool
         Whether the month of the decision date enters as 12 one-hot inputs.
     dense : int
-        Units of the dense layer before the output.
+        Units of the (linear) dense layer before the output; 0 leaves it out.
     dropout : float
         Share of the inputs of every recurrent layer but the first that is dropped in training. Keras uses one mask for
         all steps, so on the first layer, with one feature, it would blank whole series.
-    recurrent_dropout : float
-        Share of the state that is dropped from step to step in training. It rules out every fast path: the compiled
-        trainer does without it, and so do the fused kernels of a GPU.
     unknown_share : float
         Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one.
     clip_quantile : float
         Each feature is clipped at this quantile and its mirror of the training slice before it is standardised; so is a
         numeric target.
+    recurrent_dropout : float
+        Share of the state that is dropped from step to step in training. It rules out every fast path: the compiled
+        trainer does without it, and so do the fused kernels of a GPU.
+    input_dropout : float
+        Share of the inputs of the first recurrent layer that is dropped, see `dropout`.
+    reset_after : bool
+        Of a GRU: whether the reset gate is applied after the recurrent product (Keras's default, which has fast
+        kernels) or before it (Cho et al. 2014).
+    bidirectional : bool
+        Whether every recurrent layer reads its window in both directions. Only the output after the last step knows
+        nothing it should not: with `every_step` or `output_recurrence` it is refused.
+    every_step : bool
+        Whether the network is trained on outputs at every step of the window (sequence to sequence) rather than on the
+        last one only. What it is judged on, and its score, is the output at the last step.
+    output_recurrence : bool
+        Whether each step also sees the output of the step before.
+    teacher_forcing : float
+        Share of those fed-back outputs that are replaced by the true ones in training, where they were known.
+    skip : int
+        Period of recurrent connections that reach so many steps back (LSTNet, Lai et al. 2018), in a layer beside the
+        others; 0 for none.
+    skip_units : int
+        Units of that layer.
+    highway : int
+        Last steps of the window that also enter the output linearly (the autoregressive highway of LSTNet); 0 for none.
+    truncate : int, optional
+        Steps through which gradients flow back in time (truncated back-propagation); all of them by default.
+    embeddings : dict of str to int
+        Widths of embeddings of other categoricals: `sector`, `month`, `quarter`, `weekday`.
+    years : bool
+        Whether the year of the decision date enters as one-hot inputs. Years outside the training slice, so those of
+        every test slice, are all zeros.
     """
 
     lookback: int = 52
@@ -59,6 +92,18 @@ class ModelSettings:
     clip_quantile: float = 0.005
     min_steps: int | None = None
     recurrent_dropout: float = 0.0
+    input_dropout: float = 0.0
+    reset_after: bool = True
+    bidirectional: bool = False
+    every_step: bool = False
+    output_recurrence: bool = False
+    teacher_forcing: float = 1.0
+    skip: int = 0
+    skip_units: int = 5
+    highway: int = 0
+    truncate: int | None = None
+    embeddings: Mapping[str, int] = field(default_factory=dict)
+    years: bool = False
 
     def __post_init__(self) -> None:
         check_window(self.lookback, self.min_steps, self.clip_quantile)
@@ -66,12 +111,11 @@ class ModelSettings:
             raise InputError(f"expected model.cell to be one of {', '.join(CELLS)}; found {self.cell!r}")
         if not self.units or min(self.units) < 1:
             raise InputError(f"expected model.units like [25, 10]; found {list(self.units)}")
-        if self.embedding < 0 or self.dense < 1:
+        if min(self.embedding, self.dense) < 0:
             raise InputError(
-                "expected model.embedding of at least 0 and model.dense of at least 1; found "
-                f"{self.embedding} and {self.dense}"
+                f"expected model.embedding and model.dense of at least 0; found {self.embedding} and {self.dense}"
             )
-        for name in ("dropout", "recurrent_dropout", "unknown_share"):
+        for name in ("dropout", "recurrent_dropout", "input_dropout", "unknown_share"):
             share = getattr(self, name)
             if not 0 <= share < 1:
                 raise InputError(f"expected model.{name} in [0, 1); found {share}")
@@ -80,6 +124,20 @@ class ModelSettings:
     def masked(self) -> bool:
         """Whether windows may have unknown steps."""
         return self.min_steps is not None and self.min_steps < self.lookback
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of other categoricals it has an input for."""
+        return (*self.embeddings, *(("year",) if self.years else ()))
+
+    @property
+    def teacher_steps(self) -> str | None:
+        """What true outputs are fed back in training: those of the `"window"`'s steps, or None."""
+        return "window" if self.output_recurrence else None
+
+    def build(self, network: Network) -> Any:
+        """Build the Keras model of a network with these settings."""
+        return build(self, network.n_categories, network.n_features, network.target, network.group_sizes)
 
 
 def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> None:
@@ -98,7 +156,13 @@ def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> 
         raise InputError(f"expected model.clip_quantile in [0, 0.5); found {clip_quantile}")
 
 
-def build(settings: ModelSettings, n_categories: int, n_features: int = 1, target: Target = PROBABILITY) -> Any:
+def build(
+    settings: ModelSettings,
+    n_categories: int,
+    n_features: int = 1,
+    target: Target = PROBABILITY,
+    group_sizes: Mapping[str, int] | None = None,
+) -> Any:
     """Build the network.
 
     Parameters
@@ -152,4 +216,4 @@ def build(settings: ModelSettings, n_categories: int, n_features: int = 1, targe
     hidden = layers.Dense(settings.dense, name="dense")(joined)
     activation = {"probability": "sigmoid", "classes": "softmax", "value": "linear"}[target.kind]
     output = layers.Dense(target.outputs, activation=activation, name=target.kind)(hidden)
-    return keras.Model(inputs, output, name="stacked_lstm")
+    return keras.Model(inputs, output, name="recurrent")
