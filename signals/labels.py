@@ -44,8 +44,8 @@ class Target:
 
     @property
     def values(self) -> int:
-        """Numbers of a row's label: one a step and value, whatever the number of levels."""
-        return self.outputs // max(len(self.levels), 1)
+        """Numbers of a row's label: one, or one a step and value, whatever the number of levels."""
+        return self.outputs // max(len(self.levels), 1) if self.is_numeric else 1
 
     @property
     def is_numeric(self) -> bool:
@@ -99,6 +99,9 @@ class LabelSettings:
         Sessions without a bar after which a holder is cashed out.
     delist_haircut : float
         Fraction of the last price lost on that day.
+    quantiles : tuple of float
+        Levels of the label's distribution that a model says instead of its mean, such as `(0.1, 0.5, 0.9)`: an odd
+        number of them, ascending; numeric kinds only. The score is the middle one.
     """
 
     kind: str = "above_median"
@@ -107,6 +110,7 @@ class LabelSettings:
     window: int = 52
     delist_after: int = 5
     delist_haircut: float = 0.0
+    quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value, allowed in (("kind", self.kind, tuple(LABELS)), ("measured", self.measured, MEASURES)):
@@ -120,10 +124,27 @@ class LabelSettings:
             )
         if self.window < 4:
             raise InputError(f"expected labels.window of at least 4 decision dates; found {self.window}")
+        self._check_quantiles()
+
+    def _check_quantiles(self) -> None:
+        levels, numeric = self.quantiles, [name for name, kind in LABELS.items() if kind.target.is_numeric]
+        if levels and self.kind not in numeric:
+            raise InputError(
+                f"expected labels.quantiles with labels.kind of {', '.join(numeric)}; found {self.kind!r}; choose one "
+                "of those, or leave the quantiles out"
+            )
+        ascending = all(a < b for a, b in zip((0.0, *levels), (*levels, 1.0), strict=True))
+        if levels and not (ascending and len(levels) % 2):
+            raise InputError(
+                "expected labels.quantiles as an odd number of levels between 0 and 1, ascending, the middle one being "
+                f"the score; found {list(levels)}; write for example [0.1, 0.5, 0.9]"
+            )
 
     @property
     def target(self) -> Target:
         """What a model has to say about a row."""
+        if self.quantiles:
+            return Target("quantiles", len(self.quantiles), self.quantiles)
         return LABELS[self.kind].target
 
 

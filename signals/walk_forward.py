@@ -20,7 +20,7 @@ from signals.events import Event, Listener, silent
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
-from signals.labels import LabelSettings, Target
+from signals.labels import LabelSettings
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
 from signals.prices import Prices
@@ -29,7 +29,7 @@ from signals.trainers import Choice, choose_trainer
 from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
 from signals.universe import UniverseFilters
 
-__all__ = ["Prepared", "SignalResult", "compute_signals", "prepare", "usable_seeds"]
+__all__ = ["Prepared", "SignalResult", "compute_signals", "facts_of", "pick_trainer", "prepare", "usable_seeds"]
 
 
 def compute_signals(
@@ -103,9 +103,9 @@ def compute_signals(
     if isinstance(model, OwnModel):
         one, at_once = work_own, 1
     else:
-        chosen = _chosen(training, model, data.target, trainer, max(jobs // max(n_tasks, 1), 1), listener)
+        chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
         training = training.filled(batch_of(chosen.trainer))
-        trainer_facts = _facts(chosen, training)
+        trainer_facts = facts_of(chosen, training)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
     at_work: dict[int, FoldData] = {}
@@ -214,7 +214,7 @@ def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: W
             f"expected as many features as {settings.path} has, {opened.n_features}; found {len(names)} under "
             f"features.inputs ({', '.join(names)}); list what it was trained on"
         )
-    fits = {"probability": (1, 2), "classes": (1, 3), "value": (1,)}
+    fits = {"probability": (1, 2), "classes": (1, 3), "value": (1,), "quantiles": (data.target.outputs,)}
     if opened.outputs not in fits[data.target.kind]:
         raise InputError(
             f"expected {settings.path} to say what [labels] asks for; found {opened.outputs} numbers a row; choose the "
@@ -239,10 +239,9 @@ def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: W
     return Prepared(data, [test], opened, ids[test.test_ticker])
 
 
-def _chosen(
+def pick_trainer(
     training: TrainingSettings,
     model: NetworkSettings,
-    target: Target,
     trainer: Trainer | None,
     threads: int,
     listener: Listener,
@@ -254,7 +253,7 @@ def _chosen(
 
     if trainer is not None:
         return Choice(trainer, "as given")
-    chosen = choose_trainer(training, model, target, threads=threads, announce=announce)
+    chosen = choose_trainer(training, model, threads=threads, announce=announce)
     suited = training.filled(batch_of(chosen.trainer))
     announce(
         f"trainer {chosen.trainer.name}: {chosen.reason}; batches of {suited.batch_size}, rate {suited.learning_rate:g}"
@@ -264,7 +263,7 @@ def _chosen(
     return chosen
 
 
-def _facts(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
+def facts_of(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "name": chosen.trainer.name,
         "reason": chosen.reason,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from signals.errors import InputError
-from signals.labels import PROBABILITY, Target
 from signals.plugins import import_name
 from signals.trainers.seam import TRAINERS, NetworkSettings, Trainer, TrainingSettings
 
@@ -47,7 +46,6 @@ def as_then(training: TrainingSettings, name: str | None) -> TrainingSettings:
 def choose_trainer(
     training: TrainingSettings,
     model: NetworkSettings,
-    target: Target = PROBABILITY,
     *,
     threads: int = 1,
     announce: Callable[[str], None] = lambda text: None,
@@ -64,8 +62,6 @@ def choose_trainer(
         Whose `trainer` is looked at.
     model : NetworkSettings
         The network.
-    target : Target
-        What it says.
     threads : int
         Threads of the compiled trainer; its results do not depend on them.
     announce : callable
@@ -82,7 +78,7 @@ def choose_trainer(
         return Choice(_own_trainer(name), "as configured")
     if name == "keras":
         return _keras(model, "as configured")
-    problem = _why_not_compiled(model, target, announce)
+    problem = _why_not_compiled(model, announce)
     if problem is None:
         from signals.trainers.compiled import CompiledTrainer
 
@@ -96,11 +92,11 @@ def choose_trainer(
     return _keras(model, problem)
 
 
-def _why_not_compiled(model: NetworkSettings, target: Target, announce: Callable[[str], None]) -> str | None:
+def _why_not_compiled(model: NetworkSettings, announce: Callable[[str], None]) -> str | None:
     try:
         from signals.trainers.compiled import get_ready, why_not
 
-        unfit = why_not(model, target)
+        unfit = why_not(model)
         if unfit is not None:
             return f"the compiled trainer cannot train this network: {unfit}"
         get_ready(announce)

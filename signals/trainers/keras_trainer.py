@@ -19,7 +19,7 @@ from signals.trainers.passes import Pass, fit_by_passes
 from signals.trainers.seam import FitTask, Fitted, Network, NetworkSettings, Weights
 from signals.windows import MASKED, Samples
 
-__all__ = ["KerasTrainer", "gpus", "load_keras", "lost_on_gpu"]
+__all__ = ["KerasTrainer", "gpus", "load_keras", "loss_of", "lost_on_gpu"]
 
 # Every prediction goes through batches of exactly this many rows, the last one padded. With one static shape there is
 # one compiled function and one order of additions, so a row's score has the same bits whatever else is scored with it:
@@ -85,7 +85,7 @@ class KerasTrainer:
         kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[task.settings.optimizer]
         optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.clip_norm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
-        network.compile(optimizer, _loss(task.network.target, task.settings.loss), jit_compile=False)
+        network.compile(optimizer, loss_of(task.network.target, task.settings.loss), jit_compile=False)
         teachers = np.random.default_rng([task.seed, len(task.training), 1])
 
         def learn(one: Pass) -> float:
@@ -154,7 +154,8 @@ def lost_on_gpu(model: NetworkSettings) -> str | None:
     return f"model.{setting}" if gpus() else None
 
 
-def _loss(target: Target, loss: str) -> Any:
+def loss_of(target: Target, loss: str = "mse") -> Any:
+    """Give what Keras calls the loss of a target; see `passes.mean_loss`."""
     if target.kind != "quantiles":
         return CROSS_ENTROPIES.get(target.kind) or ERRORS[loss]
     from keras import ops

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _failed(task: FitTask, found: str) -> InputError:
     return InputError(f"expected training to converge; found {found} with seed {task.seed}; {advice}")
 
 
-def mean_loss(outputs: NDArray[np.float32], label: NDArray[np.float32], target: Target, loss: str = "mse") -> float:
+def mean_loss(outputs: NDArray[Any], label: NDArray[Any], target: Target, loss: str = "mse") -> float:
     """Mean loss of some rows in float64, probabilities kept 1e-7 away from 0 and 1.
 
     Parameters

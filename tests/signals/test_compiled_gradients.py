@@ -18,7 +18,10 @@ from signals.trainers.seam import FitTask, TrainingSettings
 # of each weight's largest gradient; measured errors are about a tenth of it
 GRADIENT, PARAMETER, PREDICTION = 1e-5, 1e-4, 1e-5
 # what the comparison with Keras itself covers; all cases are compared with the plain network, which is Keras's
-AGAINST_KERAS = ["published", "published gru", "published, two features", "published, three classes", "value", "masked"]
+AGAINST_KERAS = [
+    "published", "published gru", "published, two features", "published, three classes", "value", "masked", "simple",
+    "no dense, sequence alone, value", "quantiles of two values",
+]  # fmt: skip
 
 
 def assert_gradients(found, expected, tolerance=GRADIENT):
@@ -43,6 +46,16 @@ def test_gradients_and_predictions_are_the_plain_networks(name, n):
     assert said.dtype == np.float32
     assert said.shape == (n, network.target.outputs)
     np.testing.assert_allclose(said, evaluate(network, weights, rows_of(samples, network)), rtol=0, atol=PREDICTION)
+
+
+@pytest.mark.parametrize("name", ["value", "six values, no dense"])
+def test_absolute_errors(name):
+    network = CASES[name]
+    weights, samples = weights_for(network), samples_for(network, 37)
+    expected = gradient(network, weights, rows_of(samples, network), absolute=True)
+    loss, found = gradients(network, weights, samples, loss="mae")
+    assert loss == pytest.approx(expected.loss, rel=1e-5)
+    assert_gradients(found, expected.weights)
 
 
 @pytest.mark.parametrize("n", [2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 255, 256, 257, 300, 1024])

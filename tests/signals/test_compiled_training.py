@@ -149,6 +149,27 @@ def test_what_it_cannot_train_it_says():
     for network in CASES.values():
         assert why_not(network.model) is None
     assert "recurrent dropout" in why_not(replace(SMALL, recurrent_dropout=0.1))
+    assert "peephole_lstm cells" in why_not(replace(SMALL, cell="peephole_lstm"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"input_dropout": 0.1},
+        {"cell": "gru", "reset_after": False},
+        {"bidirectional": True},
+        {"every_step": True},
+        {"output_recurrence": True},
+        {"skip": 2},
+        {"highway": 3},
+        {"truncate": 4},
+        {"embeddings": {"sector": 2}},
+        {"years": True},
+    ],
+    ids=lambda setting: list(setting)[-1],
+)
+def test_what_only_keras_knows_is_left_to_it(setting):
+    assert why_not(replace(SMALL, **setting)) == f"it knows nothing of model.{list(setting)[-1]}"
 
 
 def test_a_window_without_a_known_step_says_what_keras_says():

@@ -106,6 +106,19 @@ def test_gru(scale):
             check("gru_back", after, units, z, before, dh, direct, above, mask, at=0, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("scale", [0.5, 3.0, 30.0])
+def test_simple(scale):
+    for units in range(1, 13):
+        space = workspace(5 * units, seed=units, scale=scale)
+        z, h, above, mask, dh = (k * units for k in range(5))
+        space[mask:dh] = (space[mask:dh] > 0) * 1.25
+        after = check("simple_step", space, units, z, h, above, mask, at=0)
+        if scale < 10:
+            for row, seed in ((above, 2), (dh, 3)):
+                after[row : row + units] = workspace(units, seed=seed)
+            check("simple_back", after, units, z, dh, above, mask, at=0, tolerance=1e-5)
+
+
 def test_activations_hold_from_end_to_end():
     """At any argument, also far out, the cell is as exact as its twin; what is not a number stays none."""
     arguments = np.concatenate([-np.geomspace(1e-8, 300, 400)[::-1], [0.0, -0.0], np.geomspace(1e-8, 300, 400)])

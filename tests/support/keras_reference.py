@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from signals.models.recurrent import build
-from signals.trainers.keras_trainer import LOSSES, load_keras
+from signals.trainers.keras_trainer import load_keras, loss_of
 from signals.windows import MASKED
 
 __all__ = ["KerasReference", "floats"]
@@ -60,8 +60,8 @@ class KerasReference:
         if self.keras.backend.backend() != "tensorflow":
             raise NotImplementedError("gradients are taken with TensorFlow's tape")
         tensorflow = importlib.import_module("tensorflow")
-        loss = self.keras.losses.get(LOSSES[self.network.target.kind])
-        label = np.asarray(rows.label, self.keras.config.floatx())[:, None]
+        loss = self.keras.losses.get(loss_of(self.network.target))
+        label = np.asarray(rows.label, self.keras.config.floatx())
         with tensorflow.GradientTape() as tape:
             value = self.keras.ops.mean(loss(label, self.model(self.inputs(rows), training=False)))
         grads = tape.gradient(value, [variable.value for variable in self.model.trainable_variables])
@@ -73,9 +73,9 @@ class KerasReference:
         kind = {"adam": self.keras.optimizers.Adam, "rmsprop": self.keras.optimizers.RMSprop}[settings.optimizer]
         optimizer = kind(settings.learning_rate, global_clipnorm=settings.clip_norm)
         optimizer.build(self.model.trainable_variables)
-        self.model.compile(optimizer, LOSSES[self.network.target.kind], jit_compile=False)
+        self.model.compile(optimizer, loss_of(self.network.target, settings.loss), jit_compile=False)
 
     def step(self, rows):
         """One update; returns the loss before it."""
         self.model.reset_metrics()
-        return float(self.model.train_on_batch(self.inputs(rows), rows.label[:, None]))
+        return float(self.model.train_on_batch(self.inputs(rows), rows.label))

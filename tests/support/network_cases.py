@@ -57,6 +57,17 @@ CASES = {
     "wide dense": _small(dense=70),
     "two steps": _small(lookback=2),
     "masked": _small(min_steps=2),
+    "simple": _small(cell="simple_rnn"),
+    "simple, one layer, value": _small(cell="simple_rnn", units=(8,), target=VALUE),
+    "simple, odd units, two features": _small(cell="simple_rnn", units=(17, 3, 1), n_features=2),
+    "simple, masked": _small(cell="simple_rnn", min_steps=2),
+    "no dense": _small(dense=0),
+    "no dense, sequence alone, value": _small(dense=0, embedding=0, months=False, units=(20,), target=VALUE),
+    "no dense, gru, masked, classes": _small(dense=0, cell="gru", min_steps=2, target=CLASSES),
+    "two values": _small(n_features=2, target=Target("value", 2)),
+    "six values, no dense": _small(dense=0, target=Target("value", 6, steps=3)),
+    "quantiles": _small(target=Target("quantiles", 3, (0.1, 0.5, 0.9))),
+    "quantiles of two values": _small(cell="gru", target=Target("quantiles", 4, (0.2, 0.8))),
     "masked, two features, value": _small(min_steps=1, n_features=2, target=VALUE),
     "masked, three layers": _small(min_steps=3, units=(4, 5, 3)),
 }
@@ -65,20 +76,24 @@ CASES = {
 def weights_for(network, seed=0):
     """Weights of which none is zero, by Keras's names and in Keras's order."""
     rng = np.random.default_rng([seed, 1])
-    model, gates = network.model, {"lstm": 4, "gru": 3}[network.model.cell]
+    model, gates = network.model, {"lstm": 4, "gru": 3, "simple_rnn": 1}[network.model.cell]
     shapes, inputs = {}, network.n_features
     for number, units in enumerate(model.units, start=1):
         name = f"{model.cell}_{number}/{model.cell}_cell"
         shapes[f"{name}/kernel"] = (inputs, gates * units)
         shapes[f"{name}/recurrent_kernel"] = (units, gates * units)
-        shapes[f"{name}/bias"] = (gates * units,) if model.cell == "lstm" else (2, gates * units)
+        shapes[f"{name}/bias"] = (2, gates * units) if model.cell == "gru" else (gates * units,)
         inputs = units
     if model.embedding:
         shapes["ticker_embedding/embeddings"] = (network.n_categories, model.embedding)
     joined = inputs + model.embedding + 12 * model.months
-    shapes |= {"dense/kernel": (joined, model.dense), "dense/bias": (model.dense,)}
+    if model.dense:
+        shapes |= {"dense/kernel": (joined, model.dense), "dense/bias": (model.dense,)}
     kind = network.target.kind
-    shapes |= {f"{kind}/kernel": (model.dense, network.target.outputs), f"{kind}/bias": (network.target.outputs,)}
+    shapes |= {
+        f"{kind}/kernel": (model.dense or joined, network.target.outputs),
+        f"{kind}/bias": (network.target.outputs,),
+    }
 
     def draw(shape):
         scale = 0.3 if len(shape) == 1 or shape[0] == 2 else 1.2 / np.sqrt(shape[0])
@@ -111,7 +126,8 @@ def samples_for(network, n, seed=0, *, outside=np.nan):
     category = (ticker % (network.n_categories - 1) + 1).astype(np.int32)
     category[rng.random(n) < 0.1] = 0
     month = rng.integers(0, 12, n).astype(np.int32)
-    label = rng.normal(size=n) if target.kind == "value" else rng.integers(0, max(target.outputs, 2), n)
+    shape = (n, target.values) if target.values > 1 else n
+    label = rng.normal(size=shape) if target.is_numeric else rng.integers(0, max(target.outputs, 2), n)
     return Samples(Windows(panel, ticker, end, model.lookback), category, month, label.astype(np.float32))
 
 

@@ -6,6 +6,7 @@ LSTM, gates in Keras's order i, f, g, o:
     i, f, o = sigmoid(...), g = tanh(x W + h U + b);  c' = f c + i g;  h' = o tanh(c')
 GRU with the reset gate after the recurrent product, gates z, r, g, a bias for x and one for h:
     z, r = sigmoid(x W + b + h U + d);  g = tanh(x W_g + b_g + r (h U_g + d_g));  h' = z h + (1 - z) g
+Simple recurrent network (Elman 1990): h' = tanh(x W + h U + b).
 A step that is not known leaves the state as it is; so is each step of the layers above.
 
 References
@@ -27,7 +28,10 @@ __all__ = ["Gradient", "Rows", "evaluate", "gradient", "rows_of"]
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch as the network sees it: sequence (n, steps, features), known (n, steps); ticker, month and label (n,)."""
+    """A batch as the network sees it.
+
+    sequence (n, steps, features), known (n, steps), ticker and month (n,), label (n, values).
+    """
 
     sequence: np.ndarray
     known: np.ndarray
@@ -55,6 +59,7 @@ def rows_of(samples, network, chosen=slice(None), category=None):
     known = (sequence != MASKED).any(axis=2) if masked else np.ones(sequence.shape[:2], bool)
     ticker = samples.category if category is None else category
     label = samples.label[chosen] if len(samples.label) else np.zeros(len(sequence))
+    label = label.reshape(len(sequence), -1).astype(np.float64)
     return Rows(sequence.astype(np.float64), known, ticker[chosen], samples.month[chosen], label)
 
 
@@ -66,27 +71,37 @@ def evaluate(network, weights, rows, masks=None):
     return _forward(network, _doubles(weights), rows, masks)[0]
 
 
-def gradient(network, weights, rows, masks=None):
-    """Mean loss and gradient of a batch."""
+def gradient(network, weights, rows, masks=None, absolute=False):
+    """Mean loss and gradient of a batch; of several numbers a row the mean counts."""
     weights = _doubles(weights)
     said, joined, hidden, caches = _forward(network, weights, rows, masks)
     kind, n = network.target.kind, len(rows)
     made = {}
-    if kind == "value":
-        loss = np.mean((said[:, 0] - rows.label) ** 2)
-        error = 2 * (said - rows.label[:, None]) / n
+    if kind == "value" and absolute:
+        loss = np.mean(np.abs(said - rows.label))
+        error = np.sign(said - rows.label) / said.size
+    elif kind == "value":
+        loss = np.mean((said - rows.label) ** 2)
+        error = 2 * (said - rows.label) / said.size
+    elif kind == "quantiles":
+        levels = np.tile(network.target.levels, network.target.values)
+        below = said > np.repeat(rows.label, len(network.target.levels), axis=1)
+        distance = said - np.repeat(rows.label, len(network.target.levels), axis=1)
+        loss = np.mean((below - levels) * distance)
+        error = (below - levels) / said.size
     elif kind == "classes":
-        right = np.eye(network.target.outputs)[rows.label.astype(int)]
+        right = np.eye(network.target.outputs)[rows.label[:, 0].astype(int)]
         loss = -np.mean(np.log((said * right).sum(axis=1)))
         error = (said - right) / n
     else:
-        loss = -np.mean(np.where(rows.label > 0.5, np.log(said[:, 0]), np.log1p(-said[:, 0])))
-        error = (said - rows.label[:, None]) / n
+        loss = -np.mean(np.where(rows.label > 0.5, np.log(said), np.log1p(-said)))
+        error = (said - rows.label) / n
 
     made[f"{kind}/kernel"], made[f"{kind}/bias"] = hidden.T @ error, error.sum(axis=0)
     error = error @ weights[f"{kind}/kernel"].T
-    made["dense/kernel"], made["dense/bias"] = joined.T @ error, error.sum(axis=0)
-    error = error @ weights["dense/kernel"].T
+    if network.model.dense:
+        made["dense/kernel"], made["dense/bias"] = joined.T @ error, error.sum(axis=0)
+        error = error @ weights["dense/kernel"].T
 
     model, slices = network.model, np.zeros((n, 0))
     if model.embedding:
@@ -95,7 +110,7 @@ def gradient(network, weights, rows, masks=None):
         np.add.at(table, rows.ticker, slices)
     outside = np.zeros((*rows.known.shape, model.units[-1]))
     outside[:, -1] = error[:, : model.units[-1]]
-    step_back = {"lstm": _lstm_back, "gru": _gru_back}[model.cell]
+    step_back = {"lstm": _lstm_back, "gru": _gru_back, "simple_rnn": _simple_back}[model.cell]
     for layer in reversed(range(len(model.units))):
         name = f"{model.cell}_{layer + 1}/{model.cell}_cell"
         own, outside = step_back(_layer(weights, name), caches[layer], rows.known, outside)
@@ -124,7 +139,7 @@ def _forward(network, weights, rows, masks):
     for layer in range(len(model.units)):
         if masks is not None and masks[layer] is not None:
             hidden = hidden * masks[layer][:, None]
-        forward = {"lstm": _lstm, "gru": _gru}[model.cell]
+        forward = {"lstm": _lstm, "gru": _gru, "simple_rnn": _simple}[model.cell]
         kept = _layer(weights, f"{model.cell}_{layer + 1}/{model.cell}_cell")
         hidden, cache = forward(kept, hidden, rows.known)
         caches.append(cache)
@@ -134,7 +149,7 @@ def _forward(network, weights, rows, masks):
     if model.months:
         parts.append(np.eye(12)[rows.month])
     joined = np.concatenate(parts, axis=1)
-    dense = joined @ weights["dense/kernel"] + weights["dense/bias"]
+    dense = joined @ weights["dense/kernel"] + weights["dense/bias"] if model.dense else joined
     kind = network.target.kind
     said = dense @ weights[f"{kind}/kernel"] + weights[f"{kind}/bias"]
     if kind == "classes":
@@ -210,4 +225,31 @@ def _gru_back(layer, cache, known, outside):
         dW, dU, db = dW + x.T @ da, dU + h.T @ de, db + np.stack([da.sum(axis=0), de.sum(axis=0)])
         dx[:, t] = da @ W.T
         dh = np.where(keep, dh * z + de @ U.T, dh)
+    return {"kernel": dW, "recurrent_kernel": dU, "bias": db}, dx
+
+
+def _simple(layer, x, known):
+    W, U, b = layer
+    n, steps, units = len(x), x.shape[1], U.shape[0]
+    h, out, cache = np.zeros((n, units)), np.empty((n, steps, units)), []
+    for t in range(steps):
+        new = np.tanh(x[:, t] @ W + h @ U + b)
+        cache.append((x[:, t], h, new))
+        h = np.where(known[:, t, None], new, h)
+        out[:, t] = h
+    return out, cache
+
+
+def _simple_back(layer, cache, known, outside):
+    W, U, b = layer
+    dW, dU, db, dx = np.zeros_like(W), np.zeros_like(U), np.zeros_like(b), np.zeros((*known.shape, len(W)))
+    dh = np.zeros((len(known), len(U)))
+    for t in reversed(range(known.shape[1])):
+        x, h, new = cache[t]
+        dh = dh + outside[:, t]
+        keep = known[:, t, None]
+        da = keep * dh * (1 - new**2)
+        dW, dU, db = dW + x.T @ da, dU + h.T @ da, db + da.sum(axis=0)
+        dx[:, t] = da @ W.T
+        dh = np.where(keep, da @ U.T, dh)
     return {"kernel": dW, "recurrent_kernel": dU, "bias": db}, dx

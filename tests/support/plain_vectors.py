@@ -18,6 +18,8 @@ __all__ = [
     "lstm_step",
     "multiply",
     "product",
+    "simple_back",
+    "simple_step",
 ]
 
 
@@ -56,6 +58,18 @@ def lstm_back(workspace, units, z, c_before, h, dh, dc, above, mask):
     gradients = e * g * i * (1 - i), e * before * f * (1 - f), e * i * (1 - g**2), d * output * (1 - o)
     workspace[z : z + 4 * units] = np.concatenate(gradients)
     workspace[dc : dc + units] = e * f
+
+
+def simple_step(workspace, units, z, h, above, mask):
+    arguments, factor = _rows(workspace, units, z, mask)
+    output = np.tanh(arguments)
+    for row, value in ((z, output), (h, output), (above, factor * output)):
+        workspace[row : row + units] = value
+
+
+def simple_back(workspace, units, z, dh, above, mask):
+    output, d, upper, factor = _rows(workspace, units, z, dh, above, mask)
+    output[:] = (d + factor * upper) * (1 - output**2)
 
 
 def gru_step(workspace, units, z, h_before, h, above, mask):

@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit, types
 
 from signals.trainers.compiled.layout import (
+    ABSOLUTE,
     BACK_TO_INPUTS,
     BACK_TO_STATE,
     CELL,
@@ -39,13 +40,16 @@ from signals.trainers.compiled.layout import (
     EMBEDDING,
     EMBEDDING_WEIGHTS,
     GATES,
+    GRU,
     HIDDEN,
     INPUTS,
-    IS_GRU,
     IS_MASKED,
     JOINED,
     KEPT,
+    KIND,
     KNOWN,
+    LEVELS,
+    LSTM,
     MASK,
     MONTHS,
     ONES,
@@ -58,6 +62,7 @@ from signals.trainers.compiled.layout import (
     STEPS,
     TARGET,
     UNITS,
+    VALUE,
     WEIGHTS,
     ZEROS,
 )
@@ -74,6 +79,8 @@ from signals.trainers.compiled.vectors import (
     lstm_step,
     multiply,
     product,
+    simple_back,
+    simple_step,
 )
 from signals.windows import MASKED
 
@@ -138,7 +145,7 @@ def forward(layers, head, P, X):
     A step that is not known leaves the state as it was, as Keras's masks do.
     """
     last = len(layers) - 1
-    gru, masked = head[IS_GRU], head[IS_MASKED]
+    kind, masked = head[KIND], head[IS_MASKED]
     for s in range(head[STEPS]):
         for j in range(last + 1):
             units, inputs, depth, begin = layers[j, UNITS], layers[j, INPUTS], layers[j, DEPTH], layers[j, WEIGHTS]
@@ -147,19 +154,22 @@ def forward(layers, head, P, X):
             above, mask = head[JOINED], head[ONES]
             if j < last:
                 above, mask = layers[j + 1, STATE] + s * layers[j + 1, DEPTH], layers[j + 1, MASK]
-            if gru:
+            if kind == GRU:
                 width = 3 * units
                 product(2 * units, P, begin, width, X, state, depth, z + units)
                 product(units, P, begin + 2 * units, width, X, state, inputs + 1, z)
                 of_state = begin + (inputs + 1) * width + 2 * units
                 product(units, P, of_state, width, X, state + inputs + 1, units + 1, z + 3 * units)
                 gru_step(X, units, z, state + inputs + 1, h, above, mask)
-            else:
+            elif kind == LSTM:
                 c = layers[j, CELL] + (s + 1) * units
                 product(4 * units, P, begin, 4 * units, X, state, depth, z)
                 lstm_step(X, units, z, c - units, c, h, above, mask)
                 if masked:
                     keep(X, units, c, c - units, head[KNOWN] + s)
+            else:
+                product(units, P, begin, units, X, state, depth, z)
+                simple_step(X, units, z, h, above, mask)
             if masked:
                 keep(X, units, h, state + inputs + 1, head[KNOWN] + s)
     if masked:  # the last step may be passed over, too
@@ -182,9 +192,12 @@ def answer(layers, head, P, X, category, month, rows, begin, n):
         m = month[q]
         for k in range(months):
             X[monthly + k, lane] = k == m
-    product(dense, P, head[DENSE_WEIGHTS], dense, X, head[JOINED], units + embedding + months + 1, head[HIDDEN])
-    said = head[SAID]
-    product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[HIDDEN], dense + 1, said)
+    joined, said = units + embedding + months, head[SAID]
+    if dense > 0:
+        product(dense, P, head[DENSE_WEIGHTS], dense, X, head[JOINED], joined + 1, head[HIDDEN])
+        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[HIDDEN], dense + 1, said)
+    else:
+        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[JOINED], joined + 1, said)
     if head[TARGET] == PROBABILITY:
         for lane in range(LANES):
             X[said, lane] = 1.0 / (1.0 + math.exp(-np.float64(X[said, lane])))
@@ -201,27 +214,43 @@ def answer(layers, head, P, X, category, month, rows, begin, n):
 
 
 @njit(**JIT)
-def judge(head, X, label, rows, begin, n, share):
-    """Sum of the losses of n samples; the gradients at the output, `share` of each sample's, go to D_SAID."""
+def judge(head, X, label, levels, rows, begin, n, share):
+    """Sum of the losses of n samples; the gradients at the output, `share` of each sample's, go to D_SAID.
+
+    Of several numbers a row the mean counts, as in Keras.
+    """
     said, d_said, outputs, loss = head[SAID], head[D_SAID], head[OUTPUTS], 0.0
+    target, n_levels = head[TARGET], head[LEVELS]
+    values = outputs // n_levels
     for lane in range(LANES):
         for k in range(outputs):
             X[d_said + k, lane] = 0
         if lane >= n:
             continue
-        y = label[rows[begin + lane]]
-        if head[TARGET] == PROBABILITY:
+        row = rows[begin + lane]
+        if target >= VALUE:
+            for k in range(outputs):
+                error = np.float64(X[said + k, lane]) - label[row * values + k // n_levels]
+                if target == VALUE:
+                    X[d_said + k, lane] = 2 * error * share / outputs
+                    loss += error * error / outputs
+                elif target == ABSOLUTE:
+                    X[d_said + k, lane] = np.sign(error) * share / outputs
+                    loss += abs(error) / outputs
+                else:
+                    slope = (1.0 if error > 0 else 0.0) - levels[k % n_levels]
+                    X[d_said + k, lane] = slope * share / outputs
+                    loss += slope * error / outputs
+            continue
+        y = label[row]
+        if target == PROBABILITY:
             p = np.float64(X[said, lane])
             X[d_said, lane] = (p - y) * share
             loss -= y * math.log(max(p, 1e-7)) + (1 - y) * math.log(max(1 - p, 1e-7))
-        elif head[TARGET] == CLASSES:
+        else:
             for k in range(outputs):
                 X[d_said + k, lane] = (np.float64(X[said + k, lane]) - (1.0 if k == y else 0.0)) * share
             loss -= math.log(max(np.float64(X[said + np.int64(y), lane]), 1e-7))
-        else:
-            error = np.float64(X[said, lane]) - y
-            X[d_said, lane] = 2 * error * share
-            loss += error * error
     return loss
 
 
@@ -229,13 +258,18 @@ def judge(head, X, label, rows, begin, n, share):
 def backward(layers, head, P, back, X, G, D, at, n):
     """Add the gradient of a block to G, and write those of its embedding rows to D from row `at` on."""
     last = len(layers) - 1
-    units, steps, gru, masked = layers[last, UNITS], head[STEPS], head[IS_GRU], head[IS_MASKED]
+    units, steps, kind, masked = layers[last, UNITS], head[STEPS], head[KIND], head[IS_MASKED]
+    gates = 4 if kind == LSTM else 3 if kind == GRU else 1
     embedding, months, dense, outputs = head[EMBEDDING], head[MONTHS], head[DENSE], head[OUTPUTS]
     joined = units + embedding + months
-    contract(dense + 1, outputs, X, head[HIDDEN], 0, head[D_SAID], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
-    product(dense, back, head[OUTPUT_BACK], dense, X, head[D_SAID], outputs, head[D_HIDDEN])
-    contract(joined + 1, dense, X, head[JOINED], 0, head[D_HIDDEN], 0, 1, G, head[DENSE_WEIGHTS], dense)
-    product(units + embedding, back, head[DENSE_BACK], joined, X, head[D_HIDDEN], dense, head[D_JOINED])
+    if dense > 0:
+        contract(dense + 1, outputs, X, head[HIDDEN], 0, head[D_SAID], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
+        product(dense, back, head[OUTPUT_BACK], dense, X, head[D_SAID], outputs, head[D_HIDDEN])
+        contract(joined + 1, dense, X, head[JOINED], 0, head[D_HIDDEN], 0, 1, G, head[DENSE_WEIGHTS], dense)
+        product(units + embedding, back, head[DENSE_BACK], joined, X, head[D_HIDDEN], dense, head[D_JOINED])
+    else:
+        contract(joined + 1, outputs, X, head[JOINED], 0, head[D_SAID], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
+        product(units + embedding, back, head[OUTPUT_BACK], joined, X, head[D_SAID], outputs, head[D_JOINED])
     d_joined = head[D_JOINED]
     for lane in range(n):
         for k in range(embedding):
@@ -260,16 +294,18 @@ def backward(layers, head, P, back, X, G, D, at, n):
             if masked:
                 copy(X, units, d_state, kept)
                 copy(X, units, d_cell, kept + units)
-            if gru:
+            if kind == GRU:
                 gru_back(X, units, z, before, d_state, d_cell, above, mask)
-            else:
+            elif kind == LSTM:
                 lstm_back(X, units, z, layers[j, CELL] + s * units, before + depth, d_state, d_cell, above, mask)
-            width = (3 if gru else 4) * units
+            else:
+                simple_back(X, units, z, d_state, above, mask)
+            width = gates * units
             if masked:
                 multiply(X, 4 * units, z, known)
                 keep(X, units, d_cell, kept + units, known)
             if s > 0:
-                of_state = z + units if gru else z
+                of_state = z + units if kind == GRU else z
                 product(units, back, layers[j, BACK_TO_STATE], units, X, of_state, width, d_state)
                 if masked:
                     keep(X, units, d_state, kept, known)
@@ -278,14 +314,15 @@ def backward(layers, head, P, back, X, G, D, at, n):
     for j in range(last + 1):
         units, inputs, depth, begin = layers[j, UNITS], layers[j, INPUTS], layers[j, DEPTH], layers[j, WEIGHTS]
         state, z = layers[j, STATE], layers[j, GATES]
-        if gru:
+        if kind == GRU:
             width, candidate = 3 * units, begin + 2 * units
             below = candidate + (inputs + 1) * width
             contract(depth, 2 * units, X, state, depth, z + units, 4 * units, steps, G, begin, width)
             contract(inputs + 1, units, X, state, depth, z, 4 * units, steps, G, candidate, width)
             contract(units + 1, units, X, state + inputs + 1, depth, z + 3 * units, 4 * units, steps, G, below, width)
         else:
-            contract(depth, 4 * units, X, state, depth, z, 4 * units, steps, G, begin, 4 * units)
+            width = gates * units
+            contract(depth, width, X, state, depth, z, 4 * units, steps, G, begin, width)
 
 
 @njit(**JIT)
@@ -311,7 +348,7 @@ def dropout(layers, X, states, key, begin, threshold, kept):
 
 @njit(**JIT)
 def work_through(
-    learning, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month, label,
+    learning, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month, label, levels,
     out, rows, begin, stop, chunk, chunks, share, key, threshold, kept,
 ):  # fmt: skip
     """Go through rows block by block: predict, or add up the gradients of chunks `chunk` to `chunks` of one batch."""
@@ -339,7 +376,7 @@ def work_through(
         if learning:
             # the chunk this block falls into: the last one that begins at or before it
             c = ((block + 1) * parts - 1) // blocks
-            losses[c] += judge(head, X, label, rows, at, n, share)
+            losses[c] += judge(head, X, label, levels, rows, at, n, share)
             backward(layers, head, P, back, X, G[c], D, at - begin, n)
         else:
             for lane in range(n):
@@ -351,7 +388,8 @@ _FLOATS, _TABLE, _COUNTS = types.float32[::1], types.float32[:, ::1], types.int3
 SIGNATURE = types.float64(
     types.int64, types.int64[:, ::1], types.int64[::1], _FLOATS, _FLOATS, _TABLE, _TABLE, _TABLE,
     types.float64[::1], _FLOATS, _TABLE, types.uint32[::1],
-    types.float32[:, :, ::1], _COUNTS, _COUNTS, _COUNTS, _COUNTS, _FLOATS, _TABLE, types.int64[::1],
+    types.float32[:, :, ::1], _COUNTS, _COUNTS, _COUNTS, _COUNTS, _FLOATS, _FLOATS, _TABLE,
+    types.int64[::1],
     *[types.int64] * 5, types.uint64, types.float64, types.int64, types.float64, types.int64, types.float64,
 )  # fmt: skip
 
@@ -382,7 +420,7 @@ def make_entry(*, cache: bool = True) -> Any:
 
     def entry(
         mode, layers, head, P, back, X, G, D, losses, gradient, moments, states, panel, ticker, end, category, month,
-        label, out, rows, begin, stop, size, chunk, chunks, key, drop, step, rate, optimizer, clip,
+        label, levels, out, rows, begin, stop, size, chunk, chunks, key, drop, step, rate, optimizer, clip,
     ):  # fmt: skip
         if built_from == 0:
             return 0.0
@@ -402,7 +440,7 @@ def make_entry(*, cache: bool = True) -> Any:
                 until = min(at + size, stop)
                 work_through(
                     learning, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month,
-                    label, out, rows, at, until, chunk, chunks, 1.0 / (until - at), key, threshold, kept,
+                    label, levels, out, rows, at, until, chunk, chunks, 1.0 / (until - at), key, threshold, kept,
                 )  # fmt: skip
                 if mode == TRAIN:
                     step += 1

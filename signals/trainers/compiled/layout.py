@@ -37,7 +37,7 @@ __all__ = ["Layout", "Piece"]
 
 # Places in `Layout.head`: what is not recurrent.
 (
-    IS_GRU,
+    KIND,
     IS_MASKED,
     STEPS,
     TARGET,
@@ -45,6 +45,7 @@ __all__ = ["Layout", "Piece"]
     MONTHS,
     DENSE,
     OUTPUTS,
+    LEVELS,
     EMBEDDING_WEIGHTS,
     DENSE_WEIGHTS,
     DENSE_BACK,
@@ -60,10 +61,13 @@ __all__ = ["Layout", "Piece"]
     ZEROS,
     KNOWN,
     HEAD_PLACES,
-) = range(23)
+) = range(24)
 
-PROBABILITY, CLASSES, VALUE = range(3)
-TARGETS = {"probability": PROBABILITY, "classes": CLASSES, "value": VALUE}
+PROBABILITY, CLASSES, VALUE, ABSOLUTE, QUANTILES = range(5)  # from VALUE on, numbers
+TARGETS = {"probability": PROBABILITY, "classes": CLASSES, "value": VALUE, "quantiles": QUANTILES}
+LSTM, GRU, SIMPLE = range(3)
+KINDS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE}
+GATES_OF = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 MONTHS_OF_A_YEAR = 12
 
 
@@ -167,7 +171,7 @@ def _lay_out(network: Network) -> Layout:
 
     inputs = network.n_features
     for number, units in enumerate(model.units, start=1):
-        depth, width = inputs + 1 + units + gru, (3 if gru else 4) * units
+        depth, width = inputs + 1 + units + gru, GATES_OF[model.cell] * units
         begin = weights.used
         pieces.extend(_recurrent(f"{model.cell}_{number}/{model.cell}_cell", inputs, units, width, weights))
         layers[number - 1] = line = [
@@ -179,7 +183,7 @@ def _lay_out(network: Network) -> Layout:
             back.take(width * units),
             rows.take(depth * (steps + 1)),
             rows.take(4 * units * steps),
-            0 if gru else rows.take(units * (steps + 1)),
+            rows.take(units * (steps + 1)) if model.cell == "lstm" else 0,
             rows.take(inputs) if number > 1 else 0,
             rows.take(units),
             rows.take(units),
@@ -195,12 +199,12 @@ def _lay_out(network: Network) -> Layout:
     learnt = inputs + model.embedding  # what the dense layer sees that has a gradient
     joined = learnt + (MONTHS_OF_A_YEAR if model.months else 0)
     outputs = network.target.outputs
-    head[[IS_GRU, IS_MASKED, STEPS, TARGET]] = gru, model.masked, steps, TARGETS[network.target.kind]
+    head[[KIND, IS_MASKED, STEPS, TARGET]] = KINDS[model.cell], model.masked, steps, TARGETS[network.target.kind]
     head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = model.embedding, joined - learnt, model.dense, outputs
-    for name, height, width, at, transposed in (
-        ("dense", joined, model.dense, DENSE_WEIGHTS, DENSE_BACK),
-        (network.target.kind, model.dense, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK),
-    ):
+    head[LEVELS] = max(len(network.target.levels), 1)
+    stack = [("dense", joined, model.dense, DENSE_WEIGHTS, DENSE_BACK)] if model.dense else []
+    stack.append((network.target.kind, model.dense or joined, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK))
+    for name, height, width, at, transposed in stack:
         head[at], head[transposed] = weights.used, back.take(height * width)
         pieces.append(Piece(f"{name}/kernel", (height, width), (weights.slice(height * width),)))
         pieces.append(Piece(f"{name}/bias", (width,), (weights.slice(width),)))
@@ -219,7 +223,10 @@ def _lay_out(network: Network) -> Layout:
 
 
 def _recurrent(name: str, inputs: int, units: int, width: int, weights: _Places) -> Iterator[Piece]:
-    """Rows of one recurrent layer: inputs, bias, state, and for a GRU the bias of the state's part."""
+    """Rows of one recurrent layer: inputs, bias, state, and for a GRU the bias of the state's part.
+
+    Layers of one gate have the same rows as those of four.
+    """
     kernel, bias = weights.slice(inputs * width), [weights.slice(width)]
     recurrent = weights.slice(units * width)
     shape: tuple[Any, ...] = (width,)

@@ -24,7 +24,7 @@ class Rows:
     end: NDArray[np.int32]
     category: NDArray[np.int32]
     month: NDArray[np.int32]
-    label: NDArray[np.float32]
+    label: NDArray[np.float32]  # the numbers of a row one behind the other
 
     @classmethod
     def of(cls, network: Network, samples: Samples, *, labelled: bool) -> Rows:
@@ -43,7 +43,7 @@ class Rows:
             plain(windows.end, np.int32),
             plain(samples.category, np.int32),
             plain(samples.month, np.int32),
-            plain(samples.label, np.float32),
+            plain(samples.label, np.float32).reshape(-1),
         )
 
 
@@ -73,8 +73,13 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
         bounds.append(("months", samples.month, 0, 11))
     if labelled:
         most = float(np.finfo(np.float32).max)
-        among = {"probability": (0, 1), "classes": (0, network.target.outputs - 1), "value": (-most, most)}
-        bounds.append(("labels", samples.label, *among[network.target.kind]))
+        among = {"probability": (0, 1), "classes": (0, network.target.outputs - 1)}
+        bounds.append(("labels", samples.label, *among.get(network.target.kind, (-most, most))))
+        if samples.label.size != len(samples) * network.target.values:
+            raise InputError(
+                f"expected {network.target.values} numbers a label; found labels of shape {samples.label.shape}; give "
+                "the network its own samples"
+            )
     for name, values, low, high in bounds:
         # not `any(values < low)`: a label that is no number is outside, too
         if len(values) and not (values.min() >= low and values.max() <= high):

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.labels import PROBABILITY, Target
 from signals.models.recurrent import ModelSettings
 from signals.trainers.compiled.initial import initial_weights
-from signals.trainers.compiled.layout import Layout
+from signals.trainers.compiled.layout import ABSOLUTE, KINDS, TARGET, TARGETS, Layout
 from signals.trainers.compiled.rows import Rows, plain
 from signals.trainers.passes import Pass, fit_by_passes
 from signals.trainers.seam import (
@@ -41,14 +40,14 @@ HUGE_PAGE = 2**19  # floats in 2 MB
 NO_KEY = np.uint64(0)
 
 
-def why_not(model: NetworkSettings, target: Target = PROBABILITY) -> str | None:
+def why_not(model: NetworkSettings) -> str | None:
     """Say why this network cannot be trained by the compiled trainer, or None.
 
     Anything but the plain stack of layers, whose settings are at their defaults, is Keras's.
     """
     if not isinstance(model, ModelSettings):
         return "it knows recurrent networks only, kind = 'recurrent'"
-    if model.cell not in ("lstm", "gru"):
+    if model.cell not in KINDS:
         return f"it has no {model.cell} cells"
     if model.recurrent_dropout:
         return "it has no recurrent dropout"
@@ -56,10 +55,6 @@ def why_not(model: NetworkSettings, target: Target = PROBABILITY) -> str | None:
     for name in PLAIN:
         if getattr(model, name) != getattr(plain, name):
             return f"it knows nothing of model.{name}"
-    if not model.dense:
-        return "it has no networks without a dense layer"
-    if target.kind == "quantiles" or (target.kind == "value" and target.outputs > 1):
-        return "it has one value a row, and no quantiles"
     return None
 
 
@@ -180,7 +175,7 @@ class CompiledTrainer:
 
 
 def gradients(
-    network: Network, weights: Weights, samples: Samples, *, threads: int = 1
+    network: Network, weights: Weights, samples: Samples, *, threads: int = 1, loss: str = "mse"
 ) -> tuple[float, dict[str, NDArray[np.float32]]]:
     """Mean loss over the samples and its gradient by Keras paths, nothing dropped."""
     machine = _Machine(network, threads)
@@ -188,9 +183,10 @@ def gradients(
     n = len(samples)
     # a step of plain gradient descent would lose digits: one update leaves the gradient itself where it was added up
     one = Pass(np.arange(n), n, samples.category)
-    loss = machine.learn(Rows.of(network, samples, labelled=True), one, TrainingSettings().filled(), 0.0, NO_KEY)
+    settings = TrainingSettings(loss=loss).filled()
+    mean = machine.learn(Rows.of(network, samples, labelled=True), one, settings, 0.0, NO_KEY)
     machine.close()
-    return loss, machine.layout.named(machine.gradient)
+    return mean, machine.layout.named(machine.gradient)
 
 
 class _Machine:
@@ -202,6 +198,8 @@ class _Machine:
         self._kernels, self._entry = kernels, _entry()
         self.layout = layout = Layout.of(network)
         self.outputs = network.target.outputs
+        self._levels = np.asarray(network.target.levels or (0.5,), np.float32)
+        self._target = TARGETS[network.target.kind]
         self.weights = np.zeros(layout.n_weights, np.float32)
         self.gradient = np.zeros(layout.n_weights, np.float32)
         self._moments = np.zeros((3, layout.n_weights), np.float32)  # first, second, and squares of a batch
@@ -226,6 +224,8 @@ class _Machine:
     def learn(self, rows: Rows, one: Pass, settings: TrainingSettings, dropout: float, key: np.uint64) -> float:
         """Go through one pass; return its mean loss."""
         kernels, n, size = self._kernels, len(one.rows), one.size
+        absolute = settings.loss == "mae" and self._target == TARGETS["value"]
+        self.layout.head[TARGET] = ABSOLUTE if absolute else self._target
         embedding = int(self.layout.head[kernels.EMBEDDING])
         if len(self._embedded) != size:
             self._embedded = np.zeros((size, embedding), np.float32)
@@ -292,8 +292,8 @@ class _Machine:
         loss: float = self._entry(
             mode, self.layout.layers, self.layout.head, self.weights, self._back, self._spaces[thread], self._chunks,
             self._embedded, self._losses, self.gradient, self._moments, self._states[thread],
-            rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, out, order, *span, *chunks,
-            key, dropout, self._steps, settings.learning_rate, OPTIMIZERS.index(settings.optimizer),
+            rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, self._levels, out, order,
+            *span, *chunks, key, dropout, self._steps, settings.learning_rate, OPTIMIZERS.index(settings.optimizer),
             settings.clip_norm or 0.0,
         )  # fmt: skip
         return loss

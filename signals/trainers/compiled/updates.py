@@ -15,8 +15,10 @@ from signals.trainers.compiled.layout import (
     DENSE_BACK,
     DENSE_WEIGHTS,
     EMBEDDING,
+    GRU,
     INPUTS,
-    IS_GRU,
+    KIND,
+    LSTM,
     MONTHS,
     OUTPUT_BACK,
     OUTPUT_WEIGHTS,
@@ -48,12 +50,12 @@ def transpose(layers, head, weights, back):
     Gates are taken in the order in which a step's rows hold them. For the inputs' part of a GRU that is candidate,
     update, reset, for all others Keras's.
     """
-    gru = head[IS_GRU]
+    gates = 4 if head[KIND] == LSTM else 3 if head[KIND] == GRU else 1
     for j in range(len(layers)):
         inputs, units, begin = layers[j, INPUTS], layers[j, UNITS], layers[j, WEIGHTS]
-        width = (3 if gru else 4) * units
+        width = gates * units
         if j > 0:
-            turn = 2 * units if gru else 0
+            turn = 2 * units if head[KIND] == GRU else 0
             for g in range(width):
                 column = (g + turn) % width
                 for k in range(inputs):
@@ -67,9 +69,10 @@ def transpose(layers, head, weights, back):
     for k in range(joined):
         for g in range(dense):
             back[head[DENSE_BACK] + g * joined + k] = weights[head[DENSE_WEIGHTS] + k * dense + g]
-    for k in range(dense):
+    below = dense if dense > 0 else joined
+    for k in range(below):
         for g in range(outputs):
-            back[head[OUTPUT_BACK] + g * dense + k] = weights[head[OUTPUT_WEIGHTS] + k * outputs + g]
+            back[head[OUTPUT_BACK] + g * below + k] = weights[head[OUTPUT_WEIGHTS] + k * outputs + g]
 
 
 @njit(**JIT)

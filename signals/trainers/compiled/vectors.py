@@ -55,6 +55,8 @@ __all__ = [
     "lstm_step",
     "multiply",
     "product",
+    "simple_back",
+    "simple_step",
 ]
 
 INDEX = types.int64
@@ -318,6 +320,36 @@ def _gru_back(
         for part, value in zip(parts, (d_candidate, d_update, d_reset, d_candidate * reset), strict=True):
             store(b, space, part, value)
         store(b, space, b.add(direct, u), d * update)
+
+    _by_units(b, units, body)
+
+
+@intrinsic
+def simple_step(_typing, workspace, units, z, h, above, mask):
+    """From arguments at z the output at h and at z, and times its mask at above."""
+    return _intrinsic("simple_step", [workspace, *[INDEX] * 5], _simple_step)
+
+
+def _simple_step(b: Any, space: Any, units: Any, z: Any, h: Any, above: Any, mask: Any) -> None:
+    def body(u: Any, n: int) -> None:
+        output = tanh(load(b, space, b.add(z, u), n))
+        for row in (z, h):
+            store(b, space, b.add(row, u), output)
+        store(b, space, b.add(above, u), output * load(b, space, b.add(mask, u), n))
+
+    _by_units(b, units, body)
+
+
+@intrinsic
+def simple_back(_typing, workspace, units, z, dh, above, mask):
+    """Gradients of the arguments at z, where the outputs are; the output's gradient is dh + mask * above."""
+    return _intrinsic("simple_back", [workspace, *[INDEX] * 5], _simple_back)
+
+
+def _simple_back(b: Any, space: Any, units: Any, z: Any, dh: Any, above: Any, mask: Any) -> None:
+    def body(u: Any, n: int) -> None:
+        output, dh_, above_, mask_ = (load(b, space, b.add(row, u), n) for row in (z, dh, above, mask))
+        store(b, space, b.add(z, u), (dh_ + mask_ * above_) * (1.0 - output * output))
 
     _by_units(b, units, body)
 
