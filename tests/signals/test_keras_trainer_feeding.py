@@ -1,0 +1,198 @@
+"""What the Keras trainer hands to a network: labels of every step, true outputs fed back, categoricals; its losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from signals.errors import InputError
+from signals.labels import Target
+from signals.trainers.keras_trainer import KerasTrainer, load_keras, loss_of
+from signals.trainers.passes import mean_loss
+from signals.trainers.seam import FitTask, Network, TrainingSettings
+from signals.windows import MASKED, Samples, Windows
+
+STEPS, N = 4, 6
+
+
+class Recorder:
+    """Stands in for a Keras model, and keeps what it was given."""
+
+    def __init__(self, outputs):
+        self.outputs, self.batches, self.asked = outputs, [], []
+        self.trainable_variables, self.weights = [], []
+
+    def compile(self, optimizer, loss, **options):
+        self.loss = loss
+
+    def reset_metrics(self):
+        pass
+
+    def train_on_batch(self, inputs, label, weight=None):
+        self.batches.append((inputs, label, weight))
+        return 1.0
+
+    def predict_on_batch(self, inputs):
+        self.asked.append(inputs)
+        steps = np.arange(STEPS, dtype=np.float32)[None, :, None]
+        return np.broadcast_to(steps, (len(inputs["sequence"]), STEPS, self.outputs))
+
+    def get_weights(self):
+        return []
+
+    def set_weights(self, weights):
+        assert weights == []
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A network of ours that is none: only what it asks to be given."""
+
+    recorder: Any
+    lookback: int = STEPS
+    min_steps: int | None = None
+    clip_quantile: float = 0.0
+    masked: bool = False
+    unknown_share: float = 0.0
+    embedding: int = 0
+    months: bool = False
+    groups: tuple[str, ...] = ()
+    every_step: bool = False
+    teacher_steps: str | None = None
+    teacher_forcing: float = 1.0
+    recurrent_dropout: float = 0.0
+
+    def build(self, network):
+        return self.recorder
+
+
+def samples(labels, groups=None):
+    """Windows over one series; `labels` of each date, shape (dates, values)."""
+    dates = STEPS + N - 1
+    panel = np.arange(dates, dtype=np.float32).reshape(1, dates, 1)
+    end = np.arange(STEPS - 1, dates, dtype=np.int32)
+    zeros = np.zeros(N, np.int32)
+    of_steps = Windows(labels[None].astype(np.float32), zeros, end, STEPS)
+    label = labels[end].astype(np.float32)
+    windows = Windows(panel, zeros, end, STEPS)
+    return Samples(windows, zeros, zeros, label if label.shape[1] > 1 else label[:, 0], groups or {}, of_steps)
+
+
+def fitted(target, rows, batch_size=N, epochs=1, group_sizes=None, **wishes):
+    recorder = Recorder(target.outputs)
+    network = Network(Settings(recorder, **wishes), 2, 1, target, group_sizes or {})
+    task = FitTask(network, rows, None, TrainingSettings(batch_size=batch_size, epochs=epochs, learning_rate=0.1), 5)
+    next(KerasTrainer().fit([task]))
+    return recorder, network
+
+
+def dated(values=1):
+    """Labels that say which date they are of."""
+    dates = STEPS + N - 1
+    return np.arange(dates, dtype=np.float64)[:, None] + 100.0 * np.arange(values)
+
+
+def test_labels_of_every_step_and_weights_that_leave_unknown_ones_out():
+    labels = dated(2)
+    labels[2, 1] = MASKED
+    recorder, _ = fitted(Target("value", 2), samples(labels), every_step=True)
+    inputs, truth, weight = recorder.batches[0]
+    dates = inputs["sequence"][..., 0].astype(int)  # each step's own date
+    known = dates != 2
+    np.testing.assert_array_equal(truth[known], np.stack([dates[known], dates[known] + 100], axis=1))
+    assert (truth[~known] == 0).all()
+    assert (weight[~known] == 0).all()
+    assert len(set(weight[known])) == 1
+    assert weight.mean() == pytest.approx(1)  # the mean over known steps, whatever Keras divides by
+
+
+def test_true_outputs_come_a_step_late_and_never_in_prediction():
+    labels = dated()
+    labels[1] = MASKED
+    rows = samples(labels)
+    recorder, network = fitted(Target("value"), rows, teacher_steps="window")
+    inputs, truth, weight = recorder.batches[0]
+    dates = inputs["sequence"][..., 0]
+    assert inputs["teacher"].shape == (N, STEPS, 1)
+    assert (inputs["teacher"][:, 0] == MASKED).all()
+    before = dates[:, :-1]
+    np.testing.assert_array_equal(inputs["teacher"][:, 1:, 0], np.where(before == 1, MASKED, before))
+    assert weight is None
+    np.testing.assert_array_equal(truth[:, 0], dates[:, -1])
+    said = KerasTrainer().predict(network, {}, rows)
+    assert (recorder.asked[-1]["teacher"] == MASKED).all()
+    np.testing.assert_array_equal(said, np.full((N, 1), STEPS - 1))  # what is said at the last step
+
+
+def test_classes_are_taught_as_what_a_network_says_of_them():
+    labels = dated() % 3
+    labels[0] = MASKED
+    recorder, _ = fitted(Target("classes", 3), samples(labels), teacher_steps="window")
+    inputs = recorder.batches[0][0]
+    assert inputs["teacher"].shape == (N, STEPS, 3)
+    first = inputs["sequence"][:, 0, 0].argmin()  # the window that begins on the first date
+    assert (inputs["teacher"][first, 1] == MASKED).all()
+    np.testing.assert_array_equal(inputs["teacher"][first, 2:], np.eye(3)[[1, 2]])
+
+
+def test_a_decoder_is_taught_the_steps_of_its_horizon():
+    rows = samples(dated(6))
+    recorder, _ = fitted(Target("value", 6, steps=3), rows, teacher_steps="horizon")
+    inputs, truth, _ = recorder.batches[0]
+    assert inputs["teacher"].shape == (N, 3, 2)
+    np.testing.assert_array_equal(inputs["teacher"][:, 1:], truth.reshape(N, 3, 2)[:, :-1])
+    assert (inputs["teacher"][:, 0] == MASKED).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_true_outputs_is_drawn_by_the_seed(share):
+    wishes = {"teacher_steps": "window", "teacher_forcing": share, "epochs": 200}
+    taught = []
+    for _ in range(2):
+        recorder, _ = fitted(Target("value"), samples(dated()), **wishes)
+        taught.append(np.stack([inputs["teacher"][:, 1:] for inputs, _, _ in recorder.batches]) != MASKED)
+    np.testing.assert_array_equal(*taught)
+    assert taught[0].mean() == pytest.approx(share, abs=0.03)
+    if 0 < share < 1:
+        assert len({one.tobytes() for one in taught[0]}) > 1
+
+
+def test_other_categoricals_are_ids_and_the_year_is_one_hot():
+    groups = {"sector": np.array([0, 1, 2, 1, 0, 2], np.int32), "year": np.array([0, 1, 2, 2, 1, 0], np.int32)}
+    recorder, _ = fitted(
+        Target("value"), samples(dated(), groups), group_sizes={"sector": 3, "year": 3}, groups=("sector", "year")
+    )
+    inputs = recorder.batches[0][0]
+    row = inputs["sequence"][:, 0, 0].astype(int)
+    np.testing.assert_array_equal(inputs["sector"], groups["sector"][row])
+    # a year that training has not seen is no year at all
+    np.testing.assert_array_equal(inputs["year"], np.array([[0, 0], [1, 0], [0, 1]])[groups["year"][row]])
+
+
+def test_labels_of_every_step_are_asked_for():
+    rows = replace(samples(dated()), step_labels=None)
+    with pytest.raises(InputError, match=r"expected labels of every step .*give Samples its step_labels"):
+        fitted(Target("value"), rows, every_step=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "loss"),
+    [
+        (Target("value"), "mse"),
+        (Target("value", 4, steps=2), "mse"),
+        (Target("value", 4), "mae"),
+        (Target("quantiles", 3, (0.1, 0.5, 0.9)), "mse"),
+        (Target("quantiles", 6, (0.2, 0.5, 0.7)), "mae"),
+    ],
+    ids=str,
+)
+def test_kerass_losses_are_those_that_choose_the_pass(target, loss):
+    keras = load_keras()
+    rng = np.random.default_rng(0)
+    said = rng.normal(size=(9, target.outputs)).astype(np.float32)
+    truth = rng.normal(size=(9, target.values)).astype(np.float32)
+    value = keras.ops.mean(keras.losses.get(loss_of(target, loss))(truth, said))
+    assert float(value) == pytest.approx(mean_loss(said, truth, target, loss), rel=1e-5)
