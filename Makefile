@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# A file is one process's: its fixtures are made once.
+TEST_JOBS ?= 2
 SOURCES := rnn_strategies signals backtests reports
 
 .PHONY: help install demo test check lint types imports slow faults bench bench-peers rates lock clean
@@ -23,8 +25,8 @@ demo: $(STAMP)   ## the main job on simulated prices, offline; ends with the pat
 	$(BIN)/rnn-strategies init build/demo/demo.toml --preset demo --force
 	$(BIN)/rnn-strategies run build/demo/demo.toml --out build/demo/run
 
-test: $(STAMP)   ## the tests, without the slow ones
-	$(BIN)/python -m pytest
+test: $(STAMP)   ## the tests, without the slow ones, in TEST_JOBS processes
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 check: lint types imports test ## everything a change must pass
 
