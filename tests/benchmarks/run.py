@@ -35,8 +35,17 @@ AGREED = (
     "cli.help_s",
 )
 # In this order: what is timed by the clock first, while nothing else has filled memory and caches.
-LEGS = ("command_line", "training", "training_processes", "training_growth", "backtests", "growth", "peers")
-RESIZED = ("training", "training_processes", "training_growth", "backtests", "peers")
+LEGS = (
+    "command_line",
+    "training",
+    "training_family",
+    "training_processes",
+    "training_growth",
+    "backtests",
+    "growth",
+    "peers",
+)
+RESIZED = ("training", "training_family", "training_processes", "training_growth", "backtests", "peers")
 
 
 def main(arguments: list[str] | None = None) -> None:
