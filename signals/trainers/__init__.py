@@ -10,6 +10,8 @@ from signals.errors import InputError
 from signals.plugins import import_name
 from signals.trainers.seam import TRAINERS, NetworkSettings, Trainer, TrainingSettings
 
+UNFIT = "the compiled trainer cannot train this network: "
+
 __all__ = ["TRAINERS", "Choice", "as_then", "choose_trainer"]
 
 
@@ -98,7 +100,7 @@ def _why_not_compiled(model: NetworkSettings, announce: Callable[[str], None]) -
 
         unfit = why_not(model)
         if unfit is not None:
-            return f"the compiled trainer cannot train this network: {unfit}"
+            return f"{UNFIT}{unfit}"
         get_ready(announce)
     except Exception as error:  # compilers fail in many ways, and none of them may stop a run that Keras can do
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -110,11 +112,19 @@ def _keras(model: NetworkSettings, reason: str) -> Choice:
     from signals.trainers.keras_trainer import KerasTrainer, lost_on_gpu
 
     lost = lost_on_gpu(model)
-    warning = (
-        f"The fast kernels of the GPU (cuDNN) are not used, because {lost} rules them out: training takes several "
-        "times as long as without that setting."
-    )
-    return Choice(KerasTrainer(), reason, (warning,) if lost else ())
+    warnings = []
+    if reason.startswith(UNFIT):
+        twice = ", and recurrent dropout doubles that" if model.recurrent_dropout else ""
+        warnings.append(
+            f"Training leaves the fast path, because of the compiled trainer {reason.removeprefix(UNFIT)}: on a CPU "
+            f"Keras takes about 5 times as long with batches of 1024, and 30 times with batches of 32{twice}."
+        )
+    if lost:
+        warnings.append(
+            f"The fast kernels of the GPU (cuDNN) are not used, because {lost} rules them out: training takes several "
+            "times as long as without that setting."
+        )
+    return Choice(KerasTrainer(), reason, tuple(warnings))
 
 
 def _own_trainer(name: str) -> Trainer:

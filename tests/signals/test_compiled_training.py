@@ -181,3 +181,13 @@ def test_a_window_without_a_known_step_says_what_keras_says():
     empty = replace(rows, windows=replace(rows.windows, panel=panel))
     said = [trainer.predict(network, fitted.weights, empty) for trainer in (CompiledTrainer(), KerasTrainer())]
     np.testing.assert_allclose(said[0], said[1], rtol=0, atol=1e-5)
+
+
+def test_whole_numbers_as_settings_compile_nothing_anew():
+    """0 is no 0.0 to a compiler: a second compilation would take as long as the first."""
+    from signals.trainers.compiled.trainer import _entry
+
+    task = task_for("value")
+    network = replace(task.network, model=replace(SMALL, dropout=0))
+    next(CompiledTrainer().fit([replace(task, network=network, settings=replace(SETTINGS, epochs=1, clip_norm=1))]))
+    assert len(_entry().signatures) == 1

@@ -293,8 +293,8 @@ class _Machine:
             mode, self.layout.layers, self.layout.head, self.weights, self._back, self._spaces[thread], self._chunks,
             self._embedded, self._losses, self.gradient, self._moments, self._states[thread],
             rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, self._levels, out, order,
-            *span, *chunks, key, dropout, self._steps, settings.learning_rate, OPTIMIZERS.index(settings.optimizer),
-            settings.clip_norm or 0.0,
+            *span, *chunks, key, float(dropout), self._steps, float(settings.learning_rate or 0),
+            OPTIMIZERS.index(settings.optimizer), float(settings.clip_norm or 0),
         )  # fmt: skip
         return loss
 
