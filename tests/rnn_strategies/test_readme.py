@@ -27,6 +27,7 @@ def test_python_snippets_run_one_after_the_other(tmp_path, monkeypatch):
 
 def test_configuration_snippets_are_valid(tmp_path):
     from rnn_strategies.config import parse_config
+    from rnn_strategies.forecast_config import parse_forecast_config
 
     whole = {
         "walk_forward": {"start": "2014-01-01"},
@@ -37,7 +38,10 @@ def test_configuration_snippets_are_valid(tmp_path):
     tables = [tomllib.loads(code) for code in snippets("toml")]
     assert len(tables) >= 6
     for table in tables:
-        parse_config(whole | table, base=tmp_path)
+        if "series" in table:
+            parse_forecast_config(table, base=tmp_path)
+        else:
+            parse_config(whole | table, base=tmp_path)
 
 
 def test_every_feature_and_label_is_listed():
