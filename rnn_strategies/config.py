@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
 from pydantic import BaseModel, Field, field_validator
 
 from backtests.allocations import Allocation, make_allocation
@@ -20,12 +15,12 @@ from backtests.presets import preset_values
 from backtests.settings import BrokerSettings, with_preset
 from rnn_strategies.model_table import AnyModel, read_model
 from rnn_strategies.tables import OPEN, STRICT, build, check_table, table_of
+from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
 from signals.errors import InputError
 from signals.features import check_features
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
 from signals.sources import SOURCES
-from signals.storage import canonical_json, sha256_bytes
 from signals.trainers.seam import TrainingSettings
 from signals.universe import UniverseFilters
 
@@ -194,35 +189,25 @@ class Config:
     @property
     def hash(self) -> str:
         """SHA-256 of everything that can change a number; names and titles cannot, nor where costs were taken from."""
-        return _hash(_dropped(self._numbers, "name", "title"))
+        return config_hash(dropped(self._numbers, "name", "title"))
 
     @property
     def identity(self) -> str:
         """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
-        return _hash(_dropped(self._numbers, "name", "title", "path", "cache", "factors", "actions"))
+        return config_hash(dropped(self._numbers, "name", "title", "path", "cache", "factors", "actions"))
 
     @property
     def _numbers(self) -> dict[str, Any]:
         # a preset's values are in the table beside its name
-        return self.tables | {"broker": _dropped(self.tables["broker"], "preset")}
+        return self.tables | {"broker": dropped(self.tables["broker"], "preset")}
 
     def hash_of(self, *names: str) -> str:
         """SHA-256 of some tables."""
-        return _hash({name: self.tables[name] for name in names})
+        return config_hash({name: self.tables[name] for name in names})
 
     def to_toml(self) -> str:
         """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
-        return tomli_w.dumps(_without_none(self.tables))
-
-
-def _hash(tables: Any) -> str:
-    return sha256_bytes(canonical_json(tables))
-
-
-def _dropped(tables: Any, *names: str) -> Any:
-    if isinstance(tables, dict):
-        return {key: _dropped(value, *names) for key, value in tables.items() if key not in names}
-    return tables
+        return to_toml(self.tables)
 
 
 def load_config(
@@ -246,20 +231,7 @@ def load_config(
         Naming what was expected, what was found, and the nearest known key.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(
-            f"expected a configuration file {path}; found none that can be read ({reason}); "
-            "make one with `rnn-strategies init`"
-        ) from error
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"expected TOML in {path}; found a mistake: {error}; mend that line") from error
-    for override in overrides:
-        _apply(tables, override)
+    tables = read_tables(path, overrides)
     if imported is not None:
         path_of_scores = str(Path(imported["path"]).resolve())
         tables = {name: table for name, table in tables.items() if name not in NETWORK_TABLES}
@@ -269,7 +241,9 @@ def load_config(
 
 def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
-    tables = _plain(tables)
+    tables = plain_values(tables)
+    if "series" in tables and "prices" not in tables:
+        raise InputError("expected a table [prices]; found [series]; use `rnn-strategies forecast` for series")
     if isinstance(tables.get("broker"), dict):
         tables = {**tables, "broker": _filled_in(tables["broker"])}
     file = check_table(_File, tables)
@@ -282,20 +256,20 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         _check_source(plain[name], name)
         for key in ("path", "cache", "factors", "actions"):
             if plain[name].get(key) is not None:
-                plain[name][key] = str(_resolve(plain[name][key], base))
-    model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: _resolve(path, base))
+                plain[name][key] = str(resolve_path(plain[name][key], base))
+    model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))
     beside = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
     for name, value in beside.items():
         if isinstance(value, dict):
-            value["path"] = str(_resolve(value["path"], base))
+            value["path"] = str(resolve_path(value["path"], base))
         elif value is not None:
-            plain["universe"][name] = beside[name] = str(_resolve(value, base))
+            plain["universe"][name] = beside[name] = str(resolve_path(value, base))
     check_features(file.features.inputs)
     if file.signals is None:
         del plain["signals"]
     else:
         plain = {name: table for name, table in plain.items() if name not in NETWORK_TABLES}
-        plain["signals"]["path"] = str(_resolve(plain["signals"]["path"], base))
+        plain["signals"]["path"] = str(resolve_path(plain["signals"]["path"], base))
     if file.benchmark.ticker is None and file.benchmark.model_extra:
         raise InputError(
             "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
@@ -359,6 +333,10 @@ def _check_who_scores(file: _File, tables: Mapping[str, Any]) -> None:
         raise InputError(
             f"expected no [{made[0]}] beside [signals], whose scores are made already; found both; leave one out"
         )
+    if file.signals is not None and file.labels.quantiles:
+        raise InputError(
+            "expected no labels.quantiles beside [signals], whose scores are made already; found both; leave one out"
+        )
 
 
 def _check_source(options: Mapping[str, Any], place: str) -> None:
@@ -383,47 +361,3 @@ def _model_table(settings: type, options: Mapping[str, Any], leave_out: Sequence
         mode="json"
     )
     return plain
-
-
-def _resolve(path: str, base: Path) -> Path:
-    if not path:
-        raise InputError("expected the path of a file or folder; found an empty one; write where it is")
-    expanded = os.path.expandvars(os.path.expanduser(path))
-    if "$" in expanded:
-        raise InputError(f"expected every variable in {path!r} to be set; found it unset; export it or write the path")
-    return Path(os.path.abspath(base / expanded))
-
-
-def _apply(tables: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise InputError(f"expected --set table.key=value; found {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    *path, last = key.strip().split(".")
-    table = tables
-    for name in path:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise InputError(f"expected {key!r} to name a setting in a table; found that {name!r} is a value")
-    table[last] = value
-
-
-def _plain(value: Any, name: str = "") -> Any:
-    """Turn TOML dates, written without quotes, into text, and refuse `nan` and `inf`, which no setting can mean."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(
-            f"expected {name} to be a finite number; found {value}; leave a limit out to switch it off, or write a "
-            "number beyond every score"
-        )
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    return value

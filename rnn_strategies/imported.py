@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from signals.storage import read_parquet, sha256_file, write_parquet
 __all__ = ["DEFAULT_CONFIG", "ImportedRun", "export_scores", "import_scores"]
 
 DEFAULT_CONFIG = Path("rnn-strategies.toml")
+IMPORTED_FILES = ("signals.parquet", "labels.parquet")
 
 UNPROVED = "The scores were imported from {name}: that they were made without later prices cannot be proved here."
 
@@ -125,7 +126,10 @@ def _config_path(config: Path | str | None, out: Path | str | None) -> Path:
 class ImportedRun(Run):
     """Run folder whose scores come from the file that `[signals]` names. Once imported, the file is not needed."""
 
-    signal_files: ClassVar[tuple[str, ...]] = ("signals.parquet", "labels.parquet")
+    @property
+    def signal_files(self) -> tuple[str, ...]:
+        """Files that the signals stage leaves behind."""
+        return IMPORTED_FILES
 
     @property
     def _file(self) -> Path:

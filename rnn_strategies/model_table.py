@@ -8,7 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from signals.categoricals import check_categoricals
 from signals.errors import InputError
+from signals.models.encoder_decoder import EncoderDecoderSettings
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
 from signals.models.recurrent import ModelSettings
@@ -16,7 +18,11 @@ from signals.trainers.seam import NetworkSettings
 
 __all__ = ["MODELS", "read_model"]
 
-MODELS: dict[str, type] = {"recurrent": ModelSettings, "keras_file": KerasModel}
+MODELS: dict[str, type] = {
+    "recurrent": ModelSettings,
+    "encoder_decoder": EncoderDecoderSettings,
+    "keras_file": KerasModel,
+}
 
 AnyModel = NetworkSettings | OwnModel | KerasModel
 
@@ -32,7 +38,8 @@ def read_model(
     Parameters
     ----------
     table : mapping
-        As written; `kind` is `"recurrent"` (the default), `"keras_file"` or `'package.module:Name'`.
+        As written; `kind` is `"recurrent"` (the default), `"encoder_decoder"`, `"keras_file"` or
+        `'package.module:Name'`.
     validate : callable
         `(settings, table, leave_out)`: hold a table to the fields of a settings class and fill in its defaults.
     resolve : callable
@@ -46,7 +53,7 @@ def read_model(
     Raises
     ------
     InputError
-        For an unknown kind, or a setting it does not have.
+        For an unknown kind, a setting it does not have, or an embedding of something unknown.
     """
     table = dict(table)
     kind = table.pop("kind", "recurrent")
@@ -64,6 +71,7 @@ def read_model(
     else:
         plain = validate(OwnModel, table, ("factory",))
         made = OwnModel(kind, **_as_written(OwnModel, plain))
+    check_categoricals(getattr(made, "groups", ()))
     return made, {"kind": kind, **plain}
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ from signals.walk_forward import SignalResult, compute_signals
 __all__ = ["Run", "open_run", "run"]
 
 SIGNAL_FILES = ("signals.parquet", "seed_scores.parquet", "labels.parquet", "folds.parquet", "history.parquet")
+QUANTILES = "quantiles.parquet"  # of models that say some
 BACKTEST_FILES = (
     "returns.parquet",
     "positions.parquet",
@@ -164,7 +165,10 @@ def open_run(
 class Run(RunFolder):
     """A run folder and what can be done with it; its parameters are those of `RunFolder`."""
 
-    signal_files: ClassVar[tuple[str, ...]] = SIGNAL_FILES
+    @property
+    def signal_files(self) -> tuple[str, ...]:
+        """Files that the signals stage leaves behind."""
+        return (*SIGNAL_FILES, *((QUANTILES,) if self.config.labels.quantiles else ()))
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
@@ -186,11 +190,11 @@ class Run(RunFolder):
             self.write_report()
         self._end_trial(trial)
 
-    def compute_signals(self) -> None:
-        """Train or reuse every network and write the signal files."""
+    def compute_signals(self, *, again: bool = True) -> None:
+        """Train or reuse every network and write the signal files; unless `again`, only if they are not there yet."""
         self._from_source = True
         self._begin_trial()
-        self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=True)
+        self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
 
     def compute_backtest(self) -> None:
         """Trade the signals of the folder and write the result files and metrics."""
@@ -318,6 +322,8 @@ class Run(RunFolder):
             ("history", result.history.set_index("fold")),
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
+        if result.quantiles is not None:
+            write_parquet(self.folder / QUANTILES, result.quantiles.set_index("date"))
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rnn_strategies.config import Config
-from signals.models.recurrent import ModelSettings
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
 from signals.prices import Prices
 from signals.walk_forward import SignalResult
 
@@ -44,7 +45,7 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
             f"The prices do not hold {', '.join(absent[:5])}{more}, which universe.include or exclude names: misspelt, "
             "or not in the file."
         )
-    if result.folds["seed"].nunique() == 1 and isinstance(config.model, ModelSettings):
+    if result.folds["seed"].nunique() == 1 and not isinstance(config.model, OwnModel | KerasModel):
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
         remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")

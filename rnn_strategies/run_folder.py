@@ -120,6 +120,20 @@ class RunFolder:
     def _has_benchmark(self) -> bool:
         return self.config.benchmark.get("ticker") is not None
 
+    def take_prices(self, other: RunFolder) -> None:
+        """Use the prices that a run of the same source has read already.
+
+        Raises
+        ------
+        InputError
+            When the other run's prices come from elsewhere.
+        """
+        mine, theirs = ([run.config.prices, run.config.beside.get("symbols")] for run in (self, other))
+        if mine != theirs:
+            raise InputError(f"expected the prices of {self.folder} and {other.folder} from one source; found two")
+        self._manifest.keep_input("prices", other.prices, other._digest("prices"))
+        self.__dict__["prices"] = other.prices  # where a cached property keeps what it made
+
     def _input(self, name: str, options: dict[str, Any]) -> Prices:
         """Load prices from the content store, or from their source while a run is made: the source may have grown."""
         known = self._manifest.input(name)

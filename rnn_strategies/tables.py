@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
@@ -52,9 +52,15 @@ def table_of(settings: type, *, leave_out: Sequence[str] = (), **more: Any) -> t
 
 def _uncoerced(hint: Any) -> Callable[[Any], Any]:
     """Refuse what pydantic would turn into a number: `cash = true` and `cash = "5"` are mistakes, not amounts."""
-    kinds = set(get_args(hint)) or {hint}
+    named = get_origin(hint) in (Mapping, dict)
+    kinds = {get_args(hint)[1]} if named else set(get_args(hint)) or {hint}
 
     def check(value: Any) -> Any:
+        if named and isinstance(value, Mapping):
+            return {name: check_one(inner) for name, inner in value.items()}
+        return check_one(value)
+
+    def check_one(value: Any) -> Any:
         if kinds & {int, float} and (isinstance(value, bool) and bool not in kinds):
             raise ValueError("a number")
         if kinds & {int, float} and isinstance(value, str) and str not in kinds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,15 @@ class Artifact:
         How features and target were scaled.
     trained_until : str
         Last session whose price entered a label, ISO date.
+    groups : mapping of str to tuple of str
+        Vocabularies of other categoricals: label i has id i + 1, any other id 0.
     """
 
     fitted: Fitted
     tickers: tuple[str, ...]
     scaler: Scaler
     trained_until: str
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def artifact_key(facts: Mapping[str, Any]) -> str:
@@ -77,6 +80,7 @@ class ArtifactStore:
                 "tickers": list(artifact.tickers),
                 "scaler": {name: list(values) for name, values in _plain(artifact.scaler).items()},
                 "trained_until": artifact.trained_until,
+                **({"groups": {k: list(v) for k, v in artifact.groups.items()}} if artifact.groups else {}),
             },
         )
 
@@ -94,8 +98,9 @@ class ArtifactStore:
                 tuple(meta["tickers"]),
                 Scaler(**bounds),
                 str(meta["trained_until"]),
+                {name: tuple(labels) for name, labels in meta.get("groups", {}).items()},
             )
-        except (InputError, OSError, KeyError, TypeError, ValueError):
+        except (InputError, OSError, AttributeError, KeyError, TypeError, ValueError):
             return None
 
 

@@ -16,6 +16,7 @@ from signals.display import Card
 from signals.errors import InputError
 from signals.fold_data import FoldData
 from signals.frames import signal_frame
+from signals.quantiles import pinball_losses, quantile_frame, split_quantiles
 from signals.trainers.seam import EpochLoss
 from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
 
@@ -26,7 +27,8 @@ __all__ = ["Assembly", "Outcome", "SignalResult", "assemble"]
 class Outcome:
     """One fold and seed, done: scores of its test rows, the passes that were kept, how it was come by, and its cost.
 
-    `seconds` is wall time, `core_seconds` the time of all cores together; `versions` are those of the trainer.
+    Scores have the shape (n,), or (n, levels) for quantiles. `seconds` is wall time, `core_seconds` the time of all
+    cores together; `versions` are those of the trainer.
     """
 
     fold: int
@@ -53,7 +55,8 @@ class SignalResult:
     labels : DataFrame indexed by (date, ticker)
         `label forward_return label_end` of the scored rows whose outcome is known.
     folds : DataFrame
-        One row per fold and seed: slices, epochs, losses, per-date AUC and rank IC beside trivial predictors.
+        One row per fold and seed: slices, epochs, losses, per-date AUC and rank IC beside trivial predictors; for
+        quantiles the pinball loss beside that of the training slice's own quantiles.
     history : DataFrame
         `fold seed epoch loss validation_loss`.
     universe_sizes : dict
@@ -67,6 +70,8 @@ class SignalResult:
     trainer : dict, optional
         Which trainer made the networks: `name`, `reason`, `versions` and, if there are any, `warnings`; None for a
         model of one's own and one that came trained.
+    quantiles : DataFrame, optional
+        `date ticker level value`, means over seeds, when `labels.quantiles` asks for them; the middle one is the score.
     """
 
     signals: pd.DataFrame
@@ -80,6 +85,7 @@ class SignalResult:
     reused: int
     core_seconds: dict[str, float] = field(default_factory=dict)
     trainer: dict[str, Any] | None = None
+    quantiles: pd.DataFrame | None = None
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -94,10 +100,15 @@ class SignalResult:
             facts.append(("trainer", f"{self.trainer['name']}: {self.trainer['reason']}"))
         # every seed of a fold repeats the figure of their mean
         by_fold = self.folds.groupby("fold").first()
-        for name, column in (("per-date AUC", "auc_ensemble"), ("rank IC", "rank_ic_ensemble")):
+        for name, column, digits in (
+            ("per-date AUC", "auc_ensemble", ".3f"),
+            ("rank IC", "rank_ic_ensemble", ".3f"),
+            ("pinball loss", "pinball_ensemble", ".4g"),
+            ("of training's quantiles", "pinball_empirical", ".4g"),
+        ):
             known = by_fold[column].dropna() if column in by_fold else by_fold.iloc[:0, :0]
             if len(known):
-                facts.append((name, f"{known.mean():.3f}, mean over folds ({len(known)})"))
+                facts.append((name, f"{known.mean():{digits}}, mean over folds ({len(known)})"))
         return Card("SignalResult", facts)
 
     def __repr__(self) -> str:
@@ -131,7 +142,9 @@ class Assembly:
         data, number = self._data, fold.fold.number
         tickers = np.asarray(data.panel.tickers, dtype=object)
         date, ticker = data.dates[fold.test_date], tickers[fold.test_ticker]
-        scores = np.stack([outcomes[seed].scores for seed in self._seeds]).astype(np.float64)
+        said = np.stack([outcomes[seed].scores for seed in self._seeds]).astype(np.float64)
+        scores, quantiles = split_quantiles(said)
+        levels = data.target.levels
         self._parts[number] = _Part(
             columns={
                 "dates": date,
@@ -146,7 +159,7 @@ class Assembly:
                 for seed, score in zip(self._seeds, scores, strict=True)
             ],
             labels=_labels(data, fold),
-            rows=_fold_rows(data, fold, self._seeds, scores, outcomes, self._lookback),
+            rows=_fold_rows(data, fold, self._seeds, scores, quantiles, outcomes, self._lookback),
             history=[
                 (number, seed, epoch, loss.loss, loss.validation_loss)
                 for seed in self._seeds
@@ -154,6 +167,7 @@ class Assembly:
             ],
             # what they said is in the frames now
             outcomes=[replace(outcomes[seed], scores=np.zeros(0)) for seed in self._seeds],
+            quantiles=None if quantiles is None else quantile_frame(date, ticker, quantiles, levels),
         )
 
     def result(self, trainer: dict[str, Any] | None = None) -> SignalResult:
@@ -180,6 +194,8 @@ class Assembly:
         seed_scores = seed_scores.sort_values(["date", "ticker", "seed"], ignore_index=True)
         seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
         seed_scores["ticker"] = seed_scores["ticker"].astype(object)
+        said = [part.quantiles for part in parts if part.quantiles is not None]
+        by_row = ["date", "ticker", "level"]
         losses = [row for part in parts for row in part.history]
         history = pd.DataFrame(losses, columns=["fold", "seed", "epoch", "loss", "validation_loss"])
         folds = pd.DataFrame([row for part in parts for row in part.rows])
@@ -197,6 +213,7 @@ class Assembly:
             reused=sum(o.reused for o in done.values()),
             core_seconds={name: round(o.core_seconds, 3) for name, o in done.items()},
             trainer=trainer,
+            quantiles=pd.concat(said).sort_values(by_row, ignore_index=True) if said else None,
         )
 
 
@@ -210,6 +227,7 @@ class _Part:
     rows: list[dict[str, Any]]
     history: list[tuple[int, int, int, float, float]]
     outcomes: list[Outcome]
+    quantiles: pd.DataFrame | None = None
 
 
 def assemble(
@@ -254,6 +272,7 @@ def _fold_rows(
     fold: FoldData,
     seeds: Sequence[int],
     scores: NDArray[np.float64],
+    quantiles: NDArray[np.float64] | None,
     outcomes: Mapping[int, Outcome],
     lookback: int,
 ) -> list[dict[str, Any]]:
@@ -293,8 +312,9 @@ def _fold_rows(
     for name in TRIVIAL_PREDICTORS:
         beside[f"auc_{name}"], beside[f"rank_ic_{name}"] = quality(trivial[name])
     together = quality(scores.mean(axis=0))
+    losses = [{}] * len(seeds) if quantiles is None else pinball_losses(data, fold, quantiles)
     rows = []
-    for seed, score in zip(seeds, scores, strict=True):
+    for seed, score, loss in zip(seeds, scores, losses, strict=True):
         outcome = outcomes[seed]
         kept = outcome.history[outcome.epochs - 1] if 0 < outcome.epochs <= len(outcome.history) else None
         auc, rank_ic = quality(score)
@@ -313,5 +333,6 @@ def _fold_rows(
                 "rank_ic_ensemble": together[1],
             }
             | beside
+            | loss
         )
     return rows

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signals.calendar import decision_dates
+from signals.categoricals import Categorical, make_categoricals
 from signals.errors import InputError
 from signals.features import FeatureContext, Features, compute_features, period_returns
 from signals.folds import WalkForward, refit_dates
@@ -54,7 +55,7 @@ class Beside:
     membership : Membership, optional
         Spells of index members; the universe is drawn among them.
     sectors : SectorTable, optional
-        For features relative to the sector.
+        For features relative to the sector, and for models that have an input for it.
     macro : MacroTable, optional
         Series for `macro(...)` features.
     """
@@ -93,6 +94,8 @@ class Dataset:
         What a model has to say about them.
     universe_sizes : dict of str to int
         Members at each date the universe was drawn.
+    categoricals : mapping of str to Categorical
+        What every ticker and date belongs to, of those the model has an input for: `sector`, `year`, …
     """
 
     panel: PricePanel
@@ -105,6 +108,7 @@ class Dataset:
     labels: Labels
     target: Target
     universe_sizes: dict[str, int]
+    categoricals: Mapping[str, Categorical] = field(default_factory=dict)
 
     @property
     def first(self) -> int:
@@ -129,7 +133,8 @@ def make_dataset(
     Raises
     ------
     InputError
-        When prices hold no two decision dates, or labels need opens that close-only prices do not have.
+        When prices hold no two decision dates, labels need opens that close-only prices do not have, or the model has
+        an input for sectors and there is no file of them.
     """
     if prices.close_only and labels.measured == "open_to_open":
         raise InputError(
@@ -155,6 +160,7 @@ def make_dataset(
         member[[column[ticker] for ticker in members], begin:end] = True
 
     sectors = None if beside.sectors is None else beside.sectors.codes(panel.tickers, dates)
+    named = None if beside.sectors is None or sectors is None else (beside.sectors.names, sectors)
     computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, beside.macro))
     known = np.asarray(np.isfinite(computed.values).all(axis=2))
     eligible = member & panel.traded[decisions].T & valid_windows(known, windows.lookback, windows.min_steps)
@@ -169,4 +175,5 @@ def make_dataset(
         labels=make_labels(panel, decisions, eligible, labels),
         target=labels.target,
         universe_sizes={str(day): len(members) for day, members in schedule},
+        categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
     )

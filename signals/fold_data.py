@@ -89,6 +89,10 @@ class FoldData:
         What an artifact's key is made of, but for trainer, seed and versions.
     group_sizes : mapping of str to int
         Ids of every other categorical among the training rows, the unknown one (0) included.
+    training_date : ndarray of int32
+        Data-set columns of the training samples' dates.
+    groups : mapping of str to tuple of str
+        Vocabulary of every other categorical: label i has id i + 1, any other id 0.
     """
 
     fold: Fold
@@ -105,6 +109,8 @@ class FoldData:
     trained_until: np.datetime64
     facts: dict[str, Any]
     group_sizes: Mapping[str, int] = field(default_factory=dict)
+    training_date: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -174,13 +180,30 @@ def _fold_data(
     category[vocabulary] = np.arange(1, len(vocabulary) + 1)
     months = (data.dates.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
 
-    # what is learnt from ends before what is scored: a trainer is not even shown later cells
-    learnt = panel[:, : int(both[1].max()) + pad + 1] if len(both[0]) else panel[:, :0]
+    groups = {name: found.vocabulary(training) for name, found in data.categoricals.items()}
 
-    def samples(rows: Rows, *, labelled: bool = True) -> Samples:
+    # what is learnt from ends before what is scored: a trainer is not even shown later cells
+    width = int(both[1].max()) + pad + 1 if len(both[0]) else 0
+    learnt = panel[:, :width]
+    latest = {"training": data.decisions[fold.validation.start], "both": data.decisions[fold.test.start]}
+    steps = (
+        {name: _step_labels(data, scaler, day, pad)[:, :width] for name, day in latest.items()}
+        if len(both[0]) and _learns_every_step(windows)
+        else {}
+    )
+
+    def samples(rows: Rows, of: str) -> Samples:
+        labelled = of != "test"
         label = scaler.apply_target(data.labels.label[rows]) if labelled else np.zeros(0, np.float32)
-        seen = Windows(learnt if labelled else panel, rows[0], (rows[1] + pad).astype(np.int32), windows.lookback)
-        return Samples(seen, category[rows[0]], months[rows[1]], label)
+        end = (rows[1] + pad).astype(np.int32)
+        return Samples(
+            Windows(learnt if labelled else panel, rows[0], end, windows.lookback),
+            category[rows[0]],
+            months[rows[1]],
+            label,
+            {name: found.ids(groups[name], rows) for name, found in data.categoricals.items()},
+            Windows(steps[of], rows[0], end, windows.lookback) if labelled and steps else None,
+        )
 
     tickers = tuple(data.panel.tickers[i] for i in vocabulary)
     return FoldData(
@@ -188,10 +211,11 @@ def _fold_data(
         tickers=tickers,
         scaler=scaler,
         target=data.target,
-        training=samples(training),
-        validation=samples(validation),
-        both=samples(both),
-        test=samples(test, labelled=False),
+        training=samples(training, "training"),
+        # labels known when the test slice begins, like those of both slices together
+        validation=samples(validation, "both"),
+        both=samples(both, "both"),
+        test=samples(test, "test"),
         test_ticker=test[0],
         test_date=test[1],
         training_ticker=training[0],
@@ -200,20 +224,44 @@ def _fold_data(
             "fold": [str(data.dates[i]) for i in (fold.train.start, fold.train.stop, fold.validation.stop)],
             "universe": list(tickers),
             "features": list(data.features.names),
-            "target": [data.target.kind, data.target.outputs],
-            "rows": _digest(data, both, training, windows.lookback) if len(both[0]) else "",
+            "target": [data.target.kind, data.target.outputs, *data.target.levels],
+            "rows": _digest(data, both, training, windows, groups, tuple(latest.values())) if len(both[0]) else "",
             "trained_until": str(trained_until),
+            **({"groups": {name: list(labels) for name, labels in groups.items()}} if groups else {}),
         },
+        group_sizes={name: len(labels) + 1 for name, labels in groups.items()},
+        training_date=training[1],
+        groups=groups,
     )
+
+
+def _learns_every_step(windows: WindowSettings) -> bool:
+    """Whether a model is shown the labels of every step of its windows in training."""
+    return bool(getattr(windows, "every_step", False)) or getattr(windows, "teacher_steps", None) == "window"
+
+
+def _over_by(data: Dataset, latest: np.int64) -> NDArray[np.bool_]:
+    """Which labels are known at the close of a session, shape (n_tickers, n_dates)."""
+    end = data.labels.end
+    return np.asarray(np.isfinite(data.labels.label) & (end >= 0) & (end <= latest))
+
+
+def _step_labels(data: Dataset, scaler: Scaler, latest: np.int64, pad: int) -> NDArray[np.float32]:
+    """Scaled labels that are over by `latest`, `MASKED` elsewhere, shape (n_tickers, pad + n_dates, 1).
+
+    The purge holds for each of them: a slice may not learn from a step what it may not learn from a row.
+    """
+    over = _over_by(data, latest)
+    label = np.full(over.shape, MASKED)
+    label[over] = scaler.apply_target(data.labels.label[over])
+    return np.pad(label, ((0, 0), (pad, 0)), constant_values=MASKED)[:, :, None]
 
 
 def _rows(data: Dataset, span: range, latest: np.int64 | None) -> Rows:
     """(ticker, date) indices of a slice's rows, by date and then ticker; labelled ones that end by `latest`."""
     wanted = data.eligible[:, span.start : span.stop]
     if latest is not None:
-        end = data.labels.end[:, span.start : span.stop]
-        known = np.isfinite(data.labels.label[:, span.start : span.stop])
-        wanted = wanted & known & (end >= 0) & (end <= latest)
+        wanted = wanted & _over_by(data, latest)[:, span.start : span.stop]
     date, ticker = np.nonzero(wanted.T)
     return ticker.astype(np.int32), (date + span.start).astype(np.int32)
 
@@ -249,27 +297,41 @@ def _fit_one(values: NDArray[np.float64], quantile: float) -> tuple[float, float
     return low, high, float(clipped.mean()), float(clipped.std()) or 1.0
 
 
-def _digest(data: Dataset, rows: Rows, training: Rows, lookback: int) -> str:
+def _digest(
+    data: Dataset,
+    rows: Rows,
+    training: Rows,
+    windows: WindowSettings,
+    groups: Mapping[str, tuple[str, ...]],
+    latest: tuple[np.int64, ...],
+) -> str:
     """SHA-256 of the fold's own rows: names, dates, the features its windows look at, labels, and the purge.
 
-    Indices are taken relative to what the rows touch, so that a ticker listed later or a year added in front changes
-    nothing here.
+    With them go the ids of other categoricals, and, where a model learns at every step, the labels of the steps its
+    windows look at and which of them each slice may know. Indices are taken relative to what the rows touch, so that a
+    ticker listed later or a year added in front changes nothing here.
     """
     ticker, date = rows
     touched, local = np.unique(ticker, return_inverse=True)
-    origin, last = max(int(date.min()) - (lookback - 1), 0), int(date.max())
-    seen = _seen(data, rows, lookback)[touched, origin : last + 1]
-    block = np.where(seen[:, :, None], data.features.values[touched, origin : last + 1], 0.0)
-    digest = hashlib.sha256()
-    digest.update("\n".join(data.panel.tickers[i] for i in touched).encode())
-    for array in (
-        data.dates[origin : last + 1].astype(np.int64),
+    origin, last = max(int(date.min()) - (windows.lookback - 1), 0), int(date.max())
+    span = slice(origin, last + 1)
+    seen = _seen(data, rows, windows.lookback)[touched, span]
+    block = np.where(seen[:, :, None], data.features.values[touched, span], 0.0)
+    arrays: list[NDArray[Any]] = [
+        data.dates[span].astype(np.int64),
         seen,
         block,
         local.astype(np.int64),
         date.astype(np.int64) - origin,
         data.labels.label[rows],
         np.asarray([len(training[0])], dtype=np.int64),
-    ):
+    ]
+    arrays += [data.categoricals[name].ids(labels, rows) for name, labels in groups.items()]
+    if _learns_every_step(windows):
+        over = [_over_by(data, day)[touched, span] & seen for day in latest]
+        arrays += [np.where(over[-1], data.labels.label[touched, span], 0.0), *over]
+    digest = hashlib.sha256()
+    digest.update("\n".join(data.panel.tickers[i] for i in touched).encode())
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

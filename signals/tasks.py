@@ -128,10 +128,11 @@ def _outcome(
 def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:
     """One number a row: a probability, of three classes the highest less the lowest, or the expected value.
 
-    Of targets with several numbers a row all are kept, shape (n, outputs).
+    Of quantiles, and of targets with several numbers a row, all are kept, shape (n, outputs).
     """
     if data.target.is_numeric:
-        numbers = said[:, 0] if data.target.outputs == 1 or said.shape[1] == 1 else said
+        one = not data.target.levels and (data.target.outputs == 1 or said.shape[1] == 1)
+        numbers = said[:, 0] if one else said
         return np.asarray(data.scaler.restore_target(numbers) if standardised else numbers)
     if said.shape[1] == 3:
         return np.asarray(said[:, 2] - said[:, 0])
@@ -199,4 +200,5 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
         # the losses that chose the number of passes stay on record; the second fit has no validation rows to show
         final = [replace(two, history=one.history) for one, two in zip(first, trainer.fit(again), strict=True)]
     for task, fitted in zip(tasks, final, strict=True):
-        yield Artifact(fitted, task.data.tickers, task.data.scaler, str(task.data.trained_until))
+        data = task.data
+        yield Artifact(fitted, data.tickers, data.scaler, str(data.trained_until), data.groups)

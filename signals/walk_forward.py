@@ -264,6 +264,7 @@ def pick_trainer(
 
 
 def facts_of(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
+    """Say what trains the networks and why that, with the batch and the rate that were left open."""
     facts: dict[str, Any] = {
         "name": chosen.trainer.name,
         "reason": chosen.reason,

@@ -23,6 +23,8 @@ from signals.walk_forward import compute_signals
 __all__ = ["sensitivity"]
 
 COSTS = (0.0, 1.0, 2.0, 3.0)
+# Settings of a network that count steps of its window.
+WITHIN = ("min_steps", "highway", "skip")
 
 
 Record = Callable[[Config, float | None], None]
@@ -110,8 +112,10 @@ def _lookbacks(
         name = f"look-back {lookback} (seed {seed})"
         listener(Event("audit", f"sensitivity: {name}"))
         tables = config.tables
+        # what reaches back further than the window does reaches as far as that
+        inside = {name: min(tables["model"].get(name) or 0, lookback) for name in WITHIN if tables["model"].get(name)}
         changed = {
-            "model": tables["model"] | {"lookback": lookback},
+            "model": tables["model"] | {"lookback": lookback} | inside,
             "training": tables["training"] | {"seeds": [seed]},
         }
         try:

@@ -20,6 +20,7 @@ from rnn_strategies.config import Config
 from signals.errors import InputError
 from signals.events import Listener, silent
 from signals.walk_forward import Prepared, SignalResult, compute_signals, prepare
+from signals.windows import MASKED
 
 __all__ = ["Difference", "Observed", "first_difference", "first_prepared_difference", "observe", "settings_of"]
 
@@ -198,6 +199,13 @@ def _folds(prepared: Prepared, until: np.datetime64) -> Iterator[tuple[str, str,
             }
         facts |= {f"target {i}": value for i, value in enumerate(scaler.target)}
         facts["sum of training labels"] = float(fold.training.label.astype(np.float64).sum())
+        if fold.both.step_labels is not None:
+            for name, samples in (("training", fold.training), ("all", fold.both)):
+                assert samples.step_labels is not None  # noqa: S101 - all slices have them or none
+                panel = samples.step_labels.panel
+                facts[f"sum of {name} labels of steps"] = float(panel[panel != MASKED].astype(np.float64).sum())
+        for name, ids in fold.training.groups.items():
+            facts |= {f"ids of {name}": float(fold.group_sizes[name]), f"sum of ids of {name}": float(ids.sum())}
         for column, value in facts.items():
             rows.setdefault(column, {})[first] = value
     for column, values in rows.items():

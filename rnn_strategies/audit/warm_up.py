@@ -15,7 +15,8 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.config import Config
 from signals.artifacts import ArtifactStore
 from signals.features import FeatureContext, compute_features
-from signals.models.recurrent import ModelSettings
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
 from signals.panel import PRICE_COLUMNS, PricePanel
 from signals.tasks import Task, network_of, task_key
 from signals.trainers import choose_trainer
@@ -131,7 +132,7 @@ def _same(some: NDArray[np.float64], whole: NDArray[np.float64]) -> bool:
 def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
     """Fewest last steps of a window with which the last fold's network ranks rows as with all of them."""
     model = config.model
-    if not isinstance(model, ModelSettings):
+    if isinstance(model, OwnModel | KerasModel):
         return None
     trainer, fold = choose_trainer(config.training, model).trainer, observed.prepared.folds[-1]
     task = Task(fold, model, config.training, config.seeds[0])
@@ -147,9 +148,14 @@ def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
         steps = whole.copy()
         steps[:, : lookback - last] = 0.0  # the mean of what it was trained on
         samples = Samples(
-            Windows(steps, *place, lookback), fold.test.category[rows], fold.test.month[rows], np.zeros(0, np.float32)
+            Windows(steps, *place, lookback),
+            fold.test.category[rows],
+            fold.test.month[rows],
+            np.zeros(0, np.float32),
+            {name: ids[rows] for name, ids in fold.test.groups.items()},
         )
-        return pd.Series(trainer.predict(network_of(task), artifact.fitted.weights, samples)[:, -1])
+        said = trainer.predict(network_of(task), artifact.fitted.weights, samples)
+        return pd.Series(said[:, said.shape[1] // 2 if fold.target.levels else -1])
 
     reference = scores(lookback)
     low, high = 1, lookback

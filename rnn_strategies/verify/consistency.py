@@ -16,7 +16,7 @@ from signals.errors import CheckFailedError, InputError
 from signals.frames import check_signals
 from signals.storage import read_parquet
 
-__all__ = ["check_account", "check_imported", "check_scores"]
+__all__ = ["check_account", "check_imported", "check_quantiles", "check_scores"]
 
 # Sums of many numbers in another order.
 ROUNDING = 1e-9
@@ -41,6 +41,8 @@ def check_scores(folder: Path) -> Iterator[Finding]:
     yield from _check_labels(signals, labels)
     yield from _check_folds(signals, folds)
     yield from _check_skill(seeds, labels, folds, signals)
+    if (folder / "quantiles.parquet").exists():
+        yield from check_quantiles(signals["score"], read_parquet(folder / "quantiles.parquet"), labels, folds)
     yield from _check_history(folds, history)
 
 
@@ -184,6 +186,44 @@ def _check_skill(
                         f"{name} of fold {row.fold}, seed {row.seed} is {stated!r}; recomputed {value!r}",
                     )
                     return
+
+
+def check_quantiles(
+    score: pd.Series, quantiles: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame
+) -> Iterator[Finding]:
+    """Hold quantiles to the scores, of which they are the middle, and the folds' loss of their mean to the labels."""
+    file = "quantiles.parquet"
+    try:
+        wide = quantiles.pivot(index=["date", "ticker"], columns="level", values="value")
+    except (KeyError, ValueError) as error:
+        yield file, f"has not one value for every date, ticker and level: {error}"
+        return
+    values = wide.to_numpy(np.float64)
+    if not wide.index.equals(score.index) or not np.isfinite(values).all() or not wide.shape[1] % 2:
+        yield file, "has not one value of an odd number of levels for every row of signals.parquet"
+        return
+    wrong = (np.diff(values, axis=1) < 0).any(axis=1)
+    if wrong.any():
+        yield file, f"the quantiles {_row(wide.index, wrong)} do not ascend"
+        return
+    middle = values[:, wide.shape[1] // 2]
+    wrong = ~(np.abs(middle - score.to_numpy(np.float64)) <= EXACT)
+    if wrong.any():
+        found, said = middle[int(wrong.argmax())], score.to_numpy()[int(wrong.argmax())]
+        yield file, f"the middle one {_row(wide.index, wrong)} is {found!r}; the score in signals.parquet is {said!r}"
+        return
+    level = wide.columns.to_numpy(np.float64)
+    label = labels["label"].reindex(wide.index).to_numpy(np.float64)
+    off = label[:, None] - values
+    loss = np.maximum(level * off, (level - 1) * off).mean(axis=1)
+    days = wide.index.get_level_values("date")
+    for row in folds.itertuples():
+        mine = np.isfinite(label) & (days >= row.test_start) & (days <= row.test_end)
+        again = float(loss[mine].mean()) if mine.any() else float("nan")
+        stated = float(getattr(row, "pinball_ensemble", np.nan))
+        if not (abs(stated - again) <= ROUNDING or (np.isnan(stated) and np.isnan(again))):
+            yield "folds.parquet", f"pinball_ensemble of fold {row.fold} is {stated!r}; recomputed {again!r}"
+            return
 
 
 def _check_history(folds: pd.DataFrame, history: pd.DataFrame) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "signals.parquet": ("date", "ticker"),
     "seed_scores.parquet": ("date", "ticker", "seed"),
     "labels.parquet": ("date", "ticker"),
+    "quantiles.parquet": ("date", "ticker", "level"),
     "folds.parquet": ("fold", "seed"),
     "history.parquet": ("fold", "seed", "epoch"),
     "transactions.parquet": ("date", "symbol"),

@@ -10,9 +10,9 @@ from typing import Any
 
 from rnn_strategies.config import Config, load_config
 from rnn_strategies.home import Home
-from rnn_strategies.imported import ImportedRun
+from rnn_strategies.imported import IMPORTED_FILES
 from rnn_strategies.manifest import STAGES, Manifest, versions
-from rnn_strategies.pipeline import BACKTEST_FILES, SIGNAL_FILES
+from rnn_strategies.pipeline import BACKTEST_FILES, QUANTILES, SIGNAL_FILES
 from rnn_strategies.verify.difference import first_difference, json_differences, strange_stamp, value_text
 from signals.errors import InputError
 from signals.events import Listener
@@ -22,7 +22,7 @@ __all__ = ["NOT_OF_A_STAGE", "Folder", "stale"]
 
 OF_SEVERAL_SEEDS = "seed_returns.parquet"
 NOT_OF_A_STAGE = ("config.toml", "manifest.json", "timings.json", "report.html")
-ORDER = ("config.toml", "manifest.json", *SIGNAL_FILES, *BACKTEST_FILES, OF_SEVERAL_SEEDS, "report.html")
+ORDER = ("config.toml", "manifest.json", *SIGNAL_FILES, QUANTILES, *BACKTEST_FILES, OF_SEVERAL_SEEDS, "report.html")
 
 # Of numbers that another version of a library computed.
 ROUNDING = 1e-9
@@ -124,7 +124,10 @@ class Folder:
     @property
     def signal_files(self) -> tuple[str, ...]:
         """Files of the signals stage."""
-        return ImportedRun.signal_files if "scores" in self.claims.get("inputs", {}) else SIGNAL_FILES
+        if "scores" in self.claims.get("inputs", {}):
+            return IMPORTED_FILES
+        stated = self.claims["stages"]["signals"].get("outputs", {})
+        return (*SIGNAL_FILES, *((QUANTILES,) if QUANTILES in stated else ()))
 
     @property
     def files(self) -> tuple[str, ...]:

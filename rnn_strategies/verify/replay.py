@@ -17,8 +17,9 @@ from rnn_strategies.config import Config
 from rnn_strategies.family import Family, trial_table
 from rnn_strategies.home import Home
 from rnn_strategies.imported import ImportedRun
-from rnn_strategies.pipeline import Run
+from rnn_strategies.pipeline import QUANTILES, Run
 from rnn_strategies.trials import Trial, read_trials
+from rnn_strategies.verify.consistency import check_quantiles
 from rnn_strategies.verify.ledger import returns_as_then
 from rnn_strategies.verify.outcomes import DisagreementError, FrozenTrainer, read_outcomes
 from signals.assembly import SignalResult, assemble
@@ -205,7 +206,21 @@ class Replay(Run):
         prepared = prepare(self.prices, model=model, beside=self._beside, **self._settings)
         seeds = usable_seeds(self.config.seeds, model)
         outcomes = {(one.fold, one.seed): one for one in read_outcomes(prepared, seeds, self.original)}
-        return assemble(prepared.data, prepared.folds, seeds, outcomes, model.lookback)
+        result = assemble(prepared.data, prepared.folds, seeds, outcomes, model.lookback)
+        return self._with_quantiles(result) if QUANTILES in self.signal_files else result
+
+    def _with_quantiles(self, result: SignalResult) -> SignalResult:
+        """Take quantiles, and the loss of each seed's, from the run: they do not follow from scores."""
+        try:
+            quantiles = read_parquet(self.original / QUANTILES)
+            theirs = read_parquet(self.original / "folds.parquet")
+        except InputError as error:
+            raise DisagreementError(QUANTILES, f"cannot be read: {error}") from error
+        wrong = next(check_quantiles(result.signals["score"], quantiles, result.labels, theirs), None)
+        if wrong is not None:
+            raise DisagreementError(*wrong)
+        losses = {name: theirs[name].to_numpy() for name in theirs if str(name).startswith("pinball")}
+        return replace(result, quantiles=quantiles, folds=result.folds.assign(**losses))
 
 
 class ImportedReplay(Replay, ImportedRun):

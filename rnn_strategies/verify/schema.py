@@ -29,6 +29,7 @@ TABLES: dict[str, dict[str, str]] = {
         "test_rows": WHOLE, "tickers": WHOLE, "epochs": WHOLE, "epochs_run": WHOLE, "train_loss": MAYBE,
         "validation_loss": MAYBE, "auc": MAYBE, "rank_ic": MAYBE, "auc_ensemble": MAYBE, "rank_ic_ensemble": MAYBE,
     },
+    "quantiles.parquet": {"date": DAY, "ticker": TEXT, "level": NUMBER, "value": NUMBER},
     "history.parquet": {"fold": WHOLE, "seed": WHOLE, "epoch": WHOLE, "loss": MAYBE, "validation_loss": MAYBE},
     "returns.parquet": {"date": DAY, "returns": NUMBER},
     "positions.parquet": {"date": DAY, "cash": NUMBER},
@@ -49,6 +50,7 @@ NAMED_BY = {
     "signals.parquet": 2,
     "seed_scores.parquet": 3,
     "labels.parquet": 2,
+    "quantiles.parquet": 3,
     "history.parquet": 0,
     "folds.parquet": 0,
     "transactions.parquet": 0,
@@ -57,7 +59,7 @@ NAMED_BY = {
 }
 SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1, "cash_flows.parquet": 1}
 OPTIONAL = ("orders.parquet", "transactions.parquet", "cash_flows.parquet", "history.parquet", "labels.parquet")
-MAY_BE_NAN = ("auc_", "rank_ic_")
+MAY_BE_NAN = ("auc_", "rank_ic_", "pinball")
 
 
 def check_tables(folder: Path, files: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from reports.tear_sheet import write_metrics
 from rnn_strategies.config import Config
-from rnn_strategies.imported import ImportedRun
+from rnn_strategies.imported import IMPORTED_FILES
 from rnn_strategies.manifest import SCHEMA, STAGES
-from rnn_strategies.pipeline import SIGNAL_FILES, Run
+from rnn_strategies.pipeline import QUANTILES, Run
 from rnn_strategies.verify.consistency import check_account, check_imported, check_scores
 from rnn_strategies.verify.difference import json_differences, value_text
 from rnn_strategies.verify.folder import NOT_OF_A_STAGE, Folder, stale
@@ -115,7 +115,8 @@ class Verification(Folder):
                 self.remarks.append(
                     f"not all networks are kept in {self.home.artifacts}: scores of each seed were taken as they are"
                 )
-            self.find_changed(["seed_scores.parquet", "folds.parquet", "history.parquet"])
+            taken = ("seed_scores.parquet", "folds.parquet", "history.parquet", QUANTILES)
+            self.find_changed(file for file in run.signal_files if file in taken)
             if self.findings.keys() & {*run.signal_files}:
                 return False
             run.make_signals()
@@ -150,7 +151,7 @@ class Verification(Folder):
         if not self.findings.keys() & {*files}:
             self.find_all(check_tables(self.folder, files))
         if not self.findings.keys() & {*files}:
-            imported = self.signal_files == ImportedRun.signal_files
+            imported = self.signal_files == IMPORTED_FILES
             self.find_all(check_imported(self.folder) if imported else check_scores(self.folder))
         return bool(self.findings.keys() & {*files})
 
@@ -180,7 +181,7 @@ class Verification(Folder):
     def _check_facts(self, config: Config | None) -> None:
         """Hold what the manifest repeats to what it repeats."""
         claims, stages = self.claims, self.claims["stages"]
-        seeds = _seeds_of(self.folder / "seed_scores.parquet") if self.signal_files == SIGNAL_FILES else []
+        seeds = [] if self.signal_files == IMPORTED_FILES else _seeds_of(self.folder / "seed_scores.parquet")
         facts: dict[str, Any] = {
             "seeds": seeds,
             "schema": SCHEMA,

@@ -141,7 +141,7 @@ class OwnModel:
         batch_size: int,
     ) -> None:
         """Fit a fresh model to some rows; `label` is not standardised."""
-        if target.kind == "value" and _is_classifier(made):
+        if target.is_numeric and _is_classifier(made):
             raise InputError(
                 f"expected a regressor for numeric labels; found the classifier {self.name}; use a regressor, or "
                 "labels.kind = above_median, up or terciles"
@@ -163,9 +163,12 @@ class OwnModel:
                 said = np.asarray(_say(made, X, target), dtype=np.float64).reshape(len(X), -1)
             except Exception as error:
                 raise InputError(_failed(f"predict of {self.name}", f"take X of shape {X.shape}", error)) from error
-            if said.shape[1] not in (1, target.outputs) or not np.isfinite(said).all():
+            # of several quantiles one says nothing
+            widths = (target.outputs,) if target.levels else (1, target.outputs)
+            if said.shape[1] not in widths or not np.isfinite(said).all():
+                wanted = " or ".join(map(str, widths))
                 raise InputError(
-                    f"expected predict of {self.name} to say 1 or {target.outputs} finite numbers a row; found "
+                    f"expected predict of {self.name} to say {wanted} finite numbers a row; found "
                     f"{said.shape[1]} a row, {int((~np.isfinite(said)).sum())} of them not finite"
                 )
             parts.append(said)
@@ -225,7 +228,7 @@ def _copied(model: Any, seed_name: str | None, seed: int) -> Any:
 def _say(made: Any, X: NDArray[np.float32], target: Target) -> Any:
     if _is_keras(made):
         return made.predict_on_batch(X)
-    if target.kind != "value":
+    if not target.is_numeric:
         if hasattr(made, "predict_proba"):
             chances = np.asarray(made.predict_proba(X))
             # a training slice without some class makes a model that has never heard of it

@@ -86,10 +86,10 @@ class KerasTrainer:
         optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.clip_norm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
         network.compile(optimizer, loss_of(task.network.target, task.settings.loss), jit_compile=False)
-        teachers = np.random.default_rng([task.seed, len(task.training), 1])
+        rng = np.random.default_rng([task.seed, len(task.training), 1])
 
         def learn(one: Pass) -> float:
-            return self._learn(network, task, one, teachers)
+            return self._learn(network, task, one, rng)
 
         def outputs(samples: Samples) -> NDArray[np.float32]:
             return self._predict(network, task.network, samples)
@@ -102,14 +102,16 @@ class KerasTrainer:
         return fit_by_passes(task, learn, outputs, weights)
 
     @staticmethod
-    def _learn(network: Any, task: FitTask, one: Pass, teachers: np.random.Generator) -> float:
-        samples, total = task.training, 0.0
+    def _learn(network: Any, task: FitTask, one: Pass, rng: np.random.Generator) -> float:
+        samples, total, share = task.training, 0.0, task.network.model.unknown_share
+        unknown = {name: rng.random(len(samples)) < share for name in task.network.model.groups}
+        samples = replace(samples, groups={k: np.where(unknown[k], 0, samples.groups[k]) for k in unknown})
         for begin in range(0, len(one.rows), one.size):
             rows = one.rows[begin : begin + one.size]
             network.reset_metrics()
             inputs = _inputs(task.network, samples, rows, one.category[rows])
             if "teacher" in inputs:
-                inputs["teacher"] = _teacher(task.network, samples, rows, teachers)
+                inputs["teacher"] = _teacher(task.network, samples, rows, rng)
             total += float(network.train_on_batch(inputs, *_truth(task.network, samples, rows))) * len(rows)
         return total / len(one.rows)
 

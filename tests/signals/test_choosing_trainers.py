@@ -47,6 +47,7 @@ def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
     assert chosen.reason == "the compiled trainer cannot train this network: it has no recurrent dropout"
+    assert ["leaves the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
     with pytest.raises(InputError, match=r"found that .*no recurrent dropout; change that, or set training.trainer"):
         choose_trainer(TrainingSettings(trainer="compiled"), model)
 

@@ -172,6 +172,24 @@ def test_other_categoricals_are_ids_and_the_year_is_one_hot():
     np.testing.assert_array_equal(inputs["year"], np.array([[0, 0], [1, 0], [0, 1]])[groups["year"][row]])
 
 
+def test_some_groups_are_unknown_in_training_and_none_in_prediction():
+    groups = {"sector": np.ones(N, np.int32), "year": np.ones(N, np.int32)}
+    rows = samples(dated(), groups)
+    recorder, network = fitted(
+        Target("value"),
+        rows,
+        epochs=200,
+        group_sizes={"sector": 2, "year": 2},
+        groups=("sector", "year"),
+        unknown_share=0.2,
+    )
+    for name in groups:
+        known = np.stack([inputs[name].reshape(N) for inputs, _, _ in recorder.batches])
+        assert known.mean() == pytest.approx(0.8, abs=0.05)
+    KerasTrainer().predict(network, {}, rows)
+    assert all(recorder.asked[-1][name][:N].all() for name in groups)
+
+
 def test_labels_of_every_step_are_asked_for():
     rows = replace(samples(dated()), step_labels=None)
     with pytest.raises(InputError, match=r"expected labels of every step .*give Samples its step_labels"):

@@ -21,14 +21,19 @@ class LinearTrainer:
             rng = np.random.default_rng(task.seed)
             rows = rng.integers(0, len(X), len(X))  # a bootstrap, so that seeds differ
             X, y = X[rows], task.training.label[rows].astype(np.float64)
-            if task.network.target.kind != "value":
+            if not task.network.target.is_numeric:
                 y = y - (task.network.target.outputs // 2 if task.network.target.kind == "classes" else 0.5)
             w = np.linalg.solve(X.T @ X + 10.0 * np.eye(X.shape[1]), X.T @ y)
-            yield Fitted({"w": w.astype(np.float32)}, 1, (EpochLoss(0.69, 0.69),))
+            weights = {"w": w.astype(np.float32)}
+            if levels := task.network.target.levels:
+                weights["q"] = np.quantile(y - X @ w, levels).astype(np.float32)
+            yield Fitted(weights, 1, (EpochLoss(0.69, 0.69),))
 
     def predict(self, network, weights, samples):
         # row by row products: a matrix product may round a row differently with other rows beside it
         said = (_design(samples) * weights["w"].astype(np.float64)).sum(axis=1)
+        if network.target.levels:
+            return (said[:, None] + weights["q"]).astype(np.float32)
         if network.target.kind == "value":
             return said.astype(np.float32)[:, None]
         p = 1.0 / (1.0 + np.exp(-4.0 * said))

@@ -1,0 +1,141 @@
+"""A run whose model says quantiles: a file more, in the manifest, and held to the rest by `verify`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import rnn_strategies as rs
+from rnn_strategies.home import Home
+from rnn_strategies.verify.consistency import check_quantiles
+from rnn_strategies.verify.verify import verify_run
+from signals.errors import InputError
+from signals.storage import read_parquet, write_parquet
+
+LABELS = '[labels]\nkind = "return"\nquantiles = [0.1, 0.5, 0.9]\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_drawing(monkeypatch):
+    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quantiles")
+    with pytest.MonkeyPatch.context() as patch:
+        from pathlib import Path
+
+        patch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "support"))
+        patch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+        from configs import SMALL
+
+        text = SMALL.replace("tickers = 40", "tickers = 12").replace("k = 8", "k = 3")
+        text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-08-29"')
+        (folder / "c.toml").write_text(text.replace("min_history = 60", "min_history = 40") + LABELS)
+        rs.run(folder / "c.toml", out=folder / "run", jobs=1, home=Home(folder / "home"))
+    return folder
+
+
+@pytest.fixture
+def run(made, tmp_path, support):
+    shutil.copytree(made, tmp_path / "copy")
+    return tmp_path / "copy" / "run"
+
+
+@pytest.fixture
+def home(run):
+    return Home(run.parent / "home")
+
+
+def spoil(run, file, column, row, by):
+    """Change a figure and hide the traces."""
+    from verified import match_hashes
+
+    table = read_parquet(run / file)
+    table.loc[row, column] += by
+    write_parquet(run / file, table.set_index(table.columns[0]))
+    match_hashes(run)
+
+
+def named(found):
+    return {one.file for one in found.findings}
+
+
+def test_the_file_is_one_of_the_signals_stage_and_verified(run, home):
+    outputs = json.loads((run / "manifest.json").read_bytes())["stages"]["signals"]["outputs"]
+    assert "quantiles.parquet" in outputs
+    found = verify_run(run, home=home)
+    assert found.passed, found.text()
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "row", "by"),
+    [
+        ("quantiles.parquet", "value", 5, 1e-6),
+        ("folds.parquet", "pinball", 1, -1e-4),
+    ],
+)
+def test_another_figure_is_named_though_the_hashes_match(run, home, file, column, row, by):
+    spoil(run, file, column, row, by)
+    assert named(verify_run(run, home=home)) >= {file}
+
+
+def test_without_the_networks_they_are_taken_as_they_are_if_they_fit_the_rest(run, home):
+    shutil.rmtree(home.artifacts)
+    found = verify_run(run, home=home)
+    assert found.passed, found.text()
+    assert ["not all networks are kept" in line for line in found.remarks] == [True]
+    spoil(run, "quantiles.parquet", "value", 5, 1e-3)
+    assert named(verify_run(run, home=home)) == {"folds.parquet"}
+
+
+def test_without_prices_they_are_held_to_scores_labels_and_folds(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("rnn_strategies.verify.inputs.REPEATABLE", ())
+    found = verify_run(run, home=Home(tmp_path / "nothing"))
+    assert found.passed, found.text()
+    spoil(run, "quantiles.parquet", "value", 1, 1e-9)
+    assert named(verify_run(run, home=Home(tmp_path / "nothing"))) >= {"quantiles.parquet"}
+
+
+def test_what_does_not_fit_the_rest_is_said(made):
+    frames = {
+        name: read_parquet(made / "run" / f"{name}.parquet", index=["date", "ticker"]) for name in ("signals", "labels")
+    }
+    quantiles, folds = (read_parquet(made / "run" / f"{name}.parquet") for name in ("quantiles", "folds"))
+
+    def said(table, folds=folds):
+        return [text for _, text in check_quantiles(frames["signals"]["score"], table, frames["labels"], folds)]
+
+    def changed(row, by):
+        values = quantiles["value"].to_numpy().copy()
+        values[row] += by
+        return quantiles.assign(value=values)
+
+    assert said(quantiles) == []
+    assert "do not ascend" in said(changed(0, 1.0))[0]
+    assert "the score in signals.parquet is" in said(changed(1, 1e-9))[0]
+    assert "pinball_ensemble of fold 0" in said(changed(2, 1e-3))[0]
+    assert (
+        "pinball_ensemble of fold 1"
+        in said(quantiles, folds.assign(pinball_ensemble=lambda f: f["pinball_ensemble"].where(f["fold"] == 0, 1.0)))[0]
+    )
+    assert "for every row of signals.parquet" in said(quantiles.iloc[:-3])[0]
+    assert "for every row of signals.parquet" in said(quantiles.iloc[:-1])[0]
+    assert "one value for every date, ticker and level" in said(quantiles.iloc[[0, *range(len(quantiles))]])[0]
+    assert "for every row of signals.parquet" in said(quantiles[quantiles["level"] < 0.7])[0]
+
+
+def test_a_file_that_is_gone_is_named(run, home):
+    (run / "quantiles.parquet").unlink()
+    found = verify_run(run, home=home).findings[0]
+    assert (found.file, found.text) == ("quantiles.parquet", "is missing")
+
+
+def test_scores_that_are_made_already_have_none(made):
+    scores = {"path": str(made / "run" / "signals.parquet")}
+    with pytest.raises(InputError, match=r"no labels.quantiles beside \[signals\]"):
+        rs.load_config(made / "run" / "config.toml", imported=scores)
