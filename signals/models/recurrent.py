@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
-from signals.windows import MASKED
 
 if TYPE_CHECKING:
     from signals.trainers.seam import Network
 
-__all__ = ["CELLS", "ModelSettings", "build", "check_window"]
+__all__ = ["CELLS", "ModelSettings", "build", "check_parts", "check_window"]
 
 CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
+OTHERWISE = {"ticker": "model.embedding", "year": "model.years", "sequence": "another name", "teacher": "another name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ class ModelSettings:
         Share of the inputs of every recurrent layer but the first that is dropped in training. Keras uses one mask for
         all steps, so on the first layer, with one feature, it would blank whole series.
     unknown_share : float
-        Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one.
+        Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one; of
+        other categoricals likewise, the year among them.
     clip_quantile : float
         Each feature is clipped at this quantile and its mirror of the training slice before it is standardised; so is a
         numeric target.
@@ -106,19 +107,23 @@ class ModelSettings:
     years: bool = False
 
     def __post_init__(self) -> None:
-        check_window(self.lookback, self.min_steps, self.clip_quantile)
-        if self.cell not in CELLS:
-            raise InputError(f"expected model.cell to be one of {', '.join(CELLS)}; found {self.cell!r}")
-        if not self.units or min(self.units) < 1:
-            raise InputError(f"expected model.units like [25, 10]; found {list(self.units)}")
-        if min(self.embedding, self.dense) < 0:
+        check_parts(self)
+        if self.dense < 0:
+            raise InputError(f"expected model.dense of at least 0; found {self.dense}")
+        if self.bidirectional and (self.every_step or self.output_recurrence or self.truncate is not None):
+            other = "every_step" if self.every_step else "output_recurrence" if self.output_recurrence else "truncate"
+            why = "steps would see the future" if other != "truncate" else "layers that read backwards have no past"
+            raise InputError(f"expected model.bidirectional without {other}, since {why}; found both; leave one out")
+        if not 0 <= self.skip <= self.lookback or self.skip_units < 1:
             raise InputError(
-                f"expected model.embedding and model.dense of at least 0; found {self.embedding} and {self.dense}"
+                f"expected model.skip from 0 to the look-back of {self.lookback} and model.skip_units of at least 1; "
+                f"found {self.skip} and {self.skip_units}"
             )
-        for name in ("dropout", "recurrent_dropout", "input_dropout", "unknown_share"):
-            share = getattr(self, name)
-            if not 0 <= share < 1:
-                raise InputError(f"expected model.{name} in [0, 1); found {share}")
+        if self.truncate is not None and (self.truncate < 1 or self.skip):
+            raise InputError(
+                "expected model.truncate of at least 1 step, and no model.skip, which reaches further back; found "
+                f"{self.truncate} and a skip of {self.skip}"
+            )
 
     @property
     def masked(self) -> bool:
@@ -156,6 +161,45 @@ def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> 
         raise InputError(f"expected model.clip_quantile in [0, 0.5); found {clip_quantile}")
 
 
+def check_parts(settings: Any) -> None:
+    """Hold the settings that all networks of ours have to what they can mean.
+
+    Parameters
+    ----------
+    settings : ModelSettings or EncoderDecoderSettings
+        What to look at.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    check_window(settings.lookback, settings.min_steps, settings.clip_quantile)
+    if settings.cell not in CELLS:
+        raise InputError(f"expected model.cell to be one of {', '.join(CELLS)}; found {settings.cell!r}")
+    if not settings.units or min(settings.units) < 1:
+        raise InputError(f"expected model.units like [25, 10]; found {list(settings.units)}")
+    if settings.embedding < 0:
+        raise InputError(f"expected model.embedding of at least 0; found {settings.embedding}")
+    for name in ("dropout", "recurrent_dropout", "input_dropout", "unknown_share"):
+        share = getattr(settings, name)
+        if not 0 <= share < 1:
+            raise InputError(f"expected model.{name} in [0, 1); found {share}")
+    if not 0 <= settings.teacher_forcing <= 1:
+        raise InputError(f"expected model.teacher_forcing in [0, 1]; found {settings.teacher_forcing}")
+    if not 0 <= settings.highway <= settings.lookback:
+        raise InputError(
+            f"expected model.highway from 0 to the look-back of {settings.lookback}; found {settings.highway}"
+        )
+    for name, width in settings.embeddings.items():
+        if name in OTHERWISE:
+            raise InputError(f"expected other names in model.embeddings; found {name}; use {OTHERWISE[name]}")
+        if name == "month" and settings.months:
+            raise InputError("expected months either in model.embeddings or in model.months; found both; drop one")
+        if not isinstance(width, int) or width < 1:
+            raise InputError(f"expected widths of at least 1 in model.embeddings; found {width!r} for {name}")
+
+
 def build(
     settings: ModelSettings,
     n_categories: int,
@@ -168,19 +212,23 @@ def build(
     Parameters
     ----------
     settings : ModelSettings
-        Sizes.
+        Sizes and parts.
     n_categories : int
         Rows of the ticker embedding, the unknown ticker included.
     n_features : int
         Features per time step.
     target : Target
         What the output says.
+    group_sizes : mapping of str to int, optional
+        Rows of every other categorical's table, the unknown one included.
 
     Returns
     -------
     keras.Model
-        Inputs `sequence` (batch, lookback, n_features), `ticker` (batch,) int and `month` (batch, 12); output
-        (batch, target.outputs): a probability, probabilities of classes, or a value. Unused inputs are absent.
+        Inputs `sequence` (batch, lookback, n_features), `ticker` (batch,) int, `month` (batch, 12), one of every
+        embedding's name (batch,) int, `year` (batch, years) and `teacher` (batch, lookback, fed back); unused ones are
+        absent. Output (batch, target.outputs), with `every_step` (batch, lookback, target.outputs): a probability,
+        probabilities of classes, values, or quantiles. What does not change from step to step enters at every step.
 
     References
     ----------
@@ -189,31 +237,41 @@ def build(
     the sigmoid its cross-entropy loss needs.
     """
     import keras
-    from keras import layers
+    from keras import layers, ops
 
-    sequence = keras.Input((settings.lookback, n_features), name="sequence")
-    inputs, merged = [sequence], []
-    hidden = layers.Masking(float(MASKED), name="known")(sequence) if settings.masked else sequence
-    cell = {"lstm": layers.LSTM, "gru": layers.GRU}[settings.cell]
-    for number, units in enumerate(settings.units, start=1):
-        hidden = cell(
-            units,
-            return_sequences=number < len(settings.units),
-            dropout=settings.dropout if number > 1 else 0.0,
-            recurrent_dropout=settings.recurrent_dropout,
-            name=f"{settings.cell}_{number}",
-        )(hidden)
-    merged.append(hidden)
-    if settings.embedding:
-        ticker = keras.Input((), dtype="int32", name="ticker")
-        inputs.append(ticker)
-        merged.append(layers.Embedding(n_categories, settings.embedding, name="ticker_embedding")(ticker))
-    if settings.months:
-        month = keras.Input((12,), name="month")
-        inputs.append(month)
-        merged.append(month)
-    joined = layers.Concatenate(name="joined")(merged) if len(merged) > 1 else merged[0]
-    hidden = layers.Dense(settings.dense, name="dense")(joined)
-    activation = {"probability": "sigmoid", "classes": "softmax", "value": "linear"}[target.kind]
-    output = layers.Dense(target.outputs, activation=activation, name=target.kind)(hidden)
-    return keras.Model(inputs, output, name="recurrent")
+    from signals.models import body
+
+    inputs = body.read_inputs(settings, n_features)
+    truncate = settings.truncate if (settings.truncate or settings.lookback) < settings.lookback else None
+    all_steps = settings.every_step or settings.output_recurrence
+
+    def run(made: list[Any], sequence: Any) -> Any:
+        return body.run(made, sequence, inputs.known, truncate)
+
+    options = {"return_sequences": settings.every_step, "return_state": truncate is not None}
+    hidden = []
+    if not settings.output_recurrence:
+        hidden.append(run(body.recurrent(settings, **options), inputs.sequence))
+    if settings.skip:
+        hidden.append(body.skipped(inputs, settings))
+    still = body.beside(inputs, settings, n_categories, group_sizes or {})
+    hidden += [layers.RepeatVector(settings.lookback)(part) for part in still] if all_steps else still
+    offset = body.highway(inputs, settings.highway, target.outputs, all_steps) if settings.highway else None
+
+    if settings.output_recurrence:
+        from signals.models.feedback import feedback_layer
+
+        layer, teacher = feedback_layer(settings, n_features, sum(part.shape[-1] for part in hidden), target, **options)
+        inputs.made.append(teacher)
+        parts = [inputs.sequence, teacher, *hidden, *([] if offset is None else [offset])]
+        return keras.Model(inputs.made, run([layer], ops.concatenate(parts, axis=-1)), name="recurrent")
+
+    joined = layers.Concatenate(name="joined")(hidden) if len(hidden) > 1 else hidden[0]
+    joined = layers.Dense(settings.dense, name="dense")(joined) if settings.dense else joined
+    activation = body.ACTIVATIONS[target.kind]
+    if offset is None:
+        output = layers.Dense(target.outputs, activation=activation, name=target.kind)(joined)
+    else:
+        said = layers.Dense(target.outputs, name=target.kind)(joined)
+        output = layers.Activation(activation, name="said")(layers.Add(name="with_highway")([said, offset]))
+    return keras.Model(inputs.made, output, name="recurrent")
