@@ -6,11 +6,9 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,23 +17,20 @@ from backtests.benchmark import buy_and_hold, check_span
 from backtests.engine import equal_weight_universe, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
-from rnn_strategies.beside import beside_digests, beside_remarks, read_beside
+from rnn_strategies.beside import beside_digests, beside_remarks
 from rnn_strategies.config import Config, load_config
+from rnn_strategies.counted_run import CountedRun
 from rnn_strategies.family import Family, family_of
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
-from rnn_strategies.run_folder import RunFolder
-from rnn_strategies.trials import Trial, finish_trial, read_trials, start_trial
+from rnn_strategies.trials import Trial, finish_trial
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day
-from signals.dataset import Beside
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
-from signals.folds import WalkForward
-from signals.models.external import KerasModel
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
 from signals.walk_forward import SignalResult, compute_signals
@@ -162,7 +157,7 @@ def open_run(
 
 
 @dataclass(repr=False)
-class Run(RunFolder):
+class Run(CountedRun):
     """A run folder and what can be done with it; its parameters are those of `RunFolder`."""
 
     @property
@@ -223,11 +218,6 @@ class Run(RunFolder):
             check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
 
     @property
-    def _walk_forward(self) -> WalkForward:
-        assert self.config.walk_forward is not None  # noqa: S101 - `open_run` gives imported scores another class
-        return self.config.walk_forward
-
-    @property
     def _first_decision(self) -> np.datetime64:
         """No score is older than this."""
         return as_day(self._walk_forward.start, name="walk_forward.start")
@@ -282,16 +272,6 @@ class Run(RunFolder):
     def _versions(self) -> dict[str, str]:
         """Versions of what computes and draws; results of others are computed again."""
         return versions()
-
-    @property
-    def _read_files(self) -> list[Any]:
-        """Content hashes of what is read beside prices: paths say nothing about it."""
-        model = self.config.model
-        return [beside_digests(self._beside), model.digest() if isinstance(model, KerasModel) else None]
-
-    @cached_property
-    def _beside(self) -> Beside:
-        return read_beside(self.config.beside)
 
     def _make_signals(self) -> SignalResult:
         config = self.config
@@ -427,44 +407,3 @@ class Run(RunFolder):
         timings["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
         timings["host"] = f"{platform.system()} {platform.machine()}, {self.jobs} training processes"
         write_json(path, timings)
-
-    def _begin_trial(self) -> Trial:
-        trial = self._trial()
-        start_trial(self.home, trial)
-        return trial
-
-    def record_variant(self, config: Config, sharpe: float | None) -> None:
-        """Count a configuration that was looked at on this run's prices, unless it is on record already."""
-        own = self._trial()
-        made = key_of(config.identity, self._digest("prices"), self._read_files)[:16]
-        parent = None if made == own.id else own.id
-        if made not in read_trials(self.home):
-            trial = replace(own, id=made, parent=parent, config=config.hash, kind="audit", status="done", sharpe=sharpe)
-            finish_trial(self.home, trial)
-
-    def _trial(self) -> Trial:
-        config, prices = self.config, self._digest("prices")
-        return Trial(
-            id=key_of(config.identity, prices, self._read_files)[:16],
-            parent=None,
-            config=config.hash,
-            kind="run",
-            family={
-                # prices and lists by their content: a copy of a file is the same market
-                "universe": key_of(prices, asdict(config.universe), beside_digests(self._beside))[:16],
-                "calendar": self.prices.calendar,
-                "period": [self._walk_forward.start, str(self.prices.last)],
-            },
-            status="started",
-        )
-
-    def _end_trial(self, trial: Trial) -> None:
-        returns = _relative(self.folder / "returns.parquet", self.home.root.parent)
-        finish_trial(self.home, replace(trial, status="done", sharpe=self.metrics.get("sharpe_ratio"), returns=returns))
-
-
-def _relative(path: Path, base: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(base.resolve()))
-    except ValueError:
-        return str(path.resolve())
