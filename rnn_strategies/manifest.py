@@ -32,6 +32,8 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "pyfolio-reloaded",
+    "scikit-learn",
+    "statsmodels",
     "tensorflow",
     "torch",
 )

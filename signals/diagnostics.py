@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["ClusteredMean", "auc_by_date", "binary_outcome", "clustered_mean", "rank_ic_by_date"]
+__all__ = [
+    "ClusteredMean",
+    "auc_by_date",
+    "binary_outcome",
+    "clustered_mean",
+    "decile_spread_by_date",
+    "newey_west_t",
+    "rank_ic_by_date",
+]
 
 
 class ClusteredMean(NamedTuple):
@@ -60,6 +68,43 @@ def rank_ic_by_date(score: pd.Series, forward_return: pd.Series) -> pd.Series:
         spread = np.bincount(codes, x * x, n) * np.bincount(codes, y * y, n)
         values = np.where((count >= 3) & (spread > 0), np.bincount(codes, x * y, n) / np.sqrt(spread), np.nan)
     return pd.Series(values, index=dates, name="rank_ic")
+
+
+def decile_spread_by_date(score: pd.Series, forward_return: pd.Series, *, groups: int = 10) -> pd.Series:
+    """Mean realised return of the highest-scored tenth of each date less that of the lowest, before costs.
+
+    Parameters
+    ----------
+    score, forward_return : Series indexed by (date, ticker)
+        Rows missing in either are left out.
+    groups : int
+        Tenths by default: each end holds `count // groups` names, equally weighted.
+
+    Returns
+    -------
+    Series indexed by date
+        Simple return over the horizon of `forward_return`; NaN on a date with fewer rows than groups or without any
+        variation in the score.
+
+    Notes
+    -----
+    Names that tie at the edge of a group share its remaining places, so the order of rows does not matter.
+    """
+    dates, codes, frame = _aligned(score, forward_return)
+    n = len(dates)
+    count = np.bincount(codes, minlength=n)
+    size = (count // groups)[codes]
+    scored = frame["score"].groupby(codes)
+    first, last = scored.rank(method="min").to_numpy(), scored.rank(method="max").to_numpy()
+    alike = last - first + 1
+    low = np.clip(size - (first - 1), 0, alike) / alike
+    high = np.clip(size - (count[codes] - last), 0, alike) / alike
+    # one difference a row, so that a score that ranks nothing gives exactly nothing
+    gained = np.bincount(codes, (high - low) * frame["truth"].to_numpy(), n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = gained / (count // groups)
+    varied = np.bincount(codes, alike < count[codes], n) > 0
+    return pd.Series(np.where(varied & (count >= groups), spread, np.nan), index=dates, name="decile_spread")
 
 
 def auc_by_date(score: pd.Series, label: pd.Series) -> pd.Series:
@@ -143,10 +188,52 @@ def clustered_mean(by_date: pd.Series) -> ClusteredMean:
     mean = float(values.mean())
     if n < 3:
         return ClusteredMean(mean, math.nan, math.nan)
-    centred = values - mean
-    lags = min(int(4 * (n / 100) ** (2 / 9)), n - 1)
+    half = 1.959963984540054 * math.sqrt(_long_run_variance(values - mean, _usual_lags(n)) / n)
+    return ClusteredMean(mean, mean - half, mean + half)
+
+
+def newey_west_t(by_date: pd.Series, *, lags: int | None = None) -> float:
+    """Tell how many standard errors a mean over dates lies from zero, allowing neighbouring dates to be alike.
+
+    Parameters
+    ----------
+    by_date : Series indexed by date
+        One value a date, NaN left out; sorted by date.
+    lags : int, optional
+        Neighbours that may be alike; `floor(4 (n/100)^(2/9))` by default. Values that overlap, such as those of
+        returns over h dates, need at least h - 1.
+
+    Returns
+    -------
+    float
+        NaN with fewer than three dates or without any variation.
+
+    Notes
+    -----
+    Newey and West (1987), Bartlett weights, no correction for small samples: the t statistic of a regression on a
+    constant with such errors.
+
+    >>> round(newey_west_t(pd.Series([1.0, 2.0, 3.0, 2.0]), lags=0), 6)
+    5.656854
+    """
+    values = by_date.dropna().to_numpy(dtype=np.float64)
+    n = len(values)
+    if n < 3:
+        return math.nan
+    mean = float(values.mean())
+    variance = _long_run_variance(values - mean, _usual_lags(n) if lags is None else min(lags, n - 1))
+    # values that are all alike leave a variance of rounding errors
+    return mean / math.sqrt(variance / n) if variance > 1e-24 * mean * mean else math.nan
+
+
+def _usual_lags(n: int) -> int:
+    """Lags of a Newey-West error of n values where nothing else is known about them, as is usual."""
+    return min(int(4 * (n / 100) ** (2 / 9)), n - 1)
+
+
+def _long_run_variance(centred: NDArray[np.float64], lags: int) -> float:
+    n = len(centred)
     variance = float(centred @ centred) / n
     for lag in range(1, lags + 1):
         variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / n
-    half = 1.959963984540054 * math.sqrt(max(variance, 0.0) / n)
-    return ClusteredMean(mean, mean - half, mean + half)
+    return max(variance, 0.0)

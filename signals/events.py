@@ -15,7 +15,7 @@ class Event:
     Parameters
     ----------
     stage : str
-        `"prices"`, `"signals"`, `"backtest"` or `"report"`.
+        `"prices"`, `"signals"`, `"backtest"` or `"report"`; of series `"forecast"` or `"baselines"`.
     message : str
         What just happened, for a person.
     done, total : int, optional

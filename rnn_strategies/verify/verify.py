@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from rnn_strategies.forecast_verify import is_forecast, verify_forecast
 from rnn_strategies.home import Home, default_home, locked
 from rnn_strategies.verify.steps import Verification
 from signals.errors import InputError, RnnStrategiesError
@@ -47,6 +48,8 @@ class Verified:
         What could not be recomputed, and what does not belong.
     files, figures : int
         Files that were looked at, and figures of `metrics.json` among them.
+    figures_of : str
+        The file those figures are in; forecasts of series have `accuracy.json` instead.
     """
 
     folder: Path
@@ -54,6 +57,7 @@ class Verified:
     remarks: tuple[str, ...]
     files: int
     figures: int
+    figures_of: str = "metrics.json"
 
     @property
     def passed(self) -> bool:
@@ -64,7 +68,8 @@ class Verified:
         """One line per finding, or one that says there is none; then what could not be recomputed."""
         lines = [f"{self.folder / one.file}: {one.text}" for one in self.findings]
         if self.passed:
-            lines.append(f"{self.folder}: nothing differs ({self.files} files, {self.figures} figures in metrics.json)")
+            counted = f"{self.files} files, {self.figures} figures in {self.figures_of}"
+            lines.append(f"{self.folder}: nothing differs ({counted})")
         lines += [f"{self.folder}: note: {line}" for line in self.remarks]
         return "\n".join(" ".join(line.split()) for line in lines)
 
@@ -107,6 +112,10 @@ def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listen
     if not folder.is_dir():
         raise InputError(f"expected a run folder {folder}; found none; name the folder that `run` wrote")
     with _undisturbed(folder), tempfile.TemporaryDirectory(prefix="rnn-strategies-verify-") as scratch:
+        if is_forecast(folder):
+            made = verify_forecast(folder, home or default_home(), Path(scratch), listener)
+            differing = tuple(Finding(file, text) for file, text in made.findings)
+            return Verified(folder, differing, tuple(made.remarks), len(made.seen), made.figures, "accuracy.json")
         work = Verification(folder, home or default_home(), Path(scratch), listener)
         work.go()
     found = tuple(Finding(file, text) for file, text in work.in_order())

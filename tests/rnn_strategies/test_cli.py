@@ -133,7 +133,7 @@ def test_bad_prices_are_refused_naming_the_place(command, small, case):
         ("strategy.allocation=TopKK", "did you mean 'TopK'"),
         ("strategy.kk=3", "kk"),
         ("labels.horizon=0", "horizon"),
-        ("model.dense=-1", "model.dense of at least 1"),
+        ("model.dense=-1", "model.dense of at least 0"),
         ("model.embedding=-1", "model.embedding of at least 0"),
         ("training.seeds=[4294967296]", "training.seeds"),
         ("training.trainer=os:path", "fit, predict and versions"),

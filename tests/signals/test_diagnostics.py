@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
+from statsmodels.regression.linear_model import OLS
 
-from signals.diagnostics import auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import (
+    auc_by_date,
+    clustered_mean,
+    decile_spread_by_date,
+    newey_west_t,
+    rank_ic_by_date,
+)
 
 
 @pytest.fixture
@@ -61,3 +68,58 @@ def test_interval_covers_as_often_as_it_says():
         found = clustered_mean(pd.Series(rng.normal(size=150)))
         covered += found.low <= 0 <= found.high
     assert 0.91 <= covered / 400 <= 0.98
+
+
+@pytest.mark.parametrize("lags", [0, 1, 4, None])
+def test_t_is_that_of_a_regression_on_a_constant_with_newey_west_errors(lags):
+    rng = np.random.default_rng(5)
+    values = 0.02 + np.convolve(rng.normal(size=160), np.ones(4) / 4, mode="valid")
+    used = int(4 * (len(values) / 100) ** (2 / 9)) if lags is None else lags
+    reference = OLS(values, np.ones(len(values))).fit(cov_type="HAC", cov_kwds={"maxlags": used})
+    assert newey_west_t(pd.Series(values), lags=lags) == pytest.approx(reference.tvalues[0], rel=1e-12)
+
+
+def test_t_leaves_missing_dates_out_and_says_nothing_about_too_few_or_a_constant():
+    values = pd.Series([0.1, np.nan, 0.3, -0.2, 0.25])
+    assert newey_west_t(values) == newey_west_t(values.dropna())
+    assert np.isnan(newey_west_t(values.iloc[:3]))
+    assert np.isnan(newey_west_t(pd.Series([0.1] * 7)))
+
+
+def test_decile_spread_is_the_mean_of_the_ends():
+    rng = np.random.default_rng(8)
+    dates = pd.date_range("2020-01-03", periods=3, freq="W-FRI")
+    index = pd.MultiIndex.from_product([dates, [f"T{i:02}" for i in range(47)]], names=["date", "ticker"])
+    score = pd.Series(rng.permutation(len(index)).astype(float), index=index)
+    gain = pd.Series(rng.normal(size=len(index)), index=index)
+    spread = decile_spread_by_date(score, gain)
+    for date in dates:
+        order = score[date].sort_values().index
+        expected = gain[date][order[-4:]].mean() - gain[date][order[:4]].mean()
+        assert spread[date] == pytest.approx(expected, abs=1e-15)
+    perfect = decile_spread_by_date(gain, gain)
+    assert (perfect >= spread).all()
+    assert (perfect > 2).all()
+
+
+def test_names_that_tie_share_the_places_of_a_group():
+    dates = [pd.Timestamp("2020-01-03")]
+    index = pd.MultiIndex.from_product([dates, list("abcdefgh")], names=["date", "ticker"])
+    score = pd.Series([0.0, 1, 1, 1, 1, 1, 2, 2], index=index)
+    gain = pd.Series([-8.0, 1, 2, 3, 4, 5, 7, 9], index=index)
+    found = decile_spread_by_date(score, gain, groups=4)
+    assert found.tolist() == [8.0 - (-8.0 + 3.0) / 2]  # the second place below is shared by the five that tie
+    mixed = list(np.random.default_rng(0).permutation(8))
+    assert decile_spread_by_date(score.iloc[mixed], gain, groups=4).tolist() == found.tolist()
+
+
+def test_dates_that_cannot_be_cut_into_groups_have_no_spread(scored):
+    score, outcome = scored
+    first, second = score.index.get_level_values("date").unique()[:2]
+    score = score.copy()
+    score[second] = 0.5
+    short = score[score.index.get_level_values("date") == first].index[:3]
+    spread = decile_spread_by_date(score.drop(short), outcome)
+    assert np.isnan(spread[first])
+    assert np.isnan(spread[second])
+    assert spread.iloc[2:].notna().all()

@@ -1,0 +1,224 @@
+"""The configuration of a forecast of series: one TOML file, every mistake one clear line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from rnn_strategies.model_table import MODELS, read_model
+from rnn_strategies.tables import STRICT, build, check_table, table_of
+from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
+from signals.errors import InputError
+from signals.folds import WalkForward
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
+from signals.series.baselines import parse_baselines
+from signals.series.fold import check_model
+from signals.series.settings import ForecastSettings
+from signals.series.simulated import simulated_series
+from signals.series.table import SeriesTable, read_series
+from signals.trainers.seam import NetworkSettings, TrainingSettings
+
+__all__ = ["ForecastConfig", "load_forecast_config", "parse_forecast_config"]
+
+LONGEST_NAME = 100
+
+# What networks of series do without by default: there is one "ticker", and few rows.
+_SERIES_DEFAULTS: dict[str, Any] = {
+    "lookback": 24,
+    "units": [20],
+    "embedding": 0,
+    "months": False,
+    "dense": 0,
+    "dropout": 0.0,
+    "unknown_share": 0.0,
+}
+_NO_SETTING = ("clip_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
+
+BASELINES = ("persistence", "drift", "mean", "ridge")
+
+
+class _Transformed(BaseModel):
+    model_config = STRICT
+    transform: str | tuple[str, ...] = "level"
+    periods: int = Field(default=1, ge=1)
+
+
+class _File(_Transformed):
+    source: Literal["file"] = "file"
+    path: str
+    columns: tuple[str, ...] = ()
+    date: str | None = None
+    start: str | None = None
+    end: str | None = None
+    vintage: str = ""
+    release: str = ""
+
+
+class _Simulated(_Transformed):
+    source: Literal["simulated"]
+    seed: int = Field(default=0, ge=0)
+    months: int = 1200
+    series: int = 3
+    noise: float = 0.3
+    start: str = "1920-01-01"
+
+
+_SERIES: dict[str, type[_Transformed]] = {"file": _File, "simulated": _Simulated}
+
+_Forecast: Any = table_of(ForecastSettings, baselines=(tuple[str, ...], BASELINES), lags=(int, Field(default=12, ge=1)))
+_Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
+_WalkForward: Any = table_of(WalkForward)
+
+
+class _Tables(BaseModel):
+    model_config = STRICT
+    name: str = "forecast"
+    title: str = ""
+    series: dict[str, Any]
+    forecast: _Forecast = Field(default_factory=_Forecast)
+    model: dict[str, Any] = Field(default_factory=dict)
+    training: _Training = Field(default_factory=_Training)
+    walk_forward: _WalkForward
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str) -> str:
+        plain = value == Path(value).name and not value.startswith(".") and value.isprintable()
+        if not value or not plain or len(value.encode()) > LONGEST_NAME:
+            raise ValueError(f"a plain folder name of at most {LONGEST_NAME} bytes")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastConfig:
+    """A validated configuration, every default spelled out.
+
+    Parameters
+    ----------
+    name, title : str
+        Name of the run folder under `runs/`, and what the table is headed by.
+    series : dict
+        Where the series come from.
+    forecast : ForecastSettings
+        What is forecast.
+    baselines : tuple of str
+        What stands beside the network.
+    lags : int
+        Rows that baselines on lags see.
+    model, training, walk_forward
+        Settings of each part.
+    seeds : tuple of int
+        One network per fold and seed.
+    tables : dict
+        The whole configuration as plain values, as written to `config.toml`.
+    """
+
+    name: str
+    title: str
+    series: dict[str, Any]
+    forecast: ForecastSettings
+    baselines: tuple[str, ...]
+    lags: int
+    model: NetworkSettings
+    training: TrainingSettings
+    walk_forward: WalkForward
+    seeds: tuple[int, ...]
+    tables: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything that can change a number, but for what is in the file of the series."""
+        return config_hash(dropped(self.tables, "name", "title", "path"))
+
+    def to_toml(self) -> str:
+        """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
+        return to_toml(self.tables)
+
+    def load_series(self) -> SeriesTable:
+        """Read or simulate the series, and transform them."""
+        options = {key: value for key, value in self.series.items() if value is not None}
+        kind, transform, periods = options.pop("source"), options.pop("transform"), options.pop("periods")
+        table = simulated_series(**options) if kind == "simulated" else read_series(**options)
+        return table.transformed(transform, periods)
+
+
+def load_forecast_config(path: Path | str, overrides: Sequence[str] = ()) -> ForecastConfig:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path : Path or str
+        TOML file. Paths inside it are relative to its folder; `~` and `${VARIABLE}` are expanded.
+    overrides : sequence of str
+        `"table.key=value"`, the value as TOML; text needs no quotes.
+
+    Raises
+    ------
+    InputError
+        Naming what was expected, what was found, and the nearest known key.
+    """
+    return parse_forecast_config(read_tables(path, overrides), base=Path(path).parent)
+
+
+def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> ForecastConfig:
+    """Validate a configuration given as plain tables; parameters and errors are those of `load_forecast_config`."""
+    tables = plain_values(tables)
+    if "prices" in tables and "series" not in tables:
+        raise InputError("expected a table [series]; found [prices]; use `rnn-strategies run` for stocks")
+    file = check_table(_Tables, tables)
+    plain: dict[str, Any] = file.model_dump(mode="json")
+    source = file.series.get("source", "file")
+    if not isinstance(source, str) or source not in _SERIES:
+        raise InputError(f"expected series.source to be {' or '.join(_SERIES)}; found {source!r}; mend it")
+    plain["series"] = check_table(_SERIES[source], file.series, "series").model_dump(mode="json")
+    if "path" in plain["series"]:
+        plain["series"]["path"] = str(resolve_path(plain["series"]["path"], base))
+    model, plain["model"] = _read_model(file.model, base)
+    beside = [str(one) for one in parse_baselines(file.forecast.baselines)]
+    if (reference := file.forecast.reference) not in ("persistence", *beside):
+        raise InputError(
+            f"expected forecast.reference among the baselines, {', '.join(beside)}; found {reference!r}; add it to them"
+        )
+    training = file.training.model_dump()
+    seeds = training.pop("seeds")
+    series = {key: tuple(value) if isinstance(value, list) else value for key, value in plain["series"].items()}
+    return ForecastConfig(
+        name=file.name,
+        title=file.title or file.name,
+        series=series,
+        forecast=build(ForecastSettings, file.forecast),
+        baselines=tuple(file.forecast.baselines),
+        lags=file.forecast.lags,
+        model=model,
+        training=TrainingSettings(**training),
+        walk_forward=build(WalkForward, file.walk_forward),
+        seeds=tuple(seeds),
+        tables=plain,
+    )
+
+
+def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, dict[str, Any]]:
+    """Read `[model]` with the defaults of series."""
+    kind = str(table.get("kind", "recurrent"))
+    if ":" in kind or MODELS.get(kind) is KerasModel:
+        raise InputError(
+            f"expected model.kind of a network that is trained here; found {kind!r}; models of one's own "
+            "forecast stocks, see `rnn-strategies run`; of series the baselines are there"
+        )
+    known = {field.name for field in fields(MODELS[kind])} if kind in MODELS else set()
+
+    def validate(settings: type, options: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+        made = check_table(table_of(settings, leave_out=(*leave_out, *_NO_SETTING)), options, "model")
+        plain: dict[str, Any] = made.model_dump(mode="json")
+        return plain
+
+    filled = {name: value for name, value in _SERIES_DEFAULTS.items() if name in known} | dict(table)
+    model, plain = read_model(filled, validate=validate, resolve=lambda path: resolve_path(path, base))
+    assert not isinstance(model, OwnModel | KerasModel)  # noqa: S101 - refused above
+    check_model(model)
+    return model, plain

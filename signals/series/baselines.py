@@ -1,0 +1,319 @@
+"""What a network has to beat: forecasts of series without one, fitted on the rows it learns from."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from signals.errors import InputError
+from signals.series.problem import Problem, SeriesFold
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "BaselineForecast",
+    "FoldHistory",
+    "forecast_baselines",
+    "historical_quantiles",
+    "parse_baselines",
+]
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One baseline of a list: `ridge`, or with its number, `ridge(13)`.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASELINES`.
+    number : int, optional
+        What the number of that baseline means: lags, the largest order, or the period of a season.
+    """
+
+    name: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.number is None else f"{self.name}({self.number})"
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineForecast:
+    """What a baseline forecasts of a fold's test slice.
+
+    Parameters
+    ----------
+    name : str
+        As it was asked for.
+    values : ndarray of float64, shape (n_test, horizon, k)
+        Made at the end of each origin, in the units of the table.
+    parameters : int
+        Numbers that were estimated.
+    notes : tuple of str
+        What was chosen, and what did not go smoothly.
+    """
+
+    name: str
+    values: Values
+    parameters: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoldHistory:
+    """What a baseline of a fold may learn from: nothing later than what the fold's first forecast knows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Series and horizon.
+    fold : SeriesFold
+        Origins of its slices, purged.
+    seed : int
+        Of what is random.
+    returns : bool
+        Whether the series are changes themselves: moves are then measured from zero, not from the last value.
+    """
+
+    problem: Problem
+    fold: SeriesFold
+    seed: int = 0
+    returns: bool = False
+
+    @property
+    def first(self) -> int:
+        """First row of the table that a training origin's look-back holds."""
+        return max(self.fold.train.start - self.problem.lookback + 1, 0)
+
+    @property
+    def train_rows(self) -> range:
+        """Rows of the table that the training origins know or forecast."""
+        return range(self.first, self.fold.train.stop + self.problem.horizon)
+
+    @property
+    def rows(self) -> range:
+        """Rows of the table that training and validation origins know or forecast."""
+        return range(self.first, self.fold.both.stop + self.problem.horizon)
+
+    def values(self, rows: range | None = None) -> Values:
+        """Give the forecast series' values of some rows; of all that may be learnt from by default."""
+        rows = self.rows if rows is None else rows
+        return self.problem.values[rows.start : rows.stop]
+
+    def start(self, origins: range | NDArray[np.int64]) -> Values:
+        """Give what moves are measured from, shape (n, k): the last value, or zero of returns."""
+        last = self.problem.last(origins)
+        return np.zeros_like(last) if self.returns else last
+
+    def moves(self, origins: range | NDArray[np.int64]) -> Values:
+        """Give how far values moved after some origins, shape (n, horizon, k)."""
+        return self.problem.actual(origins) - self.start(origins)[:, None, :]
+
+
+Fit = Callable[[FoldHistory, int], tuple[Values, int, tuple[str, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    fit: Fit
+    number: str = ""  # what its number means; none is taken when empty
+    needs_number: bool = False
+    several: bool = False  # whether it takes at least two series
+    default: int = 0  # of the number; 0 for the lags in general
+
+
+def forecast_baselines(
+    problem: Problem,
+    fold: SeriesFold,
+    baselines: Iterable[str | Baseline],
+    *,
+    lags: int = 12,
+    seed: int = 0,
+    returns: bool = False,
+) -> tuple[BaselineForecast, ...]:
+    """Fit baselines on a fold's training and validation rows and forecast its test slice.
+
+    Parameters
+    ----------
+    problem : Problem
+        Series and horizon.
+    fold : SeriesFold
+        One refit. What a baseline has to choose (how strong ridge regression is, how many trees) it chooses on the
+        validation rows, and is then fitted again on both.
+    baselines : iterable of str
+        Names as in `BASELINES`, with their number where they take one: `"ridge(13)"`.
+    lags : int
+        Rows, the origin's included, that models on lags see, of every series of the table; the number of each
+        overrides it.
+    seed : int
+        Of the networks among them.
+    returns : bool
+        Whether the series are changes themselves, such as returns: `last_sign` and `logistic` then go by their sign.
+
+    Returns
+    -------
+    tuple of BaselineForecast
+        In the order asked for. The same bits in every run.
+    """
+    history = FoldHistory(problem, fold, seed, returns)
+    made = []
+    with threadpool_limits(1):  # such small products are faster on one thread, and repeat to the bit on any machine
+        for baseline in parse_baselines(baselines, series=len(problem.table.names)):
+            kind = BASELINES[baseline.name]
+            values, parameters, notes = kind.fit(history, baseline.number or kind.default or lags)
+            made.append(BaselineForecast(str(baseline), values, parameters, notes))
+    return tuple(made)
+
+
+def parse_baselines(names: Iterable[str | Baseline], *, series: int | None = None) -> tuple[Baseline, ...]:
+    """Read names of baselines.
+
+    Parameters
+    ----------
+    names : iterable of str
+        `"persistence"`, `"seasonal(12)"`.
+    series : int, optional
+        Series of the table, where it is known.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a number that is missing or means nothing, one that is named twice, and a model of several
+        series where there is one.
+
+    >>> [str(one) for one in parse_baselines(["drift", "ridge( 13 )"])]
+    ['drift', 'ridge(13)']
+    """
+    made: list[Baseline] = []
+    for text in names:
+        found = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*(\d+)\s*\))?\s*", str(text))
+        name, number = (found[1], int(found[2]) if found[2] else None) if found else (str(text), None)
+        if name not in BASELINES:
+            close = difflib.get_close_matches(name, BASELINES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "take some of those"
+            raise InputError(f"expected forecast.baselines among {', '.join(BASELINES)}; found {text!r}; {hint}")
+        kind = BASELINES[name]
+        if number is not None and (not kind.number or number < 1):
+            takes = f"takes {kind.number} of at least 1" if kind.number else "takes no number"
+            raise InputError(f"expected a baseline like {name!r}, which {takes}; found {text!r}; mend it")
+        if number is None and kind.needs_number:
+            raise InputError(f"expected {kind.number} of {name!r}, as in '{name}(12)'; found {text!r}; add it")
+        if kind.several and series == 1:
+            raise InputError(
+                f"expected several series for {name!r}; found one, of which 'arima' is the model; leave {name} out"
+            )
+        if (one := Baseline(name, number)) in made:
+            raise InputError(f"expected each baseline once; found {one} twice; drop one")
+        made.append(one)
+    return tuple(made)
+
+
+def historical_quantiles(
+    problem: Problem, fold: SeriesFold, levels: Sequence[float], *, returns: bool = False
+) -> Values:
+    """Forecast quantiles as the last value plus those of the changes in training and validation.
+
+    Of `returns`, quantiles of the values themselves.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_test, horizon, k, len(levels))
+    """
+    history = FoldHistory(problem, fold, returns=returns)
+    quantiles = np.quantile(history.moves(fold.both), levels, axis=0)
+    return history.start(fold.test)[:, None, :, None] + np.moveaxis(quantiles, 0, -1)
+
+
+def _persistence(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+    return _ahead(history, history.problem.last(history.fold.test)), 0, ()
+
+
+def _drift(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+    """Last value plus the mean change a row in what may be learnt from."""
+    known = history.values()
+    slope = (known[-1] - known[0]) / (len(known) - 1)
+    steps = np.arange(1, history.problem.horizon + 1)[:, None]
+    return _ahead(history, history.problem.last(history.fold.test)) + steps * slope, slope.size, ()
+
+
+def _mean(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+    mean = history.values().mean(axis=0)
+    return _ahead(history, np.broadcast_to(mean, (len(history.fold.test), mean.size))), mean.size, ()
+
+
+def _last_sign(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+    """Another move of the usual size in the direction of the last one."""
+    origins = np.asarray(history.fold.test)
+    sign = np.sign(history.problem.last(origins) - history.start(np.maximum(origins - 1, 0)))
+    size = np.abs(history.moves(history.fold.both)).mean(axis=0)
+    return _ahead(history, history.start(origins)) + sign[:, None, :] * size, size.size, ()
+
+
+def _seasonal(history: FoldHistory, period: int) -> tuple[Values, int, tuple[str, ...]]:
+    """Value of the same season in the last period that is known (seasonal persistence)."""
+    steps = np.arange(1, history.problem.horizon + 1)
+    rows = np.asarray(history.fold.test)[:, None] + steps - period * -(-steps // period)
+    if rows.min() < 0:
+        raise InputError(f"expected a period shorter than the history; found seasonal({period}); shorten it")
+    return history.problem.values[rows], 0, ()
+
+
+def _seasonal_mean(history: FoldHistory, period: int) -> tuple[Values, int, tuple[str, ...]]:
+    """Mean of the same season over what may be learnt from."""
+    rows, known = np.asarray(history.rows), history.values()
+    if len(rows) < period:
+        raise InputError(
+            f"expected a period no longer than the {len(rows)} rows that may be learnt from; found "
+            f"seasonal_mean({period}); shorten it"
+        )
+    means = np.stack([known[rows % period == season].mean(axis=0) for season in range(period)])
+    ahead = np.asarray(history.fold.test)[:, None] + np.arange(1, history.problem.horizon + 1)
+    return means[ahead % period], means.size, ()
+
+
+def _ahead(history: FoldHistory, values: Values) -> Values:
+    """Repeat a value a test origin for every step ahead."""
+    return np.repeat(values[:, None, :], history.problem.horizon, axis=1)
+
+
+def _on_lags(name: str) -> Fit:
+    def fit(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+        from signals.series.lag_models import forecast_on_lags  # scikit-learn is heavy
+
+        return forecast_on_lags(name, history, number)
+
+    return fit
+
+
+def _by_equations(name: str) -> Fit:
+    def fit(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+        from signals.series import linear_systems  # statsmodels is heavy
+
+        return (linear_systems.arima if name == "arima" else linear_systems.var)(history, number)
+
+    return fit
+
+
+BASELINES: dict[str, _Kind] = {
+    "persistence": _Kind(_persistence),
+    "drift": _Kind(_drift),
+    "mean": _Kind(_mean),
+    "last_sign": _Kind(_last_sign),
+    "seasonal": _Kind(_seasonal, "its period in rows", needs_number=True),
+    "seasonal_mean": _Kind(_seasonal_mean, "its period in rows", needs_number=True),
+    "ridge": _Kind(_on_lags("ridge"), "lags"),
+    "logistic": _Kind(_on_lags("logistic"), "lags"),
+    "mlp": _Kind(_on_lags("mlp"), "lags"),
+    "gradient_boosting": _Kind(_on_lags("gradient_boosting"), "lags"),
+    "arima": _Kind(_by_equations("arima"), "the largest orders", default=2),
+    "var": _Kind(_by_equations("var"), "the largest order", several=True),
+}

@@ -1,0 +1,123 @@
+"""Baselines over the folds of a run, as rows beside those of the network, and the comparison of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from signals.events import Event, Listener, silent
+from signals.series.baselines import BaselineForecast, forecast_baselines, historical_quantiles
+from signals.series.comparison import Comparison, comparison_table
+from signals.series.forecasts import NETWORK, ForecastResult, origin_rows
+from signals.series.problem import Problem, SeriesFold
+from signals.series.settings import ForecastSettings
+
+__all__ = ["HISTORICAL", "Baselines", "compare", "compute_baselines"]
+
+HISTORICAL = "historical_quantiles"  # stands beside networks that say quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Baselines:
+    """What the baselines forecast.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        Columns and rows as in `ForecastResult.forecasts`; the seed is 0.
+    parameters : dict of str to int
+        Numbers that each one estimates, in the last fold.
+    notes : dict of str to tuple of str
+        What each one chose in the last fold.
+    """
+
+    forecasts: pd.DataFrame
+    parameters: dict[str, int]
+    notes: dict[str, tuple[str, ...]]
+
+
+def compute_baselines(
+    problem: Problem,
+    cuts: Sequence[SeriesFold],
+    baselines: Sequence[str],
+    *,
+    lags: int = 12,
+    quantiles: Sequence[float] = (),
+    returns: bool = False,
+    listener: Listener = silent,
+) -> Baselines:
+    """Fit baselines on every fold's training and validation rows and forecast its test slice.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is forecast.
+    cuts : sequence of SeriesFold
+        Its folds.
+    baselines : sequence of str
+        See `signals.series.baselines`; persistence is always among them.
+    lags : int
+        Rows that those on lags see.
+    quantiles : sequence of float
+        Levels; with some, the last value plus quantiles of past changes stands beside the others.
+    returns : bool
+        Whether the series are changes themselves, see `forecast_baselines`.
+    listener : callable
+        Told of every fold.
+    """
+    names = baselines if "persistence" in baselines else ("persistence", *baselines)
+    frames, parameters = [], {}
+    notes: dict[str, tuple[str, ...]] = {}
+    for done, cut in enumerate(cuts, start=1):
+        made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
+        for one in made:
+            frames.append(_frame(problem, cut, one.name, one.values[..., None], (np.nan,)))
+            parameters[one.name], notes[one.name] = one.parameters, one.notes
+        if quantiles:
+            usual = historical_quantiles(problem, cut, quantiles, returns=returns)
+            frames.append(_frame(problem, cut, HISTORICAL, usual, quantiles))
+            parameters[HISTORICAL], notes[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
+        listener(Event("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
+    return Baselines(pd.concat(frames, ignore_index=True), parameters, notes)
+
+
+def compare(
+    result: ForecastResult, beside: Baselines, settings: ForecastSettings, *, name: str = NETWORK
+) -> Comparison:
+    """Judge the network and the baselines by what came.
+
+    Parameters
+    ----------
+    result : ForecastResult
+        The network's forecasts.
+    beside : Baselines
+        Those of the baselines, persistence among them.
+    settings : ForecastSettings
+        Whose `units` and `metric` the errors are in, and whose `reference` they are compared with.
+    name : str
+        What the network is called in the frames.
+    """
+    problem = result.problem
+    ranges = dict(zip(problem.names, np.ptp(problem.values, axis=0).tolist(), strict=True))
+    return comparison_table(
+        pd.concat([result.forecasts, beside.forecasts], ignore_index=True),
+        result.actuals,
+        parameters={name: result.parameters, **beside.parameters},
+        units=ranges if settings.units == "minmax" else None,
+        metric=settings.metric,
+        reference=settings.reference,
+    )
+
+
+def _frame(
+    problem: Problem, cut: SeriesFold, name: str, values: NDArray[np.float64], levels: Sequence[float]
+) -> pd.DataFrame:
+    keys = {key: np.repeat(column, len(levels)) for key, column in origin_rows(problem, cut.test).items()}
+    level = np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels))
+    frame = pd.DataFrame({**keys, "level": level, "model": name, "seed": 0, "forecast": values.ravel()})
+    frame["model"] = frame["model"].astype(object)
+    return frame.assign(fold=np.int32(cut.number))

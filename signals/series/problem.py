@@ -1,0 +1,135 @@
+"""What is forecast of a table of series, from when, and who may learn from what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.calendar import as_day
+from signals.errors import InputError
+from signals.folds import WalkForward, make_folds
+from signals.series.table import SeriesTable
+
+__all__ = ["Problem", "SeriesFold"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFold:
+    """One refit: ranges of origins, by row of the table.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    train, validation, test : range
+        Half-open. Purged already: the last period that an origin of the first two forecasts is known when the first
+        forecast of the next slice is made, at its own origin.
+    both : range
+        Training and validation together, those in between included.
+    """
+
+    number: int
+    train: range
+    validation: range
+    test: range
+    both: range
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """Forecasts of some series of a table, `horizon` periods ahead, each made at the end of a row: its origin.
+
+    Origin *t* knows rows up to *t*, and forecasts `values[t + 1]` to `values[t + horizon]`.
+
+    Parameters
+    ----------
+    table : SeriesTable
+        All series, those that are only looked at included.
+    horizon : int
+        Periods ahead.
+    targets : tuple of int
+        Columns that are forecast; all by default.
+    lookback : int
+        Rows, the origin's included, that an origin needs behind it.
+
+    Raises
+    ------
+    InputError
+        For a horizon or look-back that the table is too short for.
+    """
+
+    table: SeriesTable
+    horizon: int = 1
+    targets: tuple[int, ...] = ()
+    lookback: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.targets:
+            object.__setattr__(self, "targets", tuple(range(len(self.table.names))))
+        if self.horizon < 1 or self.lookback < 1 or self.lookback + self.horizon > len(self.table):
+            raise InputError(
+                "expected a look-back and a horizon of at least 1 that fit into the series; found "
+                f"{self.lookback} and {self.horizon}, and {len(self.table)} rows; give longer series"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The series that are forecast, k of them."""
+        return tuple(self.table.names[i] for i in self.targets)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Their values, shape (n, k)."""
+        return self.table.values[:, list(self.targets)]
+
+    def actual(self, origins: range | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what came after some origins, shape (n, horizon, k); NaN beyond the end of the table."""
+        rows = np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)
+        known = rows < len(self.table)
+        return np.where(known[:, :, None], self.values[np.where(known, rows, 0)], np.nan)
+
+    def last(self, origins: range | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return values at some origins, shape (n, k): what persistence forecasts."""
+        return self.values[np.asarray(origins, dtype=np.int64)]
+
+    def target_dates(self, origins: range | NDArray[np.int64]) -> NDArray[np.datetime64]:
+        """Return dates that some origins forecast, shape (n, horizon); NaT beyond the end of the table."""
+        rows = np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)
+        known = rows < len(self.table)
+        return np.where(known, self.table.dates[np.where(known, rows, 0)], np.datetime64("NaT", "D"))
+
+    def folds(self, walk_forward: WalkForward) -> tuple[SeriesFold, ...]:
+        """Cut the origins.
+
+        Slices are of the dates that are forecast, one period ahead: `walk_forward.start` is the first of them in the
+        first test slice, forecast at the end of the period before. Lengths in numbers count rows. The last origin is
+        the last but one row; training origins have `lookback` rows.
+
+        Raises
+        ------
+        InputError
+            When history holds no whole fold, or the horizon leaves nothing of a slice.
+        """
+        dates, first = self.table.dates[1:], self.lookback - 1
+        if (start := as_day(walk_forward.start, name="walk_forward.start")) > dates[-1]:
+            raise InputError(
+                f"expected series beyond walk_forward.start = {start}; found them up to {dates[-1]}; give longer "
+                "series or start earlier"
+            )
+        purge = self.horizon - 1  # origins whose last period ends after the next slice has begun
+        folds = []
+        for cut in make_folds(dates, walk_forward, first=first):
+            train = range(cut.train.start, cut.train.stop - purge)
+            validation = range(cut.validation.start, cut.validation.stop - purge)
+            for name, span in (("train", train), ("validation", validation)):
+                if not span:
+                    raise InputError(
+                        f"expected walk_forward.{name} longer than forecast.horizon less one; found no origin whose "
+                        f"{self.horizon} periods are over in time for the fold that is tested from "
+                        f"{dates[cut.test.start]}; lengthen it or shorten the horizon"
+                    )
+            both = range(train.start, validation.stop)
+            folds.append(SeriesFold(cut.number, train, validation, cut.test, both))
+        return tuple(folds)

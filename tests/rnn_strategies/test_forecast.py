@@ -1,0 +1,308 @@
+"""Forecasts of series from a TOML file: the folder they leave, what is resumed, and every mistake one line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_strategies as rs
+from rnn_strategies import cli
+from rnn_strategies.forecast_config import load_forecast_config, parse_forecast_config
+from rnn_strategies.forecast_run import FILES, forecast, open_forecast
+from rnn_strategies.home import Home
+from rnn_strategies.presets import FORECAST_PRESETS, write_preset
+from rnn_strategies.verify.verify import verify_run
+from signals.errors import InputError
+from signals.models.encoder_decoder import EncoderDecoderSettings
+from signals.models.recurrent import ModelSettings
+from signals.storage import read_json, sha256_file, write_json, write_parquet
+
+SMALL = """
+name = "small"
+[series]
+source = "simulated"
+months = 144
+series = 2
+start = 1980-01-01
+[forecast]
+horizon = 2
+baselines = ["seasonal_mean(12)", "ridge(6)"]
+[model]
+lookback = 12
+units = [4]
+[training]
+trainer = "series_trainer:SeriesTrainer"
+seeds = [0, 1]
+[walk_forward]
+start = 1990-01-01
+validation = "2Y"
+test = "1Y"
+"""
+
+
+@pytest.fixture
+def small(tmp_path, support):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def said(call, *arguments, **options):
+    with pytest.raises(InputError) as error:
+        call(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_path):
+    events = []
+    run = forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    assert {path.name for path in run.folder.iterdir()} == {*FILES, "config.toml", "manifest.json", "timings.json"}
+    assert set(run.forecasts["model"]) == {"network", "persistence", "seasonal_mean(12)", "ridge(6)"}
+    assert len(run.actuals) == 24 * 2 * 2
+    assert len(run.folds) == 2 * 2
+    rows = {row["model"]: row for row in run.accuracy["models"]}
+    assert rows["persistence"]["ratio"] == 1.0
+    assert rows["network"]["parameters"] == (12 * 2 + 1) * 4
+    merged = run.forecasts.merge(run.actuals, on=["date", "target_date", "series", "step"])
+    known = merged[merged["actual"].notna() & (merged["model"] == "persistence")]
+    squared = (known["forecast"] - known["actual"]) ** 2
+    assert rows["persistence"]["rmse"] == pytest.approx(np.sqrt(squared.groupby(known["series"]).mean()).mean())
+    assert "(SIMULATED)" in run.table
+    assert "| persistence | 0 |" in run.table
+    assert "series_1, series_2 (simulated)" in repr(run)
+    assert "1.000 x persistence" in repr(run)
+    assert {event.stage for event in events} == {"forecast", "baselines"}
+
+    manifest = read_json(run.folder / "manifest.json")
+    assert manifest["simulated"] is True
+    assert manifest["series"]["sha256"] == run.series.digest()
+    assert {"scikit-learn", "statsmodels", "keras"} <= set(manifest["versions"])
+    assert manifest["outputs"] == {name: sha256_file(run.folder / name) for name in FILES}
+
+    before = {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
+    again = forecast(run.folder, listener=events.append)  # the folder itself is a configuration
+    assert events[-1].message == "already done"
+    assert {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
+    assert again.accuracy == run.accuracy
+    elsewhere = forecast(small, out=tmp_path / "elsewhere", jobs=1, listener=events.append)
+    assert events[-1].message == "0 networks trained, 4 reused"
+    for name in (*FILES, "config.toml", "manifest.json"):
+        assert (elsewhere.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
+
+
+def test_quantiles_stand_beside_those_of_the_past(small, tmp_path):
+    run = forecast(small, out=tmp_path / "out", overrides=["forecast.quantiles=[0.1, 0.5, 0.9]"], jobs=1)
+    rows = {row["model"]: row for row in run.accuracy["models"]}
+    assert rows["historical_quantiles"]["pinball"] > 0
+    assert set(rows["network"]["coverage"]) == {"0.1", "0.5", "0.9"}
+    assert "| pinball |" in run.table
+
+
+@pytest.mark.slow
+def test_results_do_not_depend_on_processes(small, tmp_path):
+    overrides = ["training.trainer=keras", "training.epochs=2", "training.batch_size=16"]
+    runs = [
+        forecast(small, out=tmp_path / str(jobs), home=Home(tmp_path / f"home{jobs}"), overrides=overrides, jobs=jobs)
+        for jobs in (1, 2)
+    ]
+    for name in (*FILES, "manifest.json"):
+        assert (runs[0].folder / name).read_bytes() == (runs[1].folder / name).read_bytes(), name
+
+
+NETWORKS = {
+    "simple_rnn": ["model.cell=simple_rnn"],
+    "gru": ["model.cell=gru", "model.reset_after=false", "model.units=[4, 3]"],
+    "peephole": ["model.cell=peephole_lstm"],
+    "bidirectional": ["model.bidirectional=true"],
+    "lstnet": ["model.skip=4", "model.skip_units=2", "model.highway=3"],
+    "truncated": ["model.truncate=5"],
+    "sequence to sequence": ["model.every_step=true", "model.months=true"],
+    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing=0.5"],
+    "categoricals": ["model.embeddings={month=2, weekday=2}", "model.years=true"],
+    "dropout": ["model.dropout=0.2", "model.recurrent_dropout=0.2", "model.input_dropout=0.1"],
+    "quantiles, compiled": ["forecast.quantiles=[0.1, 0.5, 0.9]", "training.trainer=auto"],
+    "decoder": ["model.kind=encoder_decoder", "model.attention=dot", "model.bidirectional=true"],
+    "plain decoder": ["model.kind=encoder_decoder", "model.attention=none", "forecast.quantiles=[0.1, 0.5, 0.9]"],
+    "refit": ["training.refit=all", "walk_forward.train=60", "training.loss=mae"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_part_of_a_network_is_reached_from_toml(small, tmp_path, name):
+    overrides = ["training.trainer=keras", "training.epochs=1", "training.seeds=[0]", "training.batch_size=32"]
+    run = forecast(small, out=tmp_path / "out", overrides=[*overrides, *NETWORKS[name]], jobs=1)
+    rows = {row["model"]: row for row in run.accuracy["models"]}
+    assert rows["network"]["parameters"] >= 48
+    assert rows["network"]["rmse"] < 2 * rows["persistence"]["rmse"]
+
+
+def test_a_new_title_gets_a_new_table(small, tmp_path):
+    forecast(small, out=tmp_path / "out", jobs=1)
+    events = []
+    run = forecast(small, out=tmp_path / "out", overrides=["title=Two series"], jobs=1, listener=events.append)
+    assert run.table.startswith("# Two series\n")
+    assert events[-1].message == "0 networks trained, 4 reused"
+
+
+def test_an_altered_file_is_made_again(small, tmp_path):
+    run = forecast(small, out=tmp_path / "out", jobs=1)
+    (run.folder / "forecasts.parquet").write_bytes(b"")
+    assert "done    nothing yet" in repr(run)
+    events = []
+    forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    assert events[-1].message == "0 networks trained, 4 reused"
+    assert len(run.forecasts) == 24 * 2 * 2 * (2 + 3)
+
+
+def test_another_configuration_does_not_get_the_folder(small, tmp_path):
+    forecast(small, out=tmp_path / "out", jobs=1)
+    text = said(open_forecast, small, out=tmp_path / "out", overrides=["forecast.horizon=1"])
+    assert "found a run of another one" in text
+    assert "found the folder" in said(open_forecast, tmp_path / "out", overrides=["forecast.horizon=1"])
+    # a name or a title is no other configuration
+    renamed = open_forecast(small, out=tmp_path / "out", overrides=["title=Other", "name=other"])
+    assert renamed.config.title == "Other"
+
+
+def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
+    table = rs.simulated_series(months=144, series=2, start="1980-01-01")
+    lines = [f"{day},{a},{b}" for day, (a, b) in zip(table.dates, np.exp(table.values), strict=True)]
+    (tmp_path / "data.csv").write_text("\n".join(["date,a,b", *lines]))
+    text = SMALL.replace('source = "simulated"\nmonths = 144\nseries = 2\nstart = 1980-01-01', 'path = "data.csv"')
+    text = text.replace("[forecast]", 'transform = "log_difference"\nperiods = 12\nvintage = "of today"\n[forecast]')
+    (tmp_path / "file.toml").write_text(text)
+    run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.units=minmax"], jobs=1)
+    assert run.series.names == ("a", "b")
+    np.testing.assert_allclose(run.series.values, table.values[12:] - table.values[:-12], atol=1e-12)
+    plain = forecast(tmp_path / "file.toml", out=tmp_path / "plain", jobs=1)
+    series = {(row["model"], row["series"]): row["rmse"] for row in run.accuracy["series"]}
+    other = {(row["model"], row["series"]): row["rmse"] for row in plain.accuracy["series"]}
+    for key, error in series.items():
+        width = np.ptp(run.series.values[:, "ab".index(key[1])])
+        assert error == pytest.approx(other[key] / width)
+    assert "figures as of: of today; published: not said" in run.table
+    assert "shares of each series' range" in run.table
+    assert "SIMULATED" not in run.table
+
+
+def test_the_configuration_is_written_whole_and_read_back(small):
+    config = load_forecast_config(small)
+    assert isinstance(config.model, ModelSettings)
+    assert (config.model.embedding, config.model.months, config.model.dense, config.model.dropout) == (0, False, 0, 0.0)
+    assert config.model.unknown_share == 0.0
+    again = small.with_name("again.toml")
+    again.write_text(config.to_toml())
+    assert load_forecast_config(again).tables == config.tables
+    assert load_forecast_config(again).hash == config.hash
+    decoder = load_forecast_config(
+        small, ["model.kind=encoder_decoder", "model.attention=dot", "forecast.quantiles=[0.1, 0.5, 0.9]"]
+    )
+    assert isinstance(decoder.model, EncoderDecoderSettings)
+    assert decoder.forecast.quantiles == (0.1, 0.5, 0.9)
+    assert decoder.hash != config.hash
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("forecast.horzon=2", "found 'horzon'; did you mean 'horizon'?"),
+        ("forecast.target=levels", "did you mean 'level'?"),
+        ("forecast.baselines=['rigde']", "did you mean 'ridge'?"),
+        ("forecast.lags=0", "expected forecast.lags"),
+        ("forecast.metric=mse", "expected forecast.metric to be one of rmse, mae"),
+        ("series.month=3", "found 'month'; did you mean 'months'?"),
+        ("series.path=a.csv", "found 'path'"),
+        ("series.source=web", "expected series.source to be file or simulated; found 'web'"),
+        ("series.source=[1]", "found [1]"),
+        ("series.transform=logs", "did you mean 'log'?"),
+        ("model.layers=[2]", "expected a known key in [model]; found 'layers'"),
+        ("model.clip_quantile=0.01", "found 'clip_quantile'"),
+        ("model.embedding=2", "expected model.embedding = 0"),
+        ("model.kind=recurent", "did you mean 'recurrent'?"),
+        ("model.kind=keras_file", "found 'keras_file'"),
+        ("model.kind=sklearn.linear_model:Ridge", "of series the baselines are there"),
+        ("training.epoch=3", "did you mean 'epochs'?"),
+        ("walk_forward.start=1999-01-01", "found them up to 1991-12-01"),
+        ("walk_forward.tests=1Y", "found 'tests'; did you mean 'test'?"),
+        ("prices.source=files", "found 'prices'"),
+        ("name=a/b", "a plain folder name"),
+    ],
+)
+def test_every_mistake_is_one_line(small, tmp_path, override, expected):
+    text = said(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
+    assert expected in text
+    assert not (tmp_path / "out" / "config.toml").exists()
+
+
+def test_tables_that_are_missing(small):
+    cut = {"start": "2000-01-01"}
+    assert "expected a table [series]; found none" in said(parse_forecast_config, {"walk_forward": cut})
+    assert "expected a table [walk_forward]" in said(parse_forecast_config, {"series": {"path": "a.csv"}})
+    assert "use `rnn-strategies run` for stocks" in said(parse_forecast_config, {"prices": {}})
+    text = said(parse_forecast_config, {"series": {}, "walk_forward": cut})
+    assert "series.path" in text
+    assert "use `rnn-strategies forecast` for series" in said(rs.load_config, small)
+
+
+def test_the_command_prints_the_table_and_where_it_is(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rnn-strategies", "forecast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code or 0, *capsys.readouterr()
+
+    code, out, err = command(small, "--jobs", "1", "--set", "title=Two series")
+    assert code == 0, err
+    assert out.startswith("# Two series\n")
+    assert "| ridge(6) |" in out
+    assert out.splitlines()[-1] == "runs/small"
+    assert "[forecast 4/4]" in err
+    assert Path("runs/small/table.md").exists()
+    code, out, err = command("runs/small")
+    assert (code, err) == (0, "[forecast] already done\n")
+    code, _, err = command("none.toml")
+    assert code == 2
+    assert err.startswith("rnn-strategies: expected a configuration file none.toml")
+
+
+def test_verify_finds_what_was_altered(small, tmp_path, capsys):
+    run = forecast(small, out=tmp_path / "out", jobs=1)
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    found = verify_run(run.folder)
+    assert found.passed, found.text()
+    assert "nothing differs (8 files, " in found.text()
+    assert "figures in accuracy.json)" in found.text()
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+
+    accuracy = run.accuracy
+    accuracy["models"][0]["rmse"] *= 0.9
+    write_json(run.folder / "accuracy.json", accuracy)
+    actuals = run.actuals
+    actuals.loc[3, "actual"] += 0.1
+    write_parquet(run.folder / "actuals.parquet", actuals.set_index("date"))
+    found = verify_run(run.folder)
+    assert [one.file for one in found.findings] == ["actuals.parquet", "accuracy.json"]
+    assert "actual" in found.findings[0].text
+    assert "rmse" in found.findings[1].text
+
+    text = (run.folder / "config.toml").read_text()
+    (run.folder / "config.toml").write_text(text.replace("seed = 0\n", "seed = 1\n"))
+    assert "other settings than the manifest" in verify_run(run.folder).text()
+    (run.folder / "config.toml").write_text("x = 1")
+    assert "does not lead to the series" in verify_run(run.folder).text()
+
+
+@pytest.mark.parametrize("preset", FORECAST_PRESETS)
+def test_every_preset_is_a_configuration(preset, tmp_path):
+    write_preset(tmp_path / "preset.toml", preset=preset, data=str(tmp_path))
+    config = load_forecast_config(tmp_path / "preset.toml")
+    assert config.name == preset
+    assert len(config.seeds) >= 5
+    assert "persistence" in config.baselines

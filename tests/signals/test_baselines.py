@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from signals.errors import InputError
+from signals.series.baselines import BASELINES, FoldHistory, forecast_baselines, historical_quantiles, parse_baselines
+from signals.series.lag_models import lag_features
+from signals.series.problem import Problem, SeriesFold
+from signals.series.table import SeriesTable
+
+NAMES = {"seasonal": "seasonal(4)", "seasonal_mean": "seasonal_mean(4)", "arima": "arima(1)", "var": "var(3)"}
+
+
+def make_problem(values, horizon=1, lookback=4, targets=()):
+    values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    dates = np.datetime64("2000-01-01", "D") + np.arange(len(values)) * 7
+    return Problem(SeriesTable(dates, values, tuple("xyz"[: values.shape[1]])), horizon, targets, lookback)
+
+
+def make_fold(problem, *, test=30, validation=30):
+    """Cut the origins as `Problem.folds` does: a slice's last period is known when the next slice begins."""
+    begin = len(problem.table) - 1 - test
+    purge = problem.horizon - 1
+    train = range(problem.lookback - 1, begin - validation - purge)
+    valid = range(begin - validation, begin - purge)
+    return SeriesFold(0, train, valid, range(begin, begin + test), range(train.start, valid.stop))
+
+
+def one(problem, name, fold=None, **options):
+    (made,) = forecast_baselines(problem, fold or make_fold(problem), [name], **options)
+    return made
+
+
+def autoregression(n=260, seed=0, *, slope=0.8, noise=1.0):
+    """Changes of x that carry on, and y that follows x one row later."""
+    rng = np.random.default_rng(seed)
+    change = np.zeros(n)
+    for t in range(1, n):
+        change[t] = slope * change[t - 1] + noise * rng.normal()
+    x = np.cumsum(change)
+    return np.column_stack([x, np.r_[0.0, x[:-1]] + 0.1 * rng.normal(size=n)])
+
+
+def test_naive_baselines_by_hand():
+    values = np.array([[1.0, 10], [3, 8], [2, 9], [6, 9], [7, 5], [5, 6], [9, 2], [8, 4]])
+    problem = make_problem(values, horizon=2, lookback=1)
+    fold = SeriesFold(0, range(2), range(2, 3), range(4, 6), range(3))
+    # rows that may be learnt from: 0 to 4, the last of which origin 2 forecasts
+    assert FoldHistory(problem, fold).rows == range(5)
+    made = {x.name: x for x in forecast_baselines(problem, fold, ["persistence", "drift", "mean", "last_sign"])}
+    assert made["persistence"].values.tolist() == [[[7, 5], [7, 5]], [[5, 6], [5, 6]]]
+    assert made["drift"].values[0].tolist() == [[7 + 1.5, 5 - 1.25], [7 + 3.0, 5 - 2.5]]
+    assert made["mean"].values[1].tolist() == [[19 / 5, 41 / 5]] * 2
+    # changes one ahead of origins 0 to 2: 2, -1, 4 and -2, 1, 0; two ahead: 1, 3, 5 and -1, 1, -4
+    np.testing.assert_allclose(made["last_sign"].values[0], [[7 + 7 / 3, 5 - 1], [7 + 3, 5 - 2]])
+    np.testing.assert_allclose(made["last_sign"].values[1], [[5 - 7 / 3, 6 + 1], [5 - 3, 6 + 2]])
+    assert [made[name].parameters for name in made] == [0, 2, 2, 4]
+
+
+def test_seasonal_baselines_take_the_season_of_the_date_that_is_forecast():
+    season = np.array([0.0, 5.0, -3.0])
+    rows = np.arange(40)
+    problem = make_problem(season[rows % 3] + rows // 3, horizon=5, lookback=3)
+    fold = make_fold(problem, test=10, validation=6)
+    last = one(problem, "seasonal(3)", fold).values
+    mean = one(problem, "seasonal_mean(3)", fold).values
+    truth = problem.actual(fold.test)
+    known = np.isfinite(truth)
+    lag = (np.arange(1, 6) - 1) // 3 + 1  # whole years to the last such season that is known at the origin
+    np.testing.assert_allclose((truth - last)[known], np.broadcast_to(lag[:, None], truth.shape)[known])
+    centred = (mean - season[(np.asarray(fold.test)[:, None] + np.arange(1, 6)) % 3][..., None]).ravel()
+    assert np.ptp(centred) < 1  # a season's mean, whatever step it is reached by
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+def test_nothing_after_an_origin_changes_its_forecast(name):
+    values = autoregression(150, seed=4)
+    later = values.copy()
+    clean = make_problem(values, horizon=2, targets=(0,))
+    fold = make_fold(clean, test=20, validation=20)
+    cut = fold.test.start + 8
+    later[cut + 1 :] = 1e3 * np.random.default_rng(1).normal(size=later[cut + 1 :].shape)
+    poisoned = make_problem(later, horizon=2, targets=(0,))
+    before, after = (one(p, NAMES.get(name, name), fold, lags=3) for p in (clean, poisoned))
+    assert before.values[:9].tobytes() == after.values[:9].tobytes()
+    assert before.parameters == after.parameters
+    assert before.notes == after.notes
+    if name not in ("mean", "seasonal_mean"):
+        assert (before.values[9:] != after.values[9:]).any()
+
+
+@pytest.mark.parametrize("name", ["ridge", "mlp", "gradient_boosting", "logistic", "arima"])
+def test_the_first_test_origin_knows_the_row_it_stands_on(name):
+    """A fit may reach up to the first test origin's own row, and not one row further."""
+    values = autoregression(150, seed=4)
+    problem = make_problem(values)
+    fold = make_fold(problem, test=20, validation=20)
+    assert FoldHistory(problem, fold).rows.stop == fold.test.start + 1
+
+
+@pytest.mark.parametrize("name", ["ridge", "mlp", "gradient_boosting"])
+def test_models_on_lags_learn_what_lags_hold(name):
+    problem = make_problem(autoregression())
+    fold = make_fold(problem)
+    truth, said = problem.actual(fold.test), one(problem, name, fold, lags=3).values
+    error, naive = (((truth - x) ** 2).mean(axis=(0, 1)) for x in (said, problem.last(fold.test)[:, None]))
+    assert (error[0] < 0.6 * naive[0], error[1] < 0.5 * naive[1]) == (True, True)
+
+
+def test_logistic_says_the_direction():
+    problem = make_problem(autoregression(slope=0.9))
+    fold = make_fold(problem)
+    last = problem.last(fold.test)[:, None]
+    said, truth = one(problem, "logistic(2)", fold).values - last, problem.actual(fold.test) - last
+    assert (np.sign(said) == np.sign(truth)).mean() > 0.8
+    assert np.abs(said).max() <= np.abs(FoldHistory(problem, fold).moves(fold.both)).mean(axis=0).max()
+
+
+def test_of_returns_the_sign_is_the_direction():
+    values = np.diff(autoregression(slope=0.9), axis=0, prepend=0.0)
+    problem = make_problem(values)
+    fold = make_fold(problem)
+    logistic, sign, plain = forecast_baselines(problem, fold, ["logistic(2)", "last_sign", "ridge(2)"], returns=True)
+    usual = np.abs(FoldHistory(problem, fold, returns=True).values(range(fold.both.start + 1, fold.both.stop + 1)))
+    np.testing.assert_allclose(sign.values[:, 0], np.sign(problem.last(fold.test)) * usual.mean(axis=0))
+    assert (np.sign(logistic.values) == np.sign(problem.actual(fold.test))).mean() > 0.8
+    assert plain.values.tobytes() == one(problem, "ridge(2)", fold).values.tobytes()
+    said = historical_quantiles(problem, fold, (0.5,), returns=True)
+    known = FoldHistory(problem, fold).values(range(fold.both.start + 1, fold.both.stop + 1))
+    np.testing.assert_allclose(said[:, 0, :, 0], np.broadcast_to(np.median(known, axis=0), (30, 2)))
+
+
+def test_ridge_is_ridge_regression():
+    problem = make_problem(autoregression(), lookback=3)
+    fold = make_fold(problem)
+    made = one(problem, "ridge(3)", fold)
+    kind, alpha = made.notes[0].removeprefix("x: ").split(", alpha ")
+    history, both = FoldHistory(problem, fold), np.asarray(fold.both)
+    x = lag_features(history, both, 3)
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    z = (x - mean) / deviation
+    y = problem.actual(both)[:, 0, 0] - (problem.last(both)[:, 0] if kind == "change" else 0)
+    slope = np.linalg.solve(z.T @ z + float(alpha) * np.eye(z.shape[1]), z.T @ (y - y.mean()))
+    ahead = (lag_features(history, fold.test, 3) - mean) / deviation @ slope + y.mean()
+    ahead += problem.last(fold.test)[:, 0] if kind == "change" else 0
+    np.testing.assert_allclose(made.values[:, 0, 0], ahead, rtol=1e-3)  # alpha is written with two digits
+    assert made.parameters == 2 * (6 + 1)
+
+
+def test_features_are_the_last_value_and_the_changes_before_it():
+    problem = make_problem([[1.0, 0], [3, 0], [6, 1], [10, 5]], lookback=3)
+    fold = SeriesFold(0, range(2, 3), range(2, 3), range(2, 3), range(2, 3))
+    assert lag_features(FoldHistory(problem, fold), range(2, 4), 3).tolist() == [
+        [6, 2, 3, 1, 0, 1],
+        [10, 3, 4, 5, 1, 4],
+    ]
+
+
+def test_arima_forecasts_as_statsmodels_does_from_every_origin():
+    from statsmodels.tsa.arima.model import ARIMA
+
+    values = autoregression(180, seed=2)[:, :1]
+    problem = make_problem(values, horizon=3)
+    fold = make_fold(problem, test=12, validation=20)
+    made = one(problem, "arima(2)", fold)
+    order = eval(made.notes[0].removeprefix("x: ARIMA"), {})
+    history = FoldHistory(problem, fold)
+    known = history.values()[:, 0]
+    mean, deviation = known.mean(), known.std()
+    fitted = ARIMA((known - mean) / deviation, order=order, trend="n").fit(method="innovations_mle", cov_type="none")
+    for i, origin in enumerate(fold.test):
+        more = (values[history.rows.stop : origin + 1, 0] - mean) / deviation
+        ahead = (fitted.append(more) if len(more) else fitted).forecast(3)
+        np.testing.assert_allclose(made.values[i, :, 0], ahead * deviation + mean, rtol=1e-6, atol=1e-8)
+    assert order[1] == 1 or order[0] > 0
+
+
+def test_var_forecasts_as_statsmodels_does_and_follows_the_leader():
+    from statsmodels.tsa.api import VAR
+
+    values = autoregression(200, seed=3)
+    problem = make_problem(values, horizon=3, targets=(1,))
+    fold = make_fold(problem)
+    made = one(problem, "var(4)", fold)
+    history = FoldHistory(problem, fold)
+    known = values[history.rows.start : history.rows.stop]
+    model = VAR(known)
+    order = int(model.select_order(4).aic)
+    assert made.notes == (f"VAR({order}) of up to 4",)
+    fitted = model.fit(order)
+    for i, origin in enumerate(fold.test):
+        ahead = fitted.forecast(values[origin + 1 - order : origin + 1], 3)[:, 1]
+        np.testing.assert_allclose(made.values[i, :, 0], ahead, rtol=1e-6)
+    truth = problem.actual(fold.test)[:, 0, 0]
+    assert np.abs(made.values[:, 0, 0] - truth).mean() < 0.3 * np.abs(problem.last(fold.test)[:, 0] - truth).mean()
+
+
+def test_the_same_bits_every_time():
+    problem = make_problem(autoregression(100), targets=(0,))
+    fold = make_fold(problem, test=15, validation=20)
+    first, again, other = (
+        forecast_baselines(problem, fold, ["mlp", "gradient_boosting"], lags=2, seed=s) for s in (0, 0, 9)
+    )
+    for a, b in zip(first, again, strict=True):
+        assert a.values.tobytes() == b.values.tobytes()
+    assert (first[0].values != other[0].values).any()
+
+
+def test_historical_quantiles_cover_what_they_say():
+    rng = np.random.default_rng(0)
+    problem = make_problem(np.cumsum(rng.standard_t(4, size=1500)), horizon=2)
+    fold = make_fold(problem, test=500, validation=100)
+    levels = (0.1, 0.5, 0.9)
+    said, truth = historical_quantiles(problem, fold, levels), problem.actual(fold.test)
+    assert said.shape == (500, 2, 1, 3)
+    known = np.isfinite(truth)
+    shares = [float((truth <= said[..., i])[known].mean()) for i in range(3)]
+    np.testing.assert_allclose(shares, levels, atol=0.05)
+
+
+def test_more_lags_than_history_are_refused():
+    problem = make_problem(autoregression(60))
+    with pytest.raises(InputError, match="expected training origins with 58 rows behind them"):
+        one(problem, "ridge(58)", make_fold(problem, test=5, validation=5))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["persistance"], "found 'persistance'; did you mean 'persistence'"),
+        (["drift(3)"], "takes no number"),
+        (["seasonal"], r"expected its period in rows of 'seasonal', as in 'seasonal\(12\)'"),
+        (["ridge(0)"], "takes lags of at least 1"),
+        (["ridge(x)"], "expected forecast.baselines among"),
+        (["mean", "mean"], "found mean twice"),
+        (["var"], "expected several series for 'var'; found one"),
+    ],
+)
+def test_mistakes_are_named(names, message):
+    with pytest.raises(InputError, match=message):
+        parse_baselines(names, series=1)
+
+
+def test_a_series_that_stands_still_is_forecast_to_stand_still():
+    values = np.column_stack([np.full(80, 3.0), np.arange(80.0) % 7])
+    problem = make_problem(values)
+    for name, tolerance in (("ridge(3)", 1e-12), ("gradient_boosting(3)", 1e-12), ("logistic(3)", 0), ("mlp(2)", 0.1)):
+        said = one(problem, name, make_fold(problem, test=8, validation=20)).values
+        np.testing.assert_allclose(said[:, 0, 0], 3.0, atol=tolerance)
