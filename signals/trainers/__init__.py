@@ -116,7 +116,7 @@ def _keras(model: NetworkSettings, reason: str) -> Choice:
     if reason.startswith(UNFIT):
         twice = ", and recurrent dropout doubles that" if model.recurrent_dropout else ""
         warnings.append(
-            f"Training leaves the fast path, because of the compiled trainer {reason.removeprefix(UNFIT)}: on a CPU "
+            f"Training leaves the fast path, because {reason}: on a CPU "
             f"Keras takes about 5 times as long with batches of 1024, and 30 times with batches of 32{twice}."
         )
     if lost:

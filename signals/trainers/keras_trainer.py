@@ -151,6 +151,12 @@ def lost_on_gpu(model: NetworkSettings) -> str | None:
         setting = "recurrent_dropout"
     elif model.masked:
         setting = "min_steps"
+    elif getattr(model, "cell", "lstm") not in ("lstm", "gru"):
+        setting = "cell"
+    elif not getattr(model, "reset_after", True):
+        setting = "reset_after"
+    elif model.teacher_steps == "window":
+        setting = "output_recurrence"
     if setting is None:  # only now: looking for a GPU loads the backend
         return None
     return f"model.{setting}" if gpus() else None

@@ -99,7 +99,15 @@ def test_a_trainer_of_ones_own_has_to_be_one(name, words):
 
 @pytest.mark.parametrize(
     ("changes", "setting"),
-    [({"min_steps": 4}, "min_steps"), ({"recurrent_dropout": 0.1}, "recurrent_dropout"), ({}, None)],
+    [
+        ({"min_steps": 4}, "min_steps"),
+        ({"recurrent_dropout": 0.1}, "recurrent_dropout"),
+        ({"cell": "peephole_lstm"}, "cell"),
+        ({"cell": "gru", "reset_after": False}, "reset_after"),
+        ({"output_recurrence": True}, "output_recurrence"),
+        ({"cell": "gru", "bidirectional": True}, None),
+        ({}, None),
+    ],
 )
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]], ids=["cpu", "gpu"])
 def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypatch, changes, setting, devices):
