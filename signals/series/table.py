@@ -22,6 +22,9 @@ __all__ = ["TRANSFORMS", "SeriesTable", "read_series"]
 
 TRANSFORMS = ("level", "log", "difference", "log_difference", "return")
 
+# Squares of what is larger are no numbers any more.
+LARGEST = 1e100
+
 DATES = ("date", "observation_date", "sasdate", "datetime", "day", "period")
 
 
@@ -50,7 +53,8 @@ class SeriesTable:
     Raises
     ------
     InputError
-        For a missing figure, dates that do not ascend, names that repeat, naming series, date and value.
+        For a figure that is missing or beyond 1e100, dates that do not ascend or leave a gap, names that repeat, naming
+        series, date and value.
     """
 
     dates: NDArray[np.datetime64]
@@ -71,8 +75,17 @@ class SeriesTable:
             row = int(np.argmax(step <= 0)) + 1
             found = "twice" if step[row - 1] == 0 else f"after {self.dates[row - 1]}"
             raise InputError(f"expected one row a date, in order; found {self.dates[row]} {found}; mend the file")
-        if not np.isfinite(self.values).all():
-            row, column = (int(i) for i in np.argwhere(~np.isfinite(self.values))[0])
+        # weekends and holidays are none; lags, seasons and windows count rows, and would be of other dates behind a gap
+        if len(step) and (wide := step > max(3 * np.median(step), np.median(step) + 10)).any():
+            row = int(np.argmax(wide))
+            raise InputError(
+                f"expected one row a period, {np.median(step):g} days apart, without gaps; found none between "
+                f"{self.dates[row]} and {self.dates[row + 1]}; fill the gap, or begin after it with start"
+            )
+        with np.errstate(invalid="ignore"):
+            sound = np.abs(self.values) <= LARGEST
+        if not sound.all():
+            row, column = (int(i) for i in np.argwhere(~sound)[0])
             raise InputError(
                 f"expected a figure of {self.names[column]} on {self.dates[row]}; found {self.values[row, column]}; "
                 "leave the series out, or begin later and end earlier with start and end"

@@ -123,7 +123,7 @@ def test_the_table_of_a_kind_is_read_back_as_it_was_written(write, tmp_path):
 def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
     for model in (rs.ModelSettings(recurrent_dropout=0.2), rs.ModelSettings(every_step=True)):
         (line,) = choose_trainer(rs.TrainingSettings(), model).warnings
-        assert line.startswith("Training leaves the fast path, because the compiled trainer cannot train this network: it ")
+        assert line.startswith("Training leaves the fast path, because the compiled trainer cannot train this network:")
         assert "Keras takes about 5 times as long with batches of 1024" in line
         assert ("recurrent dropout doubles that" in line) == bool(model.recurrent_dropout)
     assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.ModelSettings(every_step=True)).warnings == ()

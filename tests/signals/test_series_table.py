@@ -170,3 +170,15 @@ def test_real_series(shared_data):
     assert len(prices) == 2264
     scaled = (prices.values - prices.values.min()) / np.ptp(prices.values)
     assert scaled.mean() == pytest.approx(0.437175, abs=1e-6)
+
+
+def test_a_gap_and_a_figure_beyond_reach_are_named():
+    dates = months(40)
+    whole, gap = np.r_[0:10, 11:40], np.r_[0:10, 13:40]  # one month that is missing is no gap yet
+    assert len(SeriesTable(dates[whole], np.ones((39, 1)), ("a",))) == 39
+    with pytest.raises(InputError, match="31 days apart, without gaps; found none between 2020-10-01 and 2021-02-01"):
+        SeriesTable(dates[gap], np.ones((37, 1)), ("a",))
+    values = np.ones((40, 1))
+    values[5] = 1e300
+    with pytest.raises(InputError, match=r"expected a figure of a on 2020-06-01; found 1e\+300"):
+        SeriesTable(dates, values, ("a",))
