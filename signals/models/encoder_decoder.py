@@ -43,7 +43,8 @@ class EncoderDecoderSettings:
     output_recurrence : bool
         Whether the decoder sees its output of the step before.
     teacher_forcing : float
-        Share of those outputs that are replaced by the true ones in training.
+        Share of those outputs that are replaced by the true ones in training. Below 1 it also learns to go by its own,
+        which is all it has afterwards (scheduled sampling, Bengio et al. 2015).
     highway : int
         Last steps of the window that also enter every output linearly; 0 for none.
     min_steps, embedding, months, embeddings, years, unknown_share, clip_quantile

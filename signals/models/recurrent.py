@@ -63,18 +63,19 @@ class ModelSettings:
         Whether the network is trained on outputs at every step of the window (sequence to sequence) rather than on the
         last one only. What it is judged on, and its score, is the output at the last step.
     output_recurrence : bool
-        Whether each step also sees the output of the step before.
+        Whether each step also sees the output of the step before, of quantiles the middle one; the first step sees 0.
     teacher_forcing : float
         Share of those fed-back outputs that are replaced by the true ones in training, where they were known.
     skip : int
         Period of recurrent connections that reach so many steps back (LSTNet, Lai et al. 2018), in a layer beside the
-        others; 0 for none.
+        others, of the same cell; 0 for none. Its states of the last `skip` steps enter the output.
     skip_units : int
         Units of that layer.
     highway : int
         Last steps of the window that also enter the output linearly (the autoregressive highway of LSTNet); 0 for none.
     truncate : int, optional
-        Steps through which gradients flow back in time (truncated back-propagation); all of them by default.
+        Steps through which gradients flow back in time (truncated back-propagation); all of them by default. The window
+        is run in chunks of that many steps, up to its end, each with its own dropout.
     embeddings : dict of str to int
         Widths of embeddings of other categoricals: `sector`, `month`, `quarter`, `weekday`.
     years : bool

@@ -172,7 +172,8 @@ def loss_of(target: Target, loss: str = "mse") -> Any:
 
     def pinball(truth: Any, said: Any) -> Any:
         error = ops.repeat(truth, len(target.levels), axis=-1) - said
-        return ops.mean(ops.maximum(level * error, (level - 1) * error), axis=-1)
+        share = ops.convert_to_tensor(level)  # torch multiplies no arrays of NumPy
+        return ops.mean(ops.maximum(share * error, (share - 1) * error), axis=-1)
 
     return pinball
 

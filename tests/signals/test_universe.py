@@ -102,21 +102,62 @@ def test_include_and_exclude(make_bars):
     assert listed.unknown(panel.tickers) == ("EEE", "FFF")
 
 
+def shares_without_return(frame, window):
+    """The plain way: share of the last sessions on which a forward-filled close did not move."""
+    close = frame["close"].unstack().ffill()
+    return 1.0 - (close.diff().abs() > 1e-12 * close).iloc[-window:].sum().to_numpy() / window
+
+
 @pytest.mark.parametrize("factor", [0.37, 3.0, 1e-4])
 def test_rescaling_adjusted_history_changes_nothing(make_bars, factor):
     frame = make_bars(tickers=tuple("ABCDEFGH"), days=80, seed=3)
     frame["adj_factor"] = 1.0
-    frame[["open", "high", "low", "close"]] = frame[["open", "high", "low", "close"]].round(2)
+    decimals = [2, 1, 2, 1, 0, 0, 1, 2]  # coarse prices often stay where they are
+    for name in ("open", "high", "low", "close"):
+        values = frame[name].to_numpy().reshape(-1, 8)
+        frame[name] = np.column_stack([values[:, i].round(d) for i, d in enumerate(decimals)]).ravel()
     frame["high"] = frame[["open", "high", "close"]].max(axis=1)
     frame["low"] = frame[["open", "low", "close"]].min(axis=1)
     scaled = frame.copy()
     scaled[["open", "high", "low", "close", "adj_factor"]] *= factor
     threshold = float(np.sort(frame["close"].to_numpy()[-8:])[4])  # somebody's price, to the cent
+    share = float(np.sort(shares_without_return(frame, 20))[3])  # somebody's share
     panels = check_prices(frame).panel(), check_prices(scaled).panel()
-    for filters in (UniverseFilters(min_price=threshold), UniverseFilters(window=20, top=4)):
+    quiet = UniverseFilters(max_zero_returns=share, zero_window=20)
+    for filters in (UniverseFilters(min_price=threshold), UniverseFilters(window=20, top=4), quiet):
         a, b = (universe_at(panel, panel.dates[-1], filters) for panel in panels)
         assert a == b
         assert len(a) == 4
+
+
+def test_sessions_without_a_return_are_counted(make_bars):
+    closes = np.full((30, 4), 10.0)
+    closes[:, 0] += np.arange(30)  # AAA moves every day
+    closes[10::2, 1] += 1  # BBB too from the tenth on
+    closes[20:, 2] += np.arange(10) // 2  # CCC every other day at the end: on 4 of the last 10
+
+    def members(drop=(), day=-1, **filters):
+        bars = make_bars(tickers=("AAA", "BBB", "CCC", "DDD"), days=30)
+        for name in ("open", "high", "low", "close"):
+            bars[name] = closes.ravel()
+        dates = bars.index.levels[0]
+        panel = check_prices(bars.drop(index=[(dates[i], ticker) for i, ticker in drop])).panel()
+        return universe_at(panel, panel.dates[day], UniverseFilters(zero_window=10, **filters))
+
+    assert members() == ("AAA", "BBB", "CCC", "DDD")
+    assert members(max_zero_returns=0.6) == ("AAA", "BBB", "CCC")
+    assert members(max_zero_returns=0.59) == ("AAA", "BBB")
+    assert members(max_zero_returns=0.0) == ("AAA", "BBB")
+    # a session without a bar has no return; the bar after it is compared with the last one before
+    assert members(drop=[(25, "AAA")], max_zero_returns=0.1) == ("AAA", "BBB")
+    assert members(drop=[(25, "AAA")], max_zero_returns=0.09) == ("BBB",)
+    assert members(drop=[(20, "BBB"), (22, "BBB")], max_zero_returns=0.2) == ("AAA",)  # 21, 23 are back at 10: no move
+    assert members(drop=[(20, "BBB"), (22, "BBB")], max_zero_returns=0.4) == ("AAA", "BBB")
+    # the window of an early day begins before prices do: nobody traded then
+    assert members(day=8, max_zero_returns=0.19) == ()
+    assert members(day=8, max_zero_returns=0.2) == ("AAA",)
+    assert members(day=9, max_zero_returns=0.1) == ("AAA",)  # the first bar has no return
+    assert members(day=10, max_zero_returns=0.0) == ("AAA",)
 
 
 def test_nothing_later_is_looked_at(make_bars):
@@ -127,7 +168,9 @@ def test_nothing_later_is_looked_at(make_bars):
     future = poisoned.index.get_level_values(0) > pd.Timestamp("2010-03-03")
     poisoned.loc[future, ["open", "high", "low", "close"]] *= 50
     poisoned.loc[future, "volume"] = rng.integers(1, 10**9, int(future.sum())).astype(float)
-    filters = UniverseFilters(window=20, top=4, min_price=10.0, min_history=20, max_stale=2)
+    filters = UniverseFilters(
+        window=20, top=4, min_price=10.0, min_history=20, max_stale=2, max_zero_returns=0.3, zero_window=20
+    )
     whole = check_prices(frame)
     expected = universe_at(whole.panel(), "2010-03-03", filters)
     assert expected
@@ -170,6 +213,10 @@ def test_volume_must_be_known(make_bars):
         {"max_stale": 0},
         {"min_price": -1.0},
         {"min_price": float("nan")},
+        {"max_zero_returns": 1.0},
+        {"max_zero_returns": float("nan")},
+        {"max_zero_returns": True},
+        {"zero_window": 0},
         {"min_dollar_volume": float("inf")},
         {"include": "AAA"},
         {"exclude": (1,)},
