@@ -20,6 +20,7 @@ from signals.errors import InputError
 from signals.features import check_features
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
+from signals.models.recurrent import check_horizon
 from signals.sources import SOURCES
 from signals.trainers.seam import TrainingSettings
 from signals.universe import UniverseFilters
@@ -258,6 +259,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             if plain[name].get(key) is not None:
                 plain[name][key] = str(resolve_path(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))
+    check_horizon(model, file.labels.horizon)
     beside = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
     for name, value in beside.items():
         if isinstance(value, dict):

@@ -16,6 +16,7 @@ from signals.errors import InputError
 from signals.folds import WalkForward
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
+from signals.models.recurrent import check_horizon
 from signals.series.baselines import parse_baselines
 from signals.series.fold import check_model
 from signals.series.settings import ForecastSettings
@@ -35,8 +36,8 @@ _SERIES_DEFAULTS: dict[str, Any] = {
     "months": False,
     "dense": 0,
     "dropout": 0.0,
-    "unknown_share": 0.0,
 }
+_SERIES_TRAINING: dict[str, Any] = {"batch_size": 32, "epochs": 200, "patience": 20}
 _NO_SETTING = ("clip_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
 
 BASELINES = ("persistence", "drift", "mean", "ridge")
@@ -133,7 +134,7 @@ class ForecastConfig:
     @property
     def hash(self) -> str:
         """SHA-256 of everything that can change a number, but for what is in the file of the series."""
-        return config_hash(dropped(self.tables, "name", "title", "path"))
+        return config_hash(dropped(self.tables, "name", "title"))
 
     def to_toml(self) -> str:
         """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
@@ -170,6 +171,9 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
     tables = plain_values(tables)
     if "prices" in tables and "series" not in tables:
         raise InputError("expected a table [series]; found [prices]; use `rnn-strategies run` for stocks")
+    given: Any = tables.get("training", {})
+    if isinstance(given, dict):
+        tables = {**tables, "training": {**_SERIES_TRAINING, **given}}
     file = check_table(_Tables, tables)
     plain: dict[str, Any] = file.model_dump(mode="json")
     source = file.series.get("source", "file")
@@ -179,6 +183,7 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
     if "path" in plain["series"]:
         plain["series"]["path"] = str(resolve_path(plain["series"]["path"], base))
     model, plain["model"] = _read_model(file.model, base)
+    check_horizon(model, file.forecast.horizon)
     beside = [str(one) for one in parse_baselines(file.forecast.baselines)]
     if (reference := file.forecast.reference) not in ("persistence", *beside):
         raise InputError(

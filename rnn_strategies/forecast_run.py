@@ -25,7 +25,7 @@ from signals.errors import InputError, RnnStrategiesError
 from signals.events import Event, Listener, silent
 from signals.plugins import source_digest
 from signals.series.beside import Baselines, compare, compute_baselines
-from signals.series.forecasts import ForecastResult, compute_forecasts
+from signals.series.forecasts import ForecastResult, compute_forecasts, make_problem
 from signals.series.table import SeriesTable
 from signals.storage import atomic_write, read_json, read_parquet, sweep, write_json, write_parquet
 
@@ -224,16 +224,18 @@ class ForecastRun:
             manifest.write()
         sweep(self.folder)
         began = time.perf_counter()
-        result = self._forecast()
+        # first what takes seconds, so that a mistake in it does not wait for the networks
+        problem = make_problem(self.series, config.model, config.forecast)
         beside = compute_baselines(
-            result.problem,
-            result.cuts,
+            problem,
+            problem.folds(config.walk_forward),
             config.baselines,
             lags=config.lags,
             quantiles=config.forecast.quantiles,
             returns=config.forecast.reference != "persistence",
             listener=self.listener,
         )
+        result = self._forecast()
         self._write(result, beside)
         manifest.data |= {
             "name": config.name,
@@ -301,6 +303,11 @@ class ForecastRun:
             "the validation slice",
             f"trained by {result.trainer['name']}; units of errors: {units[config.forecast.units]}",
         ]
+        if last := int((result.folds["epochs"] == config.training.epochs).sum()):
+            lines.append(
+                f"the last pass allowed was the best in {last} of {len(result.folds)} networks: training.epochs = "
+                f"{config.training.epochs} stopped them before they were done"
+            )
         return "\n".join([lines[0], "", *(f"- {line}" for line in lines[1:])])
 
     def _facts(self) -> dict[str, Any]:

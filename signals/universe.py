@@ -17,6 +17,10 @@ from signals.panel import PricePanel, check_tickers
 
 __all__ = ["UniverseFilters", "universe_at", "universe_schedule"]
 
+_LEAST = (("top", 1), ("window", 1), ("zero_window", 1), ("min_history", 0), ("max_stale", 1))
+# Rounding of adjusted prices: a return of this size is none, and a share this much above its bound is at it.
+_NOTHING = 1e-12
+
 # np.power may miss an exact power of ten by a bit
 _TENS = np.array([float(f"1e{digits}") for digits in range(301)])
 
@@ -41,6 +45,11 @@ class UniverseFilters:
         Sessions with a bar before the date (the date itself not counted).
     max_stale : int
         The latest bar must lie within this many last sessions: 1 asks for a bar on the day itself.
+    max_zero_returns : float, optional
+        Largest share of sessions without a return over `zero_window` sessions: a measure of liquidity where volume is
+        unknown (Lesmond, Ogden and Trzcinka 1999), since whoever pays more to trade than the news is worth does not.
+    zero_window : int
+        Trailing sessions of that share, the day itself included.
     include : tuple of str
         When given, only these tickers are considered at all. Some may be listed later than the prices end, or not be
         in them; none of them in the prices is an error.
@@ -55,6 +64,14 @@ class UniverseFilters:
     A session without a bar counts as zero dollars: nobody could have traded there, and a median over traded days only
     would make the rarest trader look liquid. A ticker with fewer sessions than `window` since prices began has the
     missing ones counted as zero too.
+    A session without a return is one whose close equals the last close before it (to 1e-12), adjusted closes both; or
+    one without a bar or without an earlier one, those before prices began included. Closes of one ticker are compared
+    with each other only, so no later dividend or split can move a ticker across this threshold, as it can across
+    `min_price` where raw prices are unknown.
+
+    References
+    ----------
+    Lesmond, Ogden and Trzcinka (1999), *A new estimate of transaction costs*, Review of Financial Studies 12(5).
     """
 
     min_price: float | None = None
@@ -63,11 +80,13 @@ class UniverseFilters:
     window: int = 63
     min_history: int = 0
     max_stale: int = 5
+    max_zero_returns: float | None = None
+    zero_window: int = 252
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("top", 1), ("window", 1), ("min_history", 0), ("max_stale", 1)):
+        for name, least in _LEAST:
             value = getattr(self, name)
             if value is None and name == "top":
                 continue
@@ -77,6 +96,12 @@ class UniverseFilters:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int | float) and 0 <= value < float("inf")):
                 raise InputError(f"expected universe.{name} to be a number of at least 0; found {value!r}")
+        share = self.max_zero_returns
+        if share is not None and (isinstance(share, bool) or not 0 <= share < 1):
+            raise InputError(
+                f"expected universe.max_zero_returns as a share of sessions in [0, 1); found {share!r}; 0.05 is one in "
+                "twenty"
+            )
         for name in ("include", "exclude"):
             value = getattr(self, name)
             if isinstance(value, str) or not all(isinstance(ticker, str) for ticker in value):
@@ -154,6 +179,8 @@ def universe_at(
         recent = slice(max(t + 1 - filters.max_stale, 0), t + 1)
         latest = _last_number(_raw_close(panel, recent))
         chosen &= np.where(np.isnan(latest), -1.0, latest) >= _settled(np.array(filters.min_price))
+    if filters.max_zero_returns is not None:
+        chosen &= _share_without_return(panel, t, filters.zero_window) <= filters.max_zero_returns + _NOTHING
     if filters.needs_volume:
         dollars = _median_dollar_volume(panel, t, filters.window)
         if filters.min_dollar_volume is not None:
@@ -236,3 +263,16 @@ def _median_dollar_volume(panel: PricePanel, t: int, window: int) -> NDArray[np.
     whole = np.zeros((window, dollars.shape[1]))
     whole[window - len(dollars) :] = np.nan_to_num(dollars, nan=0.0)
     return np.asarray(np.median(whole, axis=0))
+
+
+def _share_without_return(panel: PricePanel, t: int, window: int) -> NDArray[np.float64]:
+    """Share of the sessions up to `t` on which each ticker's close did not move, shape (n_tickers,)."""
+    begin = max(t + 1 - window, 0)
+    last = _last_number(panel.close[:begin]) if begin else np.full(panel.close.shape[1], np.nan)
+    moved = np.zeros(panel.close.shape[1], dtype=np.int64)
+    for close in panel.close[begin : t + 1]:
+        traded = ~np.isnan(close)
+        # a comparison with NaN is false: the first bar has no return
+        moved += np.abs(close - last) > _NOTHING * last
+        last = np.where(traded, close, last)
+    return np.asarray(1.0 - moved / window)

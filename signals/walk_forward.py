@@ -23,6 +23,7 @@ from signals.folds import Fold, WalkForward, make_folds
 from signals.labels import LabelSettings
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
+from signals.models.recurrent import check_horizon
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
@@ -89,6 +90,7 @@ def compute_signals(
     """
     seeds = usable_seeds(seeds, model)
     check_features(features)
+    check_horizon(model, labels.horizon)
     options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
     make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
     if isinstance(model, KerasModel):
@@ -172,6 +174,7 @@ def prepare(
 ) -> Prepared:
     """Do everything up to training; parameters and errors are those of `compute_signals`."""
     check_features(features)
+    check_horizon(model, labels.horizon)
     options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
     make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
     if isinstance(model, KerasModel):

@@ -12,7 +12,7 @@ from signals.labels import PROBABILITY, Target
 if TYPE_CHECKING:
     from signals.trainers.seam import Network
 
-__all__ = ["CELLS", "ModelSettings", "build", "check_parts", "check_window"]
+__all__ = ["CELLS", "ModelSettings", "build", "check_horizon", "check_parts", "check_window"]
 
 CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
 OTHERWISE = {"ticker": "model.embedding", "year": "model.years", "sequence": "another name", "teacher": "another name"}
@@ -199,6 +199,31 @@ def check_parts(settings: Any) -> None:
             raise InputError("expected months either in model.embeddings or in model.months; found both; drop one")
         if not isinstance(width, int) or width < 1:
             raise InputError(f"expected widths of at least 1 in model.embeddings; found {width!r} for {name}")
+
+
+def check_horizon(model: Any, horizon: int) -> None:
+    """Refuse to teach a network, as the output of the step before, most of what it has to say at this one.
+
+    Labels of neighbouring steps share all but one of their periods when they reach over several: a network that is fed
+    the true one in training learns to copy it, and has nothing to copy when it forecasts.
+
+    Parameters
+    ----------
+    model : NetworkSettings, or any other model
+        What would be trained.
+    horizon : int
+        Periods its labels reach ahead.
+
+    Raises
+    ------
+    InputError
+        For output recurrence with true outputs over a horizon of several periods.
+    """
+    if horizon > 1 and getattr(model, "teacher_steps", None) == "window" and model.teacher_forcing > 0:
+        raise InputError(
+            f"expected model.output_recurrence with a horizon of 1, where the last output is over when the next one is "
+            f"due; found a horizon of {horizon}; set model.teacher_forcing = 0, or take model.kind = 'encoder_decoder'"
+        )
 
 
 def build(

@@ -19,6 +19,7 @@ from signals.display import Card
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.folds import WalkForward
+from signals.models.recurrent import check_horizon
 from signals.series.fold import PreparedFold, check_model, make_series_fold
 from signals.series.problem import Problem, SeriesFold
 from signals.series.settings import ForecastSettings
@@ -160,6 +161,7 @@ def compute_forecasts(
     """
     settings = settings or ForecastSettings()
     check_model(model)
+    check_horizon(model, settings.horizon)
     problem = make_problem(table, model, settings)
     seeds = usable_seeds(seeds, model)
     cuts = problem.folds(walk_forward)

@@ -74,6 +74,8 @@ class ForecastSettings:
                 close = difflib.get_close_matches(str(value), allowed, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
                 raise InputError(f"expected forecast.{name} to be one of {', '.join(allowed)}; found {value!r}{hint}")
+        if len(set(self.series)) != len(self.series):
+            raise InputError(f"expected each of forecast.series once; found {', '.join(self.series)}; drop one")
         if not self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise InputError(f"expected forecast.inputs like ['level', 'change'], each once; found {list(self.inputs)}")
         if not 1 <= self.horizon <= LONGEST_HORIZON:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rnn_strategies as rs
@@ -194,7 +195,7 @@ def test_the_configuration_is_written_whole_and_read_back(small):
     config = load_forecast_config(small)
     assert isinstance(config.model, ModelSettings)
     assert (config.model.embedding, config.model.months, config.model.dense, config.model.dropout) == (0, False, 0, 0.0)
-    assert config.model.unknown_share == 0.0
+    assert (config.training.batch_size, config.training.epochs, config.training.patience) == (32, 200, 20)
     again = small.with_name("again.toml")
     again.write_text(config.to_toml())
     assert load_forecast_config(again).tables == config.tables
@@ -214,6 +215,8 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("forecast.target=levels", "did you mean 'level'?"),
         ("forecast.baselines=['rigde']", "did you mean 'ridge'?"),
         ("forecast.lags=0", "expected forecast.lags"),
+        ("forecast.series=['series_1', 'series_1']", "expected each of forecast.series once"),
+        ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing = 0"),
         ("forecast.metric=mse", "expected forecast.metric to be one of rmse, mae"),
         ("series.month=3", "found 'month'; did you mean 'months'?"),
         ("series.path=a.csv", "found 'path'"),
@@ -237,6 +240,36 @@ def test_every_mistake_is_one_line(small, tmp_path, override, expected):
     text = said(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
     assert expected in text
     assert not (tmp_path / "out" / "config.toml").exists()
+
+
+def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_path):
+    events = []
+    said(
+        forecast,
+        small,
+        out=tmp_path / "out",
+        overrides=["forecast.baselines=['ridge(1000)']"],
+        jobs=1,
+        listener=events.append,
+    )
+    assert not [event for event in events if "trained" in event.message]
+
+
+def test_a_folder_belongs_to_one_file(tmp_path, small):
+    table = rs.simulated_series(seed=1, months=144, series=2)
+    frame = pd.DataFrame(table.values, columns=list(table.names), index=pd.Index(table.dates, name="date"))
+    for name in ("a", "b"):
+        frame.to_csv(tmp_path / f"{name}.csv")
+    forecast(
+        small, out=tmp_path / "out", overrides=["series={ path = 'a.csv' }", "walk_forward.start=1928-01-01"], jobs=1
+    )
+    other = ["series={ path = 'b.csv' }", "walk_forward.start=1928-01-01"]
+    assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
+
+
+def test_networks_that_were_stopped_early_say_so(small, tmp_path):
+    stopped = forecast(small, out=tmp_path / "a", overrides=["training.epochs=1"], jobs=1)
+    assert "the last pass allowed was the best in 4 of 4 networks: training.epochs = 1" in stopped.table
 
 
 def test_tables_that_are_missing(small):

@@ -18,7 +18,7 @@ from plain_cells import evaluate, layer, part, random_weights
 from signals.errors import InputError
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings, build
+from signals.models.recurrent import ModelSettings, build, check_horizon
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
@@ -251,3 +251,15 @@ def test_networks_of_every_part_train_on_other_backends(backend):
 @pytest.mark.parametrize("backend", INSTALLED)
 def test_every_network_trains_on_every_installed_backend(backend):
     assert train_elsewhere(backend, []) == list(family.FAMILY)
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_true_outputs_are_not_fed_back_over_horizons_that_overlap(horizon):
+    taught = ModelSettings(output_recurrence=True)
+    for model in (replace(taught, teacher_forcing=0.0), ModelSettings(), EncoderDecoderSettings(), object()):
+        check_horizon(model, horizon)
+    if horizon == 1:
+        check_horizon(taught, horizon)
+        return
+    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing = 0, or take"):
+        check_horizon(taught, horizon)
