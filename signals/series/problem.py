@@ -68,6 +68,10 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.targets:
             object.__setattr__(self, "targets", tuple(range(len(self.table.names))))
+        if not all(0 <= column < len(self.table.names) for column in self.targets):
+            raise InputError(
+                f"expected targets among columns 0 to {len(self.table.names) - 1}; found {list(self.targets)}; mend them"
+            )
         if self.horizon < 1 or self.lookback < 1 or self.lookback + self.horizon > len(self.table):
             raise InputError(
                 "expected a look-back and a horizon of at least 1 that fit into the series; found "

@@ -78,7 +78,7 @@ class ForecastSettings:
             raise InputError(f"expected each of forecast.series once; found {', '.join(self.series)}; drop one")
         if not self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise InputError(f"expected forecast.inputs like ['level', 'change'], each once; found {list(self.inputs)}")
-        if not 1 <= self.horizon <= LONGEST_HORIZON:
+        if not isinstance(self.horizon, int) or not 1 <= self.horizon <= LONGEST_HORIZON:
             raise InputError(f"expected forecast.horizon from 1 to {LONGEST_HORIZON} periods; found {self.horizon}")
         levels = self.quantiles
         inside = all(0 < level < 1 for level in levels) and all(a < b for a, b in pairwise(levels))

@@ -191,6 +191,8 @@ def read_series(
         ascend, naming them.
     """
     path = Path(path)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
+        raise InputError(f"expected series.columns as a list of names; found {columns!r}; use a list")
     named = () if date is None else (column_key(date),)
     frame = read_raw(path, what="series", text=(*DATES, *named)).frame
     names = {str(name): name for name in frame.columns}

@@ -172,6 +172,12 @@ def test_real_series(shared_data):
     assert scaled.mean() == pytest.approx(0.437175, abs=1e-6)
 
 
+@pytest.mark.parametrize("columns", ["a", [1]])
+def test_columns_are_a_list_of_names(write, columns):
+    with pytest.raises(InputError, match="expected series.columns as a list of names"):
+        read_series(write(TEXT), columns)
+
+
 def test_a_gap_and_a_figure_beyond_reach_are_named():
     dates = months(40)
     whole, gap = np.r_[0:10, 11:40], np.r_[0:10, 13:40]  # one month that is missing is no gap yet
