@@ -70,7 +70,7 @@ class Problem:
             object.__setattr__(self, "targets", tuple(range(len(self.table.names))))
         if not all(0 <= column < len(self.table.names) for column in self.targets):
             raise InputError(
-                f"expected targets among columns 0 to {len(self.table.names) - 1}; found {list(self.targets)}; mend them"
+                f"expected targets among columns 0 to {len(self.table.names) - 1}; found {list(self.targets)}; mend it"
             )
         if self.horizon < 1 or self.lookback < 1 or self.lookback + self.horizon > len(self.table):
             raise InputError(

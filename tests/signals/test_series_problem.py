@@ -74,7 +74,7 @@ def test_what_came_and_what_was_last():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Problem(monthly(9), targets=(1,)), r"columns 0 to 0; found \[1\]"),
+        (lambda: Problem(monthly(9), targets=(1,)), "columns 0 to 0; found [1]"),
         (lambda: Problem(monthly(10), horizon=0), "expected a look-back and a horizon of at least 1"),
         (lambda: Problem(monthly(10), horizon=3, lookback=8), "found 8 and 3, and 10 rows"),
         (lambda: Problem(monthly(30)).folds(WalkForward("2012-01-01", validation=6)), "found them up to 2002-06-01"),
