@@ -19,7 +19,7 @@ from signals.models.own import OwnModel
 from signals.models.recurrent import check_horizon
 from signals.series.baselines import parse_baselines
 from signals.series.fold import check_model
-from signals.series.settings import ForecastSettings
+from signals.series.settings import SERIES_TRAINING, ForecastSettings
 from signals.series.simulated import simulated_series
 from signals.series.table import SeriesTable, read_series
 from signals.trainers.seam import NetworkSettings, TrainingSettings
@@ -37,7 +37,9 @@ _SERIES_DEFAULTS: dict[str, Any] = {
     "dense": 0,
     "dropout": 0.0,
 }
-_SERIES_TRAINING: dict[str, Any] = {"batch_size": 32, "epochs": 200, "patience": 20}
+_SERIES_TRAINING: dict[str, Any] = {
+    name: getattr(SERIES_TRAINING, name) for name in ("batch_size", "epochs", "patience")
+}
 _NO_SETTING = ("clip_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
 
 BASELINES = ("persistence", "drift", "mean", "ridge")

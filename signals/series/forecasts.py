@@ -22,7 +22,7 @@ from signals.folds import WalkForward
 from signals.models.recurrent import check_horizon
 from signals.series.fold import PreparedFold, check_model, make_series_fold
 from signals.series.problem import Problem, SeriesFold
-from signals.series.settings import ForecastSettings
+from signals.series.settings import SERIES_TRAINING, ForecastSettings
 from signals.series.table import SeriesTable
 from signals.tasks import Task, task_key, work
 from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
@@ -113,8 +113,8 @@ def compute_forecasts(
     table: SeriesTable,
     *,
     model: NetworkSettings,
-    training: TrainingSettings,
     walk_forward: WalkForward,
+    training: TrainingSettings = SERIES_TRAINING,
     seeds: Sequence[int],
     artifacts: Path,
     settings: ForecastSettings | None = None,

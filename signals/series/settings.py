@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from signals.errors import InputError
+from signals.trainers.seam import TrainingSettings
 
-__all__ = ["INPUTS", "METRICS", "REPORTING", "SCALES", "TARGETS", "UNITS", "ForecastSettings"]
+__all__ = ["INPUTS", "METRICS", "REPORTING", "SCALES", "SERIES_TRAINING", "TARGETS", "UNITS", "ForecastSettings"]
 
 TARGETS = ("level", "change")
 SCALES = ("standard", "minmax", "none")
@@ -18,6 +19,9 @@ METRICS = ("rmse", "mae")
 REPORTING = ("units", "metric", "reference")  # what changes no network
 
 LONGEST_HORIZON = 260
+
+# A few hundred rows are a handful of updates a pass: what a panel learns in five passes takes series hundreds.
+SERIES_TRAINING = TrainingSettings(batch_size=32, epochs=200, patience=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ NETWORKS = {
 }
 LABELS = {
     "every step": rs.LabelSettings(kind="return", horizon=3, quantiles=(0.1, 0.5, 0.9)),
-    "fed back": rs.LabelSettings(kind="terciles", horizon=2),
+    "fed back": rs.LabelSettings(kind="terciles"),
     "both directions": rs.LabelSettings(),
     "encoder-decoder": rs.LabelSettings(kind="residual", horizon=4),
 }

@@ -275,7 +275,7 @@ NETWORKS = {
     "published": (replace(MODEL, lookback=63, units=(20,)), ForecastSettings(target="change"), 1781),
     "every step": (
         replace(MODEL, every_step=True, output_recurrence=True, teacher_forcing=0.5, highway=3, months=True),
-        ForecastSettings(horizon=2, quantiles=(0.1, 0.5, 0.9), inputs=("level", "change")),
+        ForecastSettings(quantiles=(0.1, 0.5, 0.9), inputs=("level", "change")),
         None,
     ),
     "encoder-decoder": (
