@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,8 @@ class ForecastRun:
                 f"the last pass allowed was the best in {last} of {len(result.folds)} networks: training.epochs = "
                 f"{config.training.epochs} stopped them before they were done"
             )
-        return "\n".join([lines[0], "", *(f"- {line}" for line in lines[1:])])
+        title, *said = (" ".join(escape(line, quote=False).split()) for line in lines)  # names come from outside
+        return "\n".join([title, "", *(f"- {line}" for line in said)])
 
     def _facts(self) -> dict[str, Any]:
         table = self.series

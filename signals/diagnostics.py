@@ -19,6 +19,7 @@ __all__ = [
     "binary_outcome",
     "clustered_mean",
     "decile_spread_by_date",
+    "long_run_variance",
     "newey_west_t",
     "rank_ic_by_date",
 ]
@@ -188,7 +189,7 @@ def clustered_mean(by_date: pd.Series) -> ClusteredMean:
     mean = float(values.mean())
     if n < 3:
         return ClusteredMean(mean, math.nan, math.nan)
-    half = 1.959963984540054 * math.sqrt(_long_run_variance(values - mean, _usual_lags(n)) / n)
+    half = 1.959963984540054 * math.sqrt(long_run_variance(values - mean, _usual_lags(n)) / n)
     return ClusteredMean(mean, mean - half, mean + half)
 
 
@@ -221,7 +222,7 @@ def newey_west_t(by_date: pd.Series, *, lags: int | None = None) -> float:
     if n < 3:
         return math.nan
     mean = float(values.mean())
-    variance = _long_run_variance(values - mean, _usual_lags(n) if lags is None else min(lags, n - 1))
+    variance = long_run_variance(values - mean, _usual_lags(n) if lags is None else min(lags, n - 1))
     # values that are all alike leave a variance of rounding errors
     return mean / math.sqrt(variance / n) if variance > 1e-24 * mean * mean else math.nan
 
@@ -231,9 +232,14 @@ def _usual_lags(n: int) -> int:
     return min(int(4 * (n / 100) ** (2 / 9)), n - 1)
 
 
-def _long_run_variance(centred: NDArray[np.float64], lags: int) -> float:
+def long_run_variance(centred: NDArray[np.float64], lags: int, *, bartlett: bool = True) -> float:
+    """Variance of a mean times n, of values of which up to `lags` neighbours are alike.
+
+    Without Bartlett's weights, which keep it from being negative (Newey and West 1987), it may be.
+    """
     n = len(centred)
     variance = float(centred @ centred) / n
-    for lag in range(1, lags + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / n
-    return max(variance, 0.0)
+    for lag in range(1, min(lags, n - 1) + 1):
+        weight = 1 - lag / (lags + 1) if bartlett else 1.0
+        variance += 2 * weight * float(centred[lag:] @ centred[:-lag]) / n
+    return max(variance, 0.0) if bartlett else variance

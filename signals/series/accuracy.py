@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from signals.diagnostics import long_run_variance
 from signals.errors import InputError
 
 __all__ = [
@@ -129,9 +130,9 @@ def diebold_mariano(
     if n < max(3, steps + 1):
         return DieboldMariano(math.nan, math.nan, n)
     mean = float(difference.mean())
-    variance = _long_run_variance(difference - mean, steps - 1, bartlett=False)
+    variance = long_run_variance(difference - mean, steps - 1, bartlett=False)
     if variance <= 0:
-        variance = _long_run_variance(difference - mean, steps - 1, bartlett=True)
+        variance = long_run_variance(difference - mean, steps - 1, bartlett=True)
     if variance <= 1e-24 * mean * mean or not variance:
         return DieboldMariano(math.nan, math.nan, n)
     correction = math.sqrt((n + 1 - 2 * steps + steps * (steps - 1) / n) / n)
@@ -177,7 +178,7 @@ def information_coefficient(
         return Correlation(math.nan, math.nan, n)
     slope = float(x @ y) / xx
     scores = x * (y - slope * x)
-    variance = n * _long_run_variance(scores, steps - 1, bartlett=True) / xx**2
+    variance = n * long_run_variance(scores, steps - 1, bartlett=True) / xx**2
     t = slope / math.sqrt(variance) if variance > 1e-24 * slope * slope else math.nan
     return Correlation(min(max(float(x @ y) / math.sqrt(xx * yy), -1.0), 1.0), t, n)
 
@@ -243,12 +244,3 @@ def _quantiles(actual: ArrayLike, forecast: ArrayLike, levels: Sequence[float]) 
         raise InputError(f"expected forecasts of shape {(*truth.shape, len(levels))}; found {said.shape}")
     known = np.isfinite(truth) & np.isfinite(said).all(axis=-1)
     return truth[known], said[known]
-
-
-def _long_run_variance(centred: Values, lags: int, *, bartlett: bool) -> float:
-    n = len(centred)
-    variance = float(centred @ centred) / n
-    for lag in range(1, min(lags, n - 1) + 1):
-        weight = 1 - lag / (lags + 1) if bartlett else 1.0
-        variance += 2 * weight * float(centred[lag:] @ centred[:-lag]) / n
-    return variance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Comparison:
 
     def markdown(self) -> str:
         """Print the table, and under it the errors of each series, step and fold where there are several."""
-        parts = [_markdown(self.table, self.metric, self.reference)]
+        parts = [_markdown(self.table, self.metric, self.reference), _explained(self.metric, self.reference)]
         for what, frame in (("series", self.by_series), ("step", self.by_step), ("fold", self.by_fold)):
             if frame[what].nunique() > 1:
                 parts.append(_errors(frame, what, self.metric, self.spans))
@@ -179,7 +180,7 @@ class _Cube:
                 layers = [self._seeds(forecasts[of_model & (level == one)], name).mean(axis=0) for one in levels]
                 self.quantiles[name] = tuple(levels), np.stack(layers, axis=-1)
             if not point.any():
-                point = of_model & (level == levels[int(np.argmin(np.abs(np.array(levels) - 0.5)))])
+                point = of_model & (level == levels[len(levels) // 2])
             self.points[name] = self._seeds(forecasts[point], name)
         first = forecasts.drop_duplicates("date").set_index("date")["fold"].reindex(dates)
         if first.isna().any():
@@ -283,7 +284,7 @@ def _span(dates: pd.Series) -> str:
 def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
     moves = ["IC level", "IC change (t)", "rank IC change"] if reference == "persistence" else ["IC (t)", "rank IC"]
     lines = [
-        ["model", "parameters", metric.upper(), "ensemble", f"/ {reference}", "skill", "DM p", *moves, "direction"]
+        ["model", "parameters", metric.upper(), f"/ {reference}", "skill", "ensemble", "DM (p)", *moves, "direction"]
     ]
     quantiles = "pinball" in table
     if quantiles:
@@ -297,10 +298,10 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
                 row["model"],
                 "" if pd.isna(row["parameters"]) else f"{int(row['parameters']):,}",
                 _error(row, metric),
-                _error_figure(row[f"ensemble_{metric}"]) if row["seeds"] > 1 else "",
                 _figure(row["ratio"], 3),
                 _figure(row["skill"], 3),
-                "<0.001" if row["dm_p"] < 0.0005 else _figure(row["dm_p"], 3),
+                _error_figure(row[f"ensemble_{metric}"]) if row["seeds"] > 1 else "",
+                _test(row),
                 *([_figure(row["ic_level"], 4)] if reference == "persistence" else []),
                 change,
                 _figure(row["rank_ic_change"], 3),
@@ -313,10 +314,25 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
     return _rows(lines)
 
 
+def _explained(metric: str, reference: str) -> str:
+    return (
+        f"{metric.upper()}, its ratio to {reference}'s and skill: means over seeds, ± their spread. Ensemble: the mean "
+        f"forecast of the seeds, whose are the Diebold-Mariano statistic (below zero: better than {reference}), "
+        "correlations and direction.\n"
+    )
+
+
+def _test(row: Row) -> str:
+    """Write a statistic and its p-value; the sign says who was better."""
+    if not np.isfinite(row["dm_p"]):
+        return ""
+    return f"{row['dm_statistic']:+.1f} ({'<0.001' if row['dm_p'] < 0.0005 else _figure(row['dm_p'], 3)})"
+
+
 def _errors(frame: pd.DataFrame, what: str, metric: str, spans: Mapping[int, str]) -> str:
     """One row a model, one column a series, step or fold: its error, mean and spread over seeds."""
     labels = list(dict.fromkeys(frame[what]))
-    heads = [spans.get(label, str(label)) if what == "fold" else str(label) for label in labels]
+    heads = [spans.get(label, str(label)) if what == "fold" else escape(str(label), quote=False) for label in labels]
     lines = [[f"{metric.upper()} by {what}", *heads]]
     for model in dict.fromkeys(frame["model"]):
         rows = frame[frame["model"] == model].set_index(what).loc[labels].to_dict("records")
@@ -325,9 +341,14 @@ def _errors(frame: pd.DataFrame, what: str, metric: str, spans: Mapping[int, str
 
 
 def _rows(lines: list[list[str]]) -> str:
-    head, *body = [f"| {' | '.join(cells)} |" for cells in lines]
+    head, *body = [f"| {' | '.join(map(_cell, cells))} |" for cells in lines]
     ruler = "|" + "|".join([" --- "] + [" ---: "] * (len(lines[0]) - 1)) + "|"
     return "\n".join([head, ruler, *body]) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Keep a name from outside within its cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _error(row: Row, metric: str) -> str:

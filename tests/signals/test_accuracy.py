@@ -217,7 +217,7 @@ def test_of_returns_moves_are_measured_from_zero():
     right = np.sign(said.to_numpy()) == np.sign(actual[:, 0].ravel())
     assert network["direction"] == pytest.approx(right.mean())
     assert found.table.set_index("model").loc["mean", "ratio"] == 1
-    assert "| / mean | skill | DM p | IC (t) | rank IC | direction |" in found.markdown()
+    assert "| / mean | skill | ensemble | DM (p) | IC (t) | rank IC | direction |" in found.markdown()
 
 
 def test_quantiles_and_what_is_not_known_yet():
@@ -236,7 +236,7 @@ def test_table_is_printed_and_written_whole():
     forecasts, actuals, *_ = frames(MODELS, horizon=2)
     found = comparison_table(forecasts, actuals, parameters={"network": 1781, "persistence": 0})
     lines = found.markdown().splitlines()
-    assert lines[0].startswith("| model | parameters | RMSE | ensemble | / persistence | skill | DM p |")
+    assert lines[0].startswith("| model | parameters | RMSE | / persistence | skill | ensemble | DM (p) |")
     assert lines[2].startswith("| network | 1,781 | ")
     assert " ± " in lines[2]
     assert len({line.count("|") for line in lines[:4]}) == 1
@@ -266,3 +266,23 @@ def test_frames_that_do_not_fit_are_refused(change, message):
         comparison_table(*frames(MODELS)[:2], metric="mape")
     with pytest.raises(InputError, match="expected units of a, b; found c"):
         comparison_table(*frames(MODELS)[:2], units={"c": 1.0})
+
+
+def test_names_from_outside_stay_within_their_cells():
+    forecasts, actuals, *_ = frames(MODELS, horizon=2)
+    first = actuals["series"].iloc[0]
+    for frame in (forecasts, actuals):
+        frame["series"] = frame["series"].replace(first, "a|b\n<i>")
+    lines = [line for line in comparison_table(forecasts, actuals).markdown().splitlines() if "a\\|b" in line]
+    assert len(lines) == 1
+    assert "&lt;i&gt;" in lines[0]
+    assert "<i>" not in lines[0]
+
+
+def test_the_point_forecast_of_quantiles_is_the_middle_one():
+    forecasts, actuals, *_ = frames(MODELS)
+    persistence = forecasts[forecasts["model"] == "persistence"]
+    said = [persistence.assign(model="q", level=level, forecast=persistence["forecast"] + add)
+            for level, add in ((0.05, -1.0), (0.1, 0.0), (0.5, 7.0))]  # fmt: skip
+    table = comparison_table(pd.concat([persistence, *said], ignore_index=True), actuals).table.set_index("model")
+    assert table.loc["q", "rmse"] == table.loc["persistence", "rmse"]
