@@ -12,6 +12,7 @@ from signals.errors import RnnStrategiesError
 
 if TYPE_CHECKING:
     from rnn_strategies.pipeline import Run
+    from rnn_strategies.reproduce.report import Report
 
 __all__ = ["app", "main"]
 
@@ -58,8 +59,8 @@ def init(
     preset: Annotated[
         str,
         typer.Option(
-            help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes) or imported "
-            "(scores of your own)."
+            help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes), imported "
+            "(scores of your own), or one of the published-* and honest-* systems of the literature."
         ),
     ] = "demo",
     example: Annotated[
@@ -76,11 +77,13 @@ def init(
 
         typer.echo(write_example(example, path, force=force))
         return
-    from rnn_strategies.presets import write_preset
+    from rnn_strategies.presets import FORECAST_PRESETS, write_preset
 
     path = path or Path("rnn-strategies.toml")
     write_preset(path, preset=preset, data=data, force=force)
-    then = f"import SCORES --config {path} --out RUN" if preset == "imported" else f"run {path}"
+    then = f"{'forecast' if preset in FORECAST_PRESETS else 'run'} {path}"
+    if preset == "imported":
+        then = f"import SCORES --config {path} --out RUN"
     typer.echo(f"{path}\nRun it with: rnn-strategies {then}")
 
 
@@ -126,6 +129,21 @@ def report(target: Target, out: Out = None, overrides: Overrides = None) -> None
     with made.locked():
         made.write_report()
     typer.echo(made.report)
+
+
+@app.command()
+def forecast(
+    config: Annotated[Path, typer.Argument(help="A configuration file with [series], or its folder.")],
+    out: Out = None,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
+) -> None:
+    """Forecast series walk-forward, beside baselines; resumes what is done."""
+    from rnn_strategies.forecast_run import forecast as work
+    from rnn_strategies.progress import show_progress
+
+    made = work(config, out=out, overrides=overrides or (), jobs=jobs, listener=show_progress(sys.stderr))
+    typer.echo(f"{made.table}\n{made.folder}")
 
 
 @app.command("import")
@@ -205,6 +223,41 @@ def verify(
         passed = passed and found.passed
     if not passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def reproduce(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data files.", show_default="none: simulated systems only"),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this system; may be repeated.", show_default="all of them"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and runs.", show_default="runs/reproduce")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Networks a fold.", show_default="what each system says")
+    ] = None,
+    jobs: Jobs = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing files where they can be had: S&P 500, FRED.")
+    ] = False,
+) -> None:
+    """Run the published systems on real data, each beside its baselines."""
+    from rnn_strategies.progress import show_progress
+    from rnn_strategies.reproduce.systems import reproduce_systems
+
+    where = Path("runs/reproduce") if out is None else out
+
+    def show(report: Report) -> None:
+        typer.echo(f"{report.markdown()}\n{where / report.system}.md\n{where / report.system}.json\n")
+
+    told = show_progress(sys.stderr)
+    reproduce_systems(
+        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, listener=told, each=show
+    )
+    typer.echo(f"{(where / 'summary.md').read_text(encoding='utf-8')}\n{where / 'summary.md'}")
 
 
 @app.command()

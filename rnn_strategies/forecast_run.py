@@ -309,7 +309,7 @@ class ForecastRun:
                 f"the last pass allowed was the best in {last} of {len(result.folds)} networks: training.epochs = "
                 f"{config.training.epochs} stopped them before they were done"
             )
-        title, *said = (" ".join(escape(line, quote=False).split()) for line in lines)  # names come from outside
+        title, *facts = (" ".join(escape(line, quote=False).split()) for line in lines)  # names come from outside
         return "\n".join([title, "", *(f"- {line}" for line in said)])
 
     def _facts(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def price_remarks(prices: Prices) -> list[str]:
             "which later splits and dividends have changed."
         )
     if not prices.volume_known:
-        remarks.append("Volume is unknown: liquidity was neither filtered nor limited.")
+        remarks.append("Volume is unknown: no filter looked at it, and it limits no order.")
     return remarks + list(prices.notes)
 
 

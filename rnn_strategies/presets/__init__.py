@@ -10,11 +10,44 @@ from pathlib import Path
 from signals.errors import InputError
 from signals.storage import atomic_write
 
-__all__ = ["PRESETS", "write_preset"]
+__all__ = ["FORECAST_PRESETS", "PRESETS", "preset_text", "write_preset"]
 
-PRESETS = ("demo", "us-weekly", "us-wide", "imported")
+PRESETS = ("demo", "us-weekly", "us-wide", "imported", "published-stacked", "honest-stacked")
+FORECAST_PRESETS = (  # for `rnn-strategies forecast`: series over time
+    "seasonal",
+    "published-univariate",
+    "honest-univariate",
+    "honest-univariate-return",
+    "published-multivariate",
+    "honest-multivariate",
+)
 DATA_PLACEHOLDER = "@DATA@"
 DEFAULT_DATA = "../shared/data"
+
+
+def preset_text(preset: str, data: str) -> str:
+    """Return the text of a preset.
+
+    Parameters
+    ----------
+    preset : str
+        One of `PRESETS` or `FORECAST_PRESETS`.
+    data : str
+        Folder of the data files, as it is to stand in the text.
+
+    Raises
+    ------
+    InputError
+        For an unknown preset.
+    """
+    known = (*PRESETS, *FORECAST_PRESETS)
+    if preset not in known:
+        close = difflib.get_close_matches(preset, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise InputError(f"expected --preset to be one of {', '.join(known)}; found {preset!r}{hint}")
+    text = files(__name__).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
+    quoted = Path(data).as_posix().replace("\\", "\\\\").replace('"', '\\"')  # it lands inside a TOML string
+    return text.replace(DATA_PLACEHOLDER, quoted)
 
 
 def write_preset(path: Path, *, preset: str, data: str | None = None, force: bool = False) -> None:
@@ -25,7 +58,7 @@ def write_preset(path: Path, *, preset: str, data: str | None = None, force: boo
     path : Path
         File to write.
     preset : str
-        One of `PRESETS`.
+        One of `PRESETS` or `FORECAST_PRESETS`.
     data : str, optional
         Folder of the price files, relative to the working folder; the environment variable `RNN_STRATEGIES_DATA`,
         or `../shared/data`, when not given.
@@ -37,15 +70,10 @@ def write_preset(path: Path, *, preset: str, data: str | None = None, force: boo
     InputError
         For an unknown preset or an existing file.
     """
-    if preset not in PRESETS:
-        close = difflib.get_close_matches(preset, PRESETS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"expected --preset to be one of {', '.join(PRESETS)}; found {preset!r}{hint}")
-    if path.exists() and not force:
-        raise InputError(f"expected no file at {path} yet; found one; choose another name or add --force")
-    text = files(__name__).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
     folder = data or os.environ.get("RNN_STRATEGIES_DATA") or DEFAULT_DATA
     # paths in a configuration are relative to its own folder, the option is relative to the working folder
     relative = folder if os.path.isabs(folder) else os.path.relpath(folder, path.parent)
-    quoted = Path(relative).as_posix().replace("\\", "\\\\").replace('"', '\\"')  # it lands inside a TOML string
-    atomic_write(path, text.replace(DATA_PLACEHOLDER, quoted).encode())
+    text = preset_text(preset, relative)
+    if path.exists() and not force:
+        raise InputError(f"expected no file at {path} yet; found one; choose another name or add --force")
+    atomic_write(path, text.encode())

@@ -1,0 +1,14 @@
+"""The published systems on real data, each beside its baselines."""
+
+from __future__ import annotations
+
+from signals.lazy import lazy_names
+
+__all__, __getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "SYSTEMS": "rnn_strategies.reproduce.systems",
+        "Report": "rnn_strategies.reproduce.report",
+        "reproduce_systems": "rnn_strategies.reproduce.systems",
+    },
+)

@@ -1,0 +1,266 @@
+"""The systems that forecast series: published and honest networks on the same origins, beside every baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rnn_strategies.forecast_run import ForecastRun, forecast
+from rnn_strategies.home import Home
+from rnn_strategies.presets import write_preset
+from rnn_strategies.reproduce.download import downloaded_note
+from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
+from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
+from rnn_strategies.toml_tables import dropped
+from signals.events import Event, Listener
+from signals.series.comparison import Comparison, comparison_table
+from signals.series.forecasts import NETWORK
+from signals.storage import sha256_file
+
+__all__ = ["reproduce_series"]
+
+PERSISTENCE = "persistence"
+
+FURTHER: tuple[str, ...] = ()  # settings on top of every preset's: tests make the world a small one
+
+
+def reproduce_series(
+    name: str,
+    data: Path,
+    out: Path,
+    *,
+    seeds: int,
+    jobs: int,
+    home: Home,
+    listener: Listener,
+    write: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Forecast with every preset of a system, and put networks and baselines into one table for each problem.
+
+    Parameters
+    ----------
+    name : str
+        One of `SERIES_SYSTEMS`.
+    data : Path
+        Folder with the data files.
+    out : Path
+        Each preset is a folder of forecasts at `out/<name>/<preset>`; what is done there is not done again.
+    seeds : int
+        Networks a fold.
+    jobs : int
+        Training processes.
+    home : Home
+        Where networks are kept.
+    listener : callable
+        Told of progress.
+    write : callable
+        Given the report so far after each of them.
+    """
+    system = SERIES_SYSTEMS[name]
+    runs: dict[str, ForecastRun] = {}
+    report = Report(name, system.title, (), ())
+    labels = [label for problem in system.problems for label in problem.networks]
+    for problem in system.problems:
+        for label, (preset, overrides) in problem.networks.items():
+            file = out / name / f"{preset}.toml"
+            write_preset(file, preset=preset, data=str(data.resolve()), force=True)
+            more = [*overrides, *_vintage(system, data), f"training.seeds={list(range(seeds))}", *FURTHER]
+            folder = out / name / label.replace(" ", "-").replace(",", "")
+            runs[label] = forecast(file, out=folder, overrides=more, jobs=jobs, home=home, listener=listener)
+            left = len(labels) - len(runs)
+            report = _report(name, system, runs, data, seeds, left)
+            write(report)
+            listener(Event("reproduce", f"{name}, {label}: measured", len(runs), len(labels)))
+    return report
+
+
+def _vintage(system: SeriesSystem, data: Path) -> list[str]:
+    """Say of when a downloaded file is, as a setting: what the preset says holds for the published vintage only."""
+    note = None if system.file is None else downloaded_note(data / system.file)
+    return [] if note is None else [f"series.vintage={json.dumps(note)}"]
+
+
+def _report(
+    name: str, system: SeriesSystem, runs: Mapping[str, ForecastRun], data: Path, seeds: int, left: int
+) -> Report:
+    tables, figures, outcome = [], {}, []
+    summary: dict[str, str] = {}
+    for problem in system.problems:
+        mine = {label: runs[label] for label in problem.networks if label in runs}
+        if not mine:
+            continue
+        compared = _compare(mine)
+        figures[problem.caption] = compared.as_dict()
+        tables.append(Text(f"{problem.caption} ({_units(next(iter(mine.values())))})", compared.markdown()))
+        published = system.error if problem is system.problems[0] else None
+        outcome += _outcome(problem.caption, compared, list(mine), published)
+        summary = summary or _summary(system, compared, list(mine))
+    notes = [f"Not finished: {left} more networks are to come."] * bool(left)
+    first = next(iter(runs.values()))
+    facts = (
+        ("architecture", system.architecture),
+        ("parameters", system.parameters),
+        ("published", system.published),
+        *outcome,
+        *_provenance(system, first, data),
+        *((f"protocol of {label}", _protocol(run)) for label, run in runs.items()),
+        ("published protocol", system.differs),
+    )
+    about = {
+        label: {
+            "preset": run.config.name,
+            "configuration": dropped(run.config.tables, "path"),  # where a file lies is nobody's business
+            "epochs": run.folds["epochs"].tolist(),
+            "trainer": run._manifest.data["trainer"]["name"],
+        }
+        for label, run in runs.items()
+    }
+    return Report(
+        name,
+        system.title,
+        facts,
+        tuple(tables),
+        (*notes, *system.notes),
+        {"seeds": seeds, "problems": figures, "networks": about, "data": dict(_provenance(system, first, data))},
+        summary,
+    )
+
+
+def _compare(runs: Mapping[str, ForecastRun]) -> Comparison:
+    """Put the networks of several runs over the same origins into one table, with the baselines of the richest."""
+    richest = max(runs.values(), key=lambda run: len(run.config.baselines))
+    frames, parameters = [], {}
+    for label, run in runs.items():
+        found = run.forecasts
+        frames.append(found[found["model"] == NETWORK].assign(model=label))
+        parameters[label] = _parameters(run)[NETWORK]
+    beside = richest.forecasts
+    frames.append(beside[beside["model"] != NETWORK])
+    parameters |= {model: count for model, count in _parameters(richest).items() if model != NETWORK}
+    settings = richest.config.forecast
+    table = richest.series
+    targets = settings.series or table.names
+    ranges = {target: float(np.ptp(table.values[:, table.names.index(target)])) for target in targets}
+    return comparison_table(
+        pd.concat(frames, ignore_index=True),
+        richest.actuals,
+        parameters=parameters,
+        units=ranges if settings.units == "minmax" else None,
+        metric=settings.metric,
+        reference=settings.reference,
+    )
+
+
+def _parameters(run: ForecastRun) -> dict[str, int]:
+    return {row["model"]: row["parameters"] for row in run.accuracy["models"] if row["parameters"] is not None}
+
+
+def _units(run: ForecastRun) -> str:
+    settings = run.config.forecast
+    unit = "shares of the range of all rows" if settings.units == "minmax" else "units of the series"
+    return (
+        f"{settings.metric.upper()} in {unit}; mean ± spread over seeds; {', '.join(run.forecasts['series'].unique())}"
+    )
+
+
+def _outcome(caption: str, compared: Comparison, networks: list[str], published: float | None) -> list[tuple[str, str]]:
+    """Ours, naive and the best baseline of one problem, in a line each; of several blocks also of the last."""
+    lines = []
+    last = _last_block(compared)
+    for name, rows in [(caption, compared.table), *([(f"{caption}, the last", last)] if last is not None else [])]:
+        best = _best_baseline(compared, rows, networks)
+        naive = _row(rows, compared.reference)
+        level = f", correlation of levels {number(naive['ic_level'], 4)}" if compared.reference == PERSISTENCE else ""
+        compare = published if last is None or rows is last else None
+        lines += [
+            (f"ours, {name}", "; ".join(_ours(compared, rows, label) for label in networks)),
+            (
+                f"naive, {name}",
+                f"{compared.reference} {naive[compared.metric]:.4g}{level}"
+                + (f"; {number(naive[compared.metric] / compare)} of what was published" if compare else ""),
+            ),
+            (f"best baseline by hindsight, {name}", f"{best}: {_said(compared, rows, best)}"),
+        ]
+    return lines
+
+
+def _ours(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
+    """Error of a network, and the correlation of its forecasts with what came: of changes, or of the series itself."""
+    row, of = _row(rows, model), "changes" if compared.reference == PERSISTENCE else "the series"
+    t = f", t {number(row['ic_change_t'], 1)}" if math.isfinite(row["ic_change_t"]) else ""
+    return f"{model}: {_said(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
+
+
+def _summary(system: SeriesSystem, compared: Comparison, networks: list[str]) -> dict[str, str]:
+    """Cells of the table over all systems: the published problem, its last block where there are several."""
+    last = _last_block(compared)
+    rows = compared.table if last is None else last
+    published, honest = (networks[:1], networks[1:]) if system.error else ([], networks)
+    best = _best_baseline(compared, rows, networks)
+    naive = _row(rows, compared.reference)[compared.metric]
+    return {
+        "measure": f"{compared.metric.upper()}{', last block' if last is not None else ''}",
+        "published": f"{system.error:g}" if system.error else "-",
+        "published network": "; ".join(_said(compared, rows, label) for label in published) or "-",
+        "honest network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
+        "naive": f"{naive:.4g} {compared.reference}",
+        HINDSIGHT: f"{_row(rows, best)[compared.metric]:.4g} {best}",
+    }
+
+
+def _last_block(compared: Comparison) -> pd.DataFrame | None:
+    folds = compared.by_fold
+    return folds[folds["fold"] == folds["fold"].max()] if folds["fold"].nunique() > 1 else None
+
+
+def _row(rows: pd.DataFrame, model: str) -> dict[str, Any]:
+    found: dict[str, Any] = rows[rows["model"] == model].iloc[0].to_dict()
+    return found
+
+
+def _best_baseline(compared: Comparison, rows: pd.DataFrame, networks: list[str]) -> str:
+    baselines = rows[~rows["model"].isin(networks)]
+    return str(baselines.loc[baselines[compared.metric].idxmin(), "model"])
+
+
+def _said(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
+    row = _row(rows, model)
+    error, deviation = float(row[compared.metric]), float(row[f"{compared.metric}_spread"])
+    text = f"{error:.4g}" + (f" ± {deviation:.2g}" if math.isfinite(deviation) else "")
+    return f"{text} ({number(row['ratio'])} of {compared.reference})"
+
+
+def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tuple[str, str], ...]:
+    table = run.series
+    facts = [("data", "SIMULATED series; they say nothing about a real market")]
+    if system.file is not None:
+        digest = sha256_file(data / system.file)
+        facts = [("data", f"{system.file}, SHA-256 {digest}; {', '.join(table.names)}")]
+    if table.vintage:
+        facts.append(("vintage", table.vintage))
+    if table.release:
+        facts.append(("release", table.release))
+    return tuple(facts)
+
+
+def _protocol(run: ForecastRun) -> str:
+    """Say on what a network learnt, what stopped it, and on what it is judged."""
+    config, folds = run.config, run.folds
+    training, cut = config.training, config.walk_forward
+    target = {"level": "says the value", "change": "says the change from the last value"}[config.forecast.target]
+    scaled = {"standard": "standardised", "minmax": "min-max scaled", "none": "not scaled"}[config.forecast.scale]
+    ahead = run.actuals["target_date"].dropna()
+    kept = folds["epochs"]
+    stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
+    return (
+        f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
+        f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled} on training rows only; "
+        f"{training.optimizer}, {training.loss}, batch {training.batch_size}; epochs kept {stops} of at most "
+        f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
+    )

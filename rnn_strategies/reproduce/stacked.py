@@ -1,0 +1,145 @@
+"""The stacked LSTM on a panel of stocks, walk-forward, beside its other cells and heads and all it must beat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rnn_strategies.config import load_config
+from rnn_strategies.home import Home
+from rnn_strategies.pipeline import Run, open_run
+from rnn_strategies.presets import write_preset
+from rnn_strategies.reproduce.measures import measure_scores, pooled_auc
+from rnn_strategies.reproduce.panel_trivial import measure_trivial
+from rnn_strategies.reproduce.report import Report
+from rnn_strategies.reproduce.stacked_report import stacked_report
+from rnn_strategies.reproduce.variations import VARIATIONS, Variation
+from signals.events import Event, Listener
+from signals.models.external import KerasModel
+from signals.models.own import OwnModel
+from signals.storage import read_parquet, sha256_file
+from signals.trainers.compiled import why_not
+from signals.trainers.compiled.layout import Layout
+from signals.trainers.seam import Network
+
+__all__ = ["reproduce_stacked"]
+
+FILE = "us-stocks-daily/close_all.parquet"  # as `systems` lists it
+FURTHER: tuple[str, ...] = ()  # settings on top of every variation's: tests make the world a small one
+PUBLISHED = {"auc": 0.63, "second_edition": 0.6815}
+
+
+def reproduce_stacked(
+    name: str,
+    data: Path,
+    out: Path,
+    *,
+    seeds: int,
+    jobs: int,
+    home: Home,
+    listener: Listener,
+    write: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Run every variation and put the tables together.
+
+    Parameters
+    ----------
+    name : str
+        What the system is called.
+    data : Path
+        Folder with the prices.
+    out : Path
+        Each variation is a run folder at `out/<name>/<key>`; what is done there is not done again.
+    seeds : int
+        Networks a fold.
+    jobs : int
+        Training processes.
+    home : Home
+        Where networks are kept.
+    listener : callable
+        Told of progress.
+    write : callable
+        Given the report so far after each of them.
+
+    Returns
+    -------
+    Report
+    """
+    common = [f"training.seeds={list(range(seeds))}", *FURTHER]
+    figures: dict[str, Any] = {"published": PUBLISHED, "seeds": seeds, "models": {}, "trivial": {}}
+    report = Report(name, "", (), ())
+    first: Run | None = None
+    for done, variation in enumerate(VARIATIONS, start=1):
+        preset = out / name / f"{variation.preset}.toml"
+        write_preset(preset, preset=variation.preset, data=str(data.resolve()), force=True)
+        config = load_config(preset, [*variation.overrides, *common])
+        run = open_run(
+            config, out=out / name / variation.key, home=home, jobs=jobs, listener=_named(listener, variation)
+        )
+        with run.locked():
+            if first is not None:
+                run.take_prices(first)
+            run.compute_signals(again=False)
+        first = first or run
+        facts = {"label": variation.label, "preset": variation.preset, "settings": list(variation.overrides)}
+        parameters = _n_parameters(run) or variation.parameters
+        figures["models"][variation.key] = facts | {"parameters": parameters} | _measure(run)
+        if run is first:
+            figures["data"] = _panel_facts(data, run)
+            figures["trivial"] = measure_trivial(run)
+        report = stacked_report(run.config if run is first else first.config, figures, left=len(VARIATIONS) - done)
+        write(report)
+        listener(Event("reproduce", f"{variation.label}: measured", done, len(VARIATIONS)))
+    return report
+
+
+def _named(listener: Listener, variation: Variation) -> Listener:
+    return lambda event: listener(replace(event, stage=f"{variation.key} {event.stage}"))
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    labels = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])
+    said = read_parquet(run.folder / "seed_scores.parquet")
+    by_seed = {int(seed): rows.set_index(["date", "ticker"])["score"] for seed, rows in said.groupby("seed")}
+    figures: dict[str, Any] = {"years": measure_scores(by_seed, labels["forward_return"])}
+    if run.config.labels.kind == "up":
+        figures["pooled_auc_by_seed"] = [pooled_auc(score, labels["label"]) for score in by_seed.values()]
+        figures["down"] = float(1.0 - labels["label"].mean())
+    folds = read_parquet(run.folder / "folds.parquet")
+    figures["epochs"] = folds["epochs"].tolist()
+    return figures
+
+
+def _n_parameters(run: Run) -> int | None:
+    """Weights of the network of the last fold, built for its tickers; None for what is no network of ours."""
+    config = run.config
+    if isinstance(config.model, OwnModel | KerasModel):
+        return None
+    tickers = int(read_parquet(run.folder / "folds.parquet")["tickers"].iloc[-1])
+    network = Network(config.model, tickers + 1, len(config.features), config.labels.target)
+    if why_not(config.model) is None:  # its layout is at hand without loading Keras
+        return sum(math.prod(piece.shape) for piece in Layout.of(network).pieces)
+    return int(config.model.build(network).count_params())
+
+
+def _panel_facts(data: Path, run: Run) -> dict[str, Any]:
+    """Which rows were scored, and what was learnt from."""
+    index = read_parquet(run.folder / "signals.parquet", index=["date", "ticker"]).index
+    tickers = pd.Series(index.get_level_values("ticker"), index=pd.DatetimeIndex(index.get_level_values("date")).year)
+    folds = read_parquet(run.folder / "folds.parquet").drop_duplicates("fold")
+    return {
+        "file": FILE,
+        "sha256": sha256_file(data / FILE),
+        "tickers_in_file": len(run.prices.tickers),
+        "first": str(run.prices.first),
+        "last": str(run.prices.last),
+        "live_tickers": {str(year): int(n) for year, n in tickers.groupby(level=0).nunique().items()},
+        "train_rows": folds["train_rows"].tolist(),
+        "train_tickers": folds["tickers"].tolist(),
+        "trained_until": [str(day)[:10] for day in folds["trained_until"]],
+    }

@@ -1,0 +1,160 @@
+"""Which published systems there are, what each needs, and how they are run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rnn_strategies.home import Home, default_home
+from rnn_strategies.reproduce.report import Report, write_report, write_summary
+from rnn_strategies.reproduce.series_systems import INDEX_FILE, MACRO_FILE
+from signals.errors import InputError
+from signals.events import Event, Listener, silent
+
+__all__ = ["INDEX_FILE", "MACRO_FILE", "STACKED_FILE", "SYSTEMS", "System", "reproduce_systems"]
+
+STACKED_FILE = "us-stocks-daily/close_all.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One published system.
+
+    Parameters
+    ----------
+    function : str
+        `'module:name'` of what runs it.
+    files : tuple of str
+        What it reads, below the data folder.
+    seeds : int
+        Networks a fold where nothing else is said.
+    """
+
+    function: str
+    files: tuple[str, ...]
+    seeds: int
+
+
+_SERIES = "rnn_strategies.reproduce.series:reproduce_series"
+
+SYSTEMS: dict[str, System] = {
+    "univariate-2018": System(_SERIES, (INDEX_FILE,), 5),
+    "univariate-2019": System(_SERIES, (INDEX_FILE,), 5),
+    "multivariate": System(_SERIES, (MACRO_FILE,), 10),
+    "stacked": System("rnn_strategies.reproduce.stacked:reproduce_stacked", (STACKED_FILE,), 3),
+    "seasonal": System(_SERIES, (), 5),
+}
+
+
+def reproduce_systems(
+    data: Path | str | None = None,
+    *,
+    only: Sequence[str] = (),
+    out: Path | str | None = None,
+    seeds: int | None = None,
+    jobs: int | None = None,
+    download: bool = False,
+    home: Home | None = None,
+    listener: Listener = silent,
+    each: Callable[[Report], None] = lambda report: None,
+) -> list[Report]:
+    """Run published systems on real data, each beside its baselines; what is done already is not done again.
+
+    Parameters
+    ----------
+    data : Path, optional
+        Folder with the data files; simulated systems need none.
+    only : sequence of str
+        Names of `SYSTEMS`; all of them by default.
+    out : Path, optional
+        Folder for `<system>.md`, `<system>.json`, the run folders behind them, and `summary.md` over all systems that
+        were ever run into it; `runs/reproduce` by default.
+    seeds : int, optional
+        Networks a fold; what each system says by default.
+    jobs : int, optional
+        Training processes; one per core when not given. Results do not depend on it.
+    download : bool
+        Whether files that are missing are fetched where they can be.
+    home : Home, optional
+        Where networks are kept.
+    listener : callable
+        Told of progress.
+    each : callable
+        Given every report as soon as it is made.
+
+    Returns
+    -------
+    list of Report
+        In the order of `SYSTEMS`; each is on the disk as soon as it is made.
+
+    Raises
+    ------
+    InputError
+        For an unknown system or a missing file, before anything is trained.
+    ServiceError
+        When a file cannot be downloaded.
+    """
+    chosen = _chosen(only)
+    folder = Path("runs/reproduce" if out is None else out)
+    where = _checked(chosen, data, download=download, listener=listener)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    reports = []
+    for done, name in enumerate(chosen):
+        system = SYSTEMS[name]
+        listener(Event("reproduce", f"{name} begins", done, len(chosen), float("nan")))
+        module, function = system.function.split(":")
+        make: Any = getattr(import_module(module), function)
+        report: Report = make(
+            name,
+            where,
+            folder,
+            seeds=seeds or system.seeds,
+            jobs=jobs or cores,
+            home=home or default_home(),
+            listener=listener,
+            write=lambda report: write_report(report, folder),
+        )
+        write_report(report, folder)
+        write_summary(tuple(SYSTEMS), folder)
+        reports.append(report)
+        each(report)
+    return reports
+
+
+def _chosen(only: Sequence[str]) -> list[str]:
+    for name in only:
+        if name not in SYSTEMS:
+            close = difflib.get_close_matches(name, SYSTEMS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"expected --only to be one of {', '.join(SYSTEMS)}; found {name!r}{hint}")
+    return [name for name in SYSTEMS if name in only or not only]
+
+
+def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, listener: Listener) -> Path:
+    """Make sure that every file is there, having fetched what is missing if that was asked for."""
+    wanted = list(dict.fromkeys(file for name in chosen for file in SYSTEMS[name].files))
+    if data is None:
+        if wanted:
+            raise InputError(f"expected --data with the folder of {wanted[0]}; found none; add it, or --only a system "
+                             "on simulated data")  # fmt: skip
+        return Path()
+    folder = Path(data).expanduser()
+    for file in wanted:
+        if (folder / file).is_file():
+            continue
+        if download:
+            from rnn_strategies.reproduce.download import download_file
+
+            download_file(file, folder, listener=listener)
+            continue
+        of = ", ".join(name for name in chosen if file in SYSTEMS[name].files)
+        raise InputError(
+            f"expected {folder / file} for {of}; found no such file; put it there, fetch what can be fetched with "
+            "--download, or choose other systems with --only"
+        )
+    return folder

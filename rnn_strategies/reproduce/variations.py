@@ -1,0 +1,72 @@
+"""The stacked system's models: the published network, its other cells and heads, and what it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["VARIATIONS", "Variation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """One model on the panel.
+
+    Parameters
+    ----------
+    key : str
+        Name of its run folder.
+    label : str
+        What the table calls it.
+    preset : str
+        Configuration it starts from.
+    overrides : tuple of str
+        What it changes there, as `--set` would.
+    parameters : int, optional
+        Weights, where no network tells.
+    """
+
+    key: str
+    label: str
+    preset: str = "honest-stacked"
+    overrides: tuple[str, ...] = ()
+    parameters: int | None = None
+
+
+def _lags(name: str, options: str) -> tuple[str, ...]:
+    # a whole table at once: these models have no layers, and see the window alone
+    return (f'model={{ kind = "{name}", lookback = 52, options = {{ {options} }} }}',)
+
+
+_LOGISTIC = _lags("sklearn.linear_model:LogisticRegression", "max_iter = 500, random_state = 0")
+_BOOSTING = _lags(
+    "sklearn.ensemble:HistGradientBoostingClassifier",
+    "max_iter = 100, learning_rate = 0.05, max_leaf_nodes = 15, min_samples_leaf = 200, early_stopping = false, "
+    "random_state = 0",
+)
+_MLP = _lags(
+    "sklearn.neural_network:MLPClassifier",
+    "hidden_layer_sizes = [25, 10], batch_size = 1024, max_iter = 50, early_stopping = true, n_iter_no_change = 3",
+)
+_RESIDUAL = "labels.kind=residual"
+
+VARIATIONS = (
+    Variation("lstm", "LSTM, class."),
+    Variation("logistic", "logistic regression, 52 lags", overrides=_LOGISTIC, parameters=53),
+    Variation("boosting", "gradient boosting, 52 lags", overrides=_BOOSTING),
+    Variation("mlp", "MLP 25-10, 52 lags", overrides=_MLP, parameters=53 * 25 + 26 * 10 + 11),
+    Variation("gru", "GRU, class.", overrides=("model.cell=gru",)),
+    Variation("lstm-no-embedding", "LSTM, class., no ticker", overrides=("model.embedding=0",)),
+    Variation("lstm-no-months", "LSTM, class., no months", overrides=("model.months=false",)),
+    Variation("lstm-neither", "LSTM, class., neither", overrides=("model.embedding=0", "model.months=false")),
+    Variation("lstm-regression", "LSTM, regression", overrides=(_RESIDUAL,)),
+    Variation("gru-regression", "GRU, regression", overrides=(_RESIDUAL, "model.cell=gru")),
+    Variation("simple-rnn", "simple RNN, class.", overrides=("model.cell=simple_rnn",)),
+    Variation("simple-rnn-regression", "simple RNN, regression", overrides=(_RESIDUAL, "model.cell=simple_rnn")),
+    # the first layer's dropout is left out: it blanks a fifth of all series, and needs Keras at a fortieth of the speed
+    Variation(
+        "published",
+        "published settings but its first dropout",
+        preset="published-stacked",
+        overrides=("model.input_dropout=0.0",),
+    ),
+)
