@@ -310,7 +310,7 @@ class ForecastRun:
                 f"{config.training.epochs} stopped them before they were done"
             )
         title, *facts = (" ".join(escape(line, quote=False).split()) for line in lines)  # names come from outside
-        return "\n".join([title, "", *(f"- {line}" for line in said)])
+        return "\n".join([title, "", *(f"- {line}" for line in facts)])
 
     def _facts(self) -> dict[str, Any]:
         table = self.series
