@@ -60,7 +60,8 @@ def init(
         str,
         typer.Option(
             help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes), imported "
-            "(scores of your own), or one of the published-* and honest-* systems of the literature."
+            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or honest-* "
+            "with stacked, univariate, multivariate."
         ),
     ] = "demo",
     example: Annotated[

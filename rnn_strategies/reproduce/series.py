@@ -254,13 +254,17 @@ def _protocol(run: ForecastRun) -> str:
     config, folds = run.config, run.folds
     training, cut = config.training, config.walk_forward
     target = {"level": "says the value", "change": "says the change from the last value"}[config.forecast.target]
-    scaled = {"standard": "standardised", "minmax": "min-max scaled", "none": "not scaled"}[config.forecast.scale]
+    scaled = {
+        "standard": "standardised on training rows only",
+        "minmax": "min-max scaled on training rows only",
+        "none": "not scaled",
+    }[config.forecast.scale]
     ahead = run.actuals["target_date"].dropna()
     kept = folds["epochs"]
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (
         f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
-        f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled} on training rows only; "
+        f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
         f"{training.optimizer}, {training.loss}, batch {training.batch_size}; epochs kept {stops} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )
