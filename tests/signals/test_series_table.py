@@ -174,7 +174,7 @@ def test_real_series(shared_data):
 
 @pytest.mark.parametrize("columns", ["a", [1]])
 def test_columns_are_a_list_of_names(write, columns):
-    with pytest.raises(InputError, match="expected series.columns as a list of names"):
+    with pytest.raises(InputError, match=r"expected series\.columns as a list of names"):
         read_series(write(TEXT), columns)
 
 
