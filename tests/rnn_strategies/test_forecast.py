@@ -122,7 +122,7 @@ NETWORKS = {
     "lstnet": ["model.skip=4", "model.skip_units=2", "model.highway=3"],
     "truncated": ["model.truncate=5"],
     "sequence to sequence": ["model.every_step=true", "model.months=true"],
-    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing=0.5"],
+    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing=0.5", "forecast.horizon=1"],
     "categoricals": ["model.embeddings={month=2, weekday=2}", "model.years=true"],
     "dropout": ["model.dropout=0.2", "model.recurrent_dropout=0.2", "model.input_dropout=0.1"],
     "quantiles, compiled": ["forecast.quantiles=[0.1, 0.5, 0.9]", "training.trainer=auto"],
