@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,33 +17,14 @@ from signals.folds import WalkForward, refit_dates
 from signals.labels import Labels, LabelSettings, Target, make_labels
 from signals.prices import PricePanel, Prices
 from signals.universe import UniverseFilters, universe_schedule
-from signals.windows import valid_windows
+from signals.windows import WindowSettings, valid_windows
 
 if TYPE_CHECKING:
     from signals.macro import MacroTable
     from signals.membership import Membership
     from signals.sectors import SectorTable
 
-__all__ = ["Beside", "Dataset", "WindowSettings", "make_dataset"]
-
-
-class WindowSettings(Protocol):
-    """What a model says about the windows it wants."""
-
-    @property
-    def lookback(self) -> int:
-        """Periods in a window."""
-        ...
-
-    @property
-    def min_steps(self) -> int | None:
-        """Fewest known periods; all of them when None."""
-        ...
-
-    @property
-    def clip_quantile(self) -> float | None:
-        """Where features are clipped before they are standardised; None leaves them as they are."""
-        ...
+__all__ = ["Beside", "Dataset", "make_dataset"]
 
 
 @dataclass(frozen=True, slots=True)

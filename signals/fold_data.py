@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.dataset import Dataset, WindowSettings
+from signals.dataset import Dataset
 from signals.errors import InputError
 from signals.folds import Fold
 from signals.labels import Target
-from signals.windows import MASKED, Samples, Windows
+from signals.windows import MASKED, Samples, Windows, WindowSettings
 
 __all__ = ["FoldData", "Scaler", "check_fold", "make_fold_data", "make_test_data"]
 

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MASKED", "Samples", "Windows", "valid_windows"]
+__all__ = ["MASKED", "Samples", "WindowSettings", "Windows", "valid_windows"]
 
 # Stands for a step that is not known. Standardised features are clipped and lie within a few units of zero, so no real
 # step can look like this; a network with masking skips such steps.
 MASKED = np.float32(-1e6)
+
+
+class WindowSettings(Protocol):
+    """What a model says about the windows it wants."""
+
+    @property
+    def lookback(self) -> int:
+        """Periods in a window."""
+        ...
+
+    @property
+    def min_steps(self) -> int | None:
+        """Fewest known periods; all of them when None."""
+        ...
+
+    @property
+    def clip_quantile(self) -> float | None:
+        """Where features are clipped before they are standardised; None leaves them as they are."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

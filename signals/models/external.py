@@ -112,7 +112,7 @@ class KerasModel:
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A loaded network with its inputs understood; what `dataset.WindowSettings` asks for.
+    """A loaded network with its inputs understood; what `windows.WindowSettings` asks for.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
-from signals.windows import Samples
+from signals.windows import Samples, WindowSettings
 
 __all__ = [
     "LOSSES",
@@ -120,23 +120,8 @@ class TrainingSettings:
         return replace(self, batch_size=size, learning_rate=min(float(f"{rate:.2g}"), 0.5))
 
 
-class NetworkSettings(Protocol):
+class NetworkSettings(WindowSettings, Protocol):
     """What the settings of a network of this project say about it, whatever its kind."""
-
-    @property
-    def lookback(self) -> int:
-        """Periods in a window."""
-        ...
-
-    @property
-    def min_steps(self) -> int | None:
-        """Fewest known periods; all of them when None."""
-        ...
-
-    @property
-    def clip_quantile(self) -> float | None:
-        """Where features are clipped before they are standardised."""
-        ...
 
     @property
     def masked(self) -> bool:
