@@ -184,7 +184,7 @@ class FilesSource:
                 f"{len(inside)} other entries; name the folder that holds them"
             )
         if len(files) < len(inside):
-            notes.append(f"left aside in the folder: {_listed([c.name for c in inside if c not in files])}")
+            notes.append(one_line(f"left aside in the folder: {_listed([c.name for c in inside if c not in files])}"))
         if wanted is not None:
             # Thousands of files need not be read for ten tickers, if file names tell whose they are.
             named = {self._ticker(file) or ticker_name(stem(file)): file for file in files}
@@ -325,7 +325,7 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
 def _traded(bars: Bars, notes: list[str]) -> Bars:
     """Leave out rows without any price, and say what else was left aside."""
     if bars.ignored:
-        notes.append(f"columns left aside: {_listed(bars.ignored, 8)}")
+        notes.append(one_line(f"columns left aside: {_listed(bars.ignored, 8)}"))
     quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
     empty = np.isnan(quotes[0])
     for quote in quotes[1:]:

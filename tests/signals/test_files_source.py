@@ -344,6 +344,8 @@ def test_other_columns_are_left_aside_and_named(bars, tmp_path):
     prices = load(tmp_path / "p.csv")
     same(prices, bars)
     assert prices.notes == ("columns left aside: sector",)
+    table.rename(columns={"sector": "sec\x1etor"}).to_csv(tmp_path / "p.csv", index=False)
+    assert load(tmp_path / "p.csv").notes == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
 
 
 def test_calendar_and_repair_are_passed_on(bars, tmp_path):
