@@ -14,7 +14,7 @@ from backtests.allocations import Allocation, make_allocation
 from backtests.presets import preset_values
 from backtests.settings import BrokerSettings, with_preset
 from rnn_strategies.model_table import AnyModel, read_model
-from rnn_strategies.tables import OPEN, STRICT, build, check_table, table_of
+from rnn_strategies.tables import OPEN, STRICT, FolderName, build, check_table, table_of
 from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
 from signals.errors import InputError
 from signals.features import check_features
@@ -26,8 +26,6 @@ from signals.trainers.seam import TrainingSettings
 from signals.universe import UniverseFilters
 
 __all__ = ["Config", "load_config", "parse_config"]
-
-LONGEST_NAME = 100
 
 # What makes scores; none of it is there when [signals] names scores that are made already.
 NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
@@ -116,7 +114,7 @@ class _Report(BaseModel):
 
 class _File(BaseModel):
     model_config = STRICT
-    name: str = "run"
+    name: FolderName = "run"
     prices: _Prices
     universe: _Universe = Field(default_factory=_Universe)
     features: _Features = Field(default_factory=_Features)
@@ -129,14 +127,6 @@ class _File(BaseModel):
     broker: _Broker
     benchmark: _Benchmark = Field(default_factory=_Benchmark)
     report: _Report = Field(default_factory=_Report)
-
-    @field_validator("name")
-    @classmethod
-    def _folder_name(cls, value: str) -> str:
-        plain = value == Path(value).name and not value.startswith(".") and value.isprintable()
-        if not value or not plain or len(value.encode()) > LONGEST_NAME:
-            raise ValueError(f"a plain folder name of at most {LONGEST_NAME} bytes")
-        return value
 
 
 @dataclass(frozen=True, slots=True)

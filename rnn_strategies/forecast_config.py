@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
 from rnn_strategies.model_table import MODELS, read_model
-from rnn_strategies.tables import STRICT, build, check_table, table_of
+from rnn_strategies.tables import STRICT, FolderName, build, check_table, table_of
 from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
 from signals.errors import InputError
 from signals.folds import WalkForward
@@ -25,8 +25,6 @@ from signals.series.table import SeriesTable, read_series
 from signals.trainers.seam import NetworkSettings, TrainingSettings
 
 __all__ = ["ForecastConfig", "load_forecast_config", "parse_forecast_config"]
-
-LONGEST_NAME = 100
 
 # What networks of series do without by default: there is one "ticker", and few rows.
 _SERIES_DEFAULTS: dict[str, Any] = {
@@ -80,21 +78,13 @@ _WalkForward: Any = table_of(WalkForward)
 
 class _Tables(BaseModel):
     model_config = STRICT
-    name: str = "forecast"
+    name: FolderName = "forecast"
     title: str = ""
     series: dict[str, Any]
     forecast: _Forecast = Field(default_factory=_Forecast)
     model: dict[str, Any] = Field(default_factory=dict)
     training: _Training = Field(default_factory=_Training)
     walk_forward: _WalkForward
-
-    @field_validator("name")
-    @classmethod
-    def _folder_name(cls, value: str) -> str:
-        plain = value == Path(value).name and not value.startswith(".") and value.isprintable()
-        if not value or not plain or len(value.encode()) > LONGEST_NAME:
-            raise ValueError(f"a plain folder name of at most {LONGEST_NAME} bytes")
-        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,26 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from signals.errors import InputError
 
-__all__ = ["OPEN", "STRICT", "build", "check_table", "table_of"]
+__all__ = ["OPEN", "STRICT", "FolderName", "build", "check_table", "table_of"]
 
 STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 OPEN = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+LONGEST_NAME = 100
+
+
+def _folder_name(value: str) -> str:
+    plain = value == Path(value).name and not value.startswith(".") and value.isprintable()
+    if not value or not plain or len(value.encode()) > LONGEST_NAME:
+        raise ValueError(f"a plain folder name of at most {LONGEST_NAME} bytes")
+    return value
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]
 
 _HINTS = {
     "broker.cash": "write the starting capital in account currency, for example cash = 1_000_000",
