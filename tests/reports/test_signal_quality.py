@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 
 from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
 from reports.signal_tables import fold_skill_table, year_skill_table
-from signals.diagnostics import clustered_mean
+from signals.long_run_variance import mean_interval
 from signals.storage import canonical_json, read_parquet
 
 
@@ -25,13 +26,16 @@ def frames(score: np.ndarray, forward: np.ndarray) -> tuple[pd.DataFrame, pd.Dat
     return signals, pd.DataFrame({"label": label.ravel(), "forward_return": forward.ravel()}, index=index)
 
 
+measure_weekly = partial(measure_signals, horizon=1)
+
+
 @pytest.fixture
 def noise() -> np.ndarray:
     return np.random.default_rng(3).standard_normal((60, 20)) / 100
 
 
 def test_perfect_foresight(noise):
-    quality = measure_signals(*frames(noise, noise))
+    quality = measure_weekly(*frames(noise, noise))
     assert quality.overall["auc"].mean == 1.0
     assert quality.overall["rank_ic"].mean == pytest.approx(1.0)
     assert quality.deciles["forward_return"].is_monotonic_increasing
@@ -41,13 +45,13 @@ def test_perfect_foresight(noise):
 
 def test_too_good_is_said_aloud_but_not_of_simulations(noise):
     signals, labels = frames(noise, noise)
-    assert measure_signals(signals, labels).remark.startswith("Too good: look for a leak")
-    assert measure_signals(signals, labels, simulated=True).remark is None
+    assert measure_weekly(signals, labels).remark.startswith("Too good: look for a leak")
+    assert measure_weekly(signals, labels, simulated=True).remark is None
 
 
 def test_noise_covers_chance(noise):
     other = np.random.default_rng(4).standard_normal(noise.shape)
-    quality = measure_signals(*frames(other, noise))
+    quality = measure_weekly(*frames(other, noise))
     auc = quality.overall["auc"]
     assert auc.low < 0.5 < auc.high
     assert quality.remark is None
@@ -56,7 +60,7 @@ def test_noise_covers_chance(noise):
 def test_deciles_by_hand():
     score = np.array([[1.0, 2.0, 3.0, 4.0]] * 3)
     forward = np.array([[0.00, 0.02, 0.04, 0.10]] * 3)
-    quality = measure_signals(*frames(score, forward))
+    quality = measure_weekly(*frames(score, forward))
     # four names a date make two buckets
     assert quality.deciles["forward_return"].tolist() == [pytest.approx(0.01), pytest.approx(0.07)]
     assert quality.deciles["excess"].tolist() == [pytest.approx(-0.03), pytest.approx(0.03)]
@@ -64,7 +68,7 @@ def test_deciles_by_hand():
 
 
 def test_equal_scores_share_a_bucket(noise):
-    quality = measure_signals(*frames(np.ones_like(noise), noise))
+    quality = measure_weekly(*frames(np.ones_like(noise), noise))
     assert len(quality.deciles) == 1
     assert math.isnan(quality.spread.mean)
     assert quality.overall["auc"].mean == 0.5
@@ -73,7 +77,7 @@ def test_equal_scores_share_a_bucket(noise):
 def test_order_of_rows_does_not_matter(noise):
     signals, labels = frames(noise, noise[::-1])
     mixed = signals.sample(frac=1.0, random_state=1)
-    left, right = measure_signals(signals, labels), measure_signals(mixed, labels)
+    left, right = measure_weekly(signals, labels), measure_weekly(mixed, labels)
     assert left.overall == right.overall
     pd.testing.assert_frame_equal(left.deciles, right.deciles)
 
@@ -81,9 +85,9 @@ def test_order_of_rows_does_not_matter(noise):
 def test_unknown_outcomes_are_left_out(noise):
     signals, labels = frames(noise, noise)
     known = labels.iloc[:-40]
-    quality = measure_signals(signals, known)
+    quality = measure_weekly(signals, known)
     assert len(quality.by_date) == len(noise) - 2
-    nothing = measure_signals(signals, labels.iloc[:0])
+    nothing = measure_weekly(signals, labels.iloc[:0])
     assert math.isnan(nothing.overall["auc"].mean)
     canonical_json(signal_metrics(nothing))
 
@@ -92,7 +96,7 @@ def test_seed_spread_agrees_with_folds_parquet(run):
     signals = read_parquet(run.folder / "signals.parquet", index=["date", "ticker"])
     labels = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])
     folds = read_parquet(run.folder / "folds.parquet")
-    quality = measure_signals(
+    quality = measure_weekly(
         signals, labels, seed_scores=read_parquet(run.folder / "seed_scores.parquet"), folds=folds, simulated=True
     )
     by_fold = folds.groupby("fold")
@@ -118,7 +122,7 @@ def by_weeks(noise: np.ndarray, weeks: int) -> SignalQuality:
     rows = signals.reset_index()
     seeds = pd.concat([rows.assign(seed=0), rows.assign(seed=1, score=-rows["score"])])
     figures = {f"{name}_volatility": np.unique(week) / 100 for name in ("auc", "rank_ic")}
-    return measure_signals(signals, labels, seed_scores=seeds, folds=pd.DataFrame({"fold": np.unique(week), **figures}))
+    return measure_weekly(signals, labels, seed_scores=seeds, folds=pd.DataFrame({"fold": np.unique(week), **figures}))
 
 
 def test_years_by_hand(noise):
@@ -127,7 +131,7 @@ def test_years_by_hand(noise):
     assert years["dates"].to_dict() == {2020: 52, 2021: 8}
     for year, mine in quality.by_date.groupby(quality.by_date.index.year):
         assert years.loc[year, "auc"] == pytest.approx(mine["auc"].mean())
-        assert years.loc[year, "rank_ic_low"] == clustered_mean(mine["rank_ic"]).low
+        assert years.loc[year, "rank_ic_low"] == mean_interval(mine["rank_ic"], horizon=1).low
         # the second seed says the contrary of the first, which is the traded score
         assert years.loc[year, "auc_seeds_mean"] == pytest.approx(0.5)
         assert years.loc[year, "auc_seeds_std"] == pytest.approx(abs(mine["auc"].mean() - 0.5) * math.sqrt(2))
@@ -156,6 +160,6 @@ def test_years_are_not_shown_twice(noise):
 
 
 def test_metrics_without_signals_have_the_same_keys(noise):
-    full = signal_metrics(measure_signals(*frames(noise, noise), simulated=True))
+    full = signal_metrics(measure_weekly(*frames(noise, noise), simulated=True))
     assert list(full) == list(signal_metrics(None))
     assert set(signal_metrics(None).values()) == {None}

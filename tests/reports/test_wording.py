@@ -11,26 +11,31 @@ from reports.run_files import RunData
 from reports.signal_quality import SignalQuality
 from reports.statistics import compute_metrics
 from reports.wording import headline_figures, serious_warnings, summary, verdict
-from signals.diagnostics import ClusteredMean
+from signals.long_run_variance import MeanInterval
 
 DAYS = pd.bdate_range("2018-01-01", periods=600, tz="UTC", name="date")
 NOISE = pd.Series(np.random.default_rng(1).normal(0.0, 0.01, len(DAYS)), index=DAYS, name="returns")
 
 
+def interval_of(low: float, high: float) -> MeanInterval:
+    return MeanInterval((low + high) / 2, low, high, (high - low) / 4, 20)
+
+
 def quality(low: float, high: float, *, trivial: float = 0.501, remark: str | None = None) -> SignalQuality:
-    auc = ClusteredMean((low + high) / 2, low, high)
+    auc = interval_of(low, high)
     by_date = pd.DataFrame({"auc": [auc.mean] * 3, "rank_ic": 0.01, "tickers": 10, "fold": 0})
     table = pd.DataFrame({"auc": [trivial], "rank_ic": [0.0]}, index=["volatility"])
     return SignalQuality(
         by_date=by_date,
-        overall={"auc": auc, "rank_ic": ClusteredMean(0.01, 0.0, 0.02)},
+        overall={"auc": auc, "rank_ic": interval_of(0.0, 0.02)},
         folds=pd.DataFrame(),
         years=pd.DataFrame(),
         seeds=pd.DataFrame({"auc": [0.5, 0.52], "rank_ic": [0.0, 0.02]}),
         trivial=table,
         deciles=pd.DataFrame(),
-        spread=ClusteredMean(0.0, 0.0, 0.0),
+        spread=interval_of(0.0, 0.0),
         remark=remark,
+        horizon=1,
     )
 
 

@@ -46,7 +46,7 @@ def test_the_pooled_area_is_sklearns(seed, n, levels):
     outcome = pd.Series(rng.integers(0, 2, len(index)).astype(float), index=index)
     outcome.iloc[:2] = [0.0, 1.0]
     expected = roc_auc_score(outcome, score)
-    assert pooled_auc(score, outcome).mean == pytest.approx(expected, abs=1e-12)
+    assert pooled_auc(score, outcome, horizon=1).mean == pytest.approx(expected, abs=1e-12)
     assert area_under_curve(score, outcome) == pytest.approx(expected, abs=1e-12)
 
 
@@ -59,7 +59,7 @@ def test_the_pooled_interval_covers_when_dates_share_a_fate():
         day = np.repeat(rng.normal(0, 1, 60), 40)
         outcome = pd.Series((day + rng.normal(0, 0.5, len(index)) > 0).astype(float), index=index)
         score = pd.Series(np.repeat(rng.normal(0, 1, 60), 40) + rng.normal(0, 0.5, len(index)), index=index)
-        area = pooled_auc(score, outcome)
+        area = pooled_auc(score, outcome, horizon=1)
         covered += area.low <= 0.5 <= area.high
         widths.append(area.high - area.low)
     assert 0.85 <= covered / 200 <= 0.99
@@ -69,7 +69,7 @@ def test_the_pooled_interval_covers_when_dates_share_a_fate():
 def test_one_class_alone_has_no_area():
     index = frame_of(None, 2, 3)
     ones = pd.Series(1.0, index=index)
-    assert np.isnan(pooled_auc(ones, ones).mean)
+    assert np.isnan(pooled_auc(ones, ones, horizon=1).mean)
     assert np.isnan(area_under_curve(ones, ones))
 
 
@@ -157,7 +157,7 @@ def scored(prices, model=MODEL, *, start="2012-07-06", kind="above_median", **mo
 
 
 def judged(data, result, **more):
-    return explained(result.signals, result.labels, data, lookback=8, folds=result.folds, **more)
+    return explained(result.signals, result.labels, data, folds=result.folds, **({"lookback": 8, "horizon": 1} | more))
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_other_labels_are_judged_too(quiet, kind):
 
 def test_without_a_folds_file_training_ends_before_the_first_score(quiet):
     _, data, result = quiet
-    verdict = explained(result.signals, result.labels, data, lookback=8)
+    verdict = explained(result.signals, result.labels, data, lookback=8, horizon=1)
     assert verdict.status is Status.PASSED
     # ticker means change with the training slice, what is seen in the window does not
     with_folds = dict(judged(data, result).evidence)
@@ -328,7 +328,7 @@ def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delist
     data, result = scored(worlds.padded(delisted), TREES, **options)
     verdict = judged(data, result)
     print(verdict.finding)
-    whole = measure(result.signals["score"], result.labels["label"], result.labels["forward_return"])
+    whole = measure(result.signals["score"], result.labels["label"], result.labels["forward_return"], horizon=1)
     assert whole.pooled.mean > 0.65
     assert verdict.status is Status.FAILED
     assert f"pooled AUC of {whole.pooled.mean:.3f}" in verdict.finding
@@ -336,7 +336,7 @@ def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delist
     # the AUC without them, counted here by hand
     last = wide(data, data.returns).reindex(result.labels.index)
     alive = result.labels[last != 0.0]
-    without = pooled_auc(result.signals["score"].reindex(alive.index), alive["label"])
+    without = pooled_auc(result.signals["score"].reindex(alive.index), alive["label"], horizon=1)
     assert 0.47 < without.mean < 0.54
     assert f"pooled AUC {without.mean:.3f} (" in verdict.finding
     by_date = auc_by_date(result.signals["score"].reindex(alive.index), alive["label"]).mean()

@@ -29,7 +29,7 @@ def panel():
 
 def test_every_year_is_measured_as_by_hand(panel):
     scores, forward = panel
-    found = measure_scores(scores, forward)
+    found = measure_scores(scores, forward, horizon=1)
     assert list(found) == ["2015", "2016", "all"]
     mean = (scores[0] + scores[1]) / 2
     for name in found:
@@ -59,7 +59,7 @@ def test_dates_count_and_not_rows(panel):
     week = forward.groupby(level="date").transform("mean")
     shifted = forward + np.sign(week) * 0.1
     knows = pd.Series(np.sign(week).to_numpy(), index=forward.index)
-    assert measure_scores({0: knows}, shifted)["all"]["auc"] == pytest.approx(0.5)
+    assert measure_scores({0: knows}, shifted, horizon=1)["all"]["auc"] == pytest.approx(0.5)
     up = (shifted > 0).astype(float).where(shifted.notna())
     assert pooled_auc(knows, up) > 0.95
 
