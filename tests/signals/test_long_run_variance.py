@@ -98,7 +98,7 @@ def test_a_constant_has_an_interval_of_no_length_and_no_t():
 
 
 def test_values_that_no_cosine_sees_have_no_interval():
-    """A symmetric series has no odd cosine, and this one no second either: a variance of 0 would be a false certainty."""
+    """A symmetric series has no odd cosine, and this one no second: a variance of 0 would be false certainty."""
     values = pd.Series([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
     assert cosine_count(6, 1) == 2
     found = mean_interval(values, horizon=1)
