@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
-from reports.signal_tables import fold_skill_table, year_skill_table
-from signals.long_run_variance import mean_interval
+from reports.signal_tables import bucket_table, fold_skill_table, skill_table, year_skill_table
+from signals.long_run_variance import TOO_FEW_DATES, mean_interval, newey_west_variance
 from signals.storage import canonical_json, read_parquet
 
 
@@ -163,3 +163,77 @@ def test_metrics_without_signals_have_the_same_keys(noise):
     full = signal_metrics(measure_weekly(*frames(noise, noise), simulated=True))
     assert list(full) == list(signal_metrics(None))
     assert set(signal_metrics(None).values()) == {None}
+
+
+def test_every_interval_has_the_horizon_of_the_label(noise):
+    """60 dates with outcomes over 3 dates: all means, the differences of two buckets, folds and years."""
+    signals, labels = frames(noise[::-1], noise)
+    signals["fold"] = np.repeat(np.arange(60) // 20, noise.shape[1])
+    one, three = (measure_signals(signals, labels, horizon=horizon) for horizon in (1, 3))
+    for name in ("auc", "rank_ic"):
+        assert three.overall[name] == mean_interval(three.by_date[name], horizon=3)
+        assert (one.overall[name].df, three.overall[name].df) == (6, 6)
+        for table, key in ((three.folds, three.by_date["fold"]), (three.years, three.by_date.index.year)):
+            for group, mine in three.by_date.groupby(key):
+                expected = mean_interval(mine[name], horizon=3)
+                assert (table.loc[group, f"{name}_low"], table.loc[group, f"{name}_high"]) == pytest.approx(
+                    (expected.low, expected.high), nan_ok=True
+                )
+    forward = labels["forward_return"].groupby("date")
+    bucket = np.ceil(signals["score"].groupby("date").rank() / 2)
+    top, bottom = (labels["forward_return"][bucket == k].groupby("date").mean() for k in (10, 1))
+    assert three.spread[:3] == pytest.approx(mean_interval(top - bottom, horizon=3)[:3])
+    excess = mean_interval(top - forward.mean(), horizon=3)
+    assert tuple(three.deciles.loc[10, ["excess", "excess_low", "excess_high"]]) == pytest.approx(excess[:3])
+    assert three.spread.df == 6
+    wide = measure_signals(signals, labels, horizon=10)
+    assert wide.overall["auc"].df == wide.spread.df == 3
+    assert wide.overall["auc"].mean == one.overall["auc"].mean
+
+
+def test_too_few_independent_dates_are_named_in_every_table(noise):
+    """60 dates with outcomes over 16: T/(2h) is below two."""
+    signals, labels = frames(noise, noise)
+    quality = measure_signals(signals, labels, horizon=16)
+    assert not quality.overall["auc"].is_known
+    assert quality.remark is None  # an AUC of 1 on three and a half independent dates is not called a leak
+    text = skill_table(quality)
+    assert text.rows[0][1:] == ("1.000", TOO_FEW_DATES, "1.000", TOO_FEW_DATES)
+    assert "Each outcome covers 16 decision dates, so that at least 64 dates are needed for an interval" in text.note
+    assert {row[3] for row in fold_skill_table(quality).rows if len(row) > 1} == {TOO_FEW_DATES}
+    assert {row[3] for row in bucket_table(quality).rows} == {TOO_FEW_DATES}
+    assert f"before costs ({TOO_FEW_DATES})." in bucket_table(quality).note
+    figures = signal_metrics(quality)
+    assert (figures["auc"], figures["auc_low"], figures["top_minus_bottom_high"]) == (1.0, None, None)
+    # folds may have too few where all dates together have enough
+    signals["fold"] = np.repeat(np.arange(60) // 20, noise.shape[1])
+    mixed = measure_signals(signals, labels, horizon=6)
+    assert mixed.overall["auc"].is_known
+    assert {row[3] for row in fold_skill_table(mixed).rows if len(row) > 1} == {TOO_FEW_DATES}
+
+
+def test_the_report_names_the_method_in_one_sentence(noise):
+    other = np.random.default_rng(4).standard_normal(noise.shape)
+    note = skill_table(measure_signals(*frames(other, noise), horizon=4)).note
+    assert (
+        "Each interval is the mean over dates plus and minus Student's t, here with 6 degrees of freedom, times the "
+        "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018), which allows "
+        "for outcomes that overlap over 4 decision dates and for other dependence between neighbouring dates." in note
+    )
+
+
+def test_noise_whose_outcomes_overlap_is_called_skill_one_time_in_twenty_or_few_more():
+    """Scores that persist and returns over 12 dates: the former interval called a quarter of them skill."""
+    rng = np.random.default_rng(11)
+    draws, dates, horizon, wrong, former = 300, 156, 12, 0, 0
+    for _ in range(draws):
+        steps = rng.standard_normal((dates + horizon - 1, 6))
+        forward = np.stack([steps[k : k + horizon].sum(axis=0) for k in range(dates)])
+        score = np.tile(rng.standard_normal(6), (dates, 1))  # the same ranks on every date
+        rank_ic = np.array([np.corrcoef(np.argsort(np.argsort(a)), np.argsort(np.argsort(b)))[0, 1]
+                            for a, b in zip(score, forward, strict=True)])  # fmt: skip
+        mean = mean_interval(pd.Series(rank_ic), horizon=horizon)
+        wrong += mean.low > 0 or mean.high < 0
+        former += abs(mean.mean) > 1.96 * math.sqrt(newey_west_variance(rank_ic) / dates)
+    assert wrong / draws < 0.10
+    assert former / draws > 0.15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +89,27 @@ def test_verdict(edge, found, expected):
     text = words(run_with(edge), found)
     assert text.startswith(expected)
     assert text.count(". ") == 0
+
+
+UNKNOWN = MeanInterval(0.7, float("nan"), float("nan"), float("nan"), 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (run_with(0.0), "its excess over the universe after costs may be luck."),
+        (run_with(-0.001), "its excess over the universe after costs is negative, and not by chance."),
+        (run_with(0.001), "its excess over the universe after costs is more than luck explains, on this one path"),
+        (run_with(0.0, universe=None), "there is nothing to compare the returns with."),
+    ],
+)
+def test_too_few_independent_dates_are_no_verdict_on_the_scores(run, expected):
+    found = replace(SKILL, overall={"auc": UNKNOWN, "rank_ic": UNKNOWN}, horizon=26)
+    text = words(run, found)
+    assert text.startswith(f"There are too few independent dates to distinguish the scores from chance; {expected}")
+    assert "a mean AUC of 0.700 and a rank IC of 0.700" in " ".join(summary(run, metrics_of(run), found))
+    assert "too few independent dates to distinguish from chance." in " ".join(summary(run, metrics_of(run), found))
+    assert headline_figures(run, metrics_of(run), found)[-1][1:] == ("0.700", "of 3 dates; too few independent dates")
 
 
 def test_a_trivial_predictor_turned_round_counts_too():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnn_strategies as rs
+from rnn_strategies.audit import audit
 from rnn_strategies.audit.explained import PREDICTORS, explained
 from rnn_strategies.audit.skill import area_under_curve, beyond, measure, pooled_auc
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
+from signals.long_run_variance import mean_interval
 from signals.models.own import OwnModel
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
@@ -300,6 +303,42 @@ def test_without_a_folds_file_training_ends_before_the_first_score(quiet):
     # ticker means change with the training slice, what is seen in the window does not
     with_folds = dict(judged(data, result).evidence)
     assert dict(verdict.evidence)["volatility of the window"] == with_folds["volatility of the window"]
+
+
+def test_intervals_have_the_horizon_of_the_label(quiet):
+    """Outcomes over 13 dates: the figures stay, the intervals are those of 13 overlapping dates."""
+    _, data, result = quiet
+    one, many = dict(judged(data, result).evidence), dict(judged(data, result, horizon=13).evidence)
+    by_date = auc_by_date(result.signals["score"], result.labels["label"])
+    auc = mean_interval(by_date, horizon=13)
+    assert auc.df == len(by_date) // 26 > 2
+    assert f"per-date AUC {auc.mean:.3f} ({auc.low:.3f} to {auc.high:.3f})" in many["the score"]
+    assert one["the score"] != many["the score"]
+
+
+def test_too_few_independent_dates_are_no_verdict(planted):
+    _, data, result = planted
+    dates = result.labels.index.get_level_values("date").nunique()
+    verdict = judged(data, result, horizon=dates // 4 + 1)
+    assert verdict.status is Status.SKIPPED
+    assert verdict.finding.startswith("There are too few independent dates to distinguish skill from chance")
+    assert (
+        f"each outcome covers {dates // 4 + 1} decision dates and at least {4 * (dates // 4 + 1)} dates are needed"
+        in (verdict.finding)
+    )
+    assert dict(verdict.evidence)["the score"].count("(too few independent dates)") == 3
+
+
+def test_skill_too_good_to_be_true_needs_independent_dates(planted):
+    """The audit's remark follows the interval that the label's horizon allows."""
+    _, data, result = planted
+    perfect = replaced(result, result.labels["forward_return"].reindex(result.signals.index).fillna(0.0))
+    verdict = judged(data, perfect)
+    observed = SimpleNamespace(signals=perfect)
+    dates = result.labels.index.get_level_values("date").nunique()
+    for horizon, remarked in ((1, True), (dates // 8, True), (dates // 4 + 1, False)):
+        found = audit._believable(verdict, observed, horizon=horizon, simulated=False)
+        assert ("too good to be true" in found.finding) == remarked
 
 
 # -- verdicts, real

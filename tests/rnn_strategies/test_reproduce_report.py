@@ -13,6 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from rnn_strategies.reproduce.measures import dead_rows_auc, measure_scores, pooled_auc
 from rnn_strategies.reproduce.report import Report, Table, number, spread, write_report
+from rnn_strategies.reproduce.stacked_report import _beside
+from signals.diagnostics import auc_by_date
+from signals.long_run_variance import mean_interval
 
 
 @pytest.fixture
@@ -51,6 +54,23 @@ def test_every_year_is_measured_as_by_hand(panel):
     assert len(found["all"]["auc_by_seed"]) == 2
     # how far the AUC lies from a half, not from nothing
     assert 0 < found["all"]["auc_t"] < 30
+
+
+def test_t_statistics_have_the_horizon_and_their_degrees_of_freedom(panel):
+    """17 weeks of 2015, 13 of 2016: with returns over four weeks the second year has too few independent dates."""
+    scores, forward = panel
+    found = measure_scores(scores, forward, horizon=4)
+    median = forward.groupby("date").transform("median")
+    above = (forward > median).astype(float).where(forward.notna())
+    auc = auc_by_date((scores[0] + scores[1]) / 2, above)
+    by_year = {"2015": auc.loc["2015"], "2016": auc.loc["2016"], "all": auc}
+    for name, mine in by_year.items():
+        expected = mean_interval(mine, horizon=4)
+        assert found[name]["auc_df"] == expected.df
+        assert found[name]["auc_t"] == pytest.approx(expected.t(0.5), nan_ok=True)
+    assert [found[name]["auc_df"] for name in by_year] == [2, 0, 3]
+    assert _beside(found["2016"], "auc", 1, 4).endswith("(too few independent dates)")
+    assert _beside(found["all"], "auc", 1, 4).endswith(f"({found['all']['auc_t']:+.1f})")
 
 
 def test_dates_count_and_not_rows(panel):
