@@ -6,7 +6,7 @@ import pytest
 from monte_carlo import ERRORS, mean_and_error
 
 from signals.calendar import decision_dates, sessions
-from signals.diagnostics import auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import auc_by_date, rank_ic_by_date
 from signals.errors import InputError
 from signals.sources.simulated import SimulatedSource
 
