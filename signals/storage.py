@@ -209,7 +209,7 @@ class ContentStore:
         """Keep some bytes, or the file a function writes at the path it is given; return the hash."""
         if not callable(content):
             digest = sha256_bytes(content)
-            if not self.path(digest).exists():
+            if self.get(digest) is None:
                 atomic_write(self.path(digest), content)
             return digest
         scratch: Path | None = None

@@ -76,7 +76,7 @@ def test_writing_never_changes_the_umask(tmp_path, monkeypatch):
 
 @pytest.fixture(params=["refuses to open folders", "is called win32"])
 def windows(request, monkeypatch):
-    """What Windows does differently, as far as another system can imitate it; gives the descriptors that were synced."""
+    """What Windows does differently, as far as another system can imitate it; gives which of the synced are folders."""
     synced, sync, opened = [], os.fsync, os.open
 
     def fsync(descriptor):
