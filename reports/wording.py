@@ -362,5 +362,5 @@ def stamp_line(timings: Mapping[str, Any]) -> str:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             parts.append(f"{key} {float(value):.1f} s")
         elif isinstance(value, str):
-            parts.append(f"{key} {value}")
+            parts.append(f"{key.replace('_', ' ')} {value}")
     return " · ".join(parts)
