@@ -310,7 +310,7 @@ class Run(CountedRun):
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
             "warnings": [
-                *price_remarks(self.prices),
+                *price_remarks(self.prices, config.universe),
                 *signal_remarks(config, result, self.prices),
                 *beside_remarks(self._beside, self.prices, result.universe_sizes),
             ],

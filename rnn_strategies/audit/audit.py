@@ -193,7 +193,11 @@ def audit_run(
     checks: dict[str, Callable[[], Verdict]] = {
         "folds": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
-            observed.prepared, inputs, lambda prices: prepared(replace(inputs, prices=prices)), seed=seed
+            observed.prepared,
+            inputs,
+            lambda prices: prepared(replace(inputs, prices=prices)),
+            seed=seed,
+            min_price=config.universe.min_price is not None,
         ),
         "look-ahead": experiments,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
