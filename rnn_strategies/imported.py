@@ -18,6 +18,7 @@ from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
+from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.events import Event, Listener
 from signals.labels import make_labels
@@ -242,6 +243,7 @@ class ImportedRun(Run):
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")
+        check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
         dates, when = np.unique(_days(frame), return_inverse=True)
         sessions = np.searchsorted(panel.dates, dates)

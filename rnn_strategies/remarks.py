@@ -7,6 +7,7 @@ from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.jumps import split_like_jumps
 from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.config import Config
+from signals.cross_section import small_universe_warning
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
 from signals.prices import Prices
@@ -76,6 +77,8 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
         remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")
+    if small := small_universe_warning(config.labels, result.universe_sizes):
+        remarks.append(small)
     # before the first date with enough history the universe is empty by definition
     sizes = list(result.universe_sizes.items())
     begun = next((i for i, (_, size) in enumerate(sizes) if size), len(sizes))
