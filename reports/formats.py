@@ -7,7 +7,21 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["DASH", "bps", "count", "day", "interval", "money", "number", "percent", "points", "prose_day"]
+from signals.long_run_variance import TOO_FEW_DATES
+
+__all__ = [
+    "DASH",
+    "bps",
+    "count",
+    "day",
+    "interval",
+    "interval_of_mean",
+    "money",
+    "number",
+    "percent",
+    "points",
+    "prose_day",
+]
 
 DASH = "–"
 
@@ -109,3 +123,13 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
     if not (_known(low) and _known(high)):
         return DASH
     return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def interval_of_mean(mean: Any, low: Any, high: Any, digits: int = 3) -> str:
+    """Write the interval of a mean over dates; the reason where the mean is known and its interval is not.
+
+    >>> interval_of_mean(0.5, 0.4, 0.6), interval_of_mean(0.5, None, None), interval_of_mean(None, None, None)
+    ('0.400 to 0.600', 'too few independent dates', '–')
+    """
+    ends = interval(low, high, digits)
+    return TOO_FEW_DATES if ends == DASH and _known(mean) else ends

@@ -14,6 +14,7 @@ import pandas as pd
 from reports.cerebro_results import result_of
 from reports.sessions import align, utc_sessions
 from signals.errors import InputError
+from signals.labels import LabelSettings
 from signals.storage import read_json, read_parquet
 
 __all__ = ["RunData", "read_run", "run_from_result"]
@@ -89,6 +90,11 @@ class RunData:
         """Risk-free rate a year that the configuration, or else the manifest, states; 0 without one."""
         stated = (self.config.get("report") or {}).get("risk_free", self.manifest.get("risk_free"))
         return float(stated or 0.0)
+
+    @property
+    def horizon(self) -> int:
+        """Decision dates that a label covers, `labels.horizon` of the configuration or its default."""
+        return int((self.config.get("labels") or {}).get("horizon", LabelSettings().horizon))
 
 
 def read_run(folder: Path) -> RunData:

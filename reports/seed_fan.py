@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.luck import long_run_variance, moments, sharpe_influence
+from reports.luck import moments, sharpe_influence
+from signals.long_run_variance import newey_west_variance
 
 __all__ = ["SeedFan", "measure_seeds"]
 
@@ -97,7 +98,7 @@ def _shared_error(values: np.ndarray) -> float:
     """Covariance of the sampling errors of two seeds' Sharpe ratios, mean over pairs, at least 0."""
     sessions, count = values.shape
     influence = sharpe_influence(values)
-    own = float(np.mean([long_run_variance(influence[:, k]) for k in range(count)]))
+    own = float(np.mean([newey_west_variance(influence[:, k]) for k in range(count)]))
     # the variance of the mean holds every pair: count² V(mean) = count own + count (count - 1) shared
-    shared = (count * long_run_variance(influence.mean(axis=1)) - own) / (count - 1)
+    shared = (count * newey_west_variance(influence.mean(axis=1)) - own) / (count - 1)
     return float(max(shared, 0.0) / sessions)

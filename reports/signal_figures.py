@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.canvas import PALETTE, Chart, NothingToDrawError, draw
-from reports.formats import interval, number
+from reports.formats import interval_of_mean, number
 from reports.signal_quality import SignalQuality
 from signals.trivial import TRIVIAL_PREDICTORS
 
@@ -51,13 +51,15 @@ def signal_charts(
             "auc_by_fold",
             lambda axes: _auc_by_fold(axes, quality),
             title="AUC by fold",
-            note="Seed mean with its 95% interval over dates, single seeds, and the trivial predictors.",
+            note="Seed mean with its 95% interval over dates (no bar: too few independent dates), single seeds, and "
+            "the trivial predictors.",
         ),
         draw(
             "deciles",
             lambda axes: _deciles(axes, quality),
             title="Forward return by score bucket",
-            note="Mean over dates of each bucket's return less that of all scored names, with 95% intervals.",
+            note="Mean over dates of each bucket's return less that of all scored names, with 95% intervals (no bar: "
+            "too few independent dates).",
         ),
         draw(
             "learning",
@@ -97,7 +99,7 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
     handles: list[tuple[Any, str]] = []
     low, high = table["auc"] - table["auc_low"], table["auc_high"] - table["auc"]
     bars = axes.errorbar(
-        place, table["auc"], yerr=np.vstack([low.fillna(0.0), high.fillna(0.0)]),
+        place, table["auc"], yerr=np.vstack([low, high]),  # no bar where an end is NaN
         fmt="o", color=PALETTE["strategy"], markersize=6, capsize=3, linewidth=1.4, zorder=4,
     )  # fmt: skip
     handles.append((bars, "seed mean"))
@@ -128,7 +130,8 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
     axes.grid(visible=False, axis="x")
     axes.legend([handle for handle, _ in handles], [text for _, text in handles])
     mean = quality.overall["auc"]
-    return f"AUC of {len(table)} folds; overall {number(mean.mean, 4)}, 95% interval {interval(mean.low, mean.high, 4)}"
+    ends = interval_of_mean(mean.mean, mean.low, mean.high, 4)
+    return f"AUC of {len(table)} folds; overall {number(mean.mean, 4)}, 95% interval: {ends}"
 
 
 def _deciles(axes: Axes, quality: SignalQuality) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from reports.statistics import Metrics, json_number
-from signals.diagnostics import ClusteredMean, auc_by_date, binary_outcome, clustered_mean, rank_ic_by_date
+from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
+from signals.long_run_variance import MeanInterval, mean_interval
 from signals.trivial import TRIVIAL_PREDICTORS
 
 __all__ = ["TOO_GOOD_AUC", "SignalQuality", "measure_signals", "signal_metrics"]
@@ -30,7 +31,7 @@ class SignalQuality:
     by_date : DataFrame indexed by date
         `auc`, `rank_ic` of the seed mean, `tickers` (rows scored) and `fold`; one row per decision date whose
         outcome is known.
-    overall : dict of str to ClusteredMean
+    overall : dict of str to MeanInterval
         Mean over dates with its 95 % interval, for `auc` and `rank_ic`.
     folds : DataFrame indexed by fold
         `dates`, and for each measure m: `m`, `m_low`, `m_high` (seed mean), `m_seeds_mean`, `m_seeds_std`
@@ -44,27 +45,32 @@ class SignalQuality:
     deciles : DataFrame indexed by bucket, 1 = lowest scores
         `forward_return` (mean over dates of the bucket's mean return, a fraction), `excess` (the same less
         the mean of all scored names of that date), `excess_low`, `excess_high` (95 % interval) and `rows`.
-    spread : ClusteredMean
+    spread : MeanInterval
         Highest bucket minus lowest bucket, mean over dates of the forward return.
     remark : str or None
         Set when the overall AUC is too good to be true.
+    horizon : int
+        Decision dates over which the outcomes of neighbouring dates overlap. Ends of intervals are NaN wherever this
+        leaves too few independent dates, see `signals.long_run_variance.mean_interval`.
     """
 
     by_date: pd.DataFrame
-    overall: dict[str, ClusteredMean]
+    overall: dict[str, MeanInterval]
     folds: pd.DataFrame
     years: pd.DataFrame
     seeds: pd.DataFrame
     trivial: pd.DataFrame
     deciles: pd.DataFrame
-    spread: ClusteredMean
+    spread: MeanInterval
     remark: str | None
+    horizon: int
 
 
 def measure_signals(
     signals: pd.DataFrame,
     labels: pd.DataFrame,
     *,
+    horizon: int,
     seed_scores: pd.DataFrame | None = None,
     folds: pd.DataFrame | None = None,
     simulated: bool = False,
@@ -78,6 +84,8 @@ def measure_signals(
     labels : DataFrame indexed by (date, ticker)
         `label` (of any kind, see `signals.diagnostics.binary_outcome`) and `forward_return` (a fraction over the
         horizon); rows not known yet may be missing.
+    horizon : int
+        Decision dates that an outcome covers, `labels.horizon`: so many consecutive dates share a part of it.
     seed_scores : DataFrame, optional
         Columns `date`, `ticker`, `seed`, `score`.
     folds : DataFrame, optional
@@ -91,7 +99,8 @@ def measure_signals(
 
     Notes
     -----
-    Dates, not rows, are the unit of evidence: intervals are those of a mean over dates (`clustered_mean`).
+    Dates, not rows, are the unit of evidence: intervals are those of a mean over dates, by
+    `signals.long_run_variance.mean_interval`.
     """
     joined = signals.join(labels[["label", "forward_return"]], how="inner")
     by_date = _skill_by_date(joined)
@@ -101,10 +110,10 @@ def measure_signals(
     by_date["fold"] = fold.groupby(dates).first().reindex(by_date.index).astype("int64")
 
     seeds = _skill_by_seed(seed_scores, labels)
-    overall = {name: clustered_mean(by_date[name]) for name in _MEASURES}
-    table = _fold_table(by_date, seeds, folds)
-    years = _year_table(by_date, seeds, table)
-    deciles, spread = _score_buckets(joined)
+    overall = {name: mean_interval(by_date[name], horizon=horizon) for name in _MEASURES}
+    table = _fold_table(by_date, seeds, folds, horizon)
+    years = _year_table(by_date, seeds, table, horizon)
+    deciles, spread = _score_buckets(joined, horizon)
     auc = overall["auc"]
     remark = None
     if not simulated and auc.mean > TOO_GOOD_AUC and auc.low > 0.5:  # two lucky dates are no leak
@@ -123,6 +132,7 @@ def measure_signals(
         deciles=deciles,
         spread=spread,
         remark=remark,
+        horizon=horizon,
     )
 
 
@@ -134,7 +144,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
     dict
         For m in `auc`, `rank_ic`: `m`, `m_low`, `m_high`, `m_seeds_mean`, `m_seeds_std`, `m_<predictor>`;
         then `signal_dates`, `seeds` (counts), `top_minus_bottom` (forward return, highest less lowest score
-        bucket) with `_low` and `_high`.
+        bucket) with `_low` and `_high`. Ends of an interval are None where there are too few independent dates.
     """
     out: Metrics = {}
     for name in _MEASURES:
@@ -150,7 +160,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
             out[f"{name}_{predictor}"] = json_number(value)
     out["signal_dates"] = int(quality.by_date["auc"].notna().sum()) if quality else None
     out["seeds"] = len(quality.seeds) if quality else None
-    for suffix, value in zip(("", "_low", "_high"), quality.spread if quality else (None,) * 3, strict=True):
+    for suffix, value in zip(("", "_low", "_high"), quality.spread[:3] if quality else (None,) * 3, strict=True):
         out[f"top_minus_bottom{suffix}"] = json_number(value)
     return out
 
@@ -180,13 +190,14 @@ def _mean_by_seed(seeds: dict[int, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _skill_table(
-    by_date: pd.DataFrame, group: pd.Series | pd.Index, name: str, seeds: dict[int, pd.DataFrame]
+    by_date: pd.DataFrame, group: pd.Series | pd.Index, name: str, seeds: dict[int, pd.DataFrame], horizon: int
 ) -> pd.DataFrame:
     rows: dict[int, dict[str, float]] = {}
     for key, mine in by_date.groupby(group, sort=True):
         row: dict[str, float] = {"dates": len(mine)}
         for measure in _MEASURES:
-            row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = clustered_mean(mine[measure])
+            mean = mean_interval(mine[measure], horizon=horizon)
+            row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = mean.mean, mean.low, mean.high
             per_seed = pd.Series(
                 [frame[measure].reindex(mine.index).mean() for frame in seeds.values()], dtype="float64"
             )
@@ -195,8 +206,10 @@ def _skill_table(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(name)
 
 
-def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame | None) -> pd.DataFrame:
-    table = _skill_table(by_date, by_date["fold"], "fold", seeds)
+def _fold_table(
+    by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame | None, horizon: int
+) -> pd.DataFrame:
+    table = _skill_table(by_date, by_date["fold"], "fold", seeds, horizon)
     if folds is not None:
         # trivial predictors know no seed: every row of a fold repeats the same value
         first = folds.groupby("fold").first()
@@ -208,9 +221,11 @@ def _fold_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd
     return table
 
 
-def _year_table(by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame) -> pd.DataFrame:
+def _year_table(
+    by_date: pd.DataFrame, seeds: dict[int, pd.DataFrame], folds: pd.DataFrame, horizon: int
+) -> pd.DataFrame:
     year = pd.DatetimeIndex(by_date.index).year
-    table = _skill_table(by_date, year, "year", seeds)
+    table = _skill_table(by_date, year, "year", seeds, horizon)
     reach = pd.Series(year, index=by_date.index).groupby(by_date["fold"]).agg(["min", "max"])
     for key in table.index:
         mine = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
@@ -234,7 +249,7 @@ def _trivial_overall(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("predictor")
 
 
-def _score_buckets(joined: pd.DataFrame) -> tuple[pd.DataFrame, ClusteredMean]:
+def _score_buckets(joined: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, MeanInterval]:
     """Mean forward return by bucket of the score, and highest less lowest.
 
     Ten buckets, or as many as leave about two names a bucket on the median date.
@@ -257,7 +272,7 @@ def _score_buckets(joined: pd.DataFrame) -> tuple[pd.DataFrame, ClusteredMean]:
     table: dict[int, dict[str, float]] = {}
     for number in counts.index:
         mine = means.loc[number].sort_index()
-        excess = clustered_mean(mine["excess"])
+        excess = mean_interval(mine["excess"], horizon=horizon)
         table[int(number)] = {
             "forward_return": float(mine["forward_return"].mean()),
             "excess": excess.mean,
@@ -269,5 +284,6 @@ def _score_buckets(joined: pd.DataFrame) -> tuple[pd.DataFrame, ClusteredMean]:
     frame = pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("bucket")
     if 1 in frame.index and buckets in frame.index:
         returns = means["forward_return"]
-        return frame, clustered_mean((returns.loc[buckets] - returns.loc[1]).sort_index())
-    return frame, clustered_mean(pd.Series(dtype="float64"))
+        difference = (returns.loc[buckets] - returns.loc[1]).sort_index()
+        return frame, mean_interval(difference, horizon=horizon)
+    return frame, mean_interval(pd.Series(dtype="float64"), horizon=horizon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.formats import DASH, count, day, interval, number
+from reports.formats import DASH, count, day, interval_of_mean, number
 from reports.signal_quality import SignalQuality
 from reports.tables import Table
 from signals.trivial import TRIVIAL_PREDICTORS
@@ -33,9 +33,9 @@ def skill_table(quality: SignalQuality) -> Table:
         (
             "Seed mean (traded)",
             number(auc.mean, 3),
-            interval(auc.low, auc.high, 3),
+            interval_of_mean(auc.mean, auc.low, auc.high),
             number(rank_ic.mean, 3),
-            interval(rank_ic.low, rank_ic.high, 3),
+            interval_of_mean(rank_ic.mean, rank_ic.low, rank_ic.high),
         )
     ]
     if len(quality.seeds):
@@ -55,10 +55,27 @@ def skill_table(quality: SignalQuality) -> Table:
     dates = int(quality.by_date["auc"].notna().sum())
     note = (
         f"Means of {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; 0.5 and 0 are "
-        "chance. Intervals allow neighbouring dates to be alike (Newey and West 1987); ± is the deviation over seeds. "
+        f"chance. {_how_intervals_are_made(quality)} ± is the deviation over seeds. "
         "The last rows are predictors without a network."
     )
     return Table("Skill of the scores", ("", "AUC", "95% interval", "Rank IC", "95% interval"), tuple(rows), note)
+
+
+def _how_intervals_are_made(quality: SignalQuality) -> str:
+    """One sentence on the intervals of all tables and charts of the scores."""
+    covers = f"{count(quality.horizon)} decision date{'s' * (quality.horizon > 1)}"
+    method = "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018)"
+    auc = quality.overall["auc"]
+    if auc.is_known:
+        return (
+            f"Each interval is the mean over dates plus and minus Student's t, here with {auc.df} degrees of freedom, "
+            f"times the {method}, which allows for outcomes that overlap over {covers} and for other dependence "
+            "between neighbouring dates."
+        )
+    return (
+        f"Each outcome covers {covers}, so that at least {count(4 * quality.horizon)} dates are needed for an interval "
+        f"by the {method}."
+    )
 
 
 def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
@@ -149,7 +166,7 @@ def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str
                     names[int(key)],
                     count(row["dates"]),
                     number(row[name], digits),
-                    interval(row[f"{name}_low"], row[f"{name}_high"], digits),
+                    interval_of_mean(row[name], row[f"{name}_low"], row[f"{name}_high"], digits),
                     _spread(row[f"{name}_seeds_mean"], row[f"{name}_seeds_std"], digits),
                     *(number(row[f"{name}_{predictor}"], digits) for predictor in known),
                 )
@@ -167,17 +184,17 @@ def bucket_table(quality: SignalQuality) -> Table | None:
             str(int(bucket)),
             number(1e4 * row["forward_return"], 1),
             number(1e4 * row["excess"], 1),
-            interval(1e4 * row["excess_low"], 1e4 * row["excess_high"], 1),
+            interval_of_mean(row["excess"], 1e4 * row["excess_low"], 1e4 * row["excess_high"], 1),
             count(row["rows"]),
         )
         for bucket, row in quality.deciles.iterrows()
     )
     spread = quality.spread
-    ends = interval(1e4 * spread.low, 1e4 * spread.high, 1)
+    ends = interval_of_mean(spread.mean, 1e4 * spread.low, 1e4 * spread.high, 1)
     note = (
         "Bucket 1 holds the lowest scores. "
         f"Highest less lowest bucket: {number(1e4 * spread.mean, 1)} bp a period before costs"
-        f"{'' if ends == DASH else f' (95% interval {ends})'}."
+        f"{f' (95% interval: {ends})' if spread.is_known else '' if ends == DASH else f' ({ends})'}."
     )
     columns = ("Bucket", "Return, bp", "Excess, bp", "95% interval", "Rows")
     return Table("Forward return by score bucket", columns, rows, note)

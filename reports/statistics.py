@@ -18,8 +18,8 @@ import pandas as pd
 from reports.round_trips import round_trips, summarise_round_trips
 from reports.sessions import DAYS_PER_YEAR, align, utc_sessions
 from reports.trading import trading_metrics
-from signals.diagnostics import clustered_mean
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 
 __all__ = ["Metrics", "compare", "compute_metrics", "drawdown_dates", "json_number", "return_metrics"]
 
@@ -130,8 +130,9 @@ def compare(returns: pd.Series, other: pd.Series | None, *, daily_risk_free: flo
     dict
         empyrical's `alpha` (annual), `beta` and `excess_sharpe` (daily mean of the difference over its deviation);
         `information_ratio` (`excess_sharpe` times the root of 252), `tracking_error` (annual), `correlation`,
-        `excess_return` (mean daily difference times 252), `common_days`; and 95 % intervals (Newey and West 1987)
-        `excess_return_low`, `excess_return_high` and, for the beta found, `alpha_low`, `alpha_high`.
+        `excess_return` (mean daily difference times 252), `common_days`; and 95 % intervals
+        (`signals.long_run_variance.mean_interval` of daily values, which do not overlap) `excess_return_low`,
+        `excess_return_high` and, for the estimated beta, `alpha_low`, `alpha_high`.
     """
     import empyrical as ep
 
@@ -141,9 +142,9 @@ def compare(returns: pd.Series, other: pd.Series | None, *, daily_risk_free: flo
     active = mine - other
     with _undefined_is_silent():
         sharpe = ep.excess_sharpe(mine, other)
-        mean, low, high = clustered_mean(active)
+        excess = mean_interval(active, horizon=1)
         beta = ep.beta(mine, other, risk_free=daily_risk_free)
-        residual = clustered_mean(mine - daily_risk_free - beta * (other - daily_risk_free))
+        residual = mean_interval(mine - daily_risk_free - beta * (other - daily_risk_free), horizon=1)
         values = {
             "alpha": ep.alpha(mine, other, risk_free=daily_risk_free),
             "alpha_low": (1.0 + residual.low) ** DAYS_PER_YEAR - 1.0,
@@ -153,9 +154,9 @@ def compare(returns: pd.Series, other: pd.Series | None, *, daily_risk_free: flo
             "information_ratio": sharpe * math.sqrt(DAYS_PER_YEAR),
             "tracking_error": active.std() * math.sqrt(DAYS_PER_YEAR),
             "correlation": np.corrcoef(mine, other)[0, 1] if len(other) > 1 else math.nan,
-            "excess_return": mean * DAYS_PER_YEAR,
-            "excess_return_low": low * DAYS_PER_YEAR,
-            "excess_return_high": high * DAYS_PER_YEAR,
+            "excess_return": excess.mean * DAYS_PER_YEAR,
+            "excess_return_low": excess.low * DAYS_PER_YEAR,
+            "excess_return_high": excess.high * DAYS_PER_YEAR,
         }
     return {**{name: json_number(values[name]) for name in _COMPARISONS}, "common_days": len(other)}
 

@@ -15,6 +15,7 @@ from reports.round_trips import summarise_round_trips
 from reports.run_files import RunData
 from reports.statistics import Metrics
 from reports.trading import position_weights
+from signals.long_run_variance import TOO_FEW_DATES
 
 __all__ = [
     "Table",
@@ -141,22 +142,27 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
     def line(label: str, key: str, write: _Formatter) -> tuple[str, ...]:
         return (label, *(write(metrics[f"{key}{suffix}"]) for _, suffix in sides))
 
-    ends = tuple(
-        f"{points(metrics[f'excess_return_low{suffix}'])} to {points(metrics[f'excess_return_high{suffix}'])}"
-        for _, suffix in sides
-    )
-    alphas = tuple(f"{percent(metrics[f'alpha_low{s}'])} to {percent(metrics[f'alpha_high{s}'])}" for _, s in sides)
+    def ends(key: str, suffix: str, write: _Formatter) -> str:
+        low, high = metrics[f"{key}_low{suffix}"], metrics[f"{key}_high{suffix}"]
+        if low is None and metrics[f"{key}{suffix}"] is not None:
+            return TOO_FEW_DATES
+        return f"{write(low)} to {write(high)}" if low is not None else DASH
+
     rows = (
         line("Excess return a year, points", "excess_return", points),
-        ("… 95% interval", *ends),
+        ("… 95% interval", *(ends("excess_return", suffix, points) for _, suffix in sides)),
         line("Alpha a year", "alpha", percent),
-        ("… 95% interval", *alphas),
+        ("… 95% interval", *(ends("alpha", suffix, percent) for _, suffix in sides)),
         line("Beta", "beta", number),
         line("Correlation", "correlation", number),
         line("Tracking error a year", "tracking_error", percent),
         line("Information ratio", "information_ratio", number),
     )
-    note = "Excess return: mean daily difference times 252; intervals after Newey and West (1987)."
+    note = (
+        "Excess return: mean daily difference times 252. Each interval is the mean over sessions plus and minus "
+        "Student's t times the equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson "
+        "2018), which allows for dependence between neighbouring sessions."
+    )
     return Table("Against what it is compared with", ("", *(name for name, _ in sides)), rows, note)
 
 

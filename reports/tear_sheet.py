@@ -188,7 +188,12 @@ def _quality(run: RunData) -> SignalQuality | None:
     if run.signals is None or run.labels is None or run.labels.empty:
         return None  # without a single outcome there is nothing to measure
     return measure_signals(
-        run.signals, run.labels, seed_scores=run.seed_scores, folds=run.folds, simulated=run.simulated
+        run.signals,
+        run.labels,
+        horizon=run.horizon,
+        seed_scores=run.seed_scores,
+        folds=run.folds,
+        simulated=run.simulated,
     )
 
 

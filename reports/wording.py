@@ -14,6 +14,7 @@ from reports.formats import DASH, bps, count, interval, money, number, percent, 
 from reports.run_files import RunData
 from reports.signal_quality import SignalQuality
 from reports.statistics import Metrics
+from signals.long_run_variance import TOO_FEW_DATES
 
 __all__ = ["headline_figures", "serious_warnings", "stamp_line", "summary", "verdict"]
 
@@ -174,7 +175,7 @@ def _the_signal(quality: SignalQuality) -> str:
     if math.isnan(auc.mean):
         return "No decision date has a known outcome yet, so nothing can be said about the scores."
     ends = [
-        "" if math.isnan(mean.low) else f" ({lead}{interval(mean.low, mean.high)})"
+        f" ({lead}{interval(mean.low, mean.high)})" if mean.is_known else ""
         for mean, lead in ((auc, "95% interval "), (rank_ic, ""))
     ]
     text = (
@@ -190,7 +191,7 @@ def _the_signal(quality: SignalQuality) -> str:
         text += f", the strongest trivial predictor ({name}) {number(reached, 3)}"
         if reached < 0.5:
             text += f", which turned round is {number(1.0 - reached, 3)}"
-    return f"{text}: {_told_from_chance(quality)}."
+    return f"{text}: {_against_chance(quality)}."
 
 
 def _strongest_trivial(quality: SignalQuality) -> tuple[str, float] | None:
@@ -208,9 +209,9 @@ def _skilful(quality: SignalQuality) -> int:
     return 1 if auc.low > 0.5 else -1 if auc.high < 0.5 else 0
 
 
-def _told_from_chance(quality: SignalQuality) -> str:
-    if math.isnan(quality.overall["auc"].low):
-        return "too few dates to tell from chance"
+def _against_chance(quality: SignalQuality) -> str:
+    if not quality.overall["auc"].is_known:
+        return f"{TOO_FEW_DATES} to distinguish from chance"
     return {1: "better than chance", 0: "not to be told from chance", -1: "worse than chance"}[_skilful(quality)]
 
 
@@ -261,15 +262,14 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
     if quality is not None and quality.remark:
         return "The scores are too good to be true; find the leak before reading on."
     edge = _edge(run, metrics)
-    if quality is None or math.isnan(quality.overall["auc"].low):
+    if quality is None or math.isnan(quality.overall["auc"].mean):
         if edge is None:
             return "There is nothing to compare with, so skill cannot be told from market."
-        noun = edge.noun[0].upper() + edge.noun[1:]
-        return {
-            1: f"{noun} after costs is more than luck explains, on this one path{_one_of_many(metrics)}.",
-            0: f"{noun} after costs may be luck.",
-            -1: f"{noun} after costs is negative, and not by chance.",
-        }[edge.sign]
+        text = _edge_alone(edge, metrics)
+        return f"{text[0].upper()}{text[1:]}."
+    if not quality.overall["auc"].is_known:
+        rest = "there is nothing to compare the returns with" if edge is None else _edge_alone(edge, metrics)
+        return f"There are {TOO_FEW_DATES} to distinguish the scores from chance; {rest}."
     skill = _skilful(quality)
     scores = {
         1: "The scores were better than chance",
@@ -280,6 +280,15 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
     if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.overall["auc"].mean - 0.5:
         scores += f", though no better than a trivial predictor ({trivial[0]}),"
     return _judge_both(edge, skill, scores, metrics)
+
+
+def _edge_alone(edge: _Edge, m: Metrics) -> str:
+    """Judge the returns where the scores are not judged."""
+    return {
+        1: f"{edge.noun} after costs is more than luck explains, on this one path{_one_of_many(m)}",
+        0: f"{edge.noun} after costs may be luck",
+        -1: f"{edge.noun} after costs is negative, and not by chance",
+    }[edge.sign]
 
 
 def _one_of_many(m: Metrics) -> str:
@@ -329,7 +338,9 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
     if quality is not None:
         auc = quality.overall["auc"]
         dates = f"of {count(quality.by_date['auc'].notna().sum())} dates"
-        small = dates if math.isnan(auc.low) else f"95%: {interval(auc.low, auc.high)}"
+        small = f"95%: {interval(auc.low, auc.high)}"
+        if not auc.is_known:
+            small = dates if math.isnan(auc.mean) else f"{dates}; {TOO_FEW_DATES}"
         figures.append(("Per-date AUC", number(auc.mean, 3), small))
     if m["annual_cost"] is not None:
         paid = float(m["commission_total"] or 0) + float(m["slippage_total"] or 0)

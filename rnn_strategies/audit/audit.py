@@ -23,9 +23,10 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
 from rnn_strategies.pipeline import Run, open_run
-from signals.diagnostics import auc_by_date, binary_outcome, clustered_mean
+from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
+from signals.long_run_variance import mean_interval
 from signals.prices import Prices
 from signals.storage import write_json
 from signals.trainers import as_then
@@ -208,9 +209,11 @@ def audit_run(
                 observed.signals.labels,
                 observed.prepared.data,
                 lookback=observed.prepared.lookback,
+                horizon=config.labels.horizon,
                 folds=observed.signals.folds,
             ),
             observed,
+            horizon=config.labels.horizon,
             simulated=inputs.prices.simulated,
         ),
         "survivorship": lambda: survivorship(
@@ -258,10 +261,10 @@ def _sharpe(observed: Observed) -> float | None:
     return figure if isinstance(figure, float) else None
 
 
-def _believable(verdict: Verdict, observed: Observed, *, simulated: bool) -> Verdict:
+def _believable(verdict: Verdict, observed: Observed, *, horizon: int, simulated: bool) -> Verdict:
     """Remark on skill that nobody has on live names."""
     by_date = auc_by_date(observed.signals.signals["score"], binary_outcome(observed.signals.labels["label"]))
-    auc = clustered_mean(by_date)
+    auc = mean_interval(by_date, horizon=horizon)
     if simulated or verdict.status is Status.FAILED or not (auc.mean > TOO_GOOD_AUC and auc.low > 0.5):
         return verdict
     finding = (

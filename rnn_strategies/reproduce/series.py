@@ -193,7 +193,9 @@ def _outcome(caption: str, compared: Comparison, networks: list[str], published:
 def _ours(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
     """Error of a network, and the correlation of its forecasts with what came: of changes, or of the series itself."""
     row, of = _row(rows, model), "changes" if compared.reference == PERSISTENCE else "the series"
-    t = f", t {number(row['ic_change_t'], 1)}" if math.isfinite(row["ic_change_t"]) else ""
+    t = ""
+    if math.isfinite(row["ic_change_t"]):
+        t = f", t {number(row['ic_change_t'], 1)} with {row['ic_change_df']:.0f} degrees of freedom"
     return f"{model}: {_said(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
 
 

@@ -260,7 +260,9 @@ def _judge(cube: _Cube, part: _Part, model: str, metric: str, reference: str, pa
             ]
             prefix = f"rank_{name}" if rank else name
             row[prefix] = float(np.mean([one.value for one in found]))
-            row[f"{prefix}_t"] = found[0].t if len(found) == 1 else math.nan
+            row[f"{prefix}_t"], row[f"{prefix}_df"] = (
+                (found[0].t, found[0].df) if len(found) == 1 else (math.nan, 0)  # not known of a mean over several
+            )
     row["direction"] = directional_accuracy(last, truth, together)
     if cube.quantiles:
         row["pinball"], row["coverage"] = math.nan, {}

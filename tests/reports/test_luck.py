@@ -16,7 +16,6 @@ from reports.luck import (
     deflated_sharpe_ratio,
     effective_trials,
     expected_maximum,
-    long_run_variance,
     mean_correlation,
     min_track_record_length,
     moments,
@@ -26,6 +25,7 @@ from reports.luck import (
     sharpe_influence,
 )
 from reports.seed_fan import measure_seeds
+from signals.long_run_variance import newey_west_variance
 
 # Bailey and López de Prado (2014): five years of 250 days, annual Sharpe ratio 2.5, annual variance of the trials' 1/2.
 PUBLISHED = Moments(1250, 2.5 / math.sqrt(250), -3.0, 10.0)
@@ -110,7 +110,7 @@ def test_newey_west_by_hand():
     values = autoregressive(0.4, (100,), seed=2)  # 100 values: floor(4 (100/100)^(2/9)) = 4 lags
     c = values - values.mean()
     expected = c @ c / 100 + sum(2 * (1 - k / 5) * (c[k:] @ c[:-k]) / 100 for k in range(1, 5))
-    assert long_run_variance(values) == pytest.approx(expected, rel=1e-12)
+    assert newey_west_variance(values) == pytest.approx(expected, rel=1e-12)
     assert expected > 1.2 * values.var()
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.diagnostics import auc_by_date, clustered_mean
+from signals.diagnostics import auc_by_date
+from signals.long_run_variance import mean_interval
 from signals.walk_forward import compute_signals
 
 SIMULATIONS = 10
@@ -33,7 +34,7 @@ def auc_over_simulations(pattern, artifacts):
         dates.append(auc_by_date(run.signals["score"], run.labels["label"]).dropna())
     series = pd.concat(dates)
     assert len(series) >= SIMULATIONS * 100
-    return clustered_mean(series)
+    return mean_interval(series, horizon=1)
 
 
 @pytest.mark.slow

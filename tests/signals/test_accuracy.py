@@ -10,6 +10,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.tools import add_constant
 
 from signals.errors import InputError
+from signals.long_run_variance import cosine_count, cosine_variance
 from signals.series.accuracy import (
     coverage,
     diebold_mariano,
@@ -107,9 +108,17 @@ def test_correlations_and_their_t(said, steps):
     assert information_coefficient(truth, rounded, rank=True).value == pytest.approx(
         stats.spearmanr(truth, rounded).statistic
     )
-    fit = OLS(truth, add_constant(ours)).fit(cov_type="HAC", cov_kwds={"maxlags": steps - 1, "use_correction": False})
-    assert information_coefficient(truth, ours, steps=steps).t == pytest.approx(fit.tvalues[1], rel=1e-9)
+    fit = OLS(truth, add_constant(ours)).fit()
+    x = ours - ours.mean()
+    count = cosine_count(90, steps)
+    error = np.sqrt(90 * cosine_variance(x * fit.resid, count)) / (x @ x)
+    found = information_coefficient(truth, ours, steps=steps)
+    assert (found.t, found.df) == (pytest.approx(fit.params[1] / error, rel=1e-9), count)
     assert np.isnan(information_coefficient(truth, np.full(90, 0.1)).value)
+    few = information_coefficient(truth[: 4 * steps - 1], ours[: 4 * steps - 1], steps=steps)
+    assert np.isfinite(few.value)
+    assert np.isnan(few.t)
+    assert few.df == 0
 
 
 def test_direction_pinball_and_coverage():

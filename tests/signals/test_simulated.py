@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from signals.calendar import decision_dates, sessions
-from signals.diagnostics import auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import auc_by_date, rank_ic_by_date
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 from signals.sources.simulated import SimulatedSource
 
 
@@ -189,12 +190,11 @@ def test_without_the_pattern_there_is_nothing_to_find():
         scores.append(rank_ic_by_date(pd.Series(model.predict(X[future]), index=both[future]), y[future]))
         for name in ("lag0", "volatility", "mean"):
             outcomes.append(rank_ic_by_date(X[name], y))
-    mean, low, high = clustered_mean(pd.concat(scores).reset_index(drop=True))
-    assert low < 0 < high
-    assert abs(mean) < 0.01
+    found = mean_interval(pd.concat(scores).reset_index(drop=True), horizon=1)
+    assert found.low < 0 < found.high
+    assert abs(found.mean) < 0.01
     for start in range(3):
-        mean, _, _ = clustered_mean(pd.concat(outcomes[start::3]).reset_index(drop=True))
-        assert abs(mean) < 0.012
+        assert abs(pd.concat(outcomes[start::3]).mean()) < 0.012
 
 
 def test_a_linear_model_finds_the_pattern():
@@ -209,8 +209,8 @@ def test_a_linear_model_finds_the_pattern():
     X, y = X.loc[both], y.loc[both]
     past = both.get_level_values(0) < pd.Timestamp("2012-01-01")
     model = Ridge(alpha=1e-3).fit(X[past], (y.groupby("date").rank(pct=True) - 0.5)[past])
-    _, low, _ = clustered_mean(rank_ic_by_date(pd.Series(model.predict(X[~past]), index=both[~past]), y[~past]))
-    assert low > 0.04
+    rank_ic = rank_ic_by_date(pd.Series(model.predict(X[~past]), index=both[~past]), y[~past])
+    assert mean_interval(rank_ic, horizon=1).low > 0.04
 
 
 def test_truth_is_known_at_the_close():
