@@ -94,8 +94,8 @@ def no_rows(
         )
     return InputError(
         f"expected members of the universe with {wanted:,} known decision dates up to a date on which they trade; "
-        "found none: tickers are members only before they have such a history, or after they stopped trading; change the "
-        "universe filters or the membership"
+        "found none: tickers are members only before they have such a history, or after they stopped trading; change "
+        "the universe filters or the membership"
     )
 
 

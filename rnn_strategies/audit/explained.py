@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from rnn_strategies.audit.skill import (
     MEASURES,
     Skill,
-    area_under_curve,
     beyond,
     measure,
-    pooled_auc,
     pooled_beyond,
     shown,
 )
@@ -24,6 +22,7 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from signals.dataset import Dataset
 from signals.diagnostics import binary_outcome
 from signals.long_run_variance import TOO_FEW_DATES, MeanInterval
+from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
