@@ -9,9 +9,14 @@ import pandas as pd
 from reports.formats import count, interval_of_mean, number, percent
 from reports.statistics import Metrics, json_number
 from reports.tables import Table
-from signals.diagnostics import binary_outcome
 from signals.long_run_variance import MeanInterval
-from signals.pooled_skill import hit_rate, neutral_score, pooled_auc, pooled_rank_correlation
+from signals.pooled_skill import (
+    hit_rate,
+    neutral_score,
+    outcome_over_time,
+    pooled_auc,
+    pooled_rank_correlation,
+)
 
 __all__ = ["SkillOverTime", "measure_over_time", "over_time_metrics", "over_time_table", "over_time_tables"]
 
@@ -69,8 +74,7 @@ def measure_over_time(joined: pd.DataFrame, *, horizon: int, neutral: float | No
     """
     score, forward = joined["score"], joined["forward_return"]
     neutral = neutral_score(score) if neutral is None else neutral
-    binary = set(joined["label"].dropna().unique()) <= {0.0, 1.0}
-    outcome = binary_outcome(joined["label"]) if binary else (forward > 0).astype("float64").where(forward.notna())
+    outcome = outcome_over_time(joined["label"], forward)
     rate, chance = hit_rate(score, forward, neutral=neutral, horizon=horizon)
     moved = forward[forward.notna() & (forward != 0)]
     return SkillOverTime(

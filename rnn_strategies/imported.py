@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backtests.allocation_checks import check_enough_names
 from rnn_strategies import __version__
 from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
@@ -22,6 +23,7 @@ from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.events import Event, Listener
 from signals.labels import make_labels
+from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
 from signals.price_index import count_rows
 from signals.score_files import ScoreFile, read_scores, write_scores
@@ -157,6 +159,12 @@ class ImportedRun(Run):
             return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
         return read_scores(self._file)
 
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where only one is scored."""
+        if self._strategy is None:
+            names = sorted(self._scores.frame.index.get_level_values("ticker").unique())
+            check_enough_names(self.config.allocation, len(names), names=names)
+
     @property
     def _first_decision(self) -> np.datetime64:
         """Of the scores that the prices cover: nobody knows the others once the file has gone."""
@@ -197,7 +205,14 @@ class ImportedRun(Run):
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        self._manifest.data |= {"seeds": [], "warnings": [*remarks, *price_remarks(self.prices)]}
+        self._manifest.data |= {
+            "seeds": [],
+            "warnings": [
+                *remarks,
+                *price_remarks(self.prices),
+                *liquidation_warnings(labels, self.prices, self.config.labels),
+            ],
+        }
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.listener(Event("signals", said))
 

@@ -13,7 +13,16 @@ from signals.errors import InputError
 from signals.features import last_bar, period_returns
 from signals.panel import PricePanel
 
-__all__ = ["LABELS", "PROBABILITY", "LabelKind", "LabelSettings", "Labels", "Target", "make_labels"]
+__all__ = [
+    "LABELS",
+    "PROBABILITY",
+    "LabelKind",
+    "LabelSettings",
+    "Labels",
+    "Target",
+    "forward_returns",
+    "make_labels",
+]
 
 MEASURES = ("open_to_open", "close_to_close")
 LONGEST_HORIZON = 260
@@ -198,7 +207,7 @@ def make_labels(
     label needs (two, three for thirds) is not labelled at all.
     """
     kind = LABELS[settings.kind]
-    forward, end = _forward_returns(panel, decisions, settings)
+    forward, end = forward_returns(panel, decisions, settings)
     known = eligible & (end >= 0)
     forward = np.where(known, forward, np.nan)
     end = np.where(known, end, -1)
@@ -312,7 +321,7 @@ LABELS: dict[str, LabelKind] = {
 }
 
 
-def _forward_returns(
+def forward_returns(
     panel: PricePanel, decisions: NDArray[np.int64], settings: LabelSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return to the exit and the session of the exit, both (n_tickers, n_dates); -1 where not known yet."""

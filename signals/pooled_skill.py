@@ -20,6 +20,7 @@ __all__ = [
     "hit_rate",
     "mean_difference",
     "neutral_score",
+    "outcome_over_time",
     "pooled_auc",
     "pooled_rank_correlation",
 ]
@@ -159,6 +160,25 @@ def mean_difference(values: pd.Series, upper: pd.Series, lower: pd.Series, *, ho
     high, low = float(values[upper].mean()), float(values[lower].mean())
     share = (values - high).where(upper, 0.0) / int(upper.sum()) - (values - low).where(lower, 0.0) / int(lower.sum())
     return _around(high - low, share.to_numpy(dtype=np.float64), values.to_frame(), horizon)
+
+
+def outcome_over_time(label: pd.Series, forward_return: pd.Series) -> pd.Series:
+    """Turn labels of rows that have no other name on their date into ups and downs.
+
+    Parameters
+    ----------
+    label, forward_return : Series indexed by (date, ticker)
+        Labels of 0 and 1 stay; any other kind has no median within the date, and counts by the sign of the forward
+        return.
+
+    Returns
+    -------
+    Series
+        0, 1 or NaN on the same index.
+    """
+    if set(label.dropna().unique()) <= {0.0, 1.0}:
+        return label
+    return (forward_return > 0).astype(np.float64).where(forward_return.notna())
 
 
 def neutral_score(score: pd.Series) -> float:
