@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backtests.allocation_checks import check_enough_names
 from rnn_strategies import __version__
 from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
@@ -18,9 +19,11 @@ from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
+from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.events import Event, Listener
 from signals.labels import make_labels
+from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
 from signals.price_index import count_rows
 from signals.score_files import ScoreFile, read_scores, write_scores
@@ -156,6 +159,12 @@ class ImportedRun(Run):
             return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
         return read_scores(self._file)
 
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where only one is scored."""
+        if self._strategy is None:
+            names = sorted(self._scores.frame.index.get_level_values("ticker").unique())
+            check_enough_names(self.config.allocation, len(names), names=names)
+
     @property
     def _first_decision(self) -> np.datetime64:
         """Of the scores that the prices cover: nobody knows the others once the file has gone."""
@@ -197,7 +206,14 @@ class ImportedRun(Run):
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        self._manifest.data |= {"seeds": [], "warnings": [*remarks, *price_remarks(self.prices)]}
+        self._manifest.data |= {
+            "seeds": [],
+            "warnings": [
+                *remarks,
+                *price_remarks(self.prices),
+                *liquidation_warnings(labels, self.prices, self.config.labels),
+            ],
+        }
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.listener(Event("signals", said))
 
@@ -244,6 +260,7 @@ class ImportedRun(Run):
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")
+        check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
         dates, when = np.unique(_days(frame), return_inverse=True)
         sessions = np.asarray(np.searchsorted(panel.dates, dates), dtype=np.int64)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from backtests.allocation_checks import check_enough_names
 from backtests.benchmark import buy_and_hold, check_span
 from backtests.engine import equal_weight_universe, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
@@ -29,6 +30,7 @@ from signals.actions import check_raw_known
 from signals.calendar import as_day
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
+from signals.liquidation_returns import liquidation_warnings
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
 from signals.walk_forward import SignalResult, compute_signals
@@ -223,11 +225,21 @@ class Run(CountedRun):
     def _check_before_training(self) -> None:
         """Find the mistakes that would otherwise show only after hours of training."""
         strategy_class(self._strategy)
+        self._check_names()
         if self.config.broker.dividends == "cash":
             check_raw_known(self.prices)
         if self._has_benchmark:
             begin = max(self._first_decision, self.prices.first)
             check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
+
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where the prices leave one."""
+        if self._strategy is None:
+            filters, names = self.config.universe, self.prices.tickers
+            known = set(filters.include or names) - set(filters.exclude)
+            names = tuple(ticker for ticker in names if ticker in known)
+            most = len(names) if filters.top is None else min(filters.top, len(names))
+            check_enough_names(self.config.allocation, most, names=names)
 
     @property
     def _first_decision(self) -> np.datetime64:
@@ -323,8 +335,9 @@ class Run(CountedRun):
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
             "warnings": [
-                *price_remarks(self.prices),
+                *price_remarks(self.prices, config.universe),
                 *signal_remarks(config, result, self.prices),
+                *liquidation_warnings(result.labels, self.prices, config.labels),
                 *beside_remarks(self._beside, self.prices, result.universe_sizes),
             ],
         }

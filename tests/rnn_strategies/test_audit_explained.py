@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 import rnn_strategies as rs
 from rnn_strategies.audit import audit
 from rnn_strategies.audit.explained import PREDICTORS, explained
-from rnn_strategies.audit.skill import area_under_curve, beyond, measure, pooled_auc
+from rnn_strategies.audit.skill import beyond, measure
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
 from signals.long_run_variance import mean_interval
 from signals.models.own import OwnModel
+from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
 
