@@ -8,6 +8,7 @@ from monte_carlo import ERRORS, mean_and_error
 from signals.calendar import decision_dates, sessions
 from signals.diagnostics import auc_by_date, rank_ic_by_date
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 from signals.sources.simulated import SimulatedSource
 
 
@@ -208,8 +209,8 @@ def test_a_linear_model_finds_the_pattern():
     X, y = X.loc[both], y.loc[both]
     past = both.get_level_values(0) < pd.Timestamp("2012-01-01")
     model = Ridge(alpha=1e-3).fit(X[past], (y.groupby("date").rank(pct=True) - 0.5)[past])
-    _, low, _ = clustered_mean(rank_ic_by_date(pd.Series(model.predict(X[~past]), index=both[~past]), y[~past]))
-    assert low > 0.04
+    score = pd.Series(model.predict(X[~past]), index=both[~past])
+    assert mean_interval(rank_ic_by_date(score, y[~past]), horizon=1).low > 0.04
 
 
 def test_truth_is_known_at_the_close():
