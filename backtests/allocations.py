@@ -126,6 +126,14 @@ class Allocation(ABC):
             target[candidates] = self._limit(free * self.choose(scores[candidates]))
         return self._slow_down(target, weights)
 
+    def reachable_gross(self, n: int) -> float:
+        """Largest sum of absolute weights that `n` names with a score can be given.
+
+        >>> TopK(k=500).reachable_gross(200), EqualWeight(max_weight=0.01).reachable_gross(30)
+        (0.4, 0.3)
+        """
+        return self.gross if self.max_weight is None else min(self.gross, n * self.max_weight)
+
     def _limit(self, weights: Values) -> Values:
         return weights if self.max_weight is None else np.clip(weights, -self.max_weight, self.max_weight)
 
@@ -164,6 +172,10 @@ class TopK(Allocation):
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
             raise InputError(f"expected k as a whole number of names, at least 1; found {self.k!r}")
         _number(self, "min_score", infinite=True)
+
+    def reachable_gross(self, n: int) -> float:  # noqa: D102 - says what the base says
+        share = self.gross / self.k
+        return min(n, self.k) * (share if self.max_weight is None else min(share, self.max_weight))
 
     def choose(self, scores: Values) -> Values:  # noqa: D102 - says what the base says
         best = np.argsort(-scores, kind="stable")[: self.k]

@@ -10,7 +10,8 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
-from backtests.allocations import EqualWeight, describe
+from backtests.allocation_checks import check_enough_names, idle_cash_warning
+from backtests.allocations import EqualWeight, LongShortQuantile, describe
 from backtests.broker import Broker, RuinWarning
 from backtests.feeds import add_prices
 from backtests.fills import FillSource
@@ -80,8 +81,9 @@ def run_backtest(
     Raises
     ------
     InputError
-        For signals that break their contract, tickers or dates the prices do not have, and an allocation that can be
-        short without a borrow rate.
+        For signals that break their contract, tickers or dates the prices do not have, an allocation that can be
+        short without a borrow rate or that ranks names where there is only one, and target weights that break their
+        contract.
     CheckFailedError
         When the books do not balance.
     """
@@ -92,6 +94,8 @@ def run_backtest(
     if start is not None or end is not None:
         table = table.between(start, end)
     check_tickers(table.tickers, panel.tickers)
+    if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
+        check_enough_names(allocation, len(table.tickers), names=table.tickers)
     panel, earlier = _cut(panel, table, end)
     if broker.max_volume_share is not None and not panel.volume_known:
         raise InputError(
@@ -112,9 +116,11 @@ def run_backtest(
         warnings.simplefilter("ignore", RuinWarning)  # the result says it
         run = cerebro.run()[0]
     result: BacktestResult = run.analyzers.ledger.result()
+    counts = np.count_nonzero(~np.isnan(table.values), axis=1)
+    idle = idle_cash_warning(allocation, counts) if issubclass(kind, SignalStrategy) else ""
     result = replace(
         result,
-        warnings=(*result.warnings, *((CLOSE_ONLY,) if panel.close_only else ())),
+        warnings=(*result.warnings, *([idle] if idle else ()), *((CLOSE_ONLY,) if panel.close_only else ())),
         settings={
             **result.settings,
             **({"simulated": True} if getattr(prices, "simulated", False) else {}),

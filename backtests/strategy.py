@@ -8,7 +8,8 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.clock import day_numbers
+from backtests.allocation_checks import check_target_weights
+from backtests.clock import day_numbers, day_of
 from backtests.feeds import PanelFeed
 from backtests.listening import hears
 from backtests.market import Market
@@ -133,12 +134,14 @@ class SignalStrategy(bt.Strategy):
         weights = np.zeros_like(shares)
         for j in np.flatnonzero(shares).tolist():
             weights[j] = (shares[j] * closes[j] if tradable[j] else self.broker.getvalue([self.datas[j]])) / value
-        target = np.asarray(self.p.allocation.target_weights(scores, weights, tradable), dtype=np.float64)
-        if target.shape != weights.shape or not np.isfinite(target).all():
-            raise InputError(
-                f"expected {type(self.p.allocation).__name__}.target_weights to give {len(weights)} finite weights, "
-                f"one per ticker; found shape {target.shape} with {int((~np.isfinite(target)).sum())} others; mend it"
-            )
+        target = check_target_weights(
+            self.p.allocation,
+            self.p.allocation.target_weights(scores, weights, tradable),
+            weights,
+            tradable,
+            tickers=[data._name for data in self.datas],
+            day=str(day_of(self.lines.datetime[0])),
+        )
         changes, wanted, too_small = share_changes(
             target,
             weights,

@@ -78,8 +78,11 @@ def signal_charts(
 
 def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
     values = quality.by_date["rank_ic"].dropna()
+    if quality.over_time is not None:
+        raise NothingToDrawError("one name cannot be ranked within a date")
     if len(values) < 2:
-        raise NothingToDrawError("fewer than two dates have known outcomes")
+        few = "known outcomes" if quality.dates < 2 else "at least three names with different known outcomes"
+        raise NothingToDrawError(f"fewer than two dates have {few}")
     total = values.cumsum()
     axes.plot(total.index, total.to_numpy(), color=PALETTE["strategy"], linewidth=1.8)
     axes.axhline(0.0, color=PALETTE["ink"], linewidth=0.8)
@@ -92,9 +95,11 @@ def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
 
 
 def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
+    if quality.over_time is not None:
+        raise NothingToDrawError("one name cannot be ranked within a date; the tables show the AUC over time")
     table = quality.folds.dropna(subset=["auc"])
     if table.empty:
-        raise NothingToDrawError("no fold has dates with known outcomes")
+        raise NothingToDrawError("no fold has dates with known outcomes on both sides")
     place = np.arange(len(table), dtype="float64")
     handles: list[tuple[Any, str]] = []
     low, high = table["auc"] - table["auc_low"], table["auc_high"] - table["auc"]
@@ -137,7 +142,7 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
 def _deciles(axes: Axes, quality: SignalQuality) -> str:
     table = quality.deciles
     if len(table) < 2:
-        raise NothingToDrawError("too few names a date to sort into buckets")
+        raise NothingToDrawError("too few names on a date to sort into buckets")
     values = 1e4 * table["excess"]
     known = table["excess_low"].notna()
     ends = np.vstack([values - 1e4 * table["excess_low"], 1e4 * table["excess_high"] - values])[:, known.to_numpy()]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from reports.skill_over_time import SkillOverTime, measure_over_time, over_time_metrics
 from reports.statistics import Metrics, json_number
 from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
 from signals.long_run_variance import MeanInterval, mean_interval
 from signals.trivial import TRIVIAL_PREDICTORS
 
-__all__ = ["TOO_GOOD_AUC", "SignalQuality", "measure_signals", "signal_metrics"]
+__all__ = ["TOO_GOOD_AUC", "OverTime", "SignalQuality", "measure_signals", "signal_metrics"]
 
 # On clean live names 0.50-0.53 is what to expect of weekly or monthly returns; every published figure of 0.6
 # and more that was looked into came from dead tickers, shared dates or a test set used for stopping.
@@ -52,6 +53,8 @@ class SignalQuality:
     horizon : int
         Decision dates over which the outcomes of neighbouring dates overlap. Ends of intervals are NaN wherever this
         leaves too few independent dates, see `signals.long_run_variance.mean_interval`.
+    over_time : OverTime or None
+        Figures over time, where no date has more than one scored name; figures within dates are then NaN.
     """
 
     by_date: pd.DataFrame
@@ -64,6 +67,47 @@ class SignalQuality:
     spread: MeanInterval
     remark: str | None
     horizon: int
+    over_time: OverTime | None = None
+
+    @property
+    def auc(self) -> MeanInterval:
+        """AUC that the scores are judged by: the mean within dates, or over time with one name a date."""
+        return self.overall["auc"] if self.over_time is None else self.over_time.overall.auc
+
+    @property
+    def dates(self) -> int:
+        """Decision dates with a known outcome."""
+        return len(self.by_date)
+
+    @property
+    def auc_dates(self) -> int:
+        """Decision dates that the AUC was measured on."""
+        return int(self.by_date["auc"].notna().sum()) if self.over_time is None else self.over_time.overall.dates
+
+    @property
+    def rank_ic_dates(self) -> int:
+        """Decision dates that have a rank IC, which needs three names."""
+        return int(self.by_date["rank_ic"].notna().sum())
+
+
+@dataclass(frozen=True, slots=True)
+class OverTime:
+    """Skill over time of scores that have one name a date.
+
+    Parameters
+    ----------
+    overall : SkillOverTime
+        Over all dates.
+    folds, years : dict of int to SkillOverTime
+        Over the test dates of each fold, and over each calendar year.
+    seeds : DataFrame indexed by seed
+        `auc`, `rank_correlation`, `hit_rate` of each seed alone; empty when seeds were not kept.
+    """
+
+    overall: SkillOverTime
+    folds: dict[int, SkillOverTime]
+    years: dict[int, SkillOverTime]
+    seeds: pd.DataFrame
 
 
 def measure_signals(
@@ -114,11 +158,15 @@ def measure_signals(
     table = _fold_table(by_date, seeds, folds, horizon)
     years = _year_table(by_date, seeds, table, horizon)
     deciles, spread = _score_buckets(joined, horizon)
-    auc = overall["auc"]
+    over_time = None
+    if len(by_date) and by_date["tickers"].max() <= 1:
+        over_time = _over_time(joined.sort_index(), by_date["fold"], seed_scores, labels, horizon)
+    auc = overall["auc"] if over_time is None else over_time.overall.auc
     remark = None
     if not simulated and auc.mean > TOO_GOOD_AUC and auc.low > 0.5:  # two lucky dates are no leak
+        which = "mean per-date AUC" if over_time is None else "AUC over time"
         remark = (
-            f"Too good: look for a leak. The mean per-date AUC is {auc.mean:.3f}; on clean prices of live names 0.50 "
+            f"Too good: look for a leak. The {which} is {auc.mean:.3f}; on clean prices of live names 0.50 "
             "to 0.53 is what to expect. Dead tickers, a label that starts before its score is known, or scaling over "
             "all years usually explain it."
         )
@@ -133,6 +181,7 @@ def measure_signals(
         spread=spread,
         remark=remark,
         horizon=horizon,
+        over_time=over_time,
     )
 
 
@@ -145,6 +194,8 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
         For m in `auc`, `rank_ic`: `m`, `m_low`, `m_high`, `m_seeds_mean`, `m_seeds_std`, `m_<predictor>`;
         then `signal_dates`, `seeds` (counts), `top_minus_bottom` (forward return, highest less lowest score
         bucket) with `_low` and `_high`. Ends of an interval are None where there are too few independent dates.
+        `rank_ic_dates` counts the dates with three names, on which `rank_ic` is measured. With one name a date these
+        are None, and those of `reports.skill_over_time.over_time_metrics` are not.
     """
     out: Metrics = {}
     for name in _MEASURES:
@@ -158,11 +209,12 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
         for predictor in TRIVIAL_PREDICTORS:
             value = quality.trivial[name].get(predictor) if quality else None
             out[f"{name}_{predictor}"] = json_number(value)
-    out["signal_dates"] = int(quality.by_date["auc"].notna().sum()) if quality else None
+    out["signal_dates"] = quality.auc_dates if quality else None
+    out["rank_ic_dates"] = quality.rank_ic_dates if quality else None
     out["seeds"] = len(quality.seeds) if quality else None
     for suffix, value in zip(("", "_low", "_high"), quality.spread[:3] if quality else (None,) * 3, strict=True):
         out[f"top_minus_bottom{suffix}"] = json_number(value)
-    return out
+    return out | over_time_metrics(quality.over_time.overall if quality and quality.over_time else None)
 
 
 def _skill_by_date(joined: pd.DataFrame) -> pd.DataFrame:
@@ -173,6 +225,32 @@ def _skill_by_date(joined: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return frame.rename_axis("date").sort_index()
+
+
+def _over_time(
+    joined: pd.DataFrame, fold: pd.Series, seed_scores: pd.DataFrame | None, labels: pd.DataFrame, horizon: int
+) -> OverTime:
+    overall = measure_over_time(joined, horizon=horizon)
+    dates = joined.index.get_level_values("date")
+
+    def parts(group: pd.Series | pd.Index) -> dict[int, SkillOverTime]:
+        return {
+            int(key): measure_over_time(rows, horizon=horizon, neutral=overall.neutral)
+            for key, rows in joined.groupby(group, sort=True)
+        }
+
+    seeds = {}
+    for seed, rows in seed_scores.groupby("seed", sort=True) if seed_scores is not None else ():
+        mine = rows.set_index(["date", "ticker"]).join(labels, how="inner").sort_index()
+        skill = measure_over_time(mine, horizon=horizon, neutral=overall.neutral)
+        seeds[int(seed)] = (skill.auc.mean, skill.rank_correlation.mean, skill.hit_rate.mean)
+    columns = ["auc", "rank_correlation", "hit_rate"]
+    return OverTime(
+        overall=overall,
+        folds=parts(fold.reindex(dates).to_numpy()),
+        years=parts(pd.DatetimeIndex(dates).year),
+        seeds=pd.DataFrame.from_dict(seeds, orient="index", columns=columns).rename_axis("seed"),
+    )
 
 
 def _skill_by_seed(seed_scores: pd.DataFrame | None, labels: pd.DataFrame) -> dict[int, pd.DataFrame]:

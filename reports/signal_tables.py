@@ -6,6 +6,7 @@ import pandas as pd
 
 from reports.formats import DASH, count, day, interval_of_mean, number
 from reports.signal_quality import SignalQuality
+from reports.skill_over_time import over_time_table, over_time_tables
 from reports.tables import Table
 from signals.trivial import TRIVIAL_PREDICTORS
 
@@ -28,6 +29,8 @@ def _spread(mean: object, deviation: object, digits: int) -> str:
 
 def skill_table(quality: SignalQuality) -> Table:
     """Compare the seed mean, single seeds and the trivial predictors over all test dates."""
+    if quality.over_time is not None:
+        return over_time_table(quality.over_time.overall, quality.over_time.seeds)
     auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
     rows: list[tuple[str, ...]] = [
         (
@@ -52,13 +55,27 @@ def skill_table(quality: SignalQuality) -> Table:
         beside = quality.trivial.loc[predictor]
         if not beside.isna().all():
             rows.append((_PREDICTOR_NAMES[predictor], number(beside["auc"], 3), "", number(beside["rank_ic"], 3), ""))
-    dates = int(quality.by_date["auc"].notna().sum())
+    dates = quality.auc_dates
     note = (
         f"Means of {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; 0.5 and 0 are "
-        f"chance. {_how_intervals_are_made(quality)} ± is the deviation over seeds. "
+        f"chance. {_left_out(quality)}{_how_intervals_are_made(quality)} ± is the deviation over seeds. "
         "The last rows are predictors without a network."
     )
     return Table("Skill of the scores", ("", "AUC", "95% interval", "Rank IC", "95% interval"), tuple(rows), note)
+
+
+def _left_out(quality: SignalQuality) -> str:
+    """One sentence on dates with known outcomes that have no AUC or no rank IC; empty when there are none."""
+    small = int((quality.by_date["tickers"] < 3).sum())
+    without = {"AUC": quality.dates - quality.auc_dates, "rank IC": quality.dates - quality.rank_ic_dates}
+    parts = [f"no {name} on {count(number)}" for name, number in without.items() if number]
+    if not parts:
+        return ""
+    return (
+        f"Of {count(quality.dates)} dates with known outcomes there is {' and '.join(parts)}: an AUC needs outcomes on "
+        f"both sides, a rank IC at least three names, which {count(small)} dates do not have, and differences in score "
+        "and outcome. "
+    )
 
 
 def _how_intervals_are_made(quality: SignalQuality) -> str:
@@ -124,6 +141,9 @@ def fold_skill_table(quality: SignalQuality) -> Table:
     """AUC and rank IC of each fold beside the trivial predictors'; a fold of one calendar year is named after it."""
     years = _years_of_folds(quality)
     names = {fold: f"{fold + 1} ({year})" if year else str(fold + 1) for fold, year in years.items()}
+    if quality.over_time is not None:
+        parts = {names[fold]: skill for fold, skill in quality.over_time.folds.items()}
+        return over_time_tables("Folds: skill over time", "Fold", parts)
     return _skill_rows(
         "Folds: skill beside trivial predictors",
         "Fold",
@@ -138,6 +158,9 @@ def year_skill_table(quality: SignalQuality) -> Table | None:
     years = _years_of_folds(quality)
     if all(years.values()) and len(set(years.values())) == len(years):
         return None
+    if quality.over_time is not None:
+        parts = {str(year): skill for year, skill in quality.over_time.years.items()}
+        return over_time_tables("Years: skill over time", "Year", parts)
     return _skill_rows(
         "Years: skill beside trivial predictors",
         "Year",

@@ -12,9 +12,9 @@ import pandas as pd
 from reports.account import account_settings, preset_words
 from reports.formats import DASH, bps, count, interval, money, number, percent, points, prose_day
 from reports.run_files import RunData
-from reports.signal_quality import SignalQuality
+from reports.signal_quality import OverTime, SignalQuality
 from reports.statistics import Metrics
-from signals.long_run_variance import TOO_FEW_DATES
+from signals.long_run_variance import TOO_FEW_DATES, MeanInterval
 
 __all__ = ["headline_figures", "serious_warnings", "stamp_line", "summary", "verdict"]
 
@@ -171,9 +171,16 @@ def _edge(run: RunData, m: Metrics) -> _Edge | None:
 
 
 def _the_signal(quality: SignalQuality) -> str:
+    if quality.over_time is not None:
+        return _the_signal_over_time(quality, quality.over_time)
     auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
-    if math.isnan(auc.mean):
+    if not quality.dates:
         return "No decision date has a known outcome yet, so nothing can be said about the scores."
+    if math.isnan(auc.mean):
+        return (
+            f"On none of the {count(quality.dates)} decision dates with known outcomes do the outcomes of its names "
+            "fall on both sides, so the scores cannot be compared within a date."
+        )
     ends = [
         f" ({lead}{interval(mean.low, mean.high)})" if mean.is_known else ""
         for mean, lead in ((auc, "95% interval "), (rank_ic, ""))
@@ -182,6 +189,12 @@ def _the_signal(quality: SignalQuality) -> str:
         f"Within a date the scores told later winners from losers with a mean AUC of {number(auc.mean, 3)}{ends[0]} "
         f"and a rank IC of {number(rank_ic.mean, 3)}{ends[1]}"
     )
+    if not quality.rank_ic_dates:
+        text = (
+            f"Within a date the scores separated later winners from losers with a mean AUC of {number(auc.mean, 3)}"
+            f"{ends[0]} on {count(quality.auc_dates)} of {count(quality.dates)} dates; there is no rank IC, which "
+            "needs at least three names with different outcomes on a date"
+        )
     if len(quality.seeds) > 1:
         mean, spread = quality.seeds["auc"].mean(), quality.seeds["auc"].std()
         text += f"; its {len(quality.seeds)} seeds alone reached {number(mean, 3)} ± {number(spread, 3)}"
@@ -191,6 +204,35 @@ def _the_signal(quality: SignalQuality) -> str:
         text += f", the strongest trivial predictor ({name}) {number(reached, 3)}"
         if reached < 0.5:
             text += f", which turned round is {number(1.0 - reached, 3)}"
+    return f"{text}: {_against_chance(quality)}."
+
+
+def _the_signal_over_time(quality: SignalQuality, over_time: OverTime) -> str:
+    """Describe scores with one name a date, which cannot be ranked within a date."""
+    skill = over_time.overall
+    one = len(skill.tickers) == 1
+    who = f"Only {skill.tickers[0]} is scored" if one else "Only one name is scored on a date"
+    cannot = "and one name cannot be ranked within a date" if one else "and it cannot be ranked within the date"
+
+    def ends(mean: MeanInterval, scale: float, digits: int) -> str:
+        if not mean.is_known:
+            return ""
+        return f" (95% interval {interval(scale * mean.low, scale * mean.high, digits)})"
+
+    auc, correlation, rate = skill.auc, skill.rank_correlation, skill.hit_rate
+    figures = [
+        f"the AUC is {number(auc.mean, 3)}{ends(auc, 1, 3)}",
+        f"the rank correlation of score and outcome {number(correlation.mean, 3)}{ends(correlation, 1, 3)}",
+        f"the hit rate {number(100 * rate.mean, 1)} %{ends(rate, 100, 1)}, where {number(100 * skill.chance, 1)} % is "
+        "to be expected by chance",
+    ]
+    text = f"{who}, {cannot}; over time, on {count(skill.dates)} dates with known outcomes, "
+    if math.isnan(auc.mean):
+        return f"{text}all outcomes fall on one side, so nothing can be said about the scores."
+    text += f"{figures[0]}, {figures[1]} and {figures[2]}"
+    if len(over_time.seeds) > 1:
+        seeds = over_time.seeds["auc"]
+        text += f"; its {len(seeds)} seeds alone reached an AUC of {number(seeds.mean(), 3)} ± {number(seeds.std(), 3)}"
     return f"{text}: {_against_chance(quality)}."
 
 
@@ -205,12 +247,12 @@ def _strongest_trivial(quality: SignalQuality) -> tuple[str, float] | None:
 
 def _skilful(quality: SignalQuality) -> int:
     """1 when the AUC's interval lies above chance, -1 below, 0 when it covers chance or is unknown."""
-    auc = quality.overall["auc"]
+    auc = quality.auc
     return 1 if auc.low > 0.5 else -1 if auc.high < 0.5 else 0
 
 
 def _against_chance(quality: SignalQuality) -> str:
-    if not quality.overall["auc"].is_known:
+    if not quality.auc.is_known:
         return f"{TOO_FEW_DATES} to distinguish from chance"
     return {1: "better than chance", 0: "not to be told from chance", -1: "worse than chance"}[_skilful(quality)]
 
@@ -262,12 +304,12 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
     if quality is not None and quality.remark:
         return "The scores are too good to be true; find the leak before reading on."
     edge = _edge(run, metrics)
-    if quality is None or math.isnan(quality.overall["auc"].mean):
+    if quality is None or math.isnan(quality.auc.mean):
         if edge is None:
             return "There is nothing to compare with, so skill cannot be told from market."
         text = _edge_alone(edge, metrics)
         return f"{text[0].upper()}{text[1:]}."
-    if not quality.overall["auc"].is_known:
+    if not quality.auc.is_known:
         rest = "there is nothing to compare the returns with" if edge is None else _edge_alone(edge, metrics)
         return f"There are {TOO_FEW_DATES} to distinguish the scores from chance; {rest}."
     skill = _skilful(quality)
@@ -277,7 +319,7 @@ def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str
         -1: "The scores were worse than chance",
     }[skill]
     trivial = _strongest_trivial(quality)
-    if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.overall["auc"].mean - 0.5:
+    if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.auc.mean - 0.5:
         scores += f", though no better than a trivial predictor ({trivial[0]}),"
     return _judge_both(edge, skill, scores, metrics)
 
@@ -336,12 +378,13 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
     valley = f"low on {prose_day(m['max_drawdown_valley'])}" if m["max_drawdown_valley"] else "never below a peak"
     figures.append(("Maximum drawdown", percent(m["max_drawdown"]), valley))
     if quality is not None:
-        auc = quality.overall["auc"]
-        dates = f"of {count(quality.by_date['auc'].notna().sum())} dates"
+        auc = quality.auc
+        dates = f"of {count(quality.auc_dates)} dates"
         small = f"95%: {interval(auc.low, auc.high)}"
         if not auc.is_known:
             small = dates if math.isnan(auc.mean) else f"{dates}; {TOO_FEW_DATES}"
-        figures.append(("Per-date AUC", number(auc.mean, 3), small))
+        label = "Per-date AUC" if quality.over_time is None else "AUC over time"
+        figures.append((label, number(auc.mean, 3), small))
     if m["annual_cost"] is not None:
         paid = float(m["commission_total"] or 0) + float(m["slippage_total"] or 0)
         figures.append(("Costs a year", percent(m["annual_cost"], 2), f"{money(paid)} in all"))
@@ -362,5 +405,5 @@ def stamp_line(timings: Mapping[str, Any]) -> str:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             parts.append(f"{key} {float(value):.1f} s")
         elif isinstance(value, str):
-            parts.append(f"{key} {value}")
+            parts.append(f"{key.replace('_', ' ')} {value}")
     return " · ".join(parts)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backtests.allocation_checks import check_enough_names
 from rnn_strategies import __version__
 from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
@@ -18,9 +19,11 @@ from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
+from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.events import Event, Listener
 from signals.labels import make_labels
+from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
 from signals.price_index import count_rows
 from signals.score_files import ScoreFile, read_scores, write_scores
@@ -156,6 +159,12 @@ class ImportedRun(Run):
             return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
         return read_scores(self._file)
 
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where only one is scored."""
+        if self._strategy is None:
+            names = sorted(self._scores.frame.index.get_level_values("ticker").unique())
+            check_enough_names(self.config.allocation, len(names), names=names)
+
     @property
     def _first_decision(self) -> np.datetime64:
         """Of the scores that the prices cover: nobody knows the others once the file has gone."""
@@ -176,6 +185,7 @@ class ImportedRun(Run):
         scores = self._scores
         frame, dropped = self._covered(scores.frame)
         labels, silent_rows = self._label(frame)
+        self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
         notes = [*scores.notes, *dropped]
@@ -196,7 +206,14 @@ class ImportedRun(Run):
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        self._manifest.data |= {"seeds": [], "warnings": [*remarks, *price_remarks(self.prices)]}
+        self._manifest.data |= {
+            "seeds": [],
+            "warnings": [
+                *remarks,
+                *price_remarks(self.prices),
+                *liquidation_warnings(labels, self.prices, self.config.labels),
+            ],
+        }
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.listener(Event("signals", said))
 
@@ -213,8 +230,9 @@ class ImportedRun(Run):
         unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
         beyond = early | late
         if strict and beyond.any():
+            outside = count_rows(int(beyond.sum()))
             raise InputError(
-                f"expected scores within the prices, {prices.first} to {prices.last}; found {count_rows(beyond.sum())} "
+                f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
                 f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
             )
         gone = beyond | unknown
@@ -242,9 +260,10 @@ class ImportedRun(Run):
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")
+        check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
         dates, when = np.unique(_days(frame), return_inverse=True)
-        sessions = np.searchsorted(panel.dates, dates)
+        sessions = np.asarray(np.searchsorted(panel.dates, dates), dtype=np.int64)
         strange = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
         if strange.any():
             day = dates[strange][0]
@@ -256,7 +275,7 @@ class ImportedRun(Run):
         eligible = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
         eligible[who, when] = True
         eligible &= panel.traded[sessions].T
-        labels = make_labels(panel, sessions.astype(np.int64), eligible, settings)
+        labels = make_labels(panel, sessions, eligible, settings)
         end = labels.end[who, when]
         made: dict[str, Any] = {
             "label": labels.label[who, when],

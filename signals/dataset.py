@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from signals.calendar import decision_dates
 from signals.categoricals import Categorical, make_categoricals
+from signals.cross_section import check_cross_section
+from signals.empty_universe import no_rows
 from signals.errors import InputError
 from signals.features import FeatureContext, Features, compute_features, period_returns
 from signals.folds import WalkForward, refit_dates
@@ -114,8 +116,9 @@ def make_dataset(
     Raises
     ------
     InputError
-        When prices hold no two decision dates, labels need opens that close-only prices do not have, or the model has
-        an input for sectors and there is no file of them.
+        When prices hold no two decision dates, labels need opens that close-only prices do not have, the model has
+        an input for sectors and there is no file of them, labels or features compare more names than the universe ever
+        holds, or no row is left; the message names the cause.
     """
     if prices.close_only and labels.measured == "open_to_open":
         raise InputError(
@@ -140,11 +143,18 @@ def make_dataset(
     for (_, members), begin, end in zip(schedule, begins, begins[1:], strict=False):
         member[[column[ticker] for ticker in members], begin:end] = True
 
+    largest = max(schedule, key=lambda draw: len(draw[1]), default=(None, ()))[1]
+    if largest:
+        check_cross_section(labels, features, len(largest), names=largest)
     sectors = None if beside.sectors is None else beside.sectors.codes(panel.tickers, dates)
+    if beside.sectors is not None:
+        _check_sectors(beside.sectors.spells.tickers, panel.tickers)
     named = None if beside.sectors is None or sectors is None else (beside.sectors.names, sectors)
     computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, beside.macro))
     known = np.asarray(np.isfinite(computed.values).all(axis=2))
     eligible = member & panel.traded[decisions].T & valid_windows(known, windows.lookback, windows.min_steps)
+    if not eligible.any():
+        raise no_rows(panel, schedule, universe, beside.membership, member, computed, windows)
     return Dataset(
         panel=panel,
         dates=dates,
@@ -158,3 +168,15 @@ def make_dataset(
         universe_sizes={str(day): len(members) for day, members in schedule},
         categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
     )
+
+
+def _check_sectors(named: Sequence[str], tickers: Sequence[str]) -> None:
+    """Refuse a file of sectors that names none of the tickers: it is spelt differently, or of another market."""
+    if set(named).isdisjoint(tickers):
+        by_case = {ticker.lower(): ticker for ticker in tickers}
+        alike = next((f"{name!r} beside {by_case[name.lower()]!r}" for name in named if name.lower() in by_case), "")
+        found = f"{alike}, which differ in case" if alike else f"{', '.join(named[:3])}, …"
+        raise InputError(
+            f"expected universe.sectors to name some of the {len(tickers):,} tickers of the prices; found none of them "
+            f"there ({found}); spell both alike, or name the ids of a symbol table in both"
+        )

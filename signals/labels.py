@@ -13,7 +13,16 @@ from signals.errors import InputError
 from signals.features import last_bar, period_returns
 from signals.panel import PricePanel
 
-__all__ = ["LABELS", "PROBABILITY", "LabelKind", "LabelSettings", "Labels", "Target", "make_labels"]
+__all__ = [
+    "LABELS",
+    "PROBABILITY",
+    "LabelKind",
+    "LabelSettings",
+    "Labels",
+    "Target",
+    "forward_returns",
+    "make_labels",
+]
 
 MEASURES = ("open_to_open", "close_to_close")
 LONGEST_HORIZON = 260
@@ -71,11 +80,14 @@ class LabelKind:
     whole_date : bool
         Whether a row's label needs the outcomes of all other rows of its date: it is then known only when the slowest
         of them is.
+    least_names : int
+        Names a date needs for the label to mean anything; a date with fewer is not labelled.
     """
 
     target: Target
     compute: Callable[[Values, _Trailing, int, NDArray[np.int64]], Values]
     whole_date: bool = False
+    least_names: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +203,11 @@ def make_labels(
     -----
     A name that dies inside the horizon gets the return to its liquidation; one that merely pauses is valued where it
     trades next. The median, the thirds and the mean of a date need every return of that date, so such a label is known
-    only when the slowest name of its date is, and the date is not labelled before.
+    only when the slowest name of its date is, and the date is not labelled before. A date with fewer names than such a
+    label needs (two, three for thirds) is not labelled at all.
     """
     kind = LABELS[settings.kind]
-    forward, end = _forward_returns(panel, decisions, settings)
+    forward, end = forward_returns(panel, decisions, settings)
     known = eligible & (end >= 0)
     forward = np.where(known, forward, np.nan)
     end = np.where(known, end, -1)
@@ -203,7 +216,7 @@ def make_labels(
     for k in range(len(decisions)):
         rows = np.flatnonzero(eligible[:, k])
         if kind.whole_date:
-            if not len(rows) or not known[rows, k].all():
+            if len(rows) < kind.least_names or not known[rows, k].all():
                 forward[:, k], end[:, k] = np.nan, -1
                 continue
             end[rows, k] = end[rows, k].max()
@@ -299,16 +312,16 @@ def _volatility_scaled(forward: Values, trailing: _Trailing, k: int, rows: NDArr
 
 
 LABELS: dict[str, LabelKind] = {
-    "above_median": LabelKind(PROBABILITY, _above_median, whole_date=True),
+    "above_median": LabelKind(PROBABILITY, _above_median, whole_date=True, least_names=2),
     "up": LabelKind(PROBABILITY, _up),
-    "terciles": LabelKind(CLASSES, _terciles, whole_date=True),
+    "terciles": LabelKind(CLASSES, _terciles, whole_date=True, least_names=3),
     "return": LabelKind(VALUE, _return),
-    "residual": LabelKind(VALUE, _residual, whole_date=True),
+    "residual": LabelKind(VALUE, _residual, whole_date=True, least_names=2),
     "volatility_scaled": LabelKind(VALUE, _volatility_scaled),
 }
 
 
-def _forward_returns(
+def forward_returns(
     panel: PricePanel, decisions: NDArray[np.int64], settings: LabelSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return to the exit and the session of the exit, both (n_tickers, n_dates); -1 where not known yet."""

@@ -22,11 +22,13 @@ from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
+from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
 from signals.long_run_variance import mean_interval
+from signals.pooled_skill import outcome_over_time, pooled_auc
 from signals.prices import Prices
 from signals.storage import write_json
 from signals.trainers import as_then
@@ -166,6 +168,7 @@ def audit_run(
     ticker = config.benchmark.get("ticker")
     inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
     compute = partial(observe, config, jobs=run.jobs)
+    run.prepare_ledger()
     listener(Event("audit", "computing the run as it is"))
     try:
         observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
@@ -177,7 +180,8 @@ def audit_run(
             if check != "look-ahead"
         ]
         return Audit(config.name, (refused, *rest))
-    run.record_variant(config, _sharpe(observed))  # whoever looks at a configuration may choose it
+    # its result is shown, and may be chosen for it
+    run.record_variant(config, observed.signals.signals, observed.result.returns, _sharpe(config, observed))
     seed = int(config.hash[:8], 16)
 
     def prepared(other: Inputs) -> Prepared:
@@ -194,7 +198,11 @@ def audit_run(
     checks: dict[str, Callable[[], Verdict]] = {
         "folds": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
-            observed.prepared, inputs, lambda prices: prepared(replace(inputs, prices=prices)), seed=seed
+            observed.prepared,
+            inputs,
+            lambda prices: prepared(replace(inputs, prices=prices)),
+            seed=seed,
+            min_price=config.universe.min_price is not None,
         ),
         "look-ahead": experiments,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
@@ -252,19 +260,24 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     return Audit(run.config.name, tuple(verdicts))
 
 
-def _sharpe(observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns)["sharpe_ratio"]
+def _sharpe(config: Config, observed: Observed) -> float | None:
+    figure = compute_metrics(observed.result.returns, risk_free=config.report["risk_free"])["sharpe_ratio"]
     return figure if isinstance(figure, float) else None
 
 
 def _believable(verdict: Verdict, observed: Observed, *, horizon: int, simulated: bool) -> Verdict:
     """Remark on skill that nobody has on live names."""
-    by_date = auc_by_date(observed.signals.signals["score"], binary_outcome(observed.signals.labels["label"]))
-    auc = mean_interval(by_date, horizon=horizon)
+    score, labels = observed.signals.signals["score"], observed.signals.labels
+    one_name = labels.index.get_level_values("date").is_unique
+    if one_name:
+        auc = pooled_auc(score, outcome_over_time(labels["label"], labels["forward_return"]), horizon=horizon)
+    else:
+        auc = mean_interval(auc_by_date(score, binary_outcome(labels["label"])), horizon=horizon)
     if simulated or verdict.status is Status.FAILED or not (auc.mean > TOO_GOOD_AUC and auc.low > 0.5):
         return verdict
+    which = "An AUC over time" if one_name else "A per-date AUC"
     finding = (
-        f"A per-date AUC of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
+        f"{which} of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
         f"Whatever else was found, look for a leak. {verdict.finding}"
     )
     return replace(verdict, status=Status.NOTED, finding=finding)

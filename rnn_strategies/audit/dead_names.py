@@ -13,6 +13,7 @@ from rnn_strategies.audit.histories import Histories, Stretch, histories, stale_
 from rnn_strategies.audit.jumps import adjusted_splits, reused_symbols, split_like_jumps
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.dataset import Dataset
+from signals.duplicate_tickers import duplicate_note, duplicate_tickers
 from signals.prices import Prices
 
 __all__ = ["NAME", "dead_names"]
@@ -50,7 +51,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         Failed when rows were scored, or could be learnt from, on days after a ticker's last real trade (or before its
         first): bars that only repeat the last price, for a month in one ticker or at least a week in three of them.
         Noted for such bars that nobody used, for long idle stretches inside histories, reused symbols, moves that look
-        like splits, and more exact-zero returns than ticks explain.
+        like splits, tickers with nearly the same returns, and more exact-zero returns than ticks explain.
 
     Notes
     -----
@@ -66,6 +67,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     padded = _mask(bars, ends)
     uses = _used(bars, padded, data, signals)
     jumps, back = split_like_jumps(bars), reused_symbols(bars)
+    pairs = duplicate_tickers(prices.frame)
     zero_lines, zero_remark = _zero_returns(bars, ends)
 
     evidence = [("bars", f"{len(bars.code):,} of {len(prices.tickers):,} tickers")]
@@ -74,6 +76,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     evidence.append(("idle stretches inside histories", _listed([str(run) for run in inside])))
     evidence += zero_lines
     evidence.append(("reused symbols", _listed([str(one) for one in back])))
+    evidence.append(("tickers with nearly the same returns", _listed([str(pair) for pair in pairs])))
     evidence.append(("moves that look like splits left in", _listed([str(jump) for jump in jumps])))
     if prices.raw_known:
         evidence.append(("splits adjusted as they should be", f"{adjusted_splits(bars):,}"))
@@ -103,6 +106,8 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         remarks.append(f"moves that look like splits or slipped decimals: {_listed([str(jump) for jump in jumps], 3)}")
     if zero_remark:
         remarks.append(zero_remark)
+    if pairs:
+        remarks.append(duplicate_note(pairs))
     if remarks:
         found = "; ".join(remarks)
         return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)

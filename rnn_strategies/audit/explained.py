@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from rnn_strategies.audit.skill import (
     MEASURES,
     Skill,
-    area_under_curve,
     beyond,
     measure,
-    pooled_auc,
     pooled_beyond,
     shown,
 )
@@ -24,6 +22,7 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from signals.dataset import Dataset
 from signals.diagnostics import binary_outcome
 from signals.long_run_variance import TOO_FEW_DATES, MeanInterval
+from signals.pooled_skill import area_under_curve, outcome_over_time, pooled_auc
 from signals.trivial import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
@@ -171,6 +170,8 @@ def _judge(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int)
             f"Names that are dead or hardly trade ({still:.1%} of the scored rows had a last return of exactly zero) "
             f"move the {said}: neither figure is worth much before they are left out."
         )
+    if whole.auc_by_date.isna().all() and whole.pooled.is_known:
+        return _judge_over_time(whole, left)
     if not (whole.auc.is_known or whole.rank_ic.is_known or _certain(whole.pooled, 0.5)):
         covers = f"{horizon} decision date{'s' * (horizon > 1)}"
         return Status.SKIPPED, (
@@ -195,6 +196,19 @@ def _judge(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int)
     return Status.PASSED, f"There is no skill that needs an explanation: per-date AUC {shown(whole.auc)}."
 
 
+def _judge_over_time(whole: Skill, left: Skill) -> tuple[Status, str]:
+    """Judge a score where no date can be ranked, such as that of a single name."""
+    start = "No date has names with outcomes on both sides, so the score is judged over time: its AUC over all rows is"
+    if not _certain(whole.pooled, 0.5):
+        return Status.PASSED, f"{start} {shown(whole.pooled)}, which is no skill that needs an explanation."
+    if not _certain(left.pooled, 0.5):
+        return Status.NOTED, (
+            f"{start} {shown(whole.pooled)}, and nothing certain is left of it beyond trivial predictors: "
+            f"{shown(left.pooled)}."
+        )
+    return Status.PASSED, f"{start} {shown(whole.pooled)}, and beyond trivial predictors {shown(left.pooled)}."
+
+
 def _certain(mean: MeanInterval, null: float) -> bool:
     return bool(mean.low > null)
 
@@ -208,11 +222,17 @@ def _rows(
 ) -> pd.DataFrame:
     """Scored rows with a known outcome, and what every trivial predictor says about them."""
     joined = signals[["score", "fold"]].join(labels[["label", "forward_return"]], how="inner").sort_index()
+
+    def outcome(rows: pd.DataFrame) -> pd.Series:
+        if rows.index.get_level_values("date").is_unique:
+            return outcome_over_time(rows["label"], rows["forward_return"])
+        return binary_outcome(rows["label"])
+
     frame = pd.DataFrame(
         {
             "score": joined["score"],
             "fold": joined["fold"],
-            "outcome": binary_outcome(joined["label"]),
+            "outcome": outcome(joined),
             "forward": joined["forward_return"],
         }
     )

@@ -150,9 +150,11 @@ def _ratio_of(bars: Histories, row: int, moves: Values) -> Fraction | None:
     if prices.volume_known:
         before = float(np.median(columns["volume"][mine]))
         today = float(columns["volume"][row])
-        # shares change with the ratio, dollars do not
-        if before > 0 and today > 0 and abs(np.log(today / before) + move) > (2.6 if large else 1.1):
-            return None
+        # shares change with the ratio, dollars do not; volume that was adjusted already does not change either
+        if before > 0 and today > 0:
+            grown = float(np.log(today / before))
+            if min(abs(grown + move), abs(grown)) > (2.6 if large else 1.1):
+                return None
     return 1 / ratio if move > 0 else ratio
 
 

@@ -9,18 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from signals.diagnostics import auc_by_date, rank_ic_by_date
 from signals.long_run_variance import TOO_FEW_DATES, MeanInterval, mean_interval
+from signals.pooled_skill import pooled_auc
 
 __all__ = [
     "MEASURES",
     "Skill",
-    "area_under_curve",
     "beyond",
     "measure",
-    "pooled_auc",
     "pooled_beyond",
     "shown",
 ]
@@ -93,50 +91,6 @@ def measure(score: pd.Series, outcome: pd.Series, forward: pd.Series, *, horizon
         auc,
         rank_ic,
     )
-
-
-def area_under_curve(score: pd.Series, outcome: pd.Series) -> float:
-    """AUC over all rows known in both, ties counted one half; NaN when all outcomes are alike."""
-    known = (score.notna() & outcome.notna()).to_numpy()
-    up = outcome.to_numpy()[known] == 1.0
-    n_up, n_down = int(up.sum()), int((~up).sum())
-    if not n_up or not n_down:
-        return math.nan
-    ranks = rankdata(score.to_numpy()[known])
-    return float((ranks[up].sum() - n_up * (n_up + 1) / 2) / (n_up * n_down))
-
-
-def pooled_auc(score: pd.Series, outcome: pd.Series, *, horizon: int) -> MeanInterval:
-    """AUC over all rows, with an interval that allows for dependence within dates and between neighbouring dates.
-
-    Parameters
-    ----------
-    score, outcome : Series indexed by (date, ticker)
-        As in `measure`.
-    horizon : int
-        Decision dates that an outcome covers, `labels.horizon`.
-
-    Notes
-    -----
-    Each row's contribution to the error is that of DeLong, DeLong and Clarke-Pearson (1988). Contributions are summed
-    by date, and the interval is that of the mean of these sums over dates, `signals.long_run_variance.mean_interval`.
-    """
-    frame = pd.DataFrame({"score": score, "outcome": outcome}).dropna()
-    up = frame["outcome"].to_numpy() == 1.0
-    n_up, n_down = int(up.sum()), int((~up).sum())
-    if not n_up or not n_down:
-        return mean_interval(pd.Series(dtype="float64"), horizon=horizon)
-    ranks = frame["score"].rank(method="average")
-    within = frame["score"].groupby(frame["outcome"]).rank(method="average")
-    # for each row, the share of the other class that it beats (or is beaten by)
-    beaten = (ranks - within).to_numpy()
-    value = np.where(up, beaten / n_down, 1.0 - beaten / n_up)
-    area = float(value[up].mean())
-    share = (value - area) / np.where(up, n_up, n_down)
-    by_date = pd.Series(share, index=frame.index).groupby(level="date").sum()
-    errors = mean_interval(by_date * len(by_date), horizon=horizon)
-    half = (errors.high - errors.low) / 2
-    return errors._replace(mean=area, low=area - half, high=area + half)
 
 
 def beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> tuple[pd.Series, float]:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 import rnn_strategies as rs
 from rnn_strategies.audit import audit
 from rnn_strategies.audit.explained import PREDICTORS, explained
-from rnn_strategies.audit.skill import area_under_curve, beyond, measure, pooled_auc
+from rnn_strategies.audit.skill import beyond, measure
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
 from signals.long_run_variance import mean_interval
 from signals.models.own import OwnModel
+from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
 
@@ -101,7 +102,7 @@ def small_world(rng, tickers=7, dates=40):
     returns = rng.normal(0, 0.03, (tickers, dates))
     returns[2, 20:] = 0.0
     returns[3, 5:9] = np.nan
-    days = np.datetime64("2015-01-02") + 7 * np.arange(dates)
+    days = np.datetime64("2015-01-02") + 7 * np.arange(dates).astype("timedelta64[D]")
     eligible = rng.random((tickers, dates)) < 0.8
     ticker, end = (array.astype(np.int32) for array in np.nonzero(np.isfinite(returns)))
     label = (rng.random(60) < 0.5).astype(float)

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 
 import rnn_strategies as rs
 from signals.assembly import Outcome
-from signals.dispatch import Remaining
+from signals.dispatch import Remaining, run_tasks
 from signals.errors import InputError
 from signals.fold_data import FoldData
 from signals.walk_forward import compute_signals
@@ -180,3 +181,36 @@ def test_what_remains_is_judged_by_what_was_trained():
     assert remaining.after(outcome(2, reused=True, seconds=0.01)) == pytest.approx(4.5)
     assert remaining.after(outcome(3, seconds=4.0)) == pytest.approx(5.0)  # one is left, and one process works on it
     assert remaining.after(outcome(4, seconds=4.0)) == 0
+
+
+HOARDED: list[bytearray] = []
+
+
+def hoard(tasks, *, single_thread):
+    """Keep 400 MB more than after the first task of the process, as a larger fold does."""
+    time.sleep(1.1)  # loky looks at the memory of a process once a second
+    if sum(map(len, HOARDED)) < 4e8:
+        HOARDED.append(bytearray(b"x") * (400_000_000 if HOARDED else 1))
+    return [(os.getpid(), task) for task in tasks]
+
+
+def test_a_process_that_needs_more_memory_than_at_first_loses_nothing_and_alarms_nobody():
+    pytest.importorskip("psutil")  # without it loky does not look
+    done = list(run_tasks(range(7), hoard, at_once=1, jobs=2, n_tasks=7))
+    assert sorted(task for _, task in done) == list(range(7))
+    assert len({process for process, _ in done}) > 2  # some were replaced
+
+
+def test_no_constant_of_the_process_pool_is_changed(prices, linear_trainer, tmp_path):
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import process_executor
+
+    limit = process_executor._MAX_MEMORY_LEAK_SIZE
+    run(prices, tmp_path, trainer=linear_trainer, jobs=2)
+    assert Parallel(n_jobs=2)(delayed(leak_limit)() for _ in range(4)) == [limit] * 4  # the same processes
+
+
+def leak_limit():
+    from joblib.externals.loky import process_executor
+
+    return process_executor._MAX_MEMORY_LEAK_SIZE
