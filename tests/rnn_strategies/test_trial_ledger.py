@@ -58,9 +58,9 @@ def test_tests_never_reach_the_ledger_of_the_user(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the place is the platform's; this is how Linux names it")
 def test_by_default_it_is_found_from_any_working_directory(support, tmp_path):
-    from configs import write_small
+    from configs import write_tiny
 
-    config = write_small(tmp_path / "c.toml")
+    config = write_tiny(tmp_path / "c.toml")
     environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "data"), "PYTHONPATH": os.pathsep.join(sys.path)}
     del environment["RNN_STRATEGIES_LEDGER"], environment["RNN_STRATEGIES_HOME"]
     for k, where in enumerate(("a", "b"), start=3):
@@ -101,13 +101,13 @@ def test_a_place_that_depends_on_the_working_directory_is_refused(monkeypatch, t
 
 
 def test_a_place_that_cannot_be_written_is_said_before_any_work_with_the_remedy(support, tmp_path, monkeypatch):
-    from configs import write_small
+    from configs import write_tiny
 
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "file" / "ledger"))
     stages = []
     with pytest.raises(InputError) as said:
-        rs.run(write_small(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, listener=lambda e: stages.append(e.stage))
+        rs.run(write_tiny(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, listener=lambda e: stages.append(e.stage))
     assert "expected to write the trial ledger in" in str(said.value)
     assert "set RNN_STRATEGIES_LEDGER to the absolute path of another one" in str(said.value)
     assert set(stages) <= {"prices"}
@@ -291,11 +291,11 @@ def test_without_an_evaluation_set_settings_decide(ledger):
 @pytest.fixture
 def former(support, tmp_path, monkeypatch):
     """A workspace with the ledger that former versions wrote, and the two runs it knows; the user's ledger is empty."""
-    from configs import write_small
+    from configs import write_tiny
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
-    config, entries = write_small(Path("c.toml")), []
+    config, entries = write_tiny(Path("c.toml")), []
     monkeypatch.setenv("RNN_STRATEGIES_HOME", ".rnn-strategies")
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "another"))
     for k in (3, 4):
