@@ -11,8 +11,10 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
+from rnn_strategies.pipeline import open_run
 from rnn_strategies.trials import default_ledger
 from signals.errors import InputError
+from signals.storage import write_json
 
 
 @pytest.fixture
@@ -250,14 +252,42 @@ def test_a_report_without_its_ledger_keeps_the_trials_of_the_folder(small, tmp_p
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     before = contents(made.folder)
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "none"))
-    from rnn_strategies.pipeline import open_run
-
-    open_run(made.folder).write_report()
+    with monkeypatch.context() as patch:
+        patch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "no workspace"))
+        patch.setattr("rnn_strategies.run_folder.load_prices", lambda **_: pytest.fail("a report needs no prices"))
+        open_run(made.folder).write_report()
     assert contents(made.folder) == before
     # the folder is registered again by running it, and nothing is computed for that
     rs.run(made.folder, jobs=1)
     assert [trial.status for trial in default_ledger().trials().values()] == ["done"]
     assert contents(made.folder) == before
+
+
+def test_a_report_of_a_former_version_is_counted_by_the_rules_of_now(small, tmp_path):
+    from verified import assert_verified
+
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    path = made.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["trial"]["evaluated"], manifest["trial"]["other_universes"]
+    manifest["trial"] |= {"family": {"universe": "as text"}, "started": 3}  # two of them the audit's
+    write_json(path, manifest)
+    open_run(made.folder).write_report()
+    assert family(made) == (1, 1, 0)
+    assert_verified(made.folder)
+
+
+def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tmp_path, monkeypatch):
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    rs.run(small, out=tmp_path / "2", overrides=["strategy.k=4"], jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("rnn_strategies.counted_run.write_metrics", lambda _: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            open_run(made.folder).write_report()
+    with pytest.raises(InputError, match="altered files; run `rnn-strategies backtest"):
+        open_run(made.folder).write_report()
+    rs.run(made.folder, jobs=1)
+    assert family(made) == (2, 2, 0)
 
 
 def test_a_run_verifies_without_a_ledger(small, tmp_path, monkeypatch):
