@@ -181,7 +181,7 @@ class CountedRun(RunFolder):
         self._note_timing("trials_as_of", datetime.now(UTC).isoformat(timespec="seconds"))
 
     def _without_prices(self) -> EvaluationSet:
-        """Describe what was scored by the files alone: a report must not download prices to tell markets apart."""
+        """Describe what was scored by the files alone: a report must not download prices to distinguish markets."""
         known = self._manifest.input("prices") or {}
         dates, tickers = (self.signals.index.unique(level) for level in ("date", "ticker"))
         days = np.unique(dates.to_numpy().astype("datetime64[D]"))

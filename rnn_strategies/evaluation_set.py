@@ -21,7 +21,7 @@ __all__ = ["MIN_OVERLAP", "EvaluationSet", "evaluation_set", "set_of_scores"]
 MIN_OVERLAP = 0.5
 # A decision is evaluated until the next one. Scores less frequent than quarterly leave days that nothing tested.
 _LONGEST_PERIOD = 100
-# Two markets with the same names (simulated ones above all) are told apart by the mean return of the tickers on the
+# Two markets with the same names (simulated ones above all) are distinguished by the mean return of the tickers on the
 # dates both have, uncorrelated for different markets. The bound is low, because counting too few trials is the worse
 # mistake; of fewer dates a correlation is too uncertain, and equal names decide.
 _MIN_CORRELATION, _MIN_COMMON_DATES = 0.3, 20

@@ -77,16 +77,16 @@ def relatives_of(ledger: TrialLedger, trial: Trial, evaluated: EvaluationSet | N
     settings, calendar and period are compared as text.
     """
     evaluated = evaluated or ledger.evaluation_set(trial)
-    sets: dict[str | None, EvaluationSet | None] = {}
+    overlaps: dict[str | None, tuple[bool, bool] | None] = {}  # many trials share one evaluation set
     family, others = {}, 0
     for other in ledger.trials().values():
         if other.id == trial.id:
             family[other.id] = other
         if other.id == trial.id or other.experiment:
             continue
-        if other.evaluated not in sets:
-            sets[other.evaluated] = ledger.evaluation_set(other)
-        same_days, same_tickers = _overlap(trial, evaluated, other, sets[other.evaluated])
+        if other.evaluated not in overlaps:
+            overlaps[other.evaluated] = _overlap(evaluated, ledger.evaluation_set(other))
+        same_days, same_tickers = overlaps[other.evaluated] or _same_settings(trial, other)
         if same_days and same_tickers:
             family[other.id] = other
         elif same_days:
@@ -146,11 +146,16 @@ def _returns_of(ledger: TrialLedger, trial: Trial) -> pd.Series | None:
     return returns
 
 
-def _overlap(trial: Trial, mine: EvaluationSet | None, other: Trial, theirs: EvaluationSet | None) -> tuple[bool, bool]:
-    """Whether another trial tested the days, and the tickers, that a trial tested."""
-    if mine is not None and theirs is not None:
-        return mine.shared_dates(theirs) >= MIN_OVERLAP, mine.shared_tickers(theirs) >= MIN_OVERLAP
-    same = {name: trial.family.get(name) == other.family.get(name) for name in ("universe", "calendar", "period")}
+def _overlap(mine: EvaluationSet | None, theirs: EvaluationSet | None) -> tuple[bool, bool] | None:
+    """Whether another trial tested the days, and the tickers, that a trial tested; None where that is unknown."""
+    if mine is None or theirs is None:
+        return None
+    return mine.shared_dates(theirs) >= MIN_OVERLAP, mine.shared_tickers(theirs) >= MIN_OVERLAP
+
+
+def _same_settings(mine: Trial, theirs: Trial) -> tuple[bool, bool]:
+    """Whether calendar and period, and the universe, of two trials are the same text."""
+    same = {name: mine.family.get(name) == theirs.family.get(name) for name in ("universe", "calendar", "period")}
     return same["calendar"] and same["period"], same["universe"]
 
 

@@ -48,7 +48,7 @@ def import_old_ledger(ledger: TrialLedger, home: Home) -> None:
         ) from error
     digest = sha256_bytes(content)
     if digest not in ledger.imports():
-        ledger.take_in(_converted(content, ledger, home), source=home.trials.resolve(), digest=digest)
+        ledger.take_in(list(_converted(content, ledger, home)), source=home.trials.resolve(), digest=digest)
 
 
 def _converted(content: bytes, ledger: TrialLedger, home: Home) -> Iterator[Trial]:

@@ -57,8 +57,8 @@ class Trial:
     folder : str or None
         Absolute path of the run folder when the trial ended.
     experiment : bool
-        Whether the audit started it for a check of its own. Nobody chose the configuration, so it does not count among
-        the trials that a result was selected from.
+        Whether the audit started it for a check of its own. The user did not choose the configuration, so it does not
+        count among the trials that a result was selected from.
     """
 
     id: str

@@ -11,15 +11,17 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
+from rnn_strategies.pipeline import open_run
 from rnn_strategies.trials import default_ledger
 from signals.errors import InputError
+from signals.storage import write_json
 
 
 @pytest.fixture
 def small(support, tmp_path):
-    from configs import write_small
+    from configs import write_tiny
 
-    return write_small(tmp_path / "small.toml")
+    return write_tiny(tmp_path / "small.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,7 @@ def returns_of(run):
 def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, tmp_path):
     first = rs.run(small, out=tmp_path / "1", jobs=1)
     assert (counted(first)["started"], counted(first)["finished"]) == (1, 1)
-    for k in (5, 9, 12):  # a sweep
+    for k in (5, 7, 9):  # a sweep
         swept = rs.run(small, out=tmp_path / f"k{k}", overrides=[f"strategy.k={k}"], jobs=1)
     assert (counted(swept)["started"], counted(swept)["finished"]) == (4, 4)
 
@@ -51,11 +53,11 @@ def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, 
             raise InputError("as if the disk were full")
 
     with pytest.raises(KeyboardInterrupt):  # abandoned
-        rs.run(small, out=tmp_path / "k20", overrides=["strategy.k=20"], jobs=1, listener=interrupt)
+        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, listener=interrupt)
     with pytest.raises(InputError, match="disk"):  # failed
-        rs.run(small, out=tmp_path / "k21", overrides=["strategy.k=21"], jobs=1, listener=fail)
+        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, listener=fail)
     rs.run(small, out=tmp_path / "again", jobs=1)  # a repetition
-    last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=3"], jobs=1)
+    last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=2"], jobs=1)
     # 1, three swept, one abandoned, one failed, the last: the repetition is none
     assert (counted(last)["started"], counted(last)["finished"]) == (7, 5)
     statuses = sorted(trial.status for trial in default_ledger().trials().values())
@@ -97,7 +99,7 @@ def test_a_failed_repetition_keeps_the_results_of_the_trial(small, tmp_path):
 def test_a_repetition_leaves_the_same_bytes(small, tmp_path):
     one = rs.run(small, out=tmp_path / "1", jobs=1)
     two = rs.run(small, out=tmp_path / "2", jobs=1)
-    for name in ("trials.parquet", "seed_returns.parquet", "metrics.json", "manifest.json"):
+    for name in ("trials.parquet", "metrics.json", "manifest.json"):
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
 
 
@@ -125,7 +127,7 @@ def test_returns_outlive_the_folder_of_their_run(small, tmp_path):
 
 
 def test_each_seed_alone_is_what_trading_it_alone_gives(small, tmp_path):
-    both = rs.run(small, out=tmp_path / "1", jobs=1)
+    both = rs.run(small, out=tmp_path / "1", overrides=["training.seeds=[0, 1]"], jobs=1)
     alone = rs.run(small, out=tmp_path / "2", overrides=["training.seeds=[1]"], jobs=1)
     table = pd.read_parquet(both.folder / "seed_returns.parquet").set_index("date")
     assert list(table.columns) == ["0", "1"]
@@ -149,28 +151,28 @@ def family(run):
         "walk_forward.start=2014-03-01",
         "features.frequency=daily",
         "features.frequency=monthly",
-        "prices.end=2015-12-24",
+        "prices.end=2015-06-19",
     ],
 )
 def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the_count(small, tmp_path, change):
     rs.run(small, out=tmp_path / "1", jobs=1)
-    more = ["walk_forward.validation=6M", "model.lookback=4"] if "monthly" in change else []
+    more = ["walk_forward.validation=3M", "model.lookback=4"] if "monthly" in change else []
     again = rs.run(small, out=tmp_path / "2", overrides=[change, *more], jobs=1)
     assert family(again) == (2, 2, 0)
 
 
 def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
     """Both were searched already; a wider universe and a longer period were not."""
-    shorter, narrower = ["walk_forward.start=2015-07-01"], ["universe.top=4"]
+    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.top=2"]
     before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
     assert family(before) == (1, 1, 0)
     whole = rs.run(small, out=tmp_path / "2", jobs=1)
     assert family(whole) == (1, 1, 0)
     assert family(rs.run(small, out=tmp_path / "3", overrides=[*shorter, "strategy.k=4"], jobs=1)) == (3, 3, 0)
-    few = rs.run(small, out=tmp_path / "4", overrides=[*narrower, "strategy.k=3"], jobs=1)
-    assert counted(few)["evaluated"]["tickers"] < 20
+    few = rs.run(small, out=tmp_path / "4", overrides=[*narrower, "strategy.k=1"], jobs=1)
+    assert counted(few)["evaluated"]["tickers"] < 5
     assert family(few) == (2, 2, 0)  # the whole, and itself
-    other = rs.run(small, out=tmp_path / "5", overrides=["strategy.k=9"], jobs=1)
+    other = rs.run(small, out=tmp_path / "5", overrides=["strategy.k=5"], jobs=1)
     assert family(other) == (2, 2, 1)  # the whole, and itself; beside them the narrower
 
 
@@ -179,7 +181,7 @@ def test_other_markets_on_the_same_dates_are_mentioned_beside(small, tmp_path):
     other = rs.run(small, out=tmp_path / "2", overrides=["prices.seed=4"], jobs=1)  # the same names, other prices
     assert family(other) == (1, 1, 1)
     assert other.metrics["trials_other_universes"] == 1
-    later = ["prices.start=2015-01-01", "prices.end=2018-12-31", "walk_forward.start=2017-01-01"]
+    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.start=2016-01-01"]
     assert family(rs.run(small, out=tmp_path / "3", overrides=later, jobs=1)) == (1, 1, 0)
 
 
@@ -208,7 +210,7 @@ def test_experiments_of_the_audit_are_marked_and_deflate_nothing(small, tmp_path
 
 def test_a_configuration_that_was_audited_before_it_was_run_is_one_trial(small, tmp_path):
     audit_run(small, only=["folds"], jobs=1)  # which shows its result
-    assert family(rs.run(small, out=tmp_path / "1", overrides=["strategy.k=3"], jobs=1)) == (2, 2, 0)
+    assert family(rs.run(small, out=tmp_path / "1", overrides=["strategy.k=4"], jobs=1)) == (2, 2, 0)
     assert family(rs.run(small, out=tmp_path / "2", jobs=1)) == (2, 2, 0)
 
 
@@ -250,14 +252,42 @@ def test_a_report_without_its_ledger_keeps_the_trials_of_the_folder(small, tmp_p
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     before = contents(made.folder)
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "none"))
-    from rnn_strategies.pipeline import open_run
-
-    open_run(made.folder).write_report()
+    with monkeypatch.context() as patch:
+        patch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "no workspace"))
+        patch.setattr("rnn_strategies.run_folder.load_prices", lambda **_: pytest.fail("a report needs no prices"))
+        open_run(made.folder).write_report()
     assert contents(made.folder) == before
     # the folder is registered again by running it, and nothing is computed for that
     rs.run(made.folder, jobs=1)
     assert [trial.status for trial in default_ledger().trials().values()] == ["done"]
     assert contents(made.folder) == before
+
+
+def test_a_report_of_a_former_version_is_counted_by_the_rules_of_now(small, tmp_path):
+    from verified import assert_verified
+
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    path = made.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["trial"]["evaluated"], manifest["trial"]["other_universes"]
+    manifest["trial"] |= {"family": {"universe": "as text"}, "started": 3}  # two of them the audit's
+    write_json(path, manifest)
+    open_run(made.folder).write_report()
+    assert family(made) == (1, 1, 0)
+    assert_verified(made.folder)
+
+
+def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tmp_path, monkeypatch):
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    rs.run(small, out=tmp_path / "2", overrides=["strategy.k=4"], jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("rnn_strategies.counted_run.write_metrics", lambda _: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            open_run(made.folder).write_report()
+    with pytest.raises(InputError, match="altered files; run `rnn-strategies backtest"):
+        open_run(made.folder).write_report()
+    rs.run(made.folder, jobs=1)
+    assert family(made) == (2, 2, 0)
 
 
 def test_a_run_verifies_without_a_ledger(small, tmp_path, monkeypatch):
