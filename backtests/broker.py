@@ -2,7 +2,8 @@
 
 Day orders, a bar barrier, delistings, margin and ruin, prices that are no numbers: what stock does silently wrong is
 done right or reported here. Below it are `LinkedBroker` (brackets and OCO groups), `ChargingBroker`, which charges what
-the settings say, and `FastBroker`, which is stock to the bit. Every order that the broker ends unfilled says why in `order.info["broker_reason"]`.
+the settings say, and `FastBroker`, which is stock to the bit. Every order that the broker ends unfilled says why in
+`order.info["broker_reason"]`.
 """
 
 from __future__ import annotations

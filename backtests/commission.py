@@ -110,4 +110,3 @@ def allow_fractions(scheme: Any) -> None:
     """
     if scheme.stocklike and type(scheme).getsize is bt.CommInfoBase.getsize:
         scheme.getsize = lambda price, cash: scheme.p.leverage * cash / price
-

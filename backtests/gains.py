@@ -41,7 +41,7 @@ def gains_by_ticker(
     >>> gains_by_ticker(held, fills)["gain"].to_dict()
     {'A': 19.0}
     """
-    tickers = positions.columns[:-1] if len(positions.columns) and positions.columns[-1] == "cash" else positions.columns
+    tickers = positions.columns.drop("cash", errors="ignore")
     symbols = transactions["symbol"]
     unknown = symbols[~symbols.isin(tickers)].unique().tolist()
     names = pd.Index([*tickers, *unknown], dtype=object)
@@ -53,7 +53,7 @@ def gains_by_ticker(
     fees = np.bincount(where, weights=np.nan_to_num(fee), minlength=count)
     open_value = np.zeros(count)
     if len(positions):
-        open_value[: len(tickers)] = positions.iloc[-1][: len(tickers)].to_numpy(np.float64)
+        open_value[: len(tickers)] = positions[tickers].iloc[-1].to_numpy(np.float64)
     dividends = np.zeros(count)
     if cash_flows is not None and len(cash_flows):
         at = names.get_indexer(cash_flows["ticker"])

@@ -163,8 +163,8 @@ class LinkedBroker(ChargingBroker):
         """Make a leg live: on this bar when the parent filled at its open, otherwise from the next one."""
         if leg.active():
             return
-        prices = leg.exectype not in (Order.Market, Order.Close)
-        if self._entry_bar and prices and leg.status != Order.Created and leg.data is parent.data and self._filled_at_open(parent):
+        waits = leg.status != Order.Created and leg.exectype not in (Order.Market, Order.Close)
+        if self._entry_bar and waits and leg.data is parent.data and self._filled_at_open(parent):
             self._entering.add(leg.ref)
         else:
             self._toactivate.append(leg)
@@ -210,7 +210,7 @@ class LinkedBroker(ChargingBroker):
                 self._bracketize(other, cancel=True)
 
     def _group_of(self, order: Any) -> Any:
-        """Running numbers of the orders of an OCO group that is not over."""
+        """Return the running numbers of the orders of an OCO group that is not over."""
         return self._ocol.get(self._ocos.get(self._ocos.get(order.ref)), ())
 
     # -- the order of fills within a bar ----------------------------------------------------------------------------
@@ -311,7 +311,7 @@ class LinkedBroker(ChargingBroker):
 
 
 def _because(what: str, order: Any) -> str:
-    """What happened to another order, and why."""
+    """Say what happened to another order, and why."""
     word = _ENDED.get(order.status, "ended")
     reason = remarks_of(order).get("broker_reason", "")
     if order.status == Order.Canceled and reason == "cancelled by the strategy":

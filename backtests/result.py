@@ -76,7 +76,8 @@ class BacktestResult:
         session dates (NaT when nothing was filled), `size` and `filled` shares above zero, `price` the average fill,
         `commission` and `slippage` account currency, `slippage` = |fill − price before slippage| × shares: before it a
         market order fills at the open, a stop order at its stop or at an open beyond it, a limit order at its limit or
-        at a better open. NaN means unknown: a broker that has slippage but does not record it. `status` is one of filled, partial, open, margin, rejected, cancelled, expired, liquidated.
+        at a better open. NaN means unknown: a broker that has slippage but does not record it. `status` is one of
+        filled, partial, open, margin, rejected, cancelled, expired, liquidated.
     initial_cash : float
         Account value before the first session.
     warnings : tuple of str
@@ -267,8 +268,8 @@ class BacktestResult:
         scale = max(self.initial_cash, float(self.positions.iloc[-1].abs().sum()))
         if not gap <= tolerance * scale:
             raise CheckFailedError(
-                f"expected gains by ticker, fees and interest to add up to the account's change of {change:,.6f}; found "
-                f"them {gap:.3g} apart on {_day(self.returns.index[-1])}"
+                f"expected gains by ticker, fees and interest to add up to the account's change of {change:,.6f}; "
+                f"found them {gap:.3g} apart on {_day(self.returns.index[-1])}"
             )
 
     def save(self, folder: Path) -> None:

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from backtests.shares import SHARE_TOLERANCE
 
-__all__ = ["OPEN_COLUMNS", "ROUND_TRIP_COLUMNS", "net_gain", "open_trips", "round_trips", "summarise_round_trips"]
+__all__ = [
+    "OPEN_COLUMNS",
+    "ROUND_TRIP_COLUMNS",
+    "net_gain",
+    "open_trips",
+    "round_trips",
+    "summarise_open_trips",
+    "summarise_round_trips",
+]
 
 ROUND_TRIP_COLUMNS = (
     "symbol",
@@ -183,7 +191,7 @@ def _days(index: pd.Index) -> NDArray[np.int64]:
 
 
 def _events(cash_flows: pd.DataFrame | None) -> dict[object, list[_Event]]:
-    """Splits, dividends and cash in lieu of every symbol, in order."""
+    """Return splits, dividends and cash in lieu of every symbol, in order."""
     found: dict[object, list[_Event]] = {}
     if cash_flows is not None and "shares" in cash_flows and len(cash_flows):
         days = _days(cash_flows.index).tolist()
@@ -299,8 +307,8 @@ def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:
     Returns
     -------
     dict
-        `round_trips` (count), `round_trip_win_rate` (share with a net gain), `round_trip_mean_pnl` and
-        `round_trip_total_pnl` (account currency), `round_trip_mean_return` and `round_trip_median_return` (of
+        `round_trips` (count), `round_trip_win_rate` (share with a net gain), `round_trip_mean_pnl`,
+        `round_trip_total_pnl` and the `round_trip_dividends` in it (account currency), `round_trip_mean_return` and `round_trip_median_return` (of
         the money invested), `round_trip_profit_factor` (gains / losses), `round_trip_mean_holding_days`
         (calendar days).
     """
@@ -312,8 +320,19 @@ def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:
         "round_trip_win_rate": float("nan") if empty else float((net > 0).mean()),
         "round_trip_mean_pnl": float(net.mean()),
         "round_trip_total_pnl": float(net.sum()),
+        "round_trip_dividends": float(trips["dividends"].sum()),
         "round_trip_mean_return": float(trips["net_return"].mean()),
         "round_trip_median_return": float(trips["net_return"].median()),
         "round_trip_profit_factor": gains / losses if losses > 0 else float("nan"),
         "round_trip_mean_holding_days": float(trips["holding_days"].mean()),
     }
+
+
+def summarise_open_trips(still_open: pd.DataFrame) -> dict[str, float | int]:
+    """Figures of `open_trips`' result: `open_trips` (count) and `open_trips_pnl` (unrealised, account currency).
+
+    The gain includes dividends and the commission paid so far, so that it and `round_trip_total_pnl` add up to the
+    gains of all tickers; NaN where positions are not known.
+    """
+    gain = net_gain(still_open)
+    return {"open_trips": len(still_open), "open_trips_pnl": float(gain.sum(skipna=False))}
