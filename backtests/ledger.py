@@ -89,12 +89,10 @@ class _Row:
         self.follows = False  # whether it ended because another order did
 
     def end(self, order: Any) -> None:
-        """Take over the last word about the order."""
+        """Take over how the order ended, and why."""
         self.status, self.reason = _FINAL[order.status]
+        self.resize(order)
         remarks = remarks_of(order)
-        if abs(order.size) != self.size:  # a split on the way, or a leg that follows what its parent filled
-            self.size = float(abs(order.size))
-            self.reference /= float(remarks.get("broker_split", 1.0))
         if "broker_reason" in remarks:
             self.reason = str(remarks["broker_reason"])
         elif order.status == Order.Rejected and order.parent is not None:  # a broker that does not say more
@@ -104,6 +102,12 @@ class _Row:
             self.status = "liquidated"
         elif self.filled and self.status != "filled":
             self.status = "partial"
+
+    def resize(self, order: Any) -> None:
+        """Take over a size that changed: over a split, or of a leg that follows what its parent has filled."""
+        if abs(order.size) != self.size:
+            self.size = float(abs(order.size))
+            self.reference /= float(remarks_of(order).get("broker_split", 1.0))
 
     def entry(self) -> _Entry:
         """Columns of the order frame without `order_id`, and the price the order was given at."""
@@ -265,6 +269,8 @@ class Ledger(bt.Analyzer):
         for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ()), *kept_back]:
             if order.ref not in self._open and order.ref not in self._done:
                 self._open[order.ref] = _Row(order)
+            if order.ref in self._open:
+                self._open[order.ref].resize(order)
             if order.status == Order.Created:
                 self._open[order.ref].reason = "not sent: transmit was False"
         # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes

@@ -308,9 +308,9 @@ def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:
     -------
     dict
         `round_trips` (count), `round_trip_win_rate` (share with a net gain), `round_trip_mean_pnl`,
-        `round_trip_total_pnl` and the `round_trip_dividends` in it (account currency), `round_trip_mean_return` and `round_trip_median_return` (of
-        the money invested), `round_trip_profit_factor` (gains / losses), `round_trip_mean_holding_days`
-        (calendar days).
+        `round_trip_total_pnl` and the `round_trip_dividends` in it (account currency), `round_trip_mean_return` and
+        `round_trip_median_return` (of the money invested), `round_trip_profit_factor` (gains / losses),
+        `round_trip_mean_holding_days` (calendar days).
     """
     net = net_gain(trips)
     gains, losses = float(net[net > 0].sum()), float(-net[net < 0].sum())

@@ -191,8 +191,8 @@ def compute_metrics(
         `start`, `end` (ISO dates), `days`, `risk_free`; `return_metrics` of the strategy, of the benchmark
         under `benchmark_…` and of the universe under `universe_…`; `compare` against the benchmark under
         plain names and against the universe under `…_universe`; dates of the deepest drawdown;
-        `trading_metrics`; `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but `orders_<status>`, one per
-        status seen); what is not known is None.
+        `trading_metrics`; `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but
+        `orders_<status>`, one per status seen); what is not known is None.
 
     Raises
     ------

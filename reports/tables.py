@@ -320,7 +320,10 @@ def holdings_table(run: RunData, *, top: int = 10) -> Table | None:
         )
         for name in chosen
     )
-    note = "Mean weight over all days, held or not; gain with dividends and what is still open, after commission, in account currency."
+    note = (
+        "Mean weight over all days, held or not; gain with dividends and what is still open, after commission, in "
+        "account currency."
+    )
     return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Gain"), rows, note)
 
 

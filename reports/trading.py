@@ -140,9 +140,9 @@ def trading_metrics(
         `net_exposure_mean`, `net_exposure_min`, `net_exposure_max`, `long_exposure_mean`,
         `short_exposure_mean`, `largest_position_max`; `holdings_mean`, `holdings_max` (positions);
         `transactions` (count); `traded_value`, `commission_total`, `slippage_total` (account currency; NaN when
-        they are not recorded for every fill); `commission_bps`, `slippage_bps` (per money traded); `annual_turnover` (one-way, see `turnover`),
-        `pyfolio_daily_turnover`; `annual_cost` (commission and slippage a year, of account value); `orders`
-        and `orders_<status>` (counts).
+        they are not recorded for every fill); `commission_bps`, `slippage_bps` (per money traded);
+        `annual_turnover` (one-way, see `turnover`), `pyfolio_daily_turnover`; `annual_cost` (commission and
+        slippage a year, of account value; NaN when either is unknown); `orders` and `orders_<status>` (counts).
     """
     nan = float("nan")
     out: dict[str, float] = dict.fromkeys(
