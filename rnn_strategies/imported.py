@@ -139,9 +139,12 @@ class ImportedRun(Run):
         assert self.config.signals is not None  # noqa: S101 - `open_run` makes this class for such configurations only
         return Path(self.config.signals["path"])
 
-    @property
+    @cached_property
     def _file_hash(self) -> str:
-        """Content hash of the scores: of the file, or of what was imported when the file has gone."""
+        """Content hash of the scores: of the file, or of what was imported when the file has gone.
+
+        Like the scores it stays what it was at first: while a stage is done again the manifest has no record of it.
+        """
         try:
             return sha256_file(self._file)
         except OSError as error:

@@ -225,7 +225,7 @@ class Replay(Run):
 class ImportedReplay(Replay, ImportedRun):
     """The same for imported scores."""
 
-    @property
+    @cached_property
     def _file_hash(self) -> str:
         return str(self.claims["inputs"]["scores"]["sha256"])
 
