@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtests.gains import gains_by_ticker, unexplained
+from backtests.shares import HALF_SHARE, SHARE_TOLERANCE
 from signals.display import Card
 from signals.errors import CheckFailedError
 from signals.storage import read_parquet, write_parquet
@@ -72,8 +74,10 @@ class BacktestResult:
     orders : DataFrame
         One row per order, in the order they were given; columns `ORDER_COLUMNS`. `submitted` and `executed` are naive
         session dates (NaT when nothing was filled), `size` and `filled` shares above zero, `price` the average fill,
-        `commission` and `slippage` account currency, `slippage` = |fill − open of that bar| × shares for market orders
-        and 0 for others. `status` is one of filled, partial, open, margin, rejected, cancelled, expired, liquidated.
+        `commission` and `slippage` account currency, `slippage` = |fill − price before slippage| × shares: before it a
+        market order fills at the open, a stop order at its stop or at an open beyond it, a limit order at its limit or
+        at a better open. NaN means unknown: a broker that has slippage but does not record it. `status` is one of
+        filled, partial, open, margin, rejected, cancelled, expired, liquidated.
     initial_cash : float
         Account value before the first session.
     warnings : tuple of str
@@ -104,8 +108,9 @@ class BacktestResult:
         """Hold the frames to the accounting identity.
 
         Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
-        fills and splits do not add up to zero; and the cash of every session is what fills, commissions and cash flows
-        have left of the initial cash. Of a result that does not say `"flows": true` only the last session's cash is
+        fills and splits do not add up to zero (`backtests.shares`); the cash of every session is what fills,
+        commissions and cash flows have left of the initial cash; and gains by ticker, fees and interest add up to the
+        change of the account. Of a result that does not say `"flows": true` only the last session's cash is
         looked at, and only when it says what borrowing cost (`"borrow_fees"`).
 
         Parameters
@@ -137,6 +142,15 @@ class BacktestResult:
         _refuse(gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns")
         self._check_holdings(amounts)
         self._check_cash(tolerance)
+        self._check_gains(tolerance)
+
+    def gains(self) -> pd.DataFrame:
+        """Gain of each ticker in account currency, dividends and what is still held included.
+
+        See `backtests.gains.gains_by_ticker` for the columns. Together with the cash flows that belong to no ticker
+        (fees and interest) they add up to the change of the account, which `check` makes sure of.
+        """
+        return gains_by_ticker(self.positions, self.transactions, self.cash_flows)
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -190,7 +204,9 @@ class BacktestResult:
             # the broker adds fills one after the other; the same additions give the same floats, and zero is zero
             shares = np.cumsum(size[mine])
             last = np.searchsorted(at[mine], np.arange(len(index)), side="right") - 1
-            held[:, j] = (last >= 0) & (shares[last] != 0.0)
+            left, largest = np.abs(shares), np.maximum.accumulate(np.abs(size[mine]))
+            some = (left >= HALF_SHARE) | (left > SHARE_TOLERANCE * largest)
+            held[:, j] = (last >= 0) & some[last]
         wrong = held != (amounts[:, :-1] != 0.0)
         if wrong.any():
             t, j = (int(k[0]) for k in np.nonzero(wrong))
@@ -240,6 +256,20 @@ class BacktestResult:
             raise CheckFailedError(
                 f"expected cash of {expected[at]:,.6f} on {_day(index[at])} after all fills, commissions and "
                 f"{'cash flows' if known else 'borrow fees'}; found {found[at]:,.6f}, {gap[at]:.3g} apart"
+            )
+
+    def _check_gains(self, tolerance: float) -> None:
+        """Add gains by ticker, fees and interest up to the change of the account."""
+        if not len(self.returns) or self.settings.get("flows") is not True:
+            return
+        final = float(self.positions.iloc[-1].sum())
+        change = final - self.initial_cash
+        gap = abs(unexplained(change, self.positions, self.transactions, self.cash_flows))
+        scale = max(self.initial_cash, float(self.positions.iloc[-1].abs().sum()))
+        if not gap <= tolerance * scale:
+            raise CheckFailedError(
+                f"expected gains by ticker, fees and interest to add up to the account's change of {change:,.6f}; "
+                f"found them {gap:.3g} apart on {_day(self.returns.index[-1])}"
             )
 
     def save(self, folder: Path) -> None:

@@ -11,6 +11,7 @@ from signals.long_run_variance import TOO_FEW_DATES
 
 __all__ = [
     "DASH",
+    "UNKNOWN",
     "bps",
     "count",
     "day",
@@ -21,9 +22,12 @@ __all__ = [
     "percent",
     "points",
     "prose_day",
+    "small_bps",
+    "small_percent",
 ]
 
 DASH = "–"
+UNKNOWN = "unknown"  # for what was paid and not recorded; a dash is for what does not exist
 
 
 def _known(value: Any) -> bool:
@@ -79,6 +83,26 @@ def bps(value: Any, digits: int = 1) -> str:
     '10.0\xa0bp'
     """
     return f"{number(value, digits)}\N{NO-BREAK SPACE}bp" if _known(value) else DASH
+
+
+def small_bps(value: Any) -> str:
+    r"""Write basis points of something that is not nothing: what would round to zero is "less than".
+
+    >>> small_bps(10), small_bps(0.004)
+    ('10.0\xa0bp', 'less than 0.1\xa0bp')
+    """
+    return bps(value) if not _known(value) or abs(float(value)) >= 0.05 or not value else f"less than {bps(0.1)}"
+
+
+def small_percent(value: Any) -> str:
+    """Write a small fraction as a percentage with two digits; what would round to zero is "less than".
+
+    >>> small_percent(0.0123), small_percent(0.00002), small_percent(0.0)
+    ('1.23%', 'less than 0.01%', '0.00%')
+    """
+    if not _known(value) or abs(float(value)) >= 0.00005 or not value:
+        return percent(value, 2)
+    return f"less than {percent(0.0001, 2)}"
 
 
 def money(value: Any) -> str:

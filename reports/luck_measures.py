@@ -259,7 +259,8 @@ def luck_metrics(luck: Luck) -> Metrics:
     dict
         Sharpe ratios a year (times the root of 252), lengths in sessions, probabilities and p-values as fractions.
         `probabilistic_sharpe_ratio` and `sharpe_ratio_standard_error` assume returns that do not follow each other,
-        `…_robust` do not. `deflated_sharpe_ratio` is against the best of all `trials` started,
+        `…_robust` do not. `deflated_sharpe_ratio` is against the best of all `trials` started (those on the same days
+        with other universes, `trials_other_universes`, are not among them),
         `deflated_sharpe_ratio_effective` against that of the `effective_trials`. `sharpe_ratio_low`, `…_high`,
         `max_drawdown_low` and `…_high` hold 95 % of resampled histories.
     """
@@ -280,6 +281,7 @@ def luck_metrics(luck: Luck) -> Metrics:
         "trials": family.started if family else None,
         "trials_finished": family.finished if family else None,
         "trials_compared": family.returns.shape[1] if family else None,
+        "trials_other_universes": family.other_universes if family else None,
         "effective_trials": deflation.effective if deflation else None,
         "trial_correlation": deflation.correlation if deflation else None,
         "trial_sharpe_ratio_std": deflation.spread * _YEAR if deflation and not deflation.assumed else None,

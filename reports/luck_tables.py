@@ -135,10 +135,16 @@ def _family_rows(luck: Luck, m: Metrics, run: RunData) -> list[_Row]:
 
 
 def _counted(family: TrialFamily, m: Metrics) -> _Row:
+    others = ""
+    if family.other_universes:
+        further = "1 trial" if family.other_universes == 1 else f"{count(family.other_universes)} trials"
+        others = f" Beside them, {further} on the same days with other universes: not counted here."
+    as_of = " As of the time that the last line of this report gives."
     if family.started == 1:
-        return ("Trials", "1", "The only trial on record with this universe, calendar and period.")
+        text = "The only trial on record with out-of-sample scores for these days and tickers."
+        return ("Trials", "1", f"{text}{others}{as_of}")
     started, silent = count(family.started), family.started - family.finished
-    text = f"{started} were started with this universe, calendar and period"
+    text = f"{started} have out-of-sample scores for at least half of these days and tickers"
     if silent:
         text += f"; {count(silent)} without any returns (failed, given up or not yet done) count all the same"
     left = family.finished - family.returns.shape[1]
@@ -146,10 +152,10 @@ def _counted(family: TrialFamily, m: Metrics) -> _Row:
         text += f"; {count(left)} too short, without movement or equal to another are counted but not compared"
     effective = m["effective_trials"]
     if effective is None:
-        return ("Trials", started, f"{text}.")
+        return ("Trials", started, f"{text}.{others}{as_of}")
     worth = f"{number(effective, 1)} unrelated ones"
     text += f". Their returns have a mean correlation of {number(m['trial_correlation'])}: worth about {worth}."
-    return ("Trials", f"{started} (worth {number(effective, 1)})", text)
+    return ("Trials", f"{started} (worth {number(effective, 1)})", f"{text}{others}{as_of}")
 
 
 def _deflated(family: TrialFamily, luck: Luck, m: Metrics) -> _Row:

@@ -105,8 +105,8 @@ def read_run(folder: Path) -> RunData:
     folder : Path
         Must hold `returns.parquet`; every other file of the contract is used if present.
         From `manifest.json` come `simulated` (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`,
-        `settings`), `trial` (with `id`, `started`, `finished`), and for provenance `config_hash`, `versions`, `inputs`
-        and `outputs`.
+        `settings`), `trial` (with `id`, `started`, `finished`, `other_universes`), and for provenance `config_hash`,
+        `versions`, `inputs` and `outputs`.
 
     Raises
     ------

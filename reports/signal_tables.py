@@ -80,18 +80,18 @@ def _left_out(quality: SignalQuality) -> str:
 
 def _how_intervals_are_made(quality: SignalQuality) -> str:
     """One sentence on the intervals of all tables and charts of the scores."""
-    covers = f"{count(quality.horizon)} decision date{'s' * (quality.horizon > 1)}"
+    horizon, auc = quality.horizon, quality.overall["auc"]
     method = "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018)"
-    auc = quality.overall["auc"]
-    if auc.is_known:
+    if not auc.is_known:
+        covers = f"{count(horizon)} decision date{'s' * (horizon > 1)}"
         return (
-            f"Each interval is the mean over dates plus and minus Student's t, here with {auc.df} degrees of freedom, "
-            f"times the {method}, which allows for outcomes that overlap over {covers} and for other dependence "
-            "between neighbouring dates."
+            f"Each outcome covers {covers}, so that at least {count(4 * horizon)} dates are needed for an interval by "
+            f"the {method}."
         )
+    overlap = f"outcomes that overlap over {count(horizon)} decision dates and for other " if horizon > 1 else ""
     return (
-        f"Each outcome covers {covers}, so that at least {count(4 * quality.horizon)} dates are needed for an interval "
-        f"by the {method}."
+        f"Each interval is the mean over dates plus and minus Student's t, here with {auc.df} degrees of freedom, "
+        f"times the {method}, which allows for {overlap}dependence between neighbouring dates."
     )
 
 
@@ -149,7 +149,7 @@ def fold_skill_table(quality: SignalQuality) -> Table:
         "Fold",
         quality.folds,
         {int(fold): names[int(fold)] for fold in quality.folds.index},
-        "Means over the test dates of each fold; ± is the deviation over seeds.",
+        "Means over the test dates of each fold, intervals as for all dates; ± is the deviation over seeds.",
     )
 
 
@@ -166,8 +166,8 @@ def year_skill_table(quality: SignalQuality) -> Table | None:
         "Year",
         quality.years,
         {int(year): str(year) for year in quality.years.index},
-        "Means over the test dates of each year; ± is the deviation over seeds. Trivial predictors are known of whole "
-        "folds, and so of years that no fold crosses the ends of.",
+        "Means over the test dates of each year, intervals as for all dates; ± is the deviation over seeds. Trivial "
+        "predictors are known of whole folds, and so of years that no fold crosses the ends of.",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.round_trips import round_trips, summarise_round_trips
+from reports.round_trips import open_trips, round_trips, summarise_open_trips, summarise_round_trips
 from reports.sessions import DAYS_PER_YEAR, align, utc_sessions
 from reports.trading import trading_metrics
 from signals.errors import InputError
@@ -192,8 +192,8 @@ def compute_metrics(
         `start`, `end` (ISO dates), `days`, `risk_free`; `return_metrics` of the strategy, of the benchmark
         under `benchmark_…` and of the universe under `universe_…`; `compare` against the benchmark under
         plain names and against the universe under `…_universe`; dates of the deepest drawdown;
-        `trading_metrics`; `summarise_round_trips`. All keys are always there (but `orders_<status>`, one per
-        status seen); what is not known is None.
+        `trading_metrics`; `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but
+        `orders_<status>`, one per status seen); what is not known is None.
 
     Raises
     ------
@@ -236,6 +236,7 @@ def compute_metrics(
     out |= {f"{name}_universe": value for name, value in compare(returns, universe, daily_risk_free=rate).items()}
     out |= _clean(trading_metrics(returns, positions, transactions, orders))
     trips = summarise_round_trips(round_trips(transactions, cash_flows))
+    trips |= summarise_open_trips(open_trips(transactions, cash_flows, positions))
     out |= _clean(trips) if transactions is not None else dict.fromkeys(trips)
     return out
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from backtests.gains import gains_by_ticker
+from backtests.shares import SHARE_TOLERANCE
 from reports.canvas import pyfolio_plotting, quiet_plotting, started
 from reports.crises import crisis_returns
-from reports.formats import DASH, bps, count, day, money, number, percent, points
-from reports.round_trips import summarise_round_trips
+from reports.formats import DASH, UNKNOWN, bps, count, day, money, number, percent, points, small_percent
+from reports.round_trips import summarise_open_trips, summarise_round_trips
 from reports.run_files import RunData
 from reports.statistics import Metrics
 from reports.trading import position_weights
@@ -169,6 +171,11 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
 def trading_table(metrics: Metrics) -> Table:
     """Exposure, turnover and costs."""
     m = metrics
+
+    def cost(kind: str) -> str:
+        total = m[f"{kind}_total"]
+        return UNKNOWN if total is None and m["transactions"] else f"{money(total)} / {bps(m[f'{kind}_bps'])}"
+
     exposure = (
         ("Gross exposure, mean / largest", f"{percent(m['gross_exposure_mean'])} / {percent(m['gross_exposure_max'])}"),
         ("Net exposure, mean", percent(m["net_exposure_mean"])),
@@ -180,9 +187,12 @@ def trading_table(metrics: Metrics) -> Table:
         ("Transactions", count(m["transactions"])),
         ("Turnover a year, one way", percent(m["annual_turnover"], 0)),
         ("Turnover a day, pyfolio's", percent(m["pyfolio_daily_turnover"])),
-        ("Commission, total / of money traded", f"{money(m['commission_total'])} / {bps(m['commission_bps'])}"),
-        ("Slippage, total / of money traded", f"{money(m['slippage_total'])} / {bps(m['slippage_bps'])}"),
-        ("Costs a year, of account value", percent(m["annual_cost"], 2)),
+        ("Commission, total / of money traded", cost("commission")),
+        ("Slippage, total / of money traded", cost("slippage")),
+        (
+            "Commission and slippage a year, of account value",
+            UNKNOWN if m["annual_cost"] is None and m["transactions"] else small_percent(m["annual_cost"]),
+        ),
     )
     rows = (("Exposure",), *exposure, ("Turnover and costs",), *costs)
     note = (
@@ -196,24 +206,33 @@ _TRIPS: tuple[tuple[str, str, _Formatter], ...] = (
     ("Closed", "round_trips", count),
     ("With a net gain", "round_trip_win_rate", percent),
     ("Net gain, total", "round_trip_total_pnl", money),
+    ("… of which dividends", "round_trip_dividends", money),
     ("Net gain, mean", "round_trip_mean_pnl", money),
     ("Net return, mean", "round_trip_mean_return", lambda v: percent(v, 2)),
     ("Net return, median", "round_trip_median_return", lambda v: percent(v, 2)),
     ("Gains over losses", "round_trip_profit_factor", number),
     ("Holding, calendar days, mean", "round_trip_mean_holding_days", lambda v: number(v, 1)),
+    ("Still open at the end", "open_trips", count),
+    ("… unrealised net gain", "open_trips_pnl", money),
 )
 
 
-def round_trip_table(trips: pd.DataFrame) -> Table | None:
-    """Summarise round trips, by side when both were traded; None when none was closed."""
-    if trips.empty:
+def round_trip_table(trips: pd.DataFrame, still_open: pd.DataFrame) -> Table | None:
+    """Summarise round trips and what is still open, by side when both were traded; None when nothing was traded."""
+    if trips.empty and still_open.empty:
         return None
-    columns = {"All": trips}
-    if trips["side"].nunique() > 1:
-        columns |= {"Long": trips[trips["side"] == "long"], "Short": trips[trips["side"] == "short"]}
-    figures = [summarise_round_trips(some) for some in columns.values()]
+    sides = sorted({*trips["side"], *still_open["side"]})
+    columns = {"All": (trips, still_open)}
+    if len(sides) > 1:
+        columns |= {
+            side.capitalize(): (trips[trips["side"] == side], still_open[still_open["side"] == side]) for side in sides
+        }
+    figures = [summarise_round_trips(closed) | summarise_open_trips(left) for closed, left in columns.values()]
     rows = tuple((label, *(write(side[key]) for side in figures)) for label, key, write in _TRIPS)
-    note = "First in, first out; net of commission; returns on the money invested; account currency."
+    note = (
+        "First in, first out; net gains are those of prices with dividends and after commission; what is still open is "
+        "valued at the last close; returns on the money invested; account currency."
+    )
     return Table("Round trips", ("", *columns), rows, note)
 
 
@@ -285,29 +304,33 @@ def crisis_table(run: RunData) -> Table | None:
     return Table("Spells of stress", ("Spell", "From", "To", *found.columns[2:]), rows, note)
 
 
-def holdings_table(run: RunData, trips: pd.DataFrame, *, top: int = 10) -> Table | None:
+def holdings_table(run: RunData, *, top: int = 10) -> Table | None:
     """List the names that filled the account most; None when nothing was ever held."""
     if run.positions is None:
         return None
     weights = position_weights(run.positions)
-    days = (weights != 0).sum()
+    days = (weights.abs() > SHARE_TOLERANCE).sum()
     mean = weights.abs().mean().sort_values(ascending=False, kind="stable")
     chosen = [name for name in mean.index[:top] if days[name] > 0]
     if not chosen:
         return None
-    net = (trips["pnl"] - trips["commission"]).groupby(trips["symbol"]).sum()
+    known = run.transactions is not None
+    gains = gains_by_ticker(run.positions, run.transactions, run.cash_flows)["gain"] if known else pd.Series()
     rows = tuple(
         (
             str(name),
             percent(weights[name].mean(), 2),
             percent(weights[name].loc[weights[name].abs().idxmax()]),
             count(days[name]),
-            money(net.get(name)),
+            money(gains.get(name)),
         )
         for name in chosen
     )
-    note = "Mean weight over all days, held or not; net gain of closed round trips in account currency."
-    return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Net gain"), rows, note)
+    note = (
+        "Mean weight over all days, held or not; gain with dividends and what is still open, after commission, in "
+        "account currency."
+    )
+    return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Gain"), rows, note)
 
 
 def orders_table(orders: pd.DataFrame | None) -> Table | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reports.luck_measures import Luck, luck_metrics, measure_luck
-from reports.round_trips import round_trips
+from reports.round_trips import open_trips, round_trips
 from reports.run_files import RunData, read_run, run_from_result
 from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
 from reports.statistics import Metrics, compute_metrics
@@ -223,20 +223,28 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
     from reports import signal_tables, tables
     from reports.account import account_table, flows_table
     from reports.book_figures import position_charts, trading_charts
+    from reports.gains import gains_table
     from reports.return_figures import drawdown_charts, return_charts
     from reports.signal_figures import signal_charts
 
     trips = round_trips(run.transactions, run.cash_flows)
+    still_open = open_trips(run.transactions, run.cash_flows, run.positions)
     chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
         ("returns", "Returns", return_charts(run), [tables.annual_table(run)]),
     ]
     below: list[Table | None] = [tables.drawdown_table(run.returns), tables.crisis_table(run)]
     chapters.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
     if run.positions is not None:
-        below = [tables.holdings_table(run, trips)]
+        below = [tables.holdings_table(run)]
         chapters.append(("positions", "Positions and exposure", position_charts(run), below))
     if run.transactions is not None:
-        below = [tables.round_trip_table(trips), tables.orders_table(run.orders), account_table(run), flows_table(run)]
+        below = [
+            tables.round_trip_table(trips, still_open),
+            gains_table(run, trips, still_open),
+            tables.orders_table(run.orders),
+            account_table(run),
+            flows_table(run),
+        ]
         chapters.append(("trading", "Trading", trading_charts(run, trips), below))
     if quality is not None:
         below = [

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from reports.account import account_settings, preset_words
-from reports.formats import DASH, bps, count, interval, money, number, percent, points, prose_day
+from reports.cost_words import cost_words, unknown_costs
+from reports.formats import DASH, UNKNOWN, count, interval, money, number, percent, points, prose_day, small_percent
 from reports.run_files import RunData
 from reports.signal_quality import OverTime, SignalQuality
 from reports.statistics import Metrics
@@ -88,22 +89,14 @@ def _what(run: RunData, m: Metrics) -> str:
     names = f"{count(tickers)} ticker{'' if tickers == 1 else 's'}" if tickers else "its instruments"
     period = f"from {prose_day(m['start'])} to {prose_day(m['end'])}"
     text = f"{_allocation(run)} traded {names}{when} {period}"
-    paid = [
-        f"{bps(m[f'{kind}_bps'])} {kind}"
-        for kind in ("commission", "slippage")
-        if m[f"{kind}_bps"] is not None and float(m[f"{kind}_bps"] or 0) > 0
-    ]
     if run.settings.get("fills"):
         text += f" at the {run.settings['fills']}"
     if run.transactions is None:
         return f"{text}; what it traded, and at what cost, is not known."
-    preset = preset_words(account_settings(run))
-    if paid:
-        by = f", by the {preset}" if preset else ""
-        return f"{text}, paying {' and '.join(paid)} on all money traded{by}."
     if m["transactions"] == 0:
         return f"{_allocation(run)} was offered {names}{when} {period} and never traded."
-    return f"{text}. No costs were charged{f', by the {preset}' if preset else ''}."
+    preset = preset_words(account_settings(run))
+    return f"{text}{cost_words(run, m)}{f', by the {preset}' if preset else ''}."
 
 
 def _came_of_it(run: RunData, m: Metrics) -> str:
@@ -269,11 +262,13 @@ def _the_cost(run: RunData, m: Metrics) -> str:
             f"{prose_day(m['max_drawdown_valley'])}, {end})."
         )
     if m["annual_turnover"]:
-        eaten = percent(m["annual_cost"], 2)
-        parts.append(
-            f"The account was turned over {number(m['annual_turnover'], 1)} times a year, and costs ate {eaten} of it "
-            "a year."
-        )
+        turned = f"The account was turned over {number(m['annual_turnover'], 1)} times a year"
+        if m["annual_cost"] is None:
+            parts.append(f"{turned}; what commission and slippage cost a year is unknown.")
+        else:
+            parts.append(
+                f"{turned}, and commission and slippage cost {small_percent(m['annual_cost'])} of its value a year."
+            )
     return " ".join(parts)
 
 
@@ -389,7 +384,9 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
         figures.append((label, number(auc.mean, 3), small))
     if m["annual_cost"] is not None:
         paid = float(m["commission_total"] or 0) + float(m["slippage_total"] or 0)
-        figures.append(("Costs a year", percent(m["annual_cost"], 2), f"{money(paid)} in all"))
+        figures.append(("Costs a year", percent(m["annual_cost"], 2), f"{money(paid)} of commission and slippage"))
+    elif m["transactions"]:
+        figures.append(("Costs a year", UNKNOWN, f"{' and '.join(unknown_costs(m))} not recorded"))
     return figures
 
 
@@ -407,5 +404,5 @@ def stamp_line(timings: Mapping[str, Any]) -> str:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             parts.append(f"{key} {float(value):.1f} s")
         elif isinstance(value, str):
-            parts.append(f"{key} {value}")
+            parts.append(f"{key.replace('_', ' ')} {value}")
     return " · ".join(parts)

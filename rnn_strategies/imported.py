@@ -185,6 +185,7 @@ class ImportedRun(Run):
         scores = self._scores
         frame, dropped = self._covered(scores.frame)
         labels, silent_rows = self._label(frame)
+        self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
         notes = [*scores.notes, *dropped]
@@ -229,8 +230,9 @@ class ImportedRun(Run):
         unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
         beyond = early | late
         if strict and beyond.any():
+            outside = count_rows(int(beyond.sum()))
             raise InputError(
-                f"expected scores within the prices, {prices.first} to {prices.last}; found {count_rows(beyond.sum())} "
+                f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
                 f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
             )
         gone = beyond | unknown
@@ -261,7 +263,7 @@ class ImportedRun(Run):
         check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
         dates, when = np.unique(_days(frame), return_inverse=True)
-        sessions = np.searchsorted(panel.dates, dates)
+        sessions = np.asarray(np.searchsorted(panel.dates, dates), dtype=np.int64)
         strange = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
         if strange.any():
             day = dates[strange][0]
@@ -273,7 +275,7 @@ class ImportedRun(Run):
         eligible = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
         eligible[who, when] = True
         eligible &= panel.traded[sessions].T
-        labels = make_labels(panel, sessions.astype(np.int64), eligible, settings)
+        labels = make_labels(panel, sessions, eligible, settings)
         end = labels.end[who, when]
         made: dict[str, Any] = {
             "label": labels.label[who, when],

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,13 +20,11 @@ from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
 from rnn_strategies.beside import beside_digests, beside_remarks
 from rnn_strategies.config import Config, load_config
-from rnn_strategies.counted_run import CountedRun
-from rnn_strategies.family import Family, family_of
+from rnn_strategies.counted_run import TRIALS, CountedRun
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
-from rnn_strategies.trials import Trial, finish_trial
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day
@@ -48,7 +46,7 @@ BACKTEST_FILES = (
     "orders.parquet",
     "cash_flows.parquet",
     "benchmark.parquet",
-    "trials.parquet",
+    TRIALS,
     "metrics.json",
 )
 
@@ -76,7 +74,7 @@ def run(
     jobs : int, optional
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
-        Where networks, inputs and trials are kept; `.rnn-strategies` when not given.
+        Where networks and inputs are kept; `.rnn-strategies` when not given.
     listener : callable, optional
         Told of progress; in a notebook a bar shows it when nothing is given.
     retrain_revised : bool
@@ -173,34 +171,41 @@ class Run(CountedRun):
         """Signals, backtest and report; a stage whose inputs have not changed since it finished is left alone."""
         self._from_source = True
         self._check_before_training()
-        trial = self._begin_trial()  # counted even if it never ends
+        self.prepare_ledger()
         try:
             ran = [
-                self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files),
+                self._signals_stage(),
                 self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files),
             ]
         except Exception:
-            finish_trial(self.home, replace(trial, status="failed"))
+            self._fail_trial()
             raise
+        self._end_trial()
         retitled = (self.folder / "config.toml").read_text(encoding="utf-8") != self.config.to_toml()
         if any(ran) or retitled or not self.report.exists():
             self.write_report()
-        self._end_trial(trial)
 
     def compute_signals(self, *, again: bool = True) -> None:
         """Train or reuse every network and write the signal files; unless `again`, only if they are not there yet."""
         self._from_source = True
-        self._begin_trial()
-        self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
+        self.prepare_ledger()
+        self._signals_stage(again=again)
 
     def compute_backtest(self) -> None:
         """Trade the signals of the folder and write the result files and metrics."""
         self._need("signals")
+        self.prepare_ledger()
         self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
-        self._end_trial(self._trial())
+        self._end_trial()
 
     def write_report(self) -> None:
-        """Write the tear sheet from the files of the folder."""
+        """Write the tear sheet from the files of the folder, with the trials that the ledger knows now."""
+        self._need("backtest")
+        self._refresh_family()
+        self.draw_report()
+
+    def draw_report(self) -> None:
+        """Write the tear sheet from the files of the folder as they are."""
         self._need("backtest")
         self.listener(Event("report", "drawing the tear sheet"))
         self._write_config()
@@ -209,6 +214,13 @@ class Run(CountedRun):
         write_report(self.folder)
         self._seconds["report"] = round(time.perf_counter() - began, 3)
         self._write_timings()
+
+    def _signals_stage(self, *, again: bool = False) -> bool:
+        """Do the signals stage, unless it is done; its trial counts from the first out-of-sample score on."""
+        ran = self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
+        if self._counted is None:  # the scores were there already
+            self._begin_trial(*(self.signals.index.unique(level) for level in ("date", "ticker")))
+        return ran
 
     def _check_before_training(self) -> None:
         """Find the mistakes that would otherwise show only after hours of training."""
@@ -302,6 +314,7 @@ class Run(CountedRun):
             beside=self._beside,
             jobs=self.jobs,
             listener=self.listener,
+            on_first_score=self._begin_trial,
         )
 
     def _compute_signals(self) -> None:
@@ -389,14 +402,7 @@ class Run(CountedRun):
             scores = read_parquet(self.folder / "seed_scores.parquet")
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
             write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
-        trial = self._trial()
-        family = self._family(trial, returns)
-        write_parquet(self.folder / "trials.parquet", family.returns.set_index("trial"))
-        counted = {"started": family.started, "finished": family.finished}
-        self._manifest.data["trial"] = {"id": trial.id, "family": trial.family, **counted}
-
-    def _family(self, trial: Trial, returns: pd.Series) -> Family:
-        return family_of(self.home, trial, returns)
+        self._write_family(returns)
 
     # -- what is written down ---------------------------------------------------------------------------------------
 

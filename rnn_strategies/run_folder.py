@@ -37,7 +37,7 @@ class RunFolder:
     config : Config
         The configuration.
     home : Home
-        Where networks, inputs and trials are kept.
+        Where networks and inputs are kept.
     jobs : int
         Training processes.
     listener : callable

@@ -291,7 +291,7 @@ def _fold_rows(
     shared = {}
     for name, span in slices.items():
         for end, position in (("start", span.start), ("end", span.stop - 1)):
-            day = data.dates[position] if len(span) else np.datetime64("NaT")  # a model that came trained
+            day = data.dates[position] if len(span) else np.datetime64("NaT", "D")  # a model that came trained
             shared[f"{name}_{end}"] = day.astype("datetime64[ns]")
     shared["trained_until"] = fold.trained_until.astype("datetime64[ns]")
     shared |= {

@@ -63,12 +63,15 @@ def as_day(value: Any, *, name: str = "date") -> np.datetime64:
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         raise bad
     try:
-        exact = np.datetime64(value if isinstance(value, str | np.datetime64) else value.isoformat())
+        given = value if isinstance(value, str | np.datetime64) else value.isoformat()
+        # "2011" and "2011-01" parse too, but which day was meant is a guess; "NaT" would be a date without a unit
+        if isinstance(given, str) and len(given) < 10:
+            raise bad
+        exact = np.datetime64(given)
         day = exact.astype("datetime64[D]")
     except (AttributeError, TypeError, ValueError):
         raise bad from None
-    # "2011" and "2011-01" parse too, but which day was meant is a guess
-    if np.isnat(day) or day != exact or (isinstance(value, str) and len(value) < 10):
+    if np.isnat(day) or day != exact:
         raise bad
     return np.datetime64(day)
 

@@ -232,7 +232,7 @@ def _released(
     dates: str,
 ) -> Moments:
     """When each figure was published, by the end of its period and the lag of its series."""
-    available = np.full(len(sheet.days), np.datetime64("NaT"), dtype="datetime64[ns]")
+    available = np.full(len(sheet.days), np.datetime64("NaT", "ns"))
     for name in wanted:
         rows = np.flatnonzero(sheet.codes == sheet.names.index(name))
         days, inverse = np.unique(sheet.days[rows], return_inverse=True)

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,20 +52,22 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
         When the operating system refuses (full disk, no permission). The destination is untouched.
     """
     path = Path(path)
-    temporary = ""
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as handle:
+        # Mode "x" creates a new file with the permissions of any other new file: the system applies the umask, so that
+        # nothing here has to read it, which is impossible without changing it for every thread of the process.
+        draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        with open(draft, "xb") as handle:
+            temporary = draft
             if callable(content):
                 content(handle)
             else:
                 handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = ""
+        os.replace(draft, path)
+        temporary = None
         _sync_folder(path.parent)
     except OSError as error:
         raise InputError(
@@ -71,23 +75,22 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
             "folder and run the same command again (finished work is kept)"
         ) from error
     finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # Read without changing it for other threads: mkstemp makes 0600 files, results should be as shareable as any.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the rename itself durable where the system can; it is atomic everywhere."""
+    if sys.platform == "win32":
+        return  # Windows opens no folder as a file, and needs none to be synced
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder that may be written but not listed
     try:
         os.fsync(descriptor)
     except OSError:
-        pass  # some file systems cannot sync a folder; the rename itself is still atomic
+        pass  # some file systems cannot sync a folder
     finally:
         os.close(descriptor)
 
@@ -206,26 +209,27 @@ class ContentStore:
         """Keep some bytes, or the file a function writes at the path it is given; return the hash."""
         if not callable(content):
             digest = sha256_bytes(content)
-            if not self.path(digest).exists():
+            if self.get(digest) is None:
                 atomic_write(self.path(digest), content)
             return digest
+        scratch: Path | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=self.root, prefix=".incoming."))
+            content(scratch / "file")
+            digest = sha256_file(scratch / "file")
+            if self.get(digest) is None:  # Windows replaces no file that a reader has open; an equal one need not be
+                self.path(digest).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(scratch / "file", self.path(digest))
         except OSError as error:
             raise InputError(
                 f"expected to write under {self.root}; the system says: {error.strerror or error}; make room or "
                 "choose another folder"
             ) from error
-        try:
-            content(scratch / "file")
-            digest = sha256_file(scratch / "file")
-            target = self.path(digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(scratch / "file", target)
         finally:
-            (scratch / "file").unlink(missing_ok=True)
-            scratch.rmdir()
+            if scratch is not None:
+                (scratch / "file").unlink(missing_ok=True)
+                scratch.rmdir()
         return digest
 
     def get(self, digest: str) -> Path | None:

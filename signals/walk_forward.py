@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -49,6 +49,7 @@ def compute_signals(
     trainer: Trainer | None = None,
     jobs: int = 1,
     listener: Listener = silent,
+    on_first_score: Callable[[NDArray[np.datetime64], Sequence[str]], None] | None = None,
 ) -> SignalResult:
     """Run the walk-forward.
 
@@ -76,6 +77,9 @@ def compute_signals(
         Processes. Results do not depend on it.
     listener : callable
         Told of every finished network.
+    on_first_score : callable, optional
+        Called once, as soon as the first out-of-sample scores are known, with the decision dates and the tickers that
+        this walk-forward scores in all.
 
     Returns
     -------
@@ -97,6 +101,8 @@ def compute_signals(
         prepared = _for_opened(model, make, walk_forward)
         assert prepared.opened is not None  # noqa: S101 - just made
         outcome = score_opened(prepared.opened, prepared.folds[0], prepared.category)
+        if on_first_score is not None:
+            on_first_score(*_scored(prepared.data, [prepared.folds[0].fold]))
         return assemble(prepared.data, prepared.folds, seeds, {(0, 0): outcome}, prepared.opened.lookback)
     data, cuts = _cut(make, walk_forward, model)
     n_tasks = len(cuts) * len(seeds)
@@ -124,6 +130,8 @@ def compute_signals(
     outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
     finished = run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)
     for done, outcome in enumerate(finished, start=1):
+        if done == 1 and on_first_score is not None:
+            on_first_score(*_scored(data, cuts))
         mine = outcomes[outcome.fold]
         mine[outcome.seed] = outcome
         if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
@@ -194,6 +202,15 @@ def _cut(
     rows = {cut: check_fold(data, cut) for cut in make_folds(data.dates, walk_forward, first=data.first)}
     scored = {cut: n for cut, n in rows.items() if data.eligible[:, cut.test.start : cut.test.stop].any()}
     return data, scored
+
+
+def _scored(data: Dataset, cuts: Iterable[Fold]) -> tuple[NDArray[np.datetime64], list[str]]:
+    """Decision dates and tickers of the test rows of some folds."""
+    tested = np.zeros(len(data.dates), dtype=np.bool_)
+    for cut in cuts:
+        tested[cut.test.start : cut.test.stop] = True
+    rows = data.eligible & tested
+    return data.dates[rows.any(axis=0)], [data.panel.tickers[i] for i in np.flatnonzero(rows.any(axis=1))]
 
 
 def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:

@@ -22,6 +22,7 @@ from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
+from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
@@ -167,6 +168,7 @@ def audit_run(
     ticker = config.benchmark.get("ticker")
     inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
     compute = partial(observe, config, jobs=run.jobs)
+    run.prepare_ledger()
     listener(Event("audit", "computing the run as it is"))
     try:
         observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
@@ -178,7 +180,8 @@ def audit_run(
             if check != "look-ahead"
         ]
         return Audit(config.name, (refused, *rest))
-    run.record_variant(config, _sharpe(observed))  # whoever looks at a configuration may choose it
+    # its result is shown, and may be chosen for it
+    run.record_variant(config, observed.signals.signals, observed.result.returns, _sharpe(config, observed))
     seed = int(config.hash[:8], 16)
 
     def prepared(other: Inputs) -> Prepared:
@@ -257,8 +260,8 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     return Audit(run.config.name, tuple(verdicts))
 
 
-def _sharpe(observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns)["sharpe_ratio"]
+def _sharpe(config: Config, observed: Observed) -> float | None:
+    figure = compute_metrics(observed.result.returns, risk_free=config.report["risk_free"])["sharpe_ratio"]
     return figure if isinstance(figure, float) else None
 
 

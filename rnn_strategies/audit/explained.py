@@ -172,12 +172,12 @@ def _judge(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int)
         )
     if whole.auc_by_date.isna().all() and whole.pooled.is_known:
         return _judge_over_time(whole, left)
-    if not any(getattr(whole, name).is_known for name in MEASURES):
+    if not (whole.auc.is_known or whole.rank_ic.is_known or _certain(whole.pooled, 0.5)):
         covers = f"{horizon} decision date{'s' * (horizon > 1)}"
         return Status.SKIPPED, (
             f"There are {TOO_FEW_DATES} to distinguish skill from chance: {whole.auc_by_date.notna().sum()} with a "
-            f"known AUC of {whole.auc.mean:.3f}, where each outcome covers {covers} and at least {4 * horizon} dates "
-            "are needed. Score a longer period."
+            f"known AUC, where each outcome covers {covers} and at least {4 * horizon} dates are needed. Score a "
+            "longer period."
         )
     within = [name for name in ("auc", "rank_ic") if _certain(getattr(whole, name), MEASURES[name])]
     if within:

@@ -19,6 +19,7 @@ from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
 from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
 from rnn_strategies.toml_tables import dropped
 from signals.events import Event, Listener
+from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK
 from signals.storage import sha256_file
@@ -196,6 +197,8 @@ def _ours(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
     t = ""
     if math.isfinite(row["ic_change_t"]):
         t = f", t {number(row['ic_change_t'], 1)} with {row['ic_change_df']:.0f} degrees of freedom"
+    elif math.isfinite(row["ic_change"]) and row["ic_change_df"] == 0:
+        t = f" ({TOO_FEW_DATES})"
     return f"{model}: {_said(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
 
 

@@ -171,7 +171,9 @@ def _of_json(file: Path, again: Path, tolerance: float | None) -> str | None:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 _STAMP = re.compile(r'<p class="stamp">([^<]*)</p>')
-_STAMP_PART = re.compile(r"finished [-+:.\dTZ]+|host [\w .-]+, \d+ training processes|[a-z]+ \d+\.\d s")
+_STAMP_PART = re.compile(
+    r"(?:finished|trials as of) [-+:.\dTZ]+|host [\w .-]+, \d+ training processes|[a-z]+ \d+\.\d s"
+)
 _PICTURE = re.compile(r"data:image/[^\"']*")
 _CHART = re.compile(r'<figure class="chart[^"]*" id="chart-([^"]*)"')
 

@@ -43,7 +43,7 @@ class DieboldMariano(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """A correlation over n pairs, and its t statistic with the degrees of freedom of Student's t, 0 without one."""
+    """A correlation over n pairs, its t statistic, and the degrees of freedom of Student's t, 0 with too few pairs."""
 
     value: float
     t: float
@@ -182,10 +182,10 @@ def information_coefficient(
     correlation = min(max(float(x @ y) / math.sqrt(xx * yy), -1.0), 1.0)
     slope = float(x @ y) / xx
     count = cosine_count(n, steps)
-    variance = n * float(cosine_variance(x * (y - slope * x), count)) / xx**2 if count else 0.0
-    if variance <= 1e-24 * slope * slope:  # one follows from the other, or there are too few pairs
-        return Correlation(correlation, math.nan, n, 0)
-    return Correlation(correlation, slope / math.sqrt(variance), n, count)
+    variance = n * float(cosine_variance(x * (y - slope * x), count)) / xx**2 if count else math.nan
+    # residuals of rounding errors only: one series is a linear function of the other
+    t = slope / math.sqrt(variance) if variance > 1e-24 * slope * slope else math.nan
+    return Correlation(correlation, t, n, count)
 
 
 def directional_accuracy(last: ArrayLike, actual: ArrayLike, forecast: ArrayLike) -> float:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.accuracy import (
     coverage,
     diebold_mariano,
@@ -260,9 +261,10 @@ def _judge(cube: _Cube, part: _Part, model: str, metric: str, reference: str, pa
             ]
             prefix = f"rank_{name}" if rank else name
             row[prefix] = float(np.mean([one.value for one in found]))
-            row[f"{prefix}_t"], row[f"{prefix}_df"] = (
-                (found[0].t, found[0].df) if len(found) == 1 else (math.nan, 0)  # not known of a mean over several
-            )
+            # a mean over several series or steps has no t statistic
+            alone = found[0] if len(found) == 1 else None
+            row[f"{prefix}_t"] = alone.t if alone else math.nan
+            row[f"{prefix}_df"] = float(alone.df) if alone else math.nan
     row["direction"] = directional_accuracy(last, truth, together)
     if cube.quantiles:
         row["pinball"], row["coverage"] = math.nan, {}
@@ -295,6 +297,8 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
         change = _figure(row["ic_change"], 3)
         if change and np.isfinite(row["ic_change_t"]):
             change += f" ({row['ic_change_t']:.1f})"
+        elif change and row["ic_change_df"] == 0:
+            change += f" ({TOO_FEW_DATES})"
         lines.append(
             [
                 row["model"],
@@ -320,7 +324,8 @@ def _explained(metric: str, reference: str) -> str:
     return (
         f"{metric.upper()}, its ratio to {reference}'s and skill: means over seeds, ± their spread. Ensemble: the mean "
         f"forecast of the seeds, whose are the Diebold-Mariano statistic (below zero: better than {reference}), "
-        "correlations and direction.\n"
+        "correlations and direction. In brackets after a correlation: its t statistic, by the equal-weighted cosine "
+        "estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
     )
 
 

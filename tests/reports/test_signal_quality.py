@@ -216,6 +216,10 @@ def test_the_report_names_the_method_in_one_sentence(noise):
     other = np.random.default_rng(4).standard_normal(noise.shape)
     note = skill_table(measure_signals(*frames(other, noise), horizon=4)).note
     assert (
+        "which allows for dependence between neighbouring dates."
+        in skill_table(measure_weekly(*frames(other, noise))).note
+    )
+    assert (
         "Each interval is the mean over dates plus and minus Student's t, here with 6 degrees of freedom, times the "
         "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018), which allows "
         "for outcomes that overlap over 4 decision dates and for other dependence between neighbouring dates." in note

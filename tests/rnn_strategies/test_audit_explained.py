@@ -102,7 +102,7 @@ def small_world(rng, tickers=7, dates=40):
     returns = rng.normal(0, 0.03, (tickers, dates))
     returns[2, 20:] = 0.0
     returns[3, 5:9] = np.nan
-    days = np.datetime64("2015-01-02") + 7 * np.arange(dates)
+    days = np.datetime64("2015-01-02") + 7 * np.arange(dates).astype("timedelta64[D]")
     eligible = rng.random((tickers, dates)) < 0.8
     ticker, end = (array.astype(np.int32) for array in np.nonzero(np.isfinite(returns)))
     label = (rng.random(60) < 0.5).astype(float)

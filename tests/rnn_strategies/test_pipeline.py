@@ -12,7 +12,7 @@ import pytest
 import rnn_strategies as rs
 from rnn_strategies.home import default_home
 from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import read_trials
+from rnn_strategies.trials import default_ledger
 from signals.errors import InputError, LockedError
 
 CONTRACT = {
@@ -259,13 +259,13 @@ def test_every_run_is_counted_once(write, tmp_path):
     made, _ = go(small, tmp_path / "a")
     go(small, tmp_path / "a")
     go(small, tmp_path / "again")
-    trials = list(read_trials(default_home()).values())
+    trials = list(default_ledger().trials().values())
     assert len(trials) == 1
     assert trials[0].status == "done"
     assert trials[0].sharpe == made.metrics["sharpe_ratio"]
     go(write(tmp_path / "b.toml", k="k = 3"), tmp_path / "b")
-    assert len(read_trials(default_home())) == 2
-    families = {json.dumps(trial.family, sort_keys=True) for trial in read_trials(default_home()).values()}
+    assert len(default_ledger().trials()) == 2
+    families = {json.dumps(trial.family, sort_keys=True) for trial in default_ledger().trials().values()}
     assert len(families) == 1
 
 
@@ -277,10 +277,10 @@ def test_an_interrupted_run_is_a_trial_too(small, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         rs.run(small, out=tmp_path / "a", jobs=1, listener=stop)
-    assert [trial.status for trial in read_trials(default_home()).values()] == ["started"]
+    assert [trial.status for trial in default_ledger().trials().values()] == ["started"]
     _, watcher = go(small, tmp_path / "a")
     assert watcher.reused >= 3
-    assert [trial.status for trial in read_trials(default_home()).values()] == ["done"]
+    assert [trial.status for trial in default_ledger().trials().values()] == ["done"]
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -195,6 +195,20 @@ def test_table_holds_what_each_measure_says():
     assert second["ic_change_t"] == pytest.approx(t)
 
 
+def test_a_correlation_of_too_few_pairs_is_called_that():
+    """24 origins and 7 steps ahead: each of the later steps has fewer than four dates a step."""
+    forecasts, actuals, *_ = frames(MODELS, horizon=7)
+    mine = [frame[frame["series"] == "a"] for frame in (forecasts, actuals)]
+    one = comparison_table(*mine)
+    step = one.by_step[one.by_step["model"] == "network"].set_index("step")
+    assert step["ic_change_df"].tolist() == [3, 3, 3, 3, 2, 2, 0]
+    assert np.isfinite(step["ic_change_t"]).tolist() == [True] * 6 + [False]
+    seventh = comparison_table(*(frame[frame["step"] == 7] for frame in mine)).markdown()
+    assert seventh.count("(too few independent dates)") == 1
+    assert "equal-weighted cosine estimator" in seventh
+    assert "(too few independent dates)" not in one.markdown()  # a mean over steps has no t statistic anyway
+
+
 def test_parts_of_the_table_are_tables_of_the_parts():
     forecasts, actuals, *_ = frames(MODELS, horizon=2)
     late = np.sort(forecasts["date"].unique())[12]

@@ -14,7 +14,7 @@ NAMES = {"seasonal": "seasonal(4)", "seasonal_mean": "seasonal_mean(4)", "arima"
 
 def make_problem(values, horizon=1, lookback=4, targets=()):
     values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    dates = np.datetime64("2000-01-01", "D") + np.arange(len(values)) * 7
+    dates = np.datetime64("2000-01-01", "D") + 7 * np.arange(len(values)).astype("timedelta64[D]")
     return Problem(SeriesTable(dates, values, tuple("xyz"[: values.shape[1]])), horizon, targets, lookback)
 
 

@@ -217,7 +217,9 @@ def test_alfred_s_columns_are_vintages(tmp_path):
 def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
     rows = list({(month, day): (month, day, value) for month, day, value in rows}.values())
     frame = pd.DataFrame(rows, columns=["month", "day", "value"])
-    frame["period"] = (np.datetime64("2020-01", "M") + frame.pop("month").to_numpy()).astype("datetime64[ns]")
+    frame["period"] = (np.datetime64("2020-01", "M") + frame.pop("month").to_numpy() * np.timedelta64(1, "M")).astype(
+        "datetime64[ns]"
+    )
     frame["available_at"] = np.datetime64("2020-01-01", "ns") + frame.pop("day").to_numpy() * np.timedelta64(1, "D")
     frame.insert(0, "series", "X")
     frame = frame.sort_values(["available_at", "period"], ignore_index=True)
@@ -231,7 +233,8 @@ def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
             expected = np.nan
         else:
             latest = known.index[-1].to_numpy().astype("datetime64[M]")
-            expected = known.get(pd.Timestamp((latest - lag * step).astype("datetime64[ns]")), np.nan)
+            period = latest - lag * step * np.timedelta64(1, "M")
+            expected = known.get(pd.Timestamp(period.astype("datetime64[ns]")), np.nan)
         np.testing.assert_equal(value, expected)
     until = np.datetime64("2020-01-01", "ns") + cut * np.timedelta64(1, "D")
     poisoned = frame.assign(value=np.where(frame["available_at"] > until, 1e9, frame["value"]))

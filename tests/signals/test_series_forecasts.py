@@ -291,7 +291,7 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
     """The published one is a univariate regression: 63 values, LSTM of 20, 1,781 parameters."""
     model, settings, parameters = NETWORKS[name]
     rng = np.random.default_rng(0)
-    dates = np.datetime64("2010-01-01") + np.arange(160)
+    dates = np.datetime64("2010-01-01") + np.arange(160).astype("timedelta64[D]")
     table = SeriesTable(dates, np.cumsum(rng.normal(size=(160, 1)), axis=0), ("x",))
     options = {
         "model": model,

@@ -28,7 +28,7 @@ def write(tmp_path):
 
 
 def months(n):
-    return (np.datetime64("2020-01") + np.arange(n)).astype("datetime64[D]")
+    return (np.datetime64("2020-01") + np.arange(n).astype("timedelta64[M]")).astype("datetime64[D]")
 
 
 def test_reads_csv_gzip_and_parquet_alike(write, tmp_path):
