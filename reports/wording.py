@@ -185,8 +185,7 @@ def _the_signal(quality: SignalQuality) -> str:
     if not quality.rank_ic_dates:
         text = (
             f"Within a date the scores separated later winners from losers with a mean AUC of {number(auc.mean, 3)}"
-            f"{ends[0]} on {count(quality.auc_dates)} of {count(quality.dates)} dates; there is no rank IC, which "
-            "needs at least three names with different outcomes on a date"
+            f"{ends[0]} on {count(quality.auc_dates)} of {count(quality.dates)} dates"
         )
     if len(quality.seeds) > 1:
         mean, spread = quality.seeds["auc"].mean(), quality.seeds["auc"].std()
@@ -197,7 +196,10 @@ def _the_signal(quality: SignalQuality) -> str:
         text += f", the strongest trivial predictor ({name}) {number(reached, 3)}"
         if reached < 0.5:
             text += f", which turned round is {number(1.0 - reached, 3)}"
-    return f"{text}: {_against_chance(quality)}."
+    text += f": {_against_chance(quality)}"
+    if not quality.rank_ic_dates:
+        text += "; there is no rank IC, which needs at least three names with different outcomes on a date"
+    return f"{text}."
 
 
 def _the_signal_over_time(quality: SignalQuality, over_time: OverTime) -> str:

@@ -17,7 +17,7 @@ __all__ = ["MissingSplits", "missing_splits"]
 # them reverse splits of small companies), 9 in 110 of AAPL, AIG, BAC, IBM and SPY 1998-2020.
 RATE = 0.03
 # Share of them that `split_like_jumps` finds: 53 of the 66 split-like steps of these 1,093 factors with open, high, low
-# and volume, 25 with closes alone.
+# and volume, 25 strictly with closes alone.
 FOUND, FOUND_IN_CLOSES = 0.75, 0.4
 # None found counts as evidence from so many splits that should have been found (a chance of 0.7 %), and so do some when
 # they are at most a quarter of what should have been found and as unlikely: adjusted prices have misprints and crashes.
@@ -113,7 +113,7 @@ def missing_splits(bars: Histories) -> MissingSplits | None:
     expected = RATE * share * years
     if expected < EXPECTED:
         return None
-    found = adjusted_splits(bars) + sum(not jump.doubled for jump in split_like_jumps(bars))
+    found = adjusted_splits(bars) + sum(not jump.doubled for jump in split_like_jumps(bars, strict=True))
     if found and (found > QUARTER * expected or _poisson(found, expected) > np.exp(-EXPECTED)):
         return None
     return MissingSplits(expected, found, years, False)
