@@ -278,7 +278,7 @@ class ForecastRun:
             ("folds", result.folds),
             ("history", result.history),
         ):
-            write_parquet(self.folder / f"{name}.parquet", frame.set_index(frame.columns[0]))
+            write_parquet(self.folder / f"{name}.parquet", frame)
         settings = self.config.forecast
         found = compare(result, beside, settings)
         accuracy = {"units": settings.units, "notes": {name: list(said) for name, said in beside.notes.items()}}

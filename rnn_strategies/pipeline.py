@@ -297,13 +297,13 @@ class Run(CountedRun):
         for name, frame in (
             ("signals", result.signals),
             ("labels", result.labels),
-            ("seed_scores", result.seed_scores.set_index("date")),
-            ("folds", result.folds.set_index("fold")),
-            ("history", result.history.set_index("fold")),
+            ("seed_scores", result.seed_scores),
+            ("folds", result.folds),
+            ("history", result.history),
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
         if result.quantiles is not None:
-            write_parquet(self.folder / QUANTILES, result.quantiles.set_index("date"))
+            write_parquet(self.folder / QUANTILES, result.quantiles)
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
@@ -378,7 +378,7 @@ class Run(CountedRun):
             write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
         trial = self._trial()
         family = self._family(trial, returns)
-        write_parquet(self.folder / "trials.parquet", family.returns.set_index("trial"))
+        write_parquet(self.folder / "trials.parquet", family.returns)
         counted = {"started": family.started, "finished": family.finished}
         self._manifest.data["trial"] = {"id": trial.id, "family": trial.family, **counted}
 

@@ -193,7 +193,7 @@ class Assembly:
         seed_scores = pd.concat([frame for part in parts for frame in part.seed_scores], ignore_index=True)
         seed_scores = seed_scores.sort_values(["date", "ticker", "seed"], ignore_index=True)
         seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
-        seed_scores["ticker"] = seed_scores["ticker"].astype(object)
+        seed_scores["ticker"] = seed_scores["ticker"].astype("str")
         said = [part.quantiles for part in parts if part.quantiles is not None]
         by_row = ["date", "ticker", "level"]
         losses = [row for part in parts for row in part.history]
@@ -247,7 +247,7 @@ def assemble(
 def _test_index(data: Dataset, fold: FoldData) -> pd.MultiIndex:
     tickers = np.asarray(data.panel.tickers, dtype=object)
     return pd.MultiIndex.from_arrays(
-        [data.dates[fold.test_date].astype("datetime64[ns]"), pd.Index(tickers[fold.test_ticker], dtype=object)],
+        [data.dates[fold.test_date].astype("datetime64[ns]"), pd.Index(tickers[fold.test_ticker], dtype="str")],
         names=["date", "ticker"],
     )
 
