@@ -259,7 +259,7 @@ def _protocol(run: ForecastRun) -> str:
         "minmax": "min-max scaled on training rows only",
         "none": "not scaled",
     }[config.forecast.scale]
-    ahead = run.actuals["target_date"].dropna()
+    ahead = run.actuals.loc[run.actuals["actual"].notna(), "target_date"]
     kept = folds["epochs"]
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (

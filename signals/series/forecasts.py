@@ -28,7 +28,7 @@ from signals.tasks import Task, task_key, work
 from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
 from signals.walk_forward import facts_of, pick_trainer, usable_seeds
 
-__all__ = ["NETWORK", "ForecastResult", "compute_forecasts", "make_problem", "origin_rows"]
+__all__ = ["NETWORK", "ForecastResult", "compute_forecasts", "forecast_rows", "make_problem", "origin_rows"]
 
 NETWORK = "network"
 
@@ -44,10 +44,13 @@ class ForecastResult:
     cuts : tuple of SeriesFold
         Who learnt from what, and was judged on what.
     forecasts : DataFrame
-        `date target_date series step level model seed forecast fold`: made at the close of `date`, of the value of
-        `target_date`, `step` periods ahead (NaT beyond the end of the series); `level` is NaN but for quantiles.
+        `date target_date series step level model seed forecast fold live`: made at the close of `date`, of the value of
+        `target_date`, `step` periods ahead; `level` is NaN but for quantiles; `live` where the target period lies after
+        the last row, and no actual value is known. Dates of those periods follow the frequency of the series. The last
+        row itself is the last origin: all of its forecasts are live.
     actuals : DataFrame
-        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`.
+        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`; of
+        every origin but the last row, of which nothing is known yet.
     folds : DataFrame
         One row per fold and seed: first and last date that is forecast in each slice, rows, epochs, losses.
     history : DataFrame
@@ -82,6 +85,7 @@ class ForecastResult:
             ("series", ", ".join(self.problem.names)),
             ("forecasts", f"from {dates.nunique():,} origins, {horizon} period{'s' * (horizon > 1)} ahead"),
             ("period", f"{dates.iloc[0]:%Y-%m-%d} to {dates.iloc[-1]:%Y-%m-%d}"),
+            ("live", f"made at the end of {self.problem.table.dates[-1]}, no actual value yet"),
             ("networks", f"{self.trained:,} trained, {self.reused:,} reused, {self.parameters:,} parameters each"),
             ("trainer", f"{self.trainer['name']}: {self.trainer['reason']}"),
         ]
@@ -206,7 +210,7 @@ def compute_forecasts(
 def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
     """Make the columns that name each number of some origins: by origin, step and series."""
     n, horizon, k = len(origins), problem.horizon, len(problem.targets)
-    dates = problem.table.dates[origins.start : origins.stop].astype("datetime64[ns]")
+    dates = problem.ahead[origins.start : origins.stop].astype("datetime64[ns]")
     ahead = problem.target_dates(origins).astype("datetime64[ns]")
     return {
         "date": np.repeat(dates, horizon * k),
@@ -214,6 +218,41 @@ def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
         "series": np.tile(np.asarray(problem.names, dtype=object), n * horizon),
         "step": np.tile(np.repeat(np.arange(1, horizon + 1, dtype=np.int32), k), n),
     }
+
+
+def forecast_rows(
+    problem: Problem, cut: SeriesFold, name: str, seed: int, values: NDArray[np.float64], levels: Sequence[float]
+) -> pd.DataFrame:
+    """Lay the forecasts of one model, seed and fold out as rows, see `ForecastResult.forecasts`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is forecast.
+    cut : SeriesFold
+        Whose `origins` are forecast.
+    name : str
+        The model.
+    seed : int
+        Its seed.
+    values : ndarray of float64, shape (n_origins, horizon, k, len(levels))
+        Forecasts.
+    levels : sequence of float
+        Quantile of each, or one NaN.
+    """
+    origins = cut.origins
+    rows = origin_rows(problem, origins)
+    live = np.repeat(problem.is_live(origins).ravel(), len(problem.targets))
+    frame = pd.DataFrame({key: np.repeat(column, len(levels)) for key, column in rows.items()})
+    return frame.assign(
+        series=frame["series"].astype("str"),
+        level=np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels)),
+        model=pd.Series(name, index=frame.index, dtype="str"),
+        seed=seed,
+        forecast=values.ravel(),
+        fold=np.int32(cut.number),
+        live=np.repeat(live, len(levels)),
+    )
 
 
 def _forecasts(
@@ -227,22 +266,17 @@ def _forecasts(
     parts = []
     for (number, seed), outcome in outcomes.items():
         fold = folds[number]
-        said = outcome.scores.astype(np.float64).reshape(len(fold.cut.test), -1)
-        values = fold.forecasts(said, problem, settings)
-        keys = {key: np.repeat(column, len(levels)) for key, column in origin_rows(problem, fold.cut.test).items()}
-        level = np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels))
-        more = {"level": level, "model": name, "seed": seed, "forecast": values.ravel()}
-        parts.append(pd.DataFrame({**keys, **more, "fold": np.int32(number)}))
-    frame = pd.concat(parts, ignore_index=True)
-    frame["model"] = frame["model"].astype(object)
-    return frame
+        said = outcome.scores.astype(np.float64).reshape(len(fold.cut.origins), -1)
+        parts.append(forecast_rows(problem, fold.cut, name, seed, fold.forecasts(said, problem, settings), levels))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _actuals(problem: Problem, fold: PreparedFold) -> pd.DataFrame:
     origins = fold.cut.test
     last = np.repeat(problem.last(origins)[:, None], problem.horizon, axis=1)
     columns = {"actual": problem.actual(origins).ravel(), "last": last.ravel()}
-    return pd.DataFrame({**origin_rows(problem, origins), **columns})
+    frame = pd.DataFrame({**origin_rows(problem, origins), **columns})
+    return frame.assign(series=frame["series"].astype("str"))
 
 
 def _fold_row(problem: Problem, fold: PreparedFold, outcome: Outcome) -> dict[str, Any]:
