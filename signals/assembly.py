@@ -72,6 +72,8 @@ class SignalResult:
         model of one's own and one that came trained.
     quantiles : DataFrame, optional
         `date ticker level value`, means over seeds, when `labels.quantiles` asks for them; the middle one is the score.
+    warnings : tuple of str
+        What the rows lack, see `Dataset.warnings`.
     """
 
     signals: pd.DataFrame
@@ -86,6 +88,7 @@ class SignalResult:
     core_seconds: dict[str, float] = field(default_factory=dict)
     trainer: dict[str, Any] | None = None
     quantiles: pd.DataFrame | None = None
+    warnings: tuple[str, ...] = ()
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -109,7 +112,7 @@ class SignalResult:
             known = by_fold[column].dropna() if column in by_fold else by_fold.iloc[:0, :0]
             if len(known):
                 facts.append((name, f"{known.mean():{digits}}, mean over folds ({len(known)})"))
-        return Card("SignalResult", facts)
+        return Card("SignalResult", facts, self.warnings)
 
     def __repr__(self) -> str:
         return self.card().text()
@@ -214,6 +217,7 @@ class Assembly:
             core_seconds={name: round(o.core_seconds, 3) for name, o in done.items()},
             trainer=trainer,
             quantiles=pd.concat(said).sort_values(by_row, ignore_index=True) if said else None,
+            warnings=self._data.warnings,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -122,15 +123,15 @@ def compute_signals(
     remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
     made = Assembly(data, seeds, model.lookback)
     outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
-    finished = run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)
-    for done, outcome in enumerate(finished, start=1):
-        mine = outcomes[outcome.fold]
-        mine[outcome.seed] = outcome
-        if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
-            made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
-        if trainer_facts is not None:
-            trainer_facts["versions"] = dict(outcome.versions)
-        listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
+    with closing(run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for done, outcome in enumerate(finished, start=1):
+            mine = outcomes[outcome.fold]
+            mine[outcome.seed] = outcome
+            if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
+                made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
+            if trainer_facts is not None:
+                trainer_facts["versions"] = dict(outcome.versions)
+            listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
     return made.result(trainer_facts)
 
 

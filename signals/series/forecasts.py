@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -183,12 +184,13 @@ def compute_forecasts(
     rows = {(cut.number, seed): len(cut.train) for cut in cuts for seed in seeds}
     remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
     outcomes: dict[tuple[int, int], Outcome] = {}
-    for outcome in run_tasks(iter(tasks), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks):
-        outcomes[outcome.fold, outcome.seed] = outcome
-        facts["versions"] = dict(outcome.versions)
-        verb = "reused" if outcome.reused else "trained"
-        text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
-        told(Event("", text, len(outcomes), n_tasks, remaining.after(outcome)))
+    with closing(run_tasks(iter(tasks), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for outcome in finished:
+            outcomes[outcome.fold, outcome.seed] = outcome
+            facts["versions"] = dict(outcome.versions)
+            verb = "reused" if outcome.reused else "trained"
+            text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
+            told(Event("", text, len(outcomes), n_tasks, remaining.after(outcome)))
     kept = ArtifactStore(Path(artifacts)).load(task_key(tasks[0], chosen.trainer))
     assert kept is not None  # noqa: S101 - just trained or reused
     done = {key: outcomes[key] for key in sorted(outcomes)}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from signals.calendar import as_day
 from signals.errors import InputError
-from signals.series.frequency import Frequency, frequency_of, listed_periods, missing_periods, next_dates, no_dates
-from signals.series.sheet import (
+from signals.frequency import Frequency, frequency_of, listed_periods, missing_periods, next_dates, no_dates
+from signals.series_files import (
     DATES,
     ON_MISSING,
     complete_rows,
@@ -57,7 +57,7 @@ class SeriesTable:
     source : str
         Where they come from, for people: a file's name, or `"simulated"`.
     calendar : str, optional
-        Exchange calendar whose sessions the rows are, for daily series; see `signals.series.frequency.frequency_of`.
+        Exchange calendar whose sessions the rows are, for daily series; see `signals.frequency.frequency_of`.
     closed : ndarray of datetime64[D]
         Days of a daily series that are known to have no figure, such as holidays that a file lists with a blank.
     warnings : tuple of str
@@ -116,7 +116,7 @@ class SeriesTable:
         return frequency_of(self.dates, self.calendar)
 
     def next_dates(self, count: int) -> NDArray[np.datetime64]:
-        """Dates of the rows that will follow the last one, see `signals.series.frequency.next_dates`."""
+        """Dates of the rows that will follow the last one, see `signals.frequency.next_dates`."""
         return next_dates(self.dates, count, self.frequency)
 
     def __len__(self) -> int:
@@ -219,7 +219,7 @@ def read_series(
     Parameters
     ----------
     path : Path or str
-        The file. Its header may be of two lines, as yfinance writes it (see `signals.series.sheet.flat_columns`).
+        The file. Its header may be of two lines, as yfinance writes it (see `signals.series_files.flat_columns`).
     columns : sequence of str
         Series to take, in this order; by default all but the dates and columns that only number the rows.
     date : str, optional

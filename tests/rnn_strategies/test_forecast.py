@@ -157,7 +157,7 @@ def test_an_altered_file_is_made_again(small, tmp_path):
     events = []
     forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
-    assert len(run.forecasts) == 24 * 2 * 2 * (2 + 3)
+    assert len(run.forecasts) == 25 * 2 * 2 * (2 + 3)
 
 
 def test_another_configuration_does_not_get_the_folder(small, tmp_path):

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.series.frequency import frequency_of, listed_periods, missing_periods, no_dates
+from signals.frequency import frequency_of, listed_periods, missing_periods, no_dates
 from signals.sources.readers import DATE_KEYS, MISSING, column_key, shown
 
 __all__ = ["DATES", "ON_MISSING", "complete_rows", "date_column", "figures", "flat_columns", "row_number_columns"]

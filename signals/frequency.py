@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -267,7 +268,9 @@ def _closed(days: Days, calendar: str, *, weekends: bool = False, federal: bool 
 def _federal_holidays(first: np.datetime64, last: np.datetime64) -> Days:
     from pandas.tseries.holiday import USFederalHolidayCalendar
 
-    found: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas uses names there that it has deprecated itself
+        found: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
     return np.asarray(found.to_numpy().astype("datetime64[D]"))
 
 
