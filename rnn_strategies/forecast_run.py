@@ -333,7 +333,8 @@ class ForecastRun:
             f"network: {result.parameters:,} parameters, says {said}; {len(config.seeds)} seeds; epochs kept "
             f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, chosen on "
             "the validation slice",
-            f"trained by {result.trainer['name']}; units of errors: {units[config.forecast.units]}",
+            f"trained by {result.trainer['name']} with the loss {result.trainer['loss']}; units of errors: "
+            f"{units[config.forecast.units]}",
         ]
         if last := int((result.folds["epochs"] == config.training.epochs).sum()):
             lines.append(

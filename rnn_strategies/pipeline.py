@@ -309,11 +309,15 @@ class Run(CountedRun):
             "universe_sizes": result.universe_sizes,
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
-            "warnings": [
-                *price_remarks(self.prices),
-                *signal_remarks(config, result, self.prices),
-                *beside_remarks(self._beside, self.prices, result.universe_sizes),
-            ],
+            "warnings": list(
+                dict.fromkeys(
+                    (
+                        *price_remarks(self.prices),
+                        *signal_remarks(config, result, self.prices),
+                        *beside_remarks(self._beside, self.prices, result.universe_sizes),
+                    )
+                )
+            ),
         }
         self._seconds["networks"] = result.seconds
         total = round(sum(result.core_seconds.values()), 3)
@@ -352,7 +356,7 @@ class Run(CountedRun):
         self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
-            "warnings": list(result.warnings),
+            "warnings": list(dict.fromkeys(result.warnings)),
             "stopped": result.stopped,
             "settings": result.settings,
         }

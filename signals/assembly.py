@@ -55,7 +55,8 @@ class SignalResult:
     labels : DataFrame indexed by (date, ticker)
         `label forward_return label_end` of the scored rows whose outcome is known.
     folds : DataFrame
-        One row per fold and seed: slices, epochs, losses, per-date AUC and rank IC beside trivial predictors; for
+        One row per fold and seed: slices (those of training and validation end with the last row that was not
+        purged), epochs, losses, per-date AUC and rank IC beside trivial predictors; for
         quantiles the pinball loss beside that of the training slice's own quantiles.
     history : DataFrame
         `fold seed epoch loss validation_loss`.
@@ -291,11 +292,16 @@ def _fold_rows(
 
     cut = fold.fold
     common: dict[str, Any] = {"fold": cut.number}
-    slices = {"train": cut.train, "validation": cut.validation, "test": cut.test}
+    # a slice ends with its last row that was not purged
+    slices = {
+        "train": (cut.train, int(fold.training_date.max(initial=-1))),
+        "validation": (cut.validation, int(fold.validation_date.max(initial=-1))),
+        "test": (cut.test, cut.test.stop - 1),
+    }
     shared = {}
-    for name, span in slices.items():
-        for end, position in (("start", span.start), ("end", span.stop - 1)):
-            day = data.dates[position] if len(span) else np.datetime64("NaT")  # a model that came trained
+    for name, (span, last) in slices.items():
+        for end, position in (("start", span.start), ("end", last)):
+            day = data.dates[position] if len(span) else np.datetime64("NaT", "D")  # a model that came trained
             shared[f"{name}_{end}"] = day.astype("datetime64[ns]")
     shared["trained_until"] = fold.trained_until.astype("datetime64[ns]")
     shared |= {

@@ -57,8 +57,9 @@ class Card:
         return f"<div><strong>{escape(self.title)}</strong><table><tbody>{rows}</tbody></table>{below}</div>"
 
     def _remarks(self) -> list[str]:
-        shown = list(self.remarks[:MOST_REMARKS])
-        more = len(self.remarks) - len(shown)
+        once = list(dict.fromkeys(self.remarks))
+        shown = once[:MOST_REMARKS]
+        more = len(once) - len(shown)
         return [*shown, f"and {more} more"] if more else shown
 
 

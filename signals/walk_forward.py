@@ -21,14 +21,14 @@ from signals.events import Event, Listener, silent
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
-from signals.labels import LabelSettings
+from signals.labels import LabelSettings, Target
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
 from signals.models.recurrent import check_horizon
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
-from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
+from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of, loss_used
 from signals.universe import UniverseFilters
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "facts_of", "pick_trainer", "prepare", "usable_seeds"]
@@ -108,7 +108,7 @@ def compute_signals(
     else:
         chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
         training = training.filled(batch_of(chosen.trainer))
-        trainer_facts = facts_of(chosen, training)
+        trainer_facts = facts_of(chosen, training, data.target)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
     at_work: dict[int, FoldData] = {}
@@ -267,13 +267,14 @@ def pick_trainer(
     return chosen
 
 
-def facts_of(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
-    """Say what trains the networks and why that, with the batch and the rate that were left open."""
+def facts_of(chosen: Choice, training: TrainingSettings, target: Target) -> dict[str, Any]:
+    """Say what trains the networks and why that, with the batch and the rate that were left open and the loss used."""
     facts: dict[str, Any] = {
         "name": chosen.trainer.name,
         "reason": chosen.reason,
         "batch_size": training.batch_size,
         "learning_rate": training.learning_rate,
+        "loss": loss_used(target, training),
         "versions": {},
     }
     return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})

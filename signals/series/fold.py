@@ -203,6 +203,7 @@ def make_series_fold(
         facts=_facts(problem, cut, settings, begin, names, groups),
         group_sizes={name: len(labels) + 1 for name, labels in groups.items()},
         training_date=_rows(cut.train)[1],
+        validation_date=_rows(cut.validation)[1],
         groups=groups,
     )
     return PreparedFold(cut, data, label_scale)

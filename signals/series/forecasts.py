@@ -21,7 +21,7 @@ from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.folds import WalkForward
 from signals.models.recurrent import check_horizon
-from signals.series.fold import PreparedFold, check_model, make_series_fold
+from signals.series.fold import PreparedFold, check_model, make_series_fold, target_of
 from signals.series.problem import Problem, SeriesFold
 from signals.series.settings import SERIES_TRAINING, ForecastSettings
 from signals.series.table import SeriesTable
@@ -177,7 +177,7 @@ def compute_forecasts(
 
     chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), told)
     training = training.filled(batch_of(chosen.trainer))
-    facts = facts_of(chosen, training)
+    facts = facts_of(chosen, training, target_of(problem, settings))
     folds = {cut.number: make_series_fold(problem, cut, model, settings) for cut in cuts}
     tasks = [Task(fold.data, model, training, seed) for fold in folds.values() for seed in seeds]
     one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once

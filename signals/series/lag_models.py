@@ -298,7 +298,10 @@ def _logistic(
 
     early = _Standard(lag_features(history, usable, lags))
     late = _Standard(lag_features(history, both, lags))
-    validation, test = early(lag_features(history, fold.validation, lags)), late(lag_features(history, fold.origins, lags))
+    validation, test = (
+        early(lag_features(history, fold.validation, lags)),
+        late(lag_features(history, fold.origins, lags)),
+    )
     up, up_validation, up_both = rises(usable), rises(fold.validation), rises(both)
     made, notes = np.empty((len(fold.origins), horizon * k)), []
     for j in range(horizon * k):

@@ -41,9 +41,7 @@ def arima(history: FoldHistory, largest: int) -> Fit:
     parameters, notes, warned = 0, [], []
     for j, name in enumerate(problem.names):
         series = problem.values[history.first : fold.origins.stop, j]
-        train, known = (
-            problem.values[rows.start : rows.stop, j] for rows in (history.train_rows, history.rows)
-        )
+        train, known = (problem.values[rows.start : rows.stop, j] for rows in (history.train_rows, history.rows))
         ranked = {d: _ranked_orders(train, d, largest) for d in (0, 1)}
         refused: list[str] = []
         chosen = None
@@ -145,9 +143,7 @@ def _ranked_var_orders(model: Any, highest: int, refused: list[str]) -> list[int
     return []
 
 
-def _iterated(
-    scaled: Values, coefficients: Values, constant: Values, origins: NDArray[np.int64], steps: int
-) -> Values:
+def _iterated(scaled: Values, coefficients: Values, constant: Values, origins: NDArray[np.int64], steps: int) -> Values:
     """Forecast step after step from the rows up to each origin, shape (n_origins, steps, width)."""
     recent = [scaled[origins - lag] for lag in range(len(coefficients))]  # newest first
     made = []

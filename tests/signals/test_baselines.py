@@ -366,11 +366,13 @@ def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeyp
     assert second != first
     assert f"x: ARIMA{first} (ValueError: Non-invertible starting MA parameters found) was refused" in made.warnings[0]
     assert f"ARIMA{second} is used for 24 forecasts instead" in made.warnings[0]
+    monkeypatch.undo()
     monkeypatch.setattr(*refusing({first, second}, method))
     third = one(problem, "arima(2)", fold)
     assert f"ARIMA{first}" in third.warnings[0]
     assert f"ARIMA{second}" in third.warnings[0]
     everything = {(p, d, q) for p in range(3) for d in range(2) for q in range(3)}
+    monkeypatch.undo()
     monkeypatch.setattr(*refusing(everything, method))
     none = one(problem, "arima(2)", fold)
     np.testing.assert_array_equal(none.values, np.repeat(problem.last(fold.test)[:, None], 2, axis=1))

@@ -259,11 +259,17 @@ def test_what_a_message_advises_reads_the_file(tmp_path, name):
         given = frame.dropna().set_index("date")["rate"]
         shared = known.index.intersection(given.index)
         assert len(shared) > 10
-        pd.testing.assert_series_equal(known[shared], given[shared], check_names=False, check_freq=False, check_index_type=False)
+        pd.testing.assert_series_equal(
+            known[shared], given[shared], check_names=False, check_freq=False, check_index_type=False
+        )
         if more.get("on_missing") == "fill":
             carried = given.reindex(expected["date"]).ffill().dropna()
             pd.testing.assert_series_equal(
-                known, carried[carried.index.isin(known.index)], check_names=False, check_freq=False, check_index_type=False
+                known,
+                carried[carried.index.isin(known.index)],
+                check_names=False,
+                check_freq=False,
+                check_index_type=False,
             )
             assert table.warnings
         assert (table.digest() == replace(table, warnings=()).digest()) is True
@@ -310,8 +316,8 @@ INDEXED = {
     "unnamed": lambda frame, path: frame.to_csv(path),
     "written twice": lambda frame, path: frame.to_csv(path, index_label="Unnamed: 0"),
     "called index": lambda frame, path: frame.reset_index().to_csv(path, index=False),
-    "counted from 1": lambda frame, path: frame.set_axis(range(1, len(frame) + 1)).reset_index().to_csv(
-        path, index=False
+    "counted from 1": lambda frame, path: (
+        frame.set_axis(range(1, len(frame) + 1)).reset_index().to_csv(path, index=False)
     ),
     "of some rows": lambda frame, path: frame[frame.index >= 5].to_csv(path),
     "parquet": lambda frame, path: frame[frame.index >= 5].to_parquet(path),
@@ -347,9 +353,13 @@ def test_headers_of_two_lines_are_read(tmp_path, tickers, kind):
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path)
     table = read_series(path)
-    expected = {"SPY": ["Close", "Volume"]} if len(tickers) == 1 else {
-        "": ["SPY Close", "QQQ Close", "SPY Volume", "QQQ Volume"]
-    }
+    expected = (
+        {"SPY": ["Close", "Volume"]}
+        if len(tickers) == 1
+        else {"": ["SPY Close", "QQQ Close", "SPY Volume", "QQQ Volume"]}
+    )
     assert sorted(table.names) == sorted(next(iter(expected.values())))
-    np.testing.assert_array_equal(table.values[:, table.names.index(next(iter(expected.values()))[0])], frame.iloc[:, 0])
+    np.testing.assert_array_equal(
+        table.values[:, table.names.index(next(iter(expected.values()))[0])], frame.iloc[:, 0]
+    )
     assert len(table) == len(index)
