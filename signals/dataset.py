@@ -151,8 +151,8 @@ def make_dataset(
     tradable = member & panel.traded[decisions].T
 
     def rows_with(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        whole = valid_windows(finite[:, :, columns].all(axis=2), windows.lookback, windows.min_steps)
-        return np.asarray(tradable & whole)
+        known = np.asarray(finite[:, :, columns].all(axis=2))
+        return np.asarray(tradable & valid_windows(known, windows.lookback, windows.min_steps))
 
     eligible = rows_with(np.ones(len(computed.names), dtype=bool))
     return Dataset(
@@ -185,7 +185,7 @@ def _rows_lost_to_macro(
     without = rows_with(~macro)
     found = []
     for i in np.flatnonzero(macro):
-        known = np.isfinite(computed.values[:, :, i]).any(axis=0)
+        known = np.asarray(np.isfinite(computed.values[:, :, i]).any(axis=0))
         lost = without & ~rows_with(~macro | (np.arange(len(macro)) == i))
         if not lost.any():
             continue

@@ -75,7 +75,7 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_table(lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
-    """Write cells as a Markdown table, the first line as its head.
+    r"""Write cells as a Markdown table, the first line as its head.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def markdown_table(lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
     >>> print(markdown_table([["model", "RMSE"], ["a|b", "1.5"]]), end="")
     | model | RMSE |
     | --- | ---: |
-    | a\\|b | 1.5 |
+    | a\|b | 1.5 |
     """
     cells = [[markdown_text(cell).replace("|", "\\|") for cell in line] for line in lines]
     head, *body = [f"| {' | '.join(line)} |" for line in cells]

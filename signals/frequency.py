@@ -97,7 +97,7 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
     InputError
         For a calendar of rows that are not daily, an unknown one, and rows on days that are no sessions of it.
     """
-    steps = np.diff(dates.astype("datetime64[D]").astype(np.int64))
+    steps: Whole = np.diff(dates.astype("datetime64[D]").astype(np.int64)).astype(np.int64)
     step = int(np.sort(steps)[(len(steps) - 1) // 2]) if len(steps) else 1
     if calendar is not None:
         if step > 4:
@@ -118,7 +118,7 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
     if 6 <= step <= 8:
         return Frequency("weekly", "week", 1)
     months = max(round(step / DAYS_A_MONTH), 1)
-    whole_weeks = step % 7 == 0 and not (steps % step).any() and not (_day_of_month(dates) == 1).all()
+    whole_weeks = step % 7 == 0 and not np.any(steps % step) and not (_day_of_month(dates) == 1).all()
     if step >= 28 and abs(step - months * DAYS_A_MONTH) <= 4 and not whole_weeks:
         return Frequency(NAMES.get(months, f"every {months} months"), "month", months)
     return Frequency(f"every {step} days", "day", step)
@@ -169,8 +169,8 @@ def missing_periods(dates: Days, frequency: Frequency, closed: Days | None = Non
 def next_dates(dates: Days, count: int, frequency: Frequency) -> Days:
     """Dates of the rows that follow the last one.
 
-    Days of a daily series are the weekdays that have rows, less the holidays of its calendar as far as that is known (to
-    the end of next year). A week's date is its most frequent weekday; a month's, quarter's or year's is its first or
+    Days of a daily series are the weekdays that have rows, less the holidays of its calendar as far as that is known:
+    to the end of next year. A week's date is its most frequent weekday; a month's, quarter's or year's is its first or
     last day or weekday where all rows have that, else the most frequent day of the month.
 
     >>> months = np.array(["2001-01-31", "2001-02-28", "2001-03-31"], dtype="datetime64[D]")
@@ -206,7 +206,7 @@ def listed_periods(periods: Days, frequency: Frequency, most: int = 3) -> str:
 
 
 def _absent(dates: Days, frequency: Frequency, *, holidays: bool = False) -> Days:
-    """Expected days without a row; with `holidays`, less those on which the calendar is closed."""
+    """Find expected days without a row; with `holidays`, less those on which the calendar is closed."""
     days = np.arange(dates[0], dates[-1] + np.timedelta64(1, "D"))
     if frequency.weekdays:
         days = days[np.isin(_weekday(days), frequency.weekdays)]
@@ -220,7 +220,7 @@ def _absent(dates: Days, frequency: Frequency, *, holidays: bool = False) -> Day
 
 
 def _weekdays_with_rows(dates: Days) -> tuple[int, ...]:
-    """Days of the week that have rows in at least half of the weeks; of less than three weeks, Monday to Friday or all."""
+    """Find the days of the week that have rows in half of the weeks; of less than 15 rows, Monday to Friday or all."""
     counts = np.bincount(_weekday(dates), minlength=7)
     if len(dates) < 15:
         return tuple(range(7 if counts[5:].any() else 5))
@@ -279,7 +279,7 @@ def _latest() -> np.datetime64:
 
 
 def _run_lengths(dates: Days, days: Days) -> Whole:
-    """Number of missing days between the same two rows, for each of them."""
+    """Count the missing days between the same two rows, for each of them."""
     _, inverse, counts = np.unique(np.searchsorted(dates, days), return_inverse=True, return_counts=True)
     return np.asarray(counts[inverse])
 
@@ -290,7 +290,7 @@ def _run_lengths(dates: Days, days: Days) -> Whole:
 def _moved(dates: Days, rows: Whole, number: Whole, frequency: Frequency) -> Days:
     """Dates so many periods after some rows."""
     if frequency.unit == "day":
-        return dates[rows] + (number * frequency.step).astype("timedelta64[D]")
+        return np.asarray(dates[rows] + (number * frequency.step).astype("timedelta64[D]"))
     if frequency.unit == "week":
         usual = int(np.bincount(_weekday(dates), minlength=7).argmax())
         return _monday(_week(dates[rows]) + number) + np.timedelta64(usual, "D")

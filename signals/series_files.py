@@ -236,7 +236,7 @@ def _filled(
 
 def _what_helps(dates: Days, missing: NDArray[np.bool_], names: Sequence[str], calendar: str | None) -> str:
     """Write the message about the first missing figure, with a remedy that fits where the missing ones lie."""
-    incomplete = missing.any(axis=1)
+    incomplete: NDArray[np.bool_] = np.asarray(missing.any(axis=1))
     row = int(np.argmax(incomplete))
     lacking = [name for name, column in zip(names, missing.T, strict=True) if column.any()]
     name = names[int(np.argmax(missing[row]))]

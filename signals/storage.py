@@ -184,8 +184,8 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Times in nanoseconds. Text as it was written: pandas' `str`, as `pandas.read_parquet` gives it, or `object`, also
-        where the file does not say.
+        Times in nanoseconds. Text as it was written: pandas' `str`, as `pandas.read_parquet` gives it, or `object`,
+        also where the file does not say.
 
     Raises
     ------

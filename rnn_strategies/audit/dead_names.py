@@ -70,7 +70,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     zero_lines, zero_remark = _zero_returns(bars, ends)
 
     evidence = [("bars", f"{len(bars.code):,} of {len(prices.tickers):,} tickers")]
-    evidence.append(("bars after a last trade or before a first one", _listed([_placed(run) for run in ends])))
+    evidence.append(("padded ends of histories", _listed([str(run) for run in ends])))
     evidence += [(f"{name} among them", _of(bad, whole, "rows")) for name, bad, whole in uses]
     evidence.append(("idle stretches inside histories", _listed([str(run) for run in inside])))
     evidence += zero_lines
@@ -122,7 +122,7 @@ def _verdict(
     table = [
         {
             "ticker": run.ticker,
-            "where": _ENDS[run.where],
+            "where": run.where,
             "bars": str(run.bars),
             "from": str(run.first),
             "to": str(run.last),

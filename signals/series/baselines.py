@@ -221,8 +221,8 @@ def _guarded(fitting: Fitting, history: FoldHistory, number: int) -> Fit:
         return fit
     first = history.problem.ahead[history.fold.origins[int(np.argwhere(bad)[0, 0])]]
     text = (
-        f"{int(bad.sum()):,} of {bad.size:,} forecasts are no finite numbers, the first made on {first}; {name} is used "
-        "for them"
+        f"{int(bad.sum()):,} of {bad.size:,} forecasts are no finite numbers, the first made on {first}; {name} is "
+        "used for them"
     )
     return fit._replace(values=np.where(bad, other, fit.values), warnings=(*fit.warnings, text))
 

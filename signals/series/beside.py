@@ -72,7 +72,8 @@ def compute_baselines(
         Told of every fold.
     """
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
-    frames, parameters, warnings = [], {}, []
+    frames, parameters = [], {}
+    warnings: list[str] = []
     notes: dict[str, tuple[str, ...]] = {}
     for done, cut in enumerate(cuts, start=1):
         made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)

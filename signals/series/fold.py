@@ -77,7 +77,7 @@ class PreparedFold:
     labels: Scale
 
     def forecasts(self, said: NDArray[np.float64], problem: Problem, settings: ForecastSettings) -> NDArray[np.float64]:
-        """Turn scaled outputs of the forecast origins into values, shape (n, horizon, k, levels); one level for numbers.
+        """Turn scaled outputs of the origins into forecasts, shape (n, horizon, k, levels); one level for numbers.
 
         Quantiles that cross are put in order, which can only lower their pinball loss (Chernozhukov, Fernandez-Val and
         Galichon, 2010).

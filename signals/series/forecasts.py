@@ -50,8 +50,8 @@ class ForecastResult:
         the last row, and no actual value is known. Dates of those periods follow the frequency of the series. The last
         row itself is the last origin: all of its forecasts are live.
     actuals : DataFrame
-        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`; of
-        every origin but the last row, of which nothing is known yet.
+        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`;
+        of every origin but the last row, of which nothing is known yet.
     folds : DataFrame
         One row per fold and seed: first and last date that is forecast in each slice, rows, epochs, losses.
     history : DataFrame

@@ -175,7 +175,7 @@ def _best_by_validation(
     ranked: dict[int, list[tuple[Order, Values, tuple[float, float]]]],
     refused: list[str],
 ) -> int | None:
-    """Number of differences whose best order forecasts the validation rows better; None when no order is left.
+    """Choose the number of differences whose best order forecasts the validation rows better; None without orders.
 
     Orders that cannot forecast them are taken out of `ranked` and named in `refused`.
     """

@@ -112,7 +112,8 @@ class Problem:
 
         Beyond the end of the table they are the next ones of its frequency, see `SeriesTable.next_dates`.
         """
-        return self.ahead[np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)]
+        rows = np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)
+        return np.asarray(self.ahead[rows])
 
     def is_live(self, origins: range | NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which target periods of some origins lie after the last row, shape (n, horizon)."""
@@ -125,7 +126,7 @@ class Problem:
         return np.concatenate([self.table.dates, self.table.next_dates(self.horizon)])
 
     def retraining_due(self, walk_forward: WalkForward) -> bool:
-        """Tell whether the period after the last row begins a test slice of its own, for which nothing is trained yet."""
+        """Tell whether the period after the last row begins a test slice, for which nothing is trained yet."""
         first = self.lookback - 1
         cuts = make_folds(self.ahead[1 : len(self.table) + 1], walk_forward, first=first)
         return len(cuts[-1].test) == 1 and cuts[-1].test.start == len(self.table) - 1

@@ -234,14 +234,14 @@ def read_series(
     on_missing : {"raise", "drop", "fill"}
         What happens to dates without a figure of every series. `"raise"` refuses them. `"drop"` leaves the rows out: in
         daily series up to ten in a row count as holidays, in others they are gaps and refused. `"fill"` carries the
-        figure before forward, also into periods that have no row at all; rows before the first figure are left out. What
-        is left out or filled is counted in `SeriesTable.warnings`.
+        figure before forward, also into periods that have no row at all; rows before the first figure are left out.
+        What is left out or filled is counted in `SeriesTable.warnings`.
 
     Raises
     ------
     InputError
-        For what is no such file, an unknown column, a figure that is missing or no number, dates that do not ascend, and
-        periods without a row, naming them and the setting that helps.
+        For what is no such file, an unknown column, a figure that is missing or no number, dates that do not ascend,
+        and periods without a row, naming them and the setting that helps.
     """
     path = Path(path)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):

@@ -252,7 +252,7 @@ def test_a_series_that_stands_still_is_forecast_to_stand_still():
         np.testing.assert_allclose(said[:, 0, 0], 3.0, atol=tolerance)
 
 
-# -- a baseline never ends a run -----------------------------------------------------------------------------------------
+# -- a baseline never ends a run ---------------------------------------------------------------------------------------
 
 
 def broken(*_args, **_options):

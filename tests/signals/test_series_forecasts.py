@@ -71,7 +71,7 @@ class Silent:
         return np.tile(weights["w"], (len(samples), 1))
 
 
-# -- what comes out ---------------------------------------------------------------------------------------------------
+# -- what comes out ----------------------------------------------------------------------------------------------------
 
 
 def test_a_network_that_says_no_change_forecasts_like_persistence(forecast, table):
@@ -174,7 +174,7 @@ def test_quantiles_ascend_and_baselines_stand_beside(forecast, table):
     assert (wide.index == levels.index).all()
 
 
-# -- what networks are shown ------------------------------------------------------------------------------------------
+# -- what networks are shown -------------------------------------------------------------------------------------------
 
 
 def test_samples_hold_windows_labels_months_and_labels_of_every_step(table):
@@ -232,7 +232,7 @@ def test_a_constant_series_is_centred():
     assert Scale.fitted(np.full((4, 1), 3.0), "standard").apply(np.array([[3.0]])).tolist() == [[0.0]]
 
 
-# -- nothing looks ahead, and nothing is done twice -------------------------------------------------------------------
+# -- nothing looks ahead, and nothing is done twice --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
     pd.testing.assert_frame_equal(shorter.forecasts.drop(columns="live"), some, check_exact=True)
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_a_series_that_is_not_there(forecast, table):
         forecast(table, ForecastSettings(series=("oil",)))
 
 
-# -- the period after the last row --------------------------------------------------------------------------------------
+# -- the period after the last row -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settings", [ForecastSettings(), ForecastSettings(target="change", horizon=3)])

@@ -194,7 +194,7 @@ def test_a_gap_and_a_figure_beyond_reach_are_named():
         SeriesTable(dates, values, ("a",))
 
 
-# -- missing figures and periods: what the messages advise works ---------------------------------------------------------
+# -- missing figures and periods: what the messages advise works -------------------------------------------------------
 
 
 def daily(n=60, start="2019-01-01"):
@@ -248,17 +248,15 @@ def test_what_a_message_advises_reads_the_file(tmp_path, name):
     followed = advice(error)
     assert followed, error.value
     for more in followed:
-        try:
-            table = read_series(tmp_path / "x.csv", **more)
-        except InputError as second:  # of two faults the second has its own advice
-            assert len(CASES[name][1]) and len(CASES[name][2]), second
+        if dropped and blank and more.get("on_missing") != "fill":  # of two faults the second has its own advice
             with pytest.raises(InputError) as again:
                 read_series(tmp_path / "x.csv", **more)
-            table = read_series(tmp_path / "x.csv", **{**more, **advice(again)[0]})
+            more = more | next(one for one in advice(again) if one.keys() - more.keys())
+        table = read_series(tmp_path / "x.csv", **more)
         known = pd.Series(table.values[:, 0], table.dates)
         given = frame.dropna().set_index("date")["rate"]
         shared = known.index.intersection(given.index)
-        assert len(shared) > 10
+        assert len(shared) > 8
         pd.testing.assert_series_equal(
             known[shared], given[shared], check_names=False, check_freq=False, check_index_type=False
         )
@@ -272,7 +270,7 @@ def test_what_a_message_advises_reads_the_file(tmp_path, name):
                 check_index_type=False,
             )
             assert table.warnings
-        assert (table.digest() == replace(table, warnings=()).digest()) is True
+        assert table.digest() == replace(table, warnings=()).digest()
 
 
 def test_what_is_left_out_or_filled_is_counted(tmp_path):
@@ -298,7 +296,7 @@ def test_a_month_that_is_dropped_is_a_gap(tmp_path):
     monthly().assign(rate=lambda d: d["rate"].where(d.index != 9)).to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(InputError, match=r"without gaps \(monthly\); found none for 2001-10; set series\.on_missing"):
         read_series(tmp_path / "x.csv", on_missing="drop")
-    with pytest.raises(InputError, match="expected series.on_missing among raise, drop, fill; found 'skip'"):
+    with pytest.raises(InputError, match=r"expected series\.on_missing among raise, drop, fill; found 'skip'"):
         read_series(tmp_path / "x.csv", on_missing="skip")
 
 
