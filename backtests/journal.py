@@ -133,7 +133,7 @@ class Journal:
 
     def write(self, path: Path) -> None:
         """Write the journal as Parquet, whole or not at all; equal journals give equal bytes."""
-        write_parquet(Path(path), self.frame.set_index("date"))
+        write_parquet(Path(path), self.frame)
 
     def __len__(self) -> int:
         """Count the fills."""

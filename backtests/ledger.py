@@ -326,7 +326,7 @@ class Ledger(bt.Analyzer):
         transactions = self._transactions()
         result = BacktestResult(
             returns=pd.Series(returns, index=index, name="returns"),
-            positions=pd.DataFrame(amounts, index=index, columns=pd.Index([*self._names, "cash"], dtype=object)),
+            positions=pd.DataFrame(amounts, index=index, columns=pd.Index([*self._names, "cash"], dtype="str")),
             transactions=transactions,
             orders=orders,
             initial_cash=self._initial,
@@ -343,12 +343,11 @@ class Ledger(bt.Analyzer):
         columns = {
             "amount": np.array(amount, dtype=np.float64),
             "price": np.array(price, dtype=np.float64),
-            "symbol": np.array(symbol, dtype=object),
+            "symbol": pd.Index(symbol, dtype="str"),
             "commission": np.array(commission, dtype=np.float64),
         }
         frame = pd.DataFrame(columns, index=_stamps(days, utc=True))
-        frame["symbol"] = frame["symbol"].astype(object)
-        return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1)
+        return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype="str"), axis=1)
 
     def _entries(self) -> list[_Entry]:
         """All orders in the order they were given, which is that of backtrader's running number."""
@@ -363,10 +362,10 @@ class Ledger(bt.Analyzer):
             if name in ("submitted", "executed"):
                 columns[name] = _stamps(found, utc=False)
             elif name in ("ticker", "side", "type", "status", "reason"):
-                columns[name] = pd.Series(found, dtype=object)
+                columns[name] = pd.Series(found, dtype="str")
             else:
                 columns[name] = np.array(found, dtype=np.float64)
-        return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1)
+        return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype="str"), axis=1)
 
     def _warnings(self, transactions: pd.DataFrame) -> list[str]:
         said = [self._stopped] if self._stopped else []

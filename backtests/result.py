@@ -48,13 +48,13 @@ def flows_frame(flows: Iterable[tuple[Any, ...]] = ()) -> pd.DataFrame:
     rows = list(flows)
     days, ticker, kind, amount, shares = zip(*rows, strict=True) if rows else ((),) * 5
     columns = {
-        "ticker": pd.Series(ticker, dtype=object),
-        "kind": pd.Series(kind, dtype=object),
+        "ticker": pd.Series(ticker, dtype="str"),
+        "kind": pd.Series(kind, dtype="str"),
         "amount": np.array(amount, dtype=np.float64),
         "shares": np.array(shares, dtype=np.float64),
     }
     index = pd.DatetimeIndex(np.array(days, dtype="datetime64[ns]"), name="date").tz_localize("UTC")
-    return pd.DataFrame(columns).set_axis(index).set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1)
+    return pd.DataFrame(columns).set_axis(index).set_axis(pd.Index(list(FLOW_COLUMNS), dtype="str"), axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -283,7 +283,7 @@ class BacktestResult:
         write_parquet(folder / "returns.parquet", self.returns.to_frame("returns"))
         write_parquet(folder / "positions.parquet", self.positions)
         write_parquet(folder / "transactions.parquet", self.transactions)
-        write_parquet(folder / "orders.parquet", self.orders.set_index("order_id"))
+        write_parquet(folder / "orders.parquet", self.orders)
         write_parquet(folder / "cash_flows.parquet", self.cash_flows)
 
     @classmethod
@@ -312,14 +312,14 @@ class BacktestResult:
             flows = read_parquet(folder / "cash_flows.parquet", index=["date"])
         return cls(
             returns=read_parquet(folder / "returns.parquet", index=["date"])["returns"],
-            positions=positions.set_axis(pd.Index(list(positions.columns), dtype=object), axis=1),
-            transactions=transactions.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1),
-            orders=orders.set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1),
+            positions=positions,
+            transactions=transactions,
+            orders=orders,
             initial_cash=float(initial_cash),
             warnings=tuple(warnings),
             stopped=stopped,
             settings=dict(settings or {}),
-            cash_flows=flows.set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1),
+            cash_flows=flows,
         )
 
 

@@ -126,8 +126,8 @@ def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
         "Loss",
     )
     note = (
-        "Decision dates, both ends included. Rows: training / validation / test. Epochs kept of epochs run, by seed; "
-        "loss on the validation slice, mean over seeds. "
+        "Decision dates, both ends included and purged ones left out. Rows: training / validation / test. Epochs kept "
+        "of epochs run, by seed; loss on the validation slice, mean over seeds. "
         "No price after “trained until” entered training or the choice of epochs."
     )
     return Table("Folds: slices and training", columns, tuple(rows), note, left=5)

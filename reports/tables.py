@@ -362,6 +362,7 @@ def versions_table(manifest: Mapping[str, Any]) -> Table | None:
     trainer = manifest.get("trainer")
     if isinstance(trainer, Mapping):
         used = f"batch {trainer.get('batch_size')}, learning rate {trainer.get('learning_rate')}"
+        used += f", loss {trainer['loss']}" if "loss" in trainer else ""
         found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}; {used}"))
     return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
 

@@ -209,14 +209,12 @@ class ImportedRun(Run):
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        self._manifest.data |= {
-            "seeds": [],
-            "warnings": [
-                *remarks,
-                *price_remarks(self.prices),
-                *liquidation_warnings(labels, self.prices, self.config.labels),
-            ],
-        }
+        warnings = (
+            *remarks,
+            *price_remarks(self.prices),
+            *liquidation_warnings(labels, self.prices, self.config.labels),
+        )
+        self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.listener(Event("signals", said))
 

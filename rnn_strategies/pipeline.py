@@ -322,24 +322,28 @@ class Run(CountedRun):
         for name, frame in (
             ("signals", result.signals),
             ("labels", result.labels),
-            ("seed_scores", result.seed_scores.set_index("date")),
-            ("folds", result.folds.set_index("fold")),
-            ("history", result.history.set_index("fold")),
+            ("seed_scores", result.seed_scores),
+            ("folds", result.folds),
+            ("history", result.history),
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
         if result.quantiles is not None:
-            write_parquet(self.folder / QUANTILES, result.quantiles.set_index("date"))
+            write_parquet(self.folder / QUANTILES, result.quantiles)
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
-            "warnings": [
-                *price_remarks(self.prices, config.universe),
-                *signal_remarks(config, result, self.prices),
-                *liquidation_warnings(result.labels, self.prices, config.labels),
-                *beside_remarks(self._beside, self.prices, result.universe_sizes),
-            ],
+            "warnings": list(
+                dict.fromkeys(
+                    (
+                        *price_remarks(self.prices, config.universe),
+                        *signal_remarks(config, result, self.prices),
+                        *liquidation_warnings(result.labels, self.prices, config.labels),
+                        *beside_remarks(self._beside, self.prices, result.universe_sizes),
+                    )
+                )
+            ),
         }
         self._seconds["networks"] = result.seconds
         total = round(sum(result.core_seconds.values()), 3)
@@ -378,7 +382,7 @@ class Run(CountedRun):
         self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
-            "warnings": list(result.warnings),
+            "warnings": list(dict.fromkeys(result.warnings)),
             "stopped": result.stopped,
             "settings": result.settings,
         }

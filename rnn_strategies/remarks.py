@@ -66,7 +66,7 @@ def price_remarks(prices: Prices, filters: UniverseFilters | None = None) -> lis
 
 def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list[str]:
     """Remarks about the walk-forward."""
-    remarks = list((result.trainer or {}).get("warnings", ()))
+    remarks = [*(result.trainer or {}).get("warnings", ()), *result.warnings]
     if absent := config.universe.unknown(prices.tickers):
         more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
         remarks.append(

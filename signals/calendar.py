@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -322,7 +323,9 @@ def _exchange(calendar: str, first: int, last: int) -> Any:
             "New York is XNYS"
         )
     try:
-        return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # names that pandas 4 removes, in some of the calendars
+            return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
     except ValueError as error:
         raise InputError(
             f"expected calendar {calendar} to know the years {first} to {last}; exchange_calendars says: "

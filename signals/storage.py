@@ -126,14 +126,27 @@ def read_json(path: Path) -> Any:
         raise InputError(f"expected JSON in {path}; found a damaged file ({error}); delete it and run again") from error
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame with its index as leading columns: zstd, fixed column order, no volatile metadata, atomically."""
+def write_parquet(path: Path, frame: pd.DataFrame, *, describe_index: bool = True) -> None:
+    """Write a frame as Parquet: index first, zstd, fixed column order, no volatile metadata, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Destination.
+    frame : DataFrame
+        Its index levels are named and become the leading columns; a plain row count (`RangeIndex`) becomes none.
+    describe_index : bool
+        Whether the file says which of its columns are the index, so that `pandas.read_parquet` gives the frame back as
+        it was. Without it the index is just columns, and the bytes depend on the values alone: what content hashes of
+        inputs are made of.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
-    # pandas puts its own version into the metadata, which would change the bytes of equal data
-    table = table.replace_schema_metadata(None)
+    if describe_index:
+        table = _described(pa.Table.from_pandas(frame))
+    else:
+        table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False).replace_schema_metadata(None)
 
     def write(handle: IO[bytes]) -> None:
         pq.write_table(table, handle, compression="zstd", version="2.6")
@@ -141,8 +154,41 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     atomic_write(path, write)
 
 
+def _described(table: Any) -> Any:
+    """Put index columns first, text into one Arrow type, and leave versions out of the description."""
+    import pyarrow as pa
+
+    described = json.loads(table.schema.metadata[b"pandas"])
+    # versions would change the bytes of equal data
+    described["creator"] = {"library": "rnn-strategies", "version": ""}
+    described["pandas_version"] = ""
+    index = [name for name in described["index_columns"] if isinstance(name, str)]
+    names = [*index, *(name for name in table.column_names if name not in index)]
+    # text is string or large_string by the dtype it had in memory, which is no property of the values
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field
+        for field in (table.schema.field(name) for name in names)
+    ]
+    metadata = {"pandas": json.dumps(described, sort_keys=True)}
+    return table.select(names).cast(pa.schema(fields)).replace_schema_metadata(metadata)
+
+
 def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, set `index` again, and give times back in nanoseconds and text as `object`.
+    """Read a Parquet file and set `index` again.
+
+    Parameters
+    ----------
+    path : Path
+        The file. What it says about its own index is not looked at, so that files without such a description, as older
+        versions wrote them, read alike.
+    index : list of str, optional
+        Columns that become the index; without it all of them stay columns.
+
+    Returns
+    -------
+    DataFrame
+        Times in nanoseconds. Text as it was written: pandas' `str`, as `pandas.read_parquet` gives it, or `object`,
+        also where the file does not say.
 
     Raises
     ------
@@ -153,7 +199,8 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        frame = pq.read_table(path).to_pandas()
+        table = pq.read_table(path)
+        frame = table.to_pandas(ignore_metadata=True)
     except FileNotFoundError as error:
         raise InputError(f"expected a file {path}; found none; run the stage that writes it") from error
     except (pa.ArrowException, OSError) as error:
@@ -161,11 +208,13 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
         raise InputError(
             f"expected a Parquet file at {path}; found a damaged one ({reason}); write it again"
         ) from error
+    described = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    strings = {column["field_name"] for column in described.get("columns", ()) if column["numpy_type"] == "str"}
     for name, kind in frame.dtypes.items():
         text = str(kind)
         if text.startswith("datetime64"):
             frame[name] = frame[name].astype(re.sub(r"\[\w+", "[ns", text, count=1))
-        elif text in ("str", "string"):
+        elif text in ("str", "string") and name not in strings:
             frame[name] = frame[name].astype(object)
     if index:
         missing = [name for name in index if name not in frame.columns]

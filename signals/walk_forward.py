@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,14 @@ from signals.events import Event, Listener, silent
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
-from signals.labels import LabelSettings
+from signals.labels import LabelSettings, Target
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
 from signals.models.recurrent import check_horizon
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
-from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
+from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of, loss_used
 from signals.universe import UniverseFilters
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "facts_of", "pick_trainer", "prepare", "usable_seeds"]
@@ -113,7 +114,7 @@ def compute_signals(
     else:
         chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
         training = training.filled(batch_of(chosen.trainer))
-        trainer_facts = facts_of(chosen, training)
+        trainer_facts = facts_of(chosen, training, data.target)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
     at_work: dict[int, FoldData] = {}
@@ -128,17 +129,17 @@ def compute_signals(
     remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
     made = Assembly(data, seeds, model.lookback)
     outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
-    finished = run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)
-    for done, outcome in enumerate(finished, start=1):
-        if done == 1 and on_first_score is not None:
-            on_first_score(*_scored(data, cuts))
-        mine = outcomes[outcome.fold]
-        mine[outcome.seed] = outcome
-        if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
-            made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
-        if trainer_facts is not None:
-            trainer_facts["versions"] = dict(outcome.versions)
-        listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
+    with closing(run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for done, outcome in enumerate(finished, start=1):
+            if done == 1 and on_first_score is not None:
+                on_first_score(*_scored(data, cuts))
+            mine = outcomes[outcome.fold]
+            mine[outcome.seed] = outcome
+            if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
+                made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
+            if trainer_facts is not None:
+                trainer_facts["versions"] = dict(outcome.versions)
+            listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
     return made.result(trainer_facts)
 
 
@@ -283,13 +284,14 @@ def pick_trainer(
     return chosen
 
 
-def facts_of(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
-    """Say what trains the networks and why that, with the batch and the rate that were left open."""
+def facts_of(chosen: Choice, training: TrainingSettings, target: Target) -> dict[str, Any]:
+    """Say what trains the networks and why that, with the batch and the rate that were left open and the loss used."""
     facts: dict[str, Any] = {
         "name": chosen.trainer.name,
         "reason": chosen.reason,
         "batch_size": training.batch_size,
         "learning_rate": training.learning_rate,
+        "loss": loss_used(target, training),
         "versions": {},
     }
     return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})

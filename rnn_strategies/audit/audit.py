@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,7 @@ from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
 from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
+from rnn_strategies.toml_tables import read_tables
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
@@ -66,10 +68,16 @@ class Audit:
         What was audited.
     verdicts : tuple of Verdict
         In the order of `CHECKS`.
+    covered : str
+        What the audit is of, where it is not a backtest with all its checks.
+    always_unproved : tuple of str
+        What no check can prove, whatever was found.
     """
 
     name: str
     verdicts: tuple[Verdict, ...]
+    covered: str = ""
+    always_unproved: tuple[str, ...] = ALWAYS_UNPROVED
 
     @property
     def passed(self) -> bool:
@@ -79,7 +87,7 @@ class Audit:
     @property
     def unproved(self) -> tuple[str, ...]:
         """What none of the checks can prove."""
-        return (*(line for verdict in self.verdicts for line in verdict.unproved), *ALWAYS_UNPROVED)
+        return (*(line for verdict in self.verdicts for line in verdict.unproved), *self.always_unproved)
 
     def verdict(self, check: str) -> Verdict:
         """Give the verdict of one check.
@@ -96,7 +104,9 @@ class Audit:
 
     def text(self) -> str:
         """Everything in words, for a terminal."""
-        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`", ""]
+        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`"]
+        lines += [self.covered] if self.covered else []
+        lines.append("")
         for verdict in self.verdicts:
             lines.append(f"{verdict.status.upper():<8} {verdict.check}: {verdict.finding}")
             lines += [f"           {name}: {value}" for name, value in verdict.evidence]
@@ -127,7 +137,8 @@ def audit_run(
     Parameters
     ----------
     target : Path, str or Run
-        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed.
+        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed. Of forecasts of series
+        folds, look-ahead and skill beside baselines are covered; the other checks are skipped with the reason.
     overrides : sequence of str
         `"table.key=value"` settings on top of a file.
     only, skip : sequence of str
@@ -159,6 +170,8 @@ def audit_run(
     wanted = [check for check in CHECKS if (not only or check in only) and check not in skip]
     if not wanted:
         raise InputError("expected at least one check; found all of them left out; change --only or --skip")
+    if not isinstance(target, Run) and _of_series(Path(target)):
+        return _audit_of_series(target, wanted, overrides, n_days, jobs, listener)
     run = target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, listener=listener)
     config = run.config
     if config.walk_forward is None:
@@ -240,11 +253,38 @@ def audit_run(
     }
     verdicts = []
     for number, check in enumerate(wanted, start=1):
-        listener(Event("audit", check, number, len(wanted)))
+        # checks differ too much in length for their number to say how long the rest takes
+        listener(Event("audit", check, number - 1, len(wanted), math.nan))
         began = time.perf_counter()
         verdicts.append(checks[check]())
-        listener(Event("audit", f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"))
+        text = f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"
+        listener(Event("audit", text, number, len(wanted), math.nan))
     return Audit(config.name, tuple(verdicts))
+
+
+def _of_series(target: Path) -> bool:
+    """Whether a folder, or a configuration, is of forecasts of series."""
+    file = target / "config.toml" if target.is_dir() else target
+    return file.is_file() and "series" in read_tables(file, ())
+
+
+def _audit_of_series(
+    target: Path | str,
+    wanted: Sequence[str],
+    overrides: Sequence[str],
+    days: int,
+    jobs: int | None,
+    listener: Listener,
+) -> Audit:
+    from rnn_strategies.audit.series import COVERED, UNPROVED, audit_series
+    from rnn_strategies.forecast_run import open_forecast
+
+    run = open_forecast(target, overrides=overrides, jobs=jobs, listener=listener)
+    covered = (
+        f"forecasts of series: covered are {', '.join(COVERED)}; the other checks are about stocks and are skipped"
+    )
+    verdicts = audit_series(run, wanted, days=days, listener=listener)
+    return Audit(run.config.name, verdicts, covered, UNPROVED)
 
 
 def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:

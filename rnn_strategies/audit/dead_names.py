@@ -29,6 +29,7 @@ TICK = 0.01
 # hundredths of all. 1,093 stocks of all sizes have 5.5 % where ticks explain 3.4 %, the 600 most traded 0.9 and 1.1 %.
 TWICE, SLACK = 2.0, 0.02
 LISTED = 5
+_ENDS = {"tail": "after its last trade", "head": "before its first trade"}
 
 Flags = NDArray[np.bool_]
 
@@ -88,15 +89,15 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         names = len({run.ticker for run in ends})
         counts = " and ".join(f"{bad / whole:.1%} of the {name} ({bad:,})" for name, bad, whole in uses if bad)
         finding = (
-            f"{_tickers(names)} with bars that are no trades after the last real one or before the first: "
-            f"{_listed([str(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
+            f"{_tickers(names)} with bars that are no trades at an end of the history: "
+            f"{_listed([_placed(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
         )
         return _verdict(Status.FAILED, finding, evidence, prices, ends)
     remarks = []
     if ends:
         unused = "" if data is None and signals is None else ", too few to matter" if used else ", none of them used"
         remarks.append(
-            f"bars that are no trades at the end of a history: {_listed([str(run) for run in ends], 3)}{unused}"
+            f"bars that are no trades at an end of a history: {_listed([_placed(run) for run in ends], 3)}{unused}"
         )
     if inside:
         remarks.append(f"long stretches without a real trade inside histories: {_listed([str(r) for r in inside], 3)}")
@@ -112,7 +113,11 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         found = "; ".join(remarks)
         return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)
     return _verdict(
-        Status.PASSED, "Every history ends with a trade, and no price jumps like a split.", evidence, prices, ends
+        Status.PASSED,
+        "Every history begins and ends with a trade, and no price jumps like a split.",
+        evidence,
+        prices,
+        ends,
     )
 
 
@@ -120,7 +125,13 @@ def _verdict(
     status: Status, finding: str, evidence: Sequence[tuple[str, str]], prices: Prices, ends: Sequence[Stretch]
 ) -> Verdict:
     table = [
-        {"ticker": run.ticker, "where": run.where, "bars": str(run.bars), "from": str(run.first), "to": str(run.last)}
+        {
+            "ticker": run.ticker,
+            "where": run.where,
+            "bars": str(run.bars),
+            "from": str(run.first),
+            "to": str(run.last),
+        }
         for run in ends[:20]
     ]
     unproved = ["That every bar is a trade: padding with invented volume or small noise looks like trading."]
@@ -128,6 +139,11 @@ def _verdict(
         lacking = "open, high, low and volume" if prices.close_only else "volume"
         unproved.append(f"Without {lacking} a padded history is told from an idle one by its length alone.")
     return Verdict(NAME, status, finding, tuple(evidence), tuple(table), tuple(unproved))
+
+
+def _placed(run: Stretch) -> str:
+    """Name a stretch at an end of a history, and which end that is."""
+    return f"{run}, {_ENDS[run.where]}"
 
 
 def _mask(bars: Histories, runs: Sequence[Stretch]) -> Flags:

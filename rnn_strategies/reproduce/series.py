@@ -264,12 +264,17 @@ def _protocol(run: ForecastRun) -> str:
         "minmax": "min-max scaled on training rows only",
         "none": "not scaled",
     }[config.forecast.scale]
-    ahead = run.actuals["target_date"].dropna()
+    ahead = run.actuals.loc[run.actuals["actual"].notna(), "target_date"]
     kept = folds["epochs"]
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (
         f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
         f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
-        f"{training.optimizer}, {training.loss}, batch {training.batch_size}; epochs kept {stops} of at most "
+        f"{training.optimizer}, {_loss(run)}, batch {training.batch_size}; epochs kept {stops} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )
+
+
+def _loss(run: ForecastRun) -> str:
+    """Loss that the networks were trained by: of quantiles the pinball loss, whatever the configuration says."""
+    return "pinball" if run.config.forecast.quantiles else run.config.training.loss

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.display import markdown_table
 from signals.errors import InputError
 from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.accuracy import (
@@ -95,7 +95,8 @@ def comparison_table(
     ----------
     forecasts : DataFrame
         Columns date (the origin, at whose end it was made), series, step, level (NaN for a point forecast), model,
-        seed, forecast, fold. Of a model with quantiles only, the middle one is its point forecast.
+        seed, forecast, fold; live, if any, marks forecasts beyond the last row, which are not judged. Of a model with
+        quantiles only, the middle one is its point forecast.
     actuals : DataFrame
         Columns date, target_date, series, step, actual (NaN where not known yet), last (the value at the origin).
     parameters : mapping of str to int, optional
@@ -157,6 +158,9 @@ class _Cube:
     """Forecasts as arrays of shape (seeds, n, steps, series), actual and last values as (n, steps, series)."""
 
     def __init__(self, forecasts: pd.DataFrame, actuals: pd.DataFrame, units: Mapping[str, float]) -> None:
+        if "live" in forecasts:
+            # made at the last row: nothing is known of what they forecast
+            forecasts = forecasts[~forecasts["live"] | forecasts["date"].isin(actuals["date"])]
         if actuals.duplicated(KEY).any():
             raise InputError("expected one actual value a date, series and step; found two; give each once")
         self.series = list(dict.fromkeys(actuals["series"]))
@@ -317,7 +321,7 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
         if quantiles:
             shares = ", ".join(f"{level:g}: {share:.2f}" for level, share in row["coverage"].items())
             lines[-1] += [_error_figure(row["pinball"]), shares]
-    return _rows(lines)
+    return markdown_table(lines)
 
 
 def _explained(metric: str, reference: str) -> str:
@@ -339,23 +343,12 @@ def _test(row: Row) -> str:
 def _errors(frame: pd.DataFrame, what: str, metric: str, spans: Mapping[int, str]) -> str:
     """One row a model, one column a series, step or fold: its error, mean and spread over seeds."""
     labels = list(dict.fromkeys(frame[what]))
-    heads = [spans.get(label, str(label)) if what == "fold" else escape(str(label), quote=False) for label in labels]
+    heads = [spans.get(label, str(label)) if what == "fold" else str(label) for label in labels]
     lines = [[f"{metric.upper()} by {what}", *heads]]
     for model in dict.fromkeys(frame["model"]):
         rows = frame[frame["model"] == model].set_index(what).loc[labels].to_dict("records")
         lines.append([model, *(_error(row, metric) for row in rows)])
-    return _rows(lines)
-
-
-def _rows(lines: list[list[str]]) -> str:
-    head, *body = [f"| {' | '.join(map(_cell, cells))} |" for cells in lines]
-    ruler = "|" + "|".join([" --- "] + [" ---: "] * (len(lines[0]) - 1)) + "|"
-    return "\n".join([head, ruler, *body]) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Keep a name from outside within its cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return markdown_table(lines)
 
 
 def _error(row: Row, metric: str) -> str:

@@ -127,6 +127,8 @@ def test_histories_filled_backwards_fail(worlds, simulated):
     assert verdict.status is Status.FAILED
     assert {row["where"] for row in verdict.table} == {"head"}
     assert max(int(row["bars"]) for row in verdict.table) == 120
+    assert "before its first trade" in verdict.finding
+    assert "after its last trade" not in verdict.finding
 
 
 def test_padded_rows_that_nobody_used_are_noted(worlds, simulated):

@@ -299,3 +299,35 @@ def test_the_store_makes_a_run_independent_of_its_source(small, tmp_path):
     shutil.rmtree(default_home().root / "inputs")
     again = open_run(made.folder).prices
     assert again.frame.equals(made.prices.frame)
+
+
+def test_pandas_reads_the_files_of_a_run_as_the_api_returns_them(tmp_path, support):
+    from configs import write_small
+
+    made = rs.run(write_small(tmp_path / "a.toml"), out=tmp_path / "run", jobs=1)
+    result = made.result
+    frames = {
+        "signals": made.signals,
+        "folds": made.folds,
+        "returns": result.returns.to_frame(),
+        "positions": result.positions,
+        "transactions": result.transactions,
+        "orders": result.orders,
+        "cash_flows": result.cash_flows,
+    }
+    for name, frame in frames.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(made.folder / f"{name}.parquet"), frame)
+    assert list(pd.read_parquet(made.folder / "labels.parquet").index.names) == ["date", "ticker"]
+
+
+def test_the_fold_table_leaves_purged_dates_out(tmp_path, support):
+    from configs import write_small
+
+    more = ["labels.horizon=4"]
+    made = rs.run(write_small(tmp_path / "a.toml"), out=tmp_path / "run", overrides=more, jobs=1)
+    folds = made.folds.drop_duplicates("fold")
+    weeks = pd.Timedelta(weeks=4)
+    # a label of four weeks from the next open is known five weeks later at the latest
+    for end, begin in (("train_end", "validation_start"), ("validation_end", "test_start")):
+        assert (folds[end] + weeks <= folds[begin]).all(), folds[[end, begin]]
+        assert (folds[end] + 2 * weeks > folds[begin]).all()

@@ -204,3 +204,19 @@ def leak_limit():
     from joblib.externals.loky import process_executor
 
     return process_executor._MAX_MEMORY_LEAK_SIZE
+
+
+def test_an_interruption_stops_the_processes_without_further_remarks(prices, linear_trainer, tmp_path, caplog, recwarn):
+    def interrupt(event):
+        if event.done == 2:
+            raise KeyboardInterrupt
+
+    options = {"trainer": linear_trainer, "walk_forward": QUARTERS, "seeds": [0, 1]}
+    with pytest.raises(KeyboardInterrupt):
+        run(prices, tmp_path / "a", jobs=2, listener=interrupt, **options)
+    gc.collect()
+    assert not [record.getMessage() for record in caplog.records]
+    assert not [str(warning.message) for warning in recwarn.list]
+    again = run(prices, tmp_path / "a", jobs=2, **options)  # processes are there again, and what was done is kept
+    assert again.reused >= 2
+    same(again, run(prices, tmp_path / "b", jobs=1, **options))

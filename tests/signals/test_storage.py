@@ -172,3 +172,27 @@ def test_the_store_keeps_content_once_and_notices_damage(tmp_path):
     assert store.get(digest) is None
     assert store.get("0" * 64) is None
     assert [p for p in (tmp_path / "store").iterdir() if p.name.startswith(".")] == []
+
+
+def test_pandas_reads_a_file_back_with_its_index(tmp_path):
+    frames = {
+        "signals": frame().set_index(frame().index.set_levels(frame().index.levels[1].astype("str"), level=1)),
+        "plain": pd.DataFrame({"fold": np.array([0, 1], np.int32), "who": pd.Series(["a", "b"], dtype="str")}),
+        "dated": pd.DataFrame(
+            {"A": [1.0], "cash": [2.0]}, index=pd.DatetimeIndex(["2020-01-01"], tz="UTC", name="date").as_unit("ns")
+        ),
+        "empty": frame().iloc[:0].reset_index(drop=True),
+    }
+    for name, one in frames.items():
+        path = tmp_path / f"{name}.parquet"
+        write_parquet(path, one)
+        pd.testing.assert_frame_equal(pd.read_parquet(path), one, check_freq=False)
+        names = [level for level in one.index.names if level is not None]
+        assert list(read_parquet(path).columns) == [*names, *one.columns]  # the index leads
+        pd.testing.assert_frame_equal(read_parquet(path, index=names or None), one, check_freq=False)
+
+
+def test_files_without_a_description_are_read_as_ever(tmp_path):
+    write_parquet(tmp_path / "old", frame(), describe_index=False)
+    assert read_parquet(tmp_path / "old", index=["date", "ticker"]).equals(frame())
+    assert pd.read_parquet(tmp_path / "old").columns.tolist() == ["date", "ticker", "score", "fold"]
