@@ -139,8 +139,8 @@ def check_returns(
     calendar : str, optional
         Exchange calendar of the dates, where it is known.
     of_account : bool
-        Whether these are returns of an account, which may lose more than everything, and has no unknown return. Returns
-        of anything else may begin and end with NaN: the value is not known there.
+        Whether these are returns of an account, which has no unknown return. Returns of anything else may begin and
+        end with NaN: the value is not known there.
     periods_per_year : float
         What the usual size of a return is judged by.
 
@@ -153,7 +153,7 @@ def check_returns(
     ------
     InputError
         For anything but a series of numbers, for dates that are not those of sessions, dates given twice, NaN,
-        infinities, returns below -100 % of anything but an account, and for what looks like prices or percentages.
+        infinities, and for what looks like prices or percentages.
 
     Examples
     --------
@@ -185,8 +185,6 @@ def check_returns(
         known = np.flatnonzero(~unknown)
         unknown = unknown & (np.arange(len(values)) > known[0]) & (np.arange(len(values)) < known[-1])
     _refuse_odd(unknown, out, what, "fill it, or drop the row" if not of_account else "run the backtest again")
-    if not of_account:
-        _refuse_odd(values < -1.0, out, what, "divide percentages by 100, or use .pct_change() on prices")
     _check_size(values[~np.isnan(values)], what, periods_per_year)
     return out
 

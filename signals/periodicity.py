@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.calendar import sessions
+from signals.calendar import check_calendar, sessions
 from signals.errors import InputError
 
-__all__ = ["Periodicity", "check_calendar", "frequency_of", "periodicity_of", "sessions_per_year"]
+__all__ = ["Periodicity", "frequency_of", "periodicity_of", "sessions_per_year"]
 
 # The table: the round numbers of the field where it has them, else the mean number of sessions over these ten years.
 FIXED = {"XNYS": 252.0, "24/7": 365.0}
@@ -116,25 +115,6 @@ def sessions_per_year(calendar: str = DEFAULT) -> float:
 
     check_calendar(calendar)
     return _mean_sessions(xc.resolve_alias(calendar))
-
-
-def check_calendar(calendar: Any) -> None:
-    """Refuse what is no name of an exchange calendar, naming close ones.
-
-    Raises
-    ------
-    InputError
-        For an unknown calendar.
-    """
-    import exchange_calendars as xc
-
-    if isinstance(calendar, str) and calendar in xc.get_calendar_names():
-        return
-    import difflib
-
-    close = difflib.get_close_matches(str(calendar).upper(), xc.get_calendar_names(), n=3, cutoff=0.5)
-    hint = f" (close: {', '.join(close)})" if close else ""
-    raise InputError(f"expected the name of an exchange calendar; found {calendar!r}{hint}; New York is XNYS")
 
 
 @lru_cache(maxsize=128)
