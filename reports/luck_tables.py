@@ -102,8 +102,8 @@ def _track_record(path: Path, luck: Luck) -> tuple[str, str]:
     if math.isinf(path.needed):
         return DASH, "The Sharpe ratio is not above zero: no length of record would speak for skill."
     return f"{number(path.needed / luck.periodicity.periods_per_year, 1)} years", (
-        f"It takes {_length(path.needed, luck)} of returns like these before luck alone would show such a Sharpe ratio in "
-        f"fewer than 5 of 100 histories; there are {count(there)}{', too few' if there < path.needed else ''}."
+        f"It takes {_length(path.needed, luck)} of returns like these before luck alone would show such a Sharpe ratio "
+        f"in fewer than 5 of 100 histories; there are {count(there)}{', too few' if there < path.needed else ''}."
     )
 
 

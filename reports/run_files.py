@@ -35,7 +35,8 @@ class RunData:
     positions, transactions, orders : DataFrame or None
         As in `BacktestResult`; positions and transactions on UTC sessions.
     benchmark, universe : Series or None
-        Returns to compare with, on (a part of) the same sessions. Those of a universe that was closed by ruin end there.
+        Returns to compare with, on (a part of) the same sessions. Those of a universe that was closed by ruin end
+        there.
     benchmark_name : str
         What the benchmark is called.
     signals, labels, seed_scores, folds, history : DataFrame or None
@@ -219,8 +220,8 @@ def _apart(other: pd.Series | None, name: str, returns: pd.Series) -> list[str]:
         return []
     known = other.dropna().index
     return [
-        f"{name} is left out: its returns, from {known[0]:%Y-%m-%d} to {known[-1]:%Y-%m-%d}, share no session with those "
-        f"of the account, from {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d}."
+        f"{name} is left out: its returns, from {known[0]:%Y-%m-%d} to {known[-1]:%Y-%m-%d}, share no session with "
+        f"those of the account, from {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d}."
     ]
 
 

@@ -150,7 +150,8 @@ def covered(name: str, other: pd.Series, run: RunData) -> str:
         Its returns, on some of the sessions of the run.
     """
     counted = run.periodicity.counted
-    span = f"{count(len(other))} of {count(len(run.returns))} {counted}, from {day(other.index[0])} to {day(other.index[-1])}"
+    dates = f"from {day(other.index[0])} to {day(other.index[-1])}"
+    span = f"{count(len(other))} of {count(len(run.returns))} {counted}, {dates}"
     ruined = ruin_date(other)
     if ruined:
         return f"{name} was closed by ruin on {ruined}: it covers {span}, and is compared over these."
@@ -190,8 +191,8 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
     )
     period = run.periodicity
     note = (
-        f"Excess return: mean {period.adjective} difference times {period.periods_per_year:,.10g}; intervals after Newey "
-        "and West (1987)."
+        f"Excess return: mean {period.adjective} difference times {period.periods_per_year:,.10g}; intervals after "
+        "Newey and West (1987)."
     )
     for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
         if other is not None and len(other) < len(run.returns):
