@@ -90,7 +90,7 @@ def check_span(prices: Prices, ticker: str, first: Any, last: Any, *, calendar: 
     days = prices.frame.xs(ticker, level="ticker").index
     begin, end = pd.Timestamp(first), pd.Timestamp(last)
     if calendar is not None and calendar != prices.calendar:
-        opened = sessions(days[0].date(), end.date(), prices.calendar) if days[0] <= end else []
+        opened = sessions(min(days[0], end).date(), end.date(), prices.calendar)
         end = pd.Timestamp(opened[-1]) if len(opened) else end
     # a holiday in front is no gap: the first bar may be a few days later than the first day asked for
     if days[0] > begin + pd.Timedelta(days=7) or days[-1] < end:

@@ -24,10 +24,10 @@ LAST_YEAR = 2024
 
 DEFAULT = "XNYS"
 
-# Share of the sessions from the first to the last date that a daily series has at least, and share of the steps of a
-# weekly or monthly series that go to the next week or month: some weeks have no session at all.
-COVERED, REGULAR = 0.8, 0.9
-# Share of the dates that are no sessions, and of the sessions without a date, up to which a series is of a calendar.
+# Share of the steps of a daily series that go to the next session, and of the steps of a weekly or monthly series that
+# go to the next week or month: some weeks have no session at all.
+CONSECUTIVE, REGULAR = 0.8, 0.9
+# Shares of dates that are no sessions, and of steps that leave sessions out, up to which a series is of a calendar.
 STRANGE, ABSENT = 0.01, 0.05
 
 Days = NDArray[np.int64]
@@ -217,14 +217,13 @@ def frequency_of(dates: pd.DatetimeIndex, *, calendar: str | None = None) -> str
     Returns
     -------
     str or None
-        `"daily"` when at least 80 % of the sessions from the first to the last date are there; `"weekly"` and
-        `"monthly"` when no week or month has two dates and nine steps in ten go to the next one; None for anything
-        else.
+        `"daily"` when four steps in five go to the next session; `"weekly"` and `"monthly"` when no week or month has
+        two dates and nine steps in ten go to the next one; None for anything else.
     """
     days = _days(dates)
     if len(days) < 2:
         return "daily"
-    if len(days) >= COVERED * _expected(days, calendar):
+    if (_steps(days, calendar) <= 1).mean() >= CONSECUTIVE:
         return "daily"
     usual = float(np.median(np.diff(days)))
     for name, period, shortest, longest in (
@@ -242,15 +241,16 @@ def _days(dates: pd.DatetimeIndex) -> Days:
     return np.asarray(naive.to_numpy().astype("datetime64[D]").astype(np.int64))
 
 
-def _expected(days: Days, calendar: str | None) -> int:
-    """Sessions from the first to the last date."""
-    first, last = (np.datetime64(int(day), "D") for day in (days[0], days[-1]))
-    weekend = bool(((days + 3) % 7 >= 5).any())
-    if calendar is None and weekend:
-        return int(days[-1] - days[0]) + 1
-    known = _sessions(first, last, calendar or DEFAULT)
-    weekdays = int(np.busday_count(first, last + np.timedelta64(1, "D")))
-    return weekdays if known is None else len(known) if calendar else min(len(known), weekdays)
+def _steps(days: Days, calendar: str | None) -> Days:
+    """Sessions from each date to the next one; without a calendar weekdays, or days where there are weekends."""
+    stamps = days.astype("datetime64[D]")
+    held = _sessions(stamps[0], stamps[-1], calendar or DEFAULT)
+    if calendar is None and ((days + 3) % 7 >= 5).any():
+        return np.diff(days)
+    if calendar is not None and held is not None:
+        return np.diff(np.searchsorted(held, stamps))
+    weekdays = np.busday_count(stamps[:-1], stamps[1:])
+    return np.asarray(weekdays if held is None else np.minimum(weekdays, np.diff(np.searchsorted(held, stamps))))
 
 
 def _sessions(first: np.datetime64, last: np.datetime64, calendar: str) -> NDArray[np.datetime64] | None:
@@ -266,23 +266,21 @@ def _calendar_of(dates: pd.DatetimeIndex, what: str) -> str:
     days = _days(dates)
     weekday = (days + 3) % 7
     stamps = days.astype("datetime64[D]")
-    held: NDArray[np.datetime64] | None = None
+    held = _sessions(stamps[0], stamps[-1], DEFAULT)
     if (weekday >= 5).any():
-        if len(days) >= (1.0 - ABSENT) * (days[-1] - days[0] + 1):
+        if (np.diff(days) > 1).mean() <= ABSENT:
             return "24/7"
         found = stamps[weekday >= 5][0]
     else:
-        if len(days) == int(np.busday_count(stamps[0], stamps[-1] + np.timedelta64(1, "D"))):
-            return DEFAULT
-        held = _sessions(stamps[0], stamps[-1], DEFAULT)
-        if held is None:
+        weekdays = np.busday_count(stamps[:-1], stamps[1:])
+        if held is None or len(days) < 2 or (weekdays > 1).mean() <= STRANGE:
             return DEFAULT
         strange = ~np.isin(stamps, held)
-        absent = len(held) - int((~strange).sum())
-        if strange.sum() <= STRANGE * len(days) and absent <= max(1.0, ABSENT * len(held)):
+        gaps = np.diff(np.searchsorted(held, stamps)) > 1
+        if strange.mean() <= STRANGE and gaps.sum() <= max(1.0, ABSENT * len(days)):
             return DEFAULT
         found = stamps[strange][0] if strange.any() else held[~np.isin(held, stamps)][0]
-    closed = not np.is_busday(found) or found not in (held if held is not None else ())
+    closed = held is None or found not in held
     raise InputError(
         f"expected {what} on the sessions of XNYS, on every weekday or on every day; found other dates (on {found} "
         f"XNYS was {'closed' if closed else 'open, and there is no value'}); give calendar, such as calendar = "
