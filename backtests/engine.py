@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from backtests.feeds import add_prices
 from backtests.fills import FillSource
 from backtests.ledger import Ledger
 from backtests.result import BacktestResult
+from backtests.scaling_broker import ScalingBroker
 from backtests.scores import ScoreTable
 from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
@@ -87,8 +89,34 @@ def run_backtest(
     CheckFailedError
         When the books do not balance.
     """
+    return _trade(
+        prices,
+        signals,
+        allocation=allocation,
+        settings=broker,
+        account=lambda: Broker(broker, fills=fills),
+        strategy=strategy,
+        start=start,
+        end=end,
+        listener=listener,
+    )
+
+
+def _trade(
+    prices: Prices | PricePanel,
+    signals: pd.DataFrame | pd.Series,
+    *,
+    allocation: Any,
+    settings: BrokerSettings,
+    account: Callable[[], Broker],
+    strategy: Any = None,
+    start: Any = None,
+    end: Any = None,
+    listener: Listener = silent,
+) -> BacktestResult:
+    """Trade scores in an account that is made when the inputs are known to be usable."""
     kind = strategy_class(strategy)
-    _check_allocation(allocation, broker, needed=issubclass(kind, SignalStrategy))
+    _check_allocation(allocation, settings, needed=issubclass(kind, SignalStrategy))
     panel = prices if isinstance(prices, PricePanel) else prices.panel()
     table = ScoreTable.from_signals(signals)
     if start is not None or end is not None:
@@ -97,15 +125,15 @@ def run_backtest(
     if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
         check_enough_names(allocation, len(table.tickers), names=table.tickers)
     panel, earlier = _cut(panel, table, end)
-    if broker.max_volume_share is not None and not panel.volume_known:
+    if settings.max_volume_share is not None and not panel.volume_known:
         raise InputError(
             "expected prices with volume, because broker.max_volume_share is set; found none; leave "
             "that setting out, or with a preset set it to false (None in Python)"
         )
 
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.setbroker(Broker(broker, fills=fills))
-    adjusted = broker.dividends == "adjusted"
+    cerebro.setbroker(account())
+    adjusted = settings.dividends == "adjusted"
     feeds = add_prices(cerebro, panel, signals=table, adjusted=adjusted)
     feeds[0].market.earlier = earlier if adjusted else raw_panel(earlier)
     options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
@@ -147,8 +175,10 @@ def equal_weight_universe(
     """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
 
     What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit, no
-    order pays a minimum and the cash buffer is at least 2 %, so that neither a small account nor purchases refused for
-    lack of cash make it look other than it is. Commission, slippage and delistings are those of `broker`.
+    order pays a minimum, no purchase is refused for lack of cash, and the cash buffer is at least 2 %, so that a small
+    account does not make it look other than it is. Where prices rise overnight by so much that the purchases cost more
+    than there is, all of them are scaled down alike (see `ScalingBroker`), so that about 98 % stay invested.
+    Commission, slippage and delistings are those of `broker`.
 
     Parameters
     ----------
@@ -158,7 +188,7 @@ def equal_weight_universe(
     Returns
     -------
     Series named "universe"
-        Simple returns per session, from the first decision date on.
+        Simple returns per session, from the first decision date on. They end where the account was closed by ruin.
     """
     buffer = max(broker.cash_buffer, 0.02)
     idea = replace(
@@ -168,8 +198,16 @@ def equal_weight_universe(
         min_trade_value=0.0,
         commission_minimum=0.0,
         cash_buffer=buffer,
+        initial_margin=0.0,
     )
-    result = run_backtest(prices, signals, allocation=EqualWeight(), broker=idea, listener=listener)
+    result = _trade(
+        prices,
+        signals,
+        allocation=EqualWeight(),
+        settings=idea,
+        account=lambda: ScalingBroker(idea),
+        listener=listener,
+    )
     return result.returns.rename("universe")
 
 

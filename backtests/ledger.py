@@ -288,6 +288,9 @@ class Ledger(bt.Analyzer):
             self._flows = self._broker.flows
         if any(isinstance(data, PanelFeed) and data.market.simulated for data in self.datas):
             self._settings["simulated"] = True
+        calendars = {_calendar_of(data) for data in self.datas}
+        if len(calendars) == 1 and None not in calendars:
+            self._settings["calendar"] = calendars.pop()
         self._stopped: str | None = getattr(self._broker, "stopped", None)
         remarks = getattr(self.strategy, "remarks", None)
         self._remarks = list(remarks()) if callable(remarks) else []
@@ -384,6 +387,12 @@ class Ledger(bt.Analyzer):
                 f"{first} the stop was filled first."
             )
         return said + self._remarks
+
+
+def _calendar_of(data: Any) -> str | None:
+    """Exchange calendar of a feed that `add_prices` made, or that is resampled from one; None for others."""
+    source = getattr(data, "data", data)
+    return source.market.panel.calendar if isinstance(source, PanelFeed) else None
 
 
 def _kind_of(order: Any) -> str:

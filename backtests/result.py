@@ -16,7 +16,17 @@ from signals.display import Card
 from signals.errors import CheckFailedError
 from signals.storage import read_parquet, write_parquet
 
-__all__ = ["FLOW_COLUMNS", "ORDER_COLUMNS", "TRANSACTION_COLUMNS", "BacktestResult", "flows_frame"]
+__all__ = [
+    "FLOW_COLUMNS",
+    "OPENED_AT_FIRST_CLOSE",
+    "ORDER_COLUMNS",
+    "TRANSACTION_COLUMNS",
+    "BacktestResult",
+    "flows_frame",
+]
+
+# Entry of `returns.attrs`: whether the account held nothing before its first close.
+OPENED_AT_FIRST_CLOSE = "opened_at_first_close"
 
 ORDER_COLUMNS = (
     "order_id",
@@ -65,7 +75,8 @@ class BacktestResult:
     ----------
     returns : Series
         Simple return of the account per session, after costs; name `returns`, index `date` at UTC midnight. The first
-        value is the first close against `initial_cash`.
+        value is the first close against `initial_cash`. Its `attrs` hold the `calendar` of the sessions, where the
+        settings state one, and whether the account was `opened_at_first_close`, that is, traded nothing before it.
     positions : DataFrame
         Account currency at each close: one column per ticker of the backtest, held or not, and `cash` last. Same index.
     transactions : DataFrame
@@ -103,6 +114,15 @@ class BacktestResult:
     stopped: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     cash_flows: pd.DataFrame = field(default_factory=flows_frame)
+
+    def __post_init__(self) -> None:
+        returns = self.returns.copy(deep=False)
+        if isinstance(calendar := self.settings.get("calendar"), str):
+            returns.attrs["calendar"] = calendar
+        if len(returns):
+            traded = len(self.transactions) > 0 and self.transactions.index[0] == returns.index[0]
+            returns.attrs[OPENED_AT_FIRST_CLOSE] = not traded and float(returns.iloc[0]) == 0.0
+        object.__setattr__(self, "returns", returns)
 
     def check(self, tolerance: float = 1e-9) -> None:
         """Hold the frames to the accounting identity.

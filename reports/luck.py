@@ -1,7 +1,8 @@
 """How likely luck alone is to show a Sharpe ratio like this: the formulas, on plain numbers and arrays.
 
 Every Sharpe ratio here is per session (mean over sample deviation, not annualised), every kurtosis is not in excess
-(3 for a normal distribution). To annualise, multiply by the root of 252 at the very end and nowhere before.
+(3 for a normal distribution). To annualise, multiply by the root of the sessions a year (`signals.periodicity`) at the
+very end and nowhere before.
 
 References
 ----------

@@ -10,12 +10,12 @@ import pandas as pd
 
 from backtests.gains import gains_by_ticker
 from backtests.shares import SHARE_TOLERANCE
-from reports.canvas import pyfolio_plotting, quiet_plotting, started
 from reports.crises import crisis_returns
+from reports.drawdowns import Drawdown, deepest_drawdowns
 from reports.formats import DASH, UNKNOWN, bps, count, day, money, number, percent, points, small_percent
 from reports.round_trips import summarise_open_trips, summarise_round_trips
 from reports.run_files import RunData
-from reports.statistics import Metrics
+from reports.statistics import Metrics, return_metrics, ruin_date
 from reports.trading import position_weights
 from signals.long_run_variance import TOO_FEW_DATES
 
@@ -23,6 +23,7 @@ __all__ = [
     "Table",
     "annual_table",
     "comparison_table",
+    "covered",
     "crisis_table",
     "drawdown_table",
     "hash_table",
@@ -71,9 +72,9 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
         (
             ("Annual return", "annual_return", percent),
             ("Cumulative return", "cum_returns_final", percent),
-            ("Best day", "best_day", lambda v: percent(v, 2)),
-            ("Worst day", "worst_day", lambda v: percent(v, 2)),
-            ("Days with a gain", "positive_days", percent),
+            ("Best {noun}", "best_day", lambda v: percent(v, 2)),
+            ("Worst {noun}", "worst_day", lambda v: percent(v, 2)),
+            ("{Noun}s with a gain", "positive_days", percent),
         ),
     ),
     (
@@ -82,8 +83,8 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
             ("Annual volatility", "annual_volatility", percent),
             ("Maximum drawdown", "max_drawdown", percent),
             ("Downside risk a year", "downside_risk", percent),
-            ("Value at risk, 5% of days", "value_at_risk", lambda v: percent(v, 2)),
-            ("Mean of the worst 5% of days", "conditional_value_at_risk", lambda v: percent(v, 2)),
+            ("Value at risk, 5% of {noun}s", "value_at_risk", lambda v: percent(v, 2)),
+            ("Mean of the worst 5% of {noun}s", "conditional_value_at_risk", lambda v: percent(v, 2)),
         ),
     ),
     (
@@ -108,24 +109,56 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
 
 
 def statistics_table(metrics: Metrics, run: RunData) -> Table:
-    """Strategy, benchmark and equal-weight universe side by side."""
-    sides = [("Strategy", "")]
-    if run.benchmark is not None:
-        sides.append((run.benchmark_name, "benchmark_"))
+    """Strategy, benchmark and equal-weight universe side by side; a part of the strategy where one covers only that."""
+    period = run.periodicity
+    rate = (1.0 + run.risk_free) ** (1.0 / period.periods_per_year) - 1.0
+    sides: list[tuple[str, Mapping[str, Any]]] = [("Strategy", metrics)]
+    note = (
+        f"{period.adjective.capitalize()} returns, {period.stated}, sample deviations (ddof 1), risk-free rate "
+        f"{percent(metrics['risk_free'], 2)} a year."
+    )
     if run.universe is not None:
-        sides.append(("Universe", "universe_"))
+        note += " Universe: all names of the universe in equal weights, after the same costs."
+    for name, prefix, other in (
+        (run.benchmark_name, "benchmark_", run.benchmark),
+        ("Universe", "universe_", run.universe),
+    ):
+        if other is None:
+            continue
+        if len(other) < len(run.returns):
+            mine = run.returns.reindex(other.index)
+            part = return_metrics(mine, daily_risk_free=rate, periods_per_year=period.periods_per_year)
+            sides.append((f"Strategy, as {name}", part))
+            note += f" {covered(name, other, run)}"
+        sides.append((name, {key: metrics[f"{prefix}{key}"] for key in return_metrics(run.returns.iloc[:1])}))
     rows: list[tuple[str, ...]] = []
     for heading, lines in _STATISTICS:
         rows.append((heading,))
-        rows += [(label, *(write(metrics[f"{prefix}{key}"]) for _, prefix in sides)) for label, key, write in lines]
-    rate = percent(metrics["risk_free"], 2)
-    note = f"Daily returns, 252 sessions a year, sample deviations (ddof 1), risk-free rate {rate} a year."
-    if run.universe is not None:
-        note += " Universe: all names of the universe in equal weights, after the same costs."
-    for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
-        if other is not None and len(other) < len(run.returns):
-            note += f" {name} covers {count(len(other))} of {count(len(run.returns))} sessions."
+        for label, key, write in lines:
+            named = label.format(noun=period.noun, Noun=period.noun.capitalize())
+            rows.append((named, *(write(figures[key]) for _, figures in sides)))
+    if any(figures["ruin_date"] for _, figures in sides):
+        rows += [("End",), ("Closed by ruin on", *(day(figures["ruin_date"]) for _, figures in sides))]
     return Table("Return and risk", ("", *(name for name, _ in sides)), tuple(rows), note)
+
+
+def covered(name: str, other: pd.Series, run: RunData) -> str:
+    """Say which part of the run something covers, and why it ends where that is known.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    other : Series
+        Its returns, on some of the sessions of the run.
+    """
+    counted = run.periodicity.counted
+    dates = f"from {day(other.index[0])} to {day(other.index[-1])}"
+    span = f"{count(len(other))} of {count(len(run.returns))} {counted}, {dates}"
+    ruined = ruin_date(other)
+    if ruined:
+        return f"{name} was closed by ruin on {ruined}: it covers {span}, and is compared over these."
+    return f"{name} covers {span}, and is compared over these."
 
 
 def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
@@ -160,17 +193,21 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
         line("Tracking error a year", "tracking_error", percent),
         line("Information ratio", "information_ratio", number),
     )
+    period = run.periodicity
     note = (
-        "Excess return: mean daily difference times 252. Each interval is the mean over sessions plus and minus "
-        "Student's t times the equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson "
-        "2018), which allows for dependence between neighbouring sessions."
+        f"Excess return: mean {period.adjective} difference times {period.periods_per_year:,.10g}. Each interval is "
+        "the mean over sessions plus and minus Student's t times the equal-weighted cosine estimator of the standard error "
+        "(Lazarus, Lewis, Stock and Watson 2018), which allows for dependence between neighbouring sessions."
     )
+    for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
+        if other is not None and len(other) < len(run.returns):
+            note += f" {covered(name, other, run)}"
     return Table("Against what it is compared with", ("", *(name for name, _ in sides)), rows, note)
 
 
-def trading_table(metrics: Metrics) -> Table:
+def trading_table(metrics: Metrics, run: RunData) -> Table:
     """Exposure, turnover and costs."""
-    m = metrics
+    m, noun = metrics, run.periodicity.noun
 
     def cost(kind: str) -> str:
         total = m[f"{kind}_total"]
@@ -186,7 +223,7 @@ def trading_table(metrics: Metrics) -> Table:
     costs = (
         ("Transactions", count(m["transactions"])),
         ("Turnover a year, one way", percent(m["annual_turnover"], 0)),
-        ("Turnover a day, pyfolio's", percent(m["pyfolio_daily_turnover"])),
+        (f"Turnover a {noun}, pyfolio's", percent(m["pyfolio_daily_turnover"])),
         ("Commission, total / of money traded", cost("commission")),
         ("Slippage, total / of money traded", cost("slippage")),
         (
@@ -236,33 +273,30 @@ def round_trip_table(trips: pd.DataFrame, still_open: pd.DataFrame) -> Table | N
     return Table("Round trips", ("", *columns), rows, note)
 
 
-def drawdown_table(returns: pd.Series) -> Table | None:
-    """List pyfolio's five deepest drawdowns; None when the account never fell."""
-    pyfolio_plotting()
-    from pyfolio.timeseries import gen_drawdown_table
-
-    with quiet_plotting():
-        found = gen_drawdown_table(started(returns), top=5)
-    found = found[found["Net drawdown in %"].astype(float) > 0].sort_values("Net drawdown in %", ascending=False)
-    if found.empty:
+def drawdown_table(run: RunData) -> Table | None:
+    """List the five deepest drawdowns; None when the account never fell."""
+    found = deepest_drawdowns(run.returns, top=5)
+    if not found:
         return None
+    every_day = run.periodicity.calendar == "24/7"
     rows = tuple(
-        (
-            percent(-float(row["Net drawdown in %"]) / 100),
-            day(row["Peak date"]),
-            day(row["Valley date"]),
-            day(row["Recovery date"]) if not pd.isna(row["Recovery date"]) else "not yet",
-            count(row["Duration"]) if not pd.isna(row["Duration"]) else DASH,
-        )
-        for _, row in found.iterrows()
+        (percent(one.depth), day(one.peak), day(one.valley), *_recovered(one, every_day=every_day)) for one in found
     )
+    unit = "Days" if every_day else "Weekdays"
     return Table(
         "Worst drawdowns",
-        ("Depth", "Peak", "Valley", "Recovery", "Weekdays"),
+        ("Depth", "Peak", "Valley", "Recovery", unit),
         rows,
-        "Weekdays from peak to recovery.",
+        f"{unit} from peak to recovery, both counted.",
         left=0,
     )
+
+
+def _recovered(one: Drawdown, *, every_day: bool) -> tuple[str, str]:
+    """Date of recovery, and days from the peak to it."""
+    if one.recovery is None:
+        return "not yet", DASH
+    return day(one.recovery), count(len(pd.date_range(one.peak, one.recovery, freq="D" if every_day else "B")))
 
 
 def _compared(run: RunData) -> dict[str, pd.Series]:
@@ -279,11 +313,18 @@ def annual_table(run: RunData) -> Table:
     series = _compared(run)
     years = {name: (1.0 + values).groupby(values.index.year).prod() - 1.0 for name, values in series.items()}
     sessions = run.returns.groupby(run.returns.index.year).size()
+    partly = False
+    for name, values in series.items():
+        held = values.groupby(values.index.year).size().reindex(sessions.index, fill_value=0)
+        whole = held.index[held == sessions]
+        partly = partly or bool(((held > 0) & (held < sessions)).any())
+        years[name] = years[name].reindex(whole)
     rows = tuple(
         (str(year), *(percent(values.get(year)) for values in years.values()), count(sessions[year]))
         for year in sorted(sessions.index)
     )
-    return Table("Annual returns", ("Year", *series, "Sessions"), rows)
+    note = f"A year is left out where not all of its {run.periodicity.counted} are covered." if partly else ""
+    return Table("Annual returns", ("Year", *series, run.periodicity.counted.capitalize()), rows, note)
 
 
 def crisis_table(run: RunData) -> Table | None:

@@ -103,6 +103,8 @@ def tear_sheet(
     universe: pd.Series | None = None,
     benchmark_name: str | None = None,
     title: str = "Backtest",
+    calendar: str | None = None,
+    periods_per_year: float | None = None,
 ) -> Path:
     """Write a report of a result from anybody's own Cerebro, without signal files.
 
@@ -115,11 +117,16 @@ def tear_sheet(
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional
-        Simple returns per session to compare with; any time zone, any cover.
+        Simple returns to compare with, as fractions; see `compute_metrics`. An account that traded nothing before its
+        first close is compared with a benchmark bought at that close, as `[benchmark]` does. Where they cover a part of
+        the run, that part is compared, and the report says so.
     benchmark_name : str, optional
         What to call the benchmark; its series name by default.
     title : str
         Heading.
+    calendar, periods_per_year : optional
+        Exchange calendar of daily returns, or sessions a year, where the result does not state its calendar; see
+        `compute_metrics`.
 
     Returns
     -------
@@ -129,7 +136,8 @@ def tear_sheet(
     Raises
     ------
     InputError
-        When there is no result in what was given, or the report cannot be written.
+        When there is no result in what was given, returns are none (see `compute_metrics`), or the report cannot be
+        written.
 
     Examples
     --------
@@ -137,7 +145,15 @@ def tear_sheet(
 
         tear_sheet(result, benchmark=spy, path="report.html", title="My strategy")
     """
-    run = run_from_result(result, title=title, benchmark=benchmark, universe=universe, benchmark_name=benchmark_name)
+    run = run_from_result(
+        result,
+        title=title,
+        benchmark=benchmark,
+        universe=universe,
+        benchmark_name=benchmark_name,
+        calendar=calendar,
+        periods_per_year=periods_per_year,
+    )
     path = Path(path)
     atomic_write(path, render(run))
     return path
@@ -175,7 +191,7 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
         verdict=verdict(run, metrics, quality),
         headline=headline_figures(run, metrics, quality),
         statistics=[statistics_table(metrics, run)],
-        beside=[table for table in (comparison, trading_table(metrics) if traded else None) if table],
+        beside=[table for table in (comparison, trading_table(metrics, run) if traded else None) if table],
         sections=[_luck_section(run, luck, metrics), *_sections(run, quality)],
         provenance=[table for table in (versions_table(run.manifest), hash_table(run.manifest)) if table],
         stamp=stamp,
@@ -207,6 +223,8 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         orders=run.orders,
         cash_flows=run.cash_flows,
         risk_free=run.risk_free,
+        calendar=run.calendar,
+        periods_per_year=run.periods_per_year,
     )
     return figures | signal_metrics(quality) | luck_metrics(luck)
 
@@ -232,7 +250,7 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
     chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
         ("returns", "Returns", return_charts(run), [tables.annual_table(run)]),
     ]
-    below: list[Table | None] = [tables.drawdown_table(run.returns), tables.crisis_table(run)]
+    below: list[Table | None] = [tables.drawdown_table(run), tables.crisis_table(run)]
     chapters.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
     if run.positions is not None:
         below = [tables.holdings_table(run)]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from backtests.shares import SHARE_TOLERANCE
-from reports.sessions import DAYS_PER_YEAR
 
 __all__ = [
     "account_value",
@@ -85,8 +84,8 @@ def _value_before(returns: pd.Series, positions: pd.DataFrame) -> pd.Series:
 def turnover(returns: pd.Series, positions: pd.DataFrame, transactions: pd.DataFrame) -> pd.Series:
     """One-way turnover per session: half of all money traded, over the account's value at the previous close.
 
-    Selling everything and buying something else counts 1 (100 %). Times 252 and averaged it is turnover a
-    year.
+    Selling everything and buying something else counts 1 (100 %). Averaged and times the sessions
+    a year it is turnover a year.
     """
     return 0.5 * _traded_value(transactions, positions.index) / _value_before(returns, positions)
 
@@ -130,8 +129,17 @@ def trading_metrics(
     positions: pd.DataFrame | None,
     transactions: pd.DataFrame | None,
     orders: pd.DataFrame | None,
+    *,
+    periods_per_year: float = 252.0,
 ) -> dict[str, float]:
     """Exposure, turnover and cost figures; NaN where the frames do not say.
+
+    Parameters
+    ----------
+    returns, positions, transactions, orders
+        As in `BacktestResult`.
+    periods_per_year : float
+        Sessions a year, for `annual_turnover` and `annual_cost`.
 
     Returns
     -------
@@ -199,9 +207,9 @@ def trading_metrics(
         if positions is not None and len(positions):
             before = _value_before(returns, positions)
             share = costs.sum(axis=1, skipna=False).reindex(positions.index) / before
-            out["annual_turnover"] = DAYS_PER_YEAR * float(turnover(returns, positions, transactions).mean())
+            out["annual_turnover"] = periods_per_year * float(turnover(returns, positions, transactions).mean())
             out["pyfolio_daily_turnover"] = float(turnover_of_gross_book(positions, transactions).mean())
-            out["annual_cost"] = DAYS_PER_YEAR * float(share.mean())
+            out["annual_cost"] = periods_per_year * float(share.mean())
     if orders is not None:
         out["orders"] = len(orders)
         for status, count in orders["status"].value_counts().sort_index().items():

@@ -13,8 +13,9 @@ from reports.account import account_settings, preset_words
 from reports.cost_words import cost_words, unknown_costs
 from reports.formats import DASH, UNKNOWN, count, interval, money, number, percent, points, prose_day, small_percent
 from reports.run_files import RunData
+from reports.seed_fan import closed_accounts
 from reports.signal_quality import OverTime, SignalQuality
-from reports.statistics import Metrics
+from reports.statistics import Metrics, return_metrics, ruin_date
 from signals.long_run_variance import TOO_FEW_DATES, MeanInterval
 
 __all__ = ["headline_figures", "serious_warnings", "stamp_line", "summary", "verdict"]
@@ -34,11 +35,25 @@ def serious_warnings(run: RunData, quality: SignalQuality | None) -> list[str]:
     # simulated prices have a label of their own above these lines
     told = ("the prices are simulated", "simulated prices") if run.simulated else ()
     lines += [line[:1].upper() + line[1:] for line in run.warnings if not line.lower().startswith(told)]
+    lines += _closed_beside(run)
     if run.transactions is not None and run.transactions.empty:
         lines.append("Nothing was traded.")
-    if len(run.returns) < 252:
-        lines.append(f"Only {len(run.returns)} sessions: figures a year are extrapolated from less than one.")
+    period = run.periodicity
+    if len(run.returns) < int(period.periods_per_year):
+        lines.append(f"Only {len(run.returns)} {period.counted}: figures a year are extrapolated from less than one.")
     return list(dict.fromkeys(lines))
+
+
+def _closed_beside(run: RunData) -> list[str]:
+    """Say which accounts that the run is compared with did not last to its end."""
+    lines = []
+    for name, other in ((run.benchmark_name, run.benchmark), ("The equal-weight universe", run.universe)):
+        if other is not None and (ruined := ruin_date(other)):
+            lines.append(f"{name} was closed by ruin on {ruined}: nothing is compared after that day.")
+    if run.seed_returns is not None:
+        closed = closed_accounts(run.seed_returns, run.returns.index)
+        lines += [f"The account of seed {seed}, traded alone, was {how}." for seed, (how, _) in closed.items()]
+    return lines
 
 
 def _identity_breach(run: RunData, tolerance: float = 1e-6) -> str | None:
@@ -100,16 +115,31 @@ def _what(run: RunData, m: Metrics) -> str:
 
 
 def _came_of_it(run: RunData, m: Metrics) -> str:
-    against = []
-    if run.benchmark is not None:
-        against.append(f"{percent(m['benchmark_annual_return'])} for {run.benchmark_name} bought and held")
-    if run.universe is not None:
-        against.append(f"{percent(m['universe_annual_return'])} for the equal-weight universe after the same costs")
-    beside = f", against {' and '.join(against)}" if against else ""
+    whole, parts = [], []
+    for name, suffix, prefix, other in (
+        (f"{run.benchmark_name} bought and held", "", "benchmark", run.benchmark),
+        ("the equal-weight universe after the same costs", "_universe", "universe", run.universe),
+    ):
+        if other is None:
+            continue
+        theirs = percent(m[f"{prefix}_annual_return"])
+        if len(other) == len(run.returns):
+            whole.append(f"{theirs} for {name}")
+            continue
+        span = f"{prose_day(m[f'common_start{suffix}'])} to {prose_day(m[f'common_end{suffix}'])}"
+        if m[f"{prefix}_ruin_date"]:
+            theirs = percent(m[f"{prefix}_cum_returns_final"])
+            own, unit = percent(m[f"common_cum_returns_final{suffix}"]), "in all"
+            name += ", which was then closed by ruin"
+        else:
+            own, unit = percent(m[f"common_annual_return{suffix}"]), "a year"
+        covered = f"{count(len(other))} of {count(len(run.returns))} {run.periodicity.counted} that both cover"
+        parts.append(f" Over the {covered}, from {span}, it returned {own} {unit}, against {theirs} for {name}.")
+    beside = f", against {' and '.join(whole)}" if whole else ""
     made = f"{percent(m['annual_return'])} a year ({percent(m['cum_returns_final'])} in all)"
     if m["annual_return"] is None:
         made = f"{percent(m['cum_returns_final'])} in all"
-    text = f"It returned {made}{beside}."
+    text = f"It returned {made}{beside}.{''.join(parts)}"
     edge = _edge(run, m)
     if edge is not None:
         luck = "which luck alone could explain" if edge.sign == 0 else "more than luck explains"
@@ -145,10 +175,13 @@ class _Edge(NamedTuple):
 
 
 def _edge(run: RunData, m: Metrics) -> _Edge | None:
-    """Compare with the universe if there is one, else with the benchmark; None without a known interval."""
-    if run.universe is not None:
+    """Compare with the universe if there is one, else with the benchmark; None without a known interval.
+
+    What was closed by ruin is no measure.
+    """
+    if run.universe is not None and not m["universe_ruin_date"]:
         suffix, name = "_universe", "the universe"
-    elif run.benchmark is not None:
+    elif run.benchmark is not None and not m["benchmark_ruin_date"]:
         suffix, name = "", run.benchmark_name
     else:
         return None
@@ -358,12 +391,7 @@ def _judge_both(edge: _Edge | None, skill: int, scores: str, m: Metrics) -> str:
 def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> list[tuple[str, str, str]]:
     """Build the strip below the first paragraph: (label, figure, small print) each."""
     m = metrics
-    beside = []
-    if run.benchmark is not None:
-        beside.append(f"{run.benchmark_name} {percent(m['benchmark_annual_return'])}")
-    if run.universe is not None:
-        beside.append(f"universe {percent(m['universe_annual_return'])}")
-    figures = [("Annual return", percent(m["annual_return"]), ", ".join(beside) or "after costs")]
+    figures = [("Annual return", *_annual_returns(run, m))]
     edge = _edge(run, m)
     if edge is not None:
         label, word = ("Alpha a year", "to") if edge.hedged else ("Excess a year", "over")
@@ -388,6 +416,34 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
     elif m["transactions"]:
         figures.append(("Costs a year", UNKNOWN, f"{' and '.join(unknown_costs(m))} not recorded"))
     return figures
+
+
+def _annual_returns(run: RunData, m: Metrics) -> tuple[str, str]:
+    """Annual return and, in small print, those of what it is compared with: all over the span that all cover."""
+    others = [
+        (name, prefix, other)
+        for name, prefix, other in (
+            (run.benchmark_name, "benchmark_", run.benchmark),
+            ("universe", "universe_", run.universe),
+        )
+        if other is not None
+    ]
+    if all(len(other) == len(run.returns) for *_, other in others):
+        beside = [f"{name} {percent(m[f'{prefix}annual_return'])}" for name, prefix, _ in others]
+        return percent(m["annual_return"]), ", ".join(beside) or "after costs"
+    span = run.returns.index
+    for *_, other in others:
+        span = span.intersection(other.index)
+    if span.empty:
+        return percent(m["annual_return"]), "after costs"
+    year = run.periodicity.periods_per_year
+
+    def annual(returns: pd.Series) -> str:
+        return percent(return_metrics(returns.reindex(span), periods_per_year=year)["annual_return"])
+
+    beside = [f"{name} {annual(other)}" for name, _, other in others]
+    dates = f"{prose_day(f'{span[0]:%Y-%m-%d}')} to {prose_day(f'{span[-1]:%Y-%m-%d}')} only"
+    return annual(run.returns), f"{', '.join(beside)}; {dates}"
 
 
 def stamp_line(timings: Mapping[str, Any]) -> str:

@@ -230,7 +230,8 @@ class Run(CountedRun):
             check_raw_known(self.prices)
         if self._has_benchmark:
             begin = max(self._first_decision, self.prices.first)
-            check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
+            ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+            check_span(self.benchmark, ticker, begin, self.prices.last, calendar=calendar)
 
     def _check_names(self) -> None:
         """Refuse an allocation that ranks names where the prices leave one."""
@@ -373,8 +374,8 @@ class Run(CountedRun):
         )
         self.listener(Event("backtest", "trading the equal-weight universe, for comparison"))
         universe = equal_weight_universe(self.prices, signals, broker=config.broker)
-        # a run that was stopped by ruin ends before its universe does
-        beside = {"universe": universe.reindex(result.returns.index).fillna(0.0)}
+        # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
+        beside = {"universe": universe.reindex(result.returns.index)}
         if self._has_benchmark:
             beside = {"benchmark": self._benchmark_returns(result.returns.index), **beside}
         result.save(self.folder)
@@ -390,7 +391,8 @@ class Run(CountedRun):
         write_metrics(self.folder)
 
     def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
-        return buy_and_hold(self.benchmark, self.config.benchmark["ticker"], sessions)
+        ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+        return buy_and_hold(self.benchmark, ticker, sessions, calendar=calendar)
 
     def _backtest_files(self) -> tuple[str, ...]:
         return (*BACKTEST_FILES, *(("seed_returns.parquet",) if len(self._seeds) > 1 else ()))
@@ -405,7 +407,7 @@ class Run(CountedRun):
             self.listener(Event("backtest", "trading each seed alone"))
             scores = read_parquet(self.folder / "seed_scores.parquet")
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
-            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
+            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))
         self._write_family(returns)
 
     # -- what is written down ---------------------------------------------------------------------------------------

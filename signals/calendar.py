@@ -21,6 +21,7 @@ __all__ = [
     "FREQUENCIES",
     "add_offset",
     "as_day",
+    "check_calendar",
     "decision_dates",
     "planned_sessions",
     "session_closes",
@@ -312,8 +313,14 @@ def _year_closes(calendar: str, first: int, last: int) -> tuple[Days, Days]:
     return days, closes.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
 
 
-def _exchange(calendar: str, first: int, last: int) -> Any:
-    """Calendar of exchange_calendars over whole years."""
+def check_calendar(calendar: Any) -> None:
+    """Refuse what is no name of an exchange calendar.
+
+    Raises
+    ------
+    InputError
+        Naming close matches.
+    """
     import exchange_calendars as xc
 
     known = xc.get_calendar_names()
@@ -322,6 +329,13 @@ def _exchange(calendar: str, first: int, last: int) -> Any:
             f"expected the name of an exchange calendar; found {calendar!r}{_nearest(str(calendar), known)}; "
             "New York is XNYS"
         )
+
+
+def _exchange(calendar: str, first: int, last: int) -> Any:
+    """Calendar of exchange_calendars over whole years."""
+    import exchange_calendars as xc
+
+    check_calendar(calendar)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # names that pandas 4 removes, in some of the calendars

@@ -280,7 +280,7 @@ def check_prices(
     remarks = [str(note) for note in notes]
     keep = np.ones(len(frame), dtype=bool)
 
-    def drop(bad: Flags, expected: str, column: str) -> None:
+    def drop(bad: Flags, expected: str, column: str, remedy: str = "mend the data, or set") -> None:
         bad = bad & keep
         if not bad.any():
             return
@@ -288,7 +288,7 @@ def check_prices(
         found = f"{column} = {columns[column][row]:.10g}" if column in columns else "a bar"
         if on_bad == "raise":
             raise InputError(
-                f"expected {expected}; found {found} for {label_of(index, row)} ({rows}); mend the data, or set "
+                f"expected {expected}; found {found} for {label_of(index, row)} ({rows}); {remedy} "
                 'on_bad = "repair" to drop such rows'
             )
         remarks.append(f"{rows} dropped: expected {expected} (first: {found} for {label_of(index, row)})")
@@ -311,7 +311,10 @@ def check_prices(
     days = index.levels[0].to_numpy().astype("datetime64[D]")
     closed = ~np.isin(days, sessions(days[0], days[-1], calendar))
     if closed.any():
-        drop(closed[index.codes[0]], f"dates that are sessions of {calendar}", "date")
+        every_day = len(np.unique(days.astype(np.int64) % 7)) == 7
+        other = "24/7" if every_day and calendar != "24/7" else "XLON"
+        remedy = f'set calendar to the exchange of the data, such as calendar = "{other}", or set'
+        drop(closed[index.codes[0]], f"dates that are sessions of {calendar}", "date", remedy)
     if not close_only:
         _contain(columns, keep, lambda row: label_of(index, row), on_bad, remarks)
 

@@ -24,6 +24,7 @@ from signals.calendar import as_day
 from signals.features import period_returns
 from signals.membership import Membership, membership_remarks
 from signals.panel import PricePanel
+from signals.periodicity import sessions_per_year
 from signals.prices import Prices
 from signals.sectors import SectorTable
 from signals.spells import FAR
@@ -266,7 +267,8 @@ def _effect(panel: PricePanel, lives: Lifetimes, chosen: NDArray[np.bool_]) -> s
     """Compare the yearly return of some tickers in equal parts with that of all; empty when all are chosen."""
     if chosen.all() or not chosen.any():
         return ""
-    step = 21
+    year = sessions_per_year(panel.calendar)
+    step = round(year / 12)
     decisions = np.arange(0, len(panel.dates), step, dtype=np.int64)
     # a month's return; the bad prints of a few names must not decide
     returns = np.clip(period_returns(panel, decisions), -1.0, 1.0)
@@ -275,7 +277,7 @@ def _effect(panel: PricePanel, lives: Lifetimes, chosen: NDArray[np.bool_]) -> s
         known = np.isfinite(returns[rows])
         count = known.sum(axis=0)
         means.append(np.where(known, returns[rows], 0.0).sum(axis=0) / np.maximum(count, 1))
-    per_year = 252 / step
+    per_year = year / step
     yearly = [float(np.exp(np.log1p(np.maximum(mean[1:], -0.99)).mean() * per_year) - 1) for mean in means]
     return (
         f"held in equal parts its names earn {yearly[0]:.1%} a year and all tickers of the prices {yearly[1]:.1%}: a "
