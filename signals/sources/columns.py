@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CLOCKS", "COMPANIONS", "NAMELIKE", "OTHERS", "TICKERS", "compact", "field_of", "is_canonical", "is_upper"]
+__all__ = [
+    "CLOCKS",
+    "COMPANIONS",
+    "NAMELIKE",
+    "OTHERS",
+    "TICKERS",
+    "compact",
+    "field_of",
+    "is_canonical",
+    "is_upper",
+    "word_list",
+]
 
-# Every spelling is compared without case, blanks and punctuation: "Adj. Close", "adj_close*" and "adjClose" are adjclose.
+
+def word_list(text: str) -> tuple[str, ...]:
+    """Words of a text."""
+    return tuple(text.split())
+
+
+# Spellings are compared without case, blanks and punctuation: "Adj. Close", "adj_close*" and "adjClose" are adjclose.
 _SPELLINGS = {
     "date": "date datetime timestamp time day session dtyyyymmdd tradedate tradingdate tradingday pricedate quotedate "
     "marketdate businessdate asofdate asof caldt datadate observationdate formatteddate localdate localtime gmttime "
@@ -30,22 +47,24 @@ _FIELD = {word: field for field, words in _SPELLINGS.items() for word in words.s
 _LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "t": "date"}
 
 # What is the close only where no other column is.
-_LIKELY_CLOSE = frozenset(("last", "lastprice", "pricelast", "price", "settle", "settlement", "settleprice", "nav", "value"))
+_LIKELY_CLOSE = frozenset(
+    ("last", "lastprice", "pricelast", "price", "settle", "settlement", "settleprice", "nav", "value")
+)
 
 # How each field is called by itself; another spelling gives way to this one.
 _CANONICAL = {"adj_close": ("adjclose", "adjustedclose"), "adj_factor": ("adjfactor",), "volume": ("volume", "vol")}
 
 # Columns of tickers and security identifiers; the first one found is taken.
-TICKERS = tuple(
-    "ticker tickers symbol symbols tic actsymbol tickersymbol stocksymbol tradingsymbol instrument asset ric tscode "
-    "stockcode seccode securitycode code security securityid permno permid secid sid stockid assetid instrumentid gvkey "
-    "isin cusip sedol figi wkn conid".split()
+TICKERS = word_list(
+    "ticker tickers symbol symbols tic actsymbol tickersymbol stocksymbol tradingsymbol instrument asset ric "
+    "tscode stockcode seccode securitycode code security securityid permno permid secid sid stockid assetid "
+    "instrumentid gvkey isin cusip sedol figi wkn conid"
 )
 
 # Columns that may name the security, or the company, or something else: their cells decide.
-NAMELIKE = tuple(
+NAMELIKE = word_list(
     "name stock stockname company companyname coin pair currencypair market fund contract product identifier id "
-    "shortname longname securityname entity".split()
+    "shortname longname securityname entity"
 )
 
 # Times of day and bar lengths beside a date.
@@ -53,16 +72,20 @@ CLOCKS = frozenset(("time", "per", "period", "interval"))
 
 # What stands beside prices and is never a ticker by that name.
 COMPANIONS = frozenset(
-    "openinterest openint per rownumber dividends dividend stocksplits capitalgains repaired date datetime timestamp "
-    "time day session dtyyyymmdd".split()
+    word_list(
+        "openinterest openint per rownumber dividends dividend stocksplits capitalgains repaired date datetime "
+        "timestamp time day session dtyyyymmdd"
+    )
 )
 OTHERS = COMPANIONS | frozenset(
-    "vwap vw n trades tradecount transactions numberoftrades count change changepercent pctchange pctchg chg chgpct "
-    "changeovertime return returns ret retx logreturn turnover amount value marketcap spread tickvol tickvolume realvolume "
-    "adjopen adjhigh adjlow adjvolume adjustedopen adjustedhigh adjustedlow adjustedvolume divcash splitfactor "
-    "dividendamount splitcoefficient exdividend splitratio unadjustedvolume unadjustedclose closeunadj uclose rawclose "
-    "prevclose previousclose quotevolume quoteassetvolume closetime takerbuybase takerbuyquote ignore currency exchange "
-    "bid ask bidsize asksize volumema lastupdated label".split()
+    word_list(
+        "vwap vw n trades tradecount transactions numberoftrades count change changepercent pctchange pctchg chg "
+        "chgpct changeovertime return returns ret retx logreturn turnover amount value marketcap spread tickvol "
+        "tickvolume realvolume adjopen adjhigh adjlow adjvolume adjustedopen adjustedhigh adjustedlow adjustedvolume "
+        "divcash splitfactor dividendamount splitcoefficient exdividend splitratio unadjustedvolume unadjustedclose "
+        "closeunadj uclose rawclose prevclose previousclose quotevolume quoteassetvolume closetime takerbuybase "
+        "takerbuyquote ignore currency exchange bid ask bidsize asksize volumema lastupdated label"
+    )
 )
 
 

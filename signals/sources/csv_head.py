@@ -22,7 +22,9 @@ SEPARATORS = ",;\t|"
 _LINES = 24
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
-_DAY = re.compile(r"(?:1[789]|2[01])\d{6}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T].*)?|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}")
+_DAY = re.compile(
+    r"(?:1[789]|2[01])\d{6}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T].*)?|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}"
+)
 _MOMENT = re.compile(r"1\d{9}|1\d{12}|1\d{15}|1\d{18}")
 _NUMBER = re.compile(r"[$€£¥]?[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?[KMBkmb%]?")
 
@@ -153,8 +155,8 @@ def _check_names(rows: list[list[str]], at: int, path: Path, form: TableFormat |
         if len(rows[place]) > 1 and _named(rows[place]) and any(_dated(cell) for cell in rows[place]):
             remedy = f"set header = {place + 1}" if form is not None else f"delete the lines before line {place + 1}"
             raise InputError(
-                f"expected a header in line {at + 1} of {path.name}; found {shown(_some(cells))}; {remedy}, the line that "
-                "names the columns"
+                f"expected a header in line {at + 1} of {path.name}; found {shown(_some(cells))}; {remedy}, the line "
+                "that names the columns"
             )
 
 

@@ -53,8 +53,8 @@ def moment_of(text: str, form: str) -> dt.datetime | None:
             return _EPOCH + dt.timedelta(seconds=seconds, microseconds=rest * 10**6 // UNIX_DATES[form])
         if form == SERIAL_DATES:
             day = float(text)
-            return dt.datetime(1899, 12, 30) + dt.timedelta(days=day)  # noqa: DTZ001 - a day, no moment
-        return dt.datetime.strptime(text, form)  # noqa: DTZ007 - a zone is kept where there is one
+            return dt.datetime(1899, 12, 30) + dt.timedelta(days=day)
+        return dt.datetime.strptime(text, form)
     except (ValueError, OverflowError):
         return None
 
@@ -65,7 +65,7 @@ def serial_day(text: str) -> bool:
 
 
 def date_setting(texts: Sequence[str], zone: str | None) -> str | None:
-    """Setting with which every text is a day, None when there is none.
+    """Find the setting with which every text is a day.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def date_setting(texts: Sequence[str], zone: str | None) -> str | None:
     Returns
     -------
     str or None
-        `date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose days
-        lie closer together and fall on fewer weekends first.
+        `date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose
+        days lie closer together and fall on fewer weekends first. None when there is none.
     """
     if not texts:
         return None
@@ -101,7 +101,7 @@ def date_setting(texts: Sequence[str], zone: str | None) -> str | None:
 
 
 def _counted(texts: Sequence[str], zone: str | None) -> str | None:
-    """Setting for dates that are numbers: moments since 1970, or days of a spreadsheet."""
+    """Find the setting for dates that are numbers: moments since 1970, or days of a spreadsheet."""
     if all(serial_day(text) for text in texts):
         return f'date_format = "{SERIAL_DATES}"'
     for form in UNIX_DATES:

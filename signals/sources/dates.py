@@ -67,8 +67,8 @@ def days_of(
     Raises
     ------
     InputError
-        For what is no date from 1700 to 2199 in the format expected, and for times other than midnight, unless a zone is
-        set; the message names the setting that would read every row.
+        For what is no date from 1700 to 2199 in the format expected, and for times other than midnight, unless a zone
+        is set; the message names the setting that would read every row.
     """
     settings = form or PLAIN
     missing = column.isna().to_numpy()

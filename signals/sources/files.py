@@ -200,11 +200,15 @@ class FilesSource:
             raise failure
         if empty:
             notes.append(one_line(f"files without any row left out: {listed(empty, 20)}"))
-        alone = [file for file, piece in zip(kept, pieces, strict=True) if [n.lower() for n in piece.names] == [stem(file).lower()]]
+        alone = [
+            file
+            for file, piece in zip(kept, pieces, strict=True)
+            if [n.lower() for n in piece.names] == [stem(file).lower()]
+        ]
         if names.template is None and alone and (template := vendor_names(alone)) is not None:
             notes.append(
                 one_line(
-                    f"tickers are the names of the files, such as {stem(alone[0])}: set file_names = \"{template}\" to "
+                    f'tickers are the names of the files, such as {stem(alone[0])}: set file_names = "{template}" to '
                     "name them by a part of it"
                 )
             )
@@ -221,9 +225,7 @@ class FilesSource:
         )
         return _oldest_first(bars)
 
-    def _paths(
-        self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, notes: list[str]
-    ) -> list[Path]:
+    def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
         if not path.exists():
             raise InputError(f"expected a price file or folder {path}; found none; correct prices.path")
         if not path.is_dir():

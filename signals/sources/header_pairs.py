@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signals.errors import InputError
-from signals.sources.columns import OTHERS, compact, field_of
+from signals.sources.columns import OTHERS, compact, field_of, word_list
 from signals.sources.opening import shown
 
 __all__ = ["paired_header", "split_names", "turned_pairs"]
@@ -16,15 +16,17 @@ __all__ = ["paired_header", "split_names", "turned_pairs"]
 # What stands in the corner over the dates: the name of the level of fields, of tickers, or nothing.
 _FIELD_LEVEL = ("price", "prices", "attribute", "attributes", "field", "fields", "item")
 _TICKER_LEVEL = ("ticker", "tickers", "symbol", "symbols", "instrument", "asset")
-_CORNERS = ("", "level0", "level1", "date", *_FIELD_LEVEL, *_TICKER_LEVEL)
+_CORNERS = ("", "level0", "level1", *_FIELD_LEVEL, *_TICKER_LEVEL)
 
 _SEPARATORS = "_ .|:-/,"
 
 # What stands before or after a field without being a ticker, in any but capital letters.
 _QUALIFIERS = frozenset(
-    "adj adjusted unadj unadjusted raw bid ask mid prev previous avg average mean day daily week weekly month monthly pre "
-    "post total log norm session first last max min change pct ma sma ema rolling lag diff stock market index price prices "
-    "usd eur gbp jpy inr chf cny cad aud btc eth usdt official regular split".split()
+    word_list(
+        "adj adjusted unadj unadjusted raw bid ask mid prev previous avg average mean day daily week weekly month "
+        "monthly pre post total log norm session first last max min change pct ma sma ema rolling lag diff stock "
+        "market index price prices usd eur gbp jpy inr chf cny cad aud btc eth usdt official regular split"
+    )
 )
 
 
@@ -102,8 +104,8 @@ def _fields_level(levels: list[list[str]], labels: tuple[object, object], path: 
         return 0 if closes[0] else 1
     raise InputError(
         f"expected fields in one header row of {path.name} and tickers in the other; found "
-        f"{', '.join(dict.fromkeys(levels[0]))} and {', '.join(dict.fromkeys(levels[1]))}; name the rows Price and Ticker "
-        "in their first cells"
+        f"{', '.join(dict.fromkeys(levels[0]))} and {', '.join(dict.fromkeys(levels[1]))}; name the rows "
+        "Price and Ticker in their first cells"
     )
 
 

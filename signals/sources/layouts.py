@@ -16,7 +16,7 @@ from signals.sources.columns import compact, is_upper
 from signals.sources.dates import days_of, factorized
 from signals.sources.header_pairs import split_names
 from signals.sources.numerals import numbers_of
-from signals.sources.opening import EmptyTableError, shown
+from signals.sources.opening import EmptyTableError
 from signals.sources.price_columns import (
     Roles,
     assign_roles,
@@ -29,7 +29,7 @@ from signals.sources.price_columns import (
     some,
     tickerlike,
 )
-from signals.sources.readers import RawTable, stem
+from signals.sources.readers import RawTable, is_unnamed, stem
 from signals.sources.table_format import FIELDS, PLAIN, TableFormat
 
 __all__ = ["FIELDS", "Bars", "bars_of", "ticker_name", "tickers_of"]
@@ -106,14 +106,14 @@ def bars_of(
     Raises
     ------
     InputError
-        When there is no date, no close, a value that is no number, bars shorter than a day, or more than one way to read
-        the table; the message names the setting that reads it.
+        When there is no date, no close, a value that is no number, bars shorter than a day, or more than one way to
+        read the table; the message names the setting that reads it.
 
     Notes
     -----
     What a table is, in this order: (field, ticker) columns in two header rows or in one name; fields, when a close is
-    among them, a ticker column, or open, high and low; otherwise tickers with their closes. The words of price tables are
-    never tickers unless they stand in capitals among other tickers, as OPEN and LOW do.
+    among them, a ticker column, or open, high and low; otherwise tickers with their closes. The words of price tables
+    are never tickers unless they stand in capitals among other tickers, as OPEN and LOW do.
     """
     frame = raw.frame
     if any(isinstance(name, tuple) for name in frame.columns):
@@ -144,7 +144,11 @@ def bars_of(
 
     def numbers(name: Any, *, volume: bool = False) -> Values:
         return numbers_of(
-            frame[name], path, form, volume=volume, others=lambda: (frame[n] for n in roles.fields.values() if n != name)
+            frame[name],
+            path,
+            form,
+            volume=volume,
+            others=lambda: (frame[n] for n in roles.fields.values() if n != name),
         )
 
     columns = {key: numbers(roles.fields[key], volume=key == "volume") for key in FIELDS if key in roles.fields}
@@ -155,7 +159,9 @@ def bars_of(
         notes.append(f"the column {roles.fields['close']} is taken as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
         # CRSP marks the mean of bid and ask, where there was no trade, by a minus
-        notes.append(f"{int((columns['close'] < 0).sum()):,} closes with a minus are means of bid and ask, as CRSP writes")
+        notes.append(
+            f"{int((columns['close'] < 0).sum()):,} closes with a minus are means of bid and ask, as CRSP writes"
+        )
         columns["close"] = np.abs(columns["close"])
     used = {date, labels, return_column, *roles.fields.values()}
     ignored = tuple(str(name) for name in others if name not in used and not is_companion(name))
@@ -193,8 +199,8 @@ def _is_wide(roles: Roles, path: Path, form: TableFormat, return_column: str | N
         close = next(roles.fields[field] for field in ("close", "adj_close") if field in roles.fields)
         raise InputError(
             f"expected either tickers or fields as columns of {path.name}; found {close} beside {some(unknown)}; set "
-            f'layout = "wide" if each column holds the closes of a ticker, or layout = "long" if {close} is the close of '
-            "one ticker"
+            f'layout = "wide" if each column holds the closes of a ticker, or layout = "long" if {close} is the close '
+            "of one ticker"
         )
     return capitals
 
@@ -225,11 +231,9 @@ def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:
             )
 
 
-def _wide(
-    frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form: TableFormat, calendar: str
-) -> Bars:
+def _wide(frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form: TableFormat, calendar: str) -> Bars:
     days = days_of(frame[date], path, form=form, calendar=calendar)
-    if (unnamed := [place for place, name in enumerate(names) if not str(name).strip()]) and len(names) > 1:
+    if (unnamed := [place for place, name in enumerate(names) if is_unnamed(name)]) and len(names) > 1:
         raise InputError(
             f"expected a ticker over every column of {path.name}; found none over column {unnamed[0] + 2}; name it or "
             "delete it"
@@ -274,7 +278,9 @@ def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -
                 ignored[str(name[0])] = None
             continue
         table = columns.setdefault(key, np.full((len(days), len(names)), np.nan))
-        values = numbers_of(frame[name], path, form, volume=key == "volume", others=lambda: (frame[n] for n in pairs[:50]))
+        values = numbers_of(
+            frame[name], path, form, volume=key == "volume", others=lambda: (frame[n] for n in pairs[:50])
+        )
         table[:, place[name[1]]] = values
     if not {"close", "adj_close"} & columns.keys():
         raise InputError(f"expected a close in {path.name}; found {some(map(str, firsts))}; add it")

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from signals.errors import InputError
 
@@ -106,8 +106,8 @@ class _Counted(gzip.GzipFile):
 def open_text(path: Path) -> IO[str]:
     """Open a file as text; to be used inside `reading`.
 
-    Gzipped if its name ends in `.gz`, the one file inside if it ends in `.zip`; UTF-16 if its byte order mark says so (as
-    spreadsheets write "Unicode text"), otherwise UTF-8.
+    Gzipped if its name ends in `.gz`, the one file inside if it ends in `.zip`; UTF-16 if its byte order mark says so
+    (as spreadsheets write "Unicode text"), otherwise UTF-8.
     """
     with _open_bytes(path) as stream:
         start = stream.read(4)
@@ -119,7 +119,7 @@ def open_text(path: Path) -> IO[str]:
 def _open_bytes(path: Path) -> IO[bytes]:
     name = path.name.lower()
     if name.endswith(".gz"):
-        return _Counted(path)
+        return cast("IO[bytes]", _Counted(path))
     if name.endswith(".zip"):
         return _only_member(path)
     return open(path, "rb")

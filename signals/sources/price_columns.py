@@ -16,7 +16,18 @@ from signals.sources.columns import COMPANIONS, NAMELIKE, OTHERS, TICKERS, compa
 from signals.sources.opening import shown
 from signals.sources.table_format import FIELDS, TableFormat
 
-__all__ = ["Roles", "assign_roles", "date_column", "is_companion", "is_text", "likely_close", "naming_column", "quoted", "some", "tickerlike"]
+__all__ = [
+    "Roles",
+    "assign_roles",
+    "date_column",
+    "is_companion",
+    "is_text",
+    "likely_close",
+    "naming_column",
+    "quoted",
+    "some",
+    "tickerlike",
+]
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-_^=/:]{0,14}")
 
@@ -75,14 +86,14 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
         raise InputError(
             f"expected a header with a date column in {path.name}; found {some(map(str, frame.columns))}; {remedy}"
         )
-    order = list("date datetime timestamp".split())
+    order = ["date", "datetime", "timestamp"]
     words = [compact(name) for name in found]
     for word in order:
         if words.count(word) > 1:
             first, second = (name for name, other in zip(found, words, strict=True) if other == word)
             raise InputError(
-                f"expected one column for date in {path.name}; found {first} and {second}; drop one, or set column_names "
-                f"= {{ date = {quoted(first)} }}"
+                f"expected one column for date in {path.name}; found {first} and {second}; drop one, or set "
+                f"column_names = {{ date = {quoted(first)} }}"
             )
     return next((found[words.index(word)] for word in order if word in words), found[0])
 
@@ -228,10 +239,10 @@ def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableForm
 
 
 def _refuse_unnamed(name: Any, labels: pd.Series, path: Path) -> None:
+    first, other = labels.iloc[0], labels[labels != labels.iloc[0]].iloc[0]
     raise InputError(
-        f"expected a ticker column in {path.name}; found the column {name}, which looks like one ({shown(labels.iloc[0])}, "
-        f"{shown(labels[labels != labels.iloc[0]].iloc[0])}, …); set ticker_column = {quoted(name)}, or ticker_column = "
-        '"" if the file holds one ticker'
+        f"expected a ticker column in {path.name}; found the column {name}, which looks like one ({shown(first)}, "
+        f'{shown(other)}, …); set ticker_column = {quoted(name)}, or ticker_column = "" if the file holds one ticker'
     )
 
 
@@ -309,7 +320,11 @@ def is_companion(name: Any) -> bool:
 def quoted(name: object) -> str:
     """Spell a column name as TOML does."""
     text = str(name)
-    return "'" + text + "'" if '"' in text and "'" not in text else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        "'" + text + "'"
+        if '"' in text and "'" not in text
+        else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )
 
 
 def some(names: Any, most: int = 8) -> str:

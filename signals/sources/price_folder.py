@@ -19,7 +19,9 @@ _VENDORS = (
     re.compile(r"(?P<ticker>[A-Za-z0-9.\-^=]+)(?P<rest>_[a-z]{2}_[dwm])"),
     re.compile(r"(?P<ticker>.+)(?P<rest> (?:Historical Data|Stock Price History|Historical Prices))"),
     re.compile(r"(?P<head>(?:daily|daily_adjusted|time_series)_)(?P<ticker>[A-Za-z0-9.\-^=]+)"),
-    re.compile(r"(?P<ticker>[A-Za-z0-9.\-^=#]+)(?P<rest>_(?:Daily|daily|data|D1|1d|1D|EOD|eod|daily_raw)(?:_\d{12}_\d{12})?)"),
+    re.compile(
+        r"(?P<ticker>[A-Za-z0-9.\-^=#]+)(?P<rest>_(?:Daily|daily|data|D1|1d|1D|EOD|eod|daily_raw)(?:_\d{12}_\d{12})?)"
+    ),
     re.compile(r"(?P<ticker>[A-Z0-9]{5,})(?P<rest>-1d)(?:-\d{4}(?:-\d{2}){0,2})"),
 )
 

@@ -24,7 +24,18 @@ from signals.sources.header_pairs import turned_pairs
 from signals.sources.opening import BOMB_RATIO, EmptyTableError, one_line, open_text, reading, shown
 from signals.sources.table_format import TableFormat
 
-__all__ = ["MISSING", "SUFFIXES", "RawTable", "column_key", "is_price_file", "one_line", "read_raw", "shown", "stem"]
+__all__ = [
+    "MISSING",
+    "SUFFIXES",
+    "RawTable",
+    "column_key",
+    "is_price_file",
+    "is_unnamed",
+    "one_line",
+    "read_raw",
+    "shown",
+    "stem",
+]
 
 _TEXT = (".csv", ".txt", ".tsv")
 SUFFIXES = (*(f"{kind}{packed}" for packed in ("", ".gz", ".zip") for kind in _TEXT), ".zip", ".parquet")
@@ -95,7 +106,9 @@ def column_key(name: object) -> str:
     return _SYNONYMS.get(key, key)
 
 
-def read_raw(path: Path, *, what: str = "prices", text: Sequence[str] = (), form: TableFormat | None = None) -> RawTable:
+def read_raw(
+    path: Path, *, what: str = "prices", text: Sequence[str] = (), form: TableFormat | None = None
+) -> RawTable:
     """Read a text table (plain, gzipped or zipped; any of `,` `;` `|` tab) or a Parquet file.
 
     Parameters
@@ -132,6 +145,11 @@ def read_raw(path: Path, *, what: str = "prices", text: Sequence[str] = (), form
     return RawTable(frame, raw.bracketed)
 
 
+def is_unnamed(name: object) -> bool:
+    """Whether a column has no name of its own: the file gives none, or pandas wrote one instead."""
+    return isinstance(name, str) and _UNNAMED.fullmatch(name.strip()) is not None
+
+
 def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """Leave out rows without anything in them, as spreadsheets write below a table."""
     if not len(frame) or not frame.shape[1]:
@@ -139,19 +157,19 @@ def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
     first = frame.iloc[:, 0]
     if not _blank(first).any():
         return frame
-    filled = np.zeros(len(frame), dtype=bool)
+    filled: NDArray[np.bool_] = np.zeros(len(frame), dtype=bool)
     for place in range(frame.shape[1]):
         filled |= ~_blank(frame.iloc[:, place])
     return frame if filled.all() else frame[filled].reset_index(drop=True)
 
 
 def _blank(column: pd.Series) -> NDArray[np.bool_]:
-    missing = column.isna().to_numpy(dtype=bool)
+    missing: NDArray[np.bool_] = column.isna().to_numpy(dtype=bool)
     if isinstance(column.dtype, pd.CategoricalDtype):
         blank = [isinstance(label, str) and not label.strip() for label in column.cat.categories]
-        return missing | np.array([*blank, False], dtype=bool)[column.cat.codes.to_numpy()]
-    if column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
-        return missing | column.map(lambda cell: isinstance(cell, str) and not cell.strip()).to_numpy(dtype=bool)
+        missing = missing | np.array([*blank, False], dtype=bool)[column.cat.codes.to_numpy()]
+    elif column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
+        missing = missing | column.map(lambda cell: isinstance(cell, str) and not cell.strip()).to_numpy(dtype=bool)
     return missing
 
 
@@ -161,7 +179,7 @@ def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
     for place, name in enumerate(frame.columns):
         if not isinstance(name, str):
             continue
-        unnamed = _UNNAMED.fullmatch(name.strip()) is not None
+        unnamed = is_unnamed(name)
         if not unnamed and _INDEX.fullmatch(name.strip()) is None:
             continue
         column = frame.iloc[:, place]
@@ -256,7 +274,7 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
         if name is None and (isinstance(level, pd.DatetimeIndex) or (len(names) == 1 and not dated)):
             names[place] = "Date"
         elif name is None:
-            names[place] = f"level_{place}"
+            names[place] = f"Unnamed: {place}" if pd.api.types.is_integer_dtype(level.dtype) else f"level_{place}"
     if doubled := [name for name in names if name in frame.columns]:
         raise InputError(f"expected each column once; found {doubled[0]!r} as column and as index; drop one")
     frame.index.names = names
@@ -265,8 +283,8 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawTable:
     head = read_head(path, form)
-    names = head.names
-    doubled = {name for name, count in Counter(names).items() if count > 1 and name != ""}
+    names = [f"Unnamed: {place}" if name == "" else name for place, name in enumerate(head.names)]
+    doubled = {name for name, count in Counter(names).items() if count > 1}
     if len(names) > MOST_COLUMNS:
         raise InputError(f"expected at most {MOST_COLUMNS:,} columns in {path.name}; found {len(names):,}; split it")
     if doubled:

@@ -117,9 +117,9 @@ class TableFormat:
         form = self.date_format
         if form is not None and form not in (*UNIX_DATES, SERIAL_DATES):
             year = isinstance(form, str) and any(part in form for part in ("%Y", "%y", "%c", "%x", "%D", "%F"))
-            day = dt.datetime(2011, 2, 3)  # noqa: DTZ001 - a day, no moment
+            day = dt.datetime(2011, 2, 3)
             try:
-                back = dt.datetime.strptime(day.strftime(form), form) if year else None  # noqa: DTZ007 - as above
+                back = dt.datetime.strptime(day.strftime(form), form) if year else None
             except ValueError:
                 back = None
             if back is None or back.date() != day.date():
@@ -150,7 +150,7 @@ class TableFormat:
             )
         ):
             raise InputError(
-                f"expected header as the number of the line that names the columns, or as their names; found {header!r}; "
+                f"expected header as the number of the line that names the columns, or their names; found {header!r}; "
                 'write for example header = 2, or header = ["date", "open", "high", "low", "close", "volume"]'
             )
         if isinstance(header, Sequence):
