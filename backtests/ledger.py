@@ -17,6 +17,7 @@ from backtests.orders import remarks_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
 from backtests.rules import RULES
 from signals.errors import InputError
+from signals.price_index import RESERVED
 
 __all__ = ["Ledger"]
 
@@ -152,8 +153,11 @@ class Ledger(bt.Analyzer):
             raise InputError(
                 "expected one strategy in the Cerebro, the account is shared; found several; run each alone"
             )
-        if "cash" in names:
-            raise InputError("expected feeds named like tickers; found one named 'cash', which is a column of its own")
+        if reserved := [name for name in RESERVED if name in names]:
+            raise InputError(
+                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a column of its own; give "
+                "it another name with adddata(feed, name=...)"
+            )
         broker = self._broker = self.strategy.broker
         schemes = [broker.getcommissioninfo(data) for data in self.datas]
         if not all(scheme.stocklike for scheme in schemes):

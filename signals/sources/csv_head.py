@@ -21,7 +21,7 @@ SEPARATORS = ",;\t|"
 # Lines looked at: comments of vendors before the header are a few.
 _LINES = 24
 
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)
 _DAY = re.compile(
     r"(?:1[789]|2[01])\d{6}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T].*)?|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}"
 )
@@ -79,11 +79,11 @@ def read_head(path: Path, form: TableFormat | None) -> Head:
     header = (form or PLAIN).header
     lines = first_lines(path, _LINES + (header if isinstance(header, int) else 0))
     at = next(place for place, line in enumerate(lines) if line.strip())
-    told = _SEPARATOR_LINE.fullmatch(lines[at].rstrip("\r\n;,"))
-    at += told is not None
+    named = _SEPARATOR_LINE.fullmatch(lines[at].rstrip("\r\n"))
+    at += named is not None
     if isinstance(header, int):
         at = header - 1
-    separator = told[1] if told else _separator([line for line in lines[at:] if line.strip()][:6])
+    separator = named[1] if named else _separator([line for line in lines[at:] if line.strip()][:6])
     try:
         rows = [next(csv.reader([line], delimiter=separator), []) for line in lines]
     except csv.Error as error:
