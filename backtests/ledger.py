@@ -155,8 +155,8 @@ class Ledger(bt.Analyzer):
             )
         if reserved := [name for name in RESERVED if name in names]:
             raise InputError(
-                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a column of its own; give "
-                "it another name with adddata(feed, name=...)"
+                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a column of its own; "
+                "give it another name with adddata(feed, name=...)"
             )
         broker = self._broker = self.strategy.broker
         schemes = [broker.getcommissioninfo(data) for data in self.datas]

@@ -74,7 +74,8 @@ def check_labels(index: pd.Index) -> None:
             )
         if ticker in RESERVED:
             raise InputError(
-                f"expected no ticker named {ticker!r}, which is a column of its own among positions; found one; rename it"
+                f"expected no ticker named {ticker!r}, which is a column of its own among positions; found one; "
+                "rename it"
             )
 
 

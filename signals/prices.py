@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from signals.calendar import as_day, sessions
 from signals.display import Card
 from signals.errors import InputError
 from signals.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
-from signals.price_frames import check_factor_steps, reshaping, shown_layout
+from signals.price_frames import factor_jumps, reshaping, shown_layout
 from signals.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
 from signals.price_table import read_table, write_table
 from signals.sources.columns import field_of
@@ -325,8 +326,10 @@ def check_prices(
         close = columns["close"][keep]
         columns = {n: close if close_only and n in QUOTES else value[keep] for n, value in columns.items()}
         index = canonical_index(index[keep])
-    if known:
-        check_factor_steps(columns["close"], columns["adj_factor"], index)
+    if known and (
+        jumps := factor_jumps(columns["close"], columns["adj_factor"], index.codes[1], partial(label_of, index))
+    ):
+        remarks.append(jumps)
     for value in columns.values():
         value.setflags(write=False)
     made = pd.DataFrame(columns, index=index, copy=False)
@@ -374,9 +377,9 @@ def _columns(
         lower = {str(name).lower() for name in names}
         remedy = f"add {', '.join(missing)}" if missing else "drop or rename the others"
         if missing and lower >= set(missing):
-            remedy = "use frame.rename(columns=str.lower)"
+            remedy = "use rename(columns=str.lower)"
         elif not missing and len(set(names)) == len(names):
-            remedy = f"use frame[{[name for name in PRICE_COLUMNS if name in names]}]"
+            remedy = f"drop or rename the others: use filter(items={[name for name in PRICE_COLUMNS if name in names]})"
             if any((field_of(name) or ("",))[0] == "adj_close" for name in extra):
                 remedy = f'adjusted closes count in load_prices(source="files") only; {remedy}'
         raise InputError(

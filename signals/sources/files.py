@@ -15,6 +15,7 @@ from signals.actions import check_actions
 from signals.calendar import as_day, sessions
 from signals.errors import InputError
 from signals.panel import check_tickers
+from signals.price_frames import factor_jumps
 from signals.price_index import INDEX, count_rows
 from signals.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
@@ -227,7 +228,7 @@ class FilesSource:
 
     def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
         if not path.exists():
-            raise InputError(f"expected a price file or folder {path}; found none; correct prices.path")
+            raise InputError(f"expected a price file or folder {path}; found none; mend prices.path")
         if not path.is_dir():
             return [path]
         mixed = (
@@ -253,7 +254,7 @@ class FilesSource:
             return None
         path = Path(self.actions).expanduser()
         if not path.is_file():
-            raise InputError(f"expected a file of splits and dividends at {path}; found none; correct prices.actions")
+            raise InputError(f"expected a file of splits and dividends at {path}; found none; mend prices.actions")
         with reading(path):
             found = read_actions(path)
         files[f"actions/{path.name}"] = sha256_file(path)
@@ -270,7 +271,7 @@ class FilesSource:
             given.append(self.return_column)
             if total is None:
                 raise InputError(
-                    f"expected a column {self.return_column!r} of total returns; found none; correct return_column"
+                    f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
                 )
         if self.factors is not None:
             given.append("factor files")
@@ -301,12 +302,26 @@ class FilesSource:
             columns["adj_factor"] = actions_factor(bars.days, bars.codes, columns["close"], bars.names, actions)
             notes.append("adjusted prices are raw prices adjusted by the splits and dividends in prices.actions")
         else:
+            if "adj_factor" in columns and "close" in columns:
+                _check_factor(bars, columns)
             return _with(bars, columns), "adj_factor" in columns, None
         factor = np.where(np.isfinite(columns["adj_factor"]), columns["adj_factor"], 1.0)
         for name in QUOTES:
             if name in columns:
                 columns[name] = columns[name] * factor
         return _with(bars, columns), True, derived
+
+
+def _check_factor(bars: Bars, columns: Mapping[str, NDArray[np.float64]]) -> None:
+    """Refuse a factor of the file's own that prices are not adjusted by."""
+    jumps = factor_jumps(
+        columns["close"],
+        columns["adj_factor"],
+        bars.codes,
+        lambda row: f"{bars.names[bars.codes[row]]} on {bars.days[row]}",
+    )
+    if jumps:
+        raise InputError(jumps)
 
 
 def _sparse(prices: Prices) -> str:
