@@ -19,6 +19,7 @@ from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult,
 from backtests.rules import RULES
 from backtests.shares import is_remainder
 from signals.errors import InputError
+from signals.price_index import RESERVED
 
 __all__ = ["Ledger"]
 
@@ -165,8 +166,11 @@ class Ledger(bt.Analyzer):
             raise InputError(
                 "expected one strategy in the Cerebro, the account is shared; found several; run each alone"
             )
-        if "cash" in names:
-            raise InputError("expected feeds named like tickers; found one named 'cash', which is a column of its own")
+        if reserved := [name for name in RESERVED if name in names]:
+            raise InputError(
+                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a column of its own; "
+                "give it another name with adddata(feed, name=...)"
+            )
         broker = self._broker = self.strategy.broker
         schemes = [broker.getcommissioninfo(data) for data in self.datas]
         if not all(scheme.stocklike for scheme in schemes):

@@ -196,8 +196,8 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
     period = run.periodicity
     note = (
         f"Excess return: mean {period.adjective} difference times {period.periods_per_year:,.10g}. Each interval is "
-        "the mean over sessions plus and minus Student's t times the equal-weighted cosine estimator of the standard error "
-        "(Lazarus, Lewis, Stock and Watson 2018), which allows for dependence between neighbouring sessions."
+        "the mean over sessions plus and minus Student's t times the equal-weighted cosine estimator of the standard "
+        "error (Lazarus, Lewis, Stock and Watson 2018), which allows for dependence between neighbouring sessions."
     )
     for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
         if other is not None and len(other) < len(run.returns):

@@ -155,7 +155,12 @@ def import_(
         Path | None,
         typer.Option(help="Prices, strategy and costs.", show_default="RUN/config.toml or rnn-strategies.toml"),
     ] = None,
-    outside: Annotated[str, typer.Option(help="Scores that the prices do not cover: raise or drop.")] = "raise",
+    outside: Annotated[
+        str | None,
+        typer.Option(
+            help="Scores that the prices do not cover: raise or drop.", show_default="as in the configuration, or raise"
+        ),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Make a run folder of somebody else's scores."""

@@ -215,8 +215,8 @@ def load_config(
     overrides : sequence of str
         `"table.key=value"`, the value as TOML; text needs no quotes.
     imported : mapping, optional
-        A `[signals]` table to put in place of the file's own, its path relative to the working folder; tables that make
-        scores are then left out.
+        Settings of `[signals]` to put in place of the file's own, the path relative to the working folder; tables that
+        make scores are then left out.
 
     Raises
     ------
@@ -228,7 +228,8 @@ def load_config(
     if imported is not None:
         path_of_scores = str(Path(imported["path"]).resolve())
         tables = {name: table for name, table in tables.items() if name not in NETWORK_TABLES}
-        tables["signals"] = {**imported, "path": path_of_scores}
+        own = tables.get("signals")
+        tables["signals"] = {**(own if isinstance(own, dict) else {}), **imported, "path": path_of_scores}
     return parse_config(tables, base=path.parent)
 
 

@@ -43,7 +43,7 @@ def import_scores(
     out: Path | str | None = None,
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
-    outside: str = "raise",
+    outside: str | None = None,
     home: Home | None = None,
     listener: Listener | None = None,
 ) -> Run:
@@ -60,9 +60,10 @@ def import_scores(
         out. By default that of an existing `out`, or `rnn-strategies.toml`.
     overrides : sequence of str
         `"table.key=value"` settings on top of the file.
-    outside : {"raise", "drop"}
+    outside : {"raise", "drop"}, optional
         What becomes of scores for tickers, or for dates before and after, that the prices do not have: an error, or
-        left out and said in the report.
+        left out with a warning in the report. By default as `outside` in `[signals]` of the configuration, and an error
+        where that is not set.
     home, listener
         As in `run`.
 
@@ -78,8 +79,9 @@ def import_scores(
     """
     path = Path(scores)
     if not path.is_file():
-        raise InputError(f"expected a file of scores {path}; found none; mend the path")
-    settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), "outside": outside})
+        raise InputError(f"expected a file of scores {path}; found none; correct the path")
+    given = {} if outside is None else {"outside": outside}
+    settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), **given})
     made = open_run(settings, out=out, home=home, listener=listener)
     with made.locked():
         made.compute_signals()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rnn_strategies.audit.adjusted_closes import missing_splits
 from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.jumps import split_like_jumps
 from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.config import Config
+from signals.calendar import sessions
 from signals.cross_section import small_universe_warning
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
@@ -61,7 +64,25 @@ def price_remarks(prices: Prices, filters: UniverseFilters | None = None) -> lis
         )
     if not prices.volume_known:
         remarks.append("Volume is unknown: no filter looked at it, and it limits no order.")
+    if absent := _empty_sessions(prices):
+        remarks.append(absent)
     return remarks + list(prices.notes)
+
+
+def _empty_sessions(prices: Prices) -> str:
+    """Name sessions on which no ticker has a bar; empty for none, and where bars are weekly or monthly."""
+    held = prices.frame.index.levels[0].to_numpy().astype("datetime64[D]")
+    expected = sessions(held[0], held[-1], prices.calendar)
+    empty = expected[~np.isin(expected, held)]
+    # the price source itself says so of bars that lie weeks apart
+    if not len(empty) or len(empty) > len(expected) / 2:
+        return ""
+    listed = ", ".join(map(str, empty[:5])) + (f" and {len(empty) - 5:,} more" if len(empty) > 5 else "")
+    plural = "" if len(empty) == 1 else "s"
+    return (
+        f"No ticker has a bar on {len(empty):,} session{plural} of {prices.calendar}: {listed}. Nothing is decided or "
+        "traded on such a day; if the market was open, the data lack it."
+    )
 
 
 def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list[str]:

@@ -202,26 +202,29 @@ def make_labels(
     Notes
     -----
     A name that dies inside the horizon gets the return to its liquidation; one that merely pauses is valued where it
-    trades next. The median, the thirds and the mean of a date need every return of that date, so such a label is known
-    only when the slowest name of its date is, and the date is not labelled before. A date with fewer names than such a
-    label needs (two, three for thirds) is not labelled at all.
+    trades next. A name whose last bar is the decision date cannot be bought any more: it has no label, and no part in
+    the median, the thirds and the mean of its date. These three need every return of a date, so such a label is known
+    only when the slowest name of its date is, and the date is not labelled before. A date on which fewer names
+    can be bought than such a label needs (two, three for thirds) is not labelled at all.
     """
     kind = LABELS[settings.kind]
-    forward, end = forward_returns(panel, decisions, settings)
+    forward, end, closed = forward_returns(panel, decisions, settings)
     known = eligible & (end >= 0)
-    forward = np.where(known, forward, np.nan)
-    end = np.where(known, end, -1)
+    bought = known & ~closed
+    settled = np.where(known, end, -1)
+    forward = np.where(bought, forward, np.nan)
+    end = np.where(bought, end, -1)
     label = np.full(forward.shape, np.nan)
     trailing = _Trailing(panel, decisions, eligible, settings)
     for k in range(len(decisions)):
         rows = np.flatnonzero(eligible[:, k])
         if kind.whole_date:
-            if len(rows) < kind.least_names or not known[rows, k].all():
+            if np.count_nonzero(bought[rows, k]) < kind.least_names or not known[rows, k].all():
                 forward[:, k], end[:, k] = np.nan, -1
                 continue
-            end[rows, k] = end[rows, k].max()
-        else:
-            rows = np.flatnonzero(known[:, k])
+            # that a name could not be bought is known when it is given up, not before
+            end[:, k] = np.where(bought[:, k], settled[rows, k].max(), -1)
+        rows = np.flatnonzero(bought[:, k])
         if len(rows):
             label[rows, k] = kind.compute(np.ascontiguousarray(forward[rows, k]), trailing, k, rows)
     return Labels(label, forward, end)
@@ -323,8 +326,11 @@ LABELS: dict[str, LabelKind] = {
 
 def forward_returns(
     panel: PricePanel, decisions: NDArray[np.int64], settings: LabelSettings
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return to the exit and the session of the exit, both (n_tickers, n_dates); -1 where not known yet."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return to the exit, its session, -1 where not known yet, and whether no entry was possible: (n_tickers, n_dates).
+
+    Without a bar between the decision date and the liquidation there is nothing to enter at.
+    """
     n_sessions, n_tickers = panel.close.shape
     n_dates = len(decisions)
     delay = 1 if settings.measured == "open_to_open" else 0
@@ -338,6 +344,7 @@ def forward_returns(
 
     forward = np.full((n_dates, n_tickers), np.nan)
     end = np.full((n_dates, n_tickers), -1, dtype=np.int64)
+    closed = np.zeros((n_dates, n_tickers), dtype=bool)
     columns = np.arange(n_tickers)
     for k in range(n_dates):
         entry = decisions[k] + delay
@@ -357,7 +364,9 @@ def forward_returns(
         got = np.where(sold, price[at, columns], final)
         forward[k] = np.where(known, got / paid - 1.0, np.nan)
         end[k] = np.where(known, exit_session, -1)
-    return np.ascontiguousarray(forward.T), np.ascontiguousarray(end.T)
+        after = decisions[k] + 1
+        closed[k] = known & (next_bar[after] >= next_liquidation[after] if after < n_sessions else False)
+    return np.ascontiguousarray(forward.T), np.ascontiguousarray(end.T), np.ascontiguousarray(closed.T)
 
 
 def _next_true(flags: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -43,13 +43,18 @@ def liquidation_warnings(labels: pd.DataFrame, prices: Prices, settings: LabelSe
     names = large.index.get_level_values("ticker").unique()
     panel = prices.panel().select(names)
     dates = np.unique(labels.index.get_level_values("date").to_numpy().astype("datetime64[D]"))
-    forward, end = forward_returns(panel, np.searchsorted(panel.dates, dates).astype(np.int64), settings)
+    forward, end, closed = forward_returns(panel, np.searchsorted(panel.dates, dates).astype(np.int64), settings)
     found = []
     place = {ticker: i for i, ticker in enumerate(panel.tickers)}
     for (date, ticker), value in large["forward_return"].items():
         i, k = place[ticker], int(np.searchsorted(dates, date.to_datetime64().astype("datetime64[D]")))
         # an exit without a bar is a liquidation
-        if end[i, k] >= 0 and not panel.traded[end[i, k], i] and np.isclose(forward[i, k], value, rtol=1e-9):
+        if (
+            end[i, k] >= 0
+            and not closed[i, k]
+            and not panel.traded[end[i, k], i]
+            and np.isclose(forward[i, k], value, rtol=1e-9)
+        ):
             found.append((float(value), ticker, date, panel.dates[end[i, k]]))
     if not found:
         return []

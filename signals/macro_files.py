@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from signals.errors import InputError
 from signals.series_files import flat_columns, row_number_columns
 from signals.sources.dates import days_of
-from signals.sources.readers import DATE_KEYS, MISSING, column_key, read_raw, shown, stem
+from signals.sources.readers import DATE_KEYS, MISSING, column_key, is_unnamed, read_raw, shown, stem
 
 __all__ = ["Sheet", "read_sheet"]
 
@@ -109,7 +109,7 @@ def read_sheet(path: Path) -> Sheet:
         raise InputError(
             f"expected a column value beside {named or published} in {path.name}; found none; name the figures so"
         )
-    columns = [name for name in raw.columns if name != dated and name != ""]
+    columns = [name for name in raw.columns if name != dated and not is_unnamed(name)]
     if not columns:
         raise InputError(f"expected series beside the dates in {path.name}; found none; get the file again")
     vintages = [_VINTAGE.fullmatch(name) for name in columns]

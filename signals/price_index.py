@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from signals.errors import InputError
 from signals.sources.opening import shown
 
-__all__ = ["INDEX", "canonical_index", "check_labels", "check_order", "count_rows", "label_of"]
+__all__ = ["INDEX", "RESERVED", "canonical_index", "check_labels", "check_order", "count_rows", "label_of"]
 
 INDEX = ("date", "ticker")
 BLOCK = 1_000_000
+
+# Names of columns beside those of tickers in tables of positions.
+RESERVED = ("cash", "date")
 
 # What a clock of nanoseconds can tell, roughly; no price is that old.
 OLDEST, NEWEST = np.datetime64("1700-01-01", "D"), np.datetime64("2200-01-01", "D")
@@ -36,7 +39,7 @@ def check_labels(index: pd.Index) -> None:
     ------
     InputError
         For other levels than date and ticker, missing labels, dates that are no naive midnights, and tickers that are
-        empty, no text, or `cash`.
+        empty, no text, or among `RESERVED`.
     """
     if not isinstance(index, pd.MultiIndex) or tuple(index.names) != INDEX:
         found = ", ".join(str(name) for name in index.names)
@@ -69,8 +72,11 @@ def check_labels(index: pd.Index) -> None:
                 f"expected tickers as text without blanks around it or control characters; found {shown(ticker)}; "
                 "rename it"
             )
-        if ticker == "cash":
-            raise InputError("expected no ticker named 'cash', which is cash among positions; found one; rename it")
+        if ticker in RESERVED:
+            raise InputError(
+                f"expected no ticker named {ticker!r}, which is a column of its own among positions; found one; "
+                "rename it"
+            )
 
 
 def canonical_index(index: pd.MultiIndex) -> pd.MultiIndex:

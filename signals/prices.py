@@ -1,4 +1,4 @@
-"""What a price is in this project, and the door every price has to pass.
+"""Checked prices: the table `Prices`, and `check_prices`, which every table of prices has to pass.
 
 `Prices` is a checked long table; `Prices.panel()` lays it out as arrays. OHLC are adjusted for splits and
 dividends, raw = adjusted / `adj_factor`. An absent row means the ticker did not trade. A row dated *t* is known at
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from signals.display import Card
 from signals.duplicate_tickers import duplicate_note, duplicate_tickers
 from signals.errors import InputError
 from signals.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
-from signals.price_index import canonical_index, check_labels, check_order, count_rows, label_of
+from signals.price_frames import factor_jumps, reshaping, shown_layout
+from signals.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
 from signals.price_table import read_table, write_table
+from signals.sources.columns import field_of
 from signals.sources.opening import one_line, shown
 
 __all__ = ["PRICE_COLUMNS", "PricePanel", "Prices", "check_prices"]
@@ -272,6 +275,8 @@ def check_prices(
         raise InputError(f"expected prices as a pandas DataFrame; found {type(frame).__name__}; build a frame")
     if not len(frame):
         raise InputError("expected at least one row of prices; found none; choose other dates or tickers")
+    if not isinstance(frame.index, pd.MultiIndex) or tuple(frame.index.names) != INDEX:
+        raise InputError(f"expected the index levels date, ticker; found {shown_layout(frame)}; use {reshaping(frame)}")
     check_labels(frame.index)
     columns, known = _columns(frame, raw_known=raw_known, close_only=close_only, volume_known=volume_known)
     index = canonical_index(frame.index)
@@ -280,7 +285,7 @@ def check_prices(
     remarks = [str(note) for note in notes]
     keep = np.ones(len(frame), dtype=bool)
 
-    def drop(bad: Flags, expected: str, column: str, remedy: str = "mend the data, or set") -> None:
+    def drop(bad: Flags, expected: str, column: str, remedy: str = "correct the data") -> None:
         bad = bad & keep
         if not bad.any():
             return
@@ -288,7 +293,7 @@ def check_prices(
         found = f"{column} = {columns[column][row]:.10g}" if column in columns else "a bar"
         if on_bad == "raise":
             raise InputError(
-                f"expected {expected}; found {found} for {label_of(index, row)} ({rows}); {remedy} "
+                f"expected {expected}; found {found} for {label_of(index, row)} ({rows}); {remedy}, or set "
                 'on_bad = "repair" to drop such rows'
             )
         remarks.append(f"{rows} dropped: expected {expected} (first: {found} for {label_of(index, row)})")
@@ -311,10 +316,7 @@ def check_prices(
     days = index.levels[0].to_numpy().astype("datetime64[D]")
     closed = ~np.isin(days, sessions(days[0], days[-1], calendar))
     if closed.any():
-        every_day = len(np.unique(days.astype(np.int64) % 7)) == 7
-        other = "24/7" if every_day and calendar != "24/7" else "XLON"
-        remedy = f'set calendar to the exchange of the data, such as calendar = "{other}", or set'
-        drop(closed[index.codes[0]], f"dates that are sessions of {calendar}", "date", remedy)
+        drop(closed[index.codes[0]], f"dates that are sessions of {calendar}", "date", _calendar_remedy(days[closed]))
     if not close_only:
         _contain(columns, keep, lambda row: label_of(index, row), on_bad, remarks)
 
@@ -326,6 +328,10 @@ def check_prices(
         close = columns["close"][keep]
         columns = {n: close if close_only and n in QUOTES else value[keep] for n, value in columns.items()}
         index = canonical_index(index[keep])
+    if known and (
+        jumps := factor_jumps(columns["close"], columns["adj_factor"], index.codes[1], partial(label_of, index))
+    ):
+        remarks.append(jumps)
     for value in columns.values():
         value.setflags(write=False)
     made = pd.DataFrame(columns, index=index, copy=False)
@@ -373,7 +379,14 @@ def _columns(
     missing = [name for name in PRICE_COLUMNS if name not in names and not optional.get(name)]
     extra = [name for name in names if name not in PRICE_COLUMNS]
     if missing or extra or len(set(names)) != len(names):
+        lower = {str(name).lower() for name in names}
         remedy = f"add {', '.join(missing)}" if missing else "drop or rename the others"
+        if missing and lower >= set(missing):
+            remedy = "use rename(columns=str.lower)"
+        elif not missing and len(set(names)) == len(names):
+            remedy = f"drop or rename the others: use filter(items={[name for name in PRICE_COLUMNS if name in names]})"
+            if any((field_of(name) or ("",))[0] == "adj_close" for name in extra):
+                remedy = f'adjusted closes count in load_prices(source="files") only; {remedy}'
         raise InputError(
             f"expected the columns {', '.join(PRICE_COLUMNS)}, each once; found "
             f"{one_line(', '.join(map(str, names))) or 'none'}; {remedy}"
@@ -387,6 +400,14 @@ def _columns(
         else:
             made[name] = np.full(len(frame), 1.0 if name == "adj_factor" else 0.0)
     return {name: made[name] for name in PRICE_COLUMNS}, "adj_factor" in names if raw_known is None else raw_known
+
+
+def _calendar_remedy(closed: NDArray[np.datetime64]) -> str:
+    """Say which calendar the prices could be of: what trades on weekends trades every day."""
+    weekends = int((~np.is_busday(closed)).sum())
+    if weekends and weekends >= len(closed) / 2:
+        return 'set calendar = "24/7" if the market has no closing days'
+    return "set calendar to that of the exchange, correct the data"
 
 
 def _floats(column: pd.Series) -> Values:

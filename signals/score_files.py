@@ -139,7 +139,7 @@ def _columns(raw: pd.DataFrame, path: Path) -> tuple[dict[str, Any], list[str]]:
             f"expected columns date, ticker and score in {path.name}; found no {' and no '.join(missing)} among "
             f"{there}; write one row per date and ticker under that header"
         )
-    unused = [str(name) for name in raw.columns if name not in found.values() and column_key(name) != "row_number"]
+    unused = [str(name) for name in raw.columns if name not in found.values()]
     return found, [shown(name)[1:-1] for name in unused]
 
 

@@ -1,10 +1,11 @@
-"""Prices from files: one long table, one wide table of closes, or a folder with a file per ticker."""
+"""Price source `files`: one long table, one wide table of closes, or a folder with a file per ticker."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,24 +15,29 @@ from signals.actions import check_actions
 from signals.calendar import as_day, sessions
 from signals.errors import InputError
 from signals.panel import check_tickers
+from signals.price_frames import factor_jumps
 from signals.price_index import INDEX, count_rows
 from signals.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
 from signals.sources.adjust import actions_factor, chained_factor, close_factor, large_stand_ins
 from signals.sources.factor_files import factors_of
-from signals.sources.layouts import Bars, bars_of, ticker_name
-from signals.sources.opening import one_line, reading
-from signals.sources.readers import SUFFIXES, is_price_file, read_raw, stem
+from signals.sources.layouts import Bars, bars_of
+from signals.sources.opening import EmptyTableError, one_line, reading
+from signals.sources.price_folder import FileNames, list_files, listed, named_after, vendor_names
+from signals.sources.readers import read_raw, stem
+from signals.sources.table_format import FIELDS, TableFormat
 from signals.storage import sha256_file
 
 __all__ = ["FilesSource"]
 
 QUOTES = ("open", "high", "low", "close")
 
+FIELDS_AND_RETURN = (*FIELDS, "return")
+
 
 @dataclass(frozen=True, slots=True)
 class FilesSource:
-    """Prices from CSV (plain or gzipped) or Parquet files.
+    """Prices from text tables (CSV and the like; plain, gzipped or one in a zip archive) or Parquet files.
 
     Parameters
     ----------
@@ -41,10 +47,12 @@ class FilesSource:
         * a long table: a date and a ticker column, a row per bar;
         * a wide table: dates down, tickers across, closes inside (taken as adjusted; there is no volume);
         * the file of one ticker, named after it;
-        * a folder of such files (those of its sub-folders are left aside).
+        * a folder of such files; those of its sub-folders when it holds none itself, or with `subfolders`.
 
-        Columns are recognised as yfinance (also with two or three header rows), pandas or Stooq write them, whatever
-        their case. The ticker is the file's name, `AAPL.csv`; Stooq's `aapl.us.txt` becomes `AAPL`.
+        Columns are recognised as yfinance (also with two or three header rows, or flattened), pandas, Stooq and many
+        vendors write them, whatever their case. What could be read in two ways is refused, and the message names the
+        setting that decides. Tables that list the newest day first are turned round. The ticker is the file's name,
+        `AAPL.csv`; Stooq's `aapl.us.txt` becomes `AAPL`.
     tickers : sequence of str, optional
         Only these.
     start, end : str, optional
@@ -65,7 +73,11 @@ class FilesSource:
         (`broker.dividends = "cash"`). Factor files bring their own.
     file_names : str, optional
         How the files of a folder are named when their names are not the tickers, as `"{ticker}_daily_raw"`, without
-        the suffix; other files of the folder are left aside.
+        the suffix; `*` stands for anything, as in `"{ticker}-1d-*"`. Other files of the folder are left aside.
+    subfolders : bool
+        Whether the price files in sub-folders are read beside those of the folder.
+    date_format, time_zone, decimal, thousands, header, column_names, ticker_column, layout : optional
+        How the tables are written, see `signals.sources.table_format.TableFormat`.
 
     Notes
     -----
@@ -97,6 +109,15 @@ class FilesSource:
     factors: Path | str | None = None
     actions: Path | str | None = None
     file_names: str | None = None
+    subfolders: bool = False
+    date_format: str | None = None
+    time_zone: str | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal[",", ".", "'", " ", "_"] | None = None
+    header: int | Sequence[str] | None = None
+    column_names: Mapping[str, str] | None = None
+    ticker_column: str | None = None
+    layout: Literal["long", "wide"] | None = None
 
     def load(self) -> Prices:
         """Read, adjust and check.
@@ -116,21 +137,27 @@ class FilesSource:
         if first is not None and last is not None and last < first:
             raise InputError(f"expected end on or after start; found start {first} and end {last}; exchange them")
         wanted = _wanted(self.tickers)
+        names, form = FileNames(self.file_names), self._format()
+        names.check()
         notes: list[str] = []
         with reading(path):
-            paths = self._paths(path, wanted, notes)
-            pieces = [self._read(file) for file in paths]
+            paths = self._paths(path, names, wanted, notes)
+            pieces, paths = self._pieces(paths, names, form, notes)
             bars = _combine(pieces, paths)
             del pieces
             if wanted is not None:
                 check_tickers(wanted, bars.names)
-        files = {file.name: sha256_file(file) for file in paths}
+        files = {str(file.relative_to(path)) if path.is_dir() else file.name: sha256_file(file) for file in paths}
         try:
             bars = _in_order(_traded(_only(bars, wanted), notes))
+            if wanted is not None:
+                _check_priced(wanted, bars)
             actions = self._actions(files)
             with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below, by name
                 bars, raw_known, derived = self._adjust(bars, notes, files, actions)
             bars = _within(bars, first, last)
+            if wanted is not None:
+                _check_priced(wanted, bars, " from start to end")
             frame = _frame(bars)
             if "open" not in frame.columns:
                 notes.append("there are closes only, no open, high or low")
@@ -151,50 +178,75 @@ class FilesSource:
         sparse = _sparse(prices)
         return replace(prices, notes=(*prices.notes, sparse)) if sparse else prices
 
-    def _read(self, file: Path) -> Bars:
-        return bars_of(read_raw(file), file, return_column=self.return_column, ticker=self._ticker(file))
+    def _format(self) -> TableFormat:
+        return TableFormat(**{field.name: getattr(self, field.name) for field in fields(TableFormat)}).check()
 
-    def _ticker(self, file: Path) -> str | None:
-        """Ticker a file is named after, None when `file_names` says it is another file."""
-        if self.file_names is None:
-            return None
-        before, _, after = self.file_names.partition("{ticker}")
-        name = stem(file)
-        inside = name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
-        return name[len(before) : len(name) - len(after)].strip() or None if inside else None
+    def _pieces(
+        self, paths: list[Path], names: FileNames, form: TableFormat, notes: list[str]
+    ) -> tuple[list[Bars], list[Path]]:
+        """Read every file; of several, those without a row are left out and named."""
+        pieces: list[Bars] = []
+        kept: list[Path] = []
+        empty: list[str] = []
+        failure: EmptyTableError | None = None
+        for file in paths:
+            try:
+                with reading(file):
+                    pieces.append(self._read(file, names, form))
+                    kept.append(file)
+            except EmptyTableError as error:
+                failure = failure or error
+                empty.append(file.name)
+        if failure is not None and not pieces:
+            raise failure
+        if empty:
+            notes.append(one_line(f"files without any row left out: {listed(empty, 20)}"))
+        alone = [
+            file
+            for file, piece in zip(kept, pieces, strict=True)
+            if [n.lower() for n in piece.names] == [stem(file).lower()]
+        ]
+        if names.template is None and alone and (template := vendor_names(alone)) is not None:
+            notes.append(
+                one_line(
+                    f'tickers are the names of the files, such as {stem(alone[0])}: set file_names = "{template}" to '
+                    "name them by a part of it"
+                )
+            )
+        return pieces, kept
 
-    def _paths(self, path: Path, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
+    def _read(self, file: Path, names: FileNames, form: TableFormat) -> Bars:
+        bars = bars_of(
+            read_raw(file, form=form),
+            file,
+            return_column=self.return_column,
+            ticker=names.ticker(file),
+            form=form,
+            calendar=self.calendar,
+        )
+        return _oldest_first(bars)
+
+    def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
         if not path.exists():
             raise InputError(f"expected a price file or folder {path}; found none; mend prices.path")
         if not path.is_dir():
             return [path]
-        inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
-        files = [child for child in inside if child.is_file() and is_price_file(child)]
-        if self.file_names is not None:
-            if self.file_names.count("{ticker}") != 1:
-                raise InputError(
-                    f'expected file_names like "{{ticker}}_daily_raw"; found {self.file_names!r}; write {{ticker}} once'
-                )
-            files = [file for file in files if self._ticker(file)]
-        elif self.factors is not None and path.resolve() == Path(self.factors).expanduser().resolve():
-            files = [file for file in files if not stem(file).lower().endswith(("_factors", "_factor"))]
-        if not files:
-            raise InputError(
-                f"expected files {self._like()} in the folder {path}; found "
-                f"{len(inside)} other entries; name the folder that holds them"
-            )
-        if len(files) < len(inside):
-            notes.append(one_line(f"left aside in the folder: {_listed([c.name for c in inside if c not in files])}"))
+        mixed = (
+            self.file_names is None
+            and self.factors is not None
+            and path.resolve() == Path(self.factors).expanduser().resolve()
+        )
+
+        def is_factors(file: Path) -> bool:
+            return mixed and stem(file).lower().endswith(("_factors", "_factor"))
+
+        files = list_files(path, names, subfolders=self.subfolders, is_other=is_factors, notes=notes)
         if wanted is not None:
             # Thousands of files need not be read for ten tickers, if file names tell whose they are.
-            named = {self._ticker(file) or ticker_name(stem(file)): file for file in files}
-            if all(ticker in named for ticker in wanted):
+            named = {named_after(file, names): file for file in files}
+            if len(named) == len(files) and all(ticker in named for ticker in wanted):
                 return sorted(named[ticker] for ticker in wanted)
         return files
-
-    def _like(self) -> str:
-        named = f"named {self.file_names} and " if self.file_names is not None else ""
-        return f"{named}ending in {', '.join(SUFFIXES)}"
 
     def _actions(self, files: dict[str, str]) -> pd.DataFrame | None:
         """Read splits and dividends from the user's own file."""
@@ -251,7 +303,7 @@ class FilesSource:
                     ]
                     notes.append(
                         f"{count_rows(len(rows))} of them with a large raw close ratio, in which a split may hide: "
-                        f"{_listed(each)}; give their total returns, or leave the names out"
+                        f"{listed(each)}; give their total returns, or leave the names out"
                     )
         elif self.factors is not None:
             folder = Path(self.factors).expanduser()
@@ -260,12 +312,26 @@ class FilesSource:
             columns["adj_factor"] = actions_factor(bars.days, bars.codes, columns["close"], bars.names, actions)
             notes.append("adjusted prices are raw prices adjusted by the splits and dividends in prices.actions")
         else:
+            if "adj_factor" in columns and "close" in columns:
+                _check_factor(bars, columns)
             return _with(bars, columns), "adj_factor" in columns, None
         factor = np.where(np.isfinite(columns["adj_factor"]), columns["adj_factor"], 1.0)
         for name in QUOTES:
             if name in columns:
                 columns[name] = columns[name] * factor
         return _with(bars, columns), True, derived
+
+
+def _check_factor(bars: Bars, columns: Mapping[str, NDArray[np.float64]]) -> None:
+    """Refuse a factor of the file's own that prices are not adjusted by."""
+    jumps = factor_jumps(
+        columns["close"],
+        columns["adj_factor"],
+        bars.codes,
+        lambda row: f"{bars.names[bars.codes[row]]} on {bars.days[row]}",
+    )
+    if jumps:
+        raise InputError(jumps)
 
 
 def _sparse(prices: Prices) -> str:
@@ -297,17 +363,13 @@ def _wanted(tickers: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(sorted(set(tickers)))
 
 
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def _with(bars: Bars, columns: dict[str, NDArray[np.float64]]) -> Bars:
-    return Bars(bars.days, bars.codes, bars.names, columns, bars.ignored)
+    return replace(bars, columns=columns)
 
 
 def _take(bars: Bars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Bars:
     columns = {name: values[rows] for name, values in bars.columns.items()}
-    return Bars(bars.days[rows], bars.codes[rows], bars.names, columns, bars.ignored)
+    return replace(bars, days=bars.days[rows], codes=bars.codes[rows], columns=columns)
 
 
 def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
@@ -316,9 +378,12 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
         return pieces[0]
     for piece, path in zip(pieces, paths, strict=True):
         if set(piece.columns) != set(pieces[0].columns):
+            apart = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
+            without = ", ".join(f'{name} = ""' for name in apart if name not in ("close", "return"))
+            remedy = f", or set column_names = {{ {without} }} to leave them aside" if without else ""
             raise InputError(
                 f"expected the same columns in every file of a folder; found {', '.join(pieces[0].columns)} in "
-                f"{paths[0].name} and {', '.join(piece.columns)} in {path.name}; put like files together"
+                f"{paths[0].name} and {', '.join(piece.columns)} in {path.name}; put like files together{remedy}"
             )
     names = list(dict.fromkeys(name for piece in pieces for name in piece.names))
     place = {name: code for code, name in enumerate(names)}
@@ -329,23 +394,51 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
         names=names,
         columns={name: np.concatenate([piece.columns[name] for piece in pieces]) for name in pieces[0].columns},
         ignored=tuple(dict.fromkeys(name for piece in pieces for name in piece.ignored)),
+        notes=tuple(dict.fromkeys(note for piece in pieces for note in piece.notes)),
     )
+
+
+def _oldest_first(bars: Bars) -> Bars:
+    """Turn a table round that lists the newest day of every ticker first; two rows of a ticker are no order."""
+    if len(bars.days) < 3 or bars.days[0] <= bars.days[-1]:
+        return bars
+    order = np.argsort(bars.codes, kind="stable")
+    step, same = np.diff(bars.days[order]).astype(np.int64), np.diff(bars.codes[order]) == 0
+    if (step[same] >= 0).any() or np.bincount(bars.codes).max() < 3:
+        return bars
+    turned = _take(bars, np.arange(len(bars.days))[::-1])
+    return replace(turned, notes=(*bars.notes, "rows that came newest first are turned round"))
+
+
+def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None:
+    """Refuse a ticker that was asked for by name and has no bar."""
+    held = {bars.names[code] for code in np.unique(bars.codes)}
+    if missing := [ticker for ticker in wanted if ticker not in held]:
+        raise InputError(
+            f"expected prices of every ticker asked for{period}; found none of {listed(missing)}; leave them out of "
+            "prices.tickers, or get their prices"
+        )
 
 
 def _traded(bars: Bars, notes: list[str]) -> Bars:
     """Leave out rows without any price, and say what else was left aside."""
     if bars.ignored:
-        notes.append(one_line(f"columns left aside: {_listed(bars.ignored, 8)}"))
+        notes.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
+    notes.extend(map(one_line, bars.notes))
     quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
     empty = np.isnan(quotes[0])
     for quote in quotes[1:]:
         empty &= np.isnan(quote)
-    if not empty.any():
-        return bars
     if empty.all():
         raise InputError("expected prices; found none in any row; get the data again")
-    notes.append(f"{count_rows(int(empty.sum()))} without any price left out: did not trade")
-    return _take(bars, ~empty)
+    if empty.any():
+        notes.append(f"{count_rows(int(empty.sum()))} without any price left out: did not trade")
+        bars = _take(bars, ~empty)
+    absent = sorted(set(range(len(bars.names))) - set(np.unique(bars.codes).tolist()))
+    if absent:
+        names = listed([bars.names[code] for code in absent], 20)
+        notes.append(one_line(f"tickers without any price left out: {names}"))
+    return bars
 
 
 def _in_order(bars: Bars) -> Bars:
@@ -372,7 +465,7 @@ def _only(bars: Bars, wanted: tuple[str, ...] | None) -> Bars:
     place = np.cumsum(ours, dtype=np.int32) - 1
     kept = _take(bars, ours[bars.codes])
     names = [name for name, mine in zip(bars.names, ours, strict=True) if mine]
-    return Bars(kept.days, place[kept.codes], names, kept.columns, kept.ignored)
+    return replace(kept, codes=place[kept.codes], names=names)
 
 
 def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None) -> Bars:

@@ -1,7 +1,8 @@
-"""What the columns of one price file mean: long, wide, one ticker, or yfinance's two header rows."""
+"""Layout of one price table, long, wide, one ticker or yfinance's (field, ticker) columns, and its rows as bars."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.sources.columns import compact, is_upper
 from signals.sources.dates import days_of, factorized
-from signals.sources.opening import one_line, shown
-from signals.sources.readers import DATE_KEYS, TICKER_KEYS, RawTable, column_key, stem
+from signals.sources.header_pairs import split_names
+from signals.sources.numerals import numbers_of
+from signals.sources.opening import EmptyTableError
+from signals.sources.price_columns import (
+    Roles,
+    assign_roles,
+    date_column,
+    is_companion,
+    is_text,
+    likely_close,
+    naming_column,
+    quoted,
+    some,
+    tickerlike,
+)
+from signals.sources.readers import RawTable, is_unnamed, stem
+from signals.sources.table_format import FIELDS, PLAIN, TableFormat
 
 __all__ = ["FIELDS", "Bars", "bars_of", "ticker_name", "tickers_of"]
-
-FIELDS = ("open", "high", "low", "close", "adj_close", "adj_factor", "volume")
-
-# Columns everybody writes and nobody misses; others that are left aside are named in a note.
-_SILENT = {"open_interest", "per", "row_number", "dividends", "stock_splits", "capital_gains", "repaired?", *DATE_KEYS}
 
 Values = NDArray[np.float64]
 
@@ -41,6 +53,8 @@ class Bars:
         Some of `FIELDS`, and the total return under the name the user gave.
     ignored : tuple of str
         Columns left aside.
+    notes : tuple of str
+        What was assumed, for the report.
     """
 
     days: NDArray[np.datetime64]
@@ -48,6 +62,7 @@ class Bars:
     names: list[str]
     columns: dict[str, Values]
     ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def ticker_name(name: str, *, stooq: bool = False) -> str:
@@ -62,7 +77,15 @@ def ticker_name(name: str, *, stooq: bool = False) -> str:
     return name.upper() if stooq else name
 
 
-def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None, ticker: str | None = None) -> Bars:
+def bars_of(
+    raw: RawTable,
+    path: Path,
+    *,
+    return_column: str | None = None,
+    ticker: str | None = None,
+    form: TableFormat = PLAIN,
+    calendar: str = "XNYS",
+) -> Bars:
     """Recognise the layout and give back plain rows.
 
     Parameters
@@ -75,96 +98,207 @@ def bars_of(raw: RawTable, path: Path, *, return_column: str | None = None, tick
         Column of total returns to keep.
     ticker : str, optional
         Whose the bars are when no column says so; by default whose the file's name says.
+    form : TableFormat
+        Settings that decide where the table does not.
+    calendar : str
+        Exchange calendar, whose time zone a message may propose.
 
     Raises
     ------
     InputError
-        When there is no date, no close, a value that is no number, or bars shorter than a day.
+        When there is no date, no close, a value that is no number, bars shorter than a day, or more than one way to
+        read the table; the message names the setting that reads it.
+
+    Notes
+    -----
+    What a table is, in this order: (field, ticker) columns in two header rows or in one name; fields, when a close is
+    among them, a ticker column, or open, high and low; otherwise tickers with their closes. The words of price tables
+    are never tickers unless they stand in capitals among other tickers, as OPEN and LOW do.
     """
     frame = raw.frame
     if any(isinstance(name, tuple) for name in frame.columns):
-        return _paired(frame, path)
-    keys = {name: column_key(name) for name in frame.columns}
-    wanted = {key: name for name, key in keys.items() if key in FIELDS + DATE_KEYS + TICKER_KEYS}
-    for name, key in keys.items():
-        if key in wanted and wanted[key] != name:
-            raise InputError(f"expected one column for {key} in {path.name}; found {name} and {wanted[key]}; drop one")
-    dated = next((wanted[key] for key in DATE_KEYS if key in wanted), None)
-    if dated is None:
-        raise InputError(
-            f"expected a header with a date column in {path.name}; found {_some(map(str, frame.columns))}; "
-            "name one of them Date"
-        )
-    _refuse_intraday(frame, wanted, dated, path)
-    days = days_of(frame[dated], path)
-    labels = next((wanted[key] for key in TICKER_KEYS if key in wanted), None)
-    others = [name for name in frame.columns if name != dated]
-    if labels is None and not {"close", "adj_close"} & set(wanted):
-        if not others or all(keys[name] in FIELDS for name in others):
-            raise InputError(f"expected a close in {path.name}; found {_some(map(str, frame.columns))}; add it")
-        return _wide(frame, days, others, path)
-    if not {"close", "adj_close"} & set(wanted):
-        raise InputError(f"expected a close in {path.name}; found {_some(map(str, frame.columns))}; add it")
+        return _paired(frame, path, form, calendar)
+    frame = _with_text_names(frame, path)
+    date = date_column(frame, path, form)
+    others = [name for name in frame.columns if name != date]
+    if form.layout == "wide":
+        return _wide(frame, date, others, path, form, calendar)
+    roles = assign_roles(frame, date, path, form)
+    settled = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
+    if not settled and form.layout is None and (pairs := split_names(others)) is not None:
+        paired = frame[[date, *others]].set_axis(pd.Index(["Date", *pairs], tupleize_cols=False), axis=1)
+        return _paired(paired, path, form, calendar)
+    labels = naming_column(frame, roles, path, form, ticker or stem(path))
+    if labels is None and form.layout is None and _is_wide(roles, path, form, return_column):
+        return _wide(frame, date, others, path, form, calendar)
+    if not {"close", "adj_close"} & roles.fields.keys():
+        _refuse_without_close(frame, roles, labels, path)
+    if return_column is None:
+        _refuse_other_adjusted(roles, path, form)
+    _refuse_intraday(frame, roles, path)
+    days = days_of(frame[date], path, form=form, calendar=calendar)
     if labels is None:
         codes, names = np.zeros(len(days), dtype=np.int32), [ticker or ticker_name(stem(path), stooq=raw.bracketed)]
     else:
         codes, names = tickers_of(frame[labels], path, stooq=raw.bracketed)
-    columns = {key: _numbers(frame[wanted[key]], path) for key in FIELDS if key in wanted}
+
+    def numbers(name: Any, *, volume: bool = False) -> Values:
+        return numbers_of(
+            frame[name],
+            path,
+            form,
+            volume=volume,
+            others=lambda: (frame[n] for n in roles.fields.values() if n != name),
+        )
+
+    columns = {key: numbers(roles.fields[key], volume=key == "volume") for key in FIELDS if key in roles.fields}
     if return_column is not None and return_column in frame.columns:
-        columns["return"] = _numbers(frame[return_column], path)
-    used = {dated, labels, return_column, *(wanted[key] for key in columns if key in wanted)}
-    ignored = tuple(str(name) for name in others if name not in used and keys[name] not in _SILENT)
-    return Bars(days, codes, names, columns, ignored)
+        columns["return"] = numbers(return_column)
+    notes = []
+    if roles.likely:
+        notes.append(f"the column {roles.fields['close']} is taken as the close")
+    if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
+        # CRSP marks the mean of bid and ask, where there was no trade, by a minus
+        notes.append(
+            f"{int((columns['close'] < 0).sum()):,} closes with a minus are means of bid and ask, as CRSP writes"
+        )
+        columns["close"] = np.abs(columns["close"])
+    used = {date, labels, return_column, *roles.fields.values()}
+    ignored = tuple(str(name) for name in others if name not in used and not is_companion(name))
+    return Bars(days, codes, names, columns, ignored, tuple(notes))
 
 
-def _some(names: Any, most: int = 8) -> str:
-    listed = list(names)
-    named = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in listed[:most])
-    return named + (f" and {len(listed) - most} more" if len(listed) > most else "")
+def _with_text_names(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Name every column by a text; Parquet files may have numbers as names."""
+    if all(isinstance(name, str) for name in frame.columns):
+        return frame
+    names = [str(name) for name in frame.columns]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise InputError(f"expected each column once in {path.name}; found {twice!r} twice; drop one")
+    return frame.set_axis(pd.Index(names, dtype=object), axis=1)
 
 
-def _wide(frame: pd.DataFrame, days: NDArray[np.datetime64], names: list[Any], path: Path) -> Bars:
+def _is_wide(roles: Roles, path: Path, form: TableFormat, return_column: str | None) -> bool:
+    """Whether columns are tickers, each with its closes.
+
+    Raises
+    ------
+    InputError
+        When a table of tickers, CLOSE among them, cannot be told from one of fields.
+    """
+    unknown = [name for name in roles.unknown if name != return_column]
+    words = [*roles.fields.values(), *roles.words]
+    if not words:
+        return bool(unknown)
+    if {"open", "high", "low"} <= roles.fields.keys() or form.named("close") or form.named("adj_close"):
+        return False
+    # capitals tell tickers from words only where other tickers have them and the date has not
+    capitals = all(map(tickerlike, words)) and any(map(is_upper, unknown)) and not is_upper(roles.date)
+    if capitals and not roles.likely and {"close", "adj_close"} & roles.fields.keys():
+        close = next(roles.fields[field] for field in ("close", "adj_close") if field in roles.fields)
+        raise InputError(
+            f"expected either tickers or fields as columns of {path.name}; found {close} beside {some(unknown)}; set "
+            f'layout = "wide" if each column holds the closes of a ticker, or layout = "long" if {close} is the close '
+            "of one ticker"
+        )
+    return capitals
+
+
+def _refuse_without_close(frame: pd.DataFrame, roles: Roles, labels: Any, path: Path) -> None:
+    like = likely_close(frame, roles)
+    words = [*roles.fields.values(), *roles.words]
+    if like is not None:
+        remedy = f"set column_names = {{ close = {quoted(like)} }} if that is the close"
+    elif labels is None and words and all(map(tickerlike, words)) and not is_upper(roles.date):
+        remedy = 'set layout = "wide" if each column holds the closes of a ticker'
+    else:
+        remedy = "add it, or name its column by column_names"
+    raise InputError(f"expected a close in {path.name}; found {some(map(str, frame.columns))}; {remedy}")
+
+
+def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:
+    """Refuse a close beside an adjusted close that goes by no known name: splits would look like losses."""
+    if "close" not in roles.fields or "adj_close" in roles.fields or form.named("adj_close") is not None:
+        return
+    for name in (*roles.unknown, *roles.words):
+        word = compact(name)
+        priced = any(part in word for part in ("close", "price", "prc", "last", "px"))
+        if "adj" in word and "unadj" not in word and "factor" not in word and priced:
+            raise InputError(
+                f"expected the adjusted close of {path.name} under a known name; found {name}; set column_names = "
+                f'{{ adj_close = {quoted(name)} }}, or column_names = {{ adj_close = "" }} to leave it aside'
+            )
+
+
+def _wide(frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form: TableFormat, calendar: str) -> Bars:
+    days = days_of(frame[date], path, form=form, calendar=calendar)
+    if (unnamed := [place for place, name in enumerate(names) if is_unnamed(name)]) and len(names) > 1:
+        raise InputError(
+            f"expected a ticker over every column of {path.name}; found none over column {unnamed[0] + 2}; name it or "
+            "delete it"
+        )
     closes = np.empty((len(days), len(names)))
     for column, name in enumerate(names):
-        closes[:, column] = _numbers(frame[name], path)
+        try:
+            closes[:, column] = numbers_of(frame[name], path, form, others=lambda: (frame[n] for n in names[:50]))
+        except InputError as error:
+            if not is_text(frame[name]) or len(names) != 2:
+                raise
+            raise InputError(
+                f"{error}, or set ticker_column = {quoted(name)} and column_names = "
+                f"{{ close = {quoted(names[1 - column])} }} if it names the ticker"
+            ) from None
     rows, codes = np.nonzero(~np.isnan(closes))
     if not len(rows):
-        raise InputError(f"expected prices in {path.name}; found no number; get the file again")
+        raise EmptyTableError(f"expected prices in {path.name}; found no number; get the file again")
     labels = [ticker_name(str(name)) for name in names]
     return Bars(days[rows], codes.astype(np.int32), labels, {"close": closes[rows, codes]})
 
 
-def _paired(frame: pd.DataFrame, path: Path) -> Bars:
-    """Lay out yfinance's (field, ticker) columns as rows."""
-    days = days_of(frame["Date"], path)
+def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -> Bars:
+    """Lay out (field, ticker) columns as rows."""
+    if "Date" not in frame.columns:
+        raise InputError(
+            f"expected a column of dates in {path.name}; found {some(map(str, frame.columns))}; name the first one Date"
+        )
+    days = days_of(frame["Date"], path, form=form, calendar=calendar)
     pairs = [name for name in frame.columns if isinstance(name, tuple)]
     names = list(dict.fromkeys(name[1] for name in pairs))
     place = {name: column for column, name in enumerate(names)}
+    firsts = {name[0]: frame[name] for name in reversed(pairs)}
+    roles = assign_roles(pd.DataFrame({"Date": frame["Date"], **dict(reversed(firsts.items()))}), "Date", path, form)
+    key_of = {name: key for key, name in roles.fields.items()}
     columns: dict[str, Values] = {}
     ignored: dict[str, None] = {}
     for name in pairs:
-        key = column_key(name[0])
-        if key not in FIELDS:
-            if key not in _SILENT:
-                ignored[name[0]] = None
+        key = key_of.get(name[0])
+        if key is None:
+            if not is_companion(name[0]):
+                ignored[str(name[0])] = None
             continue
         table = columns.setdefault(key, np.full((len(days), len(names)), np.nan))
-        table[:, place[name[1]]] = _numbers(frame[name], path)
+        values = numbers_of(
+            frame[name], path, form, volume=key == "volume", others=lambda: (frame[n] for n in pairs[:50])
+        )
+        table[:, place[name[1]]] = values
+    if not {"close", "adj_close"} & columns.keys():
+        raise InputError(f"expected a close in {path.name}; found {some(map(str, firsts))}; add it")
     flat = {key: table.ravel() for key, table in columns.items()}
     codes = np.tile(np.arange(len(names), dtype=np.int32), len(days))
-    return Bars(np.repeat(days, len(names)), codes, [ticker_name(name) for name in names], flat, tuple(ignored))
+    labels = [ticker_name(name) for name in names]
+    return Bars(np.repeat(days, len(names)), codes, labels, flat, tuple(ignored))
 
 
-def _refuse_intraday(frame: pd.DataFrame, wanted: dict[str, Any], dated: Any, path: Path) -> None:
+def _refuse_intraday(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
     remedy = "daily bars only: aggregate minute and hourly bars to days first"
-    period = next((name for name in frame.columns if column_key(name) == "per"), None)
-    if period is not None:
-        odd = [value for value in pd.unique(frame[period]) if str(value).strip().upper() not in ("D", "1440")]
+    words = {compact(name): name for name in roles.words}
+    if "per" in words:
+        odd = [value for value in pd.unique(frame[words["per"]]) if str(value).strip().upper() not in ("D", "1440")]
         if odd:
             raise InputError(f"expected daily bars (PER = D) in {path.name}; found PER = {odd[0]}; {remedy}")
-    clock = wanted.get("time")
-    if clock is not None and clock != dated:
-        odd = [value for value in pd.unique(frame[clock].astype(str)) if value.strip("0:. ") not in ("", "nan")]
+    if "time" in words:
+        odd = [value for value in pd.unique(frame[words["time"]].astype(str)) if value.strip("0:. ") not in ("", "nan")]
         if odd:
             raise InputError(f"expected daily bars in {path.name}; found the time {odd[0]}; {remedy}")
 
@@ -186,41 +320,6 @@ def tickers_of(column: pd.Series, path: Path, *, stooq: bool = False) -> tuple[N
         codes = np.array([unique[name] for name in names])[codes]
         names = list(unique)
     return codes.astype(np.int32), names
-
-
-def _numbers(column: pd.Series, path: Path) -> Values:
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    cells = column.astype(object)
-    try:
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    except (OverflowError, TypeError, ValueError):  # whole numbers beyond any float, cells that are lists
-        values = np.array([_number(cell) for cell in cells])
-    bad = np.isnan(values) & column.notna().to_numpy()
-    if bad.any() or pd.api.types.is_bool_dtype(column.dtype):
-        row = _first(bad) if bad.any() else 1
-        name = " ".join(column.name) if isinstance(column.name, tuple) else column.name
-        raise InputError(
-            f"expected numbers in column {name} of {path.name}; found {_found(column.iloc[row - 1])} in row {row}; "
-            "mend the file"
-        )
-    return np.asarray(values)
-
-
-def _number(cell: object) -> float:
-    """Read a cell of unknown kind; NaN when it holds no number."""
-    if not isinstance(cell, str | int | float) or isinstance(cell, bool):
-        return np.nan
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan
-    except OverflowError:
-        return np.inf
-
-
-def _found(value: object) -> str:
-    return shown(value) if isinstance(value, str) else one_line(repr(value))[:60]
 
 
 def _first(flags: Any) -> int:

@@ -1,18 +1,20 @@
-"""Opening a text file that somebody else wrote: plain or gzipped, and whatever is wrong with it said in one line."""
+"""Opening of text files from outside: plain, gzipped or zipped, UTF-8 or UTF-16; every failure is one line."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from signals.errors import InputError
 
-__all__ = ["first_lines", "one_line", "open_text", "reading", "shown"]
+__all__ = ["EmptyTableError", "first_lines", "one_line", "open_text", "reading", "shown"]
 
 # Prices shrink to a fifth or a tenth; gzip's limit is a thousandth. Beyond both of these a file is made to fill memory.
 BOMB_BYTES = 64 * 2**20
@@ -24,6 +26,10 @@ LONGEST_HEADER = 2**21
 
 # Room for a long path and a dozen column names.
 LONGEST_LINE = 1000
+
+
+class EmptyTableError(InputError):
+    """A file holds no row at all: an error for one file, a warning for one of many."""
 
 
 def one_line(text: str) -> str:
@@ -61,19 +67,22 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(one_line(str(error))) from error.__cause__
+        raise type(error)(one_line(str(error))) from error.__cause__
     except FileNotFoundError as error:
-        raise InputError(f"expected a file {path}; found none; mend the path") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"expected a file {path}; found none; correct the path") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        kind = "zip" if path.name.lower().endswith(".zip") else "gzip"
         raise InputError(
-            f"expected a whole gzip file {path.name}; found a damaged one ({one_line(str(error))}); get it again"
+            f"expected a whole {kind} file {path.name}; found a damaged one ({one_line(str(error))}); get it again"
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"expected text in UTF-8 in {path.name}; found the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
         ) from error
+    except UnicodeError as error:  # text that begins as UTF-16 and is none
+        raise InputError(f"expected text in {path.name}; found {one_line(str(error))}; save it as UTF-8") from error
     except OSError as error:
-        raise InputError(f"expected to read {path}; the system says: {error.strerror or error}; mend that") from error
+        raise InputError(f"expected to read {path}; found: {error.strerror or error}; make it readable") from error
 
 
 class _Counted(gzip.GzipFile):
@@ -95,10 +104,47 @@ class _Counted(gzip.GzipFile):
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a file as UTF-8 text, gzipped if its name ends in `.gz`; to be used inside `reading`."""
-    if path.name.lower().endswith(".gz"):
-        return io.TextIOWrapper(_Counted(path), encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
+    """Open a file as text; to be used inside `reading`.
+
+    Gzipped if its name ends in `.gz`, the one file inside if it ends in `.zip`; UTF-16 if its byte order mark says so
+    (as spreadsheets write "Unicode text"), otherwise UTF-8.
+    """
+    with _open_bytes(path) as stream:
+        start = stream.read(4)
+    stream = _open_bytes(path)
+    wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not start.startswith(codecs.BOM_UTF32_LE)
+    return io.TextIOWrapper(stream, encoding="utf-16" if wide else "utf-8-sig", newline="")
+
+
+def _open_bytes(path: Path) -> IO[bytes]:
+    name = path.name.lower()
+    if name.endswith(".gz"):
+        return cast("IO[bytes]", _Counted(path))
+    if name.endswith(".zip"):
+        return _only_member(path)
+    return open(path, "rb")
+
+
+def _only_member(path: Path) -> IO[bytes]:
+    """Open the one file inside a zip archive; what macOS adds is no file."""
+    with zipfile.ZipFile(path) as archive:
+        inside = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+        if len(inside) != 1:
+            found = ", ".join(item.filename for item in inside[:5]) or "none"
+            raise InputError(f"expected one file inside {path.name}; found {len(inside)} ({found}); unpack it")
+        if inside[0].filename.lower().endswith((".parquet", ".gz", ".zip", ".xlsx")):
+            raise InputError(f"expected a text file inside {path.name}; found {inside[0].filename}; unpack it")
+        if inside[0].file_size > max(BOMB_BYTES, BOMB_RATIO * path.stat().st_size):
+            raise InputError(
+                f"expected a zip file of prices in {path.name}; found one that unpacks to more than {BOMB_RATIO} times "
+                "its size; unpack it yourself if you trust it"
+            )
+        try:
+            return archive.open(inside[0])
+        except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way Python does not know
+            raise InputError(
+                f"expected a plain zip file {path.name}; found {one_line(str(error))}; unpack it"
+            ) from error
 
 
 def first_lines(path: Path, count: int) -> list[str]:
@@ -107,12 +153,12 @@ def first_lines(path: Path, count: int) -> list[str]:
     Raises
     ------
     InputError
-        When there is no first line, or one is longer than a header can be.
+        When all of them are blank, or one is longer than a header can be.
     """
     with open_text(path) as handle:
         lines = [handle.readline(LONGEST_HEADER) for _ in range(count)]
-    if not lines[0].strip():
-        raise InputError(f"expected a header line in {path.name}; found an empty file; get it again")
+    if not any(line.strip() for line in lines):
+        raise EmptyTableError(f"expected a header line in {path.name}; found an empty file; get it again")
     if max(map(len, lines)) == LONGEST_HEADER:
         raise InputError(
             f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; is this a "

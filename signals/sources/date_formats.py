@@ -1,0 +1,138 @@
+"""Ways of writing a date that have to be named: reading them, and finding the name of one that fits a file."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signals.price_index import NEWEST, OLDEST
+from signals.sources.table_format import SERIAL_DATES, UNIX_DATES
+
+__all__ = ["date_setting", "moment_of", "serial_day"]
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+# A count of days since 1899-12-30 from 1927 to 2119: no price, no year, no date without separators.
+_SERIALS = (10_000, 80_000)
+
+_DAYS = (
+    *("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%m.%d.%y", "%d-%m-%y", "%m-%d-%y", "%y%m%d", "%d%m%Y", "%m%d%Y"),
+    *("%d-%b-%Y", "%d %b %Y", "%d/%b/%Y", "%d%b%Y", "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%Y-%b-%d", "%Y %b %d"),
+    *("%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%d-%b-%y", "%d %b %y", "%d%b%y", "%b %d, %y", "%d. %B %Y"),
+    *("%a, %d %b %Y", "%a %b %d %Y", "%a %d %b %Y", "%a, %b %d, %Y", "%A, %B %d, %Y", "%A, %d %B %Y"),
+    *("%Y %m %d", "%Y年%m月%d日", "%d %m %Y", "%d.%m.%Y.", "%Y.%m.%d."),
+)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S %Z", " %z")
+
+
+@lru_cache(maxsize=65_536)  # a folder of files repeats the same few thousand dates
+def moment_of(text: str, form: str) -> dt.datetime | None:
+    """Moment that a text names in a given format, None when it names none.
+
+    Parameters
+    ----------
+    text : str
+        A cell.
+    form : str
+        As `TableFormat.date_format`.
+
+    Returns
+    -------
+    datetime or None
+        With a zone where the text or the format has one: moments counted since 1970 are UTC.
+    """
+    try:
+        if form in UNIX_DATES:
+            seconds, rest = divmod(int(float(text)) if "." in text else int(text), UNIX_DATES[form])
+            return _EPOCH + dt.timedelta(seconds=seconds, microseconds=rest * 10**6 // UNIX_DATES[form])
+        if form == SERIAL_DATES:
+            day = float(text)
+            return dt.datetime(1899, 12, 30) + dt.timedelta(days=day)
+        return dt.datetime.strptime(text, form)
+    except (ValueError, OverflowError):
+        return None
+
+
+def serial_day(text: str) -> bool:
+    """Whether a text is a whole number in the range of spreadsheet dates."""
+    return text.isdecimal() and _SERIALS[0] <= int(text) <= _SERIALS[1]
+
+
+def date_setting(texts: Sequence[str], zone: str | None) -> str | None:
+    """Find the setting with which every text is a day.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        All distinct cells of the date column.
+    zone : str, optional
+        Zone of the exchange.
+
+    Returns
+    -------
+    str or None
+        `date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose
+        days lie closer together and fall on fewer weekends first. None when there is none.
+    """
+    if not texts:
+        return None
+    if all(_is_whole(text) for text in texts):
+        found = _counted(texts, zone)
+        if found is not None:
+            return found
+    kept: dict[bytes, tuple[tuple[float, ...], str]] = {}
+    for clock in _CLOCKS:
+        for day in _DAYS:
+            days = _days(texts, day + clock)
+            if days is not None:
+                kept.setdefault(days.tobytes(), (_strangeness(days), day + clock))
+        if kept:
+            break
+    forms = [form for _, form in sorted(kept.values())]
+    if len(forms) > 1:
+        return f'date_format = "{forms[0]}", or date_format = "{forms[1]}", whichever the file means'
+    return f'date_format = "{forms[0]}"' if forms else None
+
+
+def _counted(texts: Sequence[str], zone: str | None) -> str | None:
+    """Find the setting for dates that are numbers: moments since 1970, or days of a spreadsheet."""
+    if all(serial_day(text) for text in texts):
+        return f'date_format = "{SERIAL_DATES}"'
+    for form in UNIX_DATES:
+        moments = [moment_of(text, form) for text in texts]
+        if not all(m is not None and 1975 <= m.year < 2100 for m in moments):
+            continue
+        known = [m for m in moments if m is not None]
+        if all(m.time() == dt.time() for m in known):
+            return f'date_format = "{form}"'
+        if zone is not None and len({m.astimezone(zoneinfo.ZoneInfo(zone)).date() for m in known}) == len(known):
+            return f'date_format = "{form}" and time_zone = "{zone}"'
+    return None
+
+
+def _is_whole(text: str) -> bool:
+    return text.removesuffix(".0").removeprefix("-").isdecimal() and text.isascii()
+
+
+def _days(texts: Sequence[str], form: str) -> NDArray[np.datetime64] | None:
+    """Days of all texts, None as soon as one is none."""
+    days = np.empty(len(texts), dtype="datetime64[D]")
+    for place, text in enumerate(texts):
+        moment = moment_of(text, form)
+        if moment is None or moment.time() != dt.time():
+            return None
+        days[place] = np.datetime64(moment.date(), "D")
+    return days if ((days >= OLDEST) & (days < NEWEST)).all() else None
+
+
+def _strangeness(days: NDArray[np.datetime64]) -> tuple[float, ...]:
+    """Rank of a reading: bars of a day seldom fall on weekends, nor lie far apart."""
+    weekend = float((~np.is_busday(days)).mean())
+    gaps = np.diff(np.unique(days)).astype(np.int64)
+    return weekend, float(np.median(gaps)) if len(gaps) else 0.0
