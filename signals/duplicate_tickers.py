@@ -19,9 +19,9 @@ NEARLY, ENOUGH = 0.97, 60
 SAME, FEW = 0.9999, 20
 # Rows of a block in which candidates are looked for, and the correlation that makes one.
 BLOCK, CANDIDATE = 42, 0.95
-# With more tickers every other block is left out; pairs with less than half a year in common may then be missed.
-MANY = 1500
-# Returns beyond so many usual ones are cut: one bad print must not decide.
+# With more tickers one block in four is looked at, which finds every pair with 210 dates in common or more.
+MANY, ONE_IN = 1500, 4
+# Returns beyond so many usual ones are cut.
 CUT = 6.0
 COLUMNS = 512
 
@@ -38,7 +38,7 @@ class TickerPair:
         The two, in alphabetical order.
     correlation : float
         Of their close-to-close log returns on common dates, each return cut at six times the ticker's median absolute
-        return.
+        return, without the hundredth of the dates on which the two differ most.
     returns : int
         Common returns it was measured on.
     """
@@ -82,12 +82,23 @@ def duplicate_tickers(frame: pd.DataFrame) -> tuple[TickerPair, ...]:
         n = int(both.sum())
         if n < FEW:
             continue
-        x, y = scaled[both, a].astype(np.float64), scaled[both, b].astype(np.float64)
+        x, y = _without_misprints(scaled[both, a].astype(np.float64), scaled[both, b].astype(np.float64))
         size = float(np.sqrt((x @ x) * (y @ y)))
         correlation = float(x @ y) / size if size > 0 else 0.0
         if correlation >= (NEARLY if n >= ENOUGH else SAME):
             found.append(TickerPair(str(names[a]), str(names[b]), min(correlation, 1.0), n))
     return tuple(sorted(found, key=lambda pair: (-round(pair.correlation, 6), pair.first, pair.second)))
+
+
+def _without_misprints(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Leave out the hundredth of the returns that differ most."""
+    few = len(x) // 100
+    if not few:
+        return x, y
+    kept = np.argsort(np.abs(x - y), kind="stable")[: len(x) - few]
+    return x[kept], y[kept]
 
 
 def duplicate_note(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
@@ -132,7 +143,7 @@ def _scaled_returns(frame: pd.DataFrame) -> tuple[Values, NDArray[np.bool_]]:
 def _candidates(scaled: Values, known: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Pairs that correlate within a block of dates, each once."""
     n, tickers = scaled.shape
-    begins = range(0, max(n - BLOCK // 2, 1), BLOCK if tickers <= MANY else 2 * BLOCK)
+    begins = range(0, max(n - BLOCK // 2, 1), BLOCK if tickers <= MANY else ONE_IN * BLOCK)
     pairs: set[tuple[int, int]] = set()
     for begin in begins:
         block = slice(begin, begin + BLOCK if begin + BLOCK + BLOCK // 2 <= n else n)
