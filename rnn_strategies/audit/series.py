@@ -137,6 +137,8 @@ def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
 def _look_ahead(work: _Work, days: int) -> Verdict:
     """Cut the rows after some origins off, and replace them, and compare every forecast made until then."""
     origins = _origins(work, days)
+    if not origins:
+        return Verdict("look-ahead", Status.SKIPPED, "No fold forecasts more than one origin: there is no day to try.")
     tried = []
     with TemporaryDirectory() as folder:
         # networks of a trainer of one's own are trained anew: what it may have looked at is not in their keys
@@ -163,11 +165,14 @@ def _look_ahead(work: _Work, days: int) -> Verdict:
 
 
 def _origins(work: _Work, days: int) -> list[tuple[int, SeriesFold]]:
-    """Last origin of every fold, and some at random, with the fold that forecasts each."""
+    """Choose the last origin of every fold, and some at random, with the fold that forecasts each.
+
+    The first origin of a fold is none of them: in a table that ends there it is a live origin of the fold before.
+    """
     rng = np.random.default_rng(int(work.config.hash[:8], 16))
-    cuts = work.result.cuts
+    cuts = [cut for cut in work.result.cuts if len(cut.test) > 1]
     chosen = {cut.test[-1]: cut for cut in cuts}
-    every = [(origin, cut) for cut in cuts for origin in cut.test]
+    every = [(origin, cut) for cut in cuts for origin in cut.test[1:]]
     for place in rng.choice(len(every), min(days, len(every)), replace=False):
         chosen.setdefault(*every[place])
     return sorted(chosen.items())
