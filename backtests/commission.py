@@ -26,7 +26,7 @@ class StockCommission(bt.CommissionInfo):
         `backtests.shares.SHARE_TOLERANCE` is none; or fractions of a share too.
     """
 
-    params = (("shares", "stock"),)
+    params: tuple[tuple[str, Any], ...] = (("shares", "stock"),)
 
     def getsize(self, price: float, cash: float) -> float:
         """Shares that so much cash buys: what `order_target_percent` and `order_target_value` order.

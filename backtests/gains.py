@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 __all__ = ["GAIN_COLUMNS", "account_flows", "gains_by_ticker", "unexplained"]
 
@@ -54,11 +55,11 @@ def gains_by_ticker(
     open_value = np.zeros(count)
     if len(positions):
         open_value[: len(tickers)] = positions[tickers].iloc[-1].to_numpy(np.float64)
-    dividends = np.zeros(count)
+    dividends: NDArray[np.float64] = np.zeros(count)
     if cash_flows is not None and len(cash_flows):
         at = names.get_indexer(cash_flows["ticker"])
         amount = cash_flows["amount"].to_numpy(np.float64)
-        dividends = np.bincount(at[at >= 0], weights=amount[at >= 0], minlength=count)
+        np.add.at(dividends, at[at >= 0], amount[at >= 0])
     price_gain = open_value - spent
     columns = (price_gain, dividends, fees, price_gain + dividends - fees, open_value)
     traded = np.bincount(where, minlength=count) > 0

@@ -61,10 +61,24 @@ class _Event(NamedTuple):
     shares: float
 
 
+class _Trip(NamedTuple):
+    """A closed round trip of one symbol; days are numbers, the rest as in `round_trips`."""
+
+    side: str
+    opened: int
+    closed: int
+    shares: float
+    invested: float
+    pnl: float
+    dividends: float
+    commission: float
+    holding_days: float
+
+
 class _Matched(NamedTuple):
     """What became of one symbol: its round trips, what is left of its lots, and their direction."""
 
-    trips: list[tuple[object, ...]]
+    trips: list[_Trip]
     lots: list[_Lot]
     direction: float
 
@@ -172,8 +186,8 @@ def _match_all(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | Non
     events = _events(cash_flows)
     matched = {}
     for symbol, mine in _daily_fills(transactions).groupby("symbol", sort=True):
-        columns = [mine[name].to_numpy() for name in ("day", "amount", "price", "commission")]
-        matched[symbol] = _match(*columns, events.get(symbol, []))
+        days, amounts, prices, fees = (mine[name].to_numpy() for name in ("day", "amount", "price", "commission"))
+        matched[symbol] = _match(days, amounts, prices, fees, events.get(symbol, []))
     return matched
 
 
@@ -235,7 +249,7 @@ def _match(
 ) -> _Matched:
     """Match the fills of one symbol, with what happened to its shares between them."""
     waiting = deque(events)
-    rows: list[tuple[object, ...]] = []
+    rows: list[_Trip] = []
     lots: deque[_Lot] = deque()
     direction = 0.0
     for day, amount, price, commission in zip(
@@ -261,7 +275,7 @@ def _match(
                 if lot.shares <= SHARE_TOLERANCE * shares:
                     lots.popleft()
             pnl = direction * (matched * price - invested)
-            rows.append((_side(direction), opened, day, matched, invested, pnl, received, paid, age / matched))
+            rows.append(_Trip(_side(direction), opened, day, matched, invested, pnl, received, paid, age / matched))
         if left > SHARE_TOLERANCE * abs(amount):
             direction = 1.0 if amount > 0 else -1.0
             lots.append(_Lot(day, left, price, per_share))
@@ -270,13 +284,12 @@ def _match(
     return _Matched(rows, list(lots), direction)
 
 
-def _apply(event: _Event, lots: deque[_Lot], direction: float, rows: list[tuple[object, ...]]) -> None:
+def _apply(event: _Event, lots: deque[_Lot], direction: float, rows: list[_Trip]) -> None:
     """Share a payment among the lots, or spread a change of shares over them; what they cost stays."""
     held = sum(lot.shares for lot in lots)
     if held <= 0.0:
         if event.amount and rows:  # cash in lieu of the last part of a share, which its split has just paid out
-            *row, received, paid, age = rows[-1]
-            rows[-1] = (*row, received + event.amount, paid, age)
+            rows[-1] = rows[-1]._replace(dividends=rows[-1].dividends + event.amount)
         return
     for lot in lots:
         lot.dividends += event.amount / held
@@ -284,13 +297,20 @@ def _apply(event: _Event, lots: deque[_Lot], direction: float, rows: list[tuple[
         return
     after = held + direction * event.shares
     if after <= SHARE_TOLERANCE * held:
-        lot_days = sum(lot.shares * (event.day - lot.day) for lot in lots) / held
-        invested, received, paid = (
-            sum(lot.shares * value(lot) for lot in lots)
-            for value in (lambda lot: lot.price, lambda lot: lot.dividends, lambda lot: lot.commission)
+        invested = sum(lot.shares * lot.price for lot in lots)
+        rows.append(
+            _Trip(
+                side=_side(direction),
+                opened=lots[0].day,
+                closed=event.day,
+                shares=held,
+                invested=invested,
+                pnl=-direction * invested,
+                dividends=sum(lot.shares * lot.dividends for lot in lots),
+                commission=sum(lot.shares * lot.commission for lot in lots),
+                holding_days=sum(lot.shares * (event.day - lot.day) for lot in lots) / held,
+            )
         )
-        side, opened, pnl = _side(direction), lots[0].day, -direction * invested
-        rows.append((side, opened, event.day, held, invested, pnl, received, paid, lot_days))
         lots.clear()
         return
     ratio = after / held

@@ -45,6 +45,7 @@ def test_tied_names_share_the_places_they_compete_for():
     assert decide(rs.TopK(2), [0.5, 0.1, 0.5]).tolist() == [0.5, 0.0, 0.5]  # a tie that leaves nothing open
     assert decide(rs.TopK(2), [0.5, 0.0, 0.0]).tolist() == [0.5, 0.0, 0.0]  # at min_score nothing is bought
     assert decide(rs.LongShortQuantile(0.25), [0.1, 0.5, 0.5, 0.3]).tolist() == [-0.5, 0.25, 0.25, 0.0]
+    assert decide(rs.LongShortQuantile(0.25), [0.5, 0.1, 0.1, 0.3]).tolist() == [0.5, -0.25, -0.25, 0.0]
     both = decide(rs.LongShortQuantile(0.4), [4.0, 3.0, 3.0, 1.0, 1.0])
     assert both.tolist() == pytest.approx([0.25, 0.125, 0.125, -0.25, -0.25])
     short = decide(rs.LongShortQuantile(0.4), [4.0, 3.0, 1.0, 1.0, 1.0])
@@ -72,7 +73,6 @@ def test_the_order_of_the_names_decides_nothing(scores, k, quantile, seed):
         if not unordered and isinstance(allocation, rs.TopK):
             assert np.count_nonzero(weights) <= k
             assert set(weights) <= {0.0, 1.0 / k}
-    assert decide(rs.LongShortQuantile(0.25), [0.5, 0.1, 0.1, 0.3]).tolist() == [0.5, 0.0, -0.5, 0.0]
 
 
 def test_long_short_quantile():

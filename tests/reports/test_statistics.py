@@ -225,8 +225,10 @@ def test_turnover_of_replacing_everything_is_one():
     assert metrics["annual_turnover"] == 252 * 0.75
     assert metrics["commission_total"] == 3.0
     assert metrics["commission_bps"] == pytest.approx(100.0)
-    assert metrics["annual_cost"] == pytest.approx(252 * (0.01 + 0.02) / 2)
-    assert metrics["slippage_total"] is None
+    assert metrics["slippage_total"] is metrics["annual_cost"] is None  # slippage is unknown, not none
+    done = pd.DataFrame({"executed": index.tz_localize(None), "slippage": [0.5, 0.0], "status": "filled"})
+    metrics = compute_metrics(series([0.0, 0.0]), positions=positions, transactions=fills, orders=done)
+    assert metrics["annual_cost"] == pytest.approx(252 * (0.015 + 0.02) / 2)
 
 
 def test_costs_and_orders(run):
