@@ -33,8 +33,8 @@ def home(tmp_path) -> Home:
     return Home(tmp_path / "home")
 
 
-def write_inputs(folder: Path, calendar: str, frequency: str, names: int, *, more: str = "", fractional: bool = True):
-    """Prices that begin before the run, scores, a benchmark file and a configuration; gives the closes."""
+def write_inputs(folder: Path, calendar: str, frequency: str, names: int, *, fractional: bool = True) -> pd.Series:
+    """Write prices that begin before the run, scores, a benchmark and a configuration; gives the benchmark's closes."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(len(calendar) + names)
     days = sessions("2015-09-01", "2016-06-30", calendar)
@@ -62,7 +62,7 @@ def write_inputs(folder: Path, calendar: str, frequency: str, names: int, *, mor
         f'name = "x"\n[signals]\npath = "scores.csv"\n[prices]\nsource = "files"\npath = "prices.csv"\n'
         f'calendar = "{calendar}"\n[labels]\nkind = "up"\n[strategy]\nallocation = "TopK"\nk = {max(1, names - 1)}\n'
         f"[broker]\ncash = 1e6\ncommission = 0.001\nslippage = 0.0005\nfractional = {str(fractional).lower()}\n"
-        f'[benchmark]\nticker = "AA"\npath = "AA.csv"\n{more}'
+        f'[benchmark]\nticker = "AA"\npath = "AA.csv"\n'
     )
     return held
 
@@ -125,11 +125,10 @@ def test_a_benchmark_of_another_exchange_says_which_and_is_compounded(tmp_path, 
     days = sessions("2015-09-01", "2016-06-30", "XNYS")
     price = pd.Series(100 + np.arange(len(days)), index=pd.DatetimeIndex(days.astype("datetime64[ns]"), name="Date"))
     price.rename("Close").to_csv(tmp_path / "AA.csv")
-    with pytest.raises(InputError, match="sessions of XLON.*set calendar to the exchange of the data"):
+    with pytest.raises(InputError, match=r"sessions of XLON.*set calendar to the exchange of the data"):
         finished(tmp_path, home)
     config = tmp_path / "c.toml"
     config.write_text(config.read_text() + 'calendar = "XNYS"\n')
-    (tmp_path / "run").exists()
     made = rs.import_scores(tmp_path / "scores.csv", config=config, out=tmp_path / "new", home=home)
     run = rs.run(made.folder, home=home)
     held = read_run(run.folder).benchmark
