@@ -230,10 +230,10 @@ class BacktestResult:
         wrong = held != (amounts[:, :-1] != 0.0)
         if wrong.any():
             t, j = (int(k[0]) for k in np.nonzero(wrong))
-            left = "some" if held[t, j] else "none"
+            remainder = "some" if held[t, j] else "none"
             raise CheckFailedError(
                 f"expected positions to follow from the fills; found {amounts[t, j]:,.2f} of "
-                f"{self.positions.columns[j]} on {_day(index[t])} with fills that leave {left}"
+                f"{self.positions.columns[j]} on {_day(index[t])} with fills that leave {remainder}"
             )
 
     def _rows_of(self, frame: pd.DataFrame, what: str) -> np.ndarray:

@@ -152,7 +152,7 @@ def _candidates(scaled: Values, known: NDArray[np.bool_]) -> Iterator[tuple[int,
         if len(here) < 2:
             continue
         z = z[:, here]
-        z = z / np.sqrt((z * z).sum(axis=0))
+        z = np.asarray(z / np.sqrt((z * z).sum(axis=0)), dtype=z.dtype)
         for left in range(0, len(here), COLUMNS):
             close = z[:, left : left + COLUMNS].T @ z[:, left:] > CANDIDATE
             for i, j in np.argwhere(close).tolist():

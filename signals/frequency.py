@@ -304,7 +304,7 @@ def _in_months(months: Whole, dates: Days) -> Days:
         if (rule(own) == dates).all():
             return rule(months)
     day = int(np.bincount(_day_of_month(dates)).argmax())
-    return np.minimum(_first(months) + np.timedelta64(day - 1, "D"), _last(months))
+    return np.asarray(np.minimum(_first(months) + np.timedelta64(day - 1, "D"), _last(months)))
 
 
 def _first(months: Whole) -> Days:

@@ -13,7 +13,7 @@ DAYS = sessions("2016-02-01", "2016-04-29")
 
 
 def market(opens: np.ndarray, closes: np.ndarray) -> rs.Prices:
-    names = [f"N{i}" for i in range(opens.shape[1])]
+    names = [f"N{i:02d}" for i in range(opens.shape[1])]
     index = pd.MultiIndex.from_product([DAYS[: len(opens)].astype("datetime64[ns]"), names], names=["date", "ticker"])
     columns = {
         "open": opens.ravel(),

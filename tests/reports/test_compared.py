@@ -56,9 +56,8 @@ def test_a_benchmark_of_a_part_is_compared_over_that_part(part, tmp_path):
     _, figure, small = headline_figures(run, m, None)[0]
     assert small.startswith(f"itself {figure};")
     sentence = " ".join(summary(run, m, None))
-    span = f"Over the {len(own.iloc[part])} of 520 sessions that both cover, from "
-    over = span + r".*, it returned (\S+) a year, against (\S+)"
-    mine, theirs = re.search(over, sentence).groups()
+    over = rf"Over the {len(own.iloc[part])} of 520 sessions that both cover, from .*, it returned "
+    mine, theirs = re.search(over + r"(\S+) a year, against (\S+)", sentence).groups()
     assert mine == theirs == figure
     table = statistics_table(m, run)
     assert table.columns == ("", "Strategy", "Strategy, as itself", "itself")
