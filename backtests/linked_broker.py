@@ -56,7 +56,7 @@ class LinkedBroker(ChargingBroker):
     """
 
     def init(self) -> None:
-        """Begin anew; called by backtrader at the start of every run."""
+        """Reset the state; called by backtrader at the start of every run."""
         super().init()
         self._legs_follow = "bracket_legs" in self.rules
         self._entry_bar = "entry_bar" in self.rules

@@ -31,7 +31,7 @@ class ScalingBroker(Broker):
         self.p.filler = self._affordable
 
     def init(self) -> None:
-        """Begin anew; called by backtrader at the start of every run."""
+        """Reset the state; called by backtrader at the start of every run."""
         super().init()
         self._scaled_on, self._scale = float("-inf"), 1.0
 

@@ -201,7 +201,7 @@ def _the_signal(quality: SignalQuality) -> str:
         return _the_signal_over_time(quality, quality.over_time)
     auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
     if not quality.dates:
-        return "No decision date has a known outcome yet, so nothing can be said about the scores."
+        return "No decision date has a known outcome yet, so the scores cannot be judged."
     if math.isnan(auc.mean):
         return (
             f"On none of the {count(quality.dates)} decision dates with known outcomes do the outcomes of its names "
@@ -256,7 +256,7 @@ def _the_signal_over_time(quality: SignalQuality, over_time: OverTime) -> str:
     ]
     text = f"{who}, {cannot}; over time, on {count(skill.dates)} dates with known outcomes, "
     if math.isnan(auc.mean):
-        return f"{text}all outcomes fall on one side, so nothing can be said about the scores."
+        return f"{text}all outcomes fall on one side, so the scores cannot be judged."
     text += f"{figures[0]}, {figures[1]} and {figures[2]}"
     if len(over_time.seeds) > 1:
         seeds = over_time.seeds["auc"]

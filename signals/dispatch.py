@@ -99,7 +99,7 @@ def run_tasks(
 
 
 def _unless_shut_down(record: logging.LogRecord) -> bool:
-    """Leave out of the log that a task could not be given to processes that were told to stop."""
+    """Leave out of the log that a task could not be given to processes that are being stopped."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "ShutdownExecutorError"
 

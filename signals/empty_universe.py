@@ -18,7 +18,7 @@ __all__ = ["no_rows"]
 
 # Filters in the order in which they are tried, each with what helps.
 _REMEDY = {
-    "membership": "mend the dates of the membership file",
+    "membership": "correct the dates of the membership file",
     "include": "name other tickers, or raise universe.max_stale",
     "exclude": "exclude fewer",
     "min_history": "lower it, or give more history",

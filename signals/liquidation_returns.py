@@ -34,7 +34,7 @@ def liquidation_warnings(labels: pd.DataFrame, prices: Prices, settings: LabelSe
     Notes
     -----
     A name without a bar for `delist_after` sessions is liquidated at its last price, less the haircut. That return
-    stands in for one that nobody has measured: holders of a bankrupt company may receive less, those of an acquired one
+    stands in for one that was not measured: holders of a bankrupt company may receive less, those of an acquired one
     more. Rows whose return is not found again, since dates in between were not scored, are left out.
     """
     large = labels[labels["forward_return"].abs() >= LARGE]

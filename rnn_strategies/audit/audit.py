@@ -104,7 +104,7 @@ class Audit:
 
     def text(self) -> str:
         """Everything in words, for a terminal."""
-        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`"]
+        lines = [f"audit of {self.name}, computed again from its configuration; files of a run are for `verify`"]
         lines += [self.covered] if self.covered else []
         lines.append("")
         for verdict in self.verdicts:

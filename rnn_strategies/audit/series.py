@@ -32,7 +32,7 @@ _NOT_COVERED = {
 UNPROVED = (
     "That the figures were known at the end of their row: those of a file are as of its vintage, and published when "
     "series.release says.",
-    "That nobody looked at the test rows before choosing this configuration.",
+    "That the test rows were not looked at before this configuration was chosen.",
 )
 
 # What forecasts of one row may differ by, relatively, when other rows are computed along with it.
@@ -108,7 +108,7 @@ class _Work:
 
 
 def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
-    """Hold every fold to its promise: what is learnt from was known at the first origin of the next slice."""
+    """Check of every fold that all values it trains on were known at the first origin of the next slice."""
     dates, evidence = problem.table.dates, []
     for cut in cuts:
         for name, part, following in (
@@ -130,7 +130,7 @@ def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
                 f"{dates[cut.both.stop - 1 + problem.horizon]}, first forecast made on {dates[cut.test.start]}",
             )
         )
-    finding = f"In {len(cuts)} folds everything that was learnt from was known when the first forecast was made."
+    finding = f"In {len(cuts)} folds all values trained on were known when the first forecast was made."
     return Verdict("folds", Status.PASSED, finding, evidence)
 
 
@@ -141,7 +141,7 @@ def _look_ahead(work: _Work, days: int) -> Verdict:
         return Verdict("look-ahead", Status.SKIPPED, "No fold forecasts more than one origin: there is no day to try.")
     tried = []
     with TemporaryDirectory() as folder:
-        # networks of a trainer of one's own are trained anew: what it may have looked at is not in their keys
+        # networks of a trainer of one's own are trained again: what it may have looked at is not in their keys
         artifacts = Path(folder) if ":" in work.config.training.trainer else None
         for origin, fold in origins:
             day = work.table.dates[origin]

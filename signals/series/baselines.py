@@ -230,7 +230,7 @@ def _guarded(fitting: Fitting, history: FoldHistory, number: int) -> Fit:
 def stand_in(history: FoldHistory) -> tuple[str, Values]:
     """Name and forecasts of the rule that replaces what a baseline cannot forecast.
 
-    Persistence; of returns, the mean of the rows that may be learnt from.
+    Persistence; of returns, the mean of the rows that may be trained on.
     """
     name = "mean" if history.returns else "persistence"
     return name, BASELINES[name].fit(history, 0).values

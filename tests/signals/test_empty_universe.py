@@ -58,7 +58,7 @@ def test_the_first_filter_in_the_way_is_named_and_not_one_that_is_met(prices):
 def test_a_membership_of_other_years_is_named(prices):
     old = read_membership(pd.DataFrame({"ticker": prices.tickers, "start": "1990-01-01", "end": "1995-01-01"}))
     with pytest.raises(
-        InputError, match=r"universe.membership leaves none of 6 .*mend the dates of the membership file"
+        InputError, match=r"universe.membership leaves none of 6 .*correct the dates of the membership file"
     ):
         dataset(prices, beside=Beside(membership=old))
 
