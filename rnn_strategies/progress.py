@@ -124,9 +124,9 @@ def _line(event: Event, left: str) -> str:
 class _Pace:
     """How fast each stage counts, and so how long the rest takes.
 
-    A stage is timed from its last event before it began to count. Where the first event of a stage
-    counts already, its duration is unknown, and there is no estimate before the next event. A stage that begins to count
-    again is timed from there.
+    A stage is timed from its last event before it began to count. Where the first event of a stage counts already, its
+    duration is unknown, and there is no estimate before the next event. A stage that begins to count again is timed
+    from there.
     """
 
     def __init__(self) -> None:
