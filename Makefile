@@ -1,25 +1,36 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Needs Python >= 3.11 and a package index.
+# Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11 to 3.13 and a package index.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# A file is one process's: its fixtures are made once.
+# The lock is complete and every file in it has a hash, so pip resolves nothing (--no-deps): no newer release on the index
+# can enter. peewee has no wheel in the range that empyrical-reloaded allows; it is built with the locked setuptools
+# (--no-build-isolation), without its SQLite extension.
+PIP_INSTALL := NO_SQLITE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+LOCKED := $(PIP_INSTALL) --require-hashes
+# Tests of one file run in one process, so that its fixtures are made once.
 TEST_JOBS ?= 2
-SOURCES := rnn_strategies signals backtests reports
 
-.PHONY: help install demo test check lint types imports slow faults bench bench-peers rates lock clean
+.PHONY: help install install-jax install-torch demo test test-fast test-lowest check lint types imports slow faults \
+  bench bench-peers rates lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP) ## virtual environment from the hash-pinned lock
 
-$(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; found " + sys.version.split()[0] + "; set PYTHON=/path/to/python3.11")'
+$(STAMP): requirements.lock requirements-build.lock pyproject.toml
+	@$(PYTHON) .ci/check_python.py
 	$(PYTHON) -m venv $(VENV)
-	PEEWEE_NO_SQLITE_EXTENSIONS=1 NO_SQLITE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(LOCKED) -r requirements-build.lock
+	$(LOCKED) -r requirements.lock
+	$(PIP_INSTALL) -e .
+	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
+
+install-jax install-torch: install-%: $(STAMP) ## add an optional part from its own hash-pinned list
+	$(LOCKED) -r requirements-$*.lock
+	@$(BIN)/python -m pip check --disable-pip-version-check
 
 demo: $(STAMP)   ## the main job on simulated prices, offline; ends with the path of the report
 	$(BIN)/rnn-strategies init build/demo/demo.toml --preset demo --force
@@ -27,6 +38,19 @@ demo: $(STAMP)   ## the main job on simulated prices, offline; ends with the pat
 
 test: $(STAMP)   ## the tests, without the slow ones, in TEST_JOBS processes
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+
+test-fast: $(STAMP) ## the inner loop: tests that take less than a second or two each
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'not slow and not faults and not long'
+
+# Transitive dependencies are the newest; it is our own lower bounds that are tried.
+test-lowest: $(STAMP) ## the tests at the lower bounds of pyproject.toml
+	PATH=$(BIN):$$PATH uv pip compile pyproject.toml --extra dev --resolution lowest-direct --only-binary :all: \
+	  --no-binary peewee --python $(BIN)/python --quiet -o build/lowest.txt
+	PATH=$(BIN):$$PATH uv venv --quiet --clear --python $(BIN)/python build/lowest
+	PATH=$(BIN):$$PATH NO_SQLITE=1 uv pip install --quiet --compile-bytecode --python build/lowest/bin/python \
+	  --no-binary peewee -r build/lowest.txt
+	PATH=$(BIN):$$PATH uv pip install --quiet --python build/lowest/bin/python --no-deps --no-build-isolation -e .
+	build/lowest/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 check: lint types imports test ## everything a change must pass
 
@@ -55,9 +79,18 @@ bench-peers: $(STAMP) ## other engines for the benchmark table, each in an envir
 rates: $(STAMP)  ## learning rates and batch sizes compared; writes build/rates.json (real prices too: make rates DATA=DIR)
 	$(BIN)/python -m tests.benchmarks.rates $(if $(DATA),--data $(DATA))
 
-lock:            ## refresh requirements.lock (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	  --only-binary :all: --no-binary peewee --no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade -o requirements.lock
+# With UPGRADE= only what pyproject.toml changed is resolved again.
+UPGRADE ?= --upgrade
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url \
+  --no-annotate --custom-compile-command "make lock"
+lock: $(STAMP)   ## refresh the hash-pinned lists
+	PATH=$(BIN):$$PATH $(COMPILE) pyproject.toml --extra dev --no-binary peewee $(UPGRADE) -o requirements.lock
+	printf 'setuptools\nwheel\n' | PATH=$(BIN):$$PATH $(COMPILE) - -c requirements.lock -o requirements-build.lock
+	for extra in jax torch; do \
+	  PATH=$(BIN):$$PATH $(COMPILE) pyproject.toml --extra $$extra --no-binary peewee -c requirements.lock $(UPGRADE) \
+	    $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.lock | sort -u) \
+	    -o requirements-$$extra.lock || exit 1; \
+	done
 
 clean:           ## generated files
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -78,6 +78,16 @@ class Allocation(ABC):
         """Whether a target weight can be negative, so that a borrow rate is needed."""
         return False
 
+    def ties(self, scores: Values) -> int:
+        """Count the candidates whose equal scores leave open which of them are held; 0 when the scores rank them.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_candidates,)
+            As in `choose`.
+        """
+        return 0
+
     @abstractmethod
     def choose(self, scores: Values) -> Values:
         """Weights of the names that can be had, as fractions of the gross exposure that is free.
@@ -126,6 +136,14 @@ class Allocation(ABC):
             target[candidates] = self._limit(free * self.choose(scores[candidates]))
         return self._slow_down(target, weights)
 
+    def reachable_gross(self, n: int) -> float:
+        """Largest sum of absolute weights that `n` names with a score can be given.
+
+        >>> TopK(k=500).reachable_gross(200), EqualWeight(max_weight=0.01).reachable_gross(30)
+        (0.4, 0.3)
+        """
+        return self.gross if self.max_weight is None else min(self.gross, n * self.max_weight)
+
     def _limit(self, weights: Values) -> Values:
         return weights if self.max_weight is None else np.clip(weights, -self.max_weight, self.max_weight)
 
@@ -144,6 +162,10 @@ class Allocation(ABC):
 class TopK(Allocation):
     """The `k` highest scores, long, `gross / k` each.
 
+    Names with the same score that compete for the last places share these places in equal parts, so that neither the
+    alphabet nor chance decides; more than `k` names are held then. When all scores are equal that is the equal-weight
+    universe.
+
     Parameters
     ----------
     k : int
@@ -154,6 +176,8 @@ class TopK(Allocation):
 
     >>> TopK(2).target_weights([0.3, 0.1, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0], [True] * 4)
     array([0.5, 0. , 0.5, 0. ])
+    >>> TopK(2).target_weights([0.1, 0.3, 0.1, 0.0], [0.0, 0.0, 0.0, 0.0], [True] * 4)
+    array([0.25, 0.5 , 0.25, 0.  ])
     """
 
     k: int
@@ -165,12 +189,25 @@ class TopK(Allocation):
             raise InputError(f"expected k as a whole number of names, at least 1; found {self.k!r}")
         _number(self, "min_score", infinite=True)
 
+    def reachable_gross(self, n: int) -> float:  # noqa: D102 - says what the base says
+        share = self.gross / self.k
+        return min(n, self.k) * (share if self.max_weight is None else min(share, self.max_weight))
+
     def choose(self, scores: Values) -> Values:  # noqa: D102 - says what the base says
         best = np.argsort(-scores, kind="stable")[: self.k]
         best = best[scores[best] > self.min_score]
         share = np.zeros_like(scores)
         share[best] = 1.0 / self.k
+        if len(best) == self.k < len(scores):
+            _share_places(share, scores, best, 1.0 / self.k)
         return share
+
+    def ties(self, scores: Values) -> int:  # noqa: D102
+        if len(scores) <= self.k:
+            return 0
+        border = np.partition(scores, -self.k)[-self.k]
+        tied = int(np.count_nonzero(scores == border))
+        return tied if border > self.min_score and tied > self.k - int(np.count_nonzero(scores > border)) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +218,9 @@ class LongShortQuantile(Allocation):
     ----------
     quantile : float
         Fraction of the candidates on each side, above 0 and at most 0.5: `floor(quantile × n)` names, at least one.
-        Names on both sides that share one score have no ranking between them and are left out; when that empties a
-        side, as when all scores are equal, nothing is held.
+        Names with the same score that compete for the last places of a side share them in equal parts. Names on both
+        sides that share one score have no ranking between them and are left out; when that empties a side, as when all
+        scores are equal, nothing is held.
 
     >>> LongShortQuantile(0.25).target_weights([0.3, 0.1, 0.2, 0.0], [0.0] * 4, [True] * 4)
     array([ 0.5,  0. ,  0. , -0.5])
@@ -207,12 +245,28 @@ class LongShortQuantile(Allocation):
             return share
         long, short = order[:side], order[n - side :]
         border = scores[long[-1]]
-        if border == scores[short[0]]:
+        both = border == scores[short[0]]
+        if both:
             long, short = long[scores[long] != border], short[scores[short] != border]
         if len(long) and len(short):
             share[long] = 0.5 / len(long)
             share[short] = -0.5 / len(short)
+            if not both:
+                _share_places(share, scores, long, 0.5 / side)
+                _share_places(share, -scores, short[::-1], -0.5 / side)
         return share
+
+    def ties(self, scores: Values) -> int:  # noqa: D102
+        n = len(scores)
+        side = max(math.floor(self.quantile * n + 1e-9), 1)
+        if 2 * side > n:
+            return 0
+        ordered = np.sort(scores)
+        tied = 0
+        for inside, outside in ((n - side, n - side - 1), (side - 1, side)):
+            if ordered[inside] == ordered[outside]:
+                tied = max(tied, int(np.count_nonzero(scores == ordered[inside])))
+        return tied
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +360,19 @@ class EqualWeight(Allocation):
 ALLOCATIONS: dict[str, type[Allocation]] = {
     kind.__name__: kind for kind in (EqualWeight, LongShortQuantile, ScoreWeighted, Threshold, TopK)
 }
+
+
+def _share_places(share: Values, scores: Values, best: NDArray[np.intp], place: float) -> None:
+    """Give the names that are tied at the border of a selection equal parts of the places that they compete for.
+
+    `best` are the positions selected, the one at the border last, with `place` of weight for each; without a tie
+    nothing is changed.
+    """
+    border = scores[best[-1]]
+    tied = scores == border
+    places = int(np.count_nonzero(tied[best]))
+    if places < np.count_nonzero(tied):
+        share[tied] = place * places / np.count_nonzero(tied)
 
 
 def make_allocation(name: str, **params: Any) -> Allocation:

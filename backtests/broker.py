@@ -1,8 +1,9 @@
 """backtrader's broker with its traps closed; `backtests.rules` names each of them.
 
 Day orders, a bar barrier, delistings, margin and ruin, prices that are no numbers: what stock does silently wrong is
-done right or said aloud here. Below it are `ChargingBroker`, which charges what the settings say, and `FastBroker`,
-which is stock to the bit. Every order that the broker ends unfilled says why in `order.info["broker_reason"]`.
+done right or reported here. Below it are `LinkedBroker` (brackets and OCO groups), `ChargingBroker`, which charges what
+the settings say, and `FastBroker`, which is stock to the bit. Every order that the broker ends unfilled says why in
+`order.info["broker_reason"]`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Any
 import backtrader as bt
 from backtrader.order import BuyOrder, Order, SellOrder
 
-from backtests.charging_broker import ChargingBroker
 from backtests.clock import day_of
 from backtests.fast_broker import position_after
 from backtests.fills import UNFILLED, FillSource, split_commission
+from backtests.linked_broker import LinkedBroker
 from backtests.listening import hears
 from backtests.orders import remarks_of
 from backtests.rules import closed_rules
 from backtests.settings import BrokerSettings
+from backtests.shares import SHARE_TOLERANCE
 from backtests.valuation import Holding
 from signals.errors import CheckFailedError, InputError
 
@@ -34,7 +36,7 @@ class RuinWarning(UserWarning):
     """The account was closed by ruin or a margin call, and the run ended early."""
 
 
-class Broker(ChargingBroker):
+class Broker(LinkedBroker):
     """Simulated account for daily bars.
 
     Parameters
@@ -90,6 +92,7 @@ class Broker(ChargingBroker):
             )
         self.fills = fills
         self._forgets_refused = "refused_orders" in self.rules
+        self._no_remainders = "share_remainders" in self.rules
         self.p.int2pnl = "interest_apart" not in self.rules
         super().__init__(settings, costs=bool(self.rules))
 
@@ -149,6 +152,8 @@ class Broker(ChargingBroker):
             return False
         order.reject(self)
         order.addinfo(broker_session=self._now, broker_reason=reason)
+        if order.parent is not None and order.parent.status == Order.Rejected:
+            order.addinfo(broker_follows=True)
         self.notify(order)
         return True
 
@@ -195,7 +200,8 @@ class Broker(ChargingBroker):
         if self.fills is not None and self.fills.expects(order, self._now):
             self._exposure, self._paid = exposed, paid
             return None
-        if not cash >= 0.0 and (opened or "reductions" not in self.rules):
+        short = not cash >= 0.0 and not self._is_rounding(cash, opened * order.created.price)
+        if short and (opened or "reductions" not in self.rules):
             return f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}"
         if opened and (words := self._beyond_margin(self._value, exposed, paid)):
             return words
@@ -273,9 +279,12 @@ class Broker(ChargingBroker):
         position: Any = None,
         dtcoc: float | None = None,
     ) -> Any:
-        if ago is not None and price is not None and self._short_of_shares(order):
-            self._drop(order, Order.Rejected, "a short sale needs borrow_rate in the broker settings")
-            return None
+        if ago is not None and price is not None:
+            if self._no_remainders and order.executed.remsize:
+                self._settle(order, order.executed.remsize)
+            if self._short_of_shares(order):
+                self._drop(order, Order.Rejected, "a short sale needs borrow_rate in the broker settings")
+                return None
         return super()._execute(order, ago, price, cash, position, dtcoc)
 
     def _short_of_shares(self, order: Any) -> bool:
@@ -298,14 +307,12 @@ class Broker(ChargingBroker):
         value, margin = value - paid, self._terms.initial_margin
         if "initial_margin" not in self.rules or value >= margin * exposed:
             return None
+        if self._no_remainders and value >= margin * exposed * (1.0 - SHARE_TOLERANCE):
+            return None
         return (
             f"positions of {exposed:,.2f} would be more than a value of {value:,.2f} allows at an initial margin of "
             f"{100 * margin:g} %"
         )
-
-    def _bracketize(self, order: Any, cancel: bool = False) -> None:
-        if cancel or order.parent is not None or self._pchildren.get(order.ref) or not self.rules:
-            super()._bracketize(order, cancel)  # a split may have withdrawn the whole family
 
     def _end_expired(self, order: Any) -> None:
         order.addinfo(broker_reason="its validity ended")

@@ -7,12 +7,13 @@ from typing import Any
 
 from backtrader.order import Order
 
-from backtests.commission import CommissionModel, commission_scheme
+from backtests.commission import CommissionModel, allow_fractions, commission_scheme
 from backtests.corporate_actions import CorporateActions, apply_actions
 from backtests.costs import Costs, VolumeShare, daily_volatility, raw_per_share
 from backtests.fast_broker import FastBroker
 from backtests.feeds import PanelFeed
 from backtests.settings import BrokerSettings
+from backtests.shares import SHARE_TOLERANCE
 from backtests.valuation import Holding
 from signals.errors import InputError
 
@@ -50,10 +51,12 @@ class ChargingBroker(FastBroker):
 
     def _apply(self, settings: BrokerSettings) -> None:
         self.p.cash = float(settings.cash)
-        self.p.commission = commission_scheme(settings)
         if not self._charging:
+            self.p.commission = commission_scheme(settings)
             self.set_slippage_perc(settings.slippage)
             return
+        whole = "whole" if "share_remainders" in self.rules else "stock"
+        self.p.commission = commission_scheme(settings, shares="fractional" if settings.fractional else whole)
         self.p.slip_perc = self._costs.slippage(float("nan"))
         self.p.slip_open = True
         if settings.max_volume_share is not None:
@@ -88,11 +91,17 @@ class ChargingBroker(FastBroker):
         """Set a commission scheme, as in stock; the result says so."""
         self._note_change(f"setcommission({_shown(arguments, {**options, 'name': name} if name else options)})")
         super().setcommission(*arguments, name=name, **options)
+        self._size_in_fractions(name)
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
         """Add a commission scheme, as in stock; the result says so."""
         self._note_change(f"addcommissioninfo({type(comminfo).__name__}{f', name={name!r}' if name else ''})")
         super().addcommissioninfo(comminfo, name)
+        self._size_in_fractions(name)
+
+    def _size_in_fractions(self, name: str | None) -> None:
+        if self._charging and self._terms.fractional:
+            allow_fractions(self.comminfo[name])
 
     def _note_change(self, what: str) -> None:
         """Keep in mind that the settings no longer state all costs."""
@@ -107,6 +116,7 @@ class ChargingBroker(FastBroker):
         self.flows: list[tuple[float, str, str, float, float]] = []
         self._before = float("-inf")  # the session before this one
         self._extra_slip = 0.0
+        self._unslipped: float | None = None  # price of the fill in progress before slippage
         self._actions: CorporateActions | None = None
 
     def _begin(self) -> None:
@@ -174,6 +184,17 @@ class ChargingBroker(FastBroker):
         costs = self._costs
         self._extra_slip = costs.slippage(daily_volatility(closes)) - costs.slippage(float("nan"))
 
+    def _try_exec(self, order: Any) -> None:
+        """Match an order that is no slim one, and note on its fills the prices before slippage."""
+        bits = order.executed.exbits
+        before = len(bits)
+        self._unslipped = None
+        super()._try_exec(order)
+        for k in range(before, len(order.executed.exbits)):
+            bit = order.executed.exbits[k]
+            # a limit that is reached within the bar, and a close, fill as they are
+            bit.unslipped = float(bit.price if self._unslipped is None else self._unslipped)
+
     def _market_price(self, order: Any) -> Any:
         if "uncapped_slippage" not in self.rules:
             return super()._market_price(order)
@@ -181,12 +202,14 @@ class ChargingBroker(FastBroker):
         return slip(0.0, order.data.open[0], doslip=self.p.slip_open)
 
     def _slip_up(self, pmax: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        self._unslipped = price
         if "uncapped_slippage" not in self.rules:
             return super()._slip_up(pmax, price, doslip, lim)
         slipped = self._slipped(price, 1.0) if doslip else price
         return min(slipped, pmax) if doslip and lim else slipped
 
     def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
+        self._unslipped = price
         if "uncapped_slippage" not in self.rules:
             return super()._slip_down(pmin, price, doslip, lim)
         slipped = self._slipped(price, -1.0) if doslip else price
@@ -214,7 +237,9 @@ class ChargingBroker(FastBroker):
             self._move("borrow fee", -fee)
         if earned := self._costs.cash_interest(cash, self._borrowed, nights):
             self._move("cash interest", earned)
-        if owed := self._costs.margin_interest(cash, nights):
+        # a cash balance just below zero is a remainder of share arithmetic and no debt
+        debt = cash if not self._no_remainders or cash < -SHARE_TOLERANCE * self._gross else 0.0
+        if owed := self._costs.margin_interest(debt, nights):
             self._move("margin interest", -owed)
 
     def _move(self, kind: str, amount: float) -> None:

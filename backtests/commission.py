@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import backtrader as bt
 
+from backtests.corporate_actions import whole_shares
 from backtests.costs import Costs
 from backtests.settings import BrokerSettings
 from signals.errors import InputError
 
-__all__ = ["CommissionModel", "StockCommission", "commission_scheme"]
+__all__ = ["CommissionModel", "StockCommission", "allow_fractions", "commission_scheme"]
 
 
 class StockCommission(bt.CommissionInfo):
-    """A fraction of the traded value, as in stock; a price that is no number is said aloud."""
+    """A fraction of the traded value, as in stock; a price that is no number is an error.
 
-    def getsize(self, price: float, cash: float) -> int:
-        """Shares that so much cash buys.
+    Parameters (backtrader style)
+    -----------------------------
+    shares : {"stock", "whole", "fractional"}
+        Which sizes `getsize` gives: backtrader's own; whole shares, where a remainder of the division below
+        `backtests.shares.SHARE_TOLERANCE` is none; or fractions of a share too.
+    """
+
+    params: tuple[tuple[str, Any], ...] = (("shares", "stock"),)
+
+    def getsize(self, price: float, cash: float) -> float:
+        """Shares that so much cash buys: what `order_target_percent` and `order_target_value` order.
 
         Raises
         ------
@@ -30,7 +41,9 @@ class StockCommission(bt.CommissionInfo):
                 "expected a price to size an order by; found none, because a feed has no bar yet; trade only feeds "
                 "with len(d) > 0, or ask broker.trades_today(d)"
             )
-        return int(super().getsize(price, cash))
+        if self.p.shares == "stock" or not price:
+            return int(super().getsize(price, cash))
+        return cash / price if self.p.shares == "fractional" else int(whole_shares(cash / price))
 
 
 class CommissionModel(StockCommission):
@@ -53,10 +66,10 @@ class CommissionModel(StockCommission):
         self._raw_per_share = 1.0
 
     @classmethod
-    def from_settings(cls, settings: BrokerSettings) -> CommissionModel:
+    def from_settings(cls, settings: BrokerSettings, *, shares: str = "stock") -> CommissionModel:
         """Make the scheme; `commission` is the fraction, for whoever looks at it."""
         options = {"commtype": bt.CommInfoBase.COMM_PERC, "stocklike": True, "percabs": True}
-        made: CommissionModel = cls(**options, commission=settings.commission, costs=Costs(settings))  # type: ignore[call-arg]
+        made: CommissionModel = cls(**options, commission=settings.commission, costs=Costs(settings), shares=shares)  # type: ignore[call-arg]
         return made
 
     @contextmanager
@@ -76,13 +89,24 @@ class CommissionModel(StockCommission):
         return costs.commissions(before, abs(size), price, self._raw_per_share)[1]
 
 
-def commission_scheme(settings: BrokerSettings) -> StockCommission:
+def commission_scheme(settings: BrokerSettings, *, shares: str = "stock") -> StockCommission:
     """Return the scheme of the settings: a plain fraction when that is all they charge.
+
+    `shares` is that of `StockCommission`.
 
     Borrowing is not in it: backtrader's interest is charged on the price a short was opened at, `Broker` charges it on
     what the shares are worth.
     """
     if not Costs(settings).simple_commission:
-        return CommissionModel.from_settings(settings)
+        return CommissionModel.from_settings(settings, shares=shares)
     options = {"commtype": bt.CommInfoBase.COMM_PERC, "stocklike": True, "percabs": True}
-    return StockCommission(**options, commission=settings.commission)
+    return StockCommission(**options, commission=settings.commission, shares=shares)
+
+
+def allow_fractions(scheme: Any) -> None:
+    """Let a scheme that a script set itself size orders in fractions of a share, as `fractional = true` says.
+
+    Schemes that size orders by a method of their own, and futures, are left as they are.
+    """
+    if scheme.stocklike and type(scheme).getsize is bt.CommInfoBase.getsize:
+        scheme.getsize = lambda price, cash: scheme.p.leverage * cash / price

@@ -11,9 +11,10 @@ At the first session without it (the ex-date), before anything else of that sess
   towards zero, is paid as *cash in lieu* at the last price in new shares.
 * **Last price.** (last close − dividend) / ratio, which is what the new shares are worth until there is a bar, so the
   value of the account is the same before and after.
-* **Orders on their way.** Across a split a market order is scaled by the ratio, and is cancelled when less than a share
-  is left of it; all others are cancelled, since the prices in them are those of old shares. A dividend alone leaves
-  orders as they are, and limits with them.
+* **Orders on their way.** A split adjusts every waiting order, as brokers adjust orders that are good till cancelled:
+  what is left of its size × the ratio, its stop, limit and trailing amounts / the ratio. An order of which less than a
+  share would be left is cancelled, and the result lists it in a warning. A dividend alone leaves orders as they are,
+  and limits with them.
 
 A ticker without a bar on that session (a halt) gets what it is due all the same.
 """
@@ -29,16 +30,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from backtests.clock import day_numbers
-from backtests.orders import SlimOrder
+from backtests.orders import SlimOrder, remarks_of
+from backtests.shares import SHARE_TOLERANCE
 from signals.errors import InputError
 
 if TYPE_CHECKING:
     from signals.panel import PricePanel
 
-__all__ = ["Account", "CorporateAction", "CorporateActions", "Flow", "apply_actions", "split_order", "split_shares"]
+__all__ = [
+    "SPLIT_WORDS",
+    "Account",
+    "CorporateAction",
+    "CorporateActions",
+    "Flow",
+    "apply_actions",
+    "split_order",
+    "split_shares",
+    "whole_shares",
+]
 
-# Products of shares and ratios this close to a whole number, relatively, are that number: 70 × 0.1 is 7.
-WHOLE = 1e-9
+# First words of the reason of an order that a split ended.
+SPLIT_WORDS = "split of"
 
 
 class CorporateAction(NamedTuple):
@@ -271,44 +283,57 @@ def split_shares(size: float, ratio: float, *, fractional: bool) -> tuple[float,
     exact = size * ratio
     if fractional:
         return exact - size, 0.0
-    whole = float(round(exact))
-    if abs(exact - whole) <= WHOLE * max(abs(exact), 1.0):
-        return whole - size, 0.0
-    whole = float(math.trunc(exact))
-    return whole - size, exact - whole
+    whole = whole_shares(exact)
+    left = exact - whole
+    return whole - size, 0.0 if abs(left) <= SHARE_TOLERANCE * max(abs(exact), 1.0) else left
+
+
+def whole_shares(shares: float) -> float:
+    """Whole part of a number of shares, towards zero; products and quotients next to a whole number are that number.
+
+    >>> whole_shares(70 * 0.1), whole_shares(-2.7)
+    (7.0, -2.0)
+    """
+    whole = float(round(shares))
+    if abs(shares - whole) <= SHARE_TOLERANCE * max(abs(shares), 1.0):
+        return whole
+    return float(math.trunc(shares))
 
 
 def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
-    """Carry an order over a split.
+    """Carry an order over a split, in place.
 
-    Market orders (and those at the close) are scaled, in place: shares × ratio, the price they were given at / ratio;
-    what was filled before stays as it was. Copies the strategy was told of keep the old numbers.
+    What is left of its size is multiplied by the ratio; the prices in it (stop, limit, trailing amount, and the price a
+    market order was given at) are divided by it. What was filled before stays as it was, and copies that the strategy
+    was notified of keep the old numbers.
 
     Returns
     -------
     str or None
         Why the order has to be cancelled instead.
     """
-    words = f"split of {ratio:.6g} for 1"
-    if order.exectype not in (order.Market, order.Close):
-        return f"{words}: its price was for old shares"
     if isinstance(order, SlimOrder):
         order.own_executed()
     old = order.executed.remsize
     change, _ = split_shares(old, ratio, fractional=fractional)
     remaining = old + change
     if not remaining:
-        return f"{words}: less than a share is left of it"
+        return f"{SPLIT_WORDS} {ratio:.6g} for 1: less than a share is left of it"
     order.executed.remsize = remaining
     order.size = order.executed.size + remaining
+    order.addinfo(broker_split=ratio * remarks_of(order).get("broker_split", 1.0))
     # copies of the order share what it was created with, so that gets a copy of its own
     created = copy.copy(order.created)
     created.size = order.size
-    for name in ("price", "pclose", "pricelimit"):
+    for name in ("price", "pclose", "pricelimit", "trailamount"):
         value = getattr(created, name)
         if value:
             setattr(created, name, value / ratio)
     order.created = created
+    if order.trailamount:
+        order.trailamount = order.trailamount / ratio
+    if order._limitoffset:
+        order._limitoffset = order._limitoffset / ratio
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
-from backtests.allocations import EqualWeight, describe
+from backtests.allocation_checks import check_enough_names, idle_cash_warning
+from backtests.allocations import EqualWeight, LongShortQuantile, describe
 from backtests.broker import Broker, RuinWarning
 from backtests.feeds import add_prices
 from backtests.fills import FillSource
 from backtests.ledger import Ledger
 from backtests.result import BacktestResult
+from backtests.scaling_broker import ScalingBroker
 from backtests.scores import ScoreTable
 from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
@@ -80,28 +83,57 @@ def run_backtest(
     Raises
     ------
     InputError
-        For signals that break their contract, tickers or dates the prices do not have, and an allocation that can be
-        short without a borrow rate.
+        For signals that break their contract, tickers or dates the prices do not have, an allocation that can be
+        short without a borrow rate or that ranks names where there is only one, and target weights that break their
+        contract.
     CheckFailedError
         When the books do not balance.
     """
+    return _trade(
+        prices,
+        signals,
+        allocation=allocation,
+        settings=broker,
+        account=lambda: Broker(broker, fills=fills),
+        strategy=strategy,
+        start=start,
+        end=end,
+        listener=listener,
+    )
+
+
+def _trade(
+    prices: Prices | PricePanel,
+    signals: pd.DataFrame | pd.Series,
+    *,
+    allocation: Any,
+    settings: BrokerSettings,
+    account: Callable[[], Broker],
+    strategy: Any = None,
+    start: Any = None,
+    end: Any = None,
+    listener: Listener = silent,
+) -> BacktestResult:
+    """Trade scores in an account that is made when the inputs are known to be usable."""
     kind = strategy_class(strategy)
-    _check_allocation(allocation, broker, needed=issubclass(kind, SignalStrategy))
+    _check_allocation(allocation, settings, needed=issubclass(kind, SignalStrategy))
     panel = prices if isinstance(prices, PricePanel) else prices.panel()
     table = ScoreTable.from_signals(signals)
     if start is not None or end is not None:
         table = table.between(start, end)
     check_tickers(table.tickers, panel.tickers)
+    if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
+        check_enough_names(allocation, len(table.tickers), names=table.tickers)
     panel, earlier = _cut(panel, table, end)
-    if broker.max_volume_share is not None and not panel.volume_known:
+    if settings.max_volume_share is not None and not panel.volume_known:
         raise InputError(
             "expected prices with volume, because broker.max_volume_share is set; found none; leave "
             "that setting out, or with a preset set it to false (None in Python)"
         )
 
     cerebro = bt.Cerebro(stdstats=False)
-    cerebro.setbroker(Broker(broker, fills=fills))
-    adjusted = broker.dividends == "adjusted"
+    cerebro.setbroker(account())
+    adjusted = settings.dividends == "adjusted"
     feeds = add_prices(cerebro, panel, signals=table, adjusted=adjusted)
     feeds[0].market.earlier = earlier if adjusted else raw_panel(earlier)
     options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
@@ -112,9 +144,11 @@ def run_backtest(
         warnings.simplefilter("ignore", RuinWarning)  # the result says it
         run = cerebro.run()[0]
     result: BacktestResult = run.analyzers.ledger.result()
+    counts = np.count_nonzero(~np.isnan(table.values), axis=1)
+    idle = idle_cash_warning(allocation, counts) if issubclass(kind, SignalStrategy) else ""
     result = replace(
         result,
-        warnings=(*result.warnings, *((CLOSE_ONLY,) if panel.close_only else ())),
+        warnings=(*result.warnings, *([idle] if idle else ()), *((CLOSE_ONLY,) if panel.close_only else ())),
         settings={
             **result.settings,
             **({"simulated": True} if getattr(prices, "simulated", False) else {}),
@@ -141,8 +175,10 @@ def equal_weight_universe(
     """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
 
     What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit, no
-    order pays a minimum and the cash buffer is at least 2 %, so that neither a small account nor purchases refused for
-    lack of cash make it look other than it is. Commission, slippage and delistings are those of `broker`.
+    order pays a minimum, no purchase is refused for lack of cash, and the cash buffer is at least 2 %, so that a small
+    account does not make it look other than it is. Where prices rise overnight by so much that the purchases cost more
+    than there is, all of them are scaled down alike (see `ScalingBroker`), so that about 98 % stay invested.
+    Commission, slippage and delistings are those of `broker`.
 
     Parameters
     ----------
@@ -152,7 +188,7 @@ def equal_weight_universe(
     Returns
     -------
     Series named "universe"
-        Simple returns per session, from the first decision date on.
+        Simple returns per session, from the first decision date on. They end where the account was closed by ruin.
     """
     buffer = max(broker.cash_buffer, 0.02)
     idea = replace(
@@ -162,8 +198,16 @@ def equal_weight_universe(
         min_trade_value=0.0,
         commission_minimum=0.0,
         cash_buffer=buffer,
+        initial_margin=0.0,
     )
-    result = run_backtest(prices, signals, allocation=EqualWeight(), broker=idea, listener=listener)
+    result = _trade(
+        prices,
+        signals,
+        allocation=EqualWeight(),
+        settings=idea,
+        account=lambda: ScalingBroker(idea),
+        listener=listener,
+    )
     return result.returns.rename("universe")
 
 

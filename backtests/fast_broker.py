@@ -23,6 +23,7 @@ from backtrader.order import Order
 
 from backtests.listening import forget_copies
 from backtests.orders import ARGUMENTS, PLAIN, SlimOrder, make_market_order
+from backtests.shares import HALF_SHARE, SHARE_TOLERANCE, is_remainder, settled
 from backtests.valuation import Holding, PanelHolding, ValuedBroker
 
 __all__ = ["FastBroker", "position_after"]
@@ -67,6 +68,7 @@ class FastBroker(ValuedBroker):
 
     cash: float
     _forgets_refused = False  # whether the shares of a refused order count in the check of those after it
+    _no_remainders = False  # whether remainders of share arithmetic are taken for nothing
 
     def init(self) -> None:
         """Begin anew; called by backtrader at the start of every run."""
@@ -82,14 +84,23 @@ class FastBroker(ValuedBroker):
     # -- orders -----------------------------------------------------------------------------------------------------
 
     def buy(self, owner: Any, data: Any, size: float, *arguments: Any, **options: Any) -> Any:
-        """Give an order to buy, as in stock."""
+        """Give an order to buy, as in stock; None for a remainder of what is held."""
+        if size < HALF_SHARE and self._is_remainder_of_position(data, size):
+            return None
         order = self._slim(True, owner, data, size, arguments, options)
         return super().buy(owner, data, size, *arguments, **options) if order is None else order
 
     def sell(self, owner: Any, data: Any, size: float, *arguments: Any, **options: Any) -> Any:
-        """Give an order to sell, as in stock."""
+        """Give an order to sell, as in stock; None for a remainder of what is held."""
+        if size < HALF_SHARE and self._is_remainder_of_position(data, size):
+            return None
         order = self._slim(False, owner, data, size, arguments, options)
         return super().sell(owner, data, size, *arguments, **options) if order is None else order
+
+    def _is_remainder_of_position(self, data: Any, size: float) -> bool:
+        """Whether an order would change a position by what rounding leaves, which is nothing to trade."""
+        holding = self._by_data.get(data) if self._no_remainders and size else None
+        return holding is not None and is_remainder(size, of=holding.position.size)
 
     def _slim(
         self, buys: bool, owner: Any, data: Any, size: float, arguments: tuple[Any, ...], options: dict[str, Any]
@@ -171,8 +182,12 @@ class FastBroker(ValuedBroker):
         pretended: dict[Any, Any] = {}
         while self.submitted:
             order = self.submitted.popleft()
-            if not isinstance(order, SlimOrder) and self._take_children(order) is None:
-                continue
+            if not isinstance(order, SlimOrder):
+                if self._take_children(order) is None:
+                    continue
+                if self._needs_no_check(order):
+                    self.submit_accept(order)
+                    continue
             if self._lapsed(order):
                 continue
             data = order.data
@@ -214,6 +229,10 @@ class FastBroker(ValuedBroker):
             cash -= opened * price
             cash -= for_opened
         return cash, opened, price * (abs(position.size) - abs(held)), for_closed + for_opened
+
+    def _needs_no_check(self, order: Any) -> bool:
+        """Whether the order cannot fill before another one did."""
+        return False
 
     def _lapsed(self, order: Any) -> bool:
         """Whether the order came to nothing before the check."""
@@ -266,7 +285,9 @@ class FastBroker(ValuedBroker):
             return None
         size = order.executed.remsize
         if self.p.filler is not None:
-            size = self.p.filler(order, price, ago)
+            whole, size = abs(size), self.p.filler(order, price, ago)
+            if size and self._no_remainders and is_remainder(whole - size, of=whole):
+                size = whole
             if not order.isbuy():
                 size = -size
         self._fill(order, size, price, dtcoc or data.datetime[ago])
@@ -281,6 +302,8 @@ class FastBroker(ValuedBroker):
         data = order.data
         holding = self._by_data[data]
         position = self.positions[data]
+        if self._no_remainders and -HALF_SHARE < position.size + size < HALF_SHARE:
+            size = self._settle(order, size)
         self._moved = True
         average = position.price
         after, after_price, opened, closed = position_after(position.size, average, size, price)
@@ -301,7 +324,7 @@ class FastBroker(ValuedBroker):
             cash -= worth_opened
             cash -= for_opened
             exposure = price * (abs(after) - abs(position.size))
-            short = commissions is None and cash < 0.0
+            short = commissions is None and cash < 0.0 and not self._is_rounding(cash, worth_opened)
             why = None if short else self._objection(exposure, for_closed + for_opened)
             if short or (why is not None and commissions is None):
                 refused, opened, worth_opened, for_opened = opened, 0, 0.0, 0.0
@@ -327,6 +350,20 @@ class FastBroker(ValuedBroker):
             self._ococheck(order)
         if refused:
             self._refuse(order, why)
+
+    def _settle(self, order: Any, size: float) -> float:
+        """Take along what a fill would leave of a position as a remainder, and end the order with it."""
+        whole = settled(self.positions[order.data].size, size)
+        if whole != size and order.executed.remsize == size:
+            if isinstance(order, SlimOrder):
+                order.own_executed()
+            order.executed.remsize = whole
+            order.size = order.executed.size + whole
+        return whole
+
+    def _is_rounding(self, cash: float, worth: float) -> bool:
+        """Whether cash is below zero only by the rounding of what was paid for shares."""
+        return self._no_remainders and cash >= -SHARE_TOLERANCE * abs(worth)
 
     def _objection(self, exposure: float, commission: float) -> str | None:
         """Why a fill may not add this to the sum of absolute positions; what it takes away makes room for others."""
@@ -372,7 +409,11 @@ class FastBroker(ValuedBroker):
             elif not order.active():
                 pending.append(order)
             else:
-                self._match(order)
+                self._match_in_turn(order)
+
+    def _match_in_turn(self, order: Any) -> None:
+        """Match an order whose turn it is among those that wait."""
+        self._match(order)
 
     def _end_expired(self, order: Any) -> None:
         self.notify(order)

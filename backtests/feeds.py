@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
-from itertools import repeat
 from typing import Any
 
 import backtrader as bt
@@ -144,7 +144,7 @@ class PanelFeed(bt.feed.DataBase):
             follow_clock(line, self._counts)
         if self.p.place:
             # backtrader asks every feed for its next date on every session, and moves those it concerns
-            self.__dict__["advance_peek"] = repeat(float("inf")).__next__
+            self.__dict__["advance_peek"] = _no_next_date
         self.follows = True
 
     def trades_now(self) -> bool:
@@ -190,6 +190,11 @@ class PanelFeed(bt.feed.DataBase):
         """Go back: the live mode looks at the next bar of every feed first, and keeps the earliest."""
         super().rewind(size)
         self.market.clock.moved()
+
+
+def _no_next_date() -> float:
+    """Date of the next bar of a feed that others move: later than every date."""
+    return math.inf
 
 
 def add_prices(

@@ -15,6 +15,7 @@ from backtests.clock import day_numbers, day_of
 from backtests.fills import Ending, Fill
 from backtests.journal_frames import ENDINGS, check_journal
 from backtests.journal_matching import journal_of
+from backtests.shares import SHARE_TOLERANCE
 from signals.errors import CheckFailedError, InputError
 from signals.storage import read_parquet, write_parquet
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from backtests.result import BacktestResult
 
 __all__ = ["Journal"]
-
-# Sizes this close, relative to the order, are the same number of shares.
-SAME_SIZE = 1e-9
 
 
 @dataclass(slots=True, eq=False)
@@ -135,7 +133,7 @@ class Journal:
 
     def write(self, path: Path) -> None:
         """Write the journal as Parquet, whole or not at all; equal journals give equal bytes."""
-        write_parquet(Path(path), self.frame.set_index("date"))
+        write_parquet(Path(path), self.frame)
 
     def __len__(self) -> int:
         """Count the fills."""
@@ -215,7 +213,7 @@ class Journal:
                 continue
             same_side = entry.amount * remaining > 0.0
             excess = abs(entry.amount) - abs(remaining)
-            fits = same_side and excess <= SAME_SIZE * abs(order.size)
+            fits = same_side and excess <= SHARE_TOLERANCE * abs(order.size)
             if entry.order is None:
                 if not fits or _beyond_limit(order, entry.price):
                     continue
@@ -227,7 +225,7 @@ class Journal:
                 )
             entry.taken = True
             # a rest that is only rounding would keep the order alive for ever
-            size = remaining if abs(excess) <= SAME_SIZE * abs(order.size) else entry.amount
+            size = remaining if abs(excess) <= SHARE_TOLERANCE * abs(order.size) else entry.amount
             found.append(Fill(size, entry.price, entry.commission))
             remaining -= size
             if not remaining:
@@ -281,7 +279,7 @@ def _beyond_limit(order: Any, price: float) -> bool:
         return False
     if limit is None:
         return False
-    slack = SAME_SIZE * abs(limit)
+    slack = SHARE_TOLERANCE * abs(limit)
     return bool(price > limit + slack if order.isbuy() else price < limit - slack)
 
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from backtests.broker import Broker
 from backtests.clock import day_of, days_of
+from backtests.corporate_actions import SPLIT_WORDS
 from backtests.feeds import PanelFeed
 from backtests.orders import remarks_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
 from backtests.rules import RULES
+from backtests.shares import is_remainder
 from signals.errors import InputError
 from signals.price_index import RESERVED
 
@@ -26,7 +28,7 @@ NOTABLE = 0.01
 
 _FINAL = {
     Order.Completed: ("filled", ""),
-    Order.Canceled: ("cancelled", "cancelled by the strategy"),
+    Order.Canceled: ("cancelled", "cancelled"),
     Order.Expired: ("expired", "its validity ended"),
     Order.Margin: ("margin", "not enough cash"),
     Order.Rejected: ("rejected", "rejected by the broker"),
@@ -49,6 +51,7 @@ class _Entry(NamedTuple):
     status: str
     reason: str
     reference: float
+    follows: bool
 
 
 class _Row:
@@ -58,6 +61,7 @@ class _Row:
         "commission",
         "executed",
         "filled",
+        "follows",
         "price",
         "reason",
         "reference",
@@ -83,20 +87,28 @@ class _Row:
         self.commission = self.slippage = 0.0
         self.reference = float(order.created.price)
         self.status, self.reason = "open", ""
+        self.follows = False  # whether it ended because another order did
 
     def end(self, order: Any) -> None:
-        """Take over the last word about the order."""
+        """Take over how the order ended, and why."""
         self.status, self.reason = _FINAL[order.status]
-        if abs(order.size) != self.size:  # a split on the way
-            size = float(abs(order.size))
-            self.size, self.reference = size, self.reference * self.size / size
+        self.resize(order)
         remarks = remarks_of(order)
         if "broker_reason" in remarks:
             self.reason = str(remarks["broker_reason"])
+        elif order.status == Order.Rejected and order.parent is not None:  # a broker that does not say more
+            self.reason, self.follows = "its parent order had ended", True
+        self.follows = self.follows or "broker_follows" in remarks
         if self.type == "liquidation":
             self.status = "liquidated"
         elif self.filled and self.status != "filled":
             self.status = "partial"
+
+    def resize(self, order: Any) -> None:
+        """Take over a size that changed: over a split, or of a leg that follows what its parent has filled."""
+        if abs(order.size) != self.size:
+            self.size = float(abs(order.size))
+            self.reference /= float(remarks_of(order).get("broker_split", 1.0))
 
     def entry(self) -> _Entry:
         """Columns of the order frame without `order_id`, and the price the order was given at."""
@@ -114,6 +126,7 @@ class _Row:
             self.status,
             self.reason,
             self.reference,
+            self.follows,
         )
 
 
@@ -164,6 +177,8 @@ class Ledger(bt.Analyzer):
             raise InputError("expected stocks or funds; found a feed with margin (futures); leave it out")
         # with leverage, or shorts booked as a cost, cash is what is left of the value, not what the broker calls so
         self._cash_is_cash = getattr(broker.p, "shortcash", False) and all(s.p.leverage == 1.0 for s in schemes)
+        self._may_have_remainders = "share_remainders" not in getattr(broker, "rules", ())
+        self._largest: dict[str, float] = {}  # fill of each ticker, in shares
         self._names = names
         self._initial = float(broker.startingcash)
         self._days: list[float] = []
@@ -191,13 +206,33 @@ class Ledger(bt.Analyzer):
     def _book_fills(self, order: Any, row: _Row) -> None:
         today = self.strategy.lines.datetime[0]
         for bit in order.executed.iterpending():
+            if self._may_have_remainders:
+                self._largest[row.ticker] = max(self._largest.get(row.ticker, 0.0), abs(float(bit.size)))
             self._fills.append((today, float(bit.size), float(bit.price), row.ticker, float(bit.comm)))
             row.filled += abs(float(bit.size))
             row.commission += float(bit.comm)
-            if row.type == "market":
-                row.slippage += abs(float(bit.price) - order.data.open[0]) * abs(float(bit.size))
+            row.slippage += self._slippage(order, bit, row.type)
             row.executed = today
             row.price = float(order.executed.price)
+
+    def _slippage(self, order: Any, bit: Any, kind: str) -> float:
+        """Slippage of one fill in account currency; NaN where the broker does not tell the price before it."""
+        if kind == "liquidation":
+            return 0.0
+        if kind == "market":
+            at_close = getattr(self._broker.p, "coc", False) and order.info.get("coc", True)
+            before = order.created.pclose if at_close else order.data.open[0]
+        else:
+            before = getattr(bit, "unslipped", None)
+            if before is None:
+                before = bit.price if self._never_slips() else float("nan")
+        return float(abs(float(bit.price) - before) * abs(float(bit.size)))
+
+    def _never_slips(self) -> bool:
+        """Whether the broker is backtrader's own, simulates its fills, and was given no slippage."""
+        broker = self._broker
+        simulated = isinstance(broker, bt.brokers.BackBroker) and getattr(broker, "fills", None) is None
+        return simulated and not (broker.p.slip_perc or broker.p.slip_fixed)
 
     def next(self) -> None:
         """Record the account at this close."""
@@ -206,11 +241,13 @@ class Ledger(bt.Analyzer):
         value = float(broker.getvalue())
         if isinstance(broker, Broker):
             worths = broker.worths()
+            if self._may_have_remainders:
+                worths = [held for held in worths if not self._is_remainder(held[0])]
         else:
             worths = []
             for j, data in enumerate(self.datas):
                 size = broker.getposition(data).size
-                if size:
+                if size and not self._is_remainder(j):
                     worths.append((j, float(size * data.close[0])))
         if self._days and int(self._days[-1]) == int(today):
             # a weekly bar made from daily ones can arrive after them, on the same day
@@ -222,13 +259,24 @@ class Ledger(bt.Analyzer):
         cash = float(broker.getcash()) if self._cash_is_cash else value - sum(worth for _, worth in worths)
         self._cash.append(cash)
 
+    def _is_remainder(self, j: int) -> bool:
+        """Whether a position is only what rounding left of the fills of its feed (`backtests.shares`)."""
+        size = self._broker.getposition(self.datas[j]).size
+        return is_remainder(size, of=self._largest.get(self._names[j], 0.0))
+
     def stop(self) -> None:
         """Take in what backtrader does not deliver any more: orders given after the last bar are tomorrow's."""
         for order in [*self.strategy._orderspending, *getattr(self._broker, "notifs", ())]:
             self.notify_order(order)
-        for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ())]:
+        families = getattr(self._broker, "_pchildren", {}).values()
+        kept_back = [order for family in families for order in family if order.status == Order.Created]
+        for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ()), *kept_back]:
             if order.ref not in self._open and order.ref not in self._done:
                 self._open[order.ref] = _Row(order)
+            if order.ref in self._open:
+                self._open[order.ref].resize(order)
+            if order.status == Order.Created:
+                self._open[order.ref].reason = "not sent: transmit was False"
         # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes
         self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
         self._flows: list[tuple[float, str, str, float, float]] = []
@@ -239,9 +287,14 @@ class Ledger(bt.Analyzer):
                 self._settings["compat"] = open_traps
             if self._broker.books_known:
                 self._settings |= {"borrow_fees": self._broker.borrow_fees, "flows": True}
+            if self._broker.both_reached:
+                self._settings["both_reached"] = self._broker.both_reached
             self._flows = self._broker.flows
         if any(isinstance(data, PanelFeed) and data.market.simulated for data in self.datas):
             self._settings["simulated"] = True
+        calendars = {_calendar_of(data) for data in self.datas}
+        if len(calendars) == 1 and None not in calendars:
+            self._settings["calendar"] = calendars.pop()
         self._stopped: str | None = getattr(self._broker, "stopped", None)
         remarks = getattr(self.strategy, "remarks", None)
         self._remarks = list(remarks()) if callable(remarks) else []
@@ -280,7 +333,7 @@ class Ledger(bt.Analyzer):
         transactions = self._transactions()
         result = BacktestResult(
             returns=pd.Series(returns, index=index, name="returns"),
-            positions=pd.DataFrame(amounts, index=index, columns=pd.Index([*self._names, "cash"], dtype=object)),
+            positions=pd.DataFrame(amounts, index=index, columns=pd.Index([*self._names, "cash"], dtype="str")),
             transactions=transactions,
             orders=orders,
             initial_cash=self._initial,
@@ -297,12 +350,11 @@ class Ledger(bt.Analyzer):
         columns = {
             "amount": np.array(amount, dtype=np.float64),
             "price": np.array(price, dtype=np.float64),
-            "symbol": np.array(symbol, dtype=object),
+            "symbol": pd.Index(symbol, dtype="str"),
             "commission": np.array(commission, dtype=np.float64),
         }
         frame = pd.DataFrame(columns, index=_stamps(days, utc=True))
-        frame["symbol"] = frame["symbol"].astype(object)
-        return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1)
+        return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype="str"), axis=1)
 
     def _entries(self) -> list[_Entry]:
         """All orders in the order they were given, which is that of backtrader's running number."""
@@ -317,20 +369,34 @@ class Ledger(bt.Analyzer):
             if name in ("submitted", "executed"):
                 columns[name] = _stamps(found, utc=False)
             elif name in ("ticker", "side", "type", "status", "reason"):
-                columns[name] = pd.Series(found, dtype=object)
+                columns[name] = pd.Series(found, dtype="str")
             else:
                 columns[name] = np.array(found, dtype=np.float64)
-        return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1)
+        return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype="str"), axis=1)
 
     def _warnings(self, transactions: pd.DataFrame) -> list[str]:
         said = [self._stopped] if self._stopped else []
         traded = float((transactions["amount"] * transactions["price"]).abs().sum())
         rows = self._entries()
-        refused = [row for row in rows if row.status in ("margin", "rejected")]
+        # what ended because another order did is counted with that one
+        refused = [row for row in rows if row.status in ("margin", "rejected") and not row.follows]
         lapsed = [row for row in rows if row.status in ("expired", "partial")]
         said += _unfilled(refused, traded, "were refused")
         said += _unfilled(lapsed, traded, "could not be filled on their day")
+        said += _ended_by_splits(rows)
+        if bars := self._settings.get("both_reached"):
+            many, first = ("bars", "in each") if bars > 1 else ("bar", "in it")
+            said.append(
+                f"{bars:,} {many} reached both a stop and a limit order of one bracket or OCO group after the open: "
+                f"{first} the stop was filled first."
+            )
         return said + self._remarks
+
+
+def _calendar_of(data: Any) -> str | None:
+    """Exchange calendar of a feed that `add_prices` made, or that is resampled from one; None for others."""
+    source = getattr(data, "data", data)
+    return source.market.panel.calendar if isinstance(source, PanelFeed) else None
 
 
 def _kind_of(order: Any) -> str:
@@ -352,6 +418,17 @@ def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:
     first = rows[0]
     example = f"first {first.side} {first.size:,.10g} {first.ticker} on {day_of(first.submitted)}: {first.reason}"
     return [f"Orders worth {value:,.0f}, {share}, {what} ({kinds}; {example})."]
+
+
+def _ended_by_splits(rows: list[_Entry]) -> list[str]:
+    """Warn of orders that a split has cancelled."""
+    ended = [row for row in rows if row.status in ("cancelled", "partial") and row.reason.startswith(SPLIT_WORDS)]
+    if not ended:
+        return []
+    names = [f"{row.side} {row.type} {row.size:,.10g} {row.ticker} of {day_of(row.submitted)}" for row in ended[:3]]
+    more = f" and {len(ended) - 3:,} more" if len(ended) > 3 else ""
+    plural = "s were" if len(ended) > 1 else " was"
+    return [f"{len(ended):,} waiting order{plural} cancelled by a split: {', '.join(names)}{more} ({ended[0].reason})."]
 
 
 def _stamps(days: Any, *, utc: bool) -> pd.DatetimeIndex:

@@ -10,11 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtests.gains import gains_by_ticker, unexplained
+from backtests.shares import HALF_SHARE, SHARE_TOLERANCE
 from signals.display import Card
 from signals.errors import CheckFailedError
 from signals.storage import read_parquet, write_parquet
 
-__all__ = ["FLOW_COLUMNS", "ORDER_COLUMNS", "TRANSACTION_COLUMNS", "BacktestResult", "flows_frame"]
+__all__ = [
+    "FLOW_COLUMNS",
+    "OPENED_AT_FIRST_CLOSE",
+    "ORDER_COLUMNS",
+    "TRANSACTION_COLUMNS",
+    "BacktestResult",
+    "flows_frame",
+]
+
+# Entry of `returns.attrs`: whether the account held nothing before its first close.
+OPENED_AT_FIRST_CLOSE = "opened_at_first_close"
 
 ORDER_COLUMNS = (
     "order_id",
@@ -46,13 +58,13 @@ def flows_frame(flows: Iterable[tuple[Any, ...]] = ()) -> pd.DataFrame:
     rows = list(flows)
     days, ticker, kind, amount, shares = zip(*rows, strict=True) if rows else ((),) * 5
     columns = {
-        "ticker": pd.Series(ticker, dtype=object),
-        "kind": pd.Series(kind, dtype=object),
+        "ticker": pd.Series(ticker, dtype="str"),
+        "kind": pd.Series(kind, dtype="str"),
         "amount": np.array(amount, dtype=np.float64),
         "shares": np.array(shares, dtype=np.float64),
     }
     index = pd.DatetimeIndex(np.array(days, dtype="datetime64[ns]"), name="date").tz_localize("UTC")
-    return pd.DataFrame(columns).set_axis(index).set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1)
+    return pd.DataFrame(columns).set_axis(index).set_axis(pd.Index(list(FLOW_COLUMNS), dtype="str"), axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -63,7 +75,8 @@ class BacktestResult:
     ----------
     returns : Series
         Simple return of the account per session, after costs; name `returns`, index `date` at UTC midnight. The first
-        value is the first close against `initial_cash`.
+        value is the first close against `initial_cash`. Its `attrs` hold the `calendar` of the sessions, where the
+        settings state one, and whether the account was `opened_at_first_close`, that is, traded nothing before it.
     positions : DataFrame
         Account currency at each close: one column per ticker of the backtest, held or not, and `cash` last. Same index.
     transactions : DataFrame
@@ -72,8 +85,10 @@ class BacktestResult:
     orders : DataFrame
         One row per order, in the order they were given; columns `ORDER_COLUMNS`. `submitted` and `executed` are naive
         session dates (NaT when nothing was filled), `size` and `filled` shares above zero, `price` the average fill,
-        `commission` and `slippage` account currency, `slippage` = |fill − open of that bar| × shares for market orders
-        and 0 for others. `status` is one of filled, partial, open, margin, rejected, cancelled, expired, liquidated.
+        `commission` and `slippage` account currency, `slippage` = |fill − price before slippage| × shares: before it a
+        market order fills at the open, a stop order at its stop or at an open beyond it, a limit order at its limit or
+        at a better open. NaN means unknown: a broker that has slippage but does not record it. `status` is one of
+        filled, partial, open, margin, rejected, cancelled, expired, liquidated.
     initial_cash : float
         Account value before the first session.
     warnings : tuple of str
@@ -100,12 +115,22 @@ class BacktestResult:
     settings: dict[str, Any] = field(default_factory=dict)
     cash_flows: pd.DataFrame = field(default_factory=flows_frame)
 
+    def __post_init__(self) -> None:
+        returns = self.returns.copy(deep=False)
+        if isinstance(calendar := self.settings.get("calendar"), str):
+            returns.attrs["calendar"] = calendar
+        if len(returns):
+            traded = len(self.transactions) > 0 and self.transactions.index[0] == returns.index[0]
+            returns.attrs[OPENED_AT_FIRST_CLOSE] = not traded and float(returns.iloc[0]) == 0.0
+        object.__setattr__(self, "returns", returns)
+
     def check(self, tolerance: float = 1e-9) -> None:
         """Hold the frames to the accounting identity.
 
         Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
-        fills and splits do not add up to zero; and the cash of every session is what fills, commissions and cash flows
-        have left of the initial cash. Of a result that does not say `"flows": true` only the last session's cash is
+        fills and splits do not add up to zero (`backtests.shares`); the cash of every session is what fills,
+        commissions and cash flows have left of the initial cash; and gains by ticker, fees and interest add up to the
+        change of the account. Of a result that does not say `"flows": true` only the last session's cash is
         looked at, and only when it says what borrowing cost (`"borrow_fees"`).
 
         Parameters
@@ -137,6 +162,15 @@ class BacktestResult:
         _refuse(gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns")
         self._check_holdings(amounts)
         self._check_cash(tolerance)
+        self._check_gains(tolerance)
+
+    def gains(self) -> pd.DataFrame:
+        """Gain of each ticker in account currency, dividends and what is still held included.
+
+        See `backtests.gains.gains_by_ticker` for the columns. Together with the cash flows that belong to no ticker
+        (fees and interest) they add up to the change of the account, which `check` makes sure of.
+        """
+        return gains_by_ticker(self.positions, self.transactions, self.cash_flows)
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -190,7 +224,9 @@ class BacktestResult:
             # the broker adds fills one after the other; the same additions give the same floats, and zero is zero
             shares = np.cumsum(size[mine])
             last = np.searchsorted(at[mine], np.arange(len(index)), side="right") - 1
-            held[:, j] = (last >= 0) & (shares[last] != 0.0)
+            left, largest = np.abs(shares), np.maximum.accumulate(np.abs(size[mine]))
+            some = (left >= HALF_SHARE) | (left > SHARE_TOLERANCE * largest)
+            held[:, j] = (last >= 0) & some[last]
         wrong = held != (amounts[:, :-1] != 0.0)
         if wrong.any():
             t, j = (int(k[0]) for k in np.nonzero(wrong))
@@ -242,6 +278,20 @@ class BacktestResult:
                 f"{'cash flows' if known else 'borrow fees'}; found {found[at]:,.6f}, {gap[at]:.3g} apart"
             )
 
+    def _check_gains(self, tolerance: float) -> None:
+        """Add gains by ticker, fees and interest up to the change of the account."""
+        if not len(self.returns) or self.settings.get("flows") is not True:
+            return
+        final = float(self.positions.iloc[-1].sum())
+        change = final - self.initial_cash
+        gap = abs(unexplained(change, self.positions, self.transactions, self.cash_flows))
+        scale = max(self.initial_cash, float(self.positions.iloc[-1].abs().sum()))
+        if not gap <= tolerance * scale:
+            raise CheckFailedError(
+                f"expected gains by ticker, fees and interest to add up to the account's change of {change:,.6f}; "
+                f"found them {gap:.3g} apart on {_day(self.returns.index[-1])}"
+            )
+
     def save(self, folder: Path) -> None:
         """Write `returns`, `positions`, `transactions`, `orders` and `cash_flows` as Parquet.
 
@@ -253,7 +303,7 @@ class BacktestResult:
         write_parquet(folder / "returns.parquet", self.returns.to_frame("returns"))
         write_parquet(folder / "positions.parquet", self.positions)
         write_parquet(folder / "transactions.parquet", self.transactions)
-        write_parquet(folder / "orders.parquet", self.orders.set_index("order_id"))
+        write_parquet(folder / "orders.parquet", self.orders)
         write_parquet(folder / "cash_flows.parquet", self.cash_flows)
 
     @classmethod
@@ -282,14 +332,14 @@ class BacktestResult:
             flows = read_parquet(folder / "cash_flows.parquet", index=["date"])
         return cls(
             returns=read_parquet(folder / "returns.parquet", index=["date"])["returns"],
-            positions=positions.set_axis(pd.Index(list(positions.columns), dtype=object), axis=1),
-            transactions=transactions.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype=object), axis=1),
-            orders=orders.set_axis(pd.Index(list(ORDER_COLUMNS), dtype=object), axis=1),
+            positions=positions,
+            transactions=transactions,
+            orders=orders,
             initial_cash=float(initial_cash),
             warnings=tuple(warnings),
             stopped=stopped,
             settings=dict(settings or {}),
-            cash_flows=flows.set_axis(pd.Index(list(FLOW_COLUMNS), dtype=object), axis=1),
+            cash_flows=flows,
         )
 
 

@@ -43,6 +43,12 @@ RULES: dict[str, str] = {
         "An order that only reduces a position is never refused for lack of cash. Stock refuses it when cash is below "
         "zero, so that an account in need of money cannot sell."
     ),
+    "share_remainders": (
+        "A remainder of share arithmetic (`backtests.shares`: at most 1e-9 of the position or the order, and less than "
+        "half a share) is nothing: a fill takes along what it would leave of a position, an order for it is not made, "
+        "cash or margin short by 1e-9 of an order does not refuse it, and 99.9999999999 shares are 100. In stock "
+        "0.1 + 0.2 - 0.3 shares stay a position, which blocks orders and pays minimum commissions."
+    ),
     "short_sales": ("A short sale needs borrow_rate. Stock lends shares for nothing without a word."),
     "refused_orders": (
         "The shares of an order that is refused do not count in the check of those after it. In stock they do, so that "
@@ -64,6 +70,22 @@ RULES: dict[str, str] = {
     "uncapped_slippage": (
         "Slippage is not capped at the bar's high and low, and limit orders never slip through their limit. Stock caps "
         "it there, so that with a bar that has only a close nothing slips, and sells at less than the limit."
+    ),
+    "bracket_legs": (
+        "The legs of a bracket follow what its parent has filled: they are live once some of it is filled, for their "
+        "part of it, also when its rest expires, is cancelled or refused, and what one leg fills makes the others "
+        "smaller. Legs take no part in the check for cash before their parent has filled, and end with a parent that "
+        "never did. In stock legs sleep until all of the parent is filled and are cancelled with its rest."
+    ),
+    "entry_bar": (
+        "Stop and limit legs of a bracket are live on the bar on which the parent filled at the open, after all orders "
+        "that fill at opens, and from the next bar when it filled inside its bar. Stock always waits for the next bar, "
+        "so that a stop that was passed on the entry bar is not executed."
+    ),
+    "stop_first": (
+        "Of the legs of a bracket, or the orders of an OCO group, that are reached within one bar, one whose price is "
+        "passed at the open fills first, then stop orders, then limit orders. Stock goes by the order in which they "
+        "were given."
     ),
     "deposits": ("add_cash is refused. Stock counts deposits as returns."),
     "interest_apart": (

@@ -7,6 +7,7 @@ from typing import Any
 
 import backtrader as bt
 
+from backtests.shares import ROUNDING
 from signals.errors import InputError
 
 __all__ = ["EqualWeightSizer"]
@@ -66,5 +67,4 @@ class EqualWeightSizer(bt.Sizer):
         if not price > 0.0 or not worth > 0.0:
             return 0.0
         shares = worth / price
-        # a target of exactly 100 shares may come out as 99.99999999999999
-        return shares if fractional else float(math.floor(shares * (1.0 + 1e-12)))
+        return shares if fractional else float(math.floor(shares * (1.0 + ROUNDING)))

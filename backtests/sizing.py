@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from backtests.shares import HALF_SHARE, ROUNDING, SHARE_TOLERANCE
+
 __all__ = ["share_changes", "submission_order"]
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-# A target of exactly 100 shares may come out as 99.99999999999999.
-_ROUNDING = 1e-12
 
 
 def share_changes(
@@ -47,7 +46,7 @@ def share_changes(
     Returns
     -------
     changes : ndarray of shape (n_tickers,)
-        Signed shares.
+        Signed shares; what is only a remainder of the arithmetic (`backtests.shares`) is no change.
     wanted : int
         Names whose target is not zero and not what they have.
     too_small : int
@@ -57,8 +56,10 @@ def share_changes(
     price = np.where(act, closes, 1.0)
     position = np.where(act, target, 0.0) * value / price
     if not fractional:
-        position = np.trunc(position * (1.0 + _ROUNDING))
+        position = np.trunc(position * (1.0 + ROUNDING))
     changes = np.where(act, position - shares, 0.0)
+    size = np.abs(changes)
+    changes[(size < HALF_SHARE) & (size <= SHARE_TOLERANCE * np.maximum(np.abs(position), np.abs(shares)))] = 0.0
     small = (np.abs(changes) * price < min_trade_value) & (position != 0.0)
     changes[small] = 0.0
     wanted = act & (target != 0.0)

@@ -8,7 +8,9 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.clock import day_numbers
+from backtests.allocation_checks import check_target_weights
+from backtests.allocations import LongShortQuantile
+from backtests.clock import day_numbers, day_of
 from backtests.feeds import PanelFeed
 from backtests.listening import hears
 from backtests.market import Market
@@ -66,6 +68,7 @@ class SignalStrategy(bt.Strategy):
         self.fractional = bool(_first(self.p.fractional, getattr(settings, "fractional", None), False))
         self.min_trade_value = float(_first(self.p.min_trade_value, getattr(settings, "min_trade_value", None), 0.0))
         self.wanted = self.too_small = 0
+        self.decisions = self.tied = self.all_tied = 0  # dates: all, those with tied scores, those with equal ones
 
     def start(self) -> None:
         """Lay the scores out in the order of the feeds."""
@@ -133,12 +136,15 @@ class SignalStrategy(bt.Strategy):
         weights = np.zeros_like(shares)
         for j in np.flatnonzero(shares).tolist():
             weights[j] = (shares[j] * closes[j] if tradable[j] else self.broker.getvalue([self.datas[j]])) / value
-        target = np.asarray(self.p.allocation.target_weights(scores, weights, tradable), dtype=np.float64)
-        if target.shape != weights.shape or not np.isfinite(target).all():
-            raise InputError(
-                f"expected {type(self.p.allocation).__name__}.target_weights to give {len(weights)} finite weights, "
-                f"one per ticker; found shape {target.shape} with {int((~np.isfinite(target)).sum())} others; mend it"
-            )
+        target = check_target_weights(
+            self.p.allocation,
+            self.p.allocation.target_weights(scores, weights, tradable),
+            weights,
+            tradable,
+            tickers=[data._name for data in self.datas],
+            day=str(day_of(self.lines.datetime[0])),
+        )
+        self._count_ties(scores[tradable & ~np.isnan(scores)])
         changes, wanted, too_small = share_changes(
             target,
             weights,
@@ -155,14 +161,33 @@ class SignalStrategy(bt.Strategy):
             give = self.buy if changes[j] > 0.0 else self.sell
             give(data=self.datas[j], size=abs(float(changes[j])))
 
+    def _count_ties(self, scores: NDArray[np.float64]) -> None:
+        """Count the decision dates whose scores leave open what is to be held."""
+        self.decisions += 1
+        ties = getattr(self.p.allocation, "ties", None)
+        tied = int(ties(scores)) if callable(ties) and len(scores) else 0
+        self.tied += tied > 0
+        self.all_tied += 0 < tied == len(scores)
+
     def remarks(self) -> list[str]:
-        """Sentences for the report about what the account could not do."""
-        if self.too_small <= TOO_SMALL * self.wanted:
-            return []
-        return [
-            f"{self.too_small:,} of {self.wanted:,} targets were worth less than one share and were not held: the "
-            "account is too small for the allocation; give it more cash or set fractional = true."
-        ]
+        """Return sentences for the report: tied scores, and targets that the account was too small for."""
+        sentences = []
+        if self.tied:
+            which = (
+                "all scores were equal" if self.tied == self.all_tied else "scores were tied at the selection's border"
+            )
+            if 0 < self.all_tied < self.tied:
+                which += f" (on {self.all_tied:,} of them all scores were equal)"
+            rule = "tied names shared the places that were left in equal parts"
+            if type(self.p.allocation) is LongShortQuantile:
+                rule += ", and names tied across both sides were left out"
+            sentences.append(f"On {self.tied:,} of {self.decisions:,} decision dates {which}: {rule}.")
+        if self.too_small > TOO_SMALL * self.wanted:
+            sentences.append(
+                f"{self.too_small:,} of {self.wanted:,} targets were worth less than one share and were not held: the "
+                "account is too small for the allocation; give it more cash or set fractional = true."
+            )
+        return sentences
 
     def _shares(self) -> NDArray[np.float64]:
         """Return what is held now."""

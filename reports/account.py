@@ -48,7 +48,7 @@ def account_table(run: RunData) -> Table | None:
     costs = (
         ("Taken from", preset_words(settings) or "no preset"),
         ("Commission", _commission(settings)),
-        ("Market orders lose", _slippage(settings)),
+        ("Slippage", _slippage(settings)),
         ("Borrowed shares", _yearly(settings.borrow_rate, "of their value") or "short sales are refused"),
         ("Cash below zero", _yearly(settings.margin_rate, "interest")),
         ("Cash above zero", _yearly(settings.cash_rate, "interest earned, but on proceeds of short sales")),
@@ -94,7 +94,7 @@ def _slippage(settings: BrokerSettings) -> str:
     if settings.volatility_slippage:
         multiple = f"{settings.volatility_slippage:,.10g}"
         parts.append(f"{multiple} × the ticker's daily volatility over {VOLATILITY_RETURNS} sessions")
-    return " and ".join(parts) or "nothing"
+    return " and ".join(parts) + "; limit orders not beyond their limit" if parts else "nothing"
 
 
 def _yearly(rate: float | None, what: str) -> str:

@@ -226,17 +226,26 @@ def _volume(axes: Axes, returns: pd.Series, fills: pd.DataFrame) -> str:
 
 def _costs(axes: Axes, run: RunData, fills: pd.DataFrame) -> str:
     costs = daily_costs(fills, run.orders, run.returns.index).cumsum()
-    if not float(costs.iloc[-1].sum()) > 0:
-        raise NothingToDrawError("no commission and no slippage were charged")
+    known = [kind for kind in costs if not costs[kind].isna().any()]
+    unknown = " and ".join(kind for kind in costs if kind not in known)
+    if not known:
+        raise NothingToDrawError(f"{unknown} are unknown: they were not recorded")
+    if not (costs[known].iloc[-1] != 0).any():
+        charged = " and ".join(f"no {kind}" for kind in known)
+        raise NothingToDrawError(
+            f"{charged} {'were' if len(known) > 1 else 'was'} charged" + (f", and {unknown} is unknown" * bool(unknown))
+        )
+    shades = {"commission": PALETTE["strategy"], "slippage": PALETTE["light"]}
     axes.stackplot(
-        costs.index, costs["commission"], costs["slippage"],
-        colors=[PALETTE["strategy"], PALETTE["light"]], labels=["commission", "slippage"], linewidth=0,
+        costs.index, *(costs[kind] for kind in known),
+        colors=[shades[kind] for kind in known], labels=known, linewidth=0,
     )  # fmt: skip
     axes.legend()
     axes.yaxis.set_major_formatter(FuncFormatter(short_number))
     axes.set_ylabel("Account currency")
     last = costs.iloc[-1]
-    return f"Costs paid by the end: commission {last['commission']:,.0f}, slippage {last['slippage']:,.0f}"
+    paid = ", ".join(f"{kind} {last[kind]:,.0f}" if kind in known else f"{kind} unknown" for kind in costs)
+    return f"Costs paid by the end: {paid}"
 
 
 def _trip_returns(axes: Axes, trips: pd.DataFrame) -> str:

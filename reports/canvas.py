@@ -36,6 +36,7 @@ __all__ = [
     "refuse",
     "short_number",
     "started",
+    "wealth_beside",
     "wealth_of",
 ]
 
@@ -367,6 +368,12 @@ def need_movement(returns: pd.Series) -> None:
 def wealth_of(returns: pd.Series) -> pd.Series:
     """Growth of 1, from the day before the first return."""
     return (1.0 + started(returns)).cumprod()
+
+
+def wealth_beside(other: pd.Series, returns: pd.Series) -> pd.Series:
+    """Wealth in something else, from what an account with these returns was worth where `other` begins."""
+    before = returns.to_numpy()[returns.index < other.index[0]]
+    return wealth_of(other) * float((1.0 + before).prod())
 
 
 def name_lines(axes: Axes, lines: Sequence[tuple[str, str]]) -> None:

@@ -125,7 +125,8 @@ def _from_returns(analyzer: Any, kind: str, strategy: str) -> KnownReturns:
         index = pd.DatetimeIndex(returns.index)
     except (TypeError, ValueError):
         index = None
-    if index is None or index.has_duplicates or not _daily(index):
+    usable = index is not None and not index.has_duplicates and index.max().year <= LAST_YEAR
+    if not usable or _coarser_than_bars(analyzer):
         raise InputError(
             f"expected a return per session; found other periods in {kind}; add it with timeframe=bt.TimeFrame.Days, "
             f"or {ADD_LEDGER}"
@@ -142,8 +143,7 @@ def _from_returns(analyzer: Any, kind: str, strategy: str) -> KnownReturns:
     return KnownReturns(series, (said,), settings={"strategy": strategy})
 
 
-def _daily(index: pd.DatetimeIndex) -> bool:
-    """Whether the usual step is no longer than a weekend; `NoTimeFrame` dates its only return at the end of time."""
-    if index.max().year > LAST_YEAR:
-        return False
-    return len(index) < 2 or bool(pd.Series(index).diff().median() <= pd.Timedelta(days=4))
+def _coarser_than_bars(analyzer: Any) -> bool:
+    """Whether the analyzer sums up several bars into one return; `NoTimeFrame` even the whole run."""
+    asked, bars = getattr(analyzer.p, "timeframe", None), getattr(analyzer.data, "_timeframe", None)
+    return asked is not None and bars is not None and asked > bars

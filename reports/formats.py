@@ -7,9 +7,27 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["DASH", "bps", "count", "day", "interval", "money", "number", "percent", "points", "prose_day"]
+from signals.long_run_variance import TOO_FEW_DATES
+
+__all__ = [
+    "DASH",
+    "UNKNOWN",
+    "bps",
+    "count",
+    "day",
+    "interval",
+    "interval_of_mean",
+    "money",
+    "number",
+    "percent",
+    "points",
+    "prose_day",
+    "small_bps",
+    "small_percent",
+]
 
 DASH = "–"
+UNKNOWN = "unknown"  # for what was paid and not recorded; a dash is for what does not exist
 
 
 def _known(value: Any) -> bool:
@@ -67,6 +85,26 @@ def bps(value: Any, digits: int = 1) -> str:
     return f"{number(value, digits)}\N{NO-BREAK SPACE}bp" if _known(value) else DASH
 
 
+def small_bps(value: Any) -> str:
+    r"""Write basis points of something that is not nothing: what would round to zero is "less than".
+
+    >>> small_bps(10), small_bps(0.004)
+    ('10.0\xa0bp', 'less than 0.1\xa0bp')
+    """
+    return bps(value) if not _known(value) or abs(float(value)) >= 0.05 or not value else f"less than {bps(0.1)}"
+
+
+def small_percent(value: Any) -> str:
+    """Write a small fraction as a percentage with two digits; what would round to zero is "less than".
+
+    >>> small_percent(0.0123), small_percent(0.00002), small_percent(0.0)
+    ('1.23%', 'less than 0.01%', '0.00%')
+    """
+    if not _known(value) or abs(float(value)) >= 0.00005 or not value:
+        return percent(value, 2)
+    return f"less than {percent(0.0001, 2)}"
+
+
 def money(value: Any) -> str:
     """Write an amount of account currency: whole units, or cents below a hundred.
 
@@ -109,3 +147,13 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
     if not (_known(low) and _known(high)):
         return DASH
     return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def interval_of_mean(mean: Any, low: Any, high: Any, digits: int = 3) -> str:
+    """Write the interval of a mean over dates; the reason where the mean is known and its interval is not.
+
+    >>> interval_of_mean(0.5, 0.4, 0.6), interval_of_mean(0.5, None, None), interval_of_mean(None, None, None)
+    ('0.400 to 0.600', 'too few independent dates', '–')
+    """
+    ends = interval(low, high, digits)
+    return TOO_FEW_DATES if ends == DASH and _known(mean) else ends

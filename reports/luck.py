@@ -1,14 +1,14 @@
 """How likely luck alone is to show a Sharpe ratio like this: the formulas, on plain numbers and arrays.
 
 Every Sharpe ratio here is per session (mean over sample deviation, not annualised), every kurtosis is not in excess
-(3 for a normal distribution). To annualise, multiply by the root of 252 at the very end and nowhere before.
+(3 for a normal distribution). To annualise, multiply by the root of the sessions a year (`signals.periodicity`) at the
+very end and nowhere before.
 
 References
 ----------
 Lo (2002), The statistics of Sharpe ratios. Mertens (2002), Comments on variance of the IID estimator in Lo (2002).
 Bailey and López de Prado (2012), The Sharpe ratio efficient frontier. Bailey and López de Prado (2014), The deflated
-Sharpe ratio: correcting for selection bias, backtest overfitting and non-normality. Newey and West (1987), A simple,
-positive semi-definite, heteroskedasticity and autocorrelation consistent covariance matrix.
+Sharpe ratio: correcting for selection bias, backtest overfitting and non-normality.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from signals.long_run_variance import newey_west_variance
+
 __all__ = [
     "Moments",
     "deflated_sharpe_ratio",
     "effective_trials",
     "expected_maximum",
-    "long_run_variance",
     "mean_correlation",
     "min_track_record_length",
     "moments",
@@ -115,33 +116,16 @@ def sharpe_influence(returns: Any) -> NDArray[np.float64]:
     return influence
 
 
-def long_run_variance(values: Any) -> float:
-    """Variance of the mean of dependent values, times their number.
-
-    Newey and West (1987): Bartlett weights, floor(4 (T/100)^(2/9)) lags, as for every other interval of the report.
-
-    >>> long_run_variance([1.0, -1.0, 1.0, -1.0])
-    0.25
-    """
-    series = np.asarray(values, dtype=np.float64)
-    n = len(series)
-    centred = series - series.mean()
-    total = float((centred * centred).sum()) / n
-    lags = min(int(4 * (n / 100) ** (2 / 9)), n - 1)
-    for lag in range(1, lags + 1):
-        total += 2.0 * (1.0 - lag / (lags + 1)) * float((centred[lag:] * centred[:-lag]).sum()) / n
-    return max(total, 0.0)
-
-
 def robust_sharpe_error(returns: Any) -> float:
     """Compute the standard error of a Sharpe ratio, per session, when returns may depend on those before.
 
-    Lo (2002): the asymptotic variance of the estimator with a Newey-West estimate of the long-run variance.
+    Lo (2002): the asymptotic variance of the estimator with `signals.long_run_variance.newey_west_variance` of
+    `sharpe_influence`, at the usual number of lags.
     """
     values = np.asarray(returns, dtype=np.float64)
     if len(values) < 3 or np.ptp(values) == 0:
         return math.nan
-    return math.sqrt(long_run_variance(sharpe_influence(values)) / len(values))
+    return math.sqrt(newey_west_variance(sharpe_influence(values)) / len(values))
 
 
 def probabilistic_sharpe_ratio(found: Moments, benchmark: float = 0.0, *, error: float | None = None) -> float:

@@ -9,15 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.canvas import PALETTE, PERCENT, Chart, NothingToDrawError, chart_text, draw, wealth_of
+from reports.canvas import PALETTE, PERCENT, Chart, NothingToDrawError, chart_text, draw, wealth_beside, wealth_of
 from reports.formats import number, percent
 from reports.luck_measures import Luck
 from reports.run_files import RunData
-from reports.sessions import DAYS_PER_YEAR
 
 __all__ = ["luck_charts"]
-
-_YEAR = math.sqrt(DAYS_PER_YEAR)
 
 
 def luck_charts(luck: Luck, run: RunData) -> list[Chart]:
@@ -74,15 +71,19 @@ def _seed_fan(axes: Axes, luck: Luck, run: RunData) -> str:
         last.append(float(wealth.iloc[-1]))
     seeds = f"{len(last)} single seeds ({number(min(last))} to {number(max(last))})"
     shown = [(Line2D([], [], color=PALETTE["light"]), seeds)]
+    for seed, (how, held) in fan.closed.items():
+        wealth = wealth_of(held)
+        axes.plot(wealth.index, wealth.to_numpy(), color=PALETTE["loss"], linewidth=1.0, marker="x", markevery=[-1])
+        shown.append((Line2D([], [], color=PALETTE["loss"], marker="x"), f"seed {seed}, {how}"))
     for label, role, returns in (
         ("Mean of the seeds' scores", "strategy", run.returns),
         (chart_text(run.benchmark_name, width=24), "benchmark", run.benchmark),
     ):
         if returns is not None:
-            wealth = wealth_of(returns)
+            wealth = wealth_beside(returns, run.returns)
             axes.plot(wealth.index, wealth.to_numpy(), color=PALETTE[role], linewidth=1.7, zorder=3)
             shown.insert(
-                0 if role == "strategy" else 2,
+                0 if role == "strategy" else len(shown),
                 (Line2D([], [], color=PALETTE[role]), f"{label} ({number(wealth.iloc[-1])})"),
             )
     axes.axhline(1.0, color=PALETTE["ink"], linewidth=0.8, alpha=0.6)
@@ -100,21 +101,22 @@ def _seed_fan(axes: Axes, luck: Luck, run: RunData) -> str:
 def _sharpe_ratios(axes: Axes, luck: Luck) -> str:
     if luck.path is None:
         raise NothingToDrawError(luck.reasons["path"])
-    values = luck.path.sharpe * _YEAR
-    own = luck.path.found.sharpe * _YEAR
+    year = math.sqrt(luck.periodicity.periods_per_year)
+    values = luck.path.sharpe * year
+    own = luck.path.found.sharpe * year
     share, edges = np.histogram(values, bins=40)
     axes.bar(edges[:-1], share / len(values), width=np.diff(edges), align="edge", color=PALETTE["light"], linewidth=0)
     lines = [(own, "strategy", "-", f"This run ({number(own)})"), (0.0, "ink", "-", "No skill (0)")]
     family, deflation = luck.family, luck.deflation
     if family is not None and deflation is not None and family.started > 1:
-        best = deflation.threshold * _YEAR
+        best = deflation.threshold * year
         lines.append((best, "loss", "--", f"Best of {family.started} without skill, expected ({number(best)})"))
     for place, role, style, _ in lines:
         axes.axvline(place, color=PALETTE[role], linestyle=style, linewidth=1.6)
     handles = [Line2D([], [], color=PALETTE[role], linestyle=style) for _, role, style, _ in lines]
     texts = [text for *_, text in lines]
     if deflation is not None and deflation.ratios:
-        trials = [ratio * _YEAR for ratio in deflation.ratios]
+        trials = [ratio * year for ratio in deflation.ratios]
         axes.plot(
             trials, np.zeros(len(trials)), marker="|", markersize=14, color=PALETTE["universe"], linestyle="none",
             clip_on=False, zorder=5,

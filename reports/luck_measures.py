@@ -23,17 +23,16 @@ from reports.luck import (
 )
 from reports.overfitting import Overfitting, probability_of_backtest_overfitting
 from reports.run_files import RunData
-from reports.seed_fan import SeedFan, measure_seeds
-from reports.sessions import DAYS_PER_YEAR
+from reports.seed_fan import SeedFan, closed_accounts, measure_seeds
 from reports.statistics import Metrics, json_number
 from reports.trial_family import TrialFamily, trial_family
+from signals.periodicity import Periodicity
 
 __all__ = ["MIN_SESSIONS", "Deflation", "Luck", "Path", "luck_metrics", "measure_luck"]
 
 MIN_SESSIONS = 60  # of fewer, skew and kurtosis say nothing and blocks of a bootstrap hardly differ
 _BLOCKS = 16
 _BLOCK_SESSIONS = 20  # the shortest block whose Sharpe ratio is worth comparing
-_YEAR = math.sqrt(DAYS_PER_YEAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +115,8 @@ class Luck:
     seeds : SeedFan or None
     reasons : dict
         Half a sentence each, under the names above.
+    periodicity : Periodicity
+        Of the returns: how many of them make a year.
     """
 
     path: Path | None
@@ -125,6 +126,7 @@ class Luck:
     checks: dict[str, RealityCheck]
     seeds: SeedFan | None
     reasons: dict[str, str]
+    periodicity: Periodicity
 
 
 def measure_luck(run: RunData) -> Luck:
@@ -140,7 +142,8 @@ def measure_luck(run: RunData) -> Luck:
     Luck
         Equal files give equal bits: every random number comes from a fixed seed.
     """
-    rate = (1.0 + run.risk_free) ** (1.0 / DAYS_PER_YEAR) - 1.0
+    periodicity = run.periodicity
+    rate = (1.0 + run.risk_free) ** (1.0 / periodicity.periods_per_year) - 1.0
     reasons: dict[str, str] = {}
     path = _path(run.returns, rate, reasons)
     family = trial_family(run)
@@ -153,7 +156,9 @@ def measure_luck(run: RunData) -> Luck:
     else:
         seeds = measure_seeds(run.seed_returns, run.returns, risk_free=rate)
         if seeds is None:
-            reasons["seeds"] = "fewer than two seeds traded"
+            closed = closed_accounts(run.seed_returns, run.returns.index)
+            ended = "".join(f"; seed {seed} was {how}" for seed, (how, _) in closed.items())
+            reasons["seeds"] = f"fewer than two seeds traded{' to the end' if ended else ''}{ended}"
     return Luck(
         path=path,
         family=family,
@@ -162,6 +167,7 @@ def measure_luck(run: RunData) -> Luck:
         checks=_checks(family, run, rate, reasons),
         seeds=seeds,
         reasons=reasons,
+        periodicity=periodicity,
     )
 
 
@@ -257,20 +263,23 @@ def luck_metrics(luck: Luck) -> Metrics:
     Returns
     -------
     dict
-        Sharpe ratios a year (times the root of 252), lengths in sessions, probabilities and p-values as fractions.
+        Sharpe ratios a year (times the root of the sessions a year), lengths in sessions, probabilities and p-values as
+        fractions.
         `probabilistic_sharpe_ratio` and `sharpe_ratio_standard_error` assume returns that do not follow each other,
-        `…_robust` do not. `deflated_sharpe_ratio` is against the best of all `trials` started,
+        `…_robust` do not. `deflated_sharpe_ratio` is against the best of all `trials` started (those on the same days
+        with other universes, `trials_other_universes`, are not among them),
         `deflated_sharpe_ratio_effective` against that of the `effective_trials`. `sharpe_ratio_low`, `…_high`,
         `max_drawdown_low` and `…_high` hold 95 % of resampled histories.
     """
     path, family, deflation, fan, over = luck.path, luck.family, luck.deflation, luck.seeds, luck.overfitting
+    year = math.sqrt(luck.periodicity.periods_per_year)
     low, high = percentile_interval(path.sharpe) if path else (math.nan, math.nan)
     deep, shallow = percentile_interval(path.drawdown) if path else (math.nan, math.nan)
     out: dict[str, float | int | None] = {
-        "sharpe_ratio_low": low * _YEAR,
-        "sharpe_ratio_high": high * _YEAR,
-        "sharpe_ratio_standard_error": path.error * _YEAR if path else None,
-        "sharpe_ratio_standard_error_robust": path.robust_error * _YEAR if path else None,
+        "sharpe_ratio_low": low * year,
+        "sharpe_ratio_high": high * year,
+        "sharpe_ratio_standard_error": path.error * year if path else None,
+        "sharpe_ratio_standard_error_robust": path.robust_error * year if path else None,
         "probabilistic_sharpe_ratio": path.probability if path else None,
         "probabilistic_sharpe_ratio_robust": path.robust_probability if path else None,
         "min_track_record_length": path.needed if path else None,
@@ -280,11 +289,12 @@ def luck_metrics(luck: Luck) -> Metrics:
         "trials": family.started if family else None,
         "trials_finished": family.finished if family else None,
         "trials_compared": family.returns.shape[1] if family else None,
+        "trials_other_universes": family.other_universes if family else None,
         "effective_trials": deflation.effective if deflation else None,
         "trial_correlation": deflation.correlation if deflation else None,
-        "trial_sharpe_ratio_std": deflation.spread * _YEAR if deflation and not deflation.assumed else None,
-        "expected_best_sharpe_ratio": deflation.threshold * _YEAR if deflation else None,
-        "expected_best_sharpe_ratio_effective": deflation.effective_threshold * _YEAR if deflation else None,
+        "trial_sharpe_ratio_std": deflation.spread * year if deflation and not deflation.assumed else None,
+        "expected_best_sharpe_ratio": deflation.threshold * year if deflation else None,
+        "expected_best_sharpe_ratio_effective": deflation.effective_threshold * year if deflation else None,
         "deflated_sharpe_ratio": deflation.probability if deflation else None,
         "deflated_sharpe_ratio_effective": deflation.effective_probability if deflation else None,
         "probability_of_backtest_overfitting": over.probability if over else None,
@@ -294,12 +304,13 @@ def luck_metrics(luck: Luck) -> Metrics:
             for name, suffix in (("benchmark", ""), ("universe", "_universe"), ("zero", "_zero"))
         },
         "sharpe_ratio_seeds": len(fan.sharpe) if fan else None,
-        "sharpe_ratio_seeds_mean": float(fan.sharpe.mean()) * _YEAR if fan else None,
-        "sharpe_ratio_seeds_std": float(fan.sharpe.std(ddof=1)) * _YEAR if fan else None,
-        "sharpe_ratio_seeds_min": float(fan.sharpe.min()) * _YEAR if fan else None,
-        "sharpe_ratio_seeds_max": float(fan.sharpe.max()) * _YEAR if fan else None,
-        "sharpe_ratio_seeds_low": fan.low * _YEAR if fan else None,
-        "sharpe_ratio_seeds_high": fan.high * _YEAR if fan else None,
+        "sharpe_ratio_seeds_mean": float(fan.sharpe.mean()) * year if fan else None,
+        "sharpe_ratio_seeds_std": float(fan.sharpe.std(ddof=1)) * year if fan else None,
+        "sharpe_ratio_seeds_min": float(fan.sharpe.min()) * year if fan else None,
+        "sharpe_ratio_seeds_max": float(fan.sharpe.max()) * year if fan else None,
+        "sharpe_ratio_seeds_low": fan.low * year if fan else None,
+        "sharpe_ratio_seeds_high": fan.high * year if fan else None,
         "sharpe_ratio_seed_share": fan.share if fan else None,
+        "sharpe_ratio_seeds_closed": len(fan.closed) if fan else None,
     }
     return {name: json_number(value) for name, value in out.items()}

@@ -9,7 +9,6 @@ from reports.bootstrap import RealityCheck, percentile_interval
 from reports.formats import DASH, count, interval, number, percent, points
 from reports.luck_measures import Luck, Path
 from reports.run_files import RunData
-from reports.sessions import DAYS_PER_YEAR
 from reports.statistics import Metrics
 from reports.tables import Table
 from reports.trial_family import TrialFamily
@@ -71,7 +70,7 @@ def _path_rows(luck: Luck, m: Metrics) -> list[_Row]:
         return [("Sharpe ratio, 95% interval", DASH, f"Not known: {luck.reasons['path']}.")]
     low, high = percentile_interval(path.sharpe)
     covers = "zero is among them" if low <= 0 <= high else "zero is not among them"
-    blocks = f"blocks of {_sessions(path.block)}" if path.block >= 1.5 else "single sessions"
+    blocks = f"blocks of {_length(path.block, luck)}" if path.block >= 1.5 else f"single {luck.periodicity.counted}"
     errors = f"{number(m['sharpe_ratio_standard_error'])} and {number(m['sharpe_ratio_standard_error_robust'])}"
     rows: list[_Row] = [
         (
@@ -86,27 +85,30 @@ def _path_rows(luck: Luck, m: Metrics) -> list[_Row]:
             f"{out_of_100(1 - path.probability)} histories as long; allowing for serial correlation, which the formula "
             f"does not, in {out_of_100(1 - path.robust_probability)} (standard errors {errors}).",
         ),
-        ("Minimum track record", *_track_record(path)),
+        ("Minimum track record", *_track_record(path, luck)),
     ]
     if m["max_drawdown_low"] is None:
-        return [*rows, ("Maximum drawdown, 95% interval", DASH, "Not known: a session lost everything.")]
+        return [
+            *rows,
+            ("Maximum drawdown, 95% interval", DASH, f"Not known: a {luck.periodicity.counted[:-1]} lost everything."),
+        ]
     ends = f"{percent(m['max_drawdown_low'])} to {percent(m['max_drawdown_high'])}"
     meaning = "The deepest fall of 19 in 20 resampled histories lay between these; the one that happened is one draw."
     return [*rows, ("Maximum drawdown, 95% interval", f"{percent(m['max_drawdown'])} ({ends})", meaning)]
 
 
-def _track_record(path: Path) -> tuple[str, str]:
+def _track_record(path: Path, luck: Luck) -> tuple[str, str]:
     there = path.found.sessions
     if math.isinf(path.needed):
         return DASH, "The Sharpe ratio is not above zero: no length of record would speak for skill."
-    return f"{number(path.needed / DAYS_PER_YEAR, 1)} years", (
-        f"It takes {_sessions(path.needed)} of returns like these before luck alone would show such a Sharpe ratio in "
-        f"fewer than 5 of 100 histories; there are {count(there)}{', too few' if there < path.needed else ''}."
+    return f"{number(path.needed / luck.periodicity.periods_per_year, 1)} years", (
+        f"It takes {_length(path.needed, luck)} of returns like these before luck alone would show such a Sharpe ratio "
+        f"in fewer than 5 of 100 histories; there are {count(there)}{', too few' if there < path.needed else ''}."
     )
 
 
-def _sessions(value: float) -> str:
-    return f"{count(math.ceil(value)) if value >= 100 else number(value, 0)} sessions"
+def _length(value: float, luck: Luck) -> str:
+    return f"{count(math.ceil(value)) if value >= 100 else number(value, 0)} {luck.periodicity.counted}"
 
 
 def _family_rows(luck: Luck, m: Metrics, run: RunData) -> list[_Row]:
@@ -131,14 +133,20 @@ def _family_rows(luck: Luck, m: Metrics, run: RunData) -> list[_Row]:
         )
     if not luck.checks:
         rows.append(("Reality check", DASH, f"Not known: {luck.reasons['checks']}."))
-    return rows + [_checked(name, check, family, run) for name, check in luck.checks.items()]
+    return rows + [_checked(name, check, family, run, luck) for name, check in luck.checks.items()]
 
 
 def _counted(family: TrialFamily, m: Metrics) -> _Row:
+    others = ""
+    if family.other_universes:
+        further = "1 trial" if family.other_universes == 1 else f"{count(family.other_universes)} trials"
+        others = f" Beside them, {further} on the same days with other universes: not counted here."
+    as_of = " As of the time that the last line of this report gives."
     if family.started == 1:
-        return ("Trials", "1", "The only trial on record with this universe, calendar and period.")
+        text = "The only trial on record with out-of-sample scores for these days and tickers."
+        return ("Trials", "1", f"{text}{others}{as_of}")
     started, silent = count(family.started), family.started - family.finished
-    text = f"{started} were started with this universe, calendar and period"
+    text = f"{started} have out-of-sample scores for at least half of these days and tickers"
     if silent:
         text += f"; {count(silent)} without any returns (failed, given up or not yet done) count all the same"
     left = family.finished - family.returns.shape[1]
@@ -146,10 +154,10 @@ def _counted(family: TrialFamily, m: Metrics) -> _Row:
         text += f"; {count(left)} too short, without movement or equal to another are counted but not compared"
     effective = m["effective_trials"]
     if effective is None:
-        return ("Trials", started, f"{text}.")
+        return ("Trials", started, f"{text}.{others}{as_of}")
     worth = f"{number(effective, 1)} unrelated ones"
     text += f". Their returns have a mean correlation of {number(m['trial_correlation'])}: worth about {worth}."
-    return ("Trials", f"{started} (worth {number(effective, 1)})", text)
+    return ("Trials", f"{started} (worth {number(effective, 1)})", f"{text}{others}{as_of}")
 
 
 def _deflated(family: TrialFamily, luck: Luck, m: Metrics) -> _Row:
@@ -171,21 +179,21 @@ def _deflated(family: TrialFamily, luck: Luck, m: Metrics) -> _Row:
     return (name, value, f"{text}.")
 
 
-def _checked(name: str, check: RealityCheck, family: TrialFamily, run: RunData) -> _Row:
+def _checked(name: str, check: RealityCheck, family: TrialFamily, run: RunData, luck: Luck) -> _Row:
     against, beyond = {
         "benchmark": (run.benchmark_name, run.benchmark_name),
         "universe": ("the universe", "the equal-weight universe"),
         "zero": ("cash", "the risk-free rate"),
     }[name]
-    trials, luck = family.returns.shape[1], out_of_100(check.p_value)
-    edge = f"{points(check.edge * DAYS_PER_YEAR)} points a year beyond {beyond}"
+    trials, chance = family.returns.shape[1], out_of_100(check.p_value)
+    edge = f"{points(check.edge * luck.periodicity.periods_per_year)} points a year beyond {beyond}"
     if trials == 1:
-        text = f"The mean return is {edge}. Without any edge, this much would be seen by luck in {luck} histories."
+        text = f"The mean return is {edge}. Without any edge, this much would be seen by luck in {chance} histories."
     else:
         who = "This run" if str(family.returns.columns[check.best]) == family.own else "Another trial"
         text = (
             f"{who} has the highest mean return, {edge}. If no trial had any edge, the best of {trials} would show "
-            f"this much by luck in {luck} histories."
+            f"this much by luck in {chance} histories."
         )
     value = "p < 0.001" if check.p_value < 0.001 else f"p = {number(check.p_value, 3)}"
     return (f"Reality check against {against}", value, text)
@@ -194,6 +202,8 @@ def _checked(name: str, check: RealityCheck, family: TrialFamily, run: RunData) 
 def _seed_rows(luck: Luck, m: Metrics) -> list[_Row]:
     if luck.seeds is None:
         return [("Sharpe ratio by seed", DASH, f"Not known: {luck.reasons['seeds']}.")]
+    ended = [(f"Seed {seed}", DASH, f"Traded alone, its account was {how}: the figures of seeds leave it out.")
+             for seed, (how, _) in luck.seeds.closed.items()]  # fmt: skip
     reached = f"{number(m['sharpe_ratio_seeds_min'])} to {number(m['sharpe_ratio_seeds_max'])}"
     text = (
         f"Mean ± deviation of {count(m['sharpe_ratio_seeds'])} seeds traded alone, from {reached}; the mean of their "
@@ -213,4 +223,4 @@ def _seed_rows(luck: Luck, m: Metrics) -> list[_Row]:
             f"{percent(1 - share, 0)} with the sessions it met (analysis of variance, seeds crossed with sessions)."
         )
         rows.append(("Share that a seed explains", percent(share, 0), meaning))
-    return rows
+    return rows + ended

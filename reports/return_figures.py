@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,25 +22,27 @@ from reports.canvas import (
     need_sessions,
     pyfolio_plotting,
     started,
+    wealth_beside,
     wealth_of,
 )
 from reports.formats import number, percent
 from reports.run_files import RunData
+from reports.statistics import ruin_date
 
 __all__ = ["drawdown_charts", "return_charts", "rolling_beta"]
-
-_HALF_YEAR = 126  # sessions in pyfolio's rolling windows
 
 
 def return_charts(run: RunData) -> list[Chart]:
     """Wealth, wealth relative to what it is compared with, rolling figures and the distribution of returns."""
+    period = run.periodicity
+    window = f"{period.periods(6)} {period.counted}"
     years = run.returns.index.year.nunique()
     charts = [
         draw(
             "equity",
             lambda axes: _equity(axes, run),
             title="Growth of 1",
-            note=f"After costs. {_log_note(run)}Final values in brackets.",
+            note=f"After costs. {_log_note(run)}{_part_note(run)}Final values in brackets.",
             size=(12.1, 4.0),
             narrow=(5.2, 3.8),
         ),
@@ -61,15 +65,16 @@ def return_charts(run: RunData) -> list[Chart]:
     charts += [
         draw(
             "rolling_volatility",
-            lambda axes: _rolling(axes, run, "plot_rolling_volatility", PERCENT, "Volatility a year"),
+            lambda axes: _rolling(axes, run, rolling_volatility, PERCENT, "Volatility a year"),
             title="Rolling volatility, six months",
-            note="Standard deviation of daily returns over 126 sessions, times the root of 252.",
+            note=f"Standard deviation of {period.adjective} returns over {window}, times the root of "
+            f"{period.periods_per_year:,.10g}.",
         ),
         draw(
             "rolling_sharpe",
-            lambda axes: _rolling(axes, run, "plot_rolling_sharpe", None, "Sharpe ratio a year"),
+            lambda axes: _rolling(axes, run, rolling_sharpe_ratio, None, "Sharpe ratio a year"),
             title="Rolling Sharpe ratio, six months",
-            note="Over 126 sessions, without a risk-free rate.",
+            note=f"Over {window}, without a risk-free rate.",
         ),
     ]
     if run.benchmark is not None:
@@ -78,7 +83,7 @@ def return_charts(run: RunData) -> list[Chart]:
                 "rolling_beta",
                 lambda axes: _rolling_beta(axes, run),
                 title=f"Rolling beta to {run.benchmark_name}",
-                note="Slope of daily returns on the benchmark's, over six and twelve months.",
+                note=f"Slope of {period.adjective} returns on the benchmark's, over six and twelve months.",
             )
         )
     return [
@@ -105,7 +110,7 @@ def return_charts(run: RunData) -> list[Chart]:
         ),
         draw(
             "quantiles",
-            lambda axes: _quantiles(axes, run.returns),
+            lambda axes: _quantiles(axes, run),
             title="Return quantiles",
             note="Box: quartiles; whiskers: 1.5 times the box; points beyond.",
         ),
@@ -139,6 +144,12 @@ def _log_note(run: RunData) -> str:
     return "Logarithmic scale. " if _needs_log(run) else ""
 
 
+def _part_note(run: RunData) -> str:
+    others = [other for other in (run.benchmark, run.universe) if other is not None]
+    later = any(other.index[0] > run.returns.index[0] for other in others)
+    return "What begins later begins at the wealth of the strategy. " if later else ""
+
+
 def _equity(axes: Axes, run: RunData) -> str:
     plots = pyfolio_plotting()
     whole = run.benchmark is not None and len(run.benchmark) == len(run.returns)
@@ -154,7 +165,7 @@ def _equity(axes: Axes, run: RunData) -> str:
     ):
         if other is not None:
             # drawn by pandas, whose date converter pyfolio has already put on these axes
-            wealth_of(other).plot(ax=axes, zorder=1.9)
+            wealth_beside(other, run.returns).plot(ax=axes, zorder=1.9)
             shown.append((name, role, other))
     entries: dict[str, tuple[Line2D, str]] = {}
     for line, (name, role, series) in zip(axes.lines, shown, strict=True):
@@ -163,7 +174,7 @@ def _equity(axes: Axes, run: RunData) -> str:
             line.set(linewidth=0.8, alpha=0.6)
             continue
         label = chart_text(run.benchmark_name, width=24) if name == "Benchmark" else name
-        entries[role] = (line, f"{label} ({number(wealth_of(series).iloc[-1])})")
+        entries[role] = (line, f"{label} ({number(wealth_beside(series, run.returns).iloc[-1])}{_end(series)})")
     ordered = [entries[role] for role in ("strategy", "benchmark", "universe") if role in entries]
     axes.legend([line for line, _ in ordered], [text for _, text in ordered])
     axes.set_ylabel("Wealth, start = 1")
@@ -173,6 +184,12 @@ def _equity(axes: Axes, run: RunData) -> str:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
     return "Growth of 1: " + ", ".join(text for _, text in ordered)
+
+
+def _end(returns: pd.Series) -> str:
+    """Words for the legend of an account that was closed by ruin."""
+    ruined = ruin_date(returns)
+    return f", closed by ruin on {ruined}" if ruined else ""
 
 
 def _relative(axes: Axes, run: RunData) -> str:
@@ -199,7 +216,7 @@ def _volatility_matched(axes: Axes, run: RunData) -> str:
     benchmark = run.benchmark
     if benchmark is None or len(benchmark) < len(run.returns):
         raise NothingToDrawError("the benchmark does not cover the whole period")
-    need_sessions(run.returns, 21, "matching volatilities")
+    need_sessions(run.returns, run.periodicity.periods(1), "matching volatilities")
     need_movement(run.returns)
     plots = pyfolio_plotting()
     plots.plot_rolling_returns(run.returns, benchmark.rename("benchmark"), volatility_match=True, ax=axes)
@@ -208,17 +225,42 @@ def _volatility_matched(axes: Axes, run: RunData) -> str:
     return f"Growth of 1 with the strategy scaled to the volatility of {run.benchmark_name}"
 
 
-def _rolling(axes: Axes, run: RunData, function: str, formatter: PercentFormatter | None, label: str) -> str:
-    need_sessions(run.returns, _HALF_YEAR + 5, "a six-month window")
+def rolling_volatility(returns: pd.Series, window: int, periods_per_year: float) -> pd.Series:
+    """Annual volatility over the last `window` returns; NaN before there are so many."""
+    volatility: pd.Series = returns.rolling(window).std() * np.sqrt(periods_per_year)
+    return volatility
+
+
+def rolling_sharpe_ratio(returns: pd.Series, window: int, periods_per_year: float) -> pd.Series:
+    """Annual Sharpe ratio over the last `window` returns, without a risk-free rate; NaN before there are so many."""
+    rolling = returns.rolling(window)
+    ratio: pd.Series = rolling.mean() / rolling.std() * np.sqrt(periods_per_year)
+    return ratio
+
+
+def _rolling(
+    axes: Axes,
+    run: RunData,
+    figure: Callable[[pd.Series, int, float], pd.Series],
+    formatter: PercentFormatter | None,
+    label: str,
+) -> str:
+    # as pyfolio.plotting draws it, whose functions know 252 sessions a year only
+    period = run.periodicity
+    window = period.periods(6)
+    need_sessions(run.returns, window + 5, "a six-month window")
     need_movement(run.returns)
-    getattr(pyfolio_plotting(), function)(run.returns, factor_returns=run.benchmark, ax=axes)
+    own = figure(run.returns, window, period.periods_per_year)
+    own.plot(ax=axes, lw=2)
     names = [("Strategy", "strategy")]
     if run.benchmark is not None:
+        figure(run.benchmark, window, period.periods_per_year).plot(ax=axes, lw=2)
         names.append((chart_text(run.benchmark_name), "benchmark"))
+    axes.axhline(own.mean(), linestyle="--", lw=2)
     name_lines(axes, [*names, ("Strategy, mean", "light")])
     if formatter is not None:
         axes.yaxis.set_major_formatter(formatter)
-    axes.set_ylabel(label)
+    axes.set(xlabel="", ylabel=label)
     return f"{label} over rolling six months"
 
 
@@ -232,10 +274,11 @@ def _rolling_beta(axes: Axes, run: RunData) -> str:
     if run.benchmark is None:
         raise NothingToDrawError("there is no benchmark")
     both = run.returns.reindex(run.benchmark.index)
-    need_sessions(both, _HALF_YEAR + 5, "a six-month window")
+    half = run.periodicity.periods(6)
+    need_sessions(both, half + 5, "a six-month window")
     need_movement(both)
     # pyfolio.plotting.plot_rolling_beta shows the same numbers, from a thousand regressions one by one
-    for window in (_HALF_YEAR, 2 * _HALF_YEAR):
+    for window in (half, run.periodicity.periods(12)):
         if len(both) > window:
             rolling_beta(both, run.benchmark, window).plot(ax=axes)
     lines = [("6 months", "strategy"), ("12 months", "benchmark")]
@@ -302,7 +345,10 @@ def _monthly_distribution(axes: Axes, returns: pd.Series) -> str:
     return f"Histogram of {len(months)} monthly returns with mean {months.mean():.1%}"
 
 
-def _quantiles(axes: Axes, returns: pd.Series) -> str:
+def _quantiles(axes: Axes, run: RunData) -> str:
+    returns, frequency = run.returns, run.periodicity.frequency
+    if frequency != "daily":
+        raise NothingToDrawError(f"daily, weekly and monthly returns follow from daily ones; these are {frequency}")
     if len(_months(returns)) < 3:
         raise NothingToDrawError("quantiles of monthly returns need three months")
     need_movement(returns)

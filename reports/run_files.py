@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtests.outside_returns import check_returns
+from backtests.result import OPENED_AT_FIRST_CLOSE
 from reports.cerebro_results import result_of
 from reports.sessions import align, utc_sessions
 from signals.errors import InputError
+from signals.labels import LabelSettings
+from signals.periodicity import Periodicity, periodicity_of
 from signals.storage import read_json, read_parquet
 
 __all__ = ["RunData", "read_run", "run_from_result"]
@@ -32,13 +36,15 @@ class RunData:
     positions, transactions, orders : DataFrame or None
         As in `BacktestResult`; positions and transactions on UTC sessions.
     benchmark, universe : Series or None
-        Returns to compare with, on (a part of) the same sessions.
+        Returns to compare with, on (a part of) the same sessions. Those of a universe that was closed by ruin end
+        there.
     benchmark_name : str
         What the benchmark is called.
     signals, labels, seed_scores, folds, history : DataFrame or None
         The files of the signals stage.
     seed_returns : DataFrame or None
-        UTC sessions by seed: returns of trading that seed's scores alone, with the same allocation and costs.
+        UTC sessions by seed: returns of trading that seed's scores alone, with the same allocation and costs; NaN after
+        an account was closed.
     trials : DataFrame or None
         UTC sessions by trial: returns of the trials this run could have been chosen from, NaN where a trial has none.
     cash_flows : DataFrame or None
@@ -57,6 +63,10 @@ class RunData:
         The file itself.
     manifest, timings : dict
         The JSON files of a run directory.
+    calendar : str or None
+        Exchange calendar of the sessions, where it is known.
+    periods_per_year : float or None
+        Sessions a year, where they were given instead of being recognised.
     """
 
     title: str
@@ -83,12 +93,24 @@ class RunData:
     config_text: str = ""
     manifest: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
+    calendar: str | None = None
+    periods_per_year: float | None = None
+
+    @property
+    def periodicity(self) -> Periodicity:
+        """Frequency of the returns, and how many of them make a year."""
+        return periodicity_of(self.returns.index, calendar=self.calendar, periods_per_year=self.periods_per_year)
 
     @property
     def risk_free(self) -> float:
         """Risk-free rate a year that the configuration, or else the manifest, states; 0 without one."""
         stated = (self.config.get("report") or {}).get("risk_free", self.manifest.get("risk_free"))
         return float(stated or 0.0)
+
+    @property
+    def horizon(self) -> int:
+        """Decision dates that a label covers, `labels.horizon` of the configuration or its default."""
+        return int((self.config.get("labels") or {}).get("horizon", LabelSettings().horizon))
 
 
 def read_run(folder: Path) -> RunData:
@@ -99,8 +121,8 @@ def read_run(folder: Path) -> RunData:
     folder : Path
         Must hold `returns.parquet`; every other file of the contract is used if present.
         From `manifest.json` come `simulated` (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`,
-        `settings`), `trial` (with `id`, `started`, `finished`), and for provenance `config_hash`, `versions`, `inputs`
-        and `outputs`.
+        `settings`), `trial` (with `id`, `started`, `finished`, `other_universes`), and for provenance `config_hash`,
+        `versions`, `inputs` and `outputs`.
 
     Raises
     ------
@@ -117,6 +139,8 @@ def read_run(folder: Path) -> RunData:
     config_text, config = _read_config(folder / "config.toml")
     backtest = manifest.get("backtest") or {}
     returns = utc_sessions(read_parquet(folder / "returns.parquet", index=["date"])["returns"])
+    calendar = _calendar(manifest, config)
+    periodicity = periodicity_of(returns.index, calendar=calendar, what=f"returns in {folder}")
     beside = _optional(folder / "benchmark.parquet", ["date"])
     own = [str(line) for line in (*(backtest.get("warnings") or ()), *(manifest.get("warnings") or ()))]
     return RunData(
@@ -125,8 +149,8 @@ def read_run(folder: Path) -> RunData:
         positions=_on_sessions(_optional(folder / "positions.parquet", ["date"]), "positions"),
         transactions=_on_sessions(_optional(folder / "transactions.parquet", ["date"]), "transactions"),
         orders=_optional(folder / "orders.parquet", None),
-        benchmark=_column(beside, "benchmark", returns),
-        universe=_column(beside, "universe", returns),
+        benchmark=_column(beside, "benchmark", returns, periodicity),
+        universe=_column(beside, "universe", returns, periodicity),
         benchmark_name=str((config.get("benchmark") or {}).get("ticker") or "Benchmark"),
         signals=_optional(folder / "signals.parquet", ["date", "ticker"]),
         labels=_optional(folder / "labels.parquet", ["date", "ticker"]),
@@ -144,6 +168,7 @@ def read_run(folder: Path) -> RunData:
         config_text=config_text,
         manifest=manifest,
         timings=timings,
+        calendar=calendar,
     )
 
 
@@ -154,10 +179,17 @@ def run_from_result(
     benchmark: pd.Series | None = None,
     universe: pd.Series | None = None,
     benchmark_name: str | None = None,
+    calendar: str | None = None,
+    periods_per_year: float | None = None,
 ) -> RunData:
     """Wrap what `result_of` understands; there are no signal files, so no signal sections."""
     result = result_of(result)
-    returns = utc_sessions(result.returns)
+    calendar = calendar or result.settings.get("calendar") or result.returns.attrs.get("calendar")
+    returns = check_returns(result.returns, calendar=calendar)
+    if returns.empty:
+        raise InputError("expected returns for every session; found none; run the backtest on bars")
+    returns.attrs.setdefault(OPENED_AT_FIRST_CLOSE, float(returns.iloc[0]) == 0.0)
+    periodicity = periodicity_of(returns.index, calendar=calendar, periods_per_year=periods_per_year)
     name = benchmark_name or str(getattr(benchmark, "name", None) or "Benchmark")
     return RunData(
         title=title,
@@ -166,14 +198,37 @@ def run_from_result(
         transactions=_on_sessions(result.transactions, "transactions"),
         orders=result.orders,
         cash_flows=_on_sessions(getattr(result, "cash_flows", None), "cash flows"),
-        benchmark=align(benchmark, returns),
-        universe=align(universe, returns),
+        benchmark=(held := align(benchmark, returns, periodicity)),
+        universe=align(universe, returns, periodicity, what="returns of the universe"),
         benchmark_name=name,
-        warnings=tuple(result.warnings),
+        warnings=(*result.warnings, *_apart(benchmark if held is None else None, name, returns)),
         stopped=result.stopped,
         simulated=bool(result.settings.get("simulated")),
         settings=result.settings,
+        calendar=calendar,
+        periods_per_year=periods_per_year,
     )
+
+
+def _calendar(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+    """Exchange calendar that a run states: with its prices, its backtest or its settings."""
+    prices = (manifest.get("inputs") or {}).get("prices") or {}
+    meta = prices.get("meta") if isinstance(prices, Mapping) else None
+    for stated in (meta, (manifest.get("backtest") or {}).get("settings"), config.get("prices")):
+        if isinstance(stated, Mapping) and isinstance(found := stated.get("calendar"), str):
+            return found
+    return None
+
+
+def _apart(other: pd.Series | None, name: str, returns: pd.Series) -> list[str]:
+    """Say that returns to compare with share no session with the account."""
+    if other is None or other.dropna().empty:
+        return []
+    known = other.dropna().index
+    return [
+        f"{name} is left out: its returns, from {known[0]:%Y-%m-%d} to {known[-1]:%Y-%m-%d}, share no session with "
+        f"those of the account, from {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d}."
+    ]
 
 
 def _optional(path: Path, index: list[str] | None) -> pd.DataFrame | None:
@@ -189,8 +244,8 @@ def _on_sessions(frame: pd.DataFrame | None, what: str) -> pd.DataFrame | None:
     return frame.fillna(0.0) if what == "positions" else frame
 
 
-def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series) -> pd.Series | None:
-    return align(frame[name], returns) if frame is not None and name in frame else None
+def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series, periodicity: Periodicity) -> pd.Series | None:
+    return align(frame[name], returns, periodicity, what=name) if frame is not None and name in frame else None
 
 
 def _seed_returns(path: Path) -> pd.DataFrame | None:
@@ -198,7 +253,7 @@ def _seed_returns(path: Path) -> pd.DataFrame | None:
     frame = _optional(path, ["date"])
     if frame is None:
         return None
-    frame = _numbers(frame, path).rename(columns=str)
+    frame = _numbers(frame, path, may_end=True).rename(columns=str)
     return utc_sessions(frame[sorted(frame, key=lambda seed: (len(seed), seed))], what=path.name)
 
 
@@ -214,9 +269,12 @@ def _trials(path: Path) -> pd.DataFrame | None:
     return utc_sessions(wide.rename(columns=str).sort_index(axis=1), what=path.name)
 
 
-def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _numbers(frame: pd.DataFrame, path: Path, *, may_end: bool = False) -> pd.DataFrame:
+    """Make sure that all values are finite numbers, but for NaN after the end of an account when it `may_end`."""
     for name, column in frame.items():
-        if column.dtype.kind not in "fiu" or not np.isfinite(column.to_numpy(dtype=np.float64)).all():
+        last = column.last_valid_index() if may_end else None
+        known = column if last is None else column.loc[:last]
+        if column.dtype.kind not in "fiu" or not np.isfinite(known.to_numpy(dtype=np.float64)).all():
             raise InputError(f"expected finite returns in {path}; found other values in {name}; write the run again")
     return frame.astype("float64")
 

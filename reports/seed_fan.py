@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from reports.luck import long_run_variance, moments, sharpe_influence
+from reports.luck import moments, sharpe_influence
+from reports.statistics import ruin_date
+from signals.long_run_variance import newey_west_variance
 
-__all__ = ["SeedFan", "measure_seeds"]
+__all__ = ["SeedFan", "closed_accounts", "measure_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class SeedFan:
     Parameters
     ----------
     returns : DataFrame
-        Sessions by seed: simple returns of trading that seed's scores alone.
+        Sessions by seed: simple returns of trading that seed's scores alone, of accounts that lasted to the end.
     sharpe : Series
         Sharpe ratio by seed.
     ensemble : float
@@ -30,6 +32,9 @@ class SeedFan:
     share : float
         Part of the variance of one seed's Sharpe ratio that goes with the seed; the rest goes with the sessions it
         met, which all seeds share. NaN when there is no variance.
+    closed : dict of str to (str, Series)
+        Seeds whose account was closed before the end: how and when, and its returns until then. They are in none of the
+        figures above.
     """
 
     returns: pd.DataFrame
@@ -38,6 +43,34 @@ class SeedFan:
     low: float
     high: float
     share: float
+    closed: dict[str, tuple[str, pd.Series]] = field(default_factory=dict)
+
+
+def closed_accounts(returns: pd.DataFrame, sessions: pd.DatetimeIndex) -> dict[str, tuple[str, pd.Series]]:
+    """Find accounts that were closed before the last session.
+
+    Parameters
+    ----------
+    returns : DataFrame
+        Sessions by account, NaN after the end of one.
+    sessions : DatetimeIndex
+        Sessions that an account has when it lasts.
+
+    Returns
+    -------
+    dict of str to (str, Series)
+        By account: how and when it was closed, such as `"closed by ruin on 2024-03-01"`, and its returns until then.
+        An account with a value above zero was closed for lack of margin.
+    """
+    found = {}
+    for name, column in returns.reindex(sessions).items():
+        held = column.loc[: column.last_valid_index()].dropna()
+        ruined = ruin_date(held)
+        if held.empty or (ruined is None and len(held) == len(sessions)):
+            continue
+        why = f"ruin on {ruined}" if ruined else f"a margin call on {held.index[-1]:%Y-%m-%d}"
+        found[str(name)] = (f"closed by {why}", held)
+    return found
 
 
 def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float = 0.0) -> SeedFan | None:
@@ -55,7 +88,7 @@ def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float 
     Returns
     -------
     SeedFan or None
-        None with fewer than two seeds that have a Sharpe ratio.
+        None with fewer than two seeds that have a Sharpe ratio. A seed whose account was closed has none.
 
     Notes
     -----
@@ -67,7 +100,8 @@ def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float 
 
     The interval of one more seed is Student's prediction interval, `mean ± t sqrt(b (1 + 1/n))`.
     """
-    common = seeds.reindex(ensemble.index).dropna()
+    closed = closed_accounts(seeds, ensemble.index)
+    common = seeds.drop(columns=[name for name in seeds if str(name) in closed]).reindex(ensemble.index).dropna()
     excess = common - risk_free
     common = common.loc[:, [name for name in common if len(common) > 2 and np.ptp(excess[name].to_numpy()) > 0]]
     count = common.shape[1]
@@ -90,6 +124,7 @@ def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float 
         low=low,
         high=high,
         share=between / (between + shared) if between + shared > 0 else math.nan,
+        closed=closed,
     )
 
 
@@ -97,7 +132,7 @@ def _shared_error(values: np.ndarray) -> float:
     """Covariance of the sampling errors of two seeds' Sharpe ratios, mean over pairs, at least 0."""
     sessions, count = values.shape
     influence = sharpe_influence(values)
-    own = float(np.mean([long_run_variance(influence[:, k]) for k in range(count)]))
+    own = float(np.mean([newey_west_variance(influence[:, k]) for k in range(count)]))
     # the variance of the mean holds every pair: count² V(mean) = count own + count (count - 1) shared
-    shared = (count * long_run_variance(influence.mean(axis=1)) - own) / (count - 1)
+    shared = (count * newey_west_variance(influence.mean(axis=1)) - own) / (count - 1)
     return float(max(shared, 0.0) / sessions)

@@ -1,14 +1,15 @@
-"""Sessions as this room writes them: UTC midnights; pyfolio and empyrical go quietly wrong on anything else."""
+"""Sessions as this package writes them: UTC midnights; pyfolio and empyrical go quietly wrong on anything else."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from backtests.outside_returns import align_returns, check_returns
+from backtests.result import OPENED_AT_FIRST_CLOSE
 from signals.errors import InputError
+from signals.periodicity import Periodicity
 
-__all__ = ["DAYS_PER_YEAR", "align", "utc_sessions"]
-
-DAYS_PER_YEAR = 252
+__all__ = ["align", "utc_sessions"]
 
 
 def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
@@ -18,7 +19,7 @@ def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
     ----------
     data : Series or DataFrame indexed by date
         Naive or in any time zone; the *local* calendar day is the session, so that midnight in Tokyo stays
-        its day.
+        its day. Several rows of one session are kept.
     what : str
         How an error message calls it.
 
@@ -42,18 +43,37 @@ def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
     return out
 
 
-def align(other: pd.Series | None, returns: pd.Series) -> pd.Series | None:
-    """Put returns of `other` on the sessions of `returns`, without gaps; None when nothing is left.
+def align(
+    other: pd.Series | None, returns: pd.Series, periodicity: Periodicity, *, what: str = "benchmark returns"
+) -> pd.Series | None:
+    """Check returns to compare with and put them on the sessions of the account; None when they share none.
 
     Parameters
     ----------
     other : Series or None
-        Returns to compare with, any time zone, longer or shorter.
+        Simple returns, see `backtests.outside_returns.check_returns`; they may cover other dates.
     returns : Series
-        Already on UTC sessions.
+        Of the account, already on UTC sessions. Where its `attrs` say that the account was opened at its first close,
+        as results of the recorder do, `other` is bought there too and its return on that session is 0.
+    periodicity : Periodicity
+        Of the account.
+    what : str
+        How an error message calls `other`.
+
+    Raises
+    ------
+    InputError
+        As `check_returns` and `align_returns` do.
     """
     if other is None:
         return None
-    common = utc_sessions(other, what="benchmark returns")
-    common = common[~common.index.duplicated(keep="last")].reindex(returns.index).dropna()
-    return None if common.empty else common.astype("float64")
+    checked = check_returns(
+        other,
+        what=what,
+        calendar=periodicity.calendar,
+        of_account=False,
+        periods_per_year=periodicity.periods_per_year,
+    )
+    opened = bool(returns.attrs.get(OPENED_AT_FIRST_CLOSE))
+    common = align_returns(checked, returns.index, periodicity, what=what, bought_at_first_close=opened)
+    return None if common.empty else common

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports.canvas import PALETTE, Chart, NothingToDrawError, draw
-from reports.formats import interval, number
+from reports.formats import interval_of_mean, number
 from reports.signal_quality import SignalQuality
 from signals.trivial import TRIVIAL_PREDICTORS
 
@@ -51,13 +51,15 @@ def signal_charts(
             "auc_by_fold",
             lambda axes: _auc_by_fold(axes, quality),
             title="AUC by fold",
-            note="Seed mean with its 95% interval over dates, single seeds, and the trivial predictors.",
+            note="Seed mean with its 95% interval over dates (no bar: too few independent dates), single seeds, and "
+            "the trivial predictors.",
         ),
         draw(
             "deciles",
             lambda axes: _deciles(axes, quality),
             title="Forward return by score bucket",
-            note="Mean over dates of each bucket's return less that of all scored names, with 95% intervals.",
+            note="Mean over dates of each bucket's return less that of all scored names, with 95% intervals (no bar: "
+            "too few independent dates).",
         ),
         draw(
             "learning",
@@ -76,8 +78,11 @@ def signal_charts(
 
 def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
     values = quality.by_date["rank_ic"].dropna()
+    if quality.over_time is not None:
+        raise NothingToDrawError("one name cannot be ranked within a date")
     if len(values) < 2:
-        raise NothingToDrawError("fewer than two dates have known outcomes")
+        few = "known outcomes" if quality.dates < 2 else "at least three names with different known outcomes"
+        raise NothingToDrawError(f"fewer than two dates have {few}")
     total = values.cumsum()
     axes.plot(total.index, total.to_numpy(), color=PALETTE["strategy"], linewidth=1.8)
     axes.axhline(0.0, color=PALETTE["ink"], linewidth=0.8)
@@ -90,14 +95,16 @@ def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
 
 
 def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
+    if quality.over_time is not None:
+        raise NothingToDrawError("one name cannot be ranked within a date; the tables show the AUC over time")
     table = quality.folds.dropna(subset=["auc"])
     if table.empty:
-        raise NothingToDrawError("no fold has dates with known outcomes")
+        raise NothingToDrawError("no fold has dates with known outcomes on both sides")
     place = np.arange(len(table), dtype="float64")
     handles: list[tuple[Any, str]] = []
     low, high = table["auc"] - table["auc_low"], table["auc_high"] - table["auc"]
     bars = axes.errorbar(
-        place, table["auc"], yerr=np.vstack([low.fillna(0.0), high.fillna(0.0)]),
+        place, table["auc"], yerr=np.vstack([low, high]),  # no bar where an end is NaN
         fmt="o", color=PALETTE["strategy"], markersize=6, capsize=3, linewidth=1.4, zorder=4,
     )  # fmt: skip
     handles.append((bars, "seed mean"))
@@ -128,13 +135,14 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
     axes.grid(visible=False, axis="x")
     axes.legend([handle for handle, _ in handles], [text for _, text in handles])
     mean = quality.overall["auc"]
-    return f"AUC of {len(table)} folds; overall {number(mean.mean, 4)}, 95% interval {interval(mean.low, mean.high, 4)}"
+    ends = interval_of_mean(mean.mean, mean.low, mean.high, 4)
+    return f"AUC of {len(table)} folds; overall {number(mean.mean, 4)}, 95% interval: {ends}"
 
 
 def _deciles(axes: Axes, quality: SignalQuality) -> str:
     table = quality.deciles
     if len(table) < 2:
-        raise NothingToDrawError("too few names a date to sort into buckets")
+        raise NothingToDrawError("too few names on a date to sort into buckets")
     values = 1e4 * table["excess"]
     known = table["excess_low"].notna()
     ends = np.vstack([values - 1e4 * table["excess_low"], 1e4 * table["excess_high"] - values])[:, known.to_numpy()]

@@ -8,18 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from reports.canvas import pyfolio_plotting, quiet_plotting, started
+from backtests.gains import gains_by_ticker
+from backtests.shares import SHARE_TOLERANCE
 from reports.crises import crisis_returns
-from reports.formats import DASH, bps, count, day, money, number, percent, points
-from reports.round_trips import summarise_round_trips
+from reports.drawdowns import Drawdown, deepest_drawdowns
+from reports.formats import DASH, UNKNOWN, bps, count, day, money, number, percent, points, small_percent
+from reports.round_trips import summarise_open_trips, summarise_round_trips
 from reports.run_files import RunData
-from reports.statistics import Metrics
+from reports.statistics import Metrics, return_metrics, ruin_date
 from reports.trading import position_weights
+from signals.long_run_variance import TOO_FEW_DATES
 
 __all__ = [
     "Table",
     "annual_table",
     "comparison_table",
+    "covered",
     "crisis_table",
     "drawdown_table",
     "hash_table",
@@ -68,9 +72,9 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
         (
             ("Annual return", "annual_return", percent),
             ("Cumulative return", "cum_returns_final", percent),
-            ("Best day", "best_day", lambda v: percent(v, 2)),
-            ("Worst day", "worst_day", lambda v: percent(v, 2)),
-            ("Days with a gain", "positive_days", percent),
+            ("Best {noun}", "best_day", lambda v: percent(v, 2)),
+            ("Worst {noun}", "worst_day", lambda v: percent(v, 2)),
+            ("{Noun}s with a gain", "positive_days", percent),
         ),
     ),
     (
@@ -79,8 +83,8 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
             ("Annual volatility", "annual_volatility", percent),
             ("Maximum drawdown", "max_drawdown", percent),
             ("Downside risk a year", "downside_risk", percent),
-            ("Value at risk, 5% of days", "value_at_risk", lambda v: percent(v, 2)),
-            ("Mean of the worst 5% of days", "conditional_value_at_risk", lambda v: percent(v, 2)),
+            ("Value at risk, 5% of {noun}s", "value_at_risk", lambda v: percent(v, 2)),
+            ("Mean of the worst 5% of {noun}s", "conditional_value_at_risk", lambda v: percent(v, 2)),
         ),
     ),
     (
@@ -105,24 +109,56 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
 
 
 def statistics_table(metrics: Metrics, run: RunData) -> Table:
-    """Strategy, benchmark and equal-weight universe side by side."""
-    sides = [("Strategy", "")]
-    if run.benchmark is not None:
-        sides.append((run.benchmark_name, "benchmark_"))
+    """Strategy, benchmark and equal-weight universe side by side; a part of the strategy where one covers only that."""
+    period = run.periodicity
+    rate = (1.0 + run.risk_free) ** (1.0 / period.periods_per_year) - 1.0
+    sides: list[tuple[str, Mapping[str, Any]]] = [("Strategy", metrics)]
+    note = (
+        f"{period.adjective.capitalize()} returns, {period.stated}, sample deviations (ddof 1), risk-free rate "
+        f"{percent(metrics['risk_free'], 2)} a year."
+    )
     if run.universe is not None:
-        sides.append(("Universe", "universe_"))
+        note += " Universe: all names of the universe in equal weights, after the same costs."
+    for name, prefix, other in (
+        (run.benchmark_name, "benchmark_", run.benchmark),
+        ("Universe", "universe_", run.universe),
+    ):
+        if other is None:
+            continue
+        if len(other) < len(run.returns):
+            mine = run.returns.reindex(other.index)
+            part = return_metrics(mine, daily_risk_free=rate, periods_per_year=period.periods_per_year)
+            sides.append((f"Strategy, as {name}", part))
+            note += f" {covered(name, other, run)}"
+        sides.append((name, {key: metrics[f"{prefix}{key}"] for key in return_metrics(run.returns.iloc[:1])}))
     rows: list[tuple[str, ...]] = []
     for heading, lines in _STATISTICS:
         rows.append((heading,))
-        rows += [(label, *(write(metrics[f"{prefix}{key}"]) for _, prefix in sides)) for label, key, write in lines]
-    rate = percent(metrics["risk_free"], 2)
-    note = f"Daily returns, 252 sessions a year, sample deviations (ddof 1), risk-free rate {rate} a year."
-    if run.universe is not None:
-        note += " Universe: all names of the universe in equal weights, after the same costs."
-    for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
-        if other is not None and len(other) < len(run.returns):
-            note += f" {name} covers {count(len(other))} of {count(len(run.returns))} sessions."
+        for label, key, write in lines:
+            named = label.format(noun=period.noun, Noun=period.noun.capitalize())
+            rows.append((named, *(write(figures[key]) for _, figures in sides)))
+    if any(figures["ruin_date"] for _, figures in sides):
+        rows += [("End",), ("Closed by ruin on", *(day(figures["ruin_date"]) for _, figures in sides))]
     return Table("Return and risk", ("", *(name for name, _ in sides)), tuple(rows), note)
+
+
+def covered(name: str, other: pd.Series, run: RunData) -> str:
+    """Say which part of the run something covers, and why it ends where that is known.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    other : Series
+        Its returns, on some of the sessions of the run.
+    """
+    counted = run.periodicity.counted
+    dates = f"from {day(other.index[0])} to {day(other.index[-1])}"
+    span = f"{count(len(other))} of {count(len(run.returns))} {counted}, {dates}"
+    ruined = ruin_date(other)
+    if ruined:
+        return f"{name} was closed by ruin on {ruined}: it covers {span}, and is compared over these."
+    return f"{name} covers {span}, and is compared over these."
 
 
 def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
@@ -141,28 +177,42 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
     def line(label: str, key: str, write: _Formatter) -> tuple[str, ...]:
         return (label, *(write(metrics[f"{key}{suffix}"]) for _, suffix in sides))
 
-    ends = tuple(
-        f"{points(metrics[f'excess_return_low{suffix}'])} to {points(metrics[f'excess_return_high{suffix}'])}"
-        for _, suffix in sides
-    )
-    alphas = tuple(f"{percent(metrics[f'alpha_low{s}'])} to {percent(metrics[f'alpha_high{s}'])}" for _, s in sides)
+    def ends(key: str, suffix: str, write: _Formatter) -> str:
+        low, high = metrics[f"{key}_low{suffix}"], metrics[f"{key}_high{suffix}"]
+        if low is None and metrics[f"{key}{suffix}"] is not None:
+            return TOO_FEW_DATES
+        return f"{write(low)} to {write(high)}" if low is not None else DASH
+
     rows = (
         line("Excess return a year, points", "excess_return", points),
-        ("… 95% interval", *ends),
+        ("… 95% interval", *(ends("excess_return", suffix, points) for _, suffix in sides)),
         line("Alpha a year", "alpha", percent),
-        ("… 95% interval", *alphas),
+        ("… 95% interval", *(ends("alpha", suffix, percent) for _, suffix in sides)),
         line("Beta", "beta", number),
         line("Correlation", "correlation", number),
         line("Tracking error a year", "tracking_error", percent),
         line("Information ratio", "information_ratio", number),
     )
-    note = "Excess return: mean daily difference times 252; intervals after Newey and West (1987)."
+    period = run.periodicity
+    note = (
+        f"Excess return: mean {period.adjective} difference times {period.periods_per_year:,.10g}. Each interval is "
+        "the mean over sessions plus and minus Student's t times the equal-weighted cosine estimator of the standard "
+        "error (Lazarus, Lewis, Stock and Watson 2018), which allows for dependence between neighbouring sessions."
+    )
+    for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
+        if other is not None and len(other) < len(run.returns):
+            note += f" {covered(name, other, run)}"
     return Table("Against what it is compared with", ("", *(name for name, _ in sides)), rows, note)
 
 
-def trading_table(metrics: Metrics) -> Table:
+def trading_table(metrics: Metrics, run: RunData) -> Table:
     """Exposure, turnover and costs."""
-    m = metrics
+    m, noun = metrics, run.periodicity.noun
+
+    def cost(kind: str) -> str:
+        total = m[f"{kind}_total"]
+        return UNKNOWN if total is None and m["transactions"] else f"{money(total)} / {bps(m[f'{kind}_bps'])}"
+
     exposure = (
         ("Gross exposure, mean / largest", f"{percent(m['gross_exposure_mean'])} / {percent(m['gross_exposure_max'])}"),
         ("Net exposure, mean", percent(m["net_exposure_mean"])),
@@ -173,10 +223,13 @@ def trading_table(metrics: Metrics) -> Table:
     costs = (
         ("Transactions", count(m["transactions"])),
         ("Turnover a year, one way", percent(m["annual_turnover"], 0)),
-        ("Turnover a day, pyfolio's", percent(m["pyfolio_daily_turnover"])),
-        ("Commission, total / of money traded", f"{money(m['commission_total'])} / {bps(m['commission_bps'])}"),
-        ("Slippage, total / of money traded", f"{money(m['slippage_total'])} / {bps(m['slippage_bps'])}"),
-        ("Costs a year, of account value", percent(m["annual_cost"], 2)),
+        (f"Turnover a {noun}, pyfolio's", percent(m["pyfolio_daily_turnover"])),
+        ("Commission, total / of money traded", cost("commission")),
+        ("Slippage, total / of money traded", cost("slippage")),
+        (
+            "Commission and slippage a year, of account value",
+            UNKNOWN if m["annual_cost"] is None and m["transactions"] else small_percent(m["annual_cost"]),
+        ),
     )
     rows = (("Exposure",), *exposure, ("Turnover and costs",), *costs)
     note = (
@@ -190,54 +243,60 @@ _TRIPS: tuple[tuple[str, str, _Formatter], ...] = (
     ("Closed", "round_trips", count),
     ("With a net gain", "round_trip_win_rate", percent),
     ("Net gain, total", "round_trip_total_pnl", money),
+    ("… of which dividends", "round_trip_dividends", money),
     ("Net gain, mean", "round_trip_mean_pnl", money),
     ("Net return, mean", "round_trip_mean_return", lambda v: percent(v, 2)),
     ("Net return, median", "round_trip_median_return", lambda v: percent(v, 2)),
     ("Gains over losses", "round_trip_profit_factor", number),
     ("Holding, calendar days, mean", "round_trip_mean_holding_days", lambda v: number(v, 1)),
+    ("Still open at the end", "open_trips", count),
+    ("… unrealised net gain", "open_trips_pnl", money),
 )
 
 
-def round_trip_table(trips: pd.DataFrame) -> Table | None:
-    """Summarise round trips, by side when both were traded; None when none was closed."""
-    if trips.empty:
+def round_trip_table(trips: pd.DataFrame, still_open: pd.DataFrame) -> Table | None:
+    """Summarise round trips and what is still open, by side when both were traded; None when nothing was traded."""
+    if trips.empty and still_open.empty:
         return None
-    columns = {"All": trips}
-    if trips["side"].nunique() > 1:
-        columns |= {"Long": trips[trips["side"] == "long"], "Short": trips[trips["side"] == "short"]}
-    figures = [summarise_round_trips(some) for some in columns.values()]
+    sides = sorted({*trips["side"], *still_open["side"]})
+    columns = {"All": (trips, still_open)}
+    if len(sides) > 1:
+        columns |= {
+            side.capitalize(): (trips[trips["side"] == side], still_open[still_open["side"] == side]) for side in sides
+        }
+    figures = [summarise_round_trips(closed) | summarise_open_trips(left) for closed, left in columns.values()]
     rows = tuple((label, *(write(side[key]) for side in figures)) for label, key, write in _TRIPS)
-    note = "First in, first out; net of commission; returns on the money invested; account currency."
+    note = (
+        "First in, first out; net gains are those of prices with dividends and after commission; what is still open is "
+        "valued at the last close; returns on the money invested; account currency."
+    )
     return Table("Round trips", ("", *columns), rows, note)
 
 
-def drawdown_table(returns: pd.Series) -> Table | None:
-    """List pyfolio's five deepest drawdowns; None when the account never fell."""
-    pyfolio_plotting()
-    from pyfolio.timeseries import gen_drawdown_table
-
-    with quiet_plotting():
-        found = gen_drawdown_table(started(returns), top=5)
-    found = found[found["Net drawdown in %"].astype(float) > 0].sort_values("Net drawdown in %", ascending=False)
-    if found.empty:
+def drawdown_table(run: RunData) -> Table | None:
+    """List the five deepest drawdowns; None when the account never fell."""
+    found = deepest_drawdowns(run.returns, top=5)
+    if not found:
         return None
+    every_day = run.periodicity.calendar == "24/7"
     rows = tuple(
-        (
-            percent(-float(row["Net drawdown in %"]) / 100),
-            day(row["Peak date"]),
-            day(row["Valley date"]),
-            day(row["Recovery date"]) if not pd.isna(row["Recovery date"]) else "not yet",
-            count(row["Duration"]) if not pd.isna(row["Duration"]) else DASH,
-        )
-        for _, row in found.iterrows()
+        (percent(one.depth), day(one.peak), day(one.valley), *_recovered(one, every_day=every_day)) for one in found
     )
+    unit = "Days" if every_day else "Weekdays"
     return Table(
         "Worst drawdowns",
-        ("Depth", "Peak", "Valley", "Recovery", "Weekdays"),
+        ("Depth", "Peak", "Valley", "Recovery", unit),
         rows,
-        "Weekdays from peak to recovery.",
+        f"{unit} from peak to recovery, both counted.",
         left=0,
     )
+
+
+def _recovered(one: Drawdown, *, every_day: bool) -> tuple[str, str]:
+    """Date of recovery, and days from the peak to it."""
+    if one.recovery is None:
+        return "not yet", DASH
+    return day(one.recovery), count(len(pd.date_range(one.peak, one.recovery, freq="D" if every_day else "B")))
 
 
 def _compared(run: RunData) -> dict[str, pd.Series]:
@@ -254,11 +313,18 @@ def annual_table(run: RunData) -> Table:
     series = _compared(run)
     years = {name: (1.0 + values).groupby(values.index.year).prod() - 1.0 for name, values in series.items()}
     sessions = run.returns.groupby(run.returns.index.year).size()
+    partly = False
+    for name, values in series.items():
+        held = values.groupby(values.index.year).size().reindex(sessions.index, fill_value=0)
+        whole = held.index[held == sessions]
+        partly = partly or bool(((held > 0) & (held < sessions)).any())
+        years[name] = years[name].reindex(whole)
     rows = tuple(
         (str(year), *(percent(values.get(year)) for values in years.values()), count(sessions[year]))
         for year in sorted(sessions.index)
     )
-    return Table("Annual returns", ("Year", *series, "Sessions"), rows)
+    note = f"A year is left out where not all of its {run.periodicity.counted} are covered." if partly else ""
+    return Table("Annual returns", ("Year", *series, run.periodicity.counted.capitalize()), rows, note)
 
 
 def crisis_table(run: RunData) -> Table | None:
@@ -279,29 +345,33 @@ def crisis_table(run: RunData) -> Table | None:
     return Table("Spells of stress", ("Spell", "From", "To", *found.columns[2:]), rows, note)
 
 
-def holdings_table(run: RunData, trips: pd.DataFrame, *, top: int = 10) -> Table | None:
+def holdings_table(run: RunData, *, top: int = 10) -> Table | None:
     """List the names that filled the account most; None when nothing was ever held."""
     if run.positions is None:
         return None
     weights = position_weights(run.positions)
-    days = (weights != 0).sum()
+    days = (weights.abs() > SHARE_TOLERANCE).sum()
     mean = weights.abs().mean().sort_values(ascending=False, kind="stable")
     chosen = [name for name in mean.index[:top] if days[name] > 0]
     if not chosen:
         return None
-    net = (trips["pnl"] - trips["commission"]).groupby(trips["symbol"]).sum()
+    known = run.transactions is not None
+    gains = gains_by_ticker(run.positions, run.transactions, run.cash_flows)["gain"] if known else pd.Series()
     rows = tuple(
         (
             str(name),
             percent(weights[name].mean(), 2),
             percent(weights[name].loc[weights[name].abs().idxmax()]),
             count(days[name]),
-            money(net.get(name)),
+            money(gains.get(name)),
         )
         for name in chosen
     )
-    note = "Mean weight over all days, held or not; net gain of closed round trips in account currency."
-    return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Net gain"), rows, note)
+    note = (
+        "Mean weight over all days, held or not; gain with dividends and what is still open, after commission, in "
+        "account currency."
+    )
+    return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Gain"), rows, note)
 
 
 def orders_table(orders: pd.DataFrame | None) -> Table | None:
@@ -333,6 +403,7 @@ def versions_table(manifest: Mapping[str, Any]) -> Table | None:
     trainer = manifest.get("trainer")
     if isinstance(trainer, Mapping):
         used = f"batch {trainer.get('batch_size')}, learning rate {trainer.get('learning_rate')}"
+        used += f", loss {trainer['loss']}" if "loss" in trainer else ""
         found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}; {used}"))
     return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reports.luck_measures import Luck, luck_metrics, measure_luck
-from reports.round_trips import round_trips
+from reports.round_trips import open_trips, round_trips
 from reports.run_files import RunData, read_run, run_from_result
 from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
 from reports.statistics import Metrics, compute_metrics
@@ -103,6 +103,8 @@ def tear_sheet(
     universe: pd.Series | None = None,
     benchmark_name: str | None = None,
     title: str = "Backtest",
+    calendar: str | None = None,
+    periods_per_year: float | None = None,
 ) -> Path:
     """Write a report of a result from anybody's own Cerebro, without signal files.
 
@@ -115,11 +117,16 @@ def tear_sheet(
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional
-        Simple returns per session to compare with; any time zone, any cover.
+        Simple returns to compare with, as fractions; see `compute_metrics`. An account that traded nothing before its
+        first close is compared with a benchmark bought at that close, as `[benchmark]` does. Where they cover a part of
+        the run, that part is compared, and the report says so.
     benchmark_name : str, optional
         What to call the benchmark; its series name by default.
     title : str
         Heading.
+    calendar, periods_per_year : optional
+        Exchange calendar of daily returns, or sessions a year, where the result does not state its calendar; see
+        `compute_metrics`.
 
     Returns
     -------
@@ -129,7 +136,8 @@ def tear_sheet(
     Raises
     ------
     InputError
-        When there is no result in what was given, or the report cannot be written.
+        When there is no result in what was given, returns are none (see `compute_metrics`), or the report cannot be
+        written.
 
     Examples
     --------
@@ -137,7 +145,15 @@ def tear_sheet(
 
         tear_sheet(result, benchmark=spy, path="report.html", title="My strategy")
     """
-    run = run_from_result(result, title=title, benchmark=benchmark, universe=universe, benchmark_name=benchmark_name)
+    run = run_from_result(
+        result,
+        title=title,
+        benchmark=benchmark,
+        universe=universe,
+        benchmark_name=benchmark_name,
+        calendar=calendar,
+        periods_per_year=periods_per_year,
+    )
     path = Path(path)
     atomic_write(path, render(run))
     return path
@@ -175,7 +191,7 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
         verdict=verdict(run, metrics, quality),
         headline=headline_figures(run, metrics, quality),
         statistics=[statistics_table(metrics, run)],
-        beside=[table for table in (comparison, trading_table(metrics) if traded else None) if table],
+        beside=[table for table in (comparison, trading_table(metrics, run) if traded else None) if table],
         sections=[_luck_section(run, luck, metrics), *_sections(run, quality)],
         provenance=[table for table in (versions_table(run.manifest), hash_table(run.manifest)) if table],
         stamp=stamp,
@@ -188,7 +204,12 @@ def _quality(run: RunData) -> SignalQuality | None:
     if run.signals is None or run.labels is None or run.labels.empty:
         return None  # without a single outcome there is nothing to measure
     return measure_signals(
-        run.signals, run.labels, seed_scores=run.seed_scores, folds=run.folds, simulated=run.simulated
+        run.signals,
+        run.labels,
+        horizon=run.horizon,
+        seed_scores=run.seed_scores,
+        folds=run.folds,
+        simulated=run.simulated,
     )
 
 
@@ -202,6 +223,8 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         orders=run.orders,
         cash_flows=run.cash_flows,
         risk_free=run.risk_free,
+        calendar=run.calendar,
+        periods_per_year=run.periods_per_year,
     )
     return figures | signal_metrics(quality) | luck_metrics(luck)
 
@@ -218,20 +241,28 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
     from reports import signal_tables, tables
     from reports.account import account_table, flows_table
     from reports.book_figures import position_charts, trading_charts
+    from reports.gains import gains_table
     from reports.return_figures import drawdown_charts, return_charts
     from reports.signal_figures import signal_charts
 
     trips = round_trips(run.transactions, run.cash_flows)
+    still_open = open_trips(run.transactions, run.cash_flows, run.positions)
     chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
         ("returns", "Returns", return_charts(run), [tables.annual_table(run)]),
     ]
-    below: list[Table | None] = [tables.drawdown_table(run.returns), tables.crisis_table(run)]
+    below: list[Table | None] = [tables.drawdown_table(run), tables.crisis_table(run)]
     chapters.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
     if run.positions is not None:
-        below = [tables.holdings_table(run, trips)]
+        below = [tables.holdings_table(run)]
         chapters.append(("positions", "Positions and exposure", position_charts(run), below))
     if run.transactions is not None:
-        below = [tables.round_trip_table(trips), tables.orders_table(run.orders), account_table(run), flows_table(run)]
+        below = [
+            tables.round_trip_table(trips, still_open),
+            gains_table(run, trips, still_open),
+            tables.orders_table(run.orders),
+            account_table(run),
+            flows_table(run),
+        ]
         chapters.append(("trading", "Trading", trading_charts(run, trips), below))
     if quality is not None:
         below = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from reports.sessions import DAYS_PER_YEAR
+from backtests.shares import SHARE_TOLERANCE
 
 __all__ = [
     "account_value",
@@ -58,7 +58,8 @@ def exposure_table(positions: pd.DataFrame) -> pd.DataFrame:
             "long": longs / value,
             "short": shorts / value,
             "largest": pd.Series(largest, index=positions.index) / value,
-            "holdings": (amounts != 0).sum(axis=1),
+            # a remainder of share arithmetic is no position
+            "holdings": (np.abs(amounts) > SHARE_TOLERANCE * value.fillna(0.0).to_numpy()[:, None]).sum(axis=1),
         }
     )
 
@@ -83,8 +84,8 @@ def _value_before(returns: pd.Series, positions: pd.DataFrame) -> pd.Series:
 def turnover(returns: pd.Series, positions: pd.DataFrame, transactions: pd.DataFrame) -> pd.Series:
     """One-way turnover per session: half of all money traded, over the account's value at the previous close.
 
-    Selling everything and buying something else counts 1 (100 %). Times 252 and averaged it is turnover a
-    year.
+    Selling everything and buying something else counts 1 (100 %). Averaged and times the sessions
+    a year it is turnover a year.
     """
     return 0.5 * _traded_value(transactions, positions.index) / _value_before(returns, positions)
 
@@ -107,15 +108,20 @@ def daily_costs(transactions: pd.DataFrame, orders: pd.DataFrame | None, session
     Returns
     -------
     DataFrame of shape (n_sessions, 2)
-        `commission` from the fills; `slippage` from the orders, 0 where unknown.
+        `commission` from the fills and `slippage` from the orders. A column is NaN throughout when the frames do not
+        record it for every fill: an unknown cost is not zero.
     """
-    paid = transactions["commission"] if "commission" in transactions else pd.Series(0.0, index=transactions.index)
-    slippage = pd.Series(0.0, index=sessions)
-    if orders is not None and "slippage" in orders and len(orders):
+    costs = pd.DataFrame(np.nan, index=sessions, columns=["commission", "slippage"])
+    if transactions.empty:
+        return costs.fillna(0.0)
+    if "commission" in transactions and transactions["commission"].notna().all():
+        costs["commission"] = _per_session(transactions["commission"], sessions)
+    if orders is not None and "slippage" in orders:
         done = orders.dropna(subset=["executed"])
-        days = pd.DatetimeIndex(done["executed"]).normalize().as_unit("ns").tz_localize("UTC")
-        slippage = _per_session(pd.Series(done["slippage"].fillna(0.0).to_numpy(), index=days), sessions)
-    return pd.DataFrame({"commission": _per_session(paid.fillna(0.0), sessions), "slippage": slippage})
+        if len(done) and done["slippage"].notna().all():
+            days = pd.DatetimeIndex(done["executed"]).normalize().as_unit("ns").tz_localize("UTC")
+            costs["slippage"] = _per_session(pd.Series(done["slippage"].to_numpy(), index=days), sessions)
+    return costs
 
 
 def trading_metrics(
@@ -123,8 +129,17 @@ def trading_metrics(
     positions: pd.DataFrame | None,
     transactions: pd.DataFrame | None,
     orders: pd.DataFrame | None,
+    *,
+    periods_per_year: float = 252.0,
 ) -> dict[str, float]:
     """Exposure, turnover and cost figures; NaN where the frames do not say.
+
+    Parameters
+    ----------
+    returns, positions, transactions, orders
+        As in `BacktestResult`.
+    periods_per_year : float
+        Sessions a year, for `annual_turnover` and `annual_cost`.
 
     Returns
     -------
@@ -132,10 +147,10 @@ def trading_metrics(
         Fractions of account value unless named: `gross_exposure_mean`, `gross_exposure_max`,
         `net_exposure_mean`, `net_exposure_min`, `net_exposure_max`, `long_exposure_mean`,
         `short_exposure_mean`, `largest_position_max`; `holdings_mean`, `holdings_max` (positions);
-        `transactions` (count); `traded_value`, `commission_total`, `slippage_total` (account currency);
-        `commission_bps`, `slippage_bps` (per money traded); `annual_turnover` (one-way, see `turnover`),
-        `pyfolio_daily_turnover`; `annual_cost` (commission and slippage a year, of account value); `orders`
-        and `orders_<status>` (counts).
+        `transactions` (count); `traded_value`, `commission_total`, `slippage_total` (account currency; NaN when
+        they are not recorded for every fill); `commission_bps`, `slippage_bps` (per money traded);
+        `annual_turnover` (one-way, see `turnover`), `pyfolio_daily_turnover`; `annual_cost` (commission and
+        slippage a year, of account value; NaN when either is unknown); `orders` and `orders_<status>` (counts).
     """
     nan = float("nan")
     out: dict[str, float] = dict.fromkeys(
@@ -185,18 +200,16 @@ def trading_metrics(
         traded = float((transactions["amount"].abs() * transactions["price"]).sum())
         costs = daily_costs(transactions, orders, sessions)
         out["transactions"], out["traded_value"] = len(transactions), traded
-        if "commission" in transactions:
-            out["commission_total"] = float(costs["commission"].sum())
-        if orders is not None and "slippage" in orders:
-            out["slippage_total"] = float(costs["slippage"].sum())
+        for kind in ("commission", "slippage"):
+            out[f"{kind}_total"] = float(costs[kind].sum(skipna=False))
         for kind in ("commission", "slippage"):
             out[f"{kind}_bps"] = 1e4 * out[f"{kind}_total"] / traded if traded > 0 else nan
         if positions is not None and len(positions):
             before = _value_before(returns, positions)
-            share = costs.sum(axis=1).reindex(positions.index) / before
-            out["annual_turnover"] = DAYS_PER_YEAR * float(turnover(returns, positions, transactions).mean())
+            share = costs.sum(axis=1, skipna=False).reindex(positions.index) / before
+            out["annual_turnover"] = periods_per_year * float(turnover(returns, positions, transactions).mean())
             out["pyfolio_daily_turnover"] = float(turnover_of_gross_book(positions, transactions).mean())
-            out["annual_cost"] = DAYS_PER_YEAR * float(share.mean())
+            out["annual_cost"] = periods_per_year * float(share.mean())
     if orders is not None:
         out["orders"] = len(orders)
         for status, count in orders["status"].value_counts().sort_index().items():

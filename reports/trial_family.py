@@ -17,25 +17,29 @@ _COVER = 0.5  # a trial with returns on fewer of the run's sessions is counted, 
 
 @dataclass(frozen=True, slots=True)
 class TrialFamily:
-    """Trials on one universe, calendar and period.
+    """Trials that tested what one run tested: at least half of its days and at least half of its tickers.
 
     Parameters
     ----------
     own : str
         Which of them this run is.
     started : int
-        How many were begun; trials that failed, were given up or are still running are among them.
+        How many had out-of-sample scores; trials that failed after that, were given up or are still running are among
+        them.
     finished : int
         How many have returns.
     returns : DataFrame
         Sessions by trial: simple returns of those that can be compared, over the sessions all of them have. Left out
         are trials that cover less than half of this run's sessions, never moved, or repeat another one to the bit.
+    other_universes : int
+        How many trials on the same days tested other universes; they are not among those started.
     """
 
     own: str
     started: int
     finished: int
     returns: pd.DataFrame
+    other_universes: int = 0
 
 
 def trial_family(run: RunData) -> TrialFamily | None:
@@ -44,7 +48,7 @@ def trial_family(run: RunData) -> TrialFamily | None:
     Parameters
     ----------
     run : RunData
-        With `trials`, and `manifest["trial"]` that holds `id`, `started` and `finished`.
+        With `trials`, and `manifest["trial"]` that holds `id`, `started`, `finished` and `other_universes`.
 
     Returns
     -------
@@ -59,7 +63,8 @@ def trial_family(run: RunData) -> TrialFamily | None:
     # the family's snapshot holds this run as well; what was just read beside it is the same and surely complete
     table = table.assign(**{own: run.returns})
     finished = max(table.shape[1], _count(info, "finished"))
-    return TrialFamily(own, max(finished, _count(info, "started")), finished, _comparable(table, own))
+    started, others = max(finished, _count(info, "started")), _count(info, "other_universes")
+    return TrialFamily(own, started, finished, _comparable(table, own), others)
 
 
 def _count(info: Mapping[str, object], name: str) -> int:

@@ -16,11 +16,13 @@ def _check_rooms() -> None:
     home = Path(__file__).resolve().parent.parent
     for room in ("signals", "backtests", "reports"):
         spec = find_spec(room)
-        found = Path(spec.origin).resolve().parent if spec and spec.origin else None
-        if found != home / room:
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        # a distribution installed later may have written its `__init__.py` over ours, at the very same place
+        if found is None or found.parent != home / room or "signals.lazy" not in found.read_text(encoding="utf-8"):
             raise ImportError(
-                f"expected the package {room!r} of rnn-strategies at {home / room}; found "
-                f"{found or 'none'}; another distribution owns that name here: use a virtual environment of its own"
+                f"expected the package {room!r} of rnn-strategies at {home / room}; found {found or 'none'}, "
+                "which belongs to another distribution or folder; install rnn-strategies into a virtual environment "
+                "of its own, or rename that folder"
             )
 
 

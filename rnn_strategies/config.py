@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from backtests.allocation_checks import check_enough_names
 from backtests.allocations import Allocation, make_allocation
 from backtests.presets import preset_values
 from backtests.settings import BrokerSettings, with_preset
 from rnn_strategies.model_table import AnyModel, read_model
 from rnn_strategies.tables import OPEN, STRICT, FolderName, build, check_table, table_of
 from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
+from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.features import check_features
 from signals.folds import WalkForward
@@ -276,18 +278,21 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             f"expected broker.borrow_rate, because {plain['strategy']['allocation']} can be short; found none; "
             "write the yearly fee as a fraction, for example borrow_rate = 0.01"
         )
+    labels = LabelSettings(
+        **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
+    )
+    universe = build(UniverseFilters, file.universe)
+    _check_names(_stated_names(universe, plain["prices"]), labels, file, allocation, decides)
     training = file.training.model_dump()
     seeds = training.pop("seeds")
     return Config(
         name=file.name,
         prices=plain["prices"],
-        universe=build(UniverseFilters, file.universe),
+        universe=universe,
         frequency=file.features.frequency,
         features=file.features.inputs,
         beside=beside,
-        labels=LabelSettings(
-            **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
-        ),
+        labels=labels,
         model=model,
         training=TrainingSettings(**training),
         seeds=tuple(seeds),
@@ -300,6 +305,26 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         tables=plain,
         signals=plain.get("signals"),
     )
+
+
+def _stated_names(universe: UniverseFilters, prices: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Names that the universe is confined to by the configuration; None where it does not state them."""
+    tickers = prices.get("tickers")
+    stated = [set(universe.include)] if universe.include else []
+    if isinstance(tickers, list) and all(isinstance(ticker, str) for ticker in tickers) and tickers:
+        stated.append(set(tickers))
+    return tuple(sorted(set.intersection(*stated) - set(universe.exclude))) if stated else None
+
+
+def _check_names(
+    names: tuple[str, ...] | None, labels: LabelSettings, file: _File, allocation: Allocation, decides: str
+) -> None:
+    """Refuse labels, features and allocations that compare more names than the configuration states."""
+    if not names:
+        return
+    check_cross_section(labels, file.features.inputs if file.signals is None else ("return",), len(names), names=names)
+    if decides == "SignalStrategy":
+        check_enough_names(allocation, len(names), names=names)
 
 
 def _filled_in(broker: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rnn_strategies.home import default_home
+from rnn_strategies.trials import default_ledger
 from signals.errors import InputError
 from signals.models.recurrent import ModelSettings
 from signals.trainers import choose_trainer
@@ -54,6 +55,11 @@ def diagnose() -> Iterator[tuple[str, str]]:
     networks = list(home.artifacts.glob("*/*/meta.json"))
     yield "trained networks", f"{len(networks)}, {_megabytes(home.artifacts):.1f} MB"
     yield "stored inputs", f"{_megabytes(home.root / 'inputs'):.1f} MB"
+    try:
+        ledger = default_ledger()
+        yield "trial ledger", f"{ledger.root}, {len(ledger.trials())} trials"
+    except InputError as error:
+        yield "trial ledger", str(error)
 
 
 def _trainer() -> str:

@@ -58,6 +58,8 @@ class _File(_Transformed):
     end: str | None = None
     vintage: str = ""
     release: str = ""
+    calendar: str | None = None
+    on_missing: Literal["raise", "drop", "fill"] = "raise"
 
 
 class _Simulated(_Transformed):

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,20 @@ from rnn_strategies.forecast_config import ForecastConfig, load_forecast_config
 from rnn_strategies.home import Home, default_home, locked
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
-from signals.display import Card
+from signals.display import Card, markdown_text
 from signals.errors import InputError, RnnStrategiesError
 from signals.events import Event, Listener, silent
 from signals.plugins import source_digest
 from signals.series.beside import Baselines, compare, compute_baselines
-from signals.series.forecasts import ForecastResult, compute_forecasts, make_problem
+from signals.series.forecasts import NETWORK, ForecastResult, compute_forecasts, make_problem
+from signals.series.live import latest_forecasts, live_markdown
 from signals.series.table import SeriesTable
 from signals.storage import atomic_write, read_json, read_parquet, sweep, write_json, write_parquet
 
 __all__ = ["ForecastRun", "forecast", "open_forecast"]
 
 STAGE = "forecast"
+MOST_WARNINGS = 12  # in the table; the manifest has all of them
 FILES = (
     "forecasts.parquet",
     "actuals.parquet",
@@ -187,7 +188,7 @@ class ForecastRun:
 
     def card(self) -> Card:
         """Give what is there."""
-        facts = [("folder", str(self.folder))]
+        facts, warnings = [("folder", str(self.folder))], []
         try:
             done = self._manifest.is_done(STAGE)
             facts.append(("done", "forecasts and their accuracy" if done else "nothing yet"))
@@ -195,9 +196,24 @@ class ForecastRun:
                 simulated = " (simulated)" if self._manifest.data["simulated"] else ""
                 facts.append(("series", ", ".join(self._manifest.data["series"]["names"]) + simulated))
                 facts += [(row["model"], self._figures(row)) for row in self.accuracy["models"]]
+                facts += self._live_facts()
+                warnings = self._manifest.data.get("warnings", [])
         except RnnStrategiesError as error:  # showing something must never fail
             facts.append(("damaged", str(error)))
-        return Card(f"ForecastRun {self.config.name}", facts)
+        return Card(f"ForecastRun {self.config.name}", facts, warnings)
+
+    def _live_facts(self) -> list[tuple[str, str]]:
+        """Give the network's forecast of the first period after the last row, of each series."""
+        if "live" not in self.forecasts:  # a folder of an older version
+            return []
+        rows = latest_forecasts(self.forecasts)
+        rows = rows[(rows["model"] == NETWORK) & (rows["step"] == 1)]
+        if levels := sorted(rows["level"].dropna().unique()):
+            rows = rows[rows["level"] == levels[len(levels) // 2]]
+        return [
+            ("live forecast", f"{name} of {part['target_date'].iloc[0]:%Y-%m-%d}: {part['forecast'].mean():.5g}")
+            for name, part in rows.groupby("series", sort=False)
+        ]
 
     def _figures(self, row: dict[str, Any]) -> str:
         settings = self.config.forecast
@@ -237,8 +253,10 @@ class ForecastRun:
             listener=self.listener,
         )
         result = self._forecast()
-        self._write(result, beside)
+        warnings = self._warnings(result, beside)
+        self._write(result, beside, warnings)
         manifest.data |= {
+            "warnings": warnings,
             "name": config.name,
             "config_hash": config.hash,
             "simulated": config.series["source"] == "simulated",
@@ -270,7 +288,19 @@ class ForecastRun:
             listener=self.listener,
         )
 
-    def _write(self, result: ForecastResult, beside: Baselines) -> None:
+    def _warnings(self, result: ForecastResult, beside: Baselines) -> list[str]:
+        """List what a reader must know before believing the figures, each thing once."""
+        found = [*result.trainer.get("warnings", ()), *self.series.warnings, *beside.warnings]
+        if result.problem.retraining_due(self.config.walk_forward):
+            first = result.problem.target_dates(result.cuts[-1].live)[0, 0]
+            found.append(
+                f"The live forecast is made by the networks and baselines of the last fold, trained until "
+                f"{result.folds['trained_until'].iloc[-1]:%Y-%m-%d}: from {first} on walk_forward trains new ones, as "
+                "soon as the series have that row."
+            )
+        return list(dict.fromkeys(found))
+
+    def _write(self, result: ForecastResult, beside: Baselines, warnings: Sequence[str]) -> None:
         forecasts = pd.concat([result.forecasts, beside.forecasts], ignore_index=True)
         for name, frame in (
             ("forecasts", forecasts),
@@ -278,12 +308,13 @@ class ForecastRun:
             ("folds", result.folds),
             ("history", result.history),
         ):
-            write_parquet(self.folder / f"{name}.parquet", frame.set_index(frame.columns[0]))
+            write_parquet(self.folder / f"{name}.parquet", frame)
         settings = self.config.forecast
         found = compare(result, beside, settings)
         accuracy = {"units": settings.units, "notes": {name: list(said) for name, said in beside.notes.items()}}
         write_json(self.folder / "accuracy.json", found.as_dict() | accuracy)
-        text = f"{self._heading(result)}\n\n{found.markdown()}"
+        parts = [self._heading(result), found.markdown(), live_markdown(forecasts), _warning_lines(warnings)]
+        text = "\n\n".join(part.rstrip() for part in parts if part) + "\n"
         atomic_write(self.folder / "table.md", text.encode())
 
     def _heading(self, result: ForecastResult) -> str:
@@ -302,14 +333,15 @@ class ForecastRun:
             f"network: {result.parameters:,} parameters, says {said}; {len(config.seeds)} seeds; epochs kept "
             f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, chosen on "
             "the validation slice",
-            f"trained by {result.trainer['name']}; units of errors: {units[config.forecast.units]}",
+            f"trained by {result.trainer['name']} with the loss {result.trainer['loss']}; units of errors: "
+            f"{units[config.forecast.units]}",
         ]
         if last := int((result.folds["epochs"] == config.training.epochs).sum()):
             lines.append(
                 f"the last pass allowed was the best in {last} of {len(result.folds)} networks: training.epochs = "
                 f"{config.training.epochs} stopped them before they were done"
             )
-        title, *facts = (" ".join(escape(line, quote=False).split()) for line in lines)  # names come from outside
+        title, *facts = (markdown_text(line) for line in lines)  # names come from outside
         return "\n".join([title, "", *(f"- {line}" for line in facts)])
 
     def _facts(self) -> dict[str, Any]:
@@ -334,3 +366,13 @@ class ForecastRun:
                 "host": f"{platform.system()} {platform.machine()}, {self.jobs} training processes",
             },
         )
+
+
+def _warning_lines(warnings: Sequence[str]) -> str:
+    """Write warnings as a list; the first few of many."""
+    if not warnings:
+        return ""
+    shown = [f"- {markdown_text(text)}" for text in warnings[:MOST_WARNINGS]]
+    if len(warnings) > MOST_WARNINGS:
+        shown.append(f"- and {len(warnings) - MOST_WARNINGS:,} more, in manifest.json")
+    return "\n".join(["Warnings:", "", *shown])

@@ -1,4 +1,4 @@
-"""Where work that outlives a run is kept: trained networks, inputs by content, trials, locks."""
+"""Workspace that outlives a run: trained networks and inputs by content; and locks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Home:
     Parameters
     ----------
     root : Path
-        Made when first written to. Deleting it loses time, never results.
+        Made when first written to. It is a cache: deleting it costs time, never results. The trial ledger is not in it.
     """
 
     root: Path
@@ -69,5 +69,5 @@ class Home:
 
     @property
     def trials(self) -> Path:
-        """Every run that was ever started."""
+        """Trial ledger of former versions; it is imported into the user's ledger once and left as it is."""
         return self.root / "trials.jsonl"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backtests.allocation_checks import check_enough_names
 from rnn_strategies import __version__
 from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
@@ -18,9 +19,11 @@ from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
+from signals.cross_section import check_cross_section
 from signals.errors import InputError
 from signals.events import Event, Listener
 from signals.labels import make_labels
+from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
 from signals.price_index import count_rows
 from signals.score_files import ScoreFile, read_scores, write_scores
@@ -138,9 +141,12 @@ class ImportedRun(Run):
         assert self.config.signals is not None  # noqa: S101 - `open_run` makes this class for such configurations only
         return Path(self.config.signals["path"])
 
-    @property
+    @cached_property
     def _file_hash(self) -> str:
-        """Content hash of the scores: of the file, or of what was imported when the file has gone."""
+        """Content hash of the scores: of the file, or of what was imported when the file has gone.
+
+        Like the scores it stays what it was at first: while a stage is done again the manifest has no record of it.
+        """
         try:
             return sha256_file(self._file)
         except OSError as error:
@@ -157,6 +163,12 @@ class ImportedRun(Run):
         if known and not self._file.exists():
             return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
         return read_scores(self._file)
+
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where only one is scored."""
+        if self._strategy is None:
+            names = sorted(self._scores.frame.index.get_level_values("ticker").unique())
+            check_enough_names(self.config.allocation, len(names), names=names)
 
     @property
     def _first_decision(self) -> np.datetime64:
@@ -178,6 +190,7 @@ class ImportedRun(Run):
         scores = self._scores
         frame, dropped = self._covered(scores.frame)
         labels, silent_rows = self._label(frame)
+        self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
         notes = [*scores.notes, *dropped]
@@ -198,7 +211,12 @@ class ImportedRun(Run):
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        self._manifest.data |= {"seeds": [], "warnings": [*remarks, *price_remarks(self.prices)]}
+        warnings = (
+            *remarks,
+            *price_remarks(self.prices),
+            *liquidation_warnings(labels, self.prices, self.config.labels),
+        )
+        self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.listener(Event("signals", said))
 
@@ -215,8 +233,9 @@ class ImportedRun(Run):
         unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
         beyond = early | late
         if strict and beyond.any():
+            outside = count_rows(int(beyond.sum()))
             raise InputError(
-                f"expected scores within the prices, {prices.first} to {prices.last}; found {count_rows(beyond.sum())} "
+                f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
                 f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
             )
         gone = beyond | unknown
@@ -244,9 +263,10 @@ class ImportedRun(Run):
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")
+        check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
         dates, when = np.unique(_days(frame), return_inverse=True)
-        sessions = np.searchsorted(panel.dates, dates)
+        sessions = np.asarray(np.searchsorted(panel.dates, dates), dtype=np.int64)
         strange = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
         if strange.any():
             day = dates[strange][0]
@@ -258,7 +278,7 @@ class ImportedRun(Run):
         eligible = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
         eligible[who, when] = True
         eligible &= panel.traded[sessions].T
-        labels = make_labels(panel, sessions.astype(np.int64), eligible, settings)
+        labels = make_labels(panel, sessions, eligible, settings)
         end = labels.end[who, when]
         made: dict[str, Any] = {
             "label": labels.label[who, when],

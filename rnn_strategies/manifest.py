@@ -50,10 +50,12 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        path = folder / "manifest.json"
-        self.data: dict[str, Any] = read_json(path) if path.exists() else {}
+        self.path = folder / "manifest.json"
+        self.data: dict[str, Any] = read_json(self.path) if self.path.exists() else {}
         if not _sound(self.data):
-            raise InputError(f"expected {path} as this program writes it; found another shape; delete it and run again")
+            raise InputError(
+                f"expected {self.path} as this program writes it; found another shape; delete it and run again"
+            )
 
     def write(self, **facts: Any) -> None:
         """Write the manifest, with facts about the run added."""
@@ -64,13 +66,19 @@ class Manifest:
             "versions": versions(),
             "outputs": {file: digest for stage in stages for file, digest in stage["outputs"].items()},
         }
-        write_json(self.folder / "manifest.json", self.data)
+        write_json(self.path, self.data)
 
     def rename(self, name: str) -> None:
         """Write down another name of the run; what it computed, and with which versions, stays as it is."""
         if self.data.get("name") != name:
             self.data["name"] = name
-            write_json(self.folder / "manifest.json", self.data)
+            write_json(self.path, self.data)
+
+    def renew(self, stage: str, files: Iterable[str]) -> None:
+        """Write down the hashes of files of a finished stage that were written again, and nothing else."""
+        for file in files:
+            self.data["outputs"][file] = self.data["stages"][stage]["outputs"][file] = sha256_file(self.folder / file)
+        write_json(self.path, self.data)
 
     # -- inputs -----------------------------------------------------------------------------------------------------
 

@@ -6,31 +6,31 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from backtests.allocation_checks import check_enough_names
 from backtests.benchmark import buy_and_hold, check_span
 from backtests.engine import equal_weight_universe, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
 from rnn_strategies.beside import beside_digests, beside_remarks
 from rnn_strategies.config import Config, load_config
-from rnn_strategies.counted_run import CountedRun
-from rnn_strategies.family import Family, family_of
+from rnn_strategies.counted_run import TRIALS, CountedRun
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
-from rnn_strategies.trials import Trial, finish_trial
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
+from signals.liquidation_returns import liquidation_warnings
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
 from signals.walk_forward import SignalResult, compute_signals
@@ -46,7 +46,7 @@ BACKTEST_FILES = (
     "orders.parquet",
     "cash_flows.parquet",
     "benchmark.parquet",
-    "trials.parquet",
+    TRIALS,
     "metrics.json",
 )
 
@@ -74,7 +74,7 @@ def run(
     jobs : int, optional
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
-        Where networks, inputs and trials are kept; `.rnn-strategies` when not given.
+        Where networks and inputs are kept; `.rnn-strategies` when not given.
     listener : callable, optional
         Told of progress; in a notebook a bar shows it when nothing is given.
     retrain_revised : bool
@@ -171,34 +171,41 @@ class Run(CountedRun):
         """Signals, backtest and report; a stage whose inputs have not changed since it finished is left alone."""
         self._from_source = True
         self._check_before_training()
-        trial = self._begin_trial()  # counted even if it never ends
+        self.prepare_ledger()
         try:
             ran = [
-                self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files),
+                self._signals_stage(),
                 self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files),
             ]
         except Exception:
-            finish_trial(self.home, replace(trial, status="failed"))
+            self._fail_trial()
             raise
+        self._end_trial()
         retitled = (self.folder / "config.toml").read_text(encoding="utf-8") != self.config.to_toml()
         if any(ran) or retitled or not self.report.exists():
             self.write_report()
-        self._end_trial(trial)
 
     def compute_signals(self, *, again: bool = True) -> None:
         """Train or reuse every network and write the signal files; unless `again`, only if they are not there yet."""
         self._from_source = True
-        self._begin_trial()
-        self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
+        self.prepare_ledger()
+        self._signals_stage(again=again)
 
     def compute_backtest(self) -> None:
         """Trade the signals of the folder and write the result files and metrics."""
         self._need("signals")
+        self.prepare_ledger()
         self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
-        self._end_trial(self._trial())
+        self._end_trial()
 
     def write_report(self) -> None:
-        """Write the tear sheet from the files of the folder."""
+        """Write the tear sheet from the files of the folder, with the trials that the ledger knows now."""
+        self._need("backtest")
+        self._refresh_family()
+        self.draw_report()
+
+    def draw_report(self) -> None:
+        """Write the tear sheet from the files of the folder as they are."""
         self._need("backtest")
         self.listener(Event("report", "drawing the tear sheet"))
         self._write_config()
@@ -208,14 +215,32 @@ class Run(CountedRun):
         self._seconds["report"] = round(time.perf_counter() - began, 3)
         self._write_timings()
 
+    def _signals_stage(self, *, again: bool = False) -> bool:
+        """Do the signals stage, unless it is done; its trial counts from the first out-of-sample score on."""
+        ran = self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
+        if self._counted is None:  # the scores were there already
+            self._begin_trial(*(self.signals.index.unique(level) for level in ("date", "ticker")))
+        return ran
+
     def _check_before_training(self) -> None:
         """Find the mistakes that would otherwise show only after hours of training."""
         strategy_class(self._strategy)
+        self._check_names()
         if self.config.broker.dividends == "cash":
             check_raw_known(self.prices)
         if self._has_benchmark:
             begin = max(self._first_decision, self.prices.first)
-            check_span(self.benchmark, self.config.benchmark["ticker"], begin, self.prices.last)
+            ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+            check_span(self.benchmark, ticker, begin, self.prices.last, calendar=calendar)
+
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where the prices leave one."""
+        if self._strategy is None:
+            filters, names = self.config.universe, self.prices.tickers
+            known = set(filters.include or names) - set(filters.exclude)
+            names = tuple(ticker for ticker in names if ticker in known)
+            most = len(names) if filters.top is None else min(filters.top, len(names))
+            check_enough_names(self.config.allocation, most, names=names)
 
     @property
     def _first_decision(self) -> np.datetime64:
@@ -290,6 +315,7 @@ class Run(CountedRun):
             beside=self._beside,
             jobs=self.jobs,
             listener=self.listener,
+            on_first_score=self._begin_trial,
         )
 
     def _compute_signals(self) -> None:
@@ -297,23 +323,28 @@ class Run(CountedRun):
         for name, frame in (
             ("signals", result.signals),
             ("labels", result.labels),
-            ("seed_scores", result.seed_scores.set_index("date")),
-            ("folds", result.folds.set_index("fold")),
-            ("history", result.history.set_index("fold")),
+            ("seed_scores", result.seed_scores),
+            ("folds", result.folds),
+            ("history", result.history),
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
         if result.quantiles is not None:
-            write_parquet(self.folder / QUANTILES, result.quantiles.set_index("date"))
+            write_parquet(self.folder / QUANTILES, result.quantiles)
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
             "files": beside_digests(self._beside),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
-            "warnings": [
-                *price_remarks(self.prices),
-                *signal_remarks(config, result, self.prices),
-                *beside_remarks(self._beside, self.prices, result.universe_sizes),
-            ],
+            "warnings": list(
+                dict.fromkeys(
+                    (
+                        *price_remarks(self.prices, config.universe),
+                        *signal_remarks(config, result, self.prices),
+                        *liquidation_warnings(result.labels, self.prices, config.labels),
+                        *beside_remarks(self._beside, self.prices, result.universe_sizes),
+                    )
+                )
+            ),
         }
         self._seconds["networks"] = result.seconds
         total = round(sum(result.core_seconds.values()), 3)
@@ -343,8 +374,8 @@ class Run(CountedRun):
         )
         self.listener(Event("backtest", "trading the equal-weight universe, for comparison"))
         universe = equal_weight_universe(self.prices, signals, broker=config.broker)
-        # a run that was stopped by ruin ends before its universe does
-        beside = {"universe": universe.reindex(result.returns.index).fillna(0.0)}
+        # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
+        beside = {"universe": universe.reindex(result.returns.index)}
         if self._has_benchmark:
             beside = {"benchmark": self._benchmark_returns(result.returns.index), **beside}
         result.save(self.folder)
@@ -352,7 +383,7 @@ class Run(CountedRun):
         self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
-            "warnings": list(result.warnings),
+            "warnings": list(dict.fromkeys(result.warnings)),
             "stopped": result.stopped,
             "settings": result.settings,
         }
@@ -360,7 +391,8 @@ class Run(CountedRun):
         write_metrics(self.folder)
 
     def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
-        return buy_and_hold(self.benchmark, self.config.benchmark["ticker"], sessions)
+        ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+        return buy_and_hold(self.benchmark, ticker, sessions, calendar=calendar)
 
     def _backtest_files(self) -> tuple[str, ...]:
         return (*BACKTEST_FILES, *(("seed_returns.parquet",) if len(self._seeds) > 1 else ()))
@@ -375,15 +407,8 @@ class Run(CountedRun):
             self.listener(Event("backtest", "trading each seed alone"))
             scores = read_parquet(self.folder / "seed_scores.parquet")
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
-            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index).fillna(0.0))
-        trial = self._trial()
-        family = self._family(trial, returns)
-        write_parquet(self.folder / "trials.parquet", family.returns.set_index("trial"))
-        counted = {"started": family.started, "finished": family.finished}
-        self._manifest.data["trial"] = {"id": trial.id, "family": trial.family, **counted}
-
-    def _family(self, trial: Trial, returns: pd.Series) -> Family:
-        return family_of(self.home, trial, returns)
+            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))
+        self._write_family(returns)
 
     # -- what is written down ---------------------------------------------------------------------------------------
 

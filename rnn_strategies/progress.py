@@ -56,14 +56,11 @@ class ConsoleProgress:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._live = stream.isatty()
-        self._began: dict[str, float] = {}
-        self._open_line = False
+        self._pace = _Pace()
 
     def __call__(self, event: Event) -> None:
         """Print one event."""
-        now = time.monotonic()
-        began = self._began.setdefault(event.stage, now)
-        text = _line(event, _left(event, now - began))
+        text = _line(event, self._pace.left(event))
         if not self._live:
             print(text, file=self._stream, flush=True)
             return
@@ -78,20 +75,19 @@ class NotebookProgress:
     """
 
     def __init__(self) -> None:
-        self._began: dict[str, float] = {}
+        self._pace = _Pace()
         self._latest: dict[str, tuple[Event, str]] = {}
         self._handle: Any = None
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
         display: Any = import_module("IPython.display").display
-        now = time.monotonic()
-        began = self._began.setdefault(event.stage, now)
+        left = self._pace.left(event)
         last = self._latest.get(event.stage)
         # a closing word without a count leaves the full bar standing
         if not event.total and last is not None and last[0].total:
             event = Event(event.stage, event.message, last[0].done, last[0].total)
-        self._latest[event.stage] = event, _left(event, now - began)
+        self._latest[event.stage] = event, left
         shown = _Bars(list(self._latest.values()))
         if self._handle is None:
             self._handle = display(shown, display_id=True)
@@ -125,10 +121,32 @@ def _line(event: Event, left: str) -> str:
     return f"[{event.stage}] {event.message}"
 
 
-def _left(event: Event, elapsed: float) -> str:
-    if not 0 < event.done < event.total:
-        return ""
-    seconds = elapsed / event.done * (event.total - event.done) if event.left is None else event.left
-    if math.isnan(seconds):
-        return ""
-    return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
+class _Pace:
+    """How fast each stage counts, and so how long the rest takes.
+
+    A stage is timed from its last event before it began to count. Of one whose first event counts already nobody knows
+    how long that took, so that there is no estimate before the next. A stage that begins to count again is timed anew.
+    """
+
+    def __init__(self) -> None:
+        self._base: dict[str, tuple[float, int]] = {}  # moment, and units that were done
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def left(self, event: Event) -> str:
+        """Write how long the rest of the event's stage takes; empty when it is not known, or less than a second."""
+        now = time.monotonic()
+        done, total = self._last.get(event.stage, (0, 0))
+        if event.stage not in self._base or event.done < done or (total and event.total != total) or not event.done:
+            self._base[event.stage] = now, event.done
+        self._last[event.stage] = event.done, event.total
+        if not 0 < event.done < event.total:
+            return ""
+        began, first = self._base[event.stage]
+        seconds = event.left
+        if seconds is None:
+            seconds = (
+                (now - began) / (event.done - first) * (event.total - event.done) if event.done > first else math.nan
+            )
+        if math.isnan(seconds) or round(seconds) < 1:
+            return ""
+        return f", about {seconds / 60:.0f} min left" if seconds >= 90 else f", about {seconds:.0f} s left"

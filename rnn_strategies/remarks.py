@@ -4,26 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
+from rnn_strategies.audit.adjusted_closes import missing_splits
+from rnn_strategies.audit.histories import histories
+from rnn_strategies.audit.jumps import split_like_jumps
+from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.config import Config
 from signals.calendar import sessions
+from signals.cross_section import small_universe_warning
 from signals.models.external import KerasModel
 from signals.models.own import OwnModel
 from signals.prices import Prices
+from signals.universe import UniverseFilters
 from signals.walk_forward import SignalResult
 
-__all__ = ["only_survivors", "price_remarks", "signal_remarks"]
+__all__ = ["price_remarks", "signal_remarks"]
+
+# Moves that a warning names.
+LISTED = 3
 
 
-def price_remarks(prices: Prices) -> list[str]:
-    """Remarks about the prices, the most serious first."""
+def price_remarks(prices: Prices, filters: UniverseFilters | None = None) -> list[str]:
+    """List warnings about the prices, the most serious first.
+
+    Parameters
+    ----------
+    prices : Prices
+        As they passed `check_prices`; the notes of that check come last.
+    filters : UniverseFilters, optional
+        Filters of the run, for warnings that depend on them.
+    """
     remarks = []
     if prices.simulated:
         remarks.append("The prices are simulated: nothing here says anything about a real market.")
-    survivors = only_survivors(prices)
-    if survivors:
+    bias = survivorship_bias(lifetimes(prices))
+    if bias is not None:
         remarks.append(
-            f"All {survivors} tickers trade to the end of the file: the universe holds survivors only, "
-            "and results are flattered by knowing who would survive."
+            f"{bias.finding[0].upper()}{bias.finding[1:]}; results are flattered by knowing which names survive."
+        )
+    bars = histories(prices)
+    filtered = filters is not None and filters.min_price is not None
+    missing = missing_splits(bars)
+    if missing is not None:
+        remarks.append(f"{missing.sentence(raw_known=prices.raw_known, filtered=filtered)}.")
+    if jumps := split_like_jumps(bars):
+        more = f" and {len(jumps) - LISTED:,} more" if len(jumps) > LISTED else ""
+        one = len(jumps) == 1
+        remarks.append(
+            f"{'One overnight move looks' if one else f'{len(jumps):,} overnight moves look'} like "
+            f"{'a split' if one else 'splits'} that the prices are not adjusted for, or like "
+            f"{'a misprint' if one else 'misprints'}: {', '.join(map(str, jumps[:LISTED]))}{more}; adjust the prices "
+            "for splits, or leave such names out."
         )
     if prices.close_only:
         remarks.append("Only closing prices exist: orders fill at the next close, not the next open.")
@@ -57,7 +87,7 @@ def _empty_sessions(prices: Prices) -> str:
 
 def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list[str]:
     """Remarks about the walk-forward."""
-    remarks = list((result.trainer or {}).get("warnings", ()))
+    remarks = [*(result.trainer or {}).get("warnings", ()), *result.warnings]
     if absent := config.universe.unknown(prices.tickers):
         more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
         remarks.append(
@@ -68,6 +98,8 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
         remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")
+    if small := small_universe_warning(config.labels, result.universe_sizes):
+        remarks.append(small)
     # before the first date with enough history the universe is empty by definition
     sizes = list(result.universe_sizes.items())
     begun = next((i for i, (_, size) in enumerate(sizes) if size), len(sizes))
@@ -75,16 +107,3 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
     if empty:
         remarks.append(f"The universe was empty on {', '.join(empty)}: nothing was scored until it was drawn again.")
     return remarks
-
-
-def only_survivors(prices: Prices) -> int:
-    """Return the number of tickers if, over more than two years, none of at least 20 stopped trading; else 0."""
-    dates = prices.frame.index.get_level_values("date")
-    codes = prices.frame.index.codes[prices.frame.index.names.index("ticker")]
-    days = dates.to_numpy().astype("datetime64[D]")
-    last = np.full(codes.max() + 1, days.min())
-    np.maximum.at(last, codes, days)
-    lived = last[np.unique(codes)]
-    long_enough = days.max() - days.min() > np.timedelta64(2 * 365, "D")
-    ended = (days.max() - lived) > np.timedelta64(30, "D")
-    return 0 if ended.any() or not long_enough or len(lived) < 20 else len(lived)

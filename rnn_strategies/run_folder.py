@@ -20,7 +20,7 @@ from signals.errors import InputError, RnnStrategiesError
 from signals.events import Event, Listener, silent
 from signals.panel import check_tickers
 from signals.prices import Prices
-from signals.sources import load_prices
+from signals.sources import SOURCES, load_prices
 from signals.storage import read_json, read_parquet
 
 __all__ = ["RunFolder"]
@@ -37,7 +37,7 @@ class RunFolder:
     config : Config
         The configuration.
     home : Home
-        Where networks, inputs and trials are kept.
+        Where networks and inputs are kept.
     jobs : int
         Training processes.
     listener : callable
@@ -98,13 +98,16 @@ class RunFolder:
 
     @cached_property
     def benchmark(self) -> Prices:
-        """Prices of the benchmark: its own source, or the run's prices when it names none."""
+        """Prices of the benchmark: from its own source, by default on the run's calendar, or else those of the run."""
         options = {key: value for key, value in self.config.benchmark.items() if value is not None}
         ticker = options.pop("ticker")
         if "source" not in options and "path" not in options:
             check_tickers([ticker], self.prices.tickers)
             return self.prices
-        return self._input("benchmark", {"source": "files", "tickers": [ticker], **options})
+        options = {"source": "files", "tickers": [ticker], **options}
+        if options["source"] in SOURCES:
+            options.setdefault("calendar", self.prices.calendar)
+        return self._input("benchmark", options)
 
     def locked(self) -> AbstractContextManager[None]:
         """Context in which no other process can work on the same folder."""

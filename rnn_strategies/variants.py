@@ -55,10 +55,10 @@ def seed_returns(
     Returns
     -------
     DataFrame
-        Sessions by seed, the columns named after the seeds; 0 after an account was closed by ruin.
+        Sessions by seed, the columns named after the seeds; NaN after an account was closed by ruin or a margin call.
     """
     columns = {str(seed): variant_returns(config, prices, seed_signals(signals, seed_scores, seed)) for seed in seeds}
-    return pd.DataFrame(columns).fillna(0.0)
+    return pd.DataFrame(columns)
 
 
 def delayed(signals: pd.DataFrame, prices: Prices) -> pd.DataFrame:

@@ -55,7 +55,8 @@ class SignalResult:
     labels : DataFrame indexed by (date, ticker)
         `label forward_return label_end` of the scored rows whose outcome is known.
     folds : DataFrame
-        One row per fold and seed: slices, epochs, losses, per-date AUC and rank IC beside trivial predictors; for
+        One row per fold and seed: slices (those of training and validation end with the last row that was not
+        purged), epochs, losses, per-date AUC and rank IC beside trivial predictors; for
         quantiles the pinball loss beside that of the training slice's own quantiles.
     history : DataFrame
         `fold seed epoch loss validation_loss`.
@@ -72,6 +73,8 @@ class SignalResult:
         model of one's own and one that came trained.
     quantiles : DataFrame, optional
         `date ticker level value`, means over seeds, when `labels.quantiles` asks for them; the middle one is the score.
+    warnings : tuple of str
+        What the rows lack, see `Dataset.warnings`.
     """
 
     signals: pd.DataFrame
@@ -86,6 +89,7 @@ class SignalResult:
     core_seconds: dict[str, float] = field(default_factory=dict)
     trainer: dict[str, Any] | None = None
     quantiles: pd.DataFrame | None = None
+    warnings: tuple[str, ...] = ()
 
     def card(self) -> Card:
         """Sum the result up in a few lines, for a prompt or a notebook."""
@@ -109,7 +113,7 @@ class SignalResult:
             known = by_fold[column].dropna() if column in by_fold else by_fold.iloc[:0, :0]
             if len(known):
                 facts.append((name, f"{known.mean():{digits}}, mean over folds ({len(known)})"))
-        return Card("SignalResult", facts)
+        return Card("SignalResult", facts, self.warnings)
 
     def __repr__(self) -> str:
         return self.card().text()
@@ -193,7 +197,7 @@ class Assembly:
         seed_scores = pd.concat([frame for part in parts for frame in part.seed_scores], ignore_index=True)
         seed_scores = seed_scores.sort_values(["date", "ticker", "seed"], ignore_index=True)
         seed_scores["date"] = seed_scores["date"].astype("datetime64[ns]")
-        seed_scores["ticker"] = seed_scores["ticker"].astype(object)
+        seed_scores["ticker"] = seed_scores["ticker"].astype("str")
         said = [part.quantiles for part in parts if part.quantiles is not None]
         by_row = ["date", "ticker", "level"]
         losses = [row for part in parts for row in part.history]
@@ -214,6 +218,7 @@ class Assembly:
             core_seconds={name: round(o.core_seconds, 3) for name, o in done.items()},
             trainer=trainer,
             quantiles=pd.concat(said).sort_values(by_row, ignore_index=True) if said else None,
+            warnings=self._data.warnings,
         )
 
 
@@ -247,7 +252,7 @@ def assemble(
 def _test_index(data: Dataset, fold: FoldData) -> pd.MultiIndex:
     tickers = np.asarray(data.panel.tickers, dtype=object)
     return pd.MultiIndex.from_arrays(
-        [data.dates[fold.test_date].astype("datetime64[ns]"), pd.Index(tickers[fold.test_ticker], dtype=object)],
+        [data.dates[fold.test_date].astype("datetime64[ns]"), pd.Index(tickers[fold.test_ticker], dtype="str")],
         names=["date", "ticker"],
     )
 
@@ -287,11 +292,16 @@ def _fold_rows(
 
     cut = fold.fold
     common: dict[str, Any] = {"fold": cut.number}
-    slices = {"train": cut.train, "validation": cut.validation, "test": cut.test}
+    # a slice ends with its last row that was not purged
+    slices = {
+        "train": (cut.train, int(fold.training_date.max(initial=-1))),
+        "validation": (cut.validation, int(fold.validation_date.max(initial=-1))),
+        "test": (cut.test, cut.test.stop - 1),
+    }
     shared = {}
-    for name, span in slices.items():
-        for end, position in (("start", span.start), ("end", span.stop - 1)):
-            day = data.dates[position] if len(span) else np.datetime64("NaT")  # a model that came trained
+    for name, (span, last) in slices.items():
+        for end, position in (("start", span.start), ("end", last)):
+            day = data.dates[position] if len(span) else np.datetime64("NaT", "D")  # a model that came trained
             shared[f"{name}_{end}"] = day.astype("datetime64[ns]")
     shared["trained_until"] = fold.trained_until.astype("datetime64[ns]")
     shared |= {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import re
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "FREQUENCIES",
     "add_offset",
     "as_day",
+    "check_calendar",
     "decision_dates",
     "planned_sessions",
     "session_closes",
@@ -63,12 +65,15 @@ def as_day(value: Any, *, name: str = "date") -> np.datetime64:
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         raise bad
     try:
-        exact = np.datetime64(value if isinstance(value, str | np.datetime64) else value.isoformat())
+        given = value if isinstance(value, str | np.datetime64) else value.isoformat()
+        # "2011" and "2011-01" parse too, but which day was meant is a guess; "NaT" would be a date without a unit
+        if isinstance(given, str) and len(given) < 10:
+            raise bad
+        exact = np.datetime64(given)
         day = exact.astype("datetime64[D]")
     except (AttributeError, TypeError, ValueError):
         raise bad from None
-    # "2011" and "2011-01" parse too, but which day was meant is a guess
-    if np.isnat(day) or day != exact or (isinstance(value, str) and len(value) < 10):
+    if np.isnat(day) or day != exact:
         raise bad
     return np.datetime64(day)
 
@@ -308,8 +313,14 @@ def _year_closes(calendar: str, first: int, last: int) -> tuple[Days, Days]:
     return days, closes.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
 
 
-def _exchange(calendar: str, first: int, last: int) -> Any:
-    """Calendar of exchange_calendars over whole years."""
+def check_calendar(calendar: Any) -> None:
+    """Refuse what is no name of an exchange calendar.
+
+    Raises
+    ------
+    InputError
+        Naming close matches.
+    """
     import exchange_calendars as xc
 
     known = xc.get_calendar_names()
@@ -318,8 +329,17 @@ def _exchange(calendar: str, first: int, last: int) -> Any:
             f"expected the name of an exchange calendar; found {calendar!r}{_nearest(str(calendar), known)}; "
             "New York is XNYS"
         )
+
+
+def _exchange(calendar: str, first: int, last: int) -> Any:
+    """Calendar of exchange_calendars over whole years."""
+    import exchange_calendars as xc
+
+    check_calendar(calendar)
     try:
-        return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # names that pandas 4 removes, in some of the calendars
+            return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
     except ValueError as error:
         raise InputError(
             f"expected calendar {calendar} to know the years {first} to {last}; exchange_calendars says: "

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.calendar import decision_dates
+from signals.calendar import as_day, decision_dates
 from signals.categoricals import Categorical, make_categoricals
+from signals.cross_section import check_cross_section
+from signals.empty_universe import no_rows
 from signals.errors import InputError
 from signals.features import FeatureContext, Features, compute_features, period_returns
+from signals.features.specs import parse_features
 from signals.folds import WalkForward, refit_dates
 from signals.labels import Labels, LabelSettings, Target, make_labels
 from signals.prices import PricePanel, Prices
@@ -77,6 +80,8 @@ class Dataset:
         Members at each date the universe was drawn.
     categoricals : mapping of str to Categorical
         What every ticker and date belongs to, of those the model has an input for: `sector`, `year`, …
+    warnings : tuple of str
+        Macro series that leave rows out because they begin late, or were not known on some dates, with their number.
     """
 
     panel: PricePanel
@@ -90,6 +95,7 @@ class Dataset:
     target: Target
     universe_sizes: dict[str, int]
     categoricals: Mapping[str, Categorical] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def first(self) -> int:
@@ -114,8 +120,9 @@ def make_dataset(
     Raises
     ------
     InputError
-        When prices hold no two decision dates, labels need opens that close-only prices do not have, or the model has
-        an input for sectors and there is no file of them.
+        When prices hold no two decision dates, labels need opens that close-only prices do not have, the model has
+        an input for sectors and there is no file of them, labels or features compare more names than the universe ever
+        holds, or no row is left; the message names the cause.
     """
     if prices.close_only and labels.measured == "open_to_open":
         raise InputError(
@@ -140,11 +147,24 @@ def make_dataset(
     for (_, members), begin, end in zip(schedule, begins, begins[1:], strict=False):
         member[[column[ticker] for ticker in members], begin:end] = True
 
+    largest = max(schedule, key=lambda draw: len(draw[1]), default=(None, ()))[1]
+    if largest:
+        check_cross_section(labels, features, len(largest), names=largest)
     sectors = None if beside.sectors is None else beside.sectors.codes(panel.tickers, dates)
+    if beside.sectors is not None:
+        _check_sectors(beside.sectors.spells.tickers, panel.tickers)
     named = None if beside.sectors is None or sectors is None else (beside.sectors.names, sectors)
     computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, beside.macro))
-    known = np.asarray(np.isfinite(computed.values).all(axis=2))
-    eligible = member & panel.traded[decisions].T & valid_windows(known, windows.lookback, windows.min_steps)
+    finite = np.isfinite(computed.values)
+    tradable = member & panel.traded[decisions].T
+
+    def rows_with(columns: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        known = np.asarray(finite[:, :, columns].all(axis=2))
+        return np.asarray(tradable & valid_windows(known, windows.lookback, windows.min_steps))
+
+    eligible = rows_with(np.ones(len(computed.names), dtype=bool))
+    if not eligible.any():
+        raise no_rows(panel, schedule, universe, beside.membership, member, computed, windows)
     return Dataset(
         panel=panel,
         dates=dates,
@@ -157,4 +177,49 @@ def make_dataset(
         target=labels.target,
         universe_sizes={str(day): len(members) for day, members in schedule},
         categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
+        warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.start)),
     )
+
+
+def _check_sectors(named: Sequence[str], tickers: Sequence[str]) -> None:
+    """Refuse a file of sectors that names none of the tickers: it is spelt differently, or of another market."""
+    if set(named).isdisjoint(tickers):
+        by_case = {ticker.lower(): ticker for ticker in tickers}
+        alike = next((f"{name!r} beside {by_case[name.lower()]!r}" for name in named if name.lower() in by_case), "")
+        found = f"{alike}, which differ in case" if alike else f"{', '.join(named[:3])}, …"
+        raise InputError(
+            f"expected universe.sectors to name some of the {len(tickers):,} tickers of the prices; found none of them "
+            f"there ({found}); spell both alike, or name the ids of a symbol table in both"
+        )
+
+
+def _rows_lost_to_macro(
+    specs: Sequence[str],
+    computed: Features,
+    rows_with: Callable[[NDArray[np.bool_]], NDArray[np.bool_]],
+    dates: NDArray[np.datetime64],
+    test_start: np.datetime64,
+) -> tuple[str, ...]:
+    """Say how many rows each macro feature leaves out that all other features would allow."""
+    macro = np.array([spec.feature is not None and spec.feature.kind == "macro" for spec in parse_features(specs)])
+    if not macro.any():
+        return ()
+    without = rows_with(~macro)
+    found = []
+    for i in np.flatnonzero(macro):
+        known = np.asarray(np.isfinite(computed.values[:, :, i]).any(axis=0))
+        lost = without & ~rows_with(~macro | (np.arange(len(macro)) == i))
+        if not lost.any():
+            continue
+        begins = int(known.argmax())
+        gaps = int((~known[begins:]).sum())
+        facts = [f"is not known before {dates[begins]}"] if begins else []
+        facts += [f"is not known on {gaps:,} of {len(dates) - begins:,} decision dates since then"] if gaps else []
+        late = " and ".join(facts) if known.any() else "is never known"
+        early = int(lost[:, dates < test_start].sum())
+        found.append(
+            f"{computed.names[i]} {late}: {int(lost.sum()):,} of {int(without.sum()):,} rows "
+            f"({lost.sum() / without.sum():.1%}) are left out because their windows need it, {early:,} of them before "
+            f"{test_start}, where rows are for training and validation only"
+        )
+    return tuple(found)

@@ -1,36 +1,22 @@
-"""How good a score is, date by date: rank information coefficient, AUC, and an interval that respects dates.
+"""Quality of a score date by date: rank information coefficient, AUC and decile spread.
 
 Scores of one date share that date's market, so dates, not rows, are the unit of evidence: a pooled AUC over rows
-mixes "which week" with "which stock". Everything here is computed within a date and then averaged over dates.
+mixes "which week" with "which stock". Everything here is computed within a date; `signals.long_run_variance` has the
+interval of its mean over dates.
 """
 
 from __future__ import annotations
-
-import math
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 __all__ = [
-    "ClusteredMean",
     "auc_by_date",
     "binary_outcome",
-    "clustered_mean",
     "decile_spread_by_date",
-    "long_run_variance",
-    "newey_west_t",
     "rank_ic_by_date",
 ]
-
-
-class ClusteredMean(NamedTuple):
-    """A mean over dates and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def _ranks_within(dates: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -160,86 +146,3 @@ def binary_outcome(label: pd.Series) -> pd.Series:
         return label.map({0.0: 0.0, 2.0: 1.0})
     median = label.groupby(level="date").transform("median")
     return (label > median).astype(np.float64).where(label.notna())
-
-
-def clustered_mean(by_date: pd.Series) -> ClusteredMean:
-    """Mean over dates with a 95 % interval that allows neighbouring dates to be alike.
-
-    Parameters
-    ----------
-    by_date : Series indexed by date
-        One value a date, NaN left out.
-
-    Returns
-    -------
-    ClusteredMean
-        Interval ends are NaN with fewer than three dates.
-
-    Notes
-    -----
-    Newey and West (1987) standard error of the mean with Bartlett weights and floor(4 (n/100)^(2/9)) lags.
-
-    >>> clustered_mean(pd.Series([0.5, 0.5, 0.5, 0.5]))
-    ClusteredMean(mean=0.5, low=0.5, high=0.5)
-    """
-    values = by_date.dropna().to_numpy(dtype=np.float64)
-    n = len(values)
-    if n == 0:
-        return ClusteredMean(math.nan, math.nan, math.nan)
-    mean = float(values.mean())
-    if n < 3:
-        return ClusteredMean(mean, math.nan, math.nan)
-    half = 1.959963984540054 * math.sqrt(long_run_variance(values - mean, _usual_lags(n)) / n)
-    return ClusteredMean(mean, mean - half, mean + half)
-
-
-def newey_west_t(by_date: pd.Series, *, lags: int | None = None) -> float:
-    """Tell how many standard errors a mean over dates lies from zero, allowing neighbouring dates to be alike.
-
-    Parameters
-    ----------
-    by_date : Series indexed by date
-        One value a date, NaN left out; sorted by date.
-    lags : int, optional
-        Neighbours that may be alike; `floor(4 (n/100)^(2/9))` by default. Values that overlap, such as those of
-        returns over h dates, need at least h - 1.
-
-    Returns
-    -------
-    float
-        NaN with fewer than three dates or without any variation.
-
-    Notes
-    -----
-    Newey and West (1987), Bartlett weights, no correction for small samples: the t statistic of a regression on a
-    constant with such errors.
-
-    >>> round(newey_west_t(pd.Series([1.0, 2.0, 3.0, 2.0]), lags=0), 6)
-    5.656854
-    """
-    values = by_date.dropna().to_numpy(dtype=np.float64)
-    n = len(values)
-    if n < 3:
-        return math.nan
-    mean = float(values.mean())
-    variance = long_run_variance(values - mean, _usual_lags(n) if lags is None else min(lags, n - 1))
-    # values that are all alike leave a variance of rounding errors
-    return mean / math.sqrt(variance / n) if variance > 1e-24 * mean * mean else math.nan
-
-
-def _usual_lags(n: int) -> int:
-    """Lags of a Newey-West error of n values where nothing else is known about them, as is usual."""
-    return min(int(4 * (n / 100) ** (2 / 9)), n - 1)
-
-
-def long_run_variance(centred: NDArray[np.float64], lags: int, *, bartlett: bool = True) -> float:
-    """Variance of a mean times n, of values of which up to `lags` neighbours are alike.
-
-    Without Bartlett's weights, which keep it from being negative (Newey and West 1987), it may be.
-    """
-    n = len(centred)
-    variance = float(centred @ centred) / n
-    for lag in range(1, min(lags, n - 1) + 1):
-        weight = 1 - lag / (lags + 1) if bartlett else 1.0
-        variance += 2 * weight * float(centred[lag:] @ centred[:-lag]) / n
-    return max(variance, 0.0) if bartlett else variance

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["Card"]
+__all__ = ["Card", "markdown_table", "markdown_text"]
 
 # A page of remarks would hide the facts; the report has them all.
 MOST_REMARKS = 5
@@ -56,6 +57,39 @@ class Card:
         return f"<div><strong>{escape(self.title)}</strong><table><tbody>{rows}</tbody></table>{below}</div>"
 
     def _remarks(self) -> list[str]:
-        shown = list(self.remarks[:MOST_REMARKS])
-        more = len(self.remarks) - len(shown)
+        once = list(dict.fromkeys(self.remarks))
+        shown = once[:MOST_REMARKS]
+        more = len(once) - len(shown)
         return [*shown, f"and {more} more"] if more else shown
+
+
+def markdown_text(text: str) -> str:
+    r"""Write text from outside on one line of Markdown, readable in a terminal too.
+
+    What would begin an HTML tag gets a backslash before it, so that it shows as it is written; nothing else changes.
+
+    >>> print(markdown_text("S&P 500,\n a < b, <b>"))
+    S&P 500, a < b, \<b>
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])", r"\\<", " ".join(text.split()))
+
+
+def markdown_table(lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    r"""Write cells as a Markdown table, the first line as its head.
+
+    Parameters
+    ----------
+    lines : sequence of sequence of str
+        Cells, as many in each line.
+    words : int
+        How many leading columns hold words (left-aligned); the others hold numbers.
+
+    >>> print(markdown_table([["model", "RMSE"], ["a|b", "1.5"]]), end="")
+    | model | RMSE |
+    | --- | ---: |
+    | a\|b | 1.5 |
+    """
+    cells = [[markdown_text(cell).replace("|", "\\|") for cell in line] for line in lines]
+    head, *body = [f"| {' | '.join(line)} |" for line in cells]
+    ruler = "|" + "|".join([" --- "] * words + [" ---: "] * (len(lines[0]) - words)) + "|"
+    return "\n".join([head, ruler, *body]) + "\n"

@@ -93,6 +93,8 @@ class FoldData:
         Data-set columns of the training samples' dates.
     groups : mapping of str to tuple of str
         Vocabulary of every other categorical: label i has id i + 1, any other id 0.
+    validation_date : ndarray of int32
+        Data-set columns of the validation samples' dates.
     """
 
     fold: Fold
@@ -111,6 +113,7 @@ class FoldData:
     group_sizes: Mapping[str, int] = field(default_factory=dict)
     training_date: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    validation_date: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -232,6 +235,7 @@ def _fold_data(
         group_sizes={name: len(labels) + 1 for name, labels in groups.items()},
         training_date=training[1],
         groups=groups,
+        validation_date=validation[1],
     )
 
 

@@ -23,7 +23,7 @@ def signal_frame(
 ) -> pd.DataFrame:
     """Put columns of equal length into a checked signal frame, sorted by (date, ticker)."""
     index = pd.MultiIndex.from_arrays(
-        [np.asarray(dates, "datetime64[ns]"), pd.Index(tickers, dtype=object)], names=["date", "ticker"]
+        [np.asarray(dates, "datetime64[ns]"), pd.Index(tickers, dtype="str")], names=["date", "ticker"]
     )
     frame = pd.DataFrame(
         {

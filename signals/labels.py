@@ -13,7 +13,16 @@ from signals.errors import InputError
 from signals.features import last_bar, period_returns
 from signals.panel import PricePanel
 
-__all__ = ["LABELS", "PROBABILITY", "LabelKind", "LabelSettings", "Labels", "Target", "make_labels"]
+__all__ = [
+    "LABELS",
+    "PROBABILITY",
+    "LabelKind",
+    "LabelSettings",
+    "Labels",
+    "Target",
+    "forward_returns",
+    "make_labels",
+]
 
 MEASURES = ("open_to_open", "close_to_close")
 LONGEST_HORIZON = 260
@@ -71,11 +80,14 @@ class LabelKind:
     whole_date : bool
         Whether a row's label needs the outcomes of all other rows of its date: it is then known only when the slowest
         of them is.
+    least_names : int
+        Names a date needs for the label to mean anything; a date with fewer is not labelled.
     """
 
     target: Target
     compute: Callable[[Values, _Trailing, int, NDArray[np.int64]], Values]
     whole_date: bool = False
+    least_names: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +204,11 @@ def make_labels(
     A name that dies inside the horizon gets the return to its liquidation; one that merely pauses is valued where it
     trades next. A name whose last bar is the decision date cannot be bought any more: it has no label, and no part in
     the median, the thirds and the mean of its date. These three need every return of a date, so such a label is known
-    only when the slowest name of its date is, and the date is not labelled before.
+    only when the slowest name of its date is, and the date is not labelled before. A date on which fewer names
+    can be bought than such a label needs (two, three for thirds) is not labelled at all.
     """
     kind = LABELS[settings.kind]
-    forward, end, closed = _forward_returns(panel, decisions, settings)
+    forward, end, closed = forward_returns(panel, decisions, settings)
     known = eligible & (end >= 0)
     bought = known & ~closed
     settled = np.where(known, end, -1)
@@ -206,7 +219,7 @@ def make_labels(
     for k in range(len(decisions)):
         rows = np.flatnonzero(eligible[:, k])
         if kind.whole_date:
-            if not len(rows) or not known[rows, k].all():
+            if np.count_nonzero(bought[rows, k]) < kind.least_names or not known[rows, k].all():
                 forward[:, k], end[:, k] = np.nan, -1
                 continue
             # that a name could not be bought is known when it is given up, not before
@@ -302,16 +315,16 @@ def _volatility_scaled(forward: Values, trailing: _Trailing, k: int, rows: NDArr
 
 
 LABELS: dict[str, LabelKind] = {
-    "above_median": LabelKind(PROBABILITY, _above_median, whole_date=True),
+    "above_median": LabelKind(PROBABILITY, _above_median, whole_date=True, least_names=2),
     "up": LabelKind(PROBABILITY, _up),
-    "terciles": LabelKind(CLASSES, _terciles, whole_date=True),
+    "terciles": LabelKind(CLASSES, _terciles, whole_date=True, least_names=3),
     "return": LabelKind(VALUE, _return),
-    "residual": LabelKind(VALUE, _residual, whole_date=True),
+    "residual": LabelKind(VALUE, _residual, whole_date=True, least_names=2),
     "volatility_scaled": LabelKind(VALUE, _volatility_scaled),
 }
 
 
-def _forward_returns(
+def forward_returns(
     panel: PricePanel, decisions: NDArray[np.int64], settings: LabelSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
     """Return to the exit, its session, -1 where not known yet, and whether no entry was possible: (n_tickers, n_dates).

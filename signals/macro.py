@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from signals.calendar import add_offset
 from signals.errors import InputError
+from signals.frequency import frequency_of, listed_periods, missing_periods
 from signals.macro_files import Sheet, read_sheet
 from signals.sources.dates import FAR
 from signals.storage import sha256_file
@@ -172,6 +173,7 @@ def read_macro(
     for name in wanted:
         if not (sheet.codes == sheet.names.index(name)).any():
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
+    notes += [note for name in wanted if (note := _missing_note(sheet, name, path))]
     if sheet.available is None:
         available = _released(sheet, path, wanted, lag, frequency, dates)
         notes.append(REVISED)
@@ -194,6 +196,21 @@ def read_macro(
         )
     frame = frame.sort_values(["available_at", "series", "period"], kind="stable", ignore_index=True)
     return MacroTable(frame, tuple(sorted(wanted)), tuple(notes), {path.name: sha256_file(path)})
+
+
+def _missing_note(sheet: Sheet, name: str, path: Path) -> str:
+    """Say which periods of a series have no figure; empty when all have one."""
+    days = np.unique(sheet.days[sheet.codes == sheet.names.index(name)])
+    frequency = frequency_of(days)
+    missing = missing_periods(days, frequency)[1]
+    if not len(missing):
+        return ""
+    counted = frequency.unit == "month"
+    return (
+        f"{path.name}: {name} ({frequency.name}) has no figure for {len(missing):,} of {len(days) + len(missing):,} "
+        f"periods, {listed_periods(missing, frequency)}: features use the last figure before, and changes "
+        + ("from or to these periods are not known" if counted else "count figures, over longer times there")
+    )
 
 
 def _wanted(
@@ -232,7 +249,7 @@ def _released(
     dates: str,
 ) -> Moments:
     """When each figure was published, by the end of its period and the lag of its series."""
-    available = np.full(len(sheet.days), np.datetime64("NaT"), dtype="datetime64[ns]")
+    available = np.full(len(sheet.days), np.datetime64("NaT", "ns"))
     for name in wanted:
         rows = np.flatnonzero(sheet.codes == sheet.names.index(name))
         days, inverse = np.unique(sheet.days[rows], return_inverse=True)

@@ -12,12 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.series_files import flat_columns, row_number_columns
 from signals.sources.dates import days_of
-from signals.sources.readers import MISSING, column_key, is_unnamed, read_raw, shown, stem
+from signals.sources.readers import DATE_KEYS, MISSING, column_key, is_unnamed, read_raw, shown, stem
 
 __all__ = ["Sheet", "read_sheet"]
 
-DATES = ("observation_date", "sasdate", "period", "date")
+DATES = ("observation_date", "sasdate", "period", *DATE_KEYS)
 NAMES = ("series", "series_id")
 PUBLISHED = ("available_at", "realtime_start")
 
@@ -77,7 +78,8 @@ def read_sheet(path: Path) -> Sheet:
     InputError
         When there is no date column or no series, or a cell is not what its column should hold.
     """
-    raw = read_raw(path, what="macro series", text=(*DATES, *NAMES, *PUBLISHED)).frame
+    raw = flat_columns(read_raw(path, what="macro series", text=(*DATES, *NAMES, *PUBLISHED)).frame)
+    raw = raw.drop(columns=row_number_columns(raw, dated=DATES))
     if odd := [name for name in raw.columns if not isinstance(name, str)]:
         raise InputError(f"expected one header line in {path.name}; found the column {shown(odd[0])}; flatten it")
     if not raw.columns.is_unique:

@@ -25,7 +25,7 @@ def write_table(path: Path, frame: pd.DataFrame, actions: pd.DataFrame | None) -
     if actions is not None and len(actions):
         frame = frame.join(actions, how="outer").sort_index()
         frame = frame.fillna({"split": 1.0, "dividend": 0.0})
-    write_parquet(path, frame)
+    write_parquet(path, frame, describe_index=False)  # an input's hash is that of its bytes
 
 
 def read_table(path: Path, actions: int | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:

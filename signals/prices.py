@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from signals.actions import actions_frame, check_actions, check_agreement
 from signals.calendar import as_day, sessions
 from signals.display import Card
+from signals.duplicate_tickers import duplicate_note, duplicate_tickers
 from signals.errors import InputError
 from signals.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
 from signals.price_frames import factor_jumps, reshaping, shown_layout
@@ -265,7 +266,8 @@ def check_prices(
     Notes
     -----
     A high or low that misses open or close by no more than 1e-6 of the price is rounding of adjusted data: it is
-    widened and noted, never refused.
+    widened and noted, never refused. Tickers with the same or nearly the same returns are named in a note, see
+    `signals.duplicate_tickers`.
     """
     if on_bad not in ("raise", "repair"):
         raise InputError(f'expected on_bad = "raise" or "repair"; found {on_bad!r}; choose one')
@@ -333,6 +335,9 @@ def check_prices(
     for value in columns.values():
         value.setflags(write=False)
     made = pd.DataFrame(columns, index=index, copy=False)
+    same = duplicate_note(duplicate_tickers(made))
+    if same and same not in remarks:
+        remarks.append(same)
     if actions is not None:
         actions = _actions(check_actions(actions, calendar=calendar), index)
         if known:

@@ -54,7 +54,7 @@ def quantile_frame(
     frame = pd.DataFrame(
         {
             "date": np.repeat(date.astype("datetime64[ns]"), len(levels)),
-            "ticker": pd.Index(np.repeat(ticker, len(levels)), dtype=object),
+            "ticker": pd.Index(np.repeat(ticker, len(levels)), dtype="str"),
             "level": np.tile(np.asarray(levels, dtype=np.float64), len(date)),
             "value": values.ravel(),
         }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -256,26 +255,6 @@ def write_scores(signals: pd.DataFrame, path: Path | str, *, format: str | None 
     frame = EXPORT_FORMATS[format](check_signals(signals))
     if suffix == "csv":
         atomic_write(path, frame.reset_index().to_csv(index=False, lineterminator="\n").encode())
-    elif format == "parquet":
-        write_parquet(path, frame)
     else:
-        _write_indexed(path, frame)
+        write_parquet(path, frame)
     return path
-
-
-def _write_indexed(path: Path, frame: pd.DataFrame) -> None:
-    """Parquet that `pandas.read_parquet` gives back with its index, and no word of who wrote it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(frame)
-    described = json.loads(table.schema.metadata[b"pandas"])
-    # versions would change the bytes of equal data
-    described["creator"] = {"library": "rnn-strategies", "version": ""}
-    described["pandas_version"] = ""
-    table = table.replace_schema_metadata({"pandas": json.dumps(described, sort_keys=True)})
-
-    def write(handle: IO[bytes]) -> None:
-        pq.write_table(table, handle, compression="zstd", version="2.6")
-
-    atomic_write(path, write)

@@ -148,7 +148,7 @@ def read_spells(
             end = days_of(frame[places["end"]], path, empty=FAR, what=described)
         elif "last" in places:
             end = days_of(frame[places["last"]], path, empty=FAR, what=described)
-            end = np.where(end < FAR, end + 1, end)
+            end = np.where(end < FAR, end + np.timedelta64(1, "D"), end)
         notes = []
         if value and (empty := text == "").any():
             notes.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left aside")

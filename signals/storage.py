@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,20 +52,22 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
         When the operating system refuses (full disk, no permission). The destination is untouched.
     """
     path = Path(path)
-    temporary = ""
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as handle:
+        # Mode "x" creates a new file with the permissions of any other new file: the system applies the umask, so that
+        # nothing here has to read it, which is impossible without changing it for every thread of the process.
+        draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        with open(draft, "xb") as handle:
+            temporary = draft
             if callable(content):
                 content(handle)
             else:
                 handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = ""
+        os.replace(draft, path)
+        temporary = None
         _sync_folder(path.parent)
     except OSError as error:
         raise InputError(
@@ -71,23 +75,22 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
             "folder and run the same command again (finished work is kept)"
         ) from error
     finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # Read without changing it for other threads: mkstemp makes 0600 files, results should be as shareable as any.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Make the rename itself durable where the system can; it is atomic everywhere."""
+    if sys.platform == "win32":
+        return  # Windows opens no folder as a file, and needs none to be synced
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return  # a folder that may be written but not listed
     try:
         os.fsync(descriptor)
     except OSError:
-        pass  # some file systems cannot sync a folder; the rename itself is still atomic
+        pass  # some file systems cannot sync a folder
     finally:
         os.close(descriptor)
 
@@ -123,14 +126,27 @@ def read_json(path: Path) -> Any:
         raise InputError(f"expected JSON in {path}; found a damaged file ({error}); delete it and run again") from error
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame with its index as leading columns: zstd, fixed column order, no volatile metadata, atomically."""
+def write_parquet(path: Path, frame: pd.DataFrame, *, describe_index: bool = True) -> None:
+    """Write a frame as Parquet: index first, zstd, fixed column order, no volatile metadata, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Destination.
+    frame : DataFrame
+        Its index levels are named and become the leading columns; a plain row count (`RangeIndex`) becomes none.
+    describe_index : bool
+        Whether the file says which of its columns are the index, so that `pandas.read_parquet` gives the frame back as
+        it was. Without it the index is just columns, and the bytes depend on the values alone: what content hashes of
+        inputs are made of.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
-    # pandas puts its own version into the metadata, which would change the bytes of equal data
-    table = table.replace_schema_metadata(None)
+    if describe_index:
+        table = _described(pa.Table.from_pandas(frame))
+    else:
+        table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False).replace_schema_metadata(None)
 
     def write(handle: IO[bytes]) -> None:
         pq.write_table(table, handle, compression="zstd", version="2.6")
@@ -138,8 +154,41 @@ def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     atomic_write(path, write)
 
 
+def _described(table: Any) -> Any:
+    """Put index columns first, text into one Arrow type, and leave versions out of the description."""
+    import pyarrow as pa
+
+    described = json.loads(table.schema.metadata[b"pandas"])
+    # versions would change the bytes of equal data
+    described["creator"] = {"library": "rnn-strategies", "version": ""}
+    described["pandas_version"] = ""
+    index = [name for name in described["index_columns"] if isinstance(name, str)]
+    names = [*index, *(name for name in table.column_names if name not in index)]
+    # text is string or large_string by the dtype it had in memory, which is no property of the values
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field
+        for field in (table.schema.field(name) for name in names)
+    ]
+    metadata = {"pandas": json.dumps(described, sort_keys=True)}
+    return table.select(names).cast(pa.schema(fields)).replace_schema_metadata(metadata)
+
+
 def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file, set `index` again, and give times back in nanoseconds and text as `object`.
+    """Read a Parquet file and set `index` again.
+
+    Parameters
+    ----------
+    path : Path
+        The file. What it says about its own index is not looked at, so that files without such a description, as older
+        versions wrote them, read alike.
+    index : list of str, optional
+        Columns that become the index; without it all of them stay columns.
+
+    Returns
+    -------
+    DataFrame
+        Times in nanoseconds. Text as it was written: pandas' `str`, as `pandas.read_parquet` gives it, or `object`,
+        also where the file does not say.
 
     Raises
     ------
@@ -150,7 +199,8 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        frame = pq.read_table(path).to_pandas()
+        table = pq.read_table(path)
+        frame = table.to_pandas(ignore_metadata=True)
     except FileNotFoundError as error:
         raise InputError(f"expected a file {path}; found none; run the stage that writes it") from error
     except (pa.ArrowException, OSError) as error:
@@ -158,11 +208,13 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
         raise InputError(
             f"expected a Parquet file at {path}; found a damaged one ({reason}); write it again"
         ) from error
+    described = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    strings = {column["field_name"] for column in described.get("columns", ()) if column["numpy_type"] == "str"}
     for name, kind in frame.dtypes.items():
         text = str(kind)
         if text.startswith("datetime64"):
             frame[name] = frame[name].astype(re.sub(r"\[\w+", "[ns", text, count=1))
-        elif text in ("str", "string"):
+        elif text in ("str", "string") and name not in strings:
             frame[name] = frame[name].astype(object)
     if index:
         missing = [name for name in index if name not in frame.columns]
@@ -206,26 +258,27 @@ class ContentStore:
         """Keep some bytes, or the file a function writes at the path it is given; return the hash."""
         if not callable(content):
             digest = sha256_bytes(content)
-            if not self.path(digest).exists():
+            if self.get(digest) is None:
                 atomic_write(self.path(digest), content)
             return digest
+        scratch: Path | None = None
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=self.root, prefix=".incoming."))
+            content(scratch / "file")
+            digest = sha256_file(scratch / "file")
+            if self.get(digest) is None:  # Windows replaces no file that a reader has open; an equal one need not be
+                self.path(digest).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(scratch / "file", self.path(digest))
         except OSError as error:
             raise InputError(
                 f"expected to write under {self.root}; the system says: {error.strerror or error}; make room or "
                 "choose another folder"
             ) from error
-        try:
-            content(scratch / "file")
-            digest = sha256_file(scratch / "file")
-            target = self.path(digest)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(scratch / "file", target)
         finally:
-            (scratch / "file").unlink(missing_ok=True)
-            scratch.rmdir()
+            if scratch is not None:
+                (scratch / "file").unlink(missing_ok=True)
+                scratch.rmdir()
         return digest
 
     def get(self, digest: str) -> Path | None:

@@ -141,13 +141,8 @@ def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> 
 
 def _settle_worker() -> None:
     """Prepare a worker process for what its tasks are like."""
-    from joblib.externals.loky import process_executor
-
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
-    # loky takes 300 MB more than after the first task for a leak and restarts the worker; here it is a larger fold, and
-    # a restart costs the import of a backend. What a fit leaves behind is bounded by a test of the trainer.
-    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 
 def network_of(task: Task) -> Network:

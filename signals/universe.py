@@ -15,7 +15,7 @@ from signals.errors import InputError
 from signals.membership import Membership
 from signals.panel import PricePanel, check_tickers
 
-__all__ = ["UniverseFilters", "universe_at", "universe_schedule"]
+__all__ = ["Schedule", "UniverseFilters", "filter_figures", "universe_at", "universe_schedule"]
 
 _LEAST = (("top", 1), ("window", 1), ("zero_window", 1), ("min_history", 0), ("max_stale", 1))
 # Rounding of adjusted prices: a return of this size is none, and a share this much above its bound is at it.
@@ -225,6 +225,33 @@ def universe_schedule(
         if after <= before:
             raise InputError(f"expected ascending dates for the universe; found {after} after {before}; sort them")
     return tuple((day, universe_at(panel, day, filters, membership)) for day in days)
+
+
+def filter_figures(panel: PricePanel, date: Any, filters: UniverseFilters, name: str) -> str:
+    """Describe the ticker that comes nearest to meeting a filter on a day; empty for filters without a figure.
+
+    Parameters
+    ----------
+    panel : PricePanel
+        Prices.
+    date : date-like
+        Known at its close.
+    filters : UniverseFilters
+        Windows of the figures.
+    name : str
+        Filter, such as `"min_price"`.
+    """
+    t = panel.position(date)
+    if name == "min_price":
+        highest = np.nanmax(_last_number(_raw_close(panel, slice(max(t + 1 - filters.max_stale, 0), t + 1))))
+        return f"the highest {'raw ' if panel.raw_known else ''}close is {highest:,.6g}"
+    if name == "min_history":
+        return f"the longest history has {int(panel.traded[:t].sum(axis=0).max()):,} sessions before that day"
+    if name == "min_dollar_volume":
+        return f"the highest median is {_median_dollar_volume(panel, t, filters.window).max():,.6g}"
+    if name == "max_zero_returns":
+        return f"the lowest share is {_share_without_return(panel, t, filters.zero_window).min():.3g}"
+    return ""
 
 
 def _named(panel: PricePanel, names: Collection[str]) -> NDArray[np.bool_]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,14 @@ from signals.events import Event, Listener, silent
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
-from signals.labels import LabelSettings
+from signals.labels import LabelSettings, Target
 from signals.models.external import KerasModel, OpenedModel
 from signals.models.own import OwnModel
 from signals.models.recurrent import check_horizon
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
 from signals.trainers import Choice, choose_trainer
-from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
+from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of, loss_used
 from signals.universe import UniverseFilters
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "facts_of", "pick_trainer", "prepare", "usable_seeds"]
@@ -49,6 +50,7 @@ def compute_signals(
     trainer: Trainer | None = None,
     jobs: int = 1,
     listener: Listener = silent,
+    on_first_score: Callable[[NDArray[np.datetime64], Sequence[str]], None] | None = None,
 ) -> SignalResult:
     """Run the walk-forward.
 
@@ -76,6 +78,9 @@ def compute_signals(
         Processes. Results do not depend on it.
     listener : callable
         Told of every finished network.
+    on_first_score : callable, optional
+        Called once, as soon as the first out-of-sample scores are known, with the decision dates and the tickers that
+        this walk-forward scores in all.
 
     Returns
     -------
@@ -97,6 +102,8 @@ def compute_signals(
         prepared = _for_opened(model, make, walk_forward)
         assert prepared.opened is not None  # noqa: S101 - just made
         outcome = score_opened(prepared.opened, prepared.folds[0], prepared.category)
+        if on_first_score is not None:
+            on_first_score(*_scored(prepared.data, [prepared.folds[0].fold]))
         return assemble(prepared.data, prepared.folds, seeds, {(0, 0): outcome}, prepared.opened.lookback)
     data, cuts = _cut(make, walk_forward, model)
     n_tasks = len(cuts) * len(seeds)
@@ -107,7 +114,7 @@ def compute_signals(
     else:
         chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
         training = training.filled(batch_of(chosen.trainer))
-        trainer_facts = facts_of(chosen, training)
+        trainer_facts = facts_of(chosen, training, data.target)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
 
     at_work: dict[int, FoldData] = {}
@@ -122,15 +129,17 @@ def compute_signals(
     remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
     made = Assembly(data, seeds, model.lookback)
     outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
-    finished = run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)
-    for done, outcome in enumerate(finished, start=1):
-        mine = outcomes[outcome.fold]
-        mine[outcome.seed] = outcome
-        if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
-            made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
-        if trainer_facts is not None:
-            trainer_facts["versions"] = dict(outcome.versions)
-        listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
+    with closing(run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for done, outcome in enumerate(finished, start=1):
+            if done == 1 and on_first_score is not None:
+                on_first_score(*_scored(data, cuts))
+            mine = outcomes[outcome.fold]
+            mine[outcome.seed] = outcome
+            if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
+                made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
+            if trainer_facts is not None:
+                trainer_facts["versions"] = dict(outcome.versions)
+            listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
     return made.result(trainer_facts)
 
 
@@ -194,6 +203,15 @@ def _cut(
     rows = {cut: check_fold(data, cut) for cut in make_folds(data.dates, walk_forward, first=data.first)}
     scored = {cut: n for cut, n in rows.items() if data.eligible[:, cut.test.start : cut.test.stop].any()}
     return data, scored
+
+
+def _scored(data: Dataset, cuts: Iterable[Fold]) -> tuple[NDArray[np.datetime64], list[str]]:
+    """Decision dates and tickers of the test rows of some folds."""
+    tested = np.zeros(len(data.dates), dtype=np.bool_)
+    for cut in cuts:
+        tested[cut.test.start : cut.test.stop] = True
+    rows = data.eligible & tested
+    return data.dates[rows.any(axis=0)], [data.panel.tickers[i] for i in np.flatnonzero(rows.any(axis=1))]
 
 
 def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
@@ -266,13 +284,14 @@ def pick_trainer(
     return chosen
 
 
-def facts_of(chosen: Choice, training: TrainingSettings) -> dict[str, Any]:
-    """Say what trains the networks and why that, with the batch and the rate that were left open."""
+def facts_of(chosen: Choice, training: TrainingSettings, target: Target) -> dict[str, Any]:
+    """Say what trains the networks and why that, with the batch and the rate that were left open and the loss used."""
     facts: dict[str, Any] = {
         "name": chosen.trainer.name,
         "reason": chosen.reason,
         "batch_size": training.batch_size,
         "learning_rate": training.learning_rate,
+        "loss": loss_used(target, training),
         "versions": {},
     }
     return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})

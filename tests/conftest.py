@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 # helper modules are imported by the tests that use them, some of them only with their folder on the path
 collect_ignore = ["support"]
+
+
+NO_LEDGER = "a test looked for the trial ledger of the user; set RNN_STRATEGIES_LEDGER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the trial ledger and the data folder of the user out of reach, of session fixtures and processes too."""
+    aside = tempfile.TemporaryDirectory(prefix="rnn-strategies-tests-")
+    config.add_cleanup(aside.cleanup)
+    os.environ["RNN_STRATEGIES_LEDGER"] = str(Path(aside.name, "ledger"))
+    # where a process that was started without the variable would write; it must stay empty
+    for variable in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+        os.environ[variable] = str(Path(aside.name, "user-data"))
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give every test an empty trial ledger, and fail one that looks for the user's."""
+
+    def refuse(*_arguments: object, **_options: object) -> Path:
+        raise AssertionError(NO_LEDGER)
+
+    monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path_factory.mktemp("ledger")))
+    monkeypatch.setattr(platformdirs, "user_data_path", refuse)
+    trap = Path(os.environ["XDG_DATA_HOME"])
+    yield
+    assert not list(trap.glob("rnn-strategies*")), NO_LEDGER
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +70,7 @@ def linear_trainer(support: Path):
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep trained networks, stored inputs and trials of a test out of everybody else's way."""
+    """Keep trained networks and stored inputs of a test out of everybody else's way."""
     monkeypatch.setenv("RNN_STRATEGIES_HOME", str(tmp_path_factory.mktemp("home")))
 
 

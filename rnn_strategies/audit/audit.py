@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,10 +23,14 @@ from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
 from rnn_strategies.beside import read_beside
+from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
-from signals.diagnostics import auc_by_date, binary_outcome, clustered_mean
+from rnn_strategies.toml_tables import read_tables
+from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
 from signals.events import Event, Listener, silent
+from signals.long_run_variance import mean_interval
+from signals.pooled_skill import outcome_over_time, pooled_auc
 from signals.prices import Prices
 from signals.storage import write_json
 from signals.trainers import as_then
@@ -63,10 +68,16 @@ class Audit:
         What was audited.
     verdicts : tuple of Verdict
         In the order of `CHECKS`.
+    covered : str
+        What the audit is of, where it is not a backtest with all its checks.
+    always_unproved : tuple of str
+        What no check can prove, whatever was found.
     """
 
     name: str
     verdicts: tuple[Verdict, ...]
+    covered: str = ""
+    always_unproved: tuple[str, ...] = ALWAYS_UNPROVED
 
     @property
     def passed(self) -> bool:
@@ -76,7 +87,7 @@ class Audit:
     @property
     def unproved(self) -> tuple[str, ...]:
         """What none of the checks can prove."""
-        return (*(line for verdict in self.verdicts for line in verdict.unproved), *ALWAYS_UNPROVED)
+        return (*(line for verdict in self.verdicts for line in verdict.unproved), *self.always_unproved)
 
     def verdict(self, check: str) -> Verdict:
         """Give the verdict of one check.
@@ -93,7 +104,9 @@ class Audit:
 
     def text(self) -> str:
         """Everything in words, for a terminal."""
-        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`", ""]
+        lines = [f"audit of {self.name}, computed anew from its configuration; files of a run are for `verify`"]
+        lines += [self.covered] if self.covered else []
+        lines.append("")
         for verdict in self.verdicts:
             lines.append(f"{verdict.status.upper():<8} {verdict.check}: {verdict.finding}")
             lines += [f"           {name}: {value}" for name, value in verdict.evidence]
@@ -124,7 +137,8 @@ def audit_run(
     Parameters
     ----------
     target : Path, str or Run
-        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed.
+        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed. Of forecasts of series
+        folds, look-ahead and skill beside baselines are covered; the other checks are skipped with the reason.
     overrides : sequence of str
         `"table.key=value"` settings on top of a file.
     only, skip : sequence of str
@@ -156,6 +170,8 @@ def audit_run(
     wanted = [check for check in CHECKS if (not only or check in only) and check not in skip]
     if not wanted:
         raise InputError("expected at least one check; found all of them left out; change --only or --skip")
+    if not isinstance(target, Run) and _of_series(Path(target)):
+        return _audit_of_series(target, wanted, overrides, n_days, jobs, listener)
     run = target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, listener=listener)
     config = run.config
     if config.walk_forward is None:
@@ -165,6 +181,7 @@ def audit_run(
     ticker = config.benchmark.get("ticker")
     inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
     compute = partial(observe, config, jobs=run.jobs)
+    run.prepare_ledger()
     listener(Event("audit", "computing the run as it is"))
     try:
         observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
@@ -176,7 +193,8 @@ def audit_run(
             if check != "look-ahead"
         ]
         return Audit(config.name, (refused, *rest))
-    run.record_variant(config, _sharpe(observed))  # whoever looks at a configuration may choose it
+    # its result is shown, and may be chosen for it
+    run.record_variant(config, observed.signals.signals, observed.result.returns, _sharpe(config, observed))
     seed = int(config.hash[:8], 16)
 
     def prepared(other: Inputs) -> Prepared:
@@ -193,7 +211,11 @@ def audit_run(
     checks: dict[str, Callable[[], Verdict]] = {
         "folds": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
-            observed.prepared, inputs, lambda prices: prepared(replace(inputs, prices=prices)), seed=seed
+            observed.prepared,
+            inputs,
+            lambda prices: prepared(replace(inputs, prices=prices)),
+            seed=seed,
+            min_price=config.universe.min_price is not None,
         ),
         "look-ahead": experiments,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
@@ -204,9 +226,11 @@ def audit_run(
                 observed.signals.labels,
                 observed.prepared.data,
                 lookback=observed.prepared.lookback,
+                horizon=config.labels.horizon,
                 folds=observed.signals.folds,
             ),
             observed,
+            horizon=config.labels.horizon,
             simulated=inputs.prices.simulated,
         ),
         "survivorship": lambda: survivorship(
@@ -229,11 +253,38 @@ def audit_run(
     }
     verdicts = []
     for number, check in enumerate(wanted, start=1):
-        listener(Event("audit", check, number, len(wanted)))
+        # checks differ too much in length for their number to say how long the rest takes
+        listener(Event("audit", check, number - 1, len(wanted), math.nan))
         began = time.perf_counter()
         verdicts.append(checks[check]())
-        listener(Event("audit", f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"))
+        text = f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"
+        listener(Event("audit", text, number, len(wanted), math.nan))
     return Audit(config.name, tuple(verdicts))
+
+
+def _of_series(target: Path) -> bool:
+    """Whether a folder, or a configuration, is of forecasts of series."""
+    file = target / "config.toml" if target.is_dir() else target
+    return file.is_file() and "series" in read_tables(file, ())
+
+
+def _audit_of_series(
+    target: Path | str,
+    wanted: Sequence[str],
+    overrides: Sequence[str],
+    days: int,
+    jobs: int | None,
+    listener: Listener,
+) -> Audit:
+    from rnn_strategies.audit.series import COVERED, UNPROVED, audit_series
+    from rnn_strategies.forecast_run import open_forecast
+
+    run = open_forecast(target, overrides=overrides, jobs=jobs, listener=listener)
+    covered = (
+        f"forecasts of series: covered are {', '.join(COVERED)}; the other checks are about stocks and are skipped"
+    )
+    verdicts = audit_series(run, wanted, days=days, listener=listener)
+    return Audit(run.config.name, verdicts, covered, UNPROVED)
 
 
 def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
@@ -249,19 +300,24 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     return Audit(run.config.name, tuple(verdicts))
 
 
-def _sharpe(observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns)["sharpe_ratio"]
+def _sharpe(config: Config, observed: Observed) -> float | None:
+    figure = compute_metrics(observed.result.returns, risk_free=config.report["risk_free"])["sharpe_ratio"]
     return figure if isinstance(figure, float) else None
 
 
-def _believable(verdict: Verdict, observed: Observed, *, simulated: bool) -> Verdict:
+def _believable(verdict: Verdict, observed: Observed, *, horizon: int, simulated: bool) -> Verdict:
     """Remark on skill that nobody has on live names."""
-    by_date = auc_by_date(observed.signals.signals["score"], binary_outcome(observed.signals.labels["label"]))
-    auc = clustered_mean(by_date)
+    score, labels = observed.signals.signals["score"], observed.signals.labels
+    one_name = labels.index.get_level_values("date").is_unique
+    if one_name:
+        auc = pooled_auc(score, outcome_over_time(labels["label"], labels["forward_return"]), horizon=horizon)
+    else:
+        auc = mean_interval(auc_by_date(score, binary_outcome(labels["label"])), horizon=horizon)
     if simulated or verdict.status is Status.FAILED or not (auc.mean > TOO_GOOD_AUC and auc.low > 0.5):
         return verdict
+    which = "An AUC over time" if one_name else "A per-date AUC"
     finding = (
-        f"A per-date AUC of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
+        f"{which} of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
         f"Whatever else was found, look for a leak. {verdict.finding}"
     )
     return replace(verdict, status=Status.NOTED, finding=finding)

@@ -13,6 +13,7 @@ from rnn_strategies.audit.histories import Histories, Stretch, histories, stale_
 from rnn_strategies.audit.jumps import adjusted_splits, reused_symbols, split_like_jumps
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.dataset import Dataset
+from signals.duplicate_tickers import duplicate_note, duplicate_tickers
 from signals.prices import Prices
 
 __all__ = ["NAME", "dead_names"]
@@ -28,6 +29,7 @@ TICK = 0.01
 # hundredths of all. 1,093 stocks of all sizes have 5.5 % where ticks explain 3.4 %, the 600 most traded 0.9 and 1.1 %.
 TWICE, SLACK = 2.0, 0.02
 LISTED = 5
+_ENDS = {"tail": "after its last trade", "head": "before its first trade"}
 
 Flags = NDArray[np.bool_]
 
@@ -50,7 +52,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         Failed when rows were scored, or could be learnt from, on days after a ticker's last real trade (or before its
         first): bars that only repeat the last price, for a month in one ticker or at least a week in three of them.
         Noted for such bars that nobody used, for long idle stretches inside histories, reused symbols, moves that look
-        like splits, and more exact-zero returns than ticks explain.
+        like splits, tickers with nearly the same returns, and more exact-zero returns than ticks explain.
 
     Notes
     -----
@@ -66,6 +68,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     padded = _mask(bars, ends)
     uses = _used(bars, padded, data, signals)
     jumps, back = split_like_jumps(bars), reused_symbols(bars)
+    pairs = duplicate_tickers(prices.frame)
     zero_lines, zero_remark = _zero_returns(bars, ends)
 
     evidence = [("bars", f"{len(bars.code):,} of {len(prices.tickers):,} tickers")]
@@ -74,6 +77,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     evidence.append(("idle stretches inside histories", _listed([str(run) for run in inside])))
     evidence += zero_lines
     evidence.append(("reused symbols", _listed([str(one) for one in back])))
+    evidence.append(("tickers with nearly the same returns", _listed([str(pair) for pair in pairs])))
     evidence.append(("moves that look like splits left in", _listed([str(jump) for jump in jumps])))
     if prices.raw_known:
         evidence.append(("splits adjusted as they should be", f"{adjusted_splits(bars):,}"))
@@ -85,15 +89,15 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         names = len({run.ticker for run in ends})
         counts = " and ".join(f"{bad / whole:.1%} of the {name} ({bad:,})" for name, bad, whole in uses if bad)
         finding = (
-            f"{_tickers(names)} with bars that are no trades after the last real one or before the first: "
-            f"{_listed([str(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
+            f"{_tickers(names)} with bars that are no trades at an end of the history: "
+            f"{_listed([_placed(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
         )
         return _verdict(Status.FAILED, finding, evidence, prices, ends)
     remarks = []
     if ends:
         unused = "" if data is None and signals is None else ", too few to matter" if used else ", none of them used"
         remarks.append(
-            f"bars that are no trades at the end of a history: {_listed([str(run) for run in ends], 3)}{unused}"
+            f"bars that are no trades at an end of a history: {_listed([_placed(run) for run in ends], 3)}{unused}"
         )
     if inside:
         remarks.append(f"long stretches without a real trade inside histories: {_listed([str(r) for r in inside], 3)}")
@@ -103,11 +107,17 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
         remarks.append(f"moves that look like splits or slipped decimals: {_listed([str(jump) for jump in jumps], 3)}")
     if zero_remark:
         remarks.append(zero_remark)
+    if pairs:
+        remarks.append(duplicate_note(pairs))
     if remarks:
         found = "; ".join(remarks)
         return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)
     return _verdict(
-        Status.PASSED, "Every history ends with a trade, and no price jumps like a split.", evidence, prices, ends
+        Status.PASSED,
+        "Every history begins and ends with a trade, and no price jumps like a split.",
+        evidence,
+        prices,
+        ends,
     )
 
 
@@ -115,7 +125,13 @@ def _verdict(
     status: Status, finding: str, evidence: Sequence[tuple[str, str]], prices: Prices, ends: Sequence[Stretch]
 ) -> Verdict:
     table = [
-        {"ticker": run.ticker, "where": run.where, "bars": str(run.bars), "from": str(run.first), "to": str(run.last)}
+        {
+            "ticker": run.ticker,
+            "where": run.where,
+            "bars": str(run.bars),
+            "from": str(run.first),
+            "to": str(run.last),
+        }
         for run in ends[:20]
     ]
     unproved = ["That every bar is a trade: padding with invented volume or small noise looks like trading."]
@@ -123,6 +139,11 @@ def _verdict(
         lacking = "open, high, low and volume" if prices.close_only else "volume"
         unproved.append(f"Without {lacking} a padded history is told from an idle one by its length alone.")
     return Verdict(NAME, status, finding, tuple(evidence), tuple(table), tuple(unproved))
+
+
+def _placed(run: Stretch) -> str:
+    """Name a stretch at an end of a history, and which end that is."""
+    return f"{run}, {_ENDS[run.where]}"
 
 
 def _mask(bars: Histories, runs: Sequence[Stretch]) -> Flags:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,16 @@ from numpy.typing import NDArray
 from rnn_strategies.audit.skill import (
     MEASURES,
     Skill,
-    area_under_curve,
     beyond,
     measure,
-    pooled_auc,
     pooled_beyond,
     shown,
 )
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.dataset import Dataset
-from signals.diagnostics import ClusteredMean, binary_outcome
+from signals.diagnostics import binary_outcome
+from signals.long_run_variance import TOO_FEW_DATES, MeanInterval
+from signals.pooled_skill import area_under_curve, outcome_over_time, pooled_auc
 from signals.trivial import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
@@ -62,6 +63,7 @@ def explained(
     data: Dataset,
     *,
     lookback: int,
+    horizon: int,
     folds: pd.DataFrame | None = None,
 ) -> Verdict:
     """Compare a score with predictors that know nothing, and look at what it says beyond them.
@@ -76,6 +78,8 @@ def explained(
         Returns, universe and labels that the folds share.
     lookback : int
         Periods in a window of the model.
+    horizon : int
+        Decision dates that an outcome covers, `labels.horizon`.
     folds : DataFrame, optional
         `folds.parquet`; its training slices are those of the predictors that learn. Without it they learn from
         whatever was known by the first date of a fold.
@@ -87,6 +91,7 @@ def explained(
         and what remains is not certain): names that are dead, halted or hardly traded. Noted when half goes with them
         or they move an AUC otherwise, when nothing certain is left beyond the trivial predictors, and when the score
         knows which dates are good but not which tickers. Passed otherwise, and when there is no skill to explain.
+        Skipped without a known outcome and where there are too few independent dates for any interval.
 
     Notes
     -----
@@ -98,9 +103,10 @@ def explained(
         return Verdict(NAME, Status.SKIPPED, "No scored row has a known outcome that could be explained.")
     rows["beyond"], share = beyond(rows["score"], rows[list(WITHIN)], rows["fold"])
     rows["pooled_beyond"] = pooled_beyond(rows["score"], rows[list(PREDICTORS)], rows["fold"])
-    whole, moving = _skill(rows, "score"), _skill(rows[~rows["still"]], "score")
-    left = replace(_skill(rows, "beyond"), pooled=pooled_auc(rows["pooled_beyond"], rows["outcome"]))
-    trivial = {name: _skill(rows, name) for name in PREDICTORS}
+    skill = partial(_skill, horizon=horizon)
+    whole, moving = skill(rows, "score"), skill(rows[~rows["still"]], "score")
+    left = replace(skill(rows, "beyond"), pooled=pooled_auc(rows["pooled_beyond"], rows["outcome"], horizon=horizon))
+    trivial = {name: skill(rows, name) for name in PREDICTORS}
 
     still = float(rows["still"].mean())
     evidence = [
@@ -110,11 +116,11 @@ def explained(
         ("variance of the score's ranks that they explain", f"{share:.0%}"),
     ]
     if still:
-        evidence.insert(2, ("those rows alone", str(_skill(rows[rows["still"]], "score"))))
-    for name, skill in trivial.items():
-        said = f"pooled AUC {shown(skill.pooled)}" if name in DATE_PREDICTORS else str(skill)
-        evidence.append((WORDS[name], said))
-    status, finding = _judge(whole, moving, left, still)
+        evidence.insert(2, ("those rows alone", str(skill(rows[rows["still"]], "score"))))
+    for name, measured in trivial.items():
+        text = f"pooled AUC {shown(measured.pooled)}" if name in DATE_PREDICTORS else str(measured)
+        evidence.append((WORDS[name], text))
+    status, finding = _judge(whole, moving, left, still, horizon)
     return Verdict(
         NAME,
         status,
@@ -128,7 +134,7 @@ def explained(
     )
 
 
-def _judge(whole: Skill, moving: Skill, left: Skill, still: float) -> tuple[Status, str]:
+def _judge(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int) -> tuple[Status, str]:
     """Choose the verdict and its sentence."""
     gone: list[str] = []
     halved: list[str] = []
@@ -164,6 +170,15 @@ def _judge(whole: Skill, moving: Skill, left: Skill, still: float) -> tuple[Stat
             f"Names that are dead or hardly trade ({still:.1%} of the scored rows had a last return of exactly zero) "
             f"move the {said}: neither figure is worth much before they are left out."
         )
+    if whole.auc_by_date.isna().all() and whole.pooled.is_known:
+        return _judge_over_time(whole, left)
+    if not (whole.auc.is_known or whole.rank_ic.is_known or _certain(whole.pooled, 0.5)):
+        covers = f"{horizon} decision date{'s' * (horizon > 1)}"
+        return Status.SKIPPED, (
+            f"There are {TOO_FEW_DATES} to distinguish skill from chance: {whole.auc_by_date.notna().sum()} with a "
+            f"known AUC, where each outcome covers {covers} and at least {4 * horizon} dates are needed. Score a "
+            "longer period."
+        )
     within = [name for name in ("auc", "rank_ic") if _certain(getattr(whole, name), MEASURES[name])]
     if within:
         beyond_it = [name for name in within if _certain(getattr(left, name), MEASURES[name])]
@@ -181,12 +196,25 @@ def _judge(whole: Skill, moving: Skill, left: Skill, still: float) -> tuple[Stat
     return Status.PASSED, f"There is no skill that needs an explanation: per-date AUC {shown(whole.auc)}."
 
 
-def _certain(mean: ClusteredMean, null: float) -> bool:
+def _judge_over_time(whole: Skill, left: Skill) -> tuple[Status, str]:
+    """Judge a score where no date can be ranked, such as that of a single name."""
+    start = "No date has names with outcomes on both sides, so the score is judged over time: its AUC over all rows is"
+    if not _certain(whole.pooled, 0.5):
+        return Status.PASSED, f"{start} {shown(whole.pooled)}, which is no skill that needs an explanation."
+    if not _certain(left.pooled, 0.5):
+        return Status.NOTED, (
+            f"{start} {shown(whole.pooled)}, and nothing certain is left of it beyond trivial predictors: "
+            f"{shown(left.pooled)}."
+        )
+    return Status.PASSED, f"{start} {shown(whole.pooled)}, and beyond trivial predictors {shown(left.pooled)}."
+
+
+def _certain(mean: MeanInterval, null: float) -> bool:
     return bool(mean.low > null)
 
 
-def _skill(rows: pd.DataFrame, name: str) -> Skill:
-    return measure(rows[name], rows["outcome"], rows["forward"])
+def _skill(rows: pd.DataFrame, name: str, *, horizon: int) -> Skill:
+    return measure(rows[name], rows["outcome"], rows["forward"], horizon=horizon)
 
 
 def _rows(
@@ -194,11 +222,17 @@ def _rows(
 ) -> pd.DataFrame:
     """Scored rows with a known outcome, and what every trivial predictor says about them."""
     joined = signals[["score", "fold"]].join(labels[["label", "forward_return"]], how="inner").sort_index()
+
+    def outcome(rows: pd.DataFrame) -> pd.Series:
+        if rows.index.get_level_values("date").is_unique:
+            return outcome_over_time(rows["label"], rows["forward_return"])
+        return binary_outcome(rows["label"])
+
     frame = pd.DataFrame(
         {
             "score": joined["score"],
             "fold": joined["fold"],
-            "outcome": binary_outcome(joined["label"]),
+            "outcome": outcome(joined),
             "forward": joined["forward_return"],
         }
     )

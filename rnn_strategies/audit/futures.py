@@ -176,7 +176,7 @@ def _other_spells(
         return table  # a view of some other day has no future that could be replaced
     open_ended = (table["end"] == "").to_numpy()
     ended = open_ended & (rng.random(len(table)) < 0.5)
-    tomorrow = str(day + 1)
+    tomorrow = str(day + np.timedelta64(1, "D"))
     table.loc[ended, "end"] = tomorrow
     begin = pd.DataFrame({"ticker": [LISTED + name for name in names[:3]], "start": tomorrow, "end": ""})
     if value is not None:

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rnn_strategies.audit.adjusted_closes import missing_splits
 from rnn_strategies.audit.futures import Inputs
+from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.prices import Prices
 from signals.walk_forward import Prepared
@@ -93,7 +95,12 @@ def _dates_of(end: NDArray[np.int32], test_end: NDArray[np.int32], test_date: ND
 
 
 def adjustments(
-    prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Prices], Prepared], *, seed: int = 0
+    prepared: Prepared,
+    inputs: Inputs,
+    prepare_other: Callable[[Prices], Prepared],
+    *,
+    seed: int = 0,
+    min_price: bool = False,
 ) -> Verdict:
     """Rescale whole adjusted histories, as every later dividend and split does; no decision may notice.
 
@@ -101,8 +108,26 @@ def adjustments(
     -------
     Verdict
         Failed with the first date and ticker whose membership moved, or the first feature that moved by more than
-        rounding.
+        rounding. Where raw closes are adjusted for later splits already, see
+        `rnn_strategies.audit.adjusted_closes`, failed with a filter on price (`min_price`), which then looks ahead, and
+        noted without.
     """
+    verdict = _rescaled(prepared, inputs, prepare_other, seed)
+    missing = missing_splits(histories(inputs.prices))
+    if missing is None or verdict.status is Status.FAILED:
+        return verdict
+    finding = missing.sentence(raw_known=inputs.prices.raw_known, filtered=min_price)
+    return Verdict(
+        "adjustments",
+        Status.FAILED if min_price else Status.NOTED,
+        f"{finding}.",
+        [*verdict.evidence, ("splits that show in the closes", str(missing))],
+        unproved=verdict.unproved,
+    )
+
+
+def _rescaled(prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Prices], Prepared], seed: int) -> Verdict:
+    """Compare membership and features with those of rescaled adjusted histories."""
     prices = inputs.prices
     if not prices.raw_known:
         return Verdict(

@@ -27,7 +27,7 @@ COSTS = (0.0, 1.0, 2.0, 3.0)
 WITHIN = ("min_steps", "highway", "skip")
 
 
-Record = Callable[[Config, float | None], None]
+Record = Callable[[Config, pd.DataFrame, pd.Series, float | None], None]
 
 
 def sensitivity(
@@ -37,7 +37,7 @@ def sensitivity(
     *,
     artifacts: Path,
     jobs: int,
-    record: Record = lambda config, sharpe: None,
+    record: Record = lambda config, signals, returns, sharpe: None,
     listener: Listener = silent,
 ) -> Verdict:
     """Trade the same scores otherwise, and scores of slightly other networks.
@@ -51,8 +51,8 @@ def sensitivity(
     jobs : int
         Training processes.
     record : callable
-        Told of every other configuration that was trained, and its Sharpe ratio: somebody may choose it now, so it is
-        a trial.
+        Called with every other configuration that was trained, its scores, its returns and its Sharpe ratio, so that
+        the trial ledger knows of this experiment.
     listener : callable
         Told of progress.
 
@@ -77,17 +77,17 @@ def sensitivity(
             trade(f"costs × {cost:g}", signals, cost=cost)
     trade("executed one session later", delayed(signals, inputs.prices))
     skipped, tried = _lookbacks(config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, listener=listener)
-    rows += [(name, returns) for name, _, returns in tried]
+    rows += [(name, returns) for name, _, _, returns in tried]
 
     table, sharpe = [], {}
     for name, returns in rows:
-        figures = compute_metrics(returns, risk_free=config.report["risk_free"])
+        figures = compute_metrics(returns, risk_free=config.report["risk_free"], calendar=inputs.prices.calendar)
         sharpe[name] = figures["sharpe_ratio"]
         annual = figures["annual_return"]
         table.append({"choice": name, "annual return": _percent(annual), "Sharpe ratio": _ratio(sharpe[name])})
-    for name, other, _ in tried:
+    for name, other, scores, returns in tried:
         figure = sharpe[name]
-        record(other, figure if isinstance(figure, float) else None)
+        record(other, scores, returns, figure if isinstance(figure, float) else None)
     evidence = [("break-even cost", _break_even(dict(rows)))]
     base = sharpe["as it is"]
     turned = [name for name, value in sharpe.items() if _sign(value) != _sign(base)]
@@ -102,11 +102,11 @@ def sensitivity(
 
 def _lookbacks(
     config: Config, inputs: Inputs, seed: int, *, artifacts: Path, jobs: int, listener: Listener
-) -> tuple[list[str], list[tuple[str, Config, pd.Series]]]:
+) -> tuple[list[str], list[tuple[str, Config, pd.DataFrame, pd.Series]]]:
     """Train networks of one seed that look back a tenth less, and a tenth more; say what could not be tried."""
     if isinstance(config.model, KerasModel):
         return ["The look-back of a network that comes trained cannot be changed."], []
-    tried: list[tuple[str, Config, pd.Series]] = []
+    tried: list[tuple[str, Config, pd.DataFrame, pd.Series]] = []
     tenth = max(round(config.model.lookback / 10), 1)
     for lookback in (config.model.lookback - tenth, config.model.lookback + tenth):
         name = f"look-back {lookback} (seed {seed})"
@@ -132,7 +132,7 @@ def _lookbacks(
             )
         except InputError as error:
             return [f"A look-back of {lookback} cannot be tried: {error}."], tried
-        tried.append((name, other, variant_returns(other, inputs.prices, made.signals)))
+        tried.append((name, other, made.signals, variant_returns(other, inputs.prices, made.signals)))
     return [], tried
 
 

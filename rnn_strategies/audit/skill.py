@@ -9,17 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from signals.diagnostics import ClusteredMean, auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import auc_by_date, rank_ic_by_date
+from signals.long_run_variance import TOO_FEW_DATES, MeanInterval, mean_interval
+from signals.pooled_skill import pooled_auc
 
 __all__ = [
     "MEASURES",
     "Skill",
-    "area_under_curve",
     "beyond",
     "measure",
-    "pooled_auc",
     "pooled_beyond",
     "shown",
 ]
@@ -38,17 +37,17 @@ class Skill:
 
     Parameters
     ----------
-    auc, rank_ic : ClusteredMean
+    auc, rank_ic : MeanInterval
         Mean over dates of what is measured within each date.
-    pooled : ClusteredMean
+    pooled : MeanInterval
         AUC over all rows together, which mixes "which ticker" with "which date".
     auc_by_date, rank_ic_by_date : Series indexed by date
         What the first two are means of.
     """
 
-    auc: ClusteredMean
-    rank_ic: ClusteredMean
-    pooled: ClusteredMean
+    auc: MeanInterval
+    rank_ic: MeanInterval
+    pooled: MeanInterval
     auc_by_date: pd.Series
     rank_ic_by_date: pd.Series
 
@@ -61,62 +60,37 @@ class Skill:
         return ", ".join(f"{name} {shown(mean, form)}" for name, mean, form in parts)
 
 
-def shown(mean: ClusteredMean, form: str = ".3f") -> str:
-    """Write a mean with its interval."""
+def shown(mean: MeanInterval, form: str = ".3f") -> str:
+    """Write a mean with its interval, or the reason why there is none.
+
+    >>> shown(MeanInterval(0.51, float("nan"), float("nan"), float("nan"), 0))
+    '0.510 (too few independent dates)'
+    """
     if math.isnan(mean.mean):
         return "unknown"
-    if math.isnan(mean.low):
-        return f"{mean.mean:{form}}"
+    if not mean.is_known:
+        return f"{mean.mean:{form}} ({TOO_FEW_DATES})"
     return f"{mean.mean:{form}} ({mean.low:{form}} to {mean.high:{form}})"
 
 
-def measure(score: pd.Series, outcome: pd.Series, forward: pd.Series) -> Skill:
+def measure(score: pd.Series, outcome: pd.Series, forward: pd.Series, *, horizon: int) -> Skill:
     """Measure a score.
 
     Parameters
     ----------
     score, outcome, forward : Series indexed by (date, ticker)
         Score, whether the row went up (1 or 0, NaN for neither), and its forward return.
+    horizon : int
+        Decision dates that an outcome covers, `labels.horizon`.
     """
     auc, rank_ic = auc_by_date(score, outcome), rank_ic_by_date(score, forward)
-    return Skill(clustered_mean(auc), clustered_mean(rank_ic), pooled_auc(score, outcome), auc, rank_ic)
-
-
-def area_under_curve(score: pd.Series, outcome: pd.Series) -> float:
-    """AUC over all rows known in both, ties counted one half; NaN when all outcomes are alike."""
-    known = (score.notna() & outcome.notna()).to_numpy()
-    up = outcome.to_numpy()[known] == 1.0
-    n_up, n_down = int(up.sum()), int((~up).sum())
-    if not n_up or not n_down:
-        return math.nan
-    ranks = rankdata(score.to_numpy()[known])
-    return float((ranks[up].sum() - n_up * (n_up + 1) / 2) / (n_up * n_down))
-
-
-def pooled_auc(score: pd.Series, outcome: pd.Series) -> ClusteredMean:
-    """AUC over all rows, with an interval that takes a date's rows, and neighbouring dates, for one another's kin.
-
-    Notes
-    -----
-    Each row's share in the error is that of DeLong, DeLong and Clarke-Pearson (1988); shares are added up by date, and
-    the variance of these sums is that of Newey and West (1987), see `signals.diagnostics.clustered_mean`.
-    """
-    frame = pd.DataFrame({"score": score, "outcome": outcome}).dropna()
-    up = frame["outcome"].to_numpy() == 1.0
-    n_up, n_down = int(up.sum()), int((~up).sum())
-    if not n_up or not n_down:
-        return ClusteredMean(math.nan, math.nan, math.nan)
-    ranks = frame["score"].rank(method="average")
-    within = frame["score"].groupby(frame["outcome"]).rank(method="average")
-    # for each row, the share of the other class that it beats (or is beaten by)
-    beaten = (ranks - within).to_numpy()
-    value = np.where(up, beaten / n_down, 1.0 - beaten / n_up)
-    area = float(value[up].mean())
-    share = (value - area) / np.where(up, n_up, n_down)
-    by_date = pd.Series(share, index=frame.index).groupby(level="date").sum()
-    errors = clustered_mean(by_date * len(by_date))
-    half = (errors.high - errors.low) / 2
-    return ClusteredMean(area, area - half, area + half)
+    return Skill(
+        mean_interval(auc, horizon=horizon),
+        mean_interval(rank_ic, horizon=horizon),
+        pooled_auc(score, outcome, horizon=horizon),
+        auc,
+        rank_ic,
+    )
 
 
 def beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> tuple[pd.Series, float]:

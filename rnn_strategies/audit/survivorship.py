@@ -10,12 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rnn_strategies.audit.lifetimes import (
+    CERTAIN,
+    NAMES,
+    RATE,
+    YEARS,
+    Lifetimes,
+    lifetimes,
+    survivorship_bias,
+)
 from rnn_strategies.audit.verdict import Status, Verdict
-from rnn_strategies.remarks import only_survivors
 from signals.calendar import as_day
 from signals.features import period_returns
 from signals.membership import Membership, membership_remarks
 from signals.panel import PricePanel
+from signals.periodicity import sessions_per_year
 from signals.prices import Prices
 from signals.sectors import SectorTable
 from signals.spells import FAR
@@ -25,14 +34,6 @@ __all__ = ["NAME", "survivorship"]
 
 NAME = "survivorship"
 
-# Listings that end, by acquisition or failure, in a hundred years of a listing: an assumption, on the low side for US
-# stocks of any decade (their rate is called high in Doidge, Karolyi and Stulz 2017, "The U.S. listing gap", Journal of
-# Financial Economics 123). Chances below one in a thousand under it count as certainty.
-RATE = 0.03
-CERTAIN = 1e-3
-# The same bounds as the remark in the report: fewer names, or a shorter time, prove nothing.
-NAMES, YEARS = 20, 2.0
-ENDED = 30  # calendar days before the end of the file from which a name counts as ended
 LISTED = 5
 
 
@@ -44,31 +45,6 @@ class _Found:
     noted: list[str] = field(default_factory=list)
     evidence: list[tuple[str, str]] = field(default_factory=list)
     unproved: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Lives:
-    """First and last day of each ticker of the prices."""
-
-    tickers: tuple[str, ...]
-    first: NDArray[np.datetime64]
-    last: NDArray[np.datetime64]
-    begin: np.datetime64
-    end: np.datetime64
-
-    @property
-    def years(self) -> float:
-        return _years(self.end - self.begin)
-
-    @property
-    def ended(self) -> NDArray[np.bool_]:
-        return np.asarray((self.end - self.last) > np.timedelta64(ENDED, "D"))
-
-    def ticker_years(self, chosen: NDArray[np.bool_]) -> float:
-        return float(((self.last - self.first)[chosen].astype(np.float64) / 365.25).sum())
-
-    def named(self, names: frozenset[str]) -> NDArray[np.bool_]:
-        return np.fromiter((ticker in names for ticker in self.tickers), dtype=bool, count=len(self.tickers))
 
 
 def survivorship(
@@ -112,9 +88,9 @@ def survivorship(
     of k names out of N in the prices, of which D end, the chance that none of the k does is hypergeometric.
     """
     found = _Found()
-    lives = _lives(prices)
+    lives = lifetimes(prices)
     panel = prices.panel()
-    _file(prices, lives, found)
+    _file(lives, found)
     if filters.include:
         _chosen(panel, lives, frozenset(filters.include), "the include list", found)
     if membership is not None:
@@ -147,63 +123,36 @@ def survivorship(
     )
 
 
-def _lives(prices: Prices) -> _Lives:
-    levels, (days, codes) = prices.frame.index.levels, prices.frame.index.codes
-    held = levels[0].to_numpy().astype("datetime64[D]")
-    days, codes = np.asarray(days), np.asarray(codes)
-    n = len(levels[1])
-    first, last = np.full(n, len(held) - 1), np.zeros(n, dtype=np.int64)
-    np.minimum.at(first, codes, days)
-    np.maximum.at(last, codes, days)
-    return _Lives(tuple(levels[1]), held[first], held[last], held[0], held[-1])
-
-
-def _file(prices: Prices, lives: _Lives, found: _Found) -> None:
+def _file(lives: Lifetimes, found: _Found) -> None:
     """Who ends, and who begins, in the whole file."""
-    everyone = np.ones(len(lives.tickers), dtype=bool)
-    ended, ticker_years = int(lives.ended.sum()), lives.ticker_years(everyone)
-    chance = math.exp(-RATE * ticker_years)
-    from_start = int((lives.first == lives.begin).sum())
+    n = len(lives.tickers)
     found.evidence += [
         (
             "tickers that end",
-            f"{ended:,} of {len(lives.tickers):,} in {lives.years:.1f} years ({ticker_years:,.0f} ticker-years)",
+            f"{int(lives.ended.sum()):,} of {n:,} in {lives.years:.1f} years ({lives.ticker_years:,.0f} ticker-years)",
         ),
-        ("ends to expect at 3 % a year", f"{RATE * ticker_years:,.1f}"),
-        ("tickers that begin with the file", f"{from_start:,} of {len(lives.tickers):,}"),
+        ("ends to expect at 3 % a year", f"{RATE * lives.ticker_years:,.1f}"),
+        ("tickers that begin with the file", f"{lives.from_start:,} of {n:,}"),
     ]
-    if survivors := only_survivors(prices):
-        balanced = " and all of them begin with it" if from_start == survivors else ""
-        said = (
-            f"all {survivors:,} tickers trade to the end of the file on {lives.end}{balanced}: those that ended in "
-            f"{lives.years:.1f} years were left out"
-        )
-        missing = RATE * ticker_years
+    bias = survivorship_bias(lives)
+    if bias is None:
+        return
+    (found.failed if bias.certain else found.noted).append(bias.finding)
+    if bias.missing:
         found.evidence.append(
             (
                 "size of the effect",
-                f"at 3 % a year some {missing:,.0f} names are missing; the equal-weight universe is then flattered by "
-                f"0.3 % a year for each 10 % that such a name lost before it ended, and by 3 % a year at most",
+                f"at 3 % a year some {bias.missing:,.0f} names are missing; the equal-weight universe is then "
+                "flattered by 0.3 % a year for each 10 % that such a name lost before it ended, and by 3 % a year at "
+                "most",
             )
         )
         found.unproved.append(
             "How much the survivors flatter the result: what the missing names earned is not in these prices."
         )
-        if chance < CERTAIN:
-            found.failed.append(f"{said} (chance at a rate of 3 % a year: {_chance(chance)})")
-        else:
-            found.noted.append(f"{said}, or none did (chance at a rate of 3 % a year: {_chance(chance)})")
-    elif lives.years > YEARS and len(lives.tickers) >= NAMES and ended < 0.002 * ticker_years:
-        if _poisson(ended, RATE * ticker_years) < CERTAIN:
-            found.noted.append(
-                f"only {ended:,} of {len(lives.tickers):,} tickers end in {lives.years:.1f} years where "
-                f"{RATE * ticker_years:,.0f} were to be expected at 3 % a year: most that ended are probably left out"
-            )
-    elif lives.years > YEARS and len(lives.tickers) >= NAMES and from_start == len(lives.tickers):
-        found.noted.append(f"all {from_start:,} tickers begin with the file on {lives.begin}: nobody was ever listed")
 
 
-def _chosen(panel: PricePanel, lives: _Lives, names: frozenset[str], what: str, found: _Found) -> None:
+def _chosen(panel: PricePanel, lives: Lifetimes, names: frozenset[str], what: str, found: _Found) -> None:
     """Whether a list picks those that lived on."""
     chosen = lives.named(names)
     kept, ended = int(chosen.sum()), int((chosen & lives.ended).sum())
@@ -228,7 +177,9 @@ def _chosen(panel: PricePanel, lives: _Lives, names: frozenset[str], what: str, 
         )
 
 
-def _members(panel: PricePanel, lives: _Lives, membership: Membership, drawn: Mapping[str, int], found: _Found) -> None:
+def _members(
+    panel: PricePanel, lives: Lifetimes, membership: Membership, drawn: Mapping[str, int], found: _Found
+) -> None:
     """Whether an index is one of survivors, or lacks the prices of those that left."""
     spells = membership.spells
     begin, end = max(spells.start.min(), lives.begin), lives.end
@@ -298,7 +249,7 @@ def _draw(known: PricePanel, day: str, filters: UniverseFilters, membership: Mem
     return len(universe_at(known, day, filters, membership))
 
 
-def _scored(lives: _Lives, signals: pd.DataFrame, found: _Found) -> None:
+def _scored(lives: Lifetimes, signals: pd.DataFrame, found: _Found) -> None:
     """Scores of names that had no bar yet."""
     dates = signals.index.get_level_values("date").to_numpy().astype("datetime64[D]")
     place = pd.Index(lives.tickers).get_indexer(signals.index.get_level_values("ticker"))
@@ -312,11 +263,12 @@ def _scored(lives: _Lives, signals: pd.DataFrame, found: _Found) -> None:
     found.evidence.append(("scores before a first bar", f"{int(early.sum()):,} of {len(signals):,}"))
 
 
-def _effect(panel: PricePanel, lives: _Lives, chosen: NDArray[np.bool_]) -> str:
+def _effect(panel: PricePanel, lives: Lifetimes, chosen: NDArray[np.bool_]) -> str:
     """Compare the yearly return of some tickers in equal parts with that of all; empty when all are chosen."""
     if chosen.all() or not chosen.any():
         return ""
-    step = 21
+    year = sessions_per_year(panel.calendar)
+    step = round(year / 12)
     decisions = np.arange(0, len(panel.dates), step, dtype=np.int64)
     # a month's return; the bad prints of a few names must not decide
     returns = np.clip(period_returns(panel, decisions), -1.0, 1.0)
@@ -325,7 +277,7 @@ def _effect(panel: PricePanel, lives: _Lives, chosen: NDArray[np.bool_]) -> str:
         known = np.isfinite(returns[rows])
         count = known.sum(axis=0)
         means.append(np.where(known, returns[rows], 0.0).sum(axis=0) / np.maximum(count, 1))
-    per_year = 252 / step
+    per_year = year / step
     yearly = [float(np.exp(np.log1p(np.maximum(mean[1:], -0.99)).mean() * per_year) - 1) for mean in means]
     return (
         f"held in equal parts its names earn {yearly[0]:.1%} a year and all tickers of the prices {yearly[1]:.1%}: a "
@@ -335,10 +287,6 @@ def _effect(panel: PricePanel, lives: _Lives, chosen: NDArray[np.bool_]) -> str:
 
 def _years(span: np.timedelta64) -> float:
     return float(span / np.timedelta64(1, "D")) / 365.25
-
-
-def _chance(chance: float) -> str:
-    return f"{chance:.1g}" if chance > 1e-12 else "less than 1e-12"
 
 
 def _none_of(n: int, dead: int, kept: int) -> float:
@@ -354,13 +302,6 @@ def _at_least(n: int, leavers: int, without: int, missing: int) -> float:
     from scipy.stats import hypergeom
 
     return float(hypergeom.sf(missing - 1, n, leavers, without))
-
-
-def _poisson(k: int, mean: float) -> float:
-    """Chance of at most `k` where `mean` is expected."""
-    from scipy.special import pdtr
-
-    return float(pdtr(k, mean))
 
 
 def _listed(names: Sequence[str], most: int = LISTED) -> str:

@@ -108,7 +108,7 @@ def _index(fetch: Fetch, listener: Listener, yahoo: dict[str, Any]) -> tuple[str
 def _macro(fetch: Fetch, listener: Listener, yahoo: dict[str, Any]) -> tuple[str, str]:
     """Get consumer sentiment and industrial production by month, without gaps."""
     names = ("UMCSENT", "IPGMFN")
-    months = np.arange(_FIRST_MONTH, _LAST_MONTH + 1)
+    months = np.arange(_FIRST_MONTH, _LAST_MONTH + np.timedelta64(1, "M"))
     columns = []
     for name in names:
         listener(Event("download", f"fetching {name} from FRED"))

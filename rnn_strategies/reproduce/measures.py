@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signals.diagnostics import auc_by_date, decile_spread_by_date, newey_west_t, rank_ic_by_date
+from signals.diagnostics import auc_by_date, decile_spread_by_date, rank_ic_by_date
+from signals.long_run_variance import mean_interval
 
 __all__ = ["ALL_YEARS", "MEASURES", "dead_rows_auc", "measure_scores", "pooled_auc"]
 
@@ -16,7 +17,9 @@ MEASURES = ("auc", "rank_ic", "decile_spread")
 ALL_YEARS = "all"
 
 
-def measure_scores(scores: Mapping[int, pd.Series], forward_return: pd.Series) -> dict[str, dict[str, Any]]:
+def measure_scores(
+    scores: Mapping[int, pd.Series], forward_return: pd.Series, *, horizon: int
+) -> dict[str, dict[str, Any]]:
     """Measure scores per calendar year and over all years.
 
     Parameters
@@ -25,13 +28,16 @@ def measure_scores(scores: Mapping[int, pd.Series], forward_return: pd.Series) -
         One series a seed, all on the same rows.
     forward_return : Series indexed by (date, ticker)
         What the rows returned; rows without are left out.
+    horizon : int
+        Decision dates that a return covers, `labels.horizon`.
 
     Returns
     -------
     dict of str to dict
         By year, and `"all"`: `dates`, `rows`, and for each of `MEASURES` a list `<measure>_by_seed` and, of the mean
-        score over seeds, `<measure>` and `<measure>_t`, how many Newey-West standard errors its mean over dates lies
-        from zero (from a half for the AUC).
+        score over seeds, `<measure>` and `<measure>_t`, the standard errors by which its mean over dates exceeds zero
+        (a half for the AUC), with `<measure>_df`, the degrees of freedom of Student's t that it is compared with:
+        NaN and 0 where there are too few independent dates, see `signals.long_run_variance.mean_interval`.
 
     Notes
     -----
@@ -57,8 +63,8 @@ def measure_scores(scores: Mapping[int, pd.Series], forward_return: pd.Series) -
         for measure in MEASURES:
             nothing = 0.5 if measure == "auc" else 0.0
             figures[f"{measure}_by_seed"] = [float(frame.loc[kept.index, measure].mean()) for frame in by_seed.values()]
-            figures[measure] = float(kept[measure].mean())
-            figures[f"{measure}_t"] = newey_west_t(kept[measure] - nothing)
+            mean = mean_interval(kept[measure], horizon=horizon)
+            figures[measure], figures[f"{measure}_t"], figures[f"{measure}_df"] = mean.mean, mean.t(nothing), mean.df
         found[name] = figures
     return found
 

@@ -72,8 +72,13 @@ def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
             signs[name].append(sign)
             parts[name].append(sign * tested[name])
     forward = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])["forward_return"]
+    horizon = config.labels.horizon
     return {
-        name: {"label": label, "signs": signs[name], "years": measure_scores({0: pd.concat(parts[name])}, forward)}
+        name: {
+            "label": label,
+            "signs": signs[name],
+            "years": measure_scores({0: pd.concat(parts[name])}, forward, horizon=horizon),
+        }
         for name, label in TRIVIAL.items()
     }
 

@@ -19,6 +19,7 @@ from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
 from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
 from rnn_strategies.toml_tables import dropped
 from signals.events import Event, Listener
+from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK
 from signals.storage import sha256_file
@@ -193,7 +194,11 @@ def _outcome(caption: str, compared: Comparison, networks: list[str], published:
 def _ours(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
     """Error of a network, and the correlation of its forecasts with what came: of changes, or of the series itself."""
     row, of = _row(rows, model), "changes" if compared.reference == PERSISTENCE else "the series"
-    t = f", t {number(row['ic_change_t'], 1)}" if math.isfinite(row["ic_change_t"]) else ""
+    t = ""
+    if math.isfinite(row["ic_change_t"]):
+        t = f", t {number(row['ic_change_t'], 1)} with {row['ic_change_df']:.0f} degrees of freedom"
+    elif math.isfinite(row["ic_change"]) and row["ic_change_df"] == 0:
+        t = f" ({TOO_FEW_DATES})"
     return f"{model}: {_said(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
 
 
@@ -259,12 +264,17 @@ def _protocol(run: ForecastRun) -> str:
         "minmax": "min-max scaled on training rows only",
         "none": "not scaled",
     }[config.forecast.scale]
-    ahead = run.actuals["target_date"].dropna()
+    ahead = run.actuals.loc[run.actuals["actual"].notna(), "target_date"]
     kept = folds["epochs"]
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (
         f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
         f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
-        f"{training.optimizer}, {training.loss}, batch {training.batch_size}; epochs kept {stops} of at most "
+        f"{training.optimizer}, {_loss(run)}, batch {training.batch_size}; epochs kept {stops} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )
+
+
+def _loss(run: ForecastRun) -> str:
+    """Loss that the networks were trained by: of quantiles the pinball loss, whatever the configuration says."""
+    return "pinball" if run.config.forecast.quantiles else run.config.training.loss

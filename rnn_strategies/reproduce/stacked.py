@@ -106,7 +106,9 @@ def _measure(run: Run) -> dict[str, Any]:
     labels = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])
     said = read_parquet(run.folder / "seed_scores.parquet")
     by_seed = {int(seed): rows.set_index(["date", "ticker"])["score"] for seed, rows in said.groupby("seed")}
-    figures: dict[str, Any] = {"years": measure_scores(by_seed, labels["forward_return"])}
+    figures: dict[str, Any] = {
+        "years": measure_scores(by_seed, labels["forward_return"], horizon=run.config.labels.horizon)
+    }
     if run.config.labels.kind == "up":
         figures["pooled_auc_by_seed"] = [pooled_auc(score, labels["label"]) for score in by_seed.values()]
         figures["down"] = float(1.0 - labels["label"].mean())

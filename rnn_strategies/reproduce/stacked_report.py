@@ -8,6 +8,7 @@ from typing import Any
 from rnn_strategies.config import Config
 from rnn_strategies.reproduce.measures import ALL_YEARS, dead_rows_auc
 from rnn_strategies.reproduce.report import HINDSIGHT, Report, Table, number, spread
+from signals.long_run_variance import TOO_FEW_DATES
 
 __all__ = ["stacked_report"]
 
@@ -45,12 +46,12 @@ def stacked_report(config: Config, figures: Mapping[str, Any], *, left: int = 0)
             tuple((one["label"], _count(one), *(_auc(one["years"][year]) for year in years)) for one in lines),
         ),
         Table(
-            "Per-date rank IC; mean ± spread over seeds (Newey-West t of the seeds' mean score)",
+            "Per-date rank IC; mean ± spread over seeds (t of the seeds' mean score)",
             ("model", *named),
             tuple((one["label"], *(_beside(one["years"][year], "rank_ic", 1, 4) for year in years)) for one in lines),
         ),
         Table(
-            "Decile spread, basis points a week before costs; mean ± spread over seeds (Newey-West t)",
+            "Decile spread, basis points a week before costs; mean ± spread over seeds (t of the seeds' mean score)",
             ("model", *named),
             tuple(
                 (one["label"], *(_beside(one["years"][year], "decile_spread", 1e4, 1) for year in years))
@@ -63,7 +64,7 @@ def stacked_report(config: Config, figures: Mapping[str, Any], *, left: int = 0)
         TITLE,
         _facts(config, figures, models),
         tables,
-        _notes(figures, left),
+        _notes(figures, next(iter(models.values()))["years"], config.labels.horizon, left),
         dict(figures),
         _summary(figures, models),
     )
@@ -96,12 +97,13 @@ def _count(one: Mapping[str, Any]) -> str:
 
 
 def _auc(figures: Mapping[str, Any]) -> str:
-    return f"{spread(figures['auc_by_seed'], 4)} ({number(figures['auc_t'], 1, sign=True)})"
+    return _beside(figures, "auc", 1, 4)
 
 
 def _beside(figures: Mapping[str, Any], measure: str, unit: float, digits: int) -> str:
     by_seed = [value * unit for value in figures[f"{measure}_by_seed"]]
-    return f"{spread(by_seed, digits)} ({number(figures[f'{measure}_t'], 1, sign=True)})"
+    t = number(figures[f"{measure}_t"], 1, sign=True) if figures[f"{measure}_df"] else TOO_FEW_DATES
+    return f"{spread(by_seed, digits)} ({t})"
 
 
 def _facts(config: Config, figures: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -139,8 +141,18 @@ def _facts(config: Config, figures: Mapping[str, Any], models: Mapping[str, Any]
     )  # fmt: skip
 
 
-def _notes(figures: Mapping[str, Any], left: int) -> tuple[str, ...]:
-    notes = []
+def _notes(
+    figures: Mapping[str, Any], of_years: Mapping[str, Mapping[str, Any]], horizon: int, left: int
+) -> tuple[str, ...]:
+    degrees = ", ".join(
+        f"{'all years' if year == ALL_YEARS else year} {one['auc_df']}" for year, one in of_years.items()
+    )
+    notes = [
+        "Each t is the mean over dates, less 0.5 for an AUC, over its standard error by the equal-weighted cosine "
+        "estimator (Lazarus, Lewis, Stock and Watson 2018), which allows for dependence between neighbouring dates; "
+        f"outcomes cover {horizon} decision date{'s' * (horizon > 1)}. Compare it with Student's t of so many degrees "
+        f"of freedom: {degrees}.",
+    ]
     if left:
         notes.append(f"Not finished: {left} more models are to come.")
     down = 0.5

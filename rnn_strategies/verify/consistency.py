@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backtests.result import BacktestResult
+from reports.gains import trips_gap
 from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
 from signals.errors import CheckFailedError, InputError
 from signals.frames import check_signals
@@ -70,6 +71,12 @@ def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
         yield "returns.parquet", f"does not follow from positions, transactions and cash_flows.parquet: {error}"
         return
     yield from _check_orders(result)
+    gap = trips_gap(result.positions, result.transactions, result.cash_flows)
+    if gap is not None:
+        yield (
+            "transactions.parquet",
+            f"round trips of {gap[0]} do not add up to its gain by fills, cash flows and positions: {gap[1]:.3g} apart",
+        )
     names = [name for name in ("benchmark.parquet", "seed_returns.parquet") if (folder / name).exists()]
     for name in names:
         beside = read_parquet(folder / name, index=["date"])

@@ -78,7 +78,12 @@ def _of_tables(file: Path, again: Path, tolerance: float | None) -> str | None:
     if list(one.columns) != list(two.columns):
         changed = sorted({*one.columns} ^ {*two.columns})
         return f"has other columns than those recomputed: {', '.join(map(str, changed)) or 'in another order'}"
-    other = [name for name in one.columns if one[name].dtype != two[name].dtype]
+    # text is text, whichever dtype pandas keeps it in
+    other = [
+        name
+        for name in one.columns
+        if one[name].dtype != two[name].dtype and {one[name].dtype.kind, two[name].dtype.kind} != {"O"}
+    ]
     if other:
         return f"holds {other[0]} as {one[other[0]].dtype}; recomputed as {two[other[0]].dtype}"
     keys = [name for name in KEYS.get(file.name, ("date",)) if name in one.columns]
@@ -171,7 +176,9 @@ def _of_json(file: Path, again: Path, tolerance: float | None) -> str | None:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 _STAMP = re.compile(r'<p class="stamp">([^<]*)</p>')
-_STAMP_PART = re.compile(r"finished [-+:.\dTZ]+|host [\w .-]+, \d+ training processes|[a-z]+ \d+\.\d s")
+_STAMP_PART = re.compile(
+    r"(?:finished|trials as of) [-+:.\dTZ]+|host [\w .-]+, \d+ training processes|[a-z]+ \d+\.\d s"
+)
 _PICTURE = re.compile(r"data:image/[^\"']*")
 _CHART = re.compile(r'<figure class="chart[^"]*" id="chart-([^"]*)"')
 

@@ -36,7 +36,7 @@ class Folder:
     folder : Path
         The run.
     home : Home
-        Where networks, inputs and trials are kept.
+        Where networks and inputs are kept.
     scratch : Path
         Empty folder to write to.
     listener : callable

@@ -1,4 +1,7 @@
-"""The trial ledger beside a run: whether it was counted, and whether its family was at least as large as it says."""
+"""The trial ledger beside a run: where it knows the folder, the run must state what the ledger recorded.
+
+A run verifies without a ledger: the returns of other trials are in `trials.parquet`, their number is in the manifest.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from rnn_strategies.config import Config
-from rnn_strategies.family import returns_of
-from rnn_strategies.home import Home
-from rnn_strategies.manifest import Manifest, key_of
-from rnn_strategies.trials import Trial, read_trials
+from rnn_strategies.counted_run import TRIALS
+from rnn_strategies.family import relatives_of
+from rnn_strategies.manifest import key_of
+from rnn_strategies.trials import Trial, TrialLedger, default_ledger
 from signals.errors import InputError
 from signals.models.external import KerasModel
 from signals.storage import read_json, read_parquet
 
-__all__ = ["check_ledger", "check_trial", "returns_as_then"]
+__all__ = ["check_ledger", "check_trial", "ledger_at_hand"]
 
 # A Sharpe ratio computed by another version of a library.
 ROUNDING = 1e-9
@@ -37,8 +39,17 @@ def _trial_id(config: Config, claims: Mapping[str, Any]) -> str:
     return key_of(config.identity, inputs["prices"]["sha256"], beside)[:16]
 
 
-def check_trial(config: Config, claims: Mapping[str, Any], home: Home) -> tuple[str, str] | None:
-    """Find out whether configuration, manifest and ledger speak of one trial.
+def ledger_at_hand() -> TrialLedger | None:
+    """Give the user's trial ledger if there is one that can be read."""
+    try:
+        ledger = default_ledger()
+        return ledger if ledger.trials() else None
+    except InputError:
+        return None
+
+
+def check_trial(config: Config, claims: Mapping[str, Any], ledger: TrialLedger | None) -> tuple[str, str] | None:
+    """Find out whether configuration, manifest and ledger, if there is one, speak of one trial.
 
     Returns
     -------
@@ -62,8 +73,8 @@ def check_trial(config: Config, claims: Mapping[str, Any], home: Home) -> tuple[
             f"its settings are not those of the run: their hash is {config.hash}, and that of the run "
             f"{claims.get('config_hash')}",
         )
-    counted = read_trials(home)
-    if stated not in counted:
+    counted = {} if ledger is None else ledger.trials()
+    if ledger is None or stated not in counted:
         if made in counted:
             return None
         return (
@@ -71,14 +82,14 @@ def check_trial(config: Config, claims: Mapping[str, Any], home: Home) -> tuple[
             f"together with the inputs that manifest.json names it makes the trial {made}; manifest.json says {stated}",
         )
     if counted[stated].config != config.hash:
-        return "config.toml", f"its settings are not those of trial {stated} in {home.trials}"
+        return "config.toml", f"its settings are not those of trial {stated} in {ledger.path}"
     return "manifest.json", f"inputs are not those of trial {stated}: with them it would be {made}"
 
 
 def check_ledger(
-    folder: Path, claims: Mapping[str, Any], home: Home, *, here: bool
+    folder: Path, claims: Mapping[str, Any], ledger: TrialLedger | None
 ) -> Iterator[tuple[str | None, str]]:
-    """Hold a run to the ledger.
+    """Compare what a run states about trials with the ledger in which it was counted.
 
     Parameters
     ----------
@@ -86,10 +97,8 @@ def check_ledger(
         The run.
     claims : mapping
         Its manifest.
-    home : Home
-        Where the ledger is.
-    here : bool
-        Whether the inputs of the run are kept in this home too, so that its trial has to be.
+    ledger : TrialLedger or None
+        The user's ledger, if there is one.
 
     Yields
     ------
@@ -97,22 +106,19 @@ def check_ledger(
         File and finding; without a file it is a remark.
     """
     stated = _stated(claims)
-    trials = read_trials(home)
-    name = str(stated.get("id"))
-    if name not in trials:
-        if here and trials:
-            yield "manifest.json", f"trial.id is {name}, which {home.trials} has never counted"
-        else:
-            yield None, f"there is no ledger of trials at {home.trials}: how many were tried was taken as it is"
+    own = None if ledger is None else ledger.trials().get(str(stated.get("id")))
+    if ledger is None or own is None or own.folder is None or Path(own.folder).resolve() != folder.resolve():
+        yield (
+            None,
+            f"the trial ledger has no record of this folder: the number of trials and {TRIALS} were taken as they are",
+        )
         return
-    own = trials[name]
-    family = [one for one in trials.values() if one.family == own.family]
-    begun = family.index(own) + 1
+    begun = list(relatives_of(ledger, own).family).index(own.id) + 1
     started = stated.get("started")
     if isinstance(started, int) and started < begun:
-        yield "manifest.json", f"trial.started is {started}; {home.trials} had counted {begun} when the run began"
-    yield from _check_sharpe(folder, own, home)
-    yield from _check_others(folder, claims, own, trials, home)
+        yield "manifest.json", f"trial.started is {started}; {ledger.path} had counted {begun} when the run began"
+    yield from _check_sharpe(folder, own, ledger)
+    yield from _check_others(folder, own, ledger)
 
 
 def _stated(claims: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,54 +126,32 @@ def _stated(claims: Mapping[str, Any]) -> dict[str, Any]:
     return stated if isinstance(stated, dict) else {}
 
 
-def _check_sharpe(folder: Path, own: Trial, home: Home) -> Iterator[tuple[str | None, str]]:
-    if own.status != "done" or own.returns is None or own.sharpe is None:
-        return
-    if (home.root.parent / own.returns).resolve().parent != folder.resolve():
+def _check_sharpe(folder: Path, own: Trial, ledger: TrialLedger) -> Iterator[tuple[str | None, str]]:
+    if own.status != "done" or own.sharpe is None:
         return
     try:
         found = read_json(folder / "metrics.json").get("sharpe_ratio")
     except (InputError, AttributeError):
         return  # said where the file is compared
     if not isinstance(found, float) or abs(found - own.sharpe) > ROUNDING * max(abs(own.sharpe), 1.0):
-        yield "metrics.json", f"sharpe_ratio is {found}; {home.trials} recorded {own.sharpe} when the run ended"
+        yield "metrics.json", f"sharpe_ratio is {found}; {ledger.path} recorded {own.sharpe} when the run ended"
 
 
-def _check_others(
-    folder: Path, claims: Mapping[str, Any], own: Trial, trials: Mapping[str, Trial], home: Home
-) -> Iterator[tuple[str | None, str]]:
-    """Compare the returns of other trials with their own folders, as long as those hold what they held."""
+def _check_others(folder: Path, own: Trial, ledger: TrialLedger) -> Iterator[tuple[str | None, str]]:
+    """Compare the returns of other trials with any that the ledger ever recorded for them."""
     try:
-        table = read_parquet(folder / "trials.parquet", index=["trial"])
+        table = read_parquet(folder / TRIALS, index=["trial"])
         others = [name for name in table.index.unique() if name != own.id]
         unknown = 0
         for name in others:
-            if name not in trials:
-                yield "trials.parquet", f"holds returns of trial {name}, which {home.trials} has never counted"
-                return
-            returns = returns_as_then(trials[name], claims, home)
-            if returns is None:
-                unknown += 1
-                continue
             mine = table.loc[[name], "returns"].to_numpy(dtype=np.float64)
-            if len(mine) != len(returns) or not np.allclose(mine, returns.to_numpy(), rtol=0, atol=ROUNDING):
-                yield "trials.parquet", f"the returns of trial {name} are not those in {trials[name].returns}"
+            recorded = [returns.to_numpy(dtype=np.float64) for returns in ledger.recorded_returns(str(name))]
+            if not recorded:
+                unknown += 1
+            elif not any(len(one) == len(mine) and np.allclose(mine, one, rtol=0, atol=ROUNDING) for one in recorded):
+                yield TRIALS, f"the returns of trial {name} are not those that {ledger.path} recorded"
                 return
     except (InputError, KeyError, TypeError, ValueError):
         return  # said where the file is compared
     if unknown:
-        yield (
-            None,
-            f"returns of {unknown} of {len(others)} other trials were taken as they are: their folders have gone",
-        )
-
-
-def returns_as_then(trial: Trial, claims: Mapping[str, Any], home: Home) -> pd.Series | None:
-    """Give the returns of another trial from its own folder, if that still holds what it held for this run."""
-    returns = returns_of(home, trial)
-    if returns is None or trial.returns is None:
-        return None
-    manifest = Manifest((home.root.parent / trial.returns).parent)
-    if not manifest.is_done("backtest") or manifest.data.get("versions") != claims.get("versions"):
-        return None
-    return returns
+        yield None, f"returns of {unknown} of {len(others)} other trials were taken as they are: the ledger has none"

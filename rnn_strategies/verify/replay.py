@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -14,13 +14,14 @@ import pandas as pd
 
 from rnn_strategies import __version__
 from rnn_strategies.config import Config
+from rnn_strategies.counted_run import TRIALS
+from rnn_strategies.evaluation_set import EvaluationSet
 from rnn_strategies.family import Family, trial_table
 from rnn_strategies.home import Home
 from rnn_strategies.imported import ImportedRun
 from rnn_strategies.pipeline import QUANTILES, Run
-from rnn_strategies.trials import Trial, read_trials
+from rnn_strategies.trials import Trial
 from rnn_strategies.verify.consistency import check_quantiles
-from rnn_strategies.verify.ledger import returns_as_then
 from rnn_strategies.verify.outcomes import DisagreementError, FrozenTrainer, read_outcomes
 from signals.assembly import SignalResult, assemble
 from signals.errors import InputError
@@ -63,8 +64,11 @@ class Replay(Run):
         stated = self.claims.get("trial")
         if self.beside_kept or not isinstance(stated, dict):
             return super()._trial()
-        # without the files that were read beside prices nobody can tell
-        return Trial(str(stated.get("id")), None, self.config.hash, "run", stated.get("family") or {}, "started")
+        # it depends on files beside the prices, which are not what they were
+        return Trial(str(stated.get("id")), None, self.config.hash, "run", {}, "started")
+
+    def _begin_trial(self, dates: Iterable[Any], tickers: Iterable[str]) -> None:
+        """Count nothing: a run that is verified is no trial."""
 
     def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
         if "benchmark" in self.__dict__ or "benchmark" not in self.claims.get("inputs", {}):
@@ -74,21 +78,20 @@ class Replay(Run):
             raise DisagreementError("benchmark.parquet", "lacks the column benchmark")
         return held["benchmark"].reindex(sessions)
 
-    def _family(self, trial: Trial, returns: pd.Series) -> Family:
-        """Give own returns as they now are; those of other trials from their folders, or else as the run has them."""
+    def _family(self, trial: Trial, returns: pd.Series, evaluated: EvaluationSet) -> Family:
+        """Give the run's own returns as they are now, and those of other trials as the run folder has them."""
         parts = [trial_table(trial.id, returns)]
         try:
-            held = read_parquet(self.original / "trials.parquet")
-            counted = read_trials(self.home)
-            for name, rows in held[held["trial"] != trial.id].groupby("trial", sort=False):
-                known = returns_as_then(counted[name], self.claims, self.home) if name in counted else None
-                parts.append(rows[list(parts[0].columns)] if known is None else trial_table(str(name), known))
+            held = read_parquet(self.original / TRIALS)
+            others = held[held["trial"] != trial.id].groupby("trial", sort=False)
+            parts += [rows[list(parts[0].columns)] for _, rows in others]
         except (InputError, KeyError, TypeError):
             del parts[1:]  # comparing the file will say what is wrong with it
         table = pd.concat(parts).sort_values(["trial", "date"], ignore_index=True)
         stated = self.claims.get("trial")
-        started = stated.get("started") if isinstance(stated, dict) else None
-        return Family(max(started if isinstance(started, int) else 1, len(parts)), len(parts), table)
+        facts = stated if isinstance(stated, dict) else {}
+        started, beside = (n if isinstance(n := facts.get(name), int) else 0 for name in ("started", "other_universes"))
+        return Family(max(started, len(parts)), len(parts), table, max(beside, 0))
 
     # -- the stages -----------------------------------------------------------------------------------------------
 
@@ -142,10 +145,6 @@ class Replay(Run):
         self._write_manifest()
         self.known["versions"] = self._versions
         write_json(self.folder / "manifest.json", self.known)
-
-    def draw(self) -> None:
-        """Write the tear sheet."""
-        self.write_report()
 
     @property
     def backtest_files(self) -> tuple[str, ...]:
@@ -226,7 +225,7 @@ class Replay(Run):
 class ImportedReplay(Replay, ImportedRun):
     """The same for imported scores."""
 
-    @property
+    @cached_property
     def _file_hash(self) -> str:
         return str(self.claims["inputs"]["scores"]["sha256"])
 

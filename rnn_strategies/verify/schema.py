@@ -36,7 +36,7 @@ TABLES: dict[str, dict[str, str]] = {
     "transactions.parquet": {"date": DAY, "amount": NUMBER, "price": NUMBER, "symbol": TEXT, "commission": NUMBER},
     "orders.parquet": {
         "order_id": WHOLE, "submitted": DAY, "executed": DAY, "ticker": TEXT, "side": TEXT, "type": TEXT,
-        "size": NUMBER, "filled": NUMBER, "price": MAYBE, "commission": NUMBER, "slippage": NUMBER, "status": TEXT,
+        "size": NUMBER, "filled": NUMBER, "price": MAYBE, "commission": NUMBER, "slippage": MAYBE, "status": TEXT,
         "reason": TEXT,
     },
     "cash_flows.parquet": {"date": DAY, "ticker": TEXT, "kind": TEXT, "amount": NUMBER, "shares": NUMBER},

@@ -15,7 +15,7 @@ from rnn_strategies.verify.consistency import check_account, check_imported, che
 from rnn_strategies.verify.difference import json_differences, value_text
 from rnn_strategies.verify.folder import NOT_OF_A_STAGE, Folder, stale
 from rnn_strategies.verify.inputs import Inputs, beside_is_there, read_inputs
-from rnn_strategies.verify.ledger import check_ledger, check_trial
+from rnn_strategies.verify.ledger import check_ledger, check_trial, ledger_at_hand
 from rnn_strategies.verify.outcomes import DisagreementError, MissingNetworkError
 from rnn_strategies.verify.replay import ImportedReplay, Replay, replay_of
 from rnn_strategies.verify.schema import check_tables
@@ -40,7 +40,7 @@ class Verification(Folder):
         inputs = read_inputs(self.folder, config, self.claims, self.home, self.scratch)
         self.find_all(inputs.findings)
         self.remarks += inputs.remarks
-        suspect = None if config is None else check_trial(config, self.claims, self.home)
+        suspect = None if config is None else check_trial(config, self.claims, ledger_at_hand())
         if suspect is not None:
             self.find(*suspect)
         if config is None or suspect is not None or inputs.prices is None or not self._again(config, inputs):
@@ -76,7 +76,7 @@ class Verification(Folder):
         run.finish_backtest()
         self.compare(["manifest.json", "config.toml"])
         self.listener(Event("verify", "drawing again"))
-        run.draw()
+        run.draw_report()
         self.compare_report()
         return True
 
@@ -175,7 +175,7 @@ class Verification(Folder):
         write_metrics(self.scratch)
         self.compare(["metrics.json"])
         shutil.copyfile(self.folder / "metrics.json", self.scratch / "metrics.json")
-        Run(self.scratch, config, self.home).write_report()
+        Run(self.scratch, config, self.home).draw_report()
         self.compare_report()
 
     def _check_facts(self, config: Config | None) -> None:
@@ -205,9 +205,8 @@ class Verification(Folder):
                 self.find("manifest.json", stale(stage))
 
     def _hold_to_ledger(self) -> None:
-        prices = self.claims.get("inputs", {}).get("prices", {})
-        here = isinstance(prices.get("sha256"), str) and self.home.inputs.get(prices["sha256"]) is not None
-        for file, text in check_ledger(self.folder, self.claims, self.home, here=here):
+        """Compare with the trial ledger, where it knows this folder; a run verifies without it."""
+        for file, text in check_ledger(self.folder, self.claims, ledger_at_hand()):
             if file is None:
                 self.remarks.append(text)
             else:

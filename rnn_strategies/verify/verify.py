@@ -87,7 +87,7 @@ def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listen
     folder : Path or str
         A run folder.
     home : Home, optional
-        Where networks, inputs and trials are kept; `.rnn-strategies` when not given.
+        Where networks and inputs are kept; `.rnn-strategies` when not given.
     listener : callable
         Told of progress.
 
@@ -105,6 +105,9 @@ def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listen
 
     Notes
     -----
+    The trials that the run was selected from are those of its own `trials.parquet`: no ledger is needed. Where the
+    trial ledger of this user has a record of the folder, the run is compared with that record too.
+
     Who changes prices, networks, ledger and every file of a run to one consistent story is not found out: what lies
     outside the run folder is the anchor.
     """

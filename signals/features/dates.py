@@ -52,8 +52,8 @@ def read_schedule(panel: PricePanel, decisions: NDArray[np.int64]) -> Schedule:
     """Look decision dates up in the exchange calendar of the prices."""
     days = panel.dates[decisions].astype("datetime64[D]")
     months = days.astype("datetime64[M]")
-    first, after = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
-    held, planned = planned_sessions(first[0], after[-1] - 1, panel.calendar)
+    first, after = months.astype("datetime64[D]"), (months + np.timedelta64(1, "M")).astype("datetime64[D]")
+    held, planned = planned_sessions(first[0], after[-1] - np.timedelta64(1, "D"), panel.calendar)
     return Schedule(
         month=months.astype(np.int64) % 12,
         weekday=(days.astype(np.int64) + 3) % 7,  # 1970-01-01 was a Thursday

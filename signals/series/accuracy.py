@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from signals.diagnostics import long_run_variance
 from signals.errors import InputError
+from signals.long_run_variance import cosine_count, cosine_variance, newey_west_variance, truncated_variance
 
 __all__ = [
     "LOSSES",
@@ -43,11 +43,12 @@ class DieboldMariano(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """A correlation and how many standard errors it lies from zero."""
+    """A correlation over n pairs, its t statistic, and the degrees of freedom of Student's t, 0 with too few pairs."""
 
     value: float
     t: float
     n: int
+    df: int
 
 
 def mean_absolute_error(actual: ArrayLike, forecast: ArrayLike) -> float:
@@ -130,9 +131,9 @@ def diebold_mariano(
     if n < max(3, steps + 1):
         return DieboldMariano(math.nan, math.nan, n)
     mean = float(difference.mean())
-    variance = long_run_variance(difference - mean, steps - 1, bartlett=False)
+    variance = truncated_variance(difference, steps - 1)
     if variance <= 0:
-        variance = long_run_variance(difference - mean, steps - 1, bartlett=True)
+        variance = newey_west_variance(difference, steps - 1)
     if variance <= 1e-24 * mean * mean or not variance:
         return DieboldMariano(math.nan, math.nan, n)
     correction = math.sqrt((n + 1 - 2 * steps + steps * (steps - 1) / n) / n)
@@ -152,13 +153,15 @@ def information_coefficient(
     rank : bool
         Spearman's instead of Pearson's.
     steps : int
-        Periods ahead: what overlaps is alike up to `steps` - 1 rows apart.
+        Periods ahead: outcomes up to `steps` - 1 rows apart overlap.
 
     Returns
     -------
     Correlation
-        With the t statistic of the slope of a regression of one on the other, errors by Newey and West (1987) with
-        `steps` - 1 lags; NaN without variation.
+        With the t statistic of the slope of a regression of one on the other. Its standard error is that of the
+        equal-weighted cosine estimator (Lazarus, Lewis, Stock and Watson 2018) with `cosine_count(n, steps)` cosines,
+        which are the degrees of freedom of Student's t. The t statistic is NaN with fewer than `4 * steps` pairs, and
+        both are NaN without variation.
 
     >>> information_coefficient([1.0, 2, 3, 5], [1.0, 2, 3, 4], rank=True).value
     1.0
@@ -170,17 +173,19 @@ def information_coefficient(
         truth, said = rankdata(truth), rankdata(said)
     n = len(truth)
     if n < 3:
-        return Correlation(math.nan, math.nan, n)
+        return Correlation(math.nan, math.nan, n, 0)
     y, x = truth - truth.mean(), said - said.mean()
     xx, yy = float(x @ x), float(y @ y)
     # a constant leaves rounding errors behind
     if xx <= 1e-24 * float(said @ said) or yy <= 1e-24 * float(truth @ truth):
-        return Correlation(math.nan, math.nan, n)
+        return Correlation(math.nan, math.nan, n, 0)
+    correlation = min(max(float(x @ y) / math.sqrt(xx * yy), -1.0), 1.0)
     slope = float(x @ y) / xx
-    scores = x * (y - slope * x)
-    variance = n * long_run_variance(scores, steps - 1, bartlett=True) / xx**2
+    count = cosine_count(n, steps)
+    variance = n * float(cosine_variance(x * (y - slope * x), count)) / xx**2 if count else math.nan
+    # residuals of rounding errors only: one series is a linear function of the other
     t = slope / math.sqrt(variance) if variance > 1e-24 * slope * slope else math.nan
-    return Correlation(min(max(float(x @ y) / math.sqrt(xx * yy), -1.0), 1.0), t, n)
+    return Correlation(correlation, t, n, count)
 
 
 def directional_accuracy(last: ArrayLike, actual: ArrayLike, forecast: ArrayLike) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +15,20 @@ from threadpoolctl import threadpool_limits
 
 from signals.errors import InputError
 from signals.series.problem import Problem, SeriesFold
+from signals.series.table import LARGEST
 
 __all__ = [
     "BASELINES",
     "Baseline",
     "BaselineForecast",
+    "Fit",
     "FoldHistory",
     "forecast_baselines",
     "historical_quantiles",
     "parse_baselines",
+    "reason_of",
+    "stand_in",
+    "usable",
 ]
 
 Values = NDArray[np.float64]
@@ -48,24 +55,28 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineForecast:
-    """What a baseline forecasts of a fold's test slice.
+    """What a baseline forecasts of a fold's origins: its test slice and live ones.
 
     Parameters
     ----------
     name : str
         As it was asked for.
-    values : ndarray of float64, shape (n_test, horizon, k)
+    values : ndarray of float64, shape (n_origins, horizon, k)
         Made at the end of each origin, in the units of the table.
     parameters : int
         Numbers that were estimated.
     notes : tuple of str
         What was chosen, and what did not go smoothly.
+    warnings : tuple of str
+        Which of the forecasts are not what was asked for: another order's, or those of a simpler rule, with the reason,
+        the fold and their number.
     """
 
     name: str
     values: Values
     parameters: int
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +130,21 @@ class FoldHistory:
         return self.problem.actual(origins) - self.start(origins)[:, None, :]
 
 
-Fit = Callable[[FoldHistory, int], tuple[Values, int, tuple[str, ...]]]
+class Fit(NamedTuple):
+    """What fitting a baseline on a fold gives, see `BaselineForecast`."""
+
+    values: Values
+    parameters: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Fitting = Callable[[FoldHistory, int], Fit]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    fit: Fit
+    fit: Fitting
     number: str = ""  # what its number means; none is taken when empty
     needs_number: bool = False
     several: bool = False  # whether it takes at least two series
@@ -140,7 +160,7 @@ def forecast_baselines(
     seed: int = 0,
     returns: bool = False,
 ) -> tuple[BaselineForecast, ...]:
-    """Fit baselines on a fold's training and validation rows and forecast its test slice.
+    """Fit baselines on a fold's training and validation rows and forecast its test slice and live origins.
 
     Parameters
     ----------
@@ -162,16 +182,70 @@ def forecast_baselines(
     Returns
     -------
     tuple of BaselineForecast
-        In the order asked for. The same bits in every run.
+        In the order asked for. The same bits in every run. Whatever a library raises, and forecasts that are no finite
+        numbers, lead to another order or to the rule of `stand_in`, with a warning; no baseline ends a run.
+
+    Raises
+    ------
+    InputError
+        For a number of a baseline that does not fit the series (more lags than rows), found in the first fold.
     """
     history = FoldHistory(problem, fold, seed, returns)
     made = []
     with threadpool_limits(1):  # such small products are faster on one thread, and repeat to the bit on any machine
         for baseline in parse_baselines(baselines, series=len(problem.table.names)):
             kind = BASELINES[baseline.name]
-            values, parameters, notes = kind.fit(history, baseline.number or kind.default or lags)
-            made.append(BaselineForecast(str(baseline), values, parameters, notes))
+            fit = _guarded(kind.fit, history, baseline.number or kind.default or lags)
+            dates = problem.ahead[fold.origins.start + 1 : fold.origins.stop + 1]
+            where = f"{baseline}, fold {fold.number + 1} ({dates[0]} to {dates[-1]})"
+            said = tuple(f"{where}: {text}" for text in fit.warnings)
+            made.append(BaselineForecast(str(baseline), fit.values, fit.parameters, fit.notes, said))
     return tuple(made)
+
+
+def _guarded(fitting: Fitting, history: FoldHistory, number: int) -> Fit:
+    """Fit a baseline; the forecasts it cannot make are those of `stand_in`."""
+    name, other = stand_in(history)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            fit = fitting(history, number)
+    except Exception as error:
+        # a setting that cannot be used shows in the first fold, before any network is trained
+        if isinstance(error, MemoryError) or (isinstance(error, InputError) and history.fold.number == 0):
+            raise
+        text = f"it failed ({reason_of(error)}); {name} is used for all {other.size:,} forecasts"
+        return Fit(other, 0, (), (text,))
+    bad = ~usable(fit.values)
+    if not bad.any():
+        return fit
+    first = history.problem.ahead[history.fold.origins[int(np.argwhere(bad)[0, 0])]]
+    text = (
+        f"{int(bad.sum()):,} of {bad.size:,} forecasts are no finite numbers, the first made on {first}; {name} is "
+        "used for them"
+    )
+    return fit._replace(values=np.where(bad, other, fit.values), warnings=(*fit.warnings, text))
+
+
+def stand_in(history: FoldHistory) -> tuple[str, Values]:
+    """Name and forecasts of the rule that replaces what a baseline cannot forecast.
+
+    Persistence; of returns, the mean of the rows that may be learnt from.
+    """
+    name = "mean" if history.returns else "persistence"
+    return name, BASELINES[name].fit(history, 0).values
+
+
+def usable(values: Values) -> NDArray[np.bool_]:
+    """Tell which forecasts are finite numbers whose squares are finite too."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(values) <= LARGEST)
+
+
+def reason_of(error: Exception) -> str:
+    """Reason of a failure in half a line."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return f"{type(error).__name__}: {text[:117] + '…' if len(text) > 118 else text}" if text else type(error).__name__
 
 
 def parse_baselines(names: Iterable[str | Baseline], *, series: int | None = None) -> tuple[Baseline, ...]:
@@ -230,44 +304,44 @@ def historical_quantiles(
     """
     history = FoldHistory(problem, fold, returns=returns)
     quantiles = np.quantile(history.moves(fold.both), levels, axis=0)
-    return history.start(fold.test)[:, None, :, None] + np.moveaxis(quantiles, 0, -1)
+    return history.start(fold.origins)[:, None, :, None] + np.moveaxis(quantiles, 0, -1)
 
 
-def _persistence(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
-    return _ahead(history, history.problem.last(history.fold.test)), 0, ()
+def _persistence(history: FoldHistory, number: int) -> Fit:
+    return Fit(_ahead(history, history.problem.last(history.fold.origins)), 0)
 
 
-def _drift(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+def _drift(history: FoldHistory, number: int) -> Fit:
     """Last value plus the mean change a row in what may be learnt from."""
     known = history.values()
     slope = (known[-1] - known[0]) / (len(known) - 1)
     steps = np.arange(1, history.problem.horizon + 1)[:, None]
-    return _ahead(history, history.problem.last(history.fold.test)) + steps * slope, slope.size, ()
+    return Fit(_ahead(history, history.problem.last(history.fold.origins)) + steps * slope, slope.size)
 
 
-def _mean(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+def _mean(history: FoldHistory, number: int) -> Fit:
     mean = history.values().mean(axis=0)
-    return _ahead(history, np.broadcast_to(mean, (len(history.fold.test), mean.size))), mean.size, ()
+    return Fit(_ahead(history, np.broadcast_to(mean, (len(history.fold.origins), mean.size))), mean.size)
 
 
-def _last_sign(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+def _last_sign(history: FoldHistory, number: int) -> Fit:
     """Another move of the usual size in the direction of the last one."""
-    origins = np.asarray(history.fold.test)
+    origins = np.asarray(history.fold.origins)
     sign = np.sign(history.problem.last(origins) - history.start(np.maximum(origins - 1, 0)))
     size = np.abs(history.moves(history.fold.both)).mean(axis=0)
-    return _ahead(history, history.start(origins)) + sign[:, None, :] * size, size.size, ()
+    return Fit(_ahead(history, history.start(origins)) + sign[:, None, :] * size, size.size)
 
 
-def _seasonal(history: FoldHistory, period: int) -> tuple[Values, int, tuple[str, ...]]:
+def _seasonal(history: FoldHistory, period: int) -> Fit:
     """Value of the same season in the last period that is known (seasonal persistence)."""
     steps = np.arange(1, history.problem.horizon + 1)
-    rows = np.asarray(history.fold.test)[:, None] + steps - period * -(-steps // period)
+    rows = np.asarray(history.fold.origins)[:, None] + steps - period * -(-steps // period)
     if rows.min() < 0:
         raise InputError(f"expected a period shorter than the history; found seasonal({period}); shorten it")
-    return history.problem.values[rows], 0, ()
+    return Fit(history.problem.values[rows], 0)
 
 
-def _seasonal_mean(history: FoldHistory, period: int) -> tuple[Values, int, tuple[str, ...]]:
+def _seasonal_mean(history: FoldHistory, period: int) -> Fit:
     """Mean of the same season over what may be learnt from."""
     rows, known = np.asarray(history.rows), history.values()
     if len(rows) < period:
@@ -276,8 +350,8 @@ def _seasonal_mean(history: FoldHistory, period: int) -> tuple[Values, int, tupl
             f"seasonal_mean({period}); shorten it"
         )
     means = np.stack([known[rows % period == season].mean(axis=0) for season in range(period)])
-    ahead = np.asarray(history.fold.test)[:, None] + np.arange(1, history.problem.horizon + 1)
-    return means[ahead % period], means.size, ()
+    ahead = np.asarray(history.fold.origins)[:, None] + np.arange(1, history.problem.horizon + 1)
+    return Fit(means[ahead % period], means.size)
 
 
 def _ahead(history: FoldHistory, values: Values) -> Values:
@@ -285,8 +359,8 @@ def _ahead(history: FoldHistory, values: Values) -> Values:
     return np.repeat(values[:, None, :], history.problem.horizon, axis=1)
 
 
-def _on_lags(name: str) -> Fit:
-    def fit(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+def _on_lags(name: str) -> Fitting:
+    def fit(history: FoldHistory, number: int) -> Fit:
         from signals.series.lag_models import forecast_on_lags  # scikit-learn is heavy
 
         return forecast_on_lags(name, history, number)
@@ -294,8 +368,8 @@ def _on_lags(name: str) -> Fit:
     return fit
 
 
-def _by_equations(name: str) -> Fit:
-    def fit(history: FoldHistory, number: int) -> tuple[Values, int, tuple[str, ...]]:
+def _by_equations(name: str) -> Fitting:
+    def fit(history: FoldHistory, number: int) -> Fit:
         from signals.series import linear_systems  # statsmodels is heavy
 
         return (linear_systems.arima if name == "arima" else linear_systems.var)(history, number)

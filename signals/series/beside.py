@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from signals.events import Event, Listener, silent
 from signals.series.baselines import BaselineForecast, forecast_baselines, historical_quantiles
 from signals.series.comparison import Comparison, comparison_table
-from signals.series.forecasts import NETWORK, ForecastResult, origin_rows
+from signals.series.forecasts import NETWORK, ForecastResult, forecast_rows
 from signals.series.problem import Problem, SeriesFold
 from signals.series.settings import ForecastSettings
 
@@ -33,11 +32,14 @@ class Baselines:
         Numbers that each one estimates, in the last fold.
     notes : dict of str to tuple of str
         What each one chose in the last fold.
+    warnings : tuple of str
+        Forecasts, of all folds, that are not what was asked for, see `BaselineForecast.warnings`.
     """
 
     forecasts: pd.DataFrame
     parameters: dict[str, int]
     notes: dict[str, tuple[str, ...]]
+    warnings: tuple[str, ...] = ()
 
 
 def compute_baselines(
@@ -50,7 +52,7 @@ def compute_baselines(
     returns: bool = False,
     listener: Listener = silent,
 ) -> Baselines:
-    """Fit baselines on every fold's training and validation rows and forecast its test slice.
+    """Fit baselines on every fold's training and validation rows and forecast its test slice and live origins.
 
     Parameters
     ----------
@@ -71,18 +73,20 @@ def compute_baselines(
     """
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
     frames, parameters = [], {}
+    warnings: list[str] = []
     notes: dict[str, tuple[str, ...]] = {}
     for done, cut in enumerate(cuts, start=1):
         made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
         for one in made:
-            frames.append(_frame(problem, cut, one.name, one.values[..., None], (np.nan,)))
+            frames.append(forecast_rows(problem, cut, one.name, 0, one.values[..., None], (np.nan,)))
             parameters[one.name], notes[one.name] = one.parameters, one.notes
+            warnings += one.warnings
         if quantiles:
             usual = historical_quantiles(problem, cut, quantiles, returns=returns)
-            frames.append(_frame(problem, cut, HISTORICAL, usual, quantiles))
+            frames.append(forecast_rows(problem, cut, HISTORICAL, 0, usual, quantiles))
             parameters[HISTORICAL], notes[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
         listener(Event("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
-    return Baselines(pd.concat(frames, ignore_index=True), parameters, notes)
+    return Baselines(pd.concat(frames, ignore_index=True), parameters, notes, tuple(warnings))
 
 
 def compare(
@@ -111,13 +115,3 @@ def compare(
         metric=settings.metric,
         reference=settings.reference,
     )
-
-
-def _frame(
-    problem: Problem, cut: SeriesFold, name: str, values: NDArray[np.float64], levels: Sequence[float]
-) -> pd.DataFrame:
-    keys = {key: np.repeat(column, len(levels)) for key, column in origin_rows(problem, cut.test).items()}
-    level = np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels))
-    frame = pd.DataFrame({**keys, "level": level, "model": name, "seed": 0, "forecast": values.ravel()})
-    frame["model"] = frame["model"].astype(object)
-    return frame.assign(fold=np.int32(cut.number))

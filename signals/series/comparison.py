@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.display import markdown_table
 from signals.errors import InputError
+from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.accuracy import (
     coverage,
     diebold_mariano,
@@ -94,7 +95,8 @@ def comparison_table(
     ----------
     forecasts : DataFrame
         Columns date (the origin, at whose end it was made), series, step, level (NaN for a point forecast), model,
-        seed, forecast, fold. Of a model with quantiles only, the middle one is its point forecast.
+        seed, forecast, fold; live, if any, marks forecasts beyond the last row, which are not judged. Of a model with
+        quantiles only, the middle one is its point forecast.
     actuals : DataFrame
         Columns date, target_date, series, step, actual (NaN where not known yet), last (the value at the origin).
     parameters : mapping of str to int, optional
@@ -156,6 +158,9 @@ class _Cube:
     """Forecasts as arrays of shape (seeds, n, steps, series), actual and last values as (n, steps, series)."""
 
     def __init__(self, forecasts: pd.DataFrame, actuals: pd.DataFrame, units: Mapping[str, float]) -> None:
+        if "live" in forecasts:
+            # made at the last row: nothing is known of what they forecast
+            forecasts = forecasts[~forecasts["live"] | forecasts["date"].isin(actuals["date"])]
         if actuals.duplicated(KEY).any():
             raise InputError("expected one actual value a date, series and step; found two; give each once")
         self.series = list(dict.fromkeys(actuals["series"]))
@@ -260,7 +265,10 @@ def _judge(cube: _Cube, part: _Part, model: str, metric: str, reference: str, pa
             ]
             prefix = f"rank_{name}" if rank else name
             row[prefix] = float(np.mean([one.value for one in found]))
-            row[f"{prefix}_t"] = found[0].t if len(found) == 1 else math.nan
+            # a mean over several series or steps has no t statistic
+            alone = found[0] if len(found) == 1 else None
+            row[f"{prefix}_t"] = alone.t if alone else math.nan
+            row[f"{prefix}_df"] = float(alone.df) if alone else math.nan
     row["direction"] = directional_accuracy(last, truth, together)
     if cube.quantiles:
         row["pinball"], row["coverage"] = math.nan, {}
@@ -293,6 +301,8 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
         change = _figure(row["ic_change"], 3)
         if change and np.isfinite(row["ic_change_t"]):
             change += f" ({row['ic_change_t']:.1f})"
+        elif change and row["ic_change_df"] == 0:
+            change += f" ({TOO_FEW_DATES})"
         lines.append(
             [
                 row["model"],
@@ -311,14 +321,15 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
         if quantiles:
             shares = ", ".join(f"{level:g}: {share:.2f}" for level, share in row["coverage"].items())
             lines[-1] += [_error_figure(row["pinball"]), shares]
-    return _rows(lines)
+    return markdown_table(lines)
 
 
 def _explained(metric: str, reference: str) -> str:
     return (
         f"{metric.upper()}, its ratio to {reference}'s and skill: means over seeds, ± their spread. Ensemble: the mean "
         f"forecast of the seeds, whose are the Diebold-Mariano statistic (below zero: better than {reference}), "
-        "correlations and direction.\n"
+        "correlations and direction. In brackets after a correlation: its t statistic, by the equal-weighted cosine "
+        "estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
     )
 
 
@@ -332,23 +343,12 @@ def _test(row: Row) -> str:
 def _errors(frame: pd.DataFrame, what: str, metric: str, spans: Mapping[int, str]) -> str:
     """One row a model, one column a series, step or fold: its error, mean and spread over seeds."""
     labels = list(dict.fromkeys(frame[what]))
-    heads = [spans.get(label, str(label)) if what == "fold" else escape(str(label), quote=False) for label in labels]
+    heads = [spans.get(label, str(label)) if what == "fold" else str(label) for label in labels]
     lines = [[f"{metric.upper()} by {what}", *heads]]
     for model in dict.fromkeys(frame["model"]):
         rows = frame[frame["model"] == model].set_index(what).loc[labels].to_dict("records")
         lines.append([model, *(_error(row, metric) for row in rows)])
-    return _rows(lines)
-
-
-def _rows(lines: list[list[str]]) -> str:
-    head, *body = [f"| {' | '.join(map(_cell, cells))} |" for cells in lines]
-    ruler = "|" + "|".join([" --- "] + [" ---: "] * (len(lines[0]) - 1)) + "|"
-    return "\n".join([head, ruler, *body]) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Keep a name from outside within its cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return markdown_table(lines)
 
 
 def _error(row: Row, metric: str) -> str:

@@ -77,7 +77,7 @@ class PreparedFold:
     labels: Scale
 
     def forecasts(self, said: NDArray[np.float64], problem: Problem, settings: ForecastSettings) -> NDArray[np.float64]:
-        """Turn scaled outputs of the test rows into values, shape (n, horizon, k, levels); one level for numbers.
+        """Turn scaled outputs of the origins into forecasts, shape (n, horizon, k, levels); one level for numbers.
 
         Quantiles that cross are put in order, which can only lower their pinball loss (Chernozhukov, Fernandez-Val and
         Galichon, 2010).
@@ -86,7 +86,7 @@ class PreparedFold:
         scaled = said.reshape(len(said), problem.horizon, len(problem.targets), levels)
         values = self.labels.restore(scaled.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
         if settings.target == "change":
-            values = values + problem.last(self.cut.test)[:, None, :, None]
+            values = values + problem.last(self.cut.origins)[:, None, :, None]
         return np.sort(values, axis=3)
 
 
@@ -162,8 +162,8 @@ def make_series_fold(
         label_scale = Scale(*(np.broadcast_to(part[columns], shape) for part in (levels.centre, levels.width)))
     scaled = label_scale.apply(label).reshape(len(every), -1)
 
-    # rows stand for the date that is forecast first; the last has none, and is no origin
-    months = (np.append(table.dates[1:], table.dates[-1:])).astype("datetime64[D]")
+    # rows stand for the date that is forecast first
+    months = problem.ahead[1 : len(table) + 1].astype("datetime64[D]")
     calendar = {name: calendar_categorical(name, months) for name in model.groups}
     groups = {name: found.vocabulary(_rows(cut.train)) for name, found in calendar.items()}
     month = (months.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
@@ -195,14 +195,15 @@ def make_series_fold(
         training=samples(cut.train),
         validation=samples(cut.validation),
         both=samples(cut.both),
-        test=samples(cut.test, labelled=False),
-        test_ticker=np.zeros(len(cut.test), np.int32),
-        test_date=_rows(cut.test)[1],
+        test=samples(cut.origins, labelled=False),
+        test_ticker=np.zeros(len(cut.origins), np.int32),
+        test_date=_rows(cut.origins)[1],
         training_ticker=np.zeros(len(cut.train), np.int32),
         trained_until=until,
         facts=_facts(problem, cut, settings, begin, names, groups),
         group_sizes={name: len(labels) + 1 for name, labels in groups.items()},
         training_date=_rows(cut.train)[1],
+        validation_date=_rows(cut.validation)[1],
         groups=groups,
     )
     return PreparedFold(cut, data, label_scale)

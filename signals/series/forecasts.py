@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.folds import WalkForward
 from signals.models.recurrent import check_horizon
-from signals.series.fold import PreparedFold, check_model, make_series_fold
+from signals.series.fold import PreparedFold, check_model, make_series_fold, target_of
 from signals.series.problem import Problem, SeriesFold
 from signals.series.settings import SERIES_TRAINING, ForecastSettings
 from signals.series.table import SeriesTable
@@ -28,7 +29,7 @@ from signals.tasks import Task, task_key, work
 from signals.trainers.seam import NetworkSettings, Trainer, TrainingSettings, batch_of
 from signals.walk_forward import facts_of, pick_trainer, usable_seeds
 
-__all__ = ["NETWORK", "ForecastResult", "compute_forecasts", "make_problem", "origin_rows"]
+__all__ = ["NETWORK", "ForecastResult", "compute_forecasts", "forecast_rows", "make_problem", "origin_rows"]
 
 NETWORK = "network"
 
@@ -44,10 +45,13 @@ class ForecastResult:
     cuts : tuple of SeriesFold
         Who learnt from what, and was judged on what.
     forecasts : DataFrame
-        `date target_date series step level model seed forecast fold`: made at the close of `date`, of the value of
-        `target_date`, `step` periods ahead (NaT beyond the end of the series); `level` is NaN but for quantiles.
+        `date target_date series step level model seed forecast fold live`: made at the close of `date`, of the value of
+        `target_date`, `step` periods ahead; `level` is NaN but for quantiles; `live` where the target period lies after
+        the last row, and no actual value is known. Dates of those periods follow the frequency of the series. The last
+        row itself is the last origin: all of its forecasts are live.
     actuals : DataFrame
-        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`.
+        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`;
+        of every origin but the last row, of which nothing is known yet.
     folds : DataFrame
         One row per fold and seed: first and last date that is forecast in each slice, rows, epochs, losses.
     history : DataFrame
@@ -82,6 +86,7 @@ class ForecastResult:
             ("series", ", ".join(self.problem.names)),
             ("forecasts", f"from {dates.nunique():,} origins, {horizon} period{'s' * (horizon > 1)} ahead"),
             ("period", f"{dates.iloc[0]:%Y-%m-%d} to {dates.iloc[-1]:%Y-%m-%d}"),
+            ("live", f"made at the end of {self.problem.table.dates[-1]}, no actual value yet"),
             ("networks", f"{self.trained:,} trained, {self.reused:,} reused, {self.parameters:,} parameters each"),
             ("trainer", f"{self.trainer['name']}: {self.trainer['reason']}"),
         ]
@@ -172,19 +177,20 @@ def compute_forecasts(
 
     chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), told)
     training = training.filled(batch_of(chosen.trainer))
-    facts = facts_of(chosen, training)
+    facts = facts_of(chosen, training, target_of(problem, settings))
     folds = {cut.number: make_series_fold(problem, cut, model, settings) for cut in cuts}
     tasks = [Task(fold.data, model, training, seed) for fold in folds.values() for seed in seeds]
     one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
     rows = {(cut.number, seed): len(cut.train) for cut in cuts for seed in seeds}
     remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
     outcomes: dict[tuple[int, int], Outcome] = {}
-    for outcome in run_tasks(iter(tasks), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks):
-        outcomes[outcome.fold, outcome.seed] = outcome
-        facts["versions"] = dict(outcome.versions)
-        verb = "reused" if outcome.reused else "trained"
-        text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
-        told(Event("", text, len(outcomes), n_tasks, remaining.after(outcome)))
+    with closing(run_tasks(iter(tasks), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for outcome in finished:
+            outcomes[outcome.fold, outcome.seed] = outcome
+            facts["versions"] = dict(outcome.versions)
+            verb = "reused" if outcome.reused else "trained"
+            text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
+            told(Event("", text, len(outcomes), n_tasks, remaining.after(outcome)))
     kept = ArtifactStore(Path(artifacts)).load(task_key(tasks[0], chosen.trainer))
     assert kept is not None  # noqa: S101 - just trained or reused
     done = {key: outcomes[key] for key in sorted(outcomes)}
@@ -206,7 +212,7 @@ def compute_forecasts(
 def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
     """Make the columns that name each number of some origins: by origin, step and series."""
     n, horizon, k = len(origins), problem.horizon, len(problem.targets)
-    dates = problem.table.dates[origins.start : origins.stop].astype("datetime64[ns]")
+    dates = problem.ahead[origins.start : origins.stop].astype("datetime64[ns]")
     ahead = problem.target_dates(origins).astype("datetime64[ns]")
     return {
         "date": np.repeat(dates, horizon * k),
@@ -214,6 +220,41 @@ def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
         "series": np.tile(np.asarray(problem.names, dtype=object), n * horizon),
         "step": np.tile(np.repeat(np.arange(1, horizon + 1, dtype=np.int32), k), n),
     }
+
+
+def forecast_rows(
+    problem: Problem, cut: SeriesFold, name: str, seed: int, values: NDArray[np.float64], levels: Sequence[float]
+) -> pd.DataFrame:
+    """Lay the forecasts of one model, seed and fold out as rows, see `ForecastResult.forecasts`.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is forecast.
+    cut : SeriesFold
+        Whose `origins` are forecast.
+    name : str
+        The model.
+    seed : int
+        Its seed.
+    values : ndarray of float64, shape (n_origins, horizon, k, len(levels))
+        Forecasts.
+    levels : sequence of float
+        Quantile of each, or one NaN.
+    """
+    origins = cut.origins
+    rows = origin_rows(problem, origins)
+    live = np.repeat(problem.is_live(origins).ravel(), len(problem.targets))
+    frame = pd.DataFrame({key: np.repeat(column, len(levels)) for key, column in rows.items()})
+    return frame.assign(
+        series=frame["series"].astype("str"),
+        level=np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels)),
+        model=pd.Series(name, index=frame.index, dtype="str"),
+        seed=seed,
+        forecast=values.ravel(),
+        fold=np.int32(cut.number),
+        live=np.repeat(live, len(levels)),
+    )
 
 
 def _forecasts(
@@ -227,22 +268,17 @@ def _forecasts(
     parts = []
     for (number, seed), outcome in outcomes.items():
         fold = folds[number]
-        said = outcome.scores.astype(np.float64).reshape(len(fold.cut.test), -1)
-        values = fold.forecasts(said, problem, settings)
-        keys = {key: np.repeat(column, len(levels)) for key, column in origin_rows(problem, fold.cut.test).items()}
-        level = np.tile(np.asarray(levels, dtype=np.float64), values.size // len(levels))
-        more = {"level": level, "model": name, "seed": seed, "forecast": values.ravel()}
-        parts.append(pd.DataFrame({**keys, **more, "fold": np.int32(number)}))
-    frame = pd.concat(parts, ignore_index=True)
-    frame["model"] = frame["model"].astype(object)
-    return frame
+        said = outcome.scores.astype(np.float64).reshape(len(fold.cut.origins), -1)
+        parts.append(forecast_rows(problem, fold.cut, name, seed, fold.forecasts(said, problem, settings), levels))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _actuals(problem: Problem, fold: PreparedFold) -> pd.DataFrame:
     origins = fold.cut.test
     last = np.repeat(problem.last(origins)[:, None], problem.horizon, axis=1)
     columns = {"actual": problem.actual(origins).ravel(), "last": last.ravel()}
-    return pd.DataFrame({**origin_rows(problem, origins), **columns})
+    frame = pd.DataFrame({**origin_rows(problem, origins), **columns})
+    return frame.assign(series=frame["series"].astype("str"))
 
 
 def _fold_row(problem: Problem, fold: PreparedFold, outcome: Outcome) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.series.baselines import FoldHistory
+from signals.series.baselines import Fit, FoldHistory
 
 __all__ = ["LAG_MODELS", "forecast_on_lags", "lag_features"]
 
@@ -27,7 +27,7 @@ TREES, LEARNING_RATE, LEAVES = 100, 0.1, 8
 HIDDEN, PASSES, PATIENCE, NETWORKS = 16, 100, 10, 3
 
 
-def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> tuple[Values, int, tuple[str, ...]]:
+def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
     """Forecast each step and series at once from the last `lags` rows.
 
     Parameters
@@ -42,7 +42,7 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> tuple[Values
 
     Returns
     -------
-    values : ndarray of float64, shape (n_test, horizon, k)
+    values : ndarray of float64, shape (n_origins, horizon, k)
     parameters : int
         Numbers in the fitted models.
     notes : tuple of str
@@ -69,7 +69,7 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> tuple[Values
         values, parameters, notes = forecast(history, lags, usable, both)
     if failed := sum("Convergence" in warning.category.__name__ for warning in caught):
         notes = (*notes, f"{failed} fits of {name} stopped before they had converged")
-    return values, parameters, notes
+    return Fit(values, parameters, notes)
 
 
 def lag_features(history: FoldHistory, origins: range | NDArray[np.int64], lags: int) -> Values:
@@ -133,8 +133,8 @@ def _regression(model: _LagModel) -> Callable[..., tuple[Values, int, tuple[str,
             inputs = _Standard(lag_features(history, both, lags))
             outputs = _Standard(truth(both) - base(both))
             predict, parameters = model.fit((inputs(inputs.raw), outputs(outputs.raw)), choice, history.seed)
-            back = outputs.back(predict(inputs(lag_features(history, fold.test, lags))))
-            made.append(back + base(fold.test))
+            back = outputs.back(predict(inputs(lag_features(history, fold.origins, lags))))
+            made.append(back + base(fold.origins))
             said.append(words)
             size.append(parameters)
         best = np.argmin(error, axis=0)
@@ -298,9 +298,12 @@ def _logistic(
 
     early = _Standard(lag_features(history, usable, lags))
     late = _Standard(lag_features(history, both, lags))
-    validation, test = early(lag_features(history, fold.validation, lags)), late(lag_features(history, fold.test, lags))
+    validation, test = (
+        early(lag_features(history, fold.validation, lags)),
+        late(lag_features(history, fold.origins, lags)),
+    )
     up, up_validation, up_both = rises(usable), rises(fold.validation), rises(both)
-    made, notes = np.empty((len(fold.test), horizon * k)), []
+    made, notes = np.empty((len(fold.origins), horizon * k)), []
     for j in range(horizon * k):
         loss = [
             log_loss(up_validation[:, j], chance(early(early.raw), up[:, j], c, validation), labels=[False, True])
@@ -310,7 +313,7 @@ def _logistic(
         made[:, j] = 2 * chance(late(late.raw), up_both[:, j], best, test) - 1
         notes.append(f"{problem.names[j % k]}: penalty {1 / best:.2g}")
     size = np.abs(history.moves(fold.both)).mean(axis=0)
-    values = history.start(fold.test)[:, None, :] + made.reshape(-1, horizon, k) * size
+    values = history.start(fold.origins)[:, None, :] + made.reshape(-1, horizon, k) * size
     return values, horizon * k * (test.shape[1] + 1), tuple(notes)
 
 

@@ -28,6 +28,9 @@ class SeriesFold:
         forecast of the next slice is made, at its own origin.
     both : range
         Training and validation together, those in between included.
+    live : range
+        Origins of the last fold whose first target period lies after the last row: the last row itself. Empty in the
+        other folds. They are forecast, and no actual value is known.
     """
 
     number: int
@@ -35,6 +38,12 @@ class SeriesFold:
     validation: range
     test: range
     both: range
+    live: range = range(0)
+
+    @property
+    def origins(self) -> range:
+        """Origins that are forecast: those of the test slice, which are scored, and live ones."""
+        return range(self.test.start, self.live.stop) if self.live else self.test
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,17 +108,37 @@ class Problem:
         return self.values[np.asarray(origins, dtype=np.int64)]
 
     def target_dates(self, origins: range | NDArray[np.int64]) -> NDArray[np.datetime64]:
-        """Return dates that some origins forecast, shape (n, horizon); NaT beyond the end of the table."""
+        """Return dates that some origins forecast, shape (n, horizon).
+
+        Beyond the end of the table they are the next ones of its frequency, see `SeriesTable.next_dates`.
+        """
         rows = np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)
-        known = rows < len(self.table)
-        return np.where(known, self.table.dates[np.where(known, rows, 0)], np.datetime64("NaT", "D"))
+        return np.asarray(self.ahead[rows])
+
+    def is_live(self, origins: range | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which target periods of some origins lie after the last row, shape (n, horizon)."""
+        rows = np.asarray(origins, dtype=np.int64)[:, None] + np.arange(1, self.horizon + 1)
+        return np.asarray(rows >= len(self.table))
+
+    @property
+    def ahead(self) -> NDArray[np.datetime64]:
+        """Dates of the table and of the `horizon` periods after it, shape (n + horizon,)."""
+        return np.concatenate([self.table.dates, self.table.next_dates(self.horizon)])
+
+    def retraining_due(self, walk_forward: WalkForward) -> bool:
+        """Tell whether the period after the last row begins a test slice, for which nothing is trained yet."""
+        first = self.lookback - 1
+        cuts = make_folds(self.ahead[1 : len(self.table) + 1], walk_forward, first=first)
+        return len(cuts[-1].test) == 1 and cuts[-1].test.start == len(self.table) - 1
 
     def folds(self, walk_forward: WalkForward) -> tuple[SeriesFold, ...]:
         """Cut the origins.
 
         Slices are of the dates that are forecast, one period ahead: `walk_forward.start` is the first of them in the
-        first test slice, forecast at the end of the period before. Lengths in numbers count rows. The last origin is
-        the last but one row; training origins have `lookback` rows.
+        first test slice, forecast at the end of the period before. Lengths in numbers count rows. The last origin that
+        is scored is the last but one row; the last row is a live origin of the last fold, whose networks and baselines
+        forecast it, also where the next fold would begin there: nothing is trained for it alone. Training origins have
+        `lookback` rows.
 
         Raises
         ------
@@ -135,5 +164,6 @@ class Problem:
                         f"{dates[cut.test.start]}; lengthen it or shorten the horizon"
                     )
             both = range(train.start, validation.stop)
-            folds.append(SeriesFold(cut.number, train, validation, cut.test, both))
+            live = range(len(dates), len(dates) + 1) if cut.test.stop == len(dates) else range(0)
+            folds.append(SeriesFold(cut.number, train, validation, cut.test, both, live))
         return tuple(folds)

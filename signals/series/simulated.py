@@ -65,7 +65,7 @@ def simulated_series(
         seen = cycle[LEAD:] if number == 0 else cycle[:-LEAD]
         columns.append((1.0 + 0.5 * seen) * season + seen + noise * rng.normal(size=months))
     first = as_day(start, name="series.start").astype("datetime64[M]")
-    dates = (first + np.arange(months)).astype("datetime64[D]")
+    dates = (first + np.arange(months).astype("timedelta64[M]")).astype("datetime64[D]")
     names = tuple(f"series_{number}" for number in range(1, series + 1))
     return SeriesTable(dates, np.column_stack(columns), names, "simulated", "at the end of its month", "simulated")
 

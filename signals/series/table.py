@@ -5,27 +5,34 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from signals.calendar import as_day
 from signals.errors import InputError
+from signals.frequency import Frequency, frequency_of, listed_periods, missing_periods, next_dates, no_dates
+from signals.series_files import (
+    DATES,
+    ON_MISSING,
+    complete_rows,
+    date_column,
+    figures,
+    flat_columns,
+    row_number_columns,
+)
 from signals.sources.dates import days_of
-from signals.sources.readers import column_key, read_raw, shown
+from signals.sources.readers import column_key, read_raw
 
-__all__ = ["TRANSFORMS", "SeriesTable", "read_series"]
+__all__ = ["TRANSFORMS", "SeriesTable", "check_order", "read_series"]
 
 TRANSFORMS = ("level", "log", "difference", "log_difference", "return")
 
 # Squares of what is larger are no numbers any more.
 LARGEST = 1e100
-
-DATES = ("date", "observation_date", "sasdate", "datetime", "day", "period")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +56,18 @@ class SeriesTable:
         When a figure is published.
     source : str
         Where they come from, for people: a file's name, or `"simulated"`.
+    calendar : str, optional
+        Exchange calendar whose sessions the rows are, for daily series; see `signals.frequency.frequency_of`.
+    closed : ndarray of datetime64[D]
+        Days of a daily series that are known to have no figure, such as holidays that a file lists with a blank.
+    warnings : tuple of str
+        What was left out or filled when the table was read.
 
     Raises
     ------
     InputError
-        For a figure that is missing or beyond 1e100, dates that do not ascend or leave a gap, names that repeat, naming
-        series, date and value.
+        For a figure that is missing or beyond 1e100, dates that do not ascend or leave a period of the series'
+        frequency out, names that repeat, naming series, date and value.
     """
 
     dates: NDArray[np.datetime64]
@@ -63,6 +76,9 @@ class SeriesTable:
     vintage: str = ""
     release: str = ""
     source: str = ""
+    calendar: str | None = None
+    closed: NDArray[np.datetime64] = field(default_factory=no_dates)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.dates), len(self.names))
@@ -70,17 +86,20 @@ class SeriesTable:
             raise InputError(f"expected values of {shape[0]} dates and {shape[1]} series; found {self.values.shape}")
         if len(set(self.names)) != len(self.names):
             raise InputError(f"expected each series once; found {', '.join(self.names)}; drop one")
-        step = np.diff(self.dates.astype("datetime64[D]").astype(np.int64))
-        if len(step) and step.min() <= 0:
-            row = int(np.argmax(step <= 0)) + 1
-            found = "twice" if step[row - 1] == 0 else f"after {self.dates[row - 1]}"
-            raise InputError(f"expected one row a date, in order; found {self.dates[row]} {found}; mend the file")
-        # weekends and holidays are none; lags, seasons and windows count rows, and would be of other dates behind a gap
-        if len(step) and (wide := step > max(3 * np.median(step), np.median(step) + 10)).any():
-            row = int(np.argmax(wide))
+        check_order(self.dates)
+        # lags, seasons and windows count rows, and would be of other dates behind a gap
+        frequency = self.frequency
+        after, missing = missing_periods(self.dates, frequency, self.closed)
+        if len(missing):
+            then = (
+                ", name the exchange whose sessions the rows are with series.calendar,"
+                if frequency.name == "daily" and self.calendar is None
+                else ""
+            )
             raise InputError(
-                f"expected one row a period, {np.median(step):g} days apart, without gaps; found none between "
-                f"{self.dates[row]} and {self.dates[row + 1]}; fill the gap, or begin after it with start"
+                f"expected one row a period, without gaps ({frequency.name}); found none for "
+                f'{listed_periods(missing, frequency)}; set series.on_missing = "fill" to carry the figure before '
+                f"forward{then} or begin after the last gap with series.start = {str(self.dates[after[-1] + 1])!r}"
             )
         with np.errstate(invalid="ignore"):
             sound = np.abs(self.values) <= LARGEST
@@ -88,8 +107,17 @@ class SeriesTable:
             row, column = (int(i) for i in np.argwhere(~sound)[0])
             raise InputError(
                 f"expected a figure of {self.names[column]} on {self.dates[row]}; found {self.values[row, column]}; "
-                "leave the series out, or begin later and end earlier with start and end"
+                "correct it, or leave the series out"
             )
+
+    @property
+    def frequency(self) -> Frequency:
+        """How far apart the rows are."""
+        return frequency_of(self.dates, self.calendar)
+
+    def next_dates(self, count: int) -> NDArray[np.datetime64]:
+        """Dates of the rows that will follow the last one, see `signals.frequency.next_dates`."""
+        return next_dates(self.dates, count, self.frequency)
 
     def __len__(self) -> int:
         return len(self.dates)
@@ -159,6 +187,21 @@ class SeriesTable:
         return replace(self, dates=self.dates[back:], values=np.column_stack(columns))
 
 
+def check_order(dates: NDArray[np.datetime64]) -> None:
+    """Make sure that dates ascend.
+
+    Raises
+    ------
+    InputError
+        Naming the first date that is there twice, or comes after a later one.
+    """
+    step = np.diff(dates.astype("datetime64[D]").astype(np.int64))
+    if len(step) and step.min() <= 0:
+        row = int(np.argmax(step <= 0)) + 1
+        found = "twice" if step[row - 1] == 0 else f"after {dates[row - 1]}"
+        raise InputError(f"expected one row a date, in order; found {dates[row]} {found}; sort the file, or drop a row")
+
+
 def read_series(
     path: Path | str,
     columns: Sequence[str] = (),
@@ -168,35 +211,51 @@ def read_series(
     end: Any = None,
     vintage: str = "",
     release: str = "",
+    calendar: str | None = None,
+    on_missing: str = "raise",
 ) -> SeriesTable:
     """Read series from a CSV (plain or gzipped) or Parquet file, one column each.
 
     Parameters
     ----------
     path : Path or str
-        The file.
+        The file. Its header may be of two lines, as yfinance writes it (see `signals.series_files.flat_columns`).
     columns : sequence of str
-        Series to take, in this order; all but the dates when not given.
+        Series to take, in this order; by default all but the dates and columns that only number the rows.
     date : str, optional
         Column of the dates; the one with a usual name when not given.
     start, end : date-like, optional
         First and last day, both inclusive.
     vintage, release : str
         See `SeriesTable`.
+    calendar : str, optional
+        Exchange calendar whose sessions the rows of a daily series are. By default a daily series has a row every
+        weekday, less the holidays of an exchange where it follows one.
+    on_missing : {"raise", "drop", "fill"}
+        What happens to dates without a figure of every series. `"raise"` refuses them. `"drop"` leaves the rows out: in
+        daily series up to ten in a row count as holidays, in others they are gaps and refused. `"fill"` carries the
+        figure before forward, also into periods that have no row at all; rows before the first figure are left out.
+        What is left out or filled is counted in `SeriesTable.warnings`.
 
     Raises
     ------
     InputError
-        For what is no such file, an unknown column, a figure that is missing or no number, and dates that do not
-        ascend, naming them.
+        For what is no such file, an unknown column, a figure that is missing or no number, dates that do not ascend,
+        and periods without a row, naming them and the setting that helps.
     """
     path = Path(path)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
         raise InputError(f"expected series.columns as a list of names; found {columns!r}; use a list")
+    if on_missing not in ON_MISSING:
+        raise InputError(
+            f"expected series.on_missing among {', '.join(ON_MISSING)}; found {on_missing!r}; choose one of them"
+        )
     named = () if date is None else (column_key(date),)
-    frame = read_raw(path, what="series", text=(*DATES, *named)).frame
+    frame = flat_columns(read_raw(path, what="series", text=(*DATES, *named)).frame)
+    numbering = [name for name in row_number_columns(frame, dated=(*DATES, *named)) if name not in (date, *columns)]
+    frame = frame.drop(columns=numbering)
     names = {str(name): name for name in frame.columns}
-    dated = _date_column(names, date, path)
+    dated = date_column(list(names), date, path)
     wanted = list(columns) or [name for name in names if name != dated]
     for name in wanted:
         if name not in names or name == dated:
@@ -217,34 +276,10 @@ def read_series(
             f"expected rows of {path.name} from {start or 'its first day'} to {end or 'its last'}; found none, of "
             f"{days.min()} to {days.max()}; change start or end"
         )
-    values = np.column_stack([_numbers(frame[names[name]][kept], name, days[kept], path) for name in wanted])
-    return SeriesTable(days[kept], values, tuple(wanted), vintage, release, path.name)
-
-
-def _date_column(names: dict[str, Any], date: str | None, path: Path) -> str:
-    if date is not None:
-        if date not in names:
-            close = difflib.get_close_matches(date, names, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(list(names)[:8])}"
-            raise InputError(f"expected series.date to name a column of {path.name}; found {date!r}; {hint}")
-        return date
-    keys = {column_key(name): name for name in names}
-    found = next((keys[key] for key in DATES if key in keys), None)
-    if found is None:
-        raise InputError(
-            f"expected a column of dates in {path.name}; found {', '.join(shown(name) for name in list(names)[:6])}; "
-            "name it with series.date"
-        )
-    return found
-
-
-def _numbers(column: pd.Series, name: str, days: NDArray[np.datetime64], path: Path) -> NDArray[np.float64]:
-    """Figures of a column; text that is none is named, a missing one is left for the table to name."""
-    made: NDArray[np.float64] = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
-    odd = np.isnan(made) & ~column.isna().to_numpy()
-    if odd.any():
-        row = int(np.argmax(odd))
-        raise InputError(
-            f"expected numbers of {name} in {path.name}; found {shown(column.iloc[row])} on {days[row]}; mend the file"
-        )
-    return made
+    days = days[kept]
+    values = np.column_stack([figures(frame[names[name]][kept], name, days, path) for name in wanted])
+    check_order(days)
+    days, values, closed, warnings = complete_rows(
+        days, values, wanted, on_missing=on_missing, calendar=calendar, file=path.name
+    )
+    return SeriesTable(days, values, tuple(wanted), vintage, release, path.name, calendar, closed, warnings)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from signals.actions import NOTABLE_SPLIT, steps_of
 from signals.errors import InputError
 
-__all__ = ["actions_factor", "chained_factor", "close_factor"]
+__all__ = ["actions_factor", "chained_factor", "close_factor", "large_stand_ins"]
 
 Values = NDArray[np.float64]
 
@@ -91,6 +91,28 @@ def chained_factor(
     for start, stop in zip(starts, np.r_[starts[1:], len(close)], strict=True):
         np.cumprod(step[start:stop], out=factor[start:stop])
     return factor, int(missing.sum())
+
+
+def large_stand_ins(
+    close: Values, total_return: Values, ticker: NDArray[np.int32], *, least: float = 0.25
+) -> NDArray[np.intp]:
+    """Rows whose missing total return is replaced by a raw close ratio that is far from 1, the farthest first.
+
+    Parameters
+    ----------
+    close, total_return, ticker
+        As in `chained_factor`.
+    least : float
+        Size of the return from which it is large: a split is hardly smaller.
+
+    >>> large_stand_ins(np.array([10.0, 5.0, 5.1]), np.full(3, np.nan), np.zeros(3, np.int32)).tolist()
+    [1]
+    """
+    begins = np.r_[True, ticker[1:] != ticker[:-1]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        returns = np.r_[0.0, close[1:] / close[:-1] - 1.0]
+    rows = np.flatnonzero(~np.isfinite(total_return) & ~begins & (np.abs(returns) >= least) & np.isfinite(returns))
+    return rows[np.argsort(-np.abs(np.log1p(returns[rows])), kind="stable")]
 
 
 def actions_factor(

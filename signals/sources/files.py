@@ -19,7 +19,7 @@ from signals.price_frames import factor_jumps
 from signals.price_index import INDEX, count_rows
 from signals.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
-from signals.sources.adjust import actions_factor, chained_factor, close_factor
+from signals.sources.adjust import actions_factor, chained_factor, close_factor, large_stand_ins
 from signals.sources.factor_files import factors_of
 from signals.sources.layouts import Bars, bars_of
 from signals.sources.opening import EmptyTableError, one_line, reading
@@ -295,6 +295,16 @@ class FilesSource:
             notes.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
             if filled:
                 notes.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
+                close, rows = columns["close"], large_stand_ins(columns["close"], total, bars.codes)
+                if len(rows):
+                    each = [
+                        f"{bars.names[bars.codes[row]]} on {bars.days[row]} {close[row] / close[row - 1] - 1:+.1%}"
+                        for row in rows.tolist()
+                    ]
+                    notes.append(
+                        f"{count_rows(len(rows))} of them with a large raw close ratio, in which a split may hide: "
+                        f"{listed(each)}; give their total returns, or leave the names out"
+                    )
         elif self.factors is not None:
             folder = Path(self.factors).expanduser()
             columns["adj_factor"], derived = factors_of(folder, bars, notes, files, self.calendar)

@@ -16,6 +16,7 @@ from scipy.signal import lfilter
 from signals.actions import actions_frame
 from signals.calendar import as_day, decision_dates, sessions
 from signals.errors import InputError
+from signals.periodicity import sessions_per_year
 from signals.price_index import INDEX
 from signals.prices import Prices, check_prices
 
@@ -215,7 +216,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
         "low": np.minimum(opened, close) * np.exp(-reach[:, :, 1]),
         "close": close,
     }
-    factor = _splits(corporate.random((T, N, 2)), close, settings.splits)
+    factor = _splits(corporate.random((T, N, 2)), close, settings.splits / sessions_per_year(settings.calendar))
     excitement = _cluster(activity.standard_normal((T, N)), persistence=0.9, spread=0.4)
     surprise = np.exp(0.25 * np.abs(moves.sum(axis=2)) / volatility)
     columns["volume"] = np.round(dollar_volume * excitement * surprise / (close / factor)) + 1.0
@@ -240,7 +241,8 @@ def _cluster(shocks: Values, *, persistence: float, spread: float) -> Values:
 
 def _life(rng: np.random.Generator, settings: SimulatedSource) -> tuple[Values, Values]:
     """First session of each ticker, and the session from which it no longer trades; neither looks at `end`."""
-    span = SPREAD_YEARS * 252.0
+    year = sessions_per_year(settings.calendar)
+    span = SPREAD_YEARS * year
     N = settings.tickers
     order = rng.permutation(N)
     listed = np.zeros(N)
@@ -249,7 +251,7 @@ def _life(rng: np.random.Generator, settings: SimulatedSource) -> tuple[Values, 
     dead = rng.permutation(N)[: round(settings.delistings * N)]
     ends = np.full(N, np.inf)
     # at least a year of life, so that a dead ticker has been somebody's choice
-    ends[dead] = listed[dead] + 252 + np.floor(rng.random(N)[dead] * (span - 252))
+    ends[dead] = listed[dead] + year + np.floor(rng.random(N)[dead] * (span - year))
     return listed, ends
 
 
@@ -274,10 +276,10 @@ def _plant(residual: Values, decisions: NDArray[np.int64], scale: Values, streng
 
 
 def _splits(chance: Values, close: Values, rate: float) -> Values:
-    """Forward adjustment factors: the product of a ticker's split ratios so far."""
+    """Forward adjustment factors: the product of a ticker's split ratios so far; `rate` is that of a session."""
     ratio = np.ones(close.shape)
     current = np.ones(close.shape[1])
-    for day, ticker in zip(*np.nonzero(chance[:, :, 0] < rate / 252), strict=True):
+    for day, ticker in zip(*np.nonzero(chance[:, :, 0] < rate), strict=True):
         raw = close[max(day - 1, 0), ticker] / current[ticker]
         if raw > 60:
             ratio[day, ticker] = 2.0 if chance[day, ticker, 1] < 0.7 else 3.0

@@ -28,6 +28,7 @@ __all__ = [
     "TrainingSettings",
     "Weights",
     "batch_of",
+    "loss_used",
 ]
 
 OPTIMIZERS = ("adam", "rmsprop")
@@ -197,6 +198,17 @@ class Network:
     n_features: int = 1
     target: Target = PROBABILITY
     group_sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+def loss_used(target: Target, training: TrainingSettings) -> str:
+    """Name the loss that a target is trained by.
+
+    >>> loss_used(Target("probability"), TrainingSettings(loss="mae"))
+    'cross-entropy'
+    """
+    if target.kind == "quantiles":
+        return "pinball"
+    return training.loss if target.kind == "value" else "cross-entropy"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def days():
 def make_prices(days):
     """Prices from arrays by ticker; NaN means the ticker did not trade that session."""
 
-    def make(opens, closes=None, *, start="2015-01-02", volume=1e6, **options):
+    def make(opens, closes=None, *, highs=None, lows=None, start="2015-01-02", volume=1e6, **options):
         closes = opens if closes is None else closes
         frames = []
         for ticker, close in closes.items():
@@ -44,8 +44,8 @@ def make_prices(days):
                         "date": days(len(close), start).astype("datetime64[ns]"),
                         "ticker": ticker,
                         "open": open_,
-                        "high": np.maximum(open_, close),
-                        "low": np.minimum(open_, close),
+                        "high": np.maximum(open_, close) if highs is None else highs[ticker],
+                        "low": np.minimum(open_, close) if lows is None else lows[ticker],
                         "close": close,
                         "volume": amount,
                         "adj_factor": 1.0,

@@ -39,10 +39,40 @@ def test_top_k_leaves_places_empty_rather_than_buying_an_expected_loss_or_no_opi
     assert decide(rs.TopK(2, min_score=-math.inf), [-0.1, -0.2, -0.3]).tolist() == [0.5, 0.5, 0.0]
 
 
-def test_ties_go_to_the_first_in_the_array():
-    assert decide(rs.TopK(2), [0.5, 0.5, 0.5]).tolist() == [0.5, 0.5, 0.0]
-    assert decide(rs.LongShortQuantile(0.25), [0.1, 0.5, 0.5, 0.3]).tolist() == [-0.5, 0.5, 0.0, 0.0]
-    assert decide(rs.LongShortQuantile(0.25), [0.5, 0.1, 0.1, 0.3]).tolist() == [0.5, 0.0, -0.5, 0.0]
+def test_tied_names_share_the_places_they_compete_for():
+    assert decide(rs.TopK(2), [0.5, 0.5, 0.5]).tolist() == pytest.approx([1 / 3] * 3)
+    assert decide(rs.TopK(3), [0.1, 0.9, 0.1, 0.1, 0.0]).tolist() == pytest.approx([2 / 9, 1 / 3, 2 / 9, 2 / 9, 0.0])
+    assert decide(rs.TopK(2), [0.5, 0.1, 0.5]).tolist() == [0.5, 0.0, 0.5]  # a tie that leaves nothing open
+    assert decide(rs.TopK(2), [0.5, 0.0, 0.0]).tolist() == [0.5, 0.0, 0.0]  # at min_score nothing is bought
+    assert decide(rs.LongShortQuantile(0.25), [0.1, 0.5, 0.5, 0.3]).tolist() == [-0.5, 0.25, 0.25, 0.0]
+    assert decide(rs.LongShortQuantile(0.25), [0.5, 0.1, 0.1, 0.3]).tolist() == [0.5, -0.25, -0.25, 0.0]
+    both = decide(rs.LongShortQuantile(0.4), [4.0, 3.0, 3.0, 1.0, 1.0])
+    assert both.tolist() == pytest.approx([0.25, 0.125, 0.125, -0.25, -0.25])
+    short = decide(rs.LongShortQuantile(0.4), [4.0, 3.0, 1.0, 1.0, 1.0])
+    assert short.tolist() == pytest.approx([0.25, 0.25, -1 / 6, -1 / 6, -1 / 6])
+    assert decide(rs.LongShortQuantile(0.5), [1.0, 1.0, 1.0, 1.0]).tolist() == [0.0] * 4
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([-0.1, 0.0, 0.2, 0.3, 0.3000001]), min_size=1, max_size=12),
+    k=st.integers(1, 6),
+    quantile=st.sampled_from([0.1, 0.25, 0.5]),
+    seed=st.integers(0, 100),
+)
+def test_the_order_of_the_names_decides_nothing(scores, k, quantile, seed):
+    """Equal scores get equal weights, whatever the names are called and however they are sorted."""
+    order = np.random.default_rng(seed).permutation(len(scores))
+    for allocation in (rs.TopK(k), rs.TopK(k, min_score=-1.0), rs.LongShortQuantile(quantile)):
+        weights = decide(allocation, scores)
+        np.testing.assert_array_equal(decide(allocation, np.array(scores)[order]), weights[order])
+        for score in set(scores):
+            assert len(set(weights[np.array(scores) == score])) == 1
+        assert np.abs(weights).sum() <= 1.0 + 1e-12
+        unordered = allocation.ties(np.array(scores)) > 0
+        if not unordered and isinstance(allocation, rs.TopK):
+            assert np.count_nonzero(weights) <= k
+            assert set(weights) <= {0.0, 1.0 / k}
 
 
 def test_long_short_quantile():

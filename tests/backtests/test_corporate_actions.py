@@ -59,9 +59,10 @@ class Account:
 def order(size, kind=bt.Order.Market, price=10.0, ref=1, filled=0.0):
     """Order with what a split looks at."""
     data = SimpleNamespace(remsize=size - filled, size=filled)
-    created = SimpleNamespace(size=size, price=price, pclose=price, pricelimit=0.0)
+    created = SimpleNamespace(size=size, price=price, pclose=price, pricelimit=0.0, trailamount=None)
     made = SimpleNamespace(ref=ref, exectype=kind, size=size, executed=data, created=created)
-    made.Market, made.Close = bt.Order.Market, bt.Order.Close
+    made.info, made.trailamount, made._limitoffset = {}, None, 0.0
+    made.addinfo = made.info.update
     return made
 
 
@@ -191,10 +192,20 @@ def test_only_what_is_left_of_an_order_is_scaled():
 
 
 @pytest.mark.parametrize("kind", [bt.Order.Limit, bt.Order.Stop, bt.Order.StopLimit, bt.Order.StopTrail])
-def test_orders_with_prices_of_old_shares_are_cancelled(kind):
-    account = Account(last=40.0, orders=[order(10, kind, ref=7)])
-    account.meet(split=2.0)
-    assert account.ended == {7: "split of 2 for 1: its price was for old shares"}
+@pytest.mark.parametrize(("ratio", "size"), [(2.0, 20), (1.5, 15), (0.1, 1)])
+def test_orders_that_wait_for_a_price_are_adjusted(kind, ratio, size):
+    waiting = order(10, kind, price=36.0, ref=7)
+    waiting.created.pricelimit, waiting.created.trailamount = 30.0, 3.0
+    waiting.trailamount, waiting._limitoffset = 3.0, 6.0
+    account = Account(last=40.0, orders=[waiting])
+    account.meet(split=ratio)
+    assert account.ended == {}
+    assert (waiting.size, waiting.executed.remsize) == (size, size)
+    created = waiting.created
+    assert (created.price, created.pricelimit, created.trailamount) == (36.0 / ratio, 30.0 / ratio, 3.0 / ratio)
+    assert (waiting.trailamount, waiting._limitoffset) == (3.0 / ratio, 6.0 / ratio)
+    account.meet(split=3.0)
+    assert waiting.info["broker_split"] == pytest.approx(3.0 * ratio)
 
 
 def test_orders_of_less_than_a_share_are_cancelled():
@@ -371,19 +382,45 @@ def test_an_order_on_its_way_is_scaled(raw_prices):
     assert strategy.heard == [("Completed", 20.0, "")]
 
 
-def test_orders_that_wait_for_a_price_are_cancelled_by_a_split(raw_prices):
-    price = [50.0, 50.0, 50.0, 25.0, 25.0]
+def test_orders_that_wait_for_a_price_go_over_a_split(raw_prices):
+    price = [50.0, 50.0, 50.0, 25.0, 25.0, 31.0, 31.0]
     prices = raw_prices({"A": price}, {"A": price}, [(3, "A", 2.0, 0.0)])
-    limit = {"exectype": bt.Order.Limit, "price": 30.0}  # would fill at the new price
+    limit = {"exectype": bt.Order.Limit, "price": 30.0}  # 15 in new shares: not reached by the new price
 
     def bracket(strategy):
         strategy.buy_bracket(size=10, exectype=bt.Order.Market, stopprice=40.0, limitprice=60.0)
 
-    strategy, result = run(prices, {0: [buy(1, **limit), bracket], 2: [buy(2, **limit)]})
-    assert result.orders["status"].tolist() == ["cancelled", "filled", "cancelled", "cancelled", "cancelled"]
-    assert set(result.orders["reason"]) >= {"", "split of 2 for 1: its price was for old shares"}
-    assert result.positions["A"].iloc[-1] == 20 * 25.0
-    assert len(strategy.heard) == 5
+    _, result = run(prices, {0: [buy(1, **limit), bracket], 2: [buy(2, **limit)]})
+    assert result.orders["status"].tolist() == ["open", "filled", "cancelled", "filled", "open"]
+    assert result.transactions[["amount", "price"]].to_numpy().tolist() == [[10.0, 50.0], [-20.0, 31.0]]
+    assert result.orders["reason"].tolist()[2] == "another order of its bracket filled"
+    assert result.warnings == ()
+
+
+def test_orders_that_a_split_ends_are_listed_in_a_warning(raw_prices):
+    price = [50.0, 50.0, 50.0, 500.0, 500.0]
+    prices = raw_prices({"A": price}, {"A": price}, [(3, "A", 0.1, 0.0)])
+    limit = {"exectype": bt.Order.Limit, "price": 30.0}
+    _, result = run(prices, {0: [buy(5, **limit), buy(20, **limit)]})
+    assert result.orders[["size", "status"]].to_numpy().tolist() == [[5.0, "cancelled"], [2.0, "open"]]
+    assert result.warnings == (
+        "1 waiting order was cancelled by a split: buy limit 5 A of 2015-01-02 (split of 0.1 for 1: less than a share "
+        "is left of it).",
+    )
+
+
+@pytest.mark.parametrize("amount", [{"trailamount": 5.0}, {"trailpercent": 0.1}])
+@pytest.mark.parametrize("ratio", [2.0, 0.5])
+def test_trailing_stops_trail_on_in_new_shares(raw_prices, amount, ratio):
+    # a split changes nothing of what is worth: the run without it, in old shares, says when the stop is reached
+    worth = [50.0, 50.0, 52.0, 54.0, 50.0, 48.0, 45.0]
+    old = raw_prices({"A": worth}, {"A": worth}, [])
+    after = [price if t < 3 else price / ratio for t, price in enumerate(worth)]
+    new = raw_prices({"A": after}, {"A": after}, [(3, "A", ratio, 0.0)])
+    stop = {"exectype": bt.Order.StopTrail, **amount}
+    (_, without), (_, over) = (run(prices, {0: [buy(10)], 1: [sell(10, **stop)]}) for prices in (old, new))
+    pd.testing.assert_series_equal(over.returns, without.returns, rtol=1e-12)
+    assert len(over.transactions) == 2
 
 
 def test_a_dividend_leaves_waiting_orders(raw_prices):

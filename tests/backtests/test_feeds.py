@@ -228,3 +228,19 @@ def test_no_line_shows_the_future_and_no_score_outlives_its_day(gappy, settings,
 
     cerebro.addstrategy(First)
     assert cerebro.run()[0].shown == 6.0
+
+
+def test_nothing_of_a_feed_is_an_iterator_of_itertools(gappy, settings, my_cerebro):
+    """From Python 3.14 on they cannot be sent to the processes of an optimisation."""
+    kinds = []
+
+    class Look(bt.Strategy):
+        def next(self):
+            for feed in self.datas:
+                assert feed.follows
+                for value in vars(feed).values():
+                    kinds.extend([type(value), type(getattr(value, "__self__", None))])
+
+    my_cerebro(gappy, Look, settings())
+    assert len(kinds) > 100
+    assert "itertools" not in {kind.__module__ for kind in kinds}

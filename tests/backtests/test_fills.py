@@ -348,8 +348,12 @@ def test_only_a_source_of_fills_is_taken(settings):
 
 
 def same(first, second):
+    """Hold a replay to the run; the slippage of fills of waiting orders is not in a journal, and unknown."""
     for name in ("returns", "positions", "transactions", "orders"):
         one, other = getattr(first, name), getattr(second, name)
+        if name == "orders":
+            unknown = ~one["type"].isin(["market", "liquidation"]) & (one["filled"] > 0.0)
+            one = one.assign(slippage=one["slippage"].mask(unknown & other["slippage"].isna()))
         check = pd.testing.assert_series_equal if name == "returns" else pd.testing.assert_frame_equal
         check(one, other, check_exact=True)
     assert first.stopped == second.stopped

@@ -6,6 +6,8 @@ in a market made for it, where both are worked out by hand, and in an ordinary o
 
 from __future__ import annotations
 
+import datetime as dt
+
 import backtrader as bt
 import numpy as np
 import pytest
@@ -201,6 +203,25 @@ def reductions(make_prices):
     assert ours.statuses == theirs.statuses == ["Margin"]
 
 
+def share_remainders(make_prices):
+    prices = make_prices({"A": [10.0] * 6})
+    plan = {0: buys("A", 0.1), 1: buys("A", 0.2), 2: sells("A", 0.3)}
+    ours, theirs = two("share_remainders", prices, plan)
+    assert ours.statuses == theirs.statuses == ["Completed"] * 3
+    assert ours.fills[2] == (3, "A", -(0.1 + 0.2), 10.0)
+    assert theirs.fills[2] == (3, "A", -0.3, 10.0)
+    assert ours.getposition().size == 0.0 < theirs.getposition().size < 1e-15
+    # nothing is left over for an order, or a minimum commission, of its own
+    remainder = {1: sells("A", 1e-15)}
+    ours, theirs = two("share_remainders", prices, {0: buys("A", 10)} | remainder)
+    assert (ours.statuses, theirs.statuses) == (["Completed"], ["Completed", "Completed"])
+    # parts that cost all the cash there is, and an ulp more
+    third = 1e4 / 3 * (1 + 1e-15)
+    prices = make_prices({"A": [3.0] * 4})
+    ours, theirs = two("share_remainders", prices, {0: buys("A", third)})
+    assert (ours.statuses, theirs.statuses) == (["Completed"], ["Margin"])
+
+
 def short_sales(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: sells("A", 10), 1: buys("A", 30), 2: sells("A", 20), 3: sells("A", 40)}
@@ -288,6 +309,91 @@ def uncapped_slippage(make_prices):
     assert [price for *_, price in theirs.fills] == [10.0, 10.0]
 
 
+def brackets(*, parent=None, size=10, stop=9.0, limit=11.0, **options):
+    """Give a bracket of a purchase of A; by default a market order."""
+    kind = {"exectype": bt.Order.Market} if parent is None else {"price": parent}
+    return lambda strategy: strategy.buy_bracket(
+        data=strategy.getdatabyname("A"), size=size, stopprice=stop, limitprice=limit, **kind, **options
+    )
+
+
+def bars(make_prices, *rows, **more):
+    """Prices of A, each row open, high, low and close."""
+    opens, highs, lows, closes = ({"A": [float(row[k]) for row in rows]} for k in range(4))
+    return make_prices(opens, closes, highs=highs, lows=lows, **more)
+
+
+def bracket_legs(make_prices):
+    prices = make_prices({"A": [10.0, 10, 10, 8, 8, 8]})
+
+    def filler(broker):
+        broker.set_filler(bt.broker.fillers.FixedSize(size=4))
+
+    # a limit order fills 4 of 10 on a Monday, and then its validity is over: its stop protects the 4
+    entry = brackets(
+        parent=10.0, limit=20.0, valid=dt.timedelta(days=3), stopargs={"valid": None}, limitargs={"valid": None}
+    )
+    ours, theirs = two("bracket_legs", prices, {0: entry}, change=filler)
+    assert ours.fills == [(1, "A", 4, 10.0), (3, "A", -4, 8.0)]
+    assert ours.statuses == ["Expired", "Completed", "Canceled"]
+    assert theirs.fills == ours.fills[:1]
+    assert theirs.statuses == ["Expired", "Canceled", "Canceled"]
+    # two exits are no entry, for which there would be no cash
+    ours, theirs = two("bracket_legs", make_prices({"A": [10.0] * 4}), {0: short_bracket})
+    assert ours.statuses[0] == "Completed"
+    assert theirs.statuses[0] != "Completed"
+
+
+def short_bracket(strategy):
+    data = strategy.getdatabyname("A")
+    strategy.sell_bracket(data=data, size=1_500, exectype=bt.Order.Market, stopprice=12.0, limitprice=8.0)
+
+
+def entry_bar(make_prices):
+    prices = bars(make_prices, (10, 10, 10, 10), (10, 10.5, 8, 10), (7, 7, 7, 7))
+    ours, theirs = two("entry_bar", prices, {0: brackets()})
+    assert ours.fills == [(1, "A", 10, 10.0), (1, "A", -10, 9.0)]
+    assert theirs.fills == [(1, "A", 10, 10.0), (2, "A", -10, 7.0)]
+    # filled within its bar: what came before and what after cannot be known
+    prices = bars(make_prices, (10, 10, 10, 10), (10, 10.5, 8, 10), (7, 7, 7, 7))
+    ours, theirs = two("entry_bar", prices, {0: brackets(parent=9.5)})
+    assert ours.fills == theirs.fills == [(1, "A", 10, 9.5), (2, "A", -10, 7.0)]
+    # at an open below its limit
+    prices = bars(make_prices, (10, 10, 10, 10), (9.4, 10.5, 8, 10), (7, 7, 7, 7))
+    ours, theirs = two("entry_bar", prices, {0: brackets(parent=9.5)})
+    assert ours.fills == [(1, "A", 10, 9.4), (1, "A", -10, 9.0)]
+    assert theirs.fills[1] == (2, "A", -10, 7.0)
+
+
+def stop_first(make_prices):
+    wide = (10, 11.5, 8.5, 10)
+
+    def by_hand(strategy):
+        parent = strategy.buy(size=10, transmit=False)
+        strategy.sell(size=10, exectype=bt.Order.Limit, price=11.0, parent=parent, transmit=False)
+        strategy.sell(size=10, exectype=bt.Order.Stop, price=9.0, parent=parent)
+
+    prices = bars(make_prices, (10, 10, 10, 10), (10, 10, 10, 10), wide, (10, 10, 10, 10))
+    ours, theirs = two("stop_first", prices, {0: by_hand})
+    assert ours.fills[1] == (2, "A", -10, 9.0)
+    assert theirs.fills[1] == (2, "A", -10, 11.0)
+    assert ours.broker.both_reached == 1
+    # an open beyond the limit leaves no doubt
+    gap = bars(make_prices, (10, 10, 10, 10), (10, 10, 10, 10), (11.2, 11.5, 8.5, 10), (10, 10, 10, 10))
+    ours, theirs = two("stop_first", gap, {0: brackets()})
+    assert ours.fills[1] == (2, "A", -10, 11.2)
+    assert theirs.fills[1] == (2, "A", -10, 9.0)
+    assert ours.broker.both_reached == 0
+
+    def companions(strategy):
+        first = strategy.sell(size=10, exectype=bt.Order.Limit, price=11.0)
+        strategy.sell(size=10, exectype=bt.Order.Stop, price=9.0, oco=first)
+
+    ours, theirs = two("stop_first", prices, {0: buys("A", 10), 1: companions})
+    assert (ours.fills[1][3], theirs.fills[1][3]) == (9.0, 11.0)
+    assert sorted(ours.statuses) == sorted(theirs.statuses) == ["Canceled", "Completed", "Completed"]
+
+
 def deposits(make_prices):
     prices = make_prices({"A": [10.0] * 4})
 
@@ -372,12 +478,16 @@ CASES = {
         value_of_some,
         sizes,
         reductions,
+        share_remainders,
         short_sales,
         refused_orders,
         cancellations,
         initial_margin,
         ruin,
         uncapped_slippage,
+        bracket_legs,
+        entry_bar,
+        stop_first,
         deposits,
         interest_apart,
         orders_let_go,
@@ -423,6 +533,45 @@ def test_elsewhere_it_changes_nothing(name, ordinary):
     broker = rs.Broker(settings, compat=set(RULES) - closed)
     ours, _ = lived(our_feeds(prices), broker, flow(todo), touch=True)
     assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["bracket_legs", "entry_bar", "stop_first", "share_remainders", "all of them"])
+def test_brackets_and_oco_groups_that_leave_nothing_open_are_those_of_stock(name):
+    """One leg a bar is reached at most, never on the entry bar, and parents fill at once."""
+    prices = build(2, 200, seed=32, volatility=0.01)
+
+    class Careful(bt.Strategy):
+        def __init__(self):
+            self.given = []
+
+        def next(self):
+            for data in self.datas:
+                close, held = data.close[0], self.getposition(data).size
+                if any(order.alive() and order.data is data for order in self.given):
+                    continue
+                self.given = [order for order in self.given if order.alive()]
+                if held:
+                    first = self.sell(data=data, size=held, exectype=bt.Order.Limit, price=close * 1.03)
+                    other = self.sell(data=data, size=held, exectype=bt.Order.Stop, price=close * 0.97, oco=first)
+                    self.given += [first, other]
+                elif len(self) % 3 == 0:
+                    levels = {"stopprice": close * 0.95, "limitprice": close * 1.05}
+                    self.given += self.buy_bracket(data=data, size=20, exectype=bt.Order.Market, **levels)
+                else:
+                    self.given.append(self.buy(data=data, size=10))
+
+    def strategy(cerebro):
+        cerebro.addstrategy(Careful)
+
+    closed = set(RULES) if name == "all of them" else {name}
+    broker = rs.Broker(rs.BrokerSettings(**ORDINARY), compat=set(RULES) - closed)
+    ours, ran = lived(our_feeds(prices), broker, strategy, touch=True)
+    account = set_account(cash=1e6, commission=0.001)
+    theirs, _ = lived(pandas_feeds(prices), stock_broker(), strategy, account=account, touch=True)
+    assert_same(ours, theirs)
+    ends = statuses(theirs)
+    assert min(ends["Completed"], ends["Canceled"]) > 20
+    assert ran.broker.both_reached == 0
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -59,7 +59,7 @@ def test_a_run_without_a_trade_has_the_same_shape(make_prices, settings, my_cere
     assert result.positions["cash"].tolist() == [1e6] * 3
     assert len(result.transactions) == len(result.orders) == 0
     assert str(result.transactions.index.dtype) == "datetime64[ns, UTC]"
-    assert str(result.transactions["symbol"].dtype) == "object"
+    assert str(result.transactions["symbol"].dtype) == "str"
     assert str(result.orders["submitted"].dtype) == "datetime64[ns]"
 
 

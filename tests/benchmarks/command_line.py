@@ -22,7 +22,9 @@ def bench() -> Figures:
 
     def wall(*arguments: str, folder: str) -> float:
         began = time.perf_counter()
-        subprocess.run([command, *arguments], cwd=folder, env=environment, check=True, capture_output=True)
+        # the demo of a benchmark is no trial of the user
+        own = environment | {"RNN_STRATEGIES_LEDGER": str(Path(folder, "ledger"))}
+        subprocess.run([command, *arguments], cwd=folder, env=own, check=True, capture_output=True)
         return time.perf_counter() - began
 
     with tempfile.TemporaryDirectory() as folder:

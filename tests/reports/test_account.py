@@ -38,8 +38,8 @@ def test_every_cost_is_said_with_its_unit(stated):
     assert _rows(stated(settings.describe())) == {
         "Taken from": "no preset",
         "Commission": "3.0 bp of the value and 0.0035 per share, at least 0.35 per order and session",
-        "Market orders lose": "half the spread, 2.5 bp of the price and slippage of 1.0 bp of the price and 0.1 × the "
-        "ticker's daily volatility over 21 sessions",
+        "Slippage": "half the spread, 2.5 bp of the price and slippage of 1.0 bp of the price and 0.1 × the "
+        "ticker's daily volatility over 21 sessions; limit orders not beyond their limit",
         "Borrowed shares": "0.50% a year, of their value",
         "Cash below zero": "6.25% a year, interest",
         "Cash above zero": "2.00% a year, interest earned, but on proceeds of short sales",
@@ -57,7 +57,7 @@ def test_every_cost_is_said_with_its_unit(stated):
 
 def test_what_costs_nothing_is_said_too(stated):
     rows = _rows(stated(BrokerSettings(cash=50.5, commission=0.0, slippage=0.0, delist_after=1).describe()))
-    for name in ("Commission", "Market orders lose", "Cash below zero", "Cash above zero"):
+    for name in ("Commission", "Slippage", "Cash below zero", "Cash above zero"):
         assert rows[name] == "nothing"
     assert rows["Borrowed shares"] == "short sales are refused"
     assert (rows["Starting capital"], rows["Size of an order"]) == ("50.50", "no limit")
@@ -85,7 +85,7 @@ def test_the_preset_and_its_changes_are_named(stated, changes, words):
     data = stated(BrokerSettings.from_preset("retail", cash=1e5, **changes).describe())
     assert _rows(data)["Taken from"] == words
     assert _rows(data)["Commission"] == "0.005 per share, at least 1.00 per order and session"
-    metrics = dict.fromkeys(("commission_bps", "slippage_bps"), 3.0)
+    metrics = dict.fromkeys(("commission_bps", "slippage_bps", "commission_total", "slippage_total"), 3.0)
     first = summary(data, _Known(metrics), None)[0]
     assert first.endswith(f"on all money traded, by the {words}.")
 

@@ -91,13 +91,14 @@ def test_ruin_and_rest():
 @pytest.mark.parametrize("phi", [0.0, 0.25])
 def test_nineteen_intervals_in_twenty_hold_the_true_sharpe_ratio(phi):
     held = []
-    for seed in range(200):
+    for seed in range(300):
         noise = np.random.default_rng([seed, 7]).standard_normal(560) * math.sqrt(1 - phi**2)
         for t in range(1, 560):
             noise[t] += phi * noise[t - 1]
         low, high = percentile_interval(resampled_figures(0.01 * (noise[60:] + 0.06), resamples=300)[0])
         held.append(low <= 0.06 <= high)
-    assert 0.89 <= np.mean(held) <= 0.985
+    # percentile intervals of 500 sessions hold it in 92.5 to 94 % of histories; three standard errors are 4.5 points
+    assert 0.88 <= np.mean(held) <= 0.985
 
 
 # -- reality check --------------------------------------------------------------------------------------------------
@@ -128,11 +129,12 @@ def test_one_trial_without_dependence_is_a_plain_test_of_a_mean():
 def test_error_rates_of_the_reality_check():
     rng = np.random.default_rng(12)
     values = []
-    for _ in range(200):
+    for _ in range(400):
         trials = rng.normal(0, 0.01, (300, 10)) + rng.normal(0, 0.01, (300, 1))
         values.append(reality_check(trials, resamples=200).p_value)
-    assert 0.015 <= np.mean(np.array(values) <= 0.05) <= 0.10
-    assert np.mean(values) == pytest.approx(0.5, abs=0.08)
+    # three standard errors of 400 draws
+    assert np.mean(np.array(values) <= 0.05) == pytest.approx(0.05, abs=0.033)
+    assert np.mean(values) == pytest.approx(0.5, abs=0.043)
     # the single best trial, tested as if it were the only one, is taken for skill far too often
     alone = []
     for _ in range(100):

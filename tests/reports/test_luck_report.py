@@ -133,6 +133,7 @@ def test_metrics_equal_what_the_functions_compute_from_the_files(lucky):
     assert written["sharpe_ratio_low"] < written["sharpe_ratio"] < written["sharpe_ratio_high"]
 
     assert (written["trials"], written["trials_finished"], written["trials_compared"]) == (14, 12, 12)
+    assert written["trials_other_universes"] == 0
     spread = float((trials.mean() / trials.std()).std())
     assert written["trial_sharpe_ratio_std"] == pytest.approx(spread * YEAR)
     effective = effective_trials(mean_correlation(trials), 14)
@@ -179,7 +180,7 @@ def test_the_section_says_it_all(html):
     text = section_of(html)
     for words in (
         *("How much of this is luck", "Probabilistic Sharpe ratio", "Minimum track record", "Deflated Sharpe ratio"),
-        *("would be seen by luck in", "14 were started with this universe, calendar and period"),
+        *("would be seen by luck in", "14 have out-of-sample scores for at least half of these days and tickers"),
         *("2 without any returns (failed, given up or not yet done) count all the same", "mean correlation of 0."),
         *("The best of 14 trials without skill is expected to reach a Sharpe ratio of", "halved in 12,870 ways"),
         *("Reality check against SPY", "Reality check against the universe", "Reality check against cash"),
@@ -275,6 +276,21 @@ def test_trials_that_cannot_be_compared_are_counted(copied, run):
     text = rows_of(read_run(copied))["Trials"][1]
     assert "2 without any returns" in text
     assert "4 too short, without movement or equal to another are counted but not compared" in text
+
+
+@pytest.mark.parametrize(("others_tested", "words"), [(0, ""), (1, "1 trial on"), (1200, "1,200 trials on")])
+@pytest.mark.parametrize("started", [1, 5])
+def test_trials_with_other_universes_are_mentioned_and_not_counted(copied, run, others_tested, words, started):
+    write_trials(copied, run.returns.to_frame(OWN), started=started)
+    without = write_metrics(copied)
+    manifest = read_json(copied / "manifest.json")
+    manifest["trial"]["other_universes"] = others_tested
+    write_json(copied / "manifest.json", manifest)
+    assert write_metrics(copied) == without | {"trials_other_universes": others_tested}
+    text = rows_of(read_run(copied))["Trials"][1]
+    assert ("the same days with other universes: not counted here." in text) == bool(words)
+    assert words in text
+    assert text.endswith("As of the time that the last line of this report gives.")
 
 
 def test_another_trial_may_be_the_best(copied, run):

@@ -81,7 +81,9 @@ def test_shares_follow_splits():
     # one for ten of five shares is no share at all: nothing is left to be sold
     gone = fills(("2024-01-02", 5, 30.0), ("2024-01-05", 3, 300.0), ("2024-01-08", -3, 310.0))
     trips = round_trips(gone, splits(("2024-01-04", "A", -5.0)))
-    assert trips[["opened", "shares", "pnl"]].to_numpy().tolist() == [[pd.Timestamp("2024-01-05", tz="UTC"), 3.0, 30.0]]
+    assert trips[["shares", "pnl"]].to_numpy().tolist() == [[5.0, -150.0], [3.0, 30.0]]
+    assert trips["opened"].dt.day.tolist() == [2, 5]
+    assert trips["closed"].dt.day.tolist() == [4, 8]
 
 
 def test_fills_of_one_day_and_direction_count_as_one():

@@ -12,9 +12,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from reports.run_files import RunData
 from reports.statistics import compute_metrics, json_number
+from reports.tables import comparison_table
 from reports.trading import exposure_table, turnover, turnover_of_gross_book
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 
 EMPYRICAL = {
     **{
@@ -222,8 +225,10 @@ def test_turnover_of_replacing_everything_is_one():
     assert metrics["annual_turnover"] == 252 * 0.75
     assert metrics["commission_total"] == 3.0
     assert metrics["commission_bps"] == pytest.approx(100.0)
-    assert metrics["annual_cost"] == pytest.approx(252 * (0.01 + 0.02) / 2)
-    assert metrics["slippage_total"] is None
+    assert metrics["slippage_total"] is metrics["annual_cost"] is None  # slippage is unknown, not none
+    done = pd.DataFrame({"executed": index.tz_localize(None), "slippage": [0.5, 0.0], "status": "filled"})
+    metrics = compute_metrics(series([0.0, 0.0]), positions=positions, transactions=fills, orders=done)
+    assert metrics["annual_cost"] == pytest.approx(252 * (0.015 + 0.02) / 2)
 
 
 def test_costs_and_orders(run):
@@ -253,3 +258,25 @@ def test_no_trades(run):
     assert metrics["round_trips"] == 0
     assert metrics["round_trip_win_rate"] is None
     assert metrics["commission_bps"] is None
+
+
+def test_intervals_of_excess_and_alpha_are_those_of_means_over_sessions(run):
+    other = run.benchmark["benchmark"]
+    metrics = compute_metrics(run.returns, benchmark=other)
+    excess = mean_interval(run.returns - other, horizon=1)
+    assert excess.df == math.floor(0.4 * len(other) ** (2 / 3))
+    ends = metrics["excess_return_low"], metrics["excess_return_high"]
+    assert ends == pytest.approx((252 * excess.low, 252 * excess.high))
+    alpha = mean_interval(run.returns - metrics["beta"] * other, horizon=1)
+    assert metrics["alpha_low"] == pytest.approx((1 + alpha.low) ** 252 - 1)
+    assert metrics["alpha_high"] == pytest.approx((1 + alpha.high) ** 252 - 1)
+
+
+def test_three_sessions_are_too_few_for_an_interval():
+    returns, other = series([0.01, -0.02, 0.03]), series([0.0, 0.01, 0.01])
+    metrics = compute_metrics(returns, benchmark=other)
+    assert metrics["excess_return"] is not None
+    assert metrics["excess_return_low"] is None
+    table = comparison_table(metrics, RunData(title="x", returns=returns, benchmark=other))
+    assert table.rows[1] == ("… 95% interval", "too few independent dates")
+    assert "equal-weighted cosine estimator" in table.note

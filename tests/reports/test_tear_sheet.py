@@ -15,9 +15,11 @@ import pytest
 
 from backtests.result import BacktestResult
 from reports.run_files import RunData, read_run
+from reports.signal_quality import measure_signals
 from reports.tear_sheet import render, tear_sheet, write_metrics, write_report
 from reports.wording import serious_warnings, stamp_line
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 from signals.storage import read_json, write_json, write_parquet
 
 STAMP = "one stamp"
@@ -237,6 +239,31 @@ def test_too_good_a_signal_is_shouted(make_run, tmp_path):
     first_warning = page.text.partition("Read this first")[2].strip()
     assert first_warning.startswith("Too good: look for a leak.")
     assert "find the leak before reading on" in page.text
+
+
+def test_the_horizon_of_the_configuration_reaches_metrics_and_report(make_run, tmp_path):
+    made = make_run(tmp_path / "run", sessions=400)
+    config = made.folder / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    assert read_run(made.folder).horizon == 1
+    one = write_metrics(made.folder)
+    dates = one["signal_dates"]
+    for horizon in (3, dates // 4 + 1):
+        config.write_text(f"{text}\n[labels]\nhorizon = {horizon}\n", encoding="utf-8")
+        run = read_run(made.folder)
+        assert run.horizon == horizon
+        metrics = write_metrics(made.folder)
+        quality = measure_signals(run.signals, run.labels, horizon=horizon, seed_scores=run.seed_scores)
+        auc = mean_interval(quality.by_date["auc"], horizon=horizon)
+        assert metrics["auc"] == one["auc"]
+        page = Page(write_report(made.folder, stamp=STAMP).read_text(encoding="utf-8"))
+        if horizon == 3:
+            assert (metrics["auc_low"], metrics["auc_high"]) == (auc.low, auc.high)
+            assert "outcomes that overlap over 3 decision dates" in page.text
+        else:
+            assert metrics["auc_low"] is None
+            assert page.text.count("too few independent dates") >= 5
+            assert "There are too few independent dates to distinguish the scores from chance" in page.text
 
 
 def test_positions_that_do_not_compound_are_noticed(run):

@@ -19,7 +19,12 @@ from signals.storage import read_json, write_json
 def scored(run):
     data = read_run(run.folder)
     quality = measure_signals(
-        data.signals, data.labels, seed_scores=data.seed_scores, folds=data.folds, simulated=data.simulated
+        data.signals,
+        data.labels,
+        horizon=data.horizon,
+        seed_scores=data.seed_scores,
+        folds=data.folds,
+        simulated=data.simulated,
     )
     return data, quality
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,26 +13,31 @@ from reports.run_files import RunData
 from reports.signal_quality import SignalQuality
 from reports.statistics import compute_metrics
 from reports.wording import headline_figures, serious_warnings, summary, verdict
-from signals.diagnostics import ClusteredMean
+from signals.long_run_variance import MeanInterval
 
 DAYS = pd.bdate_range("2018-01-01", periods=600, tz="UTC", name="date")
 NOISE = pd.Series(np.random.default_rng(1).normal(0.0, 0.01, len(DAYS)), index=DAYS, name="returns")
 
 
+def interval_of(low: float, high: float) -> MeanInterval:
+    return MeanInterval((low + high) / 2, low, high, (high - low) / 4, 20)
+
+
 def quality(low: float, high: float, *, trivial: float = 0.501, remark: str | None = None) -> SignalQuality:
-    auc = ClusteredMean((low + high) / 2, low, high)
+    auc = interval_of(low, high)
     by_date = pd.DataFrame({"auc": [auc.mean] * 3, "rank_ic": 0.01, "tickers": 10, "fold": 0})
     table = pd.DataFrame({"auc": [trivial], "rank_ic": [0.0]}, index=["volatility"])
     return SignalQuality(
         by_date=by_date,
-        overall={"auc": auc, "rank_ic": ClusteredMean(0.01, 0.0, 0.02)},
+        overall={"auc": auc, "rank_ic": interval_of(0.0, 0.02)},
         folds=pd.DataFrame(),
         years=pd.DataFrame(),
         seeds=pd.DataFrame({"auc": [0.5, 0.52], "rank_ic": [0.0, 0.02]}),
         trivial=table,
         deciles=pd.DataFrame(),
-        spread=ClusteredMean(0.0, 0.0, 0.0),
+        spread=interval_of(0.0, 0.0),
         remark=remark,
+        horizon=1,
     )
 
 
@@ -82,6 +89,27 @@ def test_verdict(edge, found, expected):
     text = words(run_with(edge), found)
     assert text.startswith(expected)
     assert text.count(". ") == 0
+
+
+UNKNOWN = MeanInterval(0.7, float("nan"), float("nan"), float("nan"), 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (run_with(0.0), "its excess over the universe after costs may be luck."),
+        (run_with(-0.001), "its excess over the universe after costs is negative, and not by chance."),
+        (run_with(0.001), "its excess over the universe after costs is more than luck explains, on this one path"),
+        (run_with(0.0, universe=None), "there is nothing to compare the returns with."),
+    ],
+)
+def test_too_few_independent_dates_are_no_verdict_on_the_scores(run, expected):
+    found = replace(SKILL, overall={"auc": UNKNOWN, "rank_ic": UNKNOWN}, horizon=26)
+    text = words(run, found)
+    assert text.startswith(f"There are too few independent dates to distinguish the scores from chance; {expected}")
+    assert "a mean AUC of 0.700 and a rank IC of 0.700" in " ".join(summary(run, metrics_of(run), found))
+    assert "too few independent dates to distinguish from chance." in " ".join(summary(run, metrics_of(run), found))
+    assert headline_figures(run, metrics_of(run), found)[-1][1:] == ("0.700", "of 3 dates; too few independent dates")
 
 
 def test_a_trivial_predictor_turned_round_counts_too():

@@ -14,8 +14,7 @@ import pytest
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import CHECKS, audit_run
 from rnn_strategies.cli import app
-from rnn_strategies.home import default_home
-from rnn_strategies.trials import read_trials
+from rnn_strategies.trials import default_ledger
 from rnn_strategies.variants import delayed
 from signals.errors import InputError
 
@@ -69,13 +68,13 @@ def test_sensitivity_tries_what_should_not_matter_and_counts_what_it_trained(fin
     sharpe = {name: float(row["Sharpe ratio"]) for name, row in rows.items()}
     assert sharpe["as it is"] == pytest.approx(finished.metrics["sharpe_ratio"], abs=0.005)
     assert sharpe["costs × 0"] > sharpe["as it is"] > sharpe["costs × 2"] > sharpe["costs × 3"]
-    trials = list(read_trials(default_home()).values())
+    trials = list(default_ledger().trials().values())
     assert sorted(trial.kind for trial in trials) == ["audit", "audit", "run"]
     own = next(trial for trial in trials if trial.kind == "run")
     assert {trial.parent for trial in trials if trial.kind == "audit"} == {own.id}
     assert all(trial.family == own.family for trial in trials)
     audit_run(finished.folder, only=["sensitivity"], jobs=1)
-    assert len(read_trials(default_home())) == 3  # asking again is no trial
+    assert len(default_ledger().trials()) == 3  # asking again is no trial
 
 
 def test_a_delay_moves_every_score_to_the_next_session():
@@ -111,11 +110,11 @@ def test_what_our_own_trainer_trained_is_reused(small, trainer):
 
 def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monkeypatch):
     audit_run(small, only=["folds"], jobs=1)
-    assert [trial.kind for trial in read_trials(default_home()).values()] == ["audit"]
+    assert [trial.kind for trial in default_ledger().trials().values()] == ["audit"]
     monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
     run = rs.run(small, out=tmp_path / "r", overrides=["model.lookback=9", "training.seeds=[0]"], jobs=1)
     audit_run(small, only=["sensitivity"], jobs=1)  # tries that look-back with that seed
-    trials = read_trials(default_home())
+    trials = default_ledger().trials()
     kept = [trial for trial in trials.values() if trial.config == run.config.hash]
     assert [(trial.kind, trial.returns is None) for trial in kept] == [("run", False)]
 

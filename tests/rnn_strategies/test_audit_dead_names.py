@@ -127,6 +127,8 @@ def test_histories_filled_backwards_fail(worlds, simulated):
     assert verdict.status is Status.FAILED
     assert {row["where"] for row in verdict.table} == {"head"}
     assert max(int(row["bars"]) for row in verdict.table) == 120
+    assert "before its first trade" in verdict.finding
+    assert "after its last trade" not in verdict.finding
 
 
 def test_padded_rows_that_nobody_used_are_noted(worlds, simulated):
@@ -246,9 +248,14 @@ def test_a_symbol_that_was_given_to_somebody_else_is_noted(worlds, simulated, ti
 # -- real
 
 
-def test_real_etfs_pass(shared_data):
+def test_of_real_etfs_only_funds_on_one_index_are_noted(shared_data):
     prices = rs.load_prices(source="files", path=shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
-    assert dead_names(prices, data=data_of(prices)).status is Status.PASSED
+    verdict = dead_names(prices, data=data_of(prices))
+    assert verdict.status is Status.NOTED
+    assert verdict.finding.startswith("5 pairs of tickers with the same or nearly the same returns: IVV and SPY")
+    for name in ("padded ends of histories", "idle stretches inside histories", "reused symbols"):
+        assert said(verdict, name) == "none"
+    assert said(verdict, "moves that look like splits left in") == "none"
 
 
 def test_of_600_real_stocks_only_errors_of_the_data_are_noted(shared_data):

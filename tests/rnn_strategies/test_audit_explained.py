@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnn_strategies as rs
+from rnn_strategies.audit import audit
 from rnn_strategies.audit.explained import PREDICTORS, explained
-from rnn_strategies.audit.skill import area_under_curve, beyond, measure, pooled_auc
+from rnn_strategies.audit.skill import beyond, measure
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
+from signals.long_run_variance import mean_interval
 from signals.models.own import OwnModel
+from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
 
@@ -46,7 +50,7 @@ def test_the_pooled_area_is_sklearns(seed, n, levels):
     outcome = pd.Series(rng.integers(0, 2, len(index)).astype(float), index=index)
     outcome.iloc[:2] = [0.0, 1.0]
     expected = roc_auc_score(outcome, score)
-    assert pooled_auc(score, outcome).mean == pytest.approx(expected, abs=1e-12)
+    assert pooled_auc(score, outcome, horizon=1).mean == pytest.approx(expected, abs=1e-12)
     assert area_under_curve(score, outcome) == pytest.approx(expected, abs=1e-12)
 
 
@@ -59,7 +63,7 @@ def test_the_pooled_interval_covers_when_dates_share_a_fate():
         day = np.repeat(rng.normal(0, 1, 60), 40)
         outcome = pd.Series((day + rng.normal(0, 0.5, len(index)) > 0).astype(float), index=index)
         score = pd.Series(np.repeat(rng.normal(0, 1, 60), 40) + rng.normal(0, 0.5, len(index)), index=index)
-        area = pooled_auc(score, outcome)
+        area = pooled_auc(score, outcome, horizon=1)
         covered += area.low <= 0.5 <= area.high
         widths.append(area.high - area.low)
     assert 0.85 <= covered / 200 <= 0.99
@@ -69,7 +73,7 @@ def test_the_pooled_interval_covers_when_dates_share_a_fate():
 def test_one_class_alone_has_no_area():
     index = frame_of(None, 2, 3)
     ones = pd.Series(1.0, index=index)
-    assert np.isnan(pooled_auc(ones, ones).mean)
+    assert np.isnan(pooled_auc(ones, ones, horizon=1).mean)
     assert np.isnan(area_under_curve(ones, ones))
 
 
@@ -98,7 +102,7 @@ def small_world(rng, tickers=7, dates=40):
     returns = rng.normal(0, 0.03, (tickers, dates))
     returns[2, 20:] = 0.0
     returns[3, 5:9] = np.nan
-    days = np.datetime64("2015-01-02") + 7 * np.arange(dates)
+    days = np.datetime64("2015-01-02") + 7 * np.arange(dates).astype("timedelta64[D]")
     eligible = rng.random((tickers, dates)) < 0.8
     ticker, end = (array.astype(np.int32) for array in np.nonzero(np.isfinite(returns)))
     label = (rng.random(60) < 0.5).astype(float)
@@ -157,7 +161,7 @@ def scored(prices, model=MODEL, *, start="2012-07-06", kind="above_median", **mo
 
 
 def judged(data, result, **more):
-    return explained(result.signals, result.labels, data, lookback=8, folds=result.folds, **more)
+    return explained(result.signals, result.labels, data, folds=result.folds, **({"lookback": 8, "horizon": 1} | more))
 
 
 @pytest.fixture(scope="module")
@@ -295,11 +299,47 @@ def test_other_labels_are_judged_too(quiet, kind):
 
 def test_without_a_folds_file_training_ends_before_the_first_score(quiet):
     _, data, result = quiet
-    verdict = explained(result.signals, result.labels, data, lookback=8)
+    verdict = explained(result.signals, result.labels, data, lookback=8, horizon=1)
     assert verdict.status is Status.PASSED
     # ticker means change with the training slice, what is seen in the window does not
     with_folds = dict(judged(data, result).evidence)
     assert dict(verdict.evidence)["volatility of the window"] == with_folds["volatility of the window"]
+
+
+def test_intervals_have_the_horizon_of_the_label(quiet):
+    """Outcomes over 13 dates: the figures stay, the intervals are those of 13 overlapping dates."""
+    _, data, result = quiet
+    one, many = dict(judged(data, result).evidence), dict(judged(data, result, horizon=13).evidence)
+    by_date = auc_by_date(result.signals["score"], result.labels["label"])
+    auc = mean_interval(by_date, horizon=13)
+    assert auc.df == len(by_date) // 26 > 2
+    assert f"per-date AUC {auc.mean:.3f} ({auc.low:.3f} to {auc.high:.3f})" in many["the score"]
+    assert one["the score"] != many["the score"]
+
+
+def test_too_few_independent_dates_are_no_verdict(planted):
+    _, data, result = planted
+    dates = result.labels.index.get_level_values("date").nunique()
+    verdict = judged(data, result, horizon=dates // 4 + 1)
+    assert verdict.status is Status.SKIPPED
+    assert verdict.finding.startswith("There are too few independent dates to distinguish skill from chance")
+    assert (
+        f"each outcome covers {dates // 4 + 1} decision dates and at least {4 * (dates // 4 + 1)} dates are needed"
+        in (verdict.finding)
+    )
+    assert dict(verdict.evidence)["the score"].count("(too few independent dates)") == 3
+
+
+def test_skill_too_good_to_be_true_needs_independent_dates(planted):
+    """The audit's remark follows the interval that the label's horizon allows."""
+    _, data, result = planted
+    perfect = replaced(result, result.labels["forward_return"].reindex(result.signals.index).fillna(0.0))
+    verdict = judged(data, perfect)
+    observed = SimpleNamespace(signals=perfect)
+    dates = result.labels.index.get_level_values("date").nunique()
+    for horizon, remarked in ((1, True), (dates // 8, True), (dates // 4 + 1, False)):
+        found = audit._believable(verdict, observed, horizon=horizon, simulated=False)
+        assert ("too good to be true" in found.finding) == remarked
 
 
 # -- verdicts, real
@@ -328,7 +368,7 @@ def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delist
     data, result = scored(worlds.padded(delisted), TREES, **options)
     verdict = judged(data, result)
     print(verdict.finding)
-    whole = measure(result.signals["score"], result.labels["label"], result.labels["forward_return"])
+    whole = measure(result.signals["score"], result.labels["label"], result.labels["forward_return"], horizon=1)
     assert whole.pooled.mean > 0.65
     assert verdict.status is Status.FAILED
     assert f"pooled AUC of {whole.pooled.mean:.3f}" in verdict.finding
@@ -336,7 +376,7 @@ def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delist
     # the AUC without them, counted here by hand
     last = wide(data, data.returns).reindex(result.labels.index)
     alive = result.labels[last != 0.0]
-    without = pooled_auc(result.signals["score"].reindex(alive.index), alive["label"])
+    without = pooled_auc(result.signals["score"].reindex(alive.index), alive["label"], horizon=1)
     assert 0.47 < without.mean < 0.54
     assert f"pooled AUC {without.mean:.3f} (" in verdict.finding
     by_date = auc_by_date(result.signals["score"].reindex(alive.index), alive["label"]).mean()

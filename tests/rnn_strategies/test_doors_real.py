@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 
 import rnn_strategies as rs
 from signals.dataset import Beside
-from signals.diagnostics import auc_by_date, binary_outcome, clustered_mean
+from signals.diagnostics import auc_by_date, binary_outcome
+from signals.long_run_variance import mean_interval
 from signals.macro import read_macro
 from signals.models.own import OwnModel
 from signals.sectors import read_sectors
@@ -67,7 +68,7 @@ def scored(prices, beside):
 
 def test_what_a_logistic_regression_knows_is_little_and_not_a_leak(scored):
     auc = auc_by_date(scored.signals["score"], binary_outcome(scored.labels["label"]))
-    mean = clustered_mean(auc)
+    mean = mean_interval(auc, horizon=4)
     assert len(auc) > 140
     assert 0.45 < mean.mean < 0.56
     assert mean.high - mean.low > 0.005  # with four-week outcomes neighbouring dates are alike

@@ -157,7 +157,7 @@ def test_an_altered_file_is_made_again(small, tmp_path):
     events = []
     forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
-    assert len(run.forecasts) == 24 * 2 * 2 * (2 + 3)
+    assert len(run.forecasts) == 25 * 2 * 2 * (2 + 3)
 
 
 def test_another_configuration_does_not_get_the_folder(small, tmp_path):
@@ -339,3 +339,141 @@ def test_every_preset_is_a_configuration(preset, tmp_path):
     assert config.name == preset
     assert len(config.seeds) >= 5
     assert "persistence" in config.baselines
+
+
+# -- the period after the last row, warnings, and the audit ------------------------------------------------------------
+
+
+def monthly_file(tmp_path, text="", n=216):
+    months = pd.date_range("1995-01-01", periods=n, freq="MS")
+    x = 100 + 5 * np.sin(np.arange(n) * np.pi / 6) + np.random.default_rng(0).normal(size=n)
+    frame = pd.DataFrame({"date": months, "S&P <i>": x})
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    path = tmp_path / "x.toml"
+    path.write_text(
+        f'name = "x"\n[series]\npath = "x.csv"\n{text}[forecast]\nhorizon = 3\nbaselines = ["drift", "ridge(6)"]\n'
+        '[model]\nlookback = 12\nunits = [4]\n[training]\ntrainer = "series_trainer:SeriesTrainer"\nseeds = [0, 1]\n'
+        '[walk_forward]\nstart = "2010-01-01"\nvalidation = "2Y"\ntest = "2Y"\n'
+    )
+    return path, frame
+
+
+def test_what_comes_next_is_forecast_printed_and_verified(tmp_path, support):
+    path, frame = monthly_file(tmp_path)
+    run = forecast(path, out=tmp_path / "out", jobs=1)
+    found = run.forecasts
+    assert found["date"].max() == pd.Timestamp("2012-12-01") == frame["date"].max()
+    last = found[found["date"] == "2012-12-01"]
+    assert last["live"].all()
+    assert sorted(set(last["target_date"].dt.strftime("%Y-%m-%d"))) == [
+        "2013-01-01", "2013-02-01", "2013-03-01",
+    ]  # fmt: skip
+    assert (found["live"] == (found["target_date"] > frame["date"].max())).all()
+    assert not run.actuals["date"].isin(last["date"]).any()
+    drift = last[last["model"] == "persistence"]["forecast"]
+    assert set(drift) == {frame["S&P <i>"].iloc[-1]}
+    assert "Live forecast, made at the end of 2012-12-01" in run.table
+    assert "&amp;" not in run.table
+    assert "&lt;" not in run.table
+    assert "S&P \\<i>, 1 to 3 periods ahead, 2010-01-01 to 2012-12-01" in run.table
+    assert "live forecast  S&P <i> of 2013-01-01" in repr(run)
+    assert run.folds["test_end"].max() == pd.Timestamp("2012-12-01")
+    assert verify_run(run.folder).passed
+    for name in ("forecasts", "actuals", "folds"):
+        pd.testing.assert_frame_equal(pd.read_parquet(run.folder / f"{name}.parquet"), getattr(run, name))
+    assert read_json(run.folder / "manifest.json")["warnings"] == []
+
+
+def test_the_loss_that_was_used_is_printed(tmp_path, support):
+    path, _ = monthly_file(tmp_path)
+    for more, loss in (
+        ([], "mse"),
+        (["training.loss=mae"], "mae"),
+        (["forecast.quantiles=[0.1, 0.5, 0.9]"], "pinball"),
+    ):
+        run = forecast(path, out=tmp_path / loss, overrides=more, jobs=1)
+        assert f"with the loss {loss};" in run.table
+        assert read_json(run.folder / "manifest.json")["trainer"]["loss"] == loss
+
+
+def test_warnings_stand_in_table_and_manifest(tmp_path, support, monkeypatch):
+    path, frame = monthly_file(tmp_path, 'on_missing = "fill"\n')
+    frame.drop(index=[100, 101]).to_csv(tmp_path / "x.csv", index=False)
+
+    def broken(*_args, **_options):
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr("signals.series.lag_models._ridge_path", broken)
+    run = forecast(path, out=tmp_path / "out", jobs=1)
+    warnings = read_json(run.folder / "manifest.json")["warnings"]
+    assert len(warnings) == len(set(warnings)) == 3
+    assert "2 of 216 figures of S&P <i> are missing and carry the one before" in warnings[0]
+    assert warnings[0].endswith("2003-05 and 2003-06")
+    # 24 origins of three periods in the first fold; 12 and the live one in the second
+    for text, number, count in zip(warnings[1:], (1, 2), (72, 39), strict=True):
+        assert text.startswith(f"ridge(6), fold {number} (20")
+        assert f"(LinAlgError: SVD did not converge); persistence is used for all {count} forecasts" in text
+    assert run.table.count("SVD did not converge") == 2
+    rows = {row["model"]: row for row in run.accuracy["models"]}
+    assert rows["ridge(6)"]["rmse"] == rows["persistence"]["rmse"]
+    assert "! ridge(6), fold 1" in repr(run)
+    assert verify_run(run.folder).passed
+
+
+def test_a_fold_that_begins_after_the_last_row_is_announced(small, tmp_path):
+    run = forecast(small, out=tmp_path / "out", jobs=1)  # ends with a test slice
+    (text,) = read_json(run.folder / "manifest.json")["warnings"]
+    assert "from 1992-01-01 on walk_forward trains new ones" in text
+    assert text in run.table
+
+
+def test_settings_of_missing_figures_reach_the_table(tmp_path, support):
+    path, _ = monthly_file(tmp_path, 'on_missing = "fil"\n')
+    assert "series.on_missing" in said(forecast, path, out=tmp_path / "out", jobs=1)
+    path, _ = monthly_file(tmp_path, 'calendar = "XNYS"\n')
+    assert "expected daily rows with a calendar" in said(forecast, path, out=tmp_path / "out", jobs=1)
+
+
+def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
+    from rnn_strategies.audit.audit import CHECKS, audit_run
+    from rnn_strategies.audit.verdict import Status
+
+    path, _ = monthly_file(tmp_path)
+    run = forecast(path, out=tmp_path / "out", jobs=1)
+    before = {one.name: one.read_bytes() for one in run.folder.iterdir()}
+    for target in (run.folder, path):
+        found = audit_run(target, days=5, jobs=1)
+        assert found.passed
+        status = {verdict.check: verdict.status for verdict in found.verdicts}
+        assert list(status) == list(CHECKS)
+        assert {check for check, one in status.items() if one is not Status.SKIPPED} == {
+            "folds", "look-ahead", "explained",
+        }  # fmt: skip
+        assert "forecasts of series: covered are folds, look-ahead, explained" in found.text()
+        assert "adjustments: Series have no adjusted prices" in found.text()
+    assert {one.name: one.read_bytes() for one in run.folder.iterdir()} == before
+
+
+def test_every_origin_but_the_first_of_a_fold_passes_the_audit(tmp_path, support):
+    from rnn_strategies.audit.audit import audit_run
+
+    path, _ = monthly_file(tmp_path)
+    verdict = audit_run(path, only=["look-ahead"], days=1000, jobs=1).verdict("look-ahead")
+    assert verdict.status == "passed", verdict.finding
+    assert "on 34 days" in verdict.finding  # 24 and 12 origins, less one each
+
+
+def test_the_audit_finds_a_baseline_that_looks_ahead(tmp_path, support, monkeypatch):
+    import signals.series.baselines as module
+    from rnn_strategies.audit.audit import audit_run
+
+    def peeking(history, number):
+        problem, origins = history.problem, np.asarray(history.fold.origins)
+        rows = np.minimum(origins[:, None] + np.arange(1, problem.horizon + 1), len(problem.table) - 1)
+        return module.Fit(problem.values[rows], 0)
+
+    monkeypatch.setitem(module.BASELINES, "drift", module._Kind(peeking))
+    path, _ = monthly_file(tmp_path)
+    verdict = audit_run(path, only=["look-ahead"], days=0, jobs=1).verdict("look-ahead")
+    assert verdict.status == "failed"
+    assert "drift forecasts S&P <i>" in verdict.finding

@@ -12,9 +12,8 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies import cli
-from rnn_strategies.home import default_home
 from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import read_trials
+from rnn_strategies.trials import default_ledger
 from signals.calendar import decision_dates
 from signals.storage import read_json, read_parquet
 
@@ -187,9 +186,9 @@ def test_scores_that_changed_are_imported_again(work, command):
     assert code == 0, err
     assert "reading scores.csv" in err
     assert Path("mine/returns.parquet").read_bytes() != first
-    assert len(read_trials(default_home())) == 2
-    assert {trial.kind for trial in read_trials(default_home()).values()} == {"imported"}
-    assert {trial.status for trial in read_trials(default_home()).values()} == {"done"}
+    assert len(default_ledger().trials()) == 2
+    assert {trial.kind for trial in default_ledger().trials().values()} == {"imported"}
+    assert {trial.status for trial in default_ledger().trials().values()} == {"done"}
 
 
 @pytest.mark.usefixtures("no_drawing")

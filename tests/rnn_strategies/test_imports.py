@@ -70,10 +70,10 @@ def test_every_public_name_exists_and_is_listed_in_order(package):
         package.no_such_name  # noqa: B018
 
 
-def test_a_stranger_with_the_same_name_is_noticed(tmp_path):
+def test_package_of_the_same_name_elsewhere_is_refused(tmp_path):
     (tmp_path / "signals").mkdir()
     (tmp_path / "signals" / "__init__.py").write_text("")
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport rnn_strategies"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "another distribution owns that name" in done.stderr.splitlines()[-1]
+    assert "belongs to another distribution or folder" in done.stderr.splitlines()[-1]

@@ -52,7 +52,7 @@ def beside(prices, worlds, day=None):
         {"ticker": prices.tickers, "sector": [f"S{i % 3}" for i in range(len(prices.tickers))], "start": "2011-01-01"}
     )
     if day is not None:
-        later = str(np.datetime64(day) + 1)
+        later = str(np.datetime64(day) + np.timedelta64(1, "D"))
         members.loc[members["end"] > later, "end"] = ""
         gone = (members["end"] == "") & (members.index % 2 == 0)
         members.loc[gone, "end"] = later

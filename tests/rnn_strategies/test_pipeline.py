@@ -12,7 +12,7 @@ import pytest
 import rnn_strategies as rs
 from rnn_strategies.home import default_home
 from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import read_trials
+from rnn_strategies.trials import default_ledger
 from signals.errors import InputError, LockedError
 
 CONTRACT = {
@@ -259,13 +259,13 @@ def test_every_run_is_counted_once(write, tmp_path):
     made, _ = go(small, tmp_path / "a")
     go(small, tmp_path / "a")
     go(small, tmp_path / "again")
-    trials = list(read_trials(default_home()).values())
+    trials = list(default_ledger().trials().values())
     assert len(trials) == 1
     assert trials[0].status == "done"
     assert trials[0].sharpe == made.metrics["sharpe_ratio"]
     go(write(tmp_path / "b.toml", k="k = 3"), tmp_path / "b")
-    assert len(read_trials(default_home())) == 2
-    families = {json.dumps(trial.family, sort_keys=True) for trial in read_trials(default_home()).values()}
+    assert len(default_ledger().trials()) == 2
+    families = {json.dumps(trial.family, sort_keys=True) for trial in default_ledger().trials().values()}
     assert len(families) == 1
 
 
@@ -277,10 +277,10 @@ def test_an_interrupted_run_is_a_trial_too(small, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         rs.run(small, out=tmp_path / "a", jobs=1, listener=stop)
-    assert [trial.status for trial in read_trials(default_home()).values()] == ["started"]
+    assert [trial.status for trial in default_ledger().trials().values()] == ["started"]
     _, watcher = go(small, tmp_path / "a")
     assert watcher.reused >= 3
-    assert [trial.status for trial in read_trials(default_home()).values()] == ["done"]
+    assert [trial.status for trial in default_ledger().trials().values()] == ["done"]
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -299,3 +299,35 @@ def test_the_store_makes_a_run_independent_of_its_source(small, tmp_path):
     shutil.rmtree(default_home().root / "inputs")
     again = open_run(made.folder).prices
     assert again.frame.equals(made.prices.frame)
+
+
+def test_pandas_reads_the_files_of_a_run_as_the_api_returns_them(tmp_path, support):
+    from configs import write_small
+
+    made = rs.run(write_small(tmp_path / "a.toml"), out=tmp_path / "run", jobs=1)
+    result = made.result
+    frames = {
+        "signals": made.signals,
+        "folds": made.folds,
+        "returns": result.returns.to_frame(),
+        "positions": result.positions,
+        "transactions": result.transactions,
+        "orders": result.orders,
+        "cash_flows": result.cash_flows,
+    }
+    for name, frame in frames.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(made.folder / f"{name}.parquet"), frame)
+    assert list(pd.read_parquet(made.folder / "labels.parquet").index.names) == ["date", "ticker"]
+
+
+def test_the_fold_table_leaves_purged_dates_out(tmp_path, support):
+    from configs import write_small
+
+    more = ["labels.horizon=4"]
+    made = rs.run(write_small(tmp_path / "a.toml"), out=tmp_path / "run", overrides=more, jobs=1)
+    folds = made.folds.drop_duplicates("fold")
+    weeks = pd.Timedelta(weeks=4)
+    # a label of four weeks from the next open is known five weeks later at the latest
+    for end, begin in (("train_end", "validation_start"), ("validation_end", "test_start")):
+        assert (folds[end] + weeks <= folds[begin]).all(), folds[[end, begin]]
+        assert (folds[end] + 2 * weeks > folds[begin]).all()

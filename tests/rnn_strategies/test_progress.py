@@ -84,7 +84,7 @@ def test_lines_for_a_pipe():
         watch(event)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "[signals] training walk-forward"
-    assert lines[1].startswith("[signals 1/2] fold 1 of 2 <b>, about 0 s left")
+    assert lines[1] == "[signals 1/2] fold 1 of 2 <b>"  # nothing took long so far, and no estimate says 0 s
     assert lines[2] == "[signals 2/2] fold 2 of 2"
 
 
@@ -101,6 +101,55 @@ def test_what_the_work_knows_of_the_time_that_remains_is_shown(screen, left, wor
     # the last one leaves nothing to wait for
     ConsoleProgress(stream)(Event("signals", "fold 2 of 2", 2, 2, 0.0))
     assert stream.getvalue().endswith("[signals 2/2] fold 2 of 2\n")
+
+
+class Clock:
+    """Stands for the monotonic clock."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr("rnn_strategies.progress.time.monotonic", lambda: self.now)
+
+
+def shown(monkeypatch, *timed):
+    """Lines that are printed for events at some seconds."""
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    watch = ConsoleProgress(stream)
+    for seconds, event in timed:
+        clock.now = 100.0 + seconds
+        watch(event)
+    return stream.getvalue().splitlines()
+
+
+def test_no_estimate_before_the_pace_is_known(monkeypatch):
+    counted = [
+        (0, Event("baselines", "a", 1, 4)),
+        (10, Event("baselines", "b", 2, 4)),
+        (30, Event("baselines", "c", 3, 4)),
+    ]
+    assert shown(monkeypatch, *counted) == [
+        "[baselines 1/4] a",  # nothing is known of how long it took
+        "[baselines 2/4] b, about 20 s left",
+        "[baselines 3/4] c, about 15 s left",
+    ]
+    begun = [(0, Event("signals", "training")), (10, Event("signals", "a", 1, 4))]
+    assert shown(monkeypatch, *begun)[1] == "[signals 1/4] a, about 30 s left"
+
+
+def test_a_stage_that_begins_again_is_timed_anew(monkeypatch):
+    lines = shown(
+        monkeypatch,
+        (0, Event("forecast", "a", 1, 3)),
+        (500, Event("forecast", "b", 3, 3)),
+        (1000, Event("forecast", "c", 1, 3)),
+        (1010, Event("forecast", "d", 2, 3)),
+    )
+    assert lines[2:] == ["[forecast 1/3] c", "[forecast 2/3] d, about 10 s left"]
+
+
+def test_less_than_a_second_is_no_estimate(monkeypatch):
+    assert shown(monkeypatch, (0, Event("signals", "a", 1, 2, 0.3)))[0] == "[signals 1/2] a"
+    assert shown(monkeypatch, (0, Event("signals", "a", 0, 8, float("nan"))))[0] == "[signals 0/8] a"
 
 
 def test_where_progress_is_shown(kernel):

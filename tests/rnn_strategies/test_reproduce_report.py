@@ -13,6 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from rnn_strategies.reproduce.measures import dead_rows_auc, measure_scores, pooled_auc
 from rnn_strategies.reproduce.report import Report, Table, number, spread, write_report
+from rnn_strategies.reproduce.stacked_report import _beside
+from signals.diagnostics import auc_by_date
+from signals.long_run_variance import mean_interval
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def panel():
 
 def test_every_year_is_measured_as_by_hand(panel):
     scores, forward = panel
-    found = measure_scores(scores, forward)
+    found = measure_scores(scores, forward, horizon=1)
     assert list(found) == ["2015", "2016", "all"]
     mean = (scores[0] + scores[1]) / 2
     for name in found:
@@ -53,13 +56,30 @@ def test_every_year_is_measured_as_by_hand(panel):
     assert 0 < found["all"]["auc_t"] < 30
 
 
+def test_t_statistics_have_the_horizon_and_their_degrees_of_freedom(panel):
+    """17 weeks of 2015, 13 of 2016: with returns over four weeks the second year has too few independent dates."""
+    scores, forward = panel
+    found = measure_scores(scores, forward, horizon=4)
+    median = forward.groupby("date").transform("median")
+    above = (forward > median).astype(float).where(forward.notna())
+    auc = auc_by_date((scores[0] + scores[1]) / 2, above)
+    by_year = {"2015": auc.loc["2015"], "2016": auc.loc["2016"], "all": auc}
+    for name, mine in by_year.items():
+        expected = mean_interval(mine, horizon=4)
+        assert found[name]["auc_df"] == expected.df
+        assert found[name]["auc_t"] == pytest.approx(expected.t(0.5), nan_ok=True)
+    assert [found[name]["auc_df"] for name in by_year] == [2, 0, 3]
+    assert _beside(found["2016"], "auc", 1, 4).endswith("(too few independent dates)")
+    assert _beside(found["all"], "auc", 1, 4).endswith(f"({found['all']['auc_t']:+.1f})")
+
+
 def test_dates_count_and_not_rows(panel):
     """A score that knows the week but no stock is worth nothing within dates, and much in a pool."""
     _, forward = panel
     week = forward.groupby(level="date").transform("mean")
     shifted = forward + np.sign(week) * 0.1
     knows = pd.Series(np.sign(week).to_numpy(), index=forward.index)
-    assert measure_scores({0: knows}, shifted)["all"]["auc"] == pytest.approx(0.5)
+    assert measure_scores({0: knows}, shifted, horizon=1)["all"]["auc"] == pytest.approx(0.5)
     up = (shifted > 0).astype(float).where(shifted.notna())
     assert pooled_auc(knows, up) > 0.95
 

@@ -1,30 +1,27 @@
-"""The trial ledger and the family it makes: everything that was tried counts, nothing counts twice."""
+"""Trials of runs: every configuration with out-of-sample scores counts once, wherever its folder is or was."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from dataclasses import replace
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.family import family_of
-from rnn_strategies.home import Home, default_home
-from rnn_strategies.trials import Trial, finish_trial, read_trials, start_trial
+from rnn_strategies.audit.audit import audit_run
+from rnn_strategies.pipeline import open_run
+from rnn_strategies.trials import default_ledger
 from signals.errors import InputError
-
-TRIAL = Trial("a" * 16, None, "c" * 64, "run", {"universe": "u", "calendar": "XNYS", "period": ["x", "y"]}, "started")
+from signals.storage import write_json
 
 
 @pytest.fixture
 def small(support, tmp_path):
-    from configs import write_small
+    from configs import write_tiny
 
-    return write_small(tmp_path / "small.toml")
+    return write_tiny(tmp_path / "small.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -43,32 +40,66 @@ def returns_of(run):
 def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, tmp_path):
     first = rs.run(small, out=tmp_path / "1", jobs=1)
     assert (counted(first)["started"], counted(first)["finished"]) == (1, 1)
-    for k in (5, 9, 12):  # a sweep
+    for k in (5, 7, 9):  # a sweep
         swept = rs.run(small, out=tmp_path / f"k{k}", overrides=[f"strategy.k={k}"], jobs=1)
     assert (counted(swept)["started"], counted(swept)["finished"]) == (4, 4)
 
     def interrupt(event):
+        if event.stage == "signals" and event.done == 1:
+            raise KeyboardInterrupt
+
+    def fail(event):
+        if event.stage == "backtest":
+            raise InputError("as if the disk were full")
+
+    with pytest.raises(KeyboardInterrupt):  # abandoned
+        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, listener=interrupt)
+    with pytest.raises(InputError, match="disk"):  # failed
+        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, listener=fail)
+    rs.run(small, out=tmp_path / "again", jobs=1)  # a repetition
+    last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=2"], jobs=1)
+    # 1, three swept, one abandoned, one failed, the last: the repetition is none
+    assert (counted(last)["started"], counted(last)["finished"]) == (7, 5)
+    statuses = sorted(trial.status for trial in default_ledger().trials().values())
+    assert statuses == ["done"] * 5 + ["failed", "started"]
+
+
+@pytest.mark.parametrize(
+    "change", ["universe.min_history=1000000", "model.lookback=2000", "walk_forward.validation=200W", "strategy.k=0"]
+)
+def test_a_run_that_is_refused_before_its_first_score_is_no_trial(small, tmp_path, change):
+    with pytest.raises(InputError):
+        rs.run(small, out=tmp_path / "f", overrides=[change], jobs=1)
+    assert default_ledger().trials() == {}
+
+
+def test_a_run_that_is_stopped_before_its_first_score_is_no_trial(small, tmp_path):
+    def interrupt(event):
         if event.stage == "signals":
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):  # abandoned
-        rs.run(small, out=tmp_path / "k20", overrides=["strategy.k=20"], jobs=1, listener=interrupt)
-    with pytest.raises(InputError):  # failed
-        rs.run(small, out=tmp_path / "f", overrides=["universe.min_history=1000000"], jobs=1)
-    with pytest.raises(InputError):  # failed within the family
-        rs.run(small, out=tmp_path / "g", overrides=["model.lookback=2000"], jobs=1)
-    rs.run(small, out=tmp_path / "again", jobs=1)  # a repetition
-    last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=3"], jobs=1)
-    # 1, three swept, one abandoned, one failed on the same universe, the last: the repetition is none
-    assert (counted(last)["started"], counted(last)["finished"]) == (7, 5)
-    statuses = sorted(trial.status for trial in read_trials(default_home()).values())
-    assert statuses == ["done"] * 5 + ["failed"] * 2 + ["started"]
+    with pytest.raises(KeyboardInterrupt):
+        rs.run(small, out=tmp_path / "1", jobs=1, listener=interrupt)
+    assert default_ledger().trials() == {}
+
+
+def test_a_failed_repetition_keeps_the_results_of_the_trial(small, tmp_path):
+    rs.run(small, out=tmp_path / "1", jobs=1)
+    before = default_ledger().trials()
+
+    def fail(event):
+        if event.stage == "backtest":
+            raise InputError("as if the disk were full")
+
+    with pytest.raises(InputError, match="disk"):
+        rs.run(small, out=tmp_path / "2", jobs=1, listener=fail)
+    assert default_ledger().trials() == before
 
 
 def test_a_repetition_leaves_the_same_bytes(small, tmp_path):
     one = rs.run(small, out=tmp_path / "1", jobs=1)
     two = rs.run(small, out=tmp_path / "2", jobs=1)
-    for name in ("trials.parquet", "seed_returns.parquet", "metrics.json", "manifest.json"):
+    for name in ("trials.parquet", "metrics.json", "manifest.json"):
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes(), name
 
 
@@ -82,21 +113,21 @@ def test_returns_of_the_family_are_those_of_its_runs(small, tmp_path):
     assert other.tobytes() == one.result.returns.to_numpy().tobytes()
 
 
-def test_a_folder_that_was_used_again_is_not_the_trial_it_was(small, tmp_path):
-    import shutil
-
-    rs.run(small, out=tmp_path / "1", jobs=1)
+def test_returns_outlive_the_folder_of_their_run(small, tmp_path):
+    """Folders are used again, moved and deleted; the trials they held stay what they were."""
+    first = rs.run(small, out=tmp_path / "1", jobs=1).result.returns.to_numpy()
+    own = next(iter(default_ledger().trials()))
     shutil.rmtree(tmp_path / "1")
     rs.run(small, out=tmp_path / "1", overrides=["strategy.k=4"], jobs=1)
+    shutil.move(tmp_path / "1", tmp_path / "moved")
     last = rs.run(small, out=tmp_path / "3", overrides=["strategy.k=6"], jobs=1)
-    assert (counted(last)["started"], counted(last)["finished"]) == (3, 2)
-    shutil.rmtree(tmp_path / "1")
-    last = rs.run(small, out=tmp_path / "4", overrides=["strategy.k=7"], jobs=1)
-    assert (counted(last)["started"], counted(last)["finished"]) == (4, 2)
+    assert (counted(last)["started"], counted(last)["finished"]) == (3, 3)
+    table = returns_of(last)
+    assert table[table["trial"] == own]["returns"].to_numpy().tobytes() == first.tobytes()
 
 
 def test_each_seed_alone_is_what_trading_it_alone_gives(small, tmp_path):
-    both = rs.run(small, out=tmp_path / "1", jobs=1)
+    both = rs.run(small, out=tmp_path / "1", overrides=["training.seeds=[0, 1]"], jobs=1)
     alone = rs.run(small, out=tmp_path / "2", overrides=["training.seeds=[1]"], jobs=1)
     table = pd.read_parquet(both.folder / "seed_returns.parquet").set_index("date")
     assert list(table.columns) == ["0", "1"]
@@ -104,42 +135,173 @@ def test_each_seed_alone_is_what_trading_it_alone_gives(small, tmp_path):
     assert not (alone.folder / "seed_returns.parquet").exists()
 
 
-def test_another_family_is_another_question(tmp_path):
-    home = Home(tmp_path / "home")
-    start_trial(home, TRIAL)
-    start_trial(home, replace(TRIAL, id="b" * 16))
-    start_trial(home, replace(TRIAL, id="e" * 16, family={**TRIAL.family, "period": ["x", "z"]}))
-    own = pd.Series([0.01, -0.01], pd.date_range("2020-01-02", periods=2, tz="UTC"))
-    family = family_of(home, TRIAL, own)
-    assert (family.started, family.finished) == (2, 1)
-    assert family.returns["date"].dt.tz is None
+# -- what makes a family: what was tested ----------------------------------------------------------------------------
 
 
-WRITER = """
-import sys
-from dataclasses import replace
-from rnn_strategies.home import Home
-from rnn_strategies.trials import Trial, finish_trial, start_trial
-home = Home(__import__("pathlib").Path(sys.argv[1]))
-for i in range(40):
-    trial = Trial(f"{sys.argv[2]}{i:03}", None, "c", "run", {}, "started")
-    start_trial(home, trial)
-    finish_trial(home, replace(trial, status="done", sharpe=float(i)))
-"""
+def family(run):
+    return tuple(counted(run)[name] for name in ("started", "finished", "other_universes"))
 
 
-def test_two_processes_writing_at_once_lose_nothing(tmp_path):
-    processes = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "home"), name]) for name in "AB"]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    trials = read_trials(Home(tmp_path / "home"))
-    assert len(trials) == 80
-    assert all(trial.status == "done" for trial in trials.values())
+@pytest.mark.parametrize(
+    "change",
+    [
+        "universe.min_price=0.5",  # all prices are above one
+        "universe.min_history=59",
+        "universe.top=1000",
+        "walk_forward.start=2014-03-01",
+        "features.frequency=daily",
+        "features.frequency=monthly",
+        "prices.end=2015-06-19",
+    ],
+)
+def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the_count(small, tmp_path, change):
+    rs.run(small, out=tmp_path / "1", jobs=1)
+    more = ["walk_forward.validation=3M", "model.lookback=4"] if "monthly" in change else []
+    again = rs.run(small, out=tmp_path / "2", overrides=[change, *more], jobs=1)
+    assert family(again) == (2, 2, 0)
 
 
-def test_an_end_on_record_is_not_written_twice(tmp_path):
-    home = Home(tmp_path / "home")
-    start_trial(home, TRIAL)
-    for _ in range(3):
-        start_trial(home, TRIAL)
-        finish_trial(home, replace(TRIAL, status="done", sharpe=1.0))
-    assert len(home.trials.read_text().splitlines()) == 2
+def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
+    """Both were searched already; a wider universe and a longer period were not."""
+    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.top=2"]
+    before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
+    assert family(before) == (1, 1, 0)
+    whole = rs.run(small, out=tmp_path / "2", jobs=1)
+    assert family(whole) == (1, 1, 0)
+    assert family(rs.run(small, out=tmp_path / "3", overrides=[*shorter, "strategy.k=4"], jobs=1)) == (3, 3, 0)
+    few = rs.run(small, out=tmp_path / "4", overrides=[*narrower, "strategy.k=1"], jobs=1)
+    assert counted(few)["evaluated"]["tickers"] < 5
+    assert family(few) == (2, 2, 0)  # the whole, and itself
+    other = rs.run(small, out=tmp_path / "5", overrides=["strategy.k=5"], jobs=1)
+    assert family(other) == (2, 2, 1)  # the whole, and itself; beside them the narrower
+
+
+def test_other_markets_on_the_same_dates_are_mentioned_beside(small, tmp_path):
+    rs.run(small, out=tmp_path / "1", jobs=1)
+    other = rs.run(small, out=tmp_path / "2", overrides=["prices.seed=4"], jobs=1)  # the same names, other prices
+    assert family(other) == (1, 1, 1)
+    assert other.metrics["trials_other_universes"] == 1
+    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.start=2016-01-01"]
+    assert family(rs.run(small, out=tmp_path / "3", overrides=later, jobs=1)) == (1, 1, 0)
+
+
+def test_a_copy_of_the_prices_elsewhere_is_the_same_market(small, tmp_path):
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    made.prices.frame.reset_index().to_parquet(tmp_path / "prices.parquet")
+    text = small.read_text().replace('source = "simulated"', f'source = "files"\npath = "{tmp_path}/prices.parquet"')
+    lines = [line for line in text.splitlines() if line.split(" =")[0] not in ("seed", "tickers", "start", "end")]
+    lines.insert(lines.index("[walk_forward]") + 1, 'start = "2014-01-01"')
+    (tmp_path / "files.toml").write_text("\n".join(lines))
+    assert family(rs.run(tmp_path / "files.toml", out=tmp_path / "2", jobs=1)) == (2, 2, 0)
+
+
+def test_experiments_of_the_audit_are_marked_and_deflate_nothing(small, tmp_path):
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    audit_run(made.folder, only=["sensitivity"], jobs=1)
+    assert [trial.experiment for trial in default_ledger().trials().values()] == [False, True, True]
+    made.write_report()
+    assert family(made) == (1, 1, 0)
+    assert made.metrics["deflated_sharpe_ratio"] == made.metrics["probabilistic_sharpe_ratio"]
+    # a configuration that was an experiment counts from when the user runs it
+    varied = rs.run(small, out=tmp_path / "2", overrides=["model.lookback=9", "training.seeds=[0]"], jobs=1)
+    assert family(varied) == (2, 2, 0)
+    assert [trial.experiment for trial in default_ledger().trials().values()] == [False, True, False]
+
+
+def test_a_configuration_that_was_audited_before_it_was_run_is_one_trial(small, tmp_path):
+    audit_run(small, only=["folds"], jobs=1)  # which shows its result
+    assert family(rs.run(small, out=tmp_path / "1", overrides=["strategy.k=4"], jobs=1)) == (2, 2, 0)
+    assert family(rs.run(small, out=tmp_path / "2", jobs=1)) == (2, 2, 0)
+
+
+# -- a report drawn again ----------------------------------------------------------------------------------------------
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "timings.json"}
+
+
+def as_of(run):
+    return json.loads((run.folder / "timings.json").read_text())["trials_as_of"]
+
+
+def test_a_report_drawn_again_counts_what_was_tried_since(small, tmp_path):
+    from verified import assert_verified
+
+    one = rs.run(small, out=tmp_path / "1", jobs=1)
+    before = contents(one.folder)
+    one.write_report()
+    assert contents(one.folder) == before  # nothing was tried since
+    for k in (4, 5):
+        rs.run(small, out=tmp_path / f"k{k}", overrides=[f"strategy.k={k}"], jobs=1)
+    assert contents(one.folder) == before
+    one.write_report()
+    assert family(one) == (3, 3, 0)
+    assert one.metrics["trials"] == 3
+    assert returns_of(one)["trial"].nunique() == 3
+    changed = {name for name, content in contents(one.folder).items() if content != before[name]}
+    assert changed == {"trials.parquet", "metrics.json", "manifest.json"}
+    assert as_of(one) >= json.loads((one.folder / "timings.json").read_text())["finished"][:10]
+    assert_verified(one.folder)
+    again = rs.run(small, out=tmp_path / "1", jobs=1)  # finished as it is
+    assert family(again) == (3, 3, 0)
+
+
+def test_a_report_without_its_ledger_keeps_the_trials_of_the_folder(small, tmp_path, monkeypatch):
+    rs.run(small, out=tmp_path / "0", overrides=["strategy.k=4"], jobs=1)
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    before = contents(made.folder)
+    monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "none"))
+    with monkeypatch.context() as patch:
+        patch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "no workspace"))
+        patch.setattr("rnn_strategies.run_folder.load_prices", lambda **_: pytest.fail("a report needs no prices"))
+        open_run(made.folder).write_report()
+    assert contents(made.folder) == before
+    # the folder is registered again by running it, and nothing is computed for that
+    rs.run(made.folder, jobs=1)
+    assert [trial.status for trial in default_ledger().trials().values()] == ["done"]
+    assert contents(made.folder) == before
+
+
+def test_a_report_of_a_former_version_is_counted_by_the_rules_of_now(small, tmp_path):
+    from verified import assert_verified
+
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    path = made.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["trial"]["evaluated"], manifest["trial"]["other_universes"]
+    manifest["trial"] |= {"family": {"universe": "as text"}, "started": 3}  # two of them the audit's
+    write_json(path, manifest)
+    open_run(made.folder).write_report()
+    assert family(made) == (1, 1, 0)
+    assert_verified(made.folder)
+
+
+def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tmp_path, monkeypatch):
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    rs.run(small, out=tmp_path / "2", overrides=["strategy.k=4"], jobs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("rnn_strategies.counted_run.write_metrics", lambda _: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            open_run(made.folder).write_report()
+    with pytest.raises(InputError, match="altered files; run `rnn-strategies backtest"):
+        open_run(made.folder).write_report()
+    rs.run(made.folder, jobs=1)
+    assert family(made) == (2, 2, 0)
+
+
+def test_a_run_verifies_without_a_ledger(small, tmp_path, monkeypatch):
+    from verified import assert_verified
+
+    rs.run(small, out=tmp_path / "0", overrides=["strategy.k=4"], jobs=1)
+    made = rs.run(small, out=tmp_path / "1", jobs=1)
+    assert assert_verified(made.folder).remarks == ()
+    shutil.rmtree(default_ledger().root)
+    shutil.rmtree(tmp_path / "0")
+    found = assert_verified(made.folder)
+    assert ["the trial ledger has no record" in line for line in found.remarks] == [True]
+    assert not default_ledger().root.exists()
+    (tmp_path / "file").write_text("")
+    for unusable in (tmp_path / "file" / "ledger", "relative"):
+        monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(unusable))
+        assert_verified(made.folder)

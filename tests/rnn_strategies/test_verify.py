@@ -26,9 +26,10 @@ BACKTEST = ("returns.parquet", "positions.parquet", "transactions.parquet", "ord
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A finished run of two seeds with a benchmark, a sibling trial before it, and the home of both."""
+    """A finished run of two seeds with a benchmark, a sibling trial before it, and the home and ledger of both."""
     folder = tmp_path_factory.mktemp("verify")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNN_STRATEGIES_LEDGER", str(folder / "ledger"))
         patch.syspath_prepend(str(SUPPORT))
         from configs import SMALL
 
@@ -46,10 +47,14 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def run(made, tmp_path, support):
+def run(made, tmp_path, support, monkeypatch):
     """The same, to be spoilt: a copy of everything under other paths."""
-    shutil.copytree(made, tmp_path / "copy")
-    return tmp_path / "copy" / "run"
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    ledger = copy / "ledger" / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace(json.dumps(str(made))[1:-1], json.dumps(str(copy))[1:-1]))
+    monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(copy / "ledger"))
+    return copy / "run"
 
 
 @pytest.fixture
@@ -110,7 +115,9 @@ def test_without_prices_and_ledger_the_files_are_held_to_each_other(run, tmp_pat
     """Prices that can be simulated again need no store; others do."""
     text = (run / "config.toml").read_text()
     assert 'source = "simulated"' in text
-    found = verify_run(run, home=Home(tmp_path / "nothing"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "no ledger"))
+        found = verify_run(run, home=Home(tmp_path / "nothing"))
     assert found.passed, found.text()
     assert any("ledger" in line for line in found.remarks)
     found = without_inputs(run, tmp_path)
@@ -121,6 +128,7 @@ def test_without_prices_and_ledger_the_files_are_held_to_each_other(run, tmp_pat
 def without_inputs(run, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rnn_strategies.verify.inputs.REPEATABLE", ())
+        patch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "no ledger"))
         return verify_run(run, home=Home(tmp_path / "nothing"))
 
 
@@ -443,7 +451,8 @@ def test_tampering_is_named_though_the_hashes_are_made_to_match(run, home, kind)
     if "manifest" not in kind:
         match_hashes(run)
     blamed = holds(verify_run(run, home=home), run, file)
-    if file != "STORE" and kind not in ("other prices", "the number of trials"):
+    # metrics do not follow from what another trial is claimed to have returned
+    if file != "STORE" and kind not in ("other prices", "another trial", "the number of trials"):
         assert blamed <= touched | {"manifest.json"}, blamed
 
 
@@ -513,10 +522,11 @@ def test_a_sharpe_ratio_that_the_ledger_remembers_otherwise(run, home, tmp_path)
     """Everything in the folder forged, and the store gone: the ledger still knows."""
     from dataclasses import replace
 
-    from rnn_strategies.trials import finish_trial, read_trials
+    from rnn_strategies.trials import default_ledger
 
     own = json.loads((run / "manifest.json").read_bytes())["trial"]["id"]
-    finish_trial(home, replace(read_trials(home)[own], sharpe=9.0, returns="run/returns.parquet"))
+    ledger = default_ledger()
+    ledger.finish(replace(ledger.trials()[own], sharpe=9.0))
     assert "metrics.json: sharpe_ratio is" in verify_run(run, home=home).text()
 
 

@@ -19,7 +19,7 @@ def make_bars() -> Callable[..., pd.DataFrame]:
     def make(
         tickers: tuple[str, ...] = ("AAA", "BBB"), start: str = "2010-01-04", days: int = 10, seed: int = 0
     ) -> pd.DataFrame:
-        dates = sessions(start, np.datetime64(start) + 2 * days + 10)[:days]
+        dates = sessions(start, np.datetime64(start) + np.timedelta64(2 * days + 10, "D"))[:days]
         rng = np.random.default_rng(seed)
         shape = (days, len(tickers))
         close = 20 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))

@@ -10,6 +10,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.tools import add_constant
 
 from signals.errors import InputError
+from signals.long_run_variance import cosine_count, cosine_variance
 from signals.series.accuracy import (
     coverage,
     diebold_mariano,
@@ -107,9 +108,17 @@ def test_correlations_and_their_t(said, steps):
     assert information_coefficient(truth, rounded, rank=True).value == pytest.approx(
         stats.spearmanr(truth, rounded).statistic
     )
-    fit = OLS(truth, add_constant(ours)).fit(cov_type="HAC", cov_kwds={"maxlags": steps - 1, "use_correction": False})
-    assert information_coefficient(truth, ours, steps=steps).t == pytest.approx(fit.tvalues[1], rel=1e-9)
+    fit = OLS(truth, add_constant(ours)).fit()
+    x = ours - ours.mean()
+    count = cosine_count(90, steps)
+    error = np.sqrt(90 * cosine_variance(x * fit.resid, count)) / (x @ x)
+    found = information_coefficient(truth, ours, steps=steps)
+    assert (found.t, found.df) == (pytest.approx(fit.params[1] / error, rel=1e-9), count)
     assert np.isnan(information_coefficient(truth, np.full(90, 0.1)).value)
+    few = information_coefficient(truth[: 4 * steps - 1], ours[: 4 * steps - 1], steps=steps)
+    assert np.isfinite(few.value)
+    assert np.isnan(few.t)
+    assert few.df == 0
 
 
 def test_direction_pinball_and_coverage():
@@ -184,6 +193,20 @@ def test_table_holds_what_each_measure_says():
     second = found.by_series.set_index(["series", "model"]).loc[("b", "network")]
     t = information_coefficient((actual - last)[:, 0, 1], (mean - last)[:, 0, 1]).t
     assert second["ic_change_t"] == pytest.approx(t)
+
+
+def test_a_correlation_of_too_few_pairs_is_called_that():
+    """24 origins and 7 steps ahead: each of the later steps has fewer than four dates a step."""
+    forecasts, actuals, *_ = frames(MODELS, horizon=7)
+    mine = [frame[frame["series"] == "a"] for frame in (forecasts, actuals)]
+    one = comparison_table(*mine)
+    step = one.by_step[one.by_step["model"] == "network"].set_index("step")
+    assert step["ic_change_df"].tolist() == [3, 3, 3, 3, 2, 2, 0]
+    assert np.isfinite(step["ic_change_t"]).tolist() == [True] * 6 + [False]
+    seventh = comparison_table(*(frame[frame["step"] == 7] for frame in mine)).markdown()
+    assert seventh.count("(too few independent dates)") == 1
+    assert "equal-weighted cosine estimator" in seventh
+    assert "(too few independent dates)" not in one.markdown()  # a mean over steps has no t statistic anyway
 
 
 def test_parts_of_the_table_are_tables_of_the_parts():
@@ -275,8 +298,7 @@ def test_names_from_outside_stay_within_their_cells():
         frame["series"] = frame["series"].replace(first, "a|b\n<i>")
     lines = [line for line in comparison_table(forecasts, actuals).markdown().splitlines() if "a\\|b" in line]
     assert len(lines) == 1
-    assert "&lt;i&gt;" in lines[0]
-    assert "<i>" not in lines[0]
+    assert "a\\|b \\<i>" in lines[0]  # as Markdown escapes it, and no HTML entity
 
 
 def test_the_point_forecast_of_quantiles_is_the_middle_one():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ NAMES = {"seasonal": "seasonal(4)", "seasonal_mean": "seasonal_mean(4)", "arima"
 
 def make_problem(values, horizon=1, lookback=4, targets=()):
     values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-    dates = np.datetime64("2000-01-01", "D") + np.arange(len(values)) * 7
+    dates = np.datetime64("2000-01-01", "D") + 7 * np.arange(len(values)).astype("timedelta64[D]")
     return Problem(SeriesTable(dates, values, tuple("xyz"[: values.shape[1]])), horizon, targets, lookback)
 
 
@@ -248,3 +250,201 @@ def test_a_series_that_stands_still_is_forecast_to_stand_still():
     for name, tolerance in (("ridge(3)", 1e-12), ("gradient_boosting(3)", 1e-12), ("logistic(3)", 0), ("mlp(2)", 0.1)):
         said = one(problem, name, make_fold(problem, test=8, validation=20)).values
         np.testing.assert_allclose(said[:, 0, 0], 3.0, atol=tolerance)
+
+
+# -- a baseline never ends a run ---------------------------------------------------------------------------------------
+
+
+def broken(*_args, **_options):
+    raise np.linalg.LinAlgError("Singular matrix")
+
+
+FAULTS = {
+    "ridge(3)": ("signals.series.lag_models._ridge_path", broken),
+    "mlp(3)": ("sklearn.neural_network.MLPRegressor.partial_fit", broken),
+    "gradient_boosting(3)": ("sklearn.ensemble.GradientBoostingRegressor.fit", broken),
+    "logistic(3)": ("sklearn.linear_model.LogisticRegression.fit", broken),
+    "arima(1)": ("statsmodels.tsa.arima.model.ARIMA.fit", broken),
+    "var(2)": ("statsmodels.tsa.api.VAR.fit", broken),
+    "drift": ("signals.series.baselines.FoldHistory.values", broken),
+    "seasonal_mean(4)": ("signals.series.baselines.FoldHistory.values", broken),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("number", [0, 2])
+def test_what_a_library_raises_leads_to_persistence_and_a_warning(monkeypatch, name, number):
+    problem = make_problem(autoregression(120), horizon=2)
+    fold = replace(make_fold(problem, test=20, validation=20), number=number)
+    monkeypatch.setattr(*FAULTS[name])
+    made = one(problem, name, fold)
+    last = np.repeat(problem.last(fold.test)[:, None], 2, axis=1)
+    np.testing.assert_array_equal(made.values, last)
+    assert made.warnings
+    for text in made.warnings:
+        first, end = problem.table.dates[[fold.test.start + 1, fold.test.stop]]
+        assert text.startswith(f"{name}, fold {number + 1} ({first} to {end}): ")
+        assert "persistence is used for" in text
+        assert "\n" not in text
+    counted = sum(int(text.split("used for ")[1].replace("all ", "").split()[0]) for text in made.warnings)
+    assert counted == made.values.size
+
+
+@pytest.mark.parametrize("name", ["ridge(3)", "mean", "var(2)", "arima(1)"])
+def test_of_returns_the_mean_stands_in(monkeypatch, name):
+    import signals.series.baselines as module
+
+    problem = make_problem(np.diff(autoregression(120), axis=0))
+    fold = make_fold(problem, test=20, validation=20)
+    history = FoldHistory(problem, fold, returns=True)
+    if name == "mean":
+        assert one(problem, name, fold, returns=True).warnings == ()
+        return
+    monkeypatch.setitem(module.BASELINES, name.split("(")[0], replace(module.BASELINES[name.split("(")[0]], fit=broken))
+    made = one(problem, name, fold, returns=True)
+    np.testing.assert_allclose(made.values, np.broadcast_to(history.values().mean(axis=0), made.values.shape))
+    assert "mean is used for all 40 forecasts" in made.warnings[0]
+
+
+@pytest.mark.parametrize("name", sorted(BASELINES))
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
+def test_forecasts_that_are_no_finite_numbers_are_replaced_and_counted(monkeypatch, name, bad):
+    import signals.series.baselines as module
+
+    problem = make_problem(autoregression(120), horizon=2)
+    fold = make_fold(problem, test=20, validation=20)
+    asked, kind = NAMES.get(name, name), BASELINES[name]
+
+    def some(history, number):
+        fit = kind.fit(history, number)
+        values = fit.values.copy()
+        values[3, 1, 0] = values[7] = bad
+        return fit._replace(values=values)
+
+    sound = one(problem, asked, fold, lags=3)
+    assert sound.warnings == ()
+    monkeypatch.setitem(module.BASELINES, name, replace(kind, fit=some))
+    if name == "persistence":
+        # what stands in for others is guarded by nothing but arithmetic
+        return
+    made = one(problem, asked, fold, lags=3)
+    assert np.isfinite(made.values).all()
+    changed = made.values != sound.values
+    assert changed.sum() <= 5
+    last = problem.last(fold.test)
+    assert made.values[3, 1, 0] == last[3, 0]
+    np.testing.assert_array_equal(made.values[7], np.repeat(last[7][None], 2, axis=0))
+    made_on = problem.table.dates[fold.test[3]]
+    assert f"5 of 80 forecasts are no finite numbers, the first made on {made_on}" in made.warnings[0]
+
+
+def refusing(orders, method):
+    """Let statsmodels refuse some orders from the second fit or filter of each on."""
+    from statsmodels.tsa.arima.model import ARIMA
+
+    whole, seen = getattr(ARIMA, method), {}
+
+    def call(self, *args, **options):
+        order = self.order
+        seen[order] = seen.get(order, 0) + 1
+        if order in orders and (method == "filter" or seen[order] > 1):
+            raise ValueError("Non-invertible starting MA parameters found.")
+        return whole(self, *args, **options)
+
+    return ARIMA, method, call
+
+
+@pytest.mark.parametrize("method", ["fit", "filter"])
+def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeypatch, method):
+    problem = make_problem(autoregression(180, seed=2)[:, :1], horizon=2)
+    fold = make_fold(problem, test=12, validation=20)
+    best = one(problem, "arima(2)", fold)
+    first = eval(best.notes[0].removeprefix("x: ARIMA"), {})
+    monkeypatch.setattr(*refusing({first}, method))
+    made = one(problem, "arima(2)", fold)
+    second = eval(made.notes[0].removeprefix("x: ARIMA"), {})
+    assert second != first
+    assert f"x: ARIMA{first} (ValueError: Non-invertible starting MA parameters found) was refused" in made.warnings[0]
+    assert f"ARIMA{second} is used for 24 forecasts instead" in made.warnings[0]
+    monkeypatch.undo()
+    monkeypatch.setattr(*refusing({first, second}, method))
+    third = one(problem, "arima(2)", fold)
+    assert f"ARIMA{first}" in third.warnings[0]
+    assert f"ARIMA{second}" in third.warnings[0]
+    everything = {(p, d, q) for p in range(3) for d in range(2) for q in range(3)}
+    monkeypatch.undo()
+    monkeypatch.setattr(*refusing(everything, method))
+    none = one(problem, "arima(2)", fold)
+    np.testing.assert_array_equal(none.values, np.repeat(problem.last(fold.test)[:, None], 2, axis=1))
+    assert "no ARIMA order is left; persistence is used for 24 forecasts" in none.warnings[0]
+
+
+def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
+    problem = make_problem(autoregression(150, seed=4))
+    fold = make_fold(problem, test=12, validation=20)
+    sound = one(problem, "arima(1)", fold)
+    from signals.series import linear_systems
+
+    fit = linear_systems._fit
+
+    def refuse(known, order):
+        # the second series, by its first value
+        if known[0] == problem.values[FoldHistory(problem, fold).first, 1]:
+            raise ValueError("no")
+        return fit(known, order)
+
+    monkeypatch.setattr(linear_systems, "_fit", refuse)
+    made = one(problem, "arima(1)", fold)
+    np.testing.assert_array_equal(made.values[:, :, 0], sound.values[:, :, 0])
+    np.testing.assert_array_equal(made.values[:, 0, 1], problem.last(fold.test)[:, 1])
+    assert made.warnings[0].endswith("y: no ARIMA order is left; persistence is used for 12 forecasts")
+
+
+def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatch):
+    from statsmodels.tsa.api import VAR
+
+    problem = make_problem(autoregression(200, seed=3))
+    fold = make_fold(problem)
+    best = int(one(problem, "var(4)", fold).notes[0].removeprefix("VAR(").split(")")[0])
+    whole = VAR.fit
+
+    def fit(self, maxlags=None, **options):
+        if maxlags == best:
+            raise np.linalg.LinAlgError("Singular matrix")
+        return whole(self, maxlags, **options)
+
+    monkeypatch.setattr(VAR, "fit", fit)
+    made = one(problem, "var(4)", fold)
+    other = int(made.notes[0].removeprefix("VAR(").split(")")[0])
+    assert other != best
+    assert f"VAR({best}) (LinAlgError: Singular matrix) was refused; VAR({other}) is used" in made.warnings[0]
+
+
+def test_a_series_that_stands_still_in_a_later_fold_ends_no_var():
+    values = autoregression(120)
+    values[:, 1] = 3.0
+    problem = make_problem(values)
+    made = one(problem, "var(2)", make_fold(problem, test=20, validation=20))
+    assert "y does not vary in the rows to learn from" in made.warnings[0]
+    assert (made.values[:, 0] == problem.last(make_fold(problem, test=20, validation=20).test)).all()
+
+
+def test_a_number_that_does_not_fit_is_refused_in_the_first_fold_only():
+    problem = make_problem(autoregression(60))
+    fold = make_fold(problem, test=5, validation=5)
+    with pytest.raises(InputError, match="expected training origins with 58 rows"):
+        one(problem, "ridge(58)", fold)
+    later = one(problem, "ridge(58)", replace(fold, number=3))
+    assert "persistence is used for all 10 forecasts" in later.warnings[0]
+
+
+def test_memory_and_interruption_are_no_faults_of_a_baseline(monkeypatch):
+    problem = make_problem(autoregression(60))
+    for error in (MemoryError, KeyboardInterrupt):
+
+        def out(*_args, error=error, **_options):
+            raise error
+
+        monkeypatch.setattr("signals.series.lag_models._ridge_path", out)
+        with pytest.raises(error):
+            one(problem, "ridge(3)", make_fold(problem, test=5, validation=5))

@@ -27,7 +27,7 @@ def test_sessions_reach_from_1990_to_a_year_ahead():
     ahead = dt.date.today() + dt.timedelta(days=300)
     found = sessions("1990-01-01", ahead)
     assert found[0] == np.datetime64("1990-01-02")
-    assert found[-1] >= np.datetime64(ahead) - 5
+    assert found[-1] >= np.datetime64(ahead) - np.timedelta64(5, "D")
     assert found.dtype == np.dtype("datetime64[D]")
 
 
@@ -116,7 +116,7 @@ def test_decision_dates_do_not_depend_on_where_data_stop(start, length, cut, fre
     # and each one closes its period: the next session belongs to another
     for day in short:
         if frequency == "weekly":
-            assert (sessions(day, day + 10)[1].astype(int) + 3) // 7 > (day.astype(int) + 3) // 7
+            assert (sessions(day, day + np.timedelta64(10, "D"))[1].astype(int) + 3) // 7 > (day.astype(int) + 3) // 7
 
 
 def test_unknown_frequency():
@@ -173,7 +173,7 @@ def test_as_day(value):
         True,
         None,
         float("nan"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "D"),
         pd.NaT,
         "2011-01-03T10:00",
         dt.datetime(2011, 1, 3, 10),

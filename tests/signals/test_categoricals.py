@@ -54,7 +54,7 @@ def folds_of(data, model=MODEL):
 
 
 def test_dates_fall_into_what_pandas_says():
-    dates = np.arange("1969-11-20", "2031-02-03", 17, dtype="datetime64[D]")
+    dates = np.arange("1969-11-20", "2031-02-03", np.timedelta64(17, "D"), dtype="datetime64[D]")
     stamps = pd.DatetimeIndex(dates)
     said = {"month": stamps.month, "quarter": stamps.quarter, "weekday": stamps.day_of_week + 1, "year": stamps.year}
     for name, numbers in said.items():

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import make_dataset
+from signals.dataset import Beside, make_dataset
 from signals.errors import InputError
 from signals.fold_data import make_fold_data
 from signals.folds import make_folds
@@ -221,3 +222,40 @@ def test_rows_without_a_label_are_not_trained_on(prices):
     fold = first_fold(data, MODEL)
     assert np.isfinite(fold.training.label).all()
     assert len(fold.training) < len(first_fold(dataset(prices, universe=everybody), MODEL).training)
+
+
+def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
+    from signals.macro import read_macro
+
+    prices = rs.load_prices(source="simulated", seed=3, tickers=12, start="2012-01-01", end="2015-12-31")
+    months = pd.date_range("2013-01-01", "2015-12-01", freq="MS")
+    pd.DataFrame({"observation_date": months, "X": np.arange(len(months)) * 1.0, "Y": 1.0}).to_csv(
+        tmp_path / "late.csv", index=False
+    )
+    options = {
+        "frequency": "weekly",
+        "universe": rs.UniverseFilters(min_history=30),
+        "labels": rs.LabelSettings(),
+        "windows": rs.ModelSettings(lookback=5),
+        "walk_forward": rs.WalkForward(start="2015-01-01", validation="13W", test="26W"),
+    }
+    whole = make_dataset(prices, features=("return",), **options)
+    assert whole.warnings == ()
+    beside = Beside(macro=read_macro(tmp_path / "late.csv", lag="15D"))
+    data = make_dataset(prices, features=("return", "macro(X)", "macro_change(X, 12)"), beside=beside, **options)
+    early = data.dates < np.datetime64("2015-01-01")
+    assert len(data.warnings) == 2
+    for i, name in ((1, "macro(X)"), (2, "macro_change(X, 12)")):
+        text = data.warnings[i - 1]
+        known = np.isfinite(data.features.values[0, :, i])
+        first = int(known.argmax())
+        usable = np.convolve(known, np.ones(5))[: len(known)] == 5  # a whole window of known values
+        lost = whole.eligible & ~usable
+        assert text.startswith(f"{name} is not known before {data.dates[first]}: {int(lost.sum()):,} of ")
+        assert f"of {int(whole.eligible.sum()):,} rows" in text
+        assert f"{int(lost[:, early].sum()):,} of them before 2015-01-01" in text
+    assert int(data.eligible.sum()) < int(whole.eligible.sum())
+    early_file = pd.DataFrame({"observation_date": pd.date_range("2005-01-01", "2015-12-01", freq="MS"), "X": 1.0})
+    early_file.to_csv(tmp_path / "early.csv", index=False)
+    beside = Beside(macro=read_macro(tmp_path / "early.csv", lag="15D"))
+    assert make_dataset(prices, features=("return", "macro(X)"), beside=beside, **options).warnings == ()

@@ -5,15 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
-from statsmodels.regression.linear_model import OLS
 
-from signals.diagnostics import (
-    auc_by_date,
-    clustered_mean,
-    decile_spread_by_date,
-    newey_west_t,
-    rank_ic_by_date,
-)
+from signals.diagnostics import auc_by_date, decile_spread_by_date, rank_ic_by_date
 
 
 @pytest.fixture
@@ -50,40 +43,6 @@ def test_order_of_rows_and_missing_rows_do_not_matter(scored):
 def test_a_date_of_one_class_has_no_auc(scored):
     score, outcome = scored
     assert auc_by_date(score, pd.Series(1.0, index=outcome.index)).isna().all()
-
-
-def test_interval_is_wider_when_neighbouring_dates_are_alike():
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=400)
-    alike = np.convolve(noise, np.ones(6) / 6, mode="valid")
-    independent = rng.permutation(alike)
-    wide, narrow = clustered_mean(pd.Series(alike)), clustered_mean(pd.Series(independent))
-    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
-
-
-def test_interval_covers_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    covered = 0
-    for _ in range(400):
-        found = clustered_mean(pd.Series(rng.normal(size=150)))
-        covered += found.low <= 0 <= found.high
-    assert 0.91 <= covered / 400 <= 0.98
-
-
-@pytest.mark.parametrize("lags", [0, 1, 4, None])
-def test_t_is_that_of_a_regression_on_a_constant_with_newey_west_errors(lags):
-    rng = np.random.default_rng(5)
-    values = 0.02 + np.convolve(rng.normal(size=160), np.ones(4) / 4, mode="valid")
-    used = int(4 * (len(values) / 100) ** (2 / 9)) if lags is None else lags
-    reference = OLS(values, np.ones(len(values))).fit(cov_type="HAC", cov_kwds={"maxlags": used})
-    assert newey_west_t(pd.Series(values), lags=lags) == pytest.approx(reference.tvalues[0], rel=1e-12)
-
-
-def test_t_leaves_missing_dates_out_and_says_nothing_about_too_few_or_a_constant():
-    values = pd.Series([0.1, np.nan, 0.3, -0.2, 0.25])
-    assert newey_west_t(values) == newey_west_t(values.dropna())
-    assert np.isnan(newey_west_t(values.iloc[:3]))
-    assert np.isnan(newey_west_t(pd.Series([0.1] * 7)))
 
 
 def test_decile_spread_is_the_mean_of_the_ends():

@@ -14,7 +14,7 @@ import pytest
 
 import rnn_strategies as rs
 from signals.assembly import Outcome
-from signals.dispatch import Remaining
+from signals.dispatch import Remaining, run_tasks
 from signals.errors import InputError
 from signals.fold_data import FoldData
 from signals.walk_forward import compute_signals
@@ -180,3 +180,43 @@ def test_what_remains_is_judged_by_what_was_trained():
     assert remaining.after(outcome(2, reused=True, seconds=0.01)) == pytest.approx(4.5)
     assert remaining.after(outcome(3, seconds=4.0)) == pytest.approx(5.0)  # one is left, and one process works on it
     assert remaining.after(outcome(4, seconds=4.0)) == 0
+
+
+def test_a_process_that_comes_to_need_more_memory_is_replaced_without_loss_or_warning(support):
+    pytest.importorskip("psutil")  # without it loky does not look
+    from hoarding import hoard
+
+    done = list(run_tasks(range(7), hoard, at_once=1, jobs=2, n_tasks=7))
+    assert sorted(task for _, task in done) == list(range(7))
+    assert len({process for process, _ in done}) > 2  # some were replaced
+
+
+def test_no_constant_of_the_process_pool_is_changed(prices, linear_trainer, tmp_path):
+    from joblib import Parallel, delayed
+    from joblib.externals.loky import process_executor
+
+    limit = process_executor._MAX_MEMORY_LEAK_SIZE
+    run(prices, tmp_path, trainer=linear_trainer, jobs=2)
+    assert Parallel(n_jobs=2)(delayed(leak_limit)() for _ in range(4)) == [limit] * 4  # the same processes
+
+
+def leak_limit():
+    from joblib.externals.loky import process_executor
+
+    return process_executor._MAX_MEMORY_LEAK_SIZE
+
+
+def test_an_interruption_stops_the_processes_without_further_remarks(prices, linear_trainer, tmp_path, caplog, recwarn):
+    def interrupt(event):
+        if event.done == 2:
+            raise KeyboardInterrupt
+
+    options = {"trainer": linear_trainer, "walk_forward": QUARTERS, "seeds": [0, 1]}
+    with pytest.raises(KeyboardInterrupt):
+        run(prices, tmp_path / "a", jobs=2, listener=interrupt, **options)
+    gc.collect()
+    assert not [record.getMessage() for record in caplog.records]
+    assert not [str(warning.message) for warning in recwarn.list]
+    again = run(prices, tmp_path / "a", jobs=2, **options)  # processes are there again, and what was done is kept
+    assert again.reused >= 2
+    same(again, run(prices, tmp_path / "b", jobs=1, **options))

@@ -137,7 +137,7 @@ def test_any_bytes_give_factors_or_one_line(tmp_path, content, suffix):
         table = read_factors(path)
     except InputError as error:
         line = str(error)
-    assert table is None or ((table.factor > 0).all() and (np.diff(table.days) > np.timedelta64(0)).all())
+    assert table is None or ((table.factor > 0).all() and (np.diff(table.days) > np.timedelta64(0, "D")).all())
     assert len(line.splitlines()) == (table is None)
 
 

@@ -14,7 +14,7 @@ from signals.sources import load_prices
 def panel_of(opens, closes):
     """A panel from (sessions × tickers) lists; None did not trade."""
     opens, closes = (np.array(x, dtype=float) for x in (opens, closes))
-    dates = np.datetime64("2020-01-06") + np.arange(len(closes))
+    dates = np.datetime64("2020-01-06") + np.arange(len(closes)).astype("timedelta64[D]")
     ones = np.where(np.isnan(closes), np.nan, 1.0)
     high, low = np.fmax(opens, closes), np.fmin(opens, closes)
     tickers = tuple("ABCDEF"[: closes.shape[1]])

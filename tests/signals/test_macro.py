@@ -217,7 +217,9 @@ def test_alfred_s_columns_are_vintages(tmp_path):
 def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
     rows = list({(month, day): (month, day, value) for month, day, value in rows}.values())
     frame = pd.DataFrame(rows, columns=["month", "day", "value"])
-    frame["period"] = (np.datetime64("2020-01", "M") + frame.pop("month").to_numpy()).astype("datetime64[ns]")
+    frame["period"] = (np.datetime64("2020-01", "M") + frame.pop("month").to_numpy() * np.timedelta64(1, "M")).astype(
+        "datetime64[ns]"
+    )
     frame["available_at"] = np.datetime64("2020-01-01", "ns") + frame.pop("day").to_numpy() * np.timedelta64(1, "D")
     frame.insert(0, "series", "X")
     frame = frame.sort_values(["available_at", "period"], ignore_index=True)
@@ -231,7 +233,8 @@ def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
             expected = np.nan
         else:
             latest = known.index[-1].to_numpy().astype("datetime64[M]")
-            expected = known.get(pd.Timestamp((latest - lag * step).astype("datetime64[ns]")), np.nan)
+            period = latest - lag * step * np.timedelta64(1, "M")
+            expected = known.get(pd.Timestamp(period.astype("datetime64[ns]")), np.nan)
         np.testing.assert_equal(value, expected)
     until = np.datetime64("2020-01-01", "ns") + cut * np.timedelta64(1, "D")
     poisoned = frame.assign(value=np.where(frame["available_at"] > until, 1e9, frame["value"]))
@@ -387,3 +390,50 @@ def test_real_fred_md(shared_data):
     assert len(whole.names) == 127
     assert whole.as_of("INDPRO", at).tobytes() == table.as_of("INDPRO", at).tobytes()
     refused(path, "too early")
+
+
+# -- what is missing ---------------------------------------------------------------------------------------------------
+
+
+GAPS = {
+    "MS": ("monthly", "2001-09", "changes from or to these periods are not known"),
+    "QS": ("quarterly", "2006 Q1", "changes from or to these periods are not known"),
+    "W-FRI": ("weekly", "the week of 2000-05-22", "changes count figures, over longer times there"),
+    "B": ("daily", "2000-01-31", "changes count figures, over longer times there"),
+    "YS": ("annual", "2021", "changes from or to these periods are not known"),
+}
+
+
+@pytest.mark.parametrize("freq", GAPS)
+def test_periods_without_a_figure_are_noted_by_frequency(tmp_path, freq):
+    dates = pd.date_range("2000-01-03", periods=60, freq=freq)
+    frame = pd.DataFrame({"observation_date": dates, "X": np.arange(60.0), "Y": 1.0})
+    frame.loc[20, "X"] = np.nan
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    table = read_macro(tmp_path / "x.csv", lag="1D")
+    (note,) = [note for note in table.notes if note != REVISED]
+    name, _, change = GAPS[freq]
+    period = pd.Period(dates[20], "M") if freq == "MS" else None
+    assert note.startswith(f"x.csv: X ({name}) has no figure for 1 of 60 periods, ")
+    assert note.endswith(change)
+    assert period is None or str(period) in note
+
+
+@pytest.mark.parametrize("kind", ["unnamed", "Unnamed: 0", "index", "parquet"])
+def test_columns_that_number_the_rows_are_no_series(tmp_path, kind):
+    frame = pd.DataFrame({"observation_date": pd.date_range("2000-01-01", periods=30, freq="MS"), "X": 1.0})
+    path = tmp_path / ("x.parquet" if kind == "parquet" else "x.csv")
+    if kind == "parquet":
+        frame[frame.index >= 4].to_parquet(path)
+    elif kind == "index":
+        frame.reset_index().to_csv(path, index=False)
+    else:
+        frame.to_csv(path, index_label=None if kind == "unnamed" else kind)
+    assert read_macro(path, lag="1M").names == ("X",)
+
+
+def test_headers_of_two_lines_are_read(tmp_path):
+    index = pd.DatetimeIndex(sessions("2020-01-02", "2020-02-28"), name="Date")
+    columns = pd.MultiIndex.from_product([["Close"], ["^VIX", "^TNX"]], names=["Price", "Ticker"])
+    pd.DataFrame(np.ones((len(index), 2)), index, columns).to_csv(tmp_path / "x.csv")
+    assert read_macro(tmp_path / "x.csv", lag="1D").names == ("^TNX", "^VIX")

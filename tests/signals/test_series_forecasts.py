@@ -71,13 +71,14 @@ class Silent:
         return np.tile(weights["w"], (len(samples), 1))
 
 
-# -- what comes out ---------------------------------------------------------------------------------------------------
+# -- what comes out ----------------------------------------------------------------------------------------------------
 
 
 def test_a_network_that_says_no_change_forecasts_like_persistence(forecast, table):
     result = forecast(table, ForecastSettings(target="change", scale="none", horizon=3), trainer=Silent())
     merged = result.forecasts.merge(result.actuals, on=["date", "target_date", "series", "step"])
-    assert len(merged) == len(result.forecasts) == 24 * 3 * 2
+    assert len(merged) == 24 * 3 * 2
+    assert len(result.forecasts) == 25 * 3 * 2  # and those made at the last row
     np.testing.assert_array_equal(merged["forecast"], merged["last"])
 
 
@@ -113,11 +114,22 @@ def test_a_linear_law_is_found_and_forecast_exactly(forecast, target, inputs):
 def test_frames_name_every_forecast(forecast, table):
     result = forecast(table, ForecastSettings(horizon=2, series=("series_2",)), seeds=(0, 1))
     frame = result.forecasts
-    assert list(frame) == ["date", "target_date", "series", "step", "level", "model", "seed", "forecast", "fold"]
+    assert list(frame) == [
+        "date",
+        "target_date",
+        "series",
+        "step",
+        "level",
+        "model",
+        "seed",
+        "forecast",
+        "fold",
+        "live",
+    ]
     assert list(result.actuals) == ["date", "target_date", "series", "step", "actual", "last"]
     assert set(frame["series"]) == {"series_2"}
     assert frame["level"].isna().all()
-    assert len(frame) == 24 * 2 * 2
+    assert len(frame) == 25 * 2 * 2
     assert not frame.duplicated(["date", "step", "seed"]).any()
     one = result.actuals.iloc[3]
     assert one["date"] == pd.Timestamp("1990-01-01")
@@ -125,10 +137,16 @@ def test_frames_name_every_forecast(forecast, table):
     days = [str(day) for day in table.dates]
     assert one["actual"] == table.values[days.index("1990-03-01"), 1]
     assert one["last"] == table.values[days.index("1990-01-01"), 1]
-    # the last origin is the last row but one: what lies beyond the end is forecast and not known
+    # the last origin that is judged is the last row but one: what lies beyond the end is forecast and not known
     end = result.actuals.iloc[-1]
-    assert pd.isna(end["target_date"])
+    assert (end["date"], end["target_date"]) == (pd.Timestamp("1991-11-01"), pd.Timestamp("1992-01-01"))
     assert np.isnan(end["actual"])
+    live = frame[frame["live"]]
+    assert set(zip(live["date"].astype(str), live["target_date"].astype(str), strict=True)) == {
+        ("1991-11-01", "1992-01-01"),
+        ("1991-12-01", "1992-01-01"),
+        ("1991-12-01", "1992-02-01"),
+    }
     assert np.isfinite(frame["forecast"]).all()
     assert result.parameters == (6 * 2 + 1) * 2
     assert str(result.folds["test_start"][0].date()) == "1990-01-01"
@@ -145,15 +163,18 @@ def test_quantiles_ascend_and_baselines_stand_beside(forecast, table):
     assert set(beside.forecasts["model"]) == {"persistence", "mean", HISTORICAL}
     assert list(beside.forecasts) == list(result.forecasts)
     persistence = beside.forecasts.query("model == 'persistence'").reset_index(drop=True)
-    np.testing.assert_array_equal(persistence["forecast"], result.actuals["last"])
-    assert (persistence["date"] == result.actuals["date"]).all()
+    judged = persistence[persistence["date"].isin(result.actuals["date"])]
+    np.testing.assert_array_equal(judged["forecast"], result.actuals["last"])
+    assert (judged["date"] == result.actuals["date"]).all()
+    at_the_end = persistence[~persistence["date"].isin(result.actuals["date"])]
+    np.testing.assert_array_equal(at_the_end["forecast"], np.tile(table.values[-1], 2))
     wide = beside.forecasts.query("model == @HISTORICAL").pivot(
         index=["date", "step", "series"], columns="level", values="forecast"
     )
     assert (wide.index == levels.index).all()
 
 
-# -- what networks are shown ------------------------------------------------------------------------------------------
+# -- what networks are shown -------------------------------------------------------------------------------------------
 
 
 def test_samples_hold_windows_labels_months_and_labels_of_every_step(table):
@@ -211,7 +232,7 @@ def test_a_constant_series_is_centred():
     assert Scale.fitted(np.full((4, 1), 3.0), "standard").apply(np.array([[3.0]])).tolist() == [[0.0]]
 
 
-# -- nothing looks ahead, and nothing is done twice -------------------------------------------------------------------
+# -- nothing looks ahead, and nothing is done twice --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -291,7 +312,7 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
     """The published one is a univariate regression: 63 values, LSTM of 20, 1,781 parameters."""
     model, settings, parameters = NETWORKS[name]
     rng = np.random.default_rng(0)
-    dates = np.datetime64("2010-01-01") + np.arange(160)
+    dates = np.datetime64("2010-01-01") + np.arange(160).astype("timedelta64[D]")
     table = SeriesTable(dates, np.cumsum(rng.normal(size=(160, 1)), axis=0), ("x",))
     options = {
         "model": model,
@@ -308,11 +329,13 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
     assert np.isfinite(result.forecasts["forecast"]).all()
     shorter = compute_forecasts(table.until("2010-05-25"), **options)
     assert (shorter.trained, shorter.reused) == (0, 1)
-    some = result.forecasts[: len(shorter.forecasts)].drop(columns="target_date")
-    pd.testing.assert_frame_equal(shorter.forecasts.drop(columns="target_date"), some, check_exact=True)
+    # among them the live forecast, which later becomes one that is judged
+    some = result.forecasts[: len(shorter.forecasts)].drop(columns="live")
+    assert shorter.forecasts["live"].any()
+    pd.testing.assert_frame_equal(shorter.forecasts.drop(columns="live"), some, check_exact=True)
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------
+# -- what is refused ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -351,3 +374,80 @@ def test_settings_that_mean_nothing(wrong, said):
 def test_a_series_that_is_not_there(forecast, table):
     with pytest.raises(InputError, match=r"expected forecast\.series among series_1, series_2; found 'oil'"):
         forecast(table, ForecastSettings(series=("oil",)))
+
+
+# -- the period after the last row -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [ForecastSettings(), ForecastSettings(target="change", horizon=3)])
+@pytest.mark.parametrize("end", ["1990-06-01", "1991-04-01"])
+def test_a_live_forecast_is_the_one_that_is_judged_when_the_row_has_come(forecast, table, settings, end):
+    live = forecast(table.until(end), settings).forecasts
+    later = forecast(table, settings).forecasts
+    at_the_end = live[live["date"] == end]
+    assert len(at_the_end) == settings.horizon * 2
+    assert at_the_end["live"].all()
+    then = later[later["date"] == end]
+    columns = ["date", "target_date", "series", "step", "seed", "forecast"]
+    pd.testing.assert_frame_equal(
+        at_the_end[columns].reset_index(drop=True), then[columns].reset_index(drop=True), check_exact=True
+    )
+    assert not then["live"].any()
+
+
+def test_the_baselines_of_a_live_forecast_are_those_of_the_last_fold(forecast, table):
+    settings = ForecastSettings(horizon=2)
+    names = ["persistence", "drift", "mean", "seasonal(12)", "ridge(3)", "arima(1)", "var(2)"]
+    short = forecast(table.until("1991-04-01"), settings)
+    made = compute_baselines(short.problem, short.cuts, names).forecasts
+    whole = forecast(table, settings)
+    later = compute_baselines(whole.problem, whole.cuts, names).forecasts
+    keys = ["date", "target_date", "series", "step", "model"]
+    both = made[made["date"] == "1991-04-01"].merge(later, on=keys, suffixes=("", "_later"))
+    assert len(both) == len(names) * 2 * 2
+    assert both["live"].all()
+    assert not both["live_later"].any()
+    np.testing.assert_allclose(both["forecast"], both["forecast_later"], rtol=1e-12)
+
+
+def test_no_figure_counts_a_live_forecast(forecast, table):
+    from signals.series.beside import compare
+
+    settings = ForecastSettings(horizon=2)
+    result = forecast(table, settings)
+    beside = compute_baselines(result.problem, result.cuts, ["mean"])
+    whole = compare(result, beside, settings)
+    judged = result.actuals["date"].unique()
+    only = compare(
+        replace(result, forecasts=result.forecasts[result.forecasts["date"].isin(judged)]),
+        replace(beside, forecasts=beside.forecasts[beside.forecasts["date"].isin(judged)]),
+        settings,
+    )
+    assert whole.as_dict() == only.as_dict()
+    row = next(row for row in whole.as_dict()["models"] if row["model"] == "persistence")
+    known = result.actuals.dropna(subset="actual")
+    squared = (known["actual"] - known["last"]) ** 2
+    assert row["rmse"] == pytest.approx(np.sqrt(squared.groupby(known["series"]).mean()).mean())
+
+
+@pytest.mark.parametrize(("end", "due"), [("1991-12-01", True), ("1991-11-01", False), ("1990-12-01", True)])
+def test_retraining_is_due_where_the_next_row_begins_a_test_slice(table, end, due):
+    problem = make_problem(table.until(end), MODEL, ForecastSettings())
+    assert problem.retraining_due(CUT) is due
+    cuts = problem.folds(CUT)
+    assert [len(cut.live) for cut in cuts] == [0] * (len(cuts) - 1) + [1]
+    assert cuts[-1].origins == range(cuts[-1].test.start, len(problem.table))
+
+
+def test_live_forecasts_are_printed_plainly(forecast, table):
+    from signals.series.live import live_markdown
+
+    result = forecast(table, ForecastSettings(horizon=2, quantiles=(0.1, 0.5, 0.9)), seeds=(0, 1))
+    text = live_markdown(result.forecasts)
+    assert text.startswith("Live forecast, made at the end of 1991-12-01; no actual value is known yet")
+    rows = result.forecasts
+    rows = rows[(rows["date"] == "1991-12-01") & (rows["series"] == "series_2") & (rows["step"] == 2)]
+    means = rows.groupby("level")["forecast"].mean()
+    assert f"| series_2 | 1992-02-01 | {means[0.5]:.5g} ({means[0.1]:.5g} to {means[0.9]:.5g}) |" in text
+    assert len(text.splitlines()) == 2 + 2 + 2 * 2
+    assert live_markdown(result.forecasts.assign(live=False)) == ""

@@ -14,7 +14,7 @@ from signals.series.table import SeriesTable
 
 
 def monthly(n, k=1):
-    dates = (np.datetime64("2000-01") + np.arange(n)).astype("datetime64[D]")
+    dates = (np.datetime64("2000-01") + np.arange(n).astype("timedelta64[M]")).astype("datetime64[D]")
     return SeriesTable(dates, np.arange(n * k, dtype=float).reshape(n, k), tuple("abcdef"[:k]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signals.calendar import sessions
 from signals.errors import InputError
 from signals.series.simulated import simulated_series
 from signals.series.table import SeriesTable, read_series
@@ -28,7 +30,7 @@ def write(tmp_path):
 
 
 def months(n):
-    return (np.datetime64("2020-01") + np.arange(n)).astype("datetime64[D]")
+    return (np.datetime64("2020-01") + np.arange(n).astype("timedelta64[M]")).astype("datetime64[D]")
 
 
 def test_reads_csv_gzip_and_parquet_alike(write, tmp_path):
@@ -180,11 +182,182 @@ def test_columns_are_a_list_of_names(write, columns):
 
 def test_a_gap_and_a_figure_beyond_reach_are_named():
     dates = months(40)
-    whole, gap = np.r_[0:10, 11:40], np.r_[0:10, 13:40]  # one month that is missing is no gap yet
-    assert len(SeriesTable(dates[whole], np.ones((39, 1)), ("a",))) == 39
-    with pytest.raises(InputError, match="31 days apart, without gaps; found none between 2020-10-01 and 2021-02-01"):
-        SeriesTable(dates[gap], np.ones((37, 1)), ("a",))
+    for missing, named in ((1, "2020-11;"), (2, "2020-11 and 2020-12;"), (5, "2020-11, 2020-12, 2021-01 and 2 more;")):
+        rows = np.r_[0:10, 10 + missing : 40]
+        with pytest.raises(InputError) as error:
+            SeriesTable(dates[rows], np.ones((len(rows), 1)), ("a",))
+        assert f"without gaps (monthly); found none for {named}" in str(error.value)
+        assert f"series.start = '{dates[10 + missing]}'" in str(error.value)
     values = np.ones((40, 1))
     values[5] = 1e300
     with pytest.raises(InputError, match=r"expected a figure of a on 2020-06-01; found 1e\+300"):
         SeriesTable(dates, values, ("a",))
+
+
+# -- missing figures and periods: what the messages advise works -------------------------------------------------------
+
+
+def daily(n=60, start="2019-01-01"):
+    return pd.DataFrame({"date": pd.bdate_range(start, periods=n), "rate": np.linspace(2.0, 3.0, n)})
+
+
+def monthly(n=48, freq="MS"):
+    return pd.DataFrame({"date": pd.date_range("2001-01-01", periods=n, freq=freq), "rate": np.linspace(1.0, 9.0, n)})
+
+
+def advice(error):
+    """Settings that a message names, as arguments of `read_series`."""
+    import re
+
+    text = str(error.value)
+    assert "\n" not in text
+    found = [{key: value} for key, value in re.findall(r"series\.(start|end|on_missing) = ['\"]([^'\"]+)['\"]", text)]
+    if "start" in text and "end" in text and "and end with" in text:
+        found = [{key: value for one in found for key, value in one.items()}]
+    if 'or "fill"' in text:
+        found.append({"on_missing": "fill"})
+    return found
+
+
+CASES = {
+    "a month": (monthly(), [20], []),
+    "two months": (monthly(), [20, 21], []),
+    "two gaps": (monthly(), [10, 30], []),
+    "a quarter": (monthly(40, "QS"), [17], []),
+    "a year": (monthly(40, "YS"), [17], []),
+    "a week": (monthly(80, "W-FRI"), [17], []),
+    "a weekday": (daily(), [17], []),
+    "days without a figure": (daily(), [], [0, 14, 33]),
+    "days without a figure, and a day": (daily(), [50], [14]),
+    "blanks at the beginning": (monthly(), [], [0, 1, 2]),
+    "blanks at the end": (monthly(), [], [46, 47]),
+    "blanks at both ends": (monthly(), [], [0, 47]),
+    "a blank inside": (monthly(), [], [7]),
+    "a blank and a gap": (monthly(), [30], [0, 7]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_message_advises_reads_the_file(tmp_path, name):
+    frame, dropped, blank = CASES[name]
+    expected = frame.copy()
+    frame = frame.assign(rate=frame["rate"].where(~frame.index.isin(blank))).drop(index=dropped)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(InputError) as error:
+        read_series(tmp_path / "x.csv")
+    followed = advice(error)
+    assert followed, error.value
+    for more in followed:
+        if dropped and blank and more.get("on_missing") != "fill":  # of two faults the second has its own advice
+            with pytest.raises(InputError) as again:
+                read_series(tmp_path / "x.csv", **more)
+            more = more | next(one for one in advice(again) if one.keys() - more.keys())
+        table = read_series(tmp_path / "x.csv", **more)
+        known = pd.Series(table.values[:, 0], table.dates)
+        given = frame.dropna().set_index("date")["rate"]
+        shared = known.index.intersection(given.index)
+        assert len(shared) > 8
+        pd.testing.assert_series_equal(
+            known[shared], given[shared], check_names=False, check_freq=False, check_index_type=False
+        )
+        if more.get("on_missing") == "fill":
+            carried = given.reindex(expected["date"]).ffill().dropna()
+            pd.testing.assert_series_equal(
+                known,
+                carried[carried.index.isin(known.index)],
+                check_names=False,
+                check_freq=False,
+                check_index_type=False,
+            )
+            assert table.warnings
+        assert table.digest() == replace(table, warnings=()).digest()
+
+
+def test_what_is_left_out_or_filled_is_counted(tmp_path):
+    frame = monthly().assign(late=np.arange(48.0))
+    frame.loc[:11, "late"] = np.nan
+    frame.loc[20, "rate"] = np.nan
+    frame.drop(index=[30, 31]).to_csv(tmp_path / "x.csv", index=False)
+    table = read_series(tmp_path / "x.csv", on_missing="fill")
+    assert table.dates[0] == np.datetime64("2002-01-01")
+    assert len(table) == 36
+    left, rate, late = table.warnings
+    assert left == "x.csv: 12 rows before 2002-01-01 are left out: late begins there"
+    assert "3 of 36 figures of rate are missing and carry the one before" in rate
+    assert rate.endswith("2002-09, 2003-07 and 2003-08")
+    assert "2 of 36 figures of late" in late
+    daily().assign(rate=lambda d: d["rate"].where(d.index != 9)).to_csv(tmp_path / "d.csv", index=False)
+    table = read_series(tmp_path / "d.csv", on_missing="drop")
+    assert table.warnings == ("d.csv: 1 of 60 rows have no figure of rate and are left out (on_missing = drop)",)
+    assert table.until("2019-02-01").frequency.name == "daily"
+
+
+def test_a_month_that_is_dropped_is_a_gap(tmp_path):
+    monthly().assign(rate=lambda d: d["rate"].where(d.index != 9)).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(InputError, match=r"without gaps \(monthly\); found none for 2001-10; set series\.on_missing"):
+        read_series(tmp_path / "x.csv", on_missing="drop")
+    with pytest.raises(InputError, match=r"expected series\.on_missing among raise, drop, fill; found 'skip'"):
+        read_series(tmp_path / "x.csv", on_missing="skip")
+
+
+def test_changes_over_a_gap_are_those_of_the_calendar(tmp_path):
+    """A monthly rate of growth of 1 %: twelve months are 12 %, whatever was missing."""
+    frame = monthly().assign(rate=100 * np.exp(0.01 * np.arange(48)))
+    frame.drop(index=[20]).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(InputError):
+        read_series(tmp_path / "x.csv")
+    late = read_series(tmp_path / "x.csv", start="2002-10-01").transformed("log_difference", 12)
+    np.testing.assert_allclose(late.values, 0.12)
+
+
+INDEXED = {
+    "unnamed": lambda frame, path: frame.to_csv(path),
+    "written twice": lambda frame, path: frame.to_csv(path, index_label="Unnamed: 0"),
+    "called index": lambda frame, path: frame.reset_index().to_csv(path, index=False),
+    "counted from 1": lambda frame, path: (
+        frame.set_axis(range(1, len(frame) + 1)).reset_index().to_csv(path, index=False)
+    ),
+    "of some rows": lambda frame, path: frame[frame.index >= 5].to_csv(path),
+    "parquet": lambda frame, path: frame[frame.index >= 5].to_parquet(path),
+    "parquet, called Date": lambda frame, path: frame.rename_axis("Date").to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("name", INDEXED)
+@pytest.mark.parametrize("dated", ["date", "observation_date", "when"])
+def test_columns_that_number_the_rows_are_no_series(tmp_path, name, dated):
+    path = tmp_path / ("x.parquet" if name.startswith("parquet") else "x.csv")
+    INDEXED[name](monthly().rename(columns={"date": dated}), path)
+    table = read_series(path, date="when" if dated == "when" else None)
+    assert table.names == ("rate",)
+    assert table.dates[-1] == np.datetime64("2004-12-01")
+
+
+def test_a_series_called_index_is_one(tmp_path):
+    monthly().rename(columns={"rate": "index"}).to_csv(tmp_path / "x.csv", index=False)
+    assert read_series(tmp_path / "x.csv").names == ("index",)
+    monthly().reset_index().to_csv(tmp_path / "y.csv", index=False)
+    assert read_series(tmp_path / "y.csv", ["index"]).names == ("index",)  # asked for by name
+
+
+@pytest.mark.parametrize("tickers", [["SPY"], ["SPY", "QQQ"]])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "one line"])
+def test_headers_of_two_lines_are_read(tmp_path, tickers, kind):
+    index = pd.DatetimeIndex(sessions("2020-01-02", "2020-03-31"), name="Date")
+    columns = pd.MultiIndex.from_product([["Close", "Volume"], tickers], names=["Price", "Ticker"])
+    frame = pd.DataFrame(np.arange(1.0, len(index) * len(columns) + 1).reshape(len(index), -1), index, columns)
+    path = tmp_path / ("x.parquet" if kind == "parquet" else "x.csv")
+    if kind == "one line":
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    frame.to_parquet(path) if kind == "parquet" else frame.to_csv(path)
+    table = read_series(path)
+    expected = (
+        {"SPY": ["Close", "Volume"]}
+        if len(tickers) == 1
+        else {"": ["SPY Close", "QQQ Close", "SPY Volume", "QQQ Volume"]}
+    )
+    assert sorted(table.names) == sorted(next(iter(expected.values())))
+    np.testing.assert_array_equal(
+        table.values[:, table.names.index(next(iter(expected.values()))[0])], frame.iloc[:, 0]
+    )
+    assert len(table) == len(index)

@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from monte_carlo import ERRORS, mean_and_error
 
 from signals.calendar import decision_dates, sessions
-from signals.diagnostics import auc_by_date, clustered_mean, rank_ic_by_date
+from signals.diagnostics import auc_by_date, rank_ic_by_date
 from signals.errors import InputError
+from signals.long_run_variance import mean_interval
 from signals.sources.simulated import SimulatedSource
 
 
@@ -168,9 +170,9 @@ def test_without_the_pattern_there_is_nothing_to_find():
     """A ridge on lagged returns and their products, fitted on the past, ranks no better than chance."""
     from sklearn.linear_model import Ridge
 
-    scores, outcomes = [], []
-    for seed in range(4):
-        source = SimulatedSource(seed=seed, pattern=0.0)
+    found = {name: [] for name in ("ridge", "lag0", "volatility", "mean")}
+    for seed in range(30):
+        source = SimulatedSource(seed=seed, tickers=40, end="2010-12-31", pattern=0.0)
         prices = source.load()
         assert (source.truth()["expected_return"] == 0).all()
         weekly = weekly_closes(prices).pct_change(fill_method=None)
@@ -182,19 +184,17 @@ def test_without_the_pattern_there_is_nothing_to_find():
         y = forward_returns(prices)
         both = X.index.intersection(y.index).sort_values()
         X, y = (X.loc[both] - X.loc[both].mean()) / X.loc[both].std(), y.loc[both]
-        past = both.get_level_values(0) < pd.Timestamp("2012-01-01")
+        past = both.get_level_values(0) < pd.Timestamp("2009-07-01")
         target = y.groupby("date").rank(pct=True) - 0.5
         model = Ridge(alpha=1.0).fit(X[past], target[past])
-        future = ~past
-        scores.append(rank_ic_by_date(pd.Series(model.predict(X[future]), index=both[future]), y[future]))
+        score = pd.Series(model.predict(X[~past]), index=both[~past])
+        found["ridge"].append(rank_ic_by_date(score, y[~past]).mean())
         for name in ("lag0", "volatility", "mean"):
-            outcomes.append(rank_ic_by_date(X[name], y))
-    mean, low, high = clustered_mean(pd.concat(scores).reset_index(drop=True))
-    assert low < 0 < high
-    assert abs(mean) < 0.01
-    for start in range(3):
-        mean, _, _ = clustered_mean(pd.concat(outcomes[start::3]).reset_index(drop=True))
-        assert abs(mean) < 0.012
+            found[name].append(rank_ic_by_date(X[name], y).mean())
+    for name, markets in found.items():
+        mean, error = mean_and_error(markets)
+        assert mean == pytest.approx(0.0, abs=ERRORS * error), name
+        assert error < 0.005, name
 
 
 def test_a_linear_model_finds_the_pattern():
@@ -209,8 +209,8 @@ def test_a_linear_model_finds_the_pattern():
     X, y = X.loc[both], y.loc[both]
     past = both.get_level_values(0) < pd.Timestamp("2012-01-01")
     model = Ridge(alpha=1e-3).fit(X[past], (y.groupby("date").rank(pct=True) - 0.5)[past])
-    _, low, _ = clustered_mean(rank_ic_by_date(pd.Series(model.predict(X[~past]), index=both[~past]), y[~past]))
-    assert low > 0.04
+    score = pd.Series(model.predict(X[~past]), index=both[~past])
+    assert mean_interval(rank_ic_by_date(score, y[~past]), horizon=1).low > 0.04
 
 
 def test_truth_is_known_at_the_close():

@@ -260,7 +260,7 @@ AWKWARD = [
 
 
 def simple(ticker, n=3):
-    days = np.arange(day("2020-01-06"), day("2020-01-06") + n)
+    days = np.arange(day("2020-01-06"), day("2020-01-06") + np.timedelta64(n, "D"))
     columns = {name: np.linspace(1, 2, n) for name in PRICE_COLUMNS}
     return History(ticker, days, columns, day("2020-01-01"), days[-1])
 

@@ -39,6 +39,19 @@ slippage = 0.0005
 """
 
 
+def write_tiny(path: Path) -> Path:
+    """Write the small configuration with fewer tickers and sessions and one seed: a run takes a second."""
+    return write_small(
+        path,
+        tickers="tickers = 10",
+        end='end = "2015-06-30"',
+        min_history="min_history = 40",
+        seeds="seeds = [0]",
+        test='test = "1Y"',
+        k="k = 3",
+    )
+
+
 def write_small(path: Path, **changes: str) -> Path:
     """Write the small configuration with lines replaced: `k="k = 9"` replaces the line that starts with `k =`."""
     lines = SMALL.splitlines()

@@ -130,8 +130,10 @@ KINDS = (
     "look",
     "worth",
 )
-# without what closed traps have a say about: the worth of several feeds, and cancelling what was given a moment ago
-QUIET_KINDS = (*(kind for kind in KINDS if kind not in ("worth", "cancel")), "cancel old")
+# without what closed traps have a say about: the worth of several feeds, cancelling what was given a moment ago, and
+# which of several linked orders fills on a bar
+NOT_QUIET = ("worth", "cancel", "bracket", "oco")
+QUIET_KINDS = (*(kind for kind in KINDS if kind not in NOT_QUIET), "cancel old")
 VALID = ("none", "day", "two days", "week", "date", "number")
 
 

@@ -1,0 +1,95 @@
+"""A data set without a row names the filter, feature or length that leaves none, and the remedy works."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+import rnn_strategies as rs
+from signals.dataset import Beside, make_dataset
+from signals.errors import InputError
+from signals.membership import read_membership
+from signals.models.own import OwnModel
+from signals.sectors import read_sectors
+
+
+@pytest.fixture(scope="module")
+def prices():
+    return rs.load_prices(
+        source="simulated", seed=4, tickers=6, start="2012-01-01", end="2014-12-31", listings=0.0, delistings=0.0
+    )
+
+
+def dataset(prices, *, features=("return",), lookback=4, beside=None, **filters):
+    return make_dataset(
+        prices,
+        frequency="weekly",
+        universe=rs.UniverseFilters(**filters),
+        labels=rs.LabelSettings(kind="up"),
+        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=lookback),
+        walk_forward=rs.WalkForward(start="2014-01-03"),
+        features=features,
+        beside=beside or Beside(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("min_price", 1e5), ("min_dollar_volume", 1e12), ("min_history", 900), ("max_zero_returns", 0.0)],
+)
+def test_the_filter_that_leaves_none_is_named_and_its_remedy_works(prices, name, value):
+    more = {"zero_window": 2000} if name == "max_zero_returns" else {}
+    with pytest.raises(InputError, match=r"expected tickers in the universe; found none on any of its") as refused:
+        dataset(prices, **({"exclude": ("OLD",), name: value} | more))
+    text = str(refused.value)
+    assert f"universe.{name} = {value:g} leaves none of 6 with a bar" in text
+    best = float(re.search(r"(?:is|has) ([0-9.,e+]+)[ )]", text.split("(", 1)[1])[1].replace(",", ""))
+    reached = best * 1.01 if name == "max_zero_returns" else int(best) if name == "min_history" else best * 0.99
+    assert dataset(prices, **({name: reached} | more)).member.any()
+
+
+def test_the_first_filter_in_the_way_is_named_and_not_one_that_is_met(prices):
+    with pytest.raises(InputError, match=r"universe.min_price = 100000 leaves none"):
+        dataset(prices, min_history=20, min_price=1e5, max_zero_returns=0.9)
+
+
+def test_a_membership_of_other_years_is_named(prices):
+    old = read_membership(pd.DataFrame({"ticker": prices.tickers, "start": "1990-01-01", "end": "1995-01-01"}))
+    with pytest.raises(
+        InputError, match=r"universe.membership leaves none of 6 .*mend the dates of the membership file"
+    ):
+        dataset(prices, beside=Beside(membership=old))
+
+
+def test_tickers_that_are_all_excluded_are_named(prices):
+    with pytest.raises(InputError, match=r"universe.exclude leaves none of 6 .*exclude fewer"):
+        dataset(prices, exclude=prices.tickers)
+
+
+@pytest.mark.parametrize("spelt", [str.lower, lambda name: f"{name} Inc"])
+def test_sectors_that_are_spelt_otherwise_are_named(prices, spelt):
+    table = pd.DataFrame({"ticker": [spelt(name) for name in prices.tickers], "sector": ["A", "B"] * 3})
+    with pytest.raises(InputError, match=r"expected universe.sectors to name some of the 6 tickers of the prices"):
+        dataset(prices, features=("return vs sector",), beside=Beside(sectors=read_sectors(table)))
+    right = read_sectors(table.assign(ticker=list(prices.tickers)))
+    assert dataset(prices, features=("return vs sector",), beside=Beside(sectors=right)).eligible.any()
+
+
+def test_sectors_that_end_too_early_are_named(prices):
+    table = pd.DataFrame({"ticker": prices.tickers, "sector": "A", "start": "1990-01-01", "end": "1995-01-01"})
+    with pytest.raises(InputError, match=r"expected values of the feature 'return vs sector' .* no member .* sector"):
+        dataset(prices, features=("return vs sector",), beside=Beside(sectors=read_sectors(table)))
+
+
+def test_a_feature_that_is_never_known_is_named(prices):
+    with pytest.raises(InputError, match=r"expected values of the feature 'momentum\(400, 4\)'"):
+        dataset(prices, features=("return", "momentum(400, 4)"))
+
+
+def test_a_window_that_is_longer_than_the_history_is_named(prices):
+    with pytest.raises(
+        InputError, match=r"expected 300 decision dates in a row .*\(model.lookback\); found at most 1\d\d"
+    ):
+        dataset(prices, lookback=300)
