@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tomllib
@@ -436,6 +437,67 @@ INPUTS = {
         {},
         ["AAA"],
     ),
+    "German names": (
+        "AAA.csv",
+        table(DAYS.strftime("%d.%m.%Y"), "Datum", Erster=OPEN, Hoch=HIGH, Tief=LOW, Schlusskurs=CLOSE, Stücke=VOLUME),
+        {"sep": ";", "decimal": ","},
+        ["AAA"],
+    ),
+    "Polish names": (
+        "AAA.csv",
+        table(ISO, "Data", Otwarcie=OPEN, Najwyzszy=HIGH, Najnizszy=LOW, Zamkniecie=CLOSE, Wolumen=VOLUME),
+        {},
+        ["AAA"],
+    ),
+    "French names": ("AAA.csv", table(date="date", ouv=OPEN, haut=HIGH, bas=LOW, clot=CLOSE), {}, ["AAA"]),
+    "Chinese names": ("AAA.csv", table(ISO, "日期", 开盘=OPEN, 收盘=CLOSE, 最高=HIGH, 最低=LOW), {}, ["AAA"]),
+    "names of a language that is not known": (
+        "AAA.csv",
+        table(Nyito=OPEN, Legmagasabb=HIGH, Legalacsonyabb=LOW, Zaro=CLOSE, Darab=VOLUME),
+        {},
+        ["AAA"],
+    ),
+    "bid and ask": (
+        "EURUSD.csv",
+        table(bid_open=OPEN, bid_high=HIGH, bid_low=LOW, bid_close=CLOSE, ask_open=OPEN, ask_close=CLOSE + 0.01),
+        {},
+        ["EURUSD"],
+    ),
+    "BidClose": ("EURUSD.csv", table(BidOpen=OPEN, BidClose=CLOSE, AskClose=CLOSE + 0.01), {}, ["EURUSD"]),
+    "a close with its unit": ("AAA.csv", table(**{"Close USD": CLOSE}), {}, ["AAA"]),
+    "MetaTrader 4: no header, a clock": (
+        "AAA.csv",
+        table(DAYS.strftime("%Y.%m.%d")).assign(time="00:00", **QUOTES),
+        {"header": False},
+        ["AAA"],
+    ),
+    "Barchart: a last line of words": (
+        "AAA.csv",
+        table(DAYS.strftime("%m/%d/%Y"), "Time", Open=OPEN, High=HIGH, Low=LOW, Last=CLOSE).to_csv(index=False)
+        + '"Downloaded from Barchart.com as of 03-17-2021 09:15am CDT"\n',
+        {},
+        ["AAA"],
+    ),
+    "stamped at the close of the exchange": (
+        "AAA.csv",
+        table([f"{day.month}/{day.day}/{day.year} 16:00:00" for day in DAYS], **QUOTES),
+        {},
+        ["AAA"],
+    ),
+    "yfinance, two header rows read and written with row numbers": (
+        "w.csv",
+        pd.read_csv(io.StringIO(two_level("AAA", "BBB").to_csv())).to_csv(),
+        {},
+        ["AAA", "BBB"],
+    ),
+    "wide, lower case": ("w.csv", table(aapl=CLOSE, low=CLOSE, msft=CLOSE), {}, ["aapl", "low", "msft"]),
+    "wide, with a volume": ("w.csv", table(AAA=CLOSE, BBB=CLOSE, Volume=VOLUME), {}, ["AAA", "BBB"]),
+    "wide, of words in capitals": (
+        "w.csv",
+        table(AAA=CLOSE, **dict.fromkeys(["BAS", "DATA", "LAST", "VALUE", "TIME", "CODE"], CLOSE)),
+        {},
+        ["AAA", "BAS", "CODE", "DATA", "LAST", "TIME", "VALUE"],
+    ),
     "an adjusted close of an unusual name": (
         "AAA.csv",
         table(**QUOTES, close_split_adj=CLOSE),
@@ -494,3 +556,19 @@ def test_fields_without_a_close_are_no_tickers(tmp_path, columns):
     table(**columns).to_csv(tmp_path / "AAA.csv", index=False)
     with pytest.raises(InputError, match=r"expected a close in AAA\.csv; found Date.*column_names"):
         FilesSource(tmp_path).load()
+
+
+def test_tickers_in_lower_case_are_no_bars(tmp_path):
+    """Four closes of stocks whose order never changes lie further apart than open, high, low and close do."""
+    tickers = {"ko": 2 * CLOSE, "aapl": 9 * CLOSE, "f": 0.5 * CLOSE, "msft": 7 * CLOSE}
+    table(**tickers).to_csv(tmp_path / "w.csv", index=False)
+    assert FilesSource(tmp_path).load().tickers == ("aapl", "f", "ko", "msft")
+
+
+def test_minute_bars_are_never_read_as_days(tmp_path):
+    dates = pd.date_range("2021-03-01 09:30", periods=6, freq="min")
+    for written_as in (dates.strftime("%Y-%m-%d %H:%M"), dates.strftime("%m/%d/%Y %H:%M:%S"), dates.astype("int64")):
+        table(written_as, **QUOTES).to_csv(tmp_path / "AAA.csv", index=False)
+        with pytest.raises(InputError) as caught:
+            _follow_all(tmp_path)
+        assert "date" in str(caught.value)
