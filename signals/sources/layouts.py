@@ -230,10 +230,9 @@ def _refuse_without_close(frame: pd.DataFrame, roles: Roles, labels: Any, path: 
     elif labels is None and _could_be_tickers(roles, words):
         remedy = 'set layout = "wide" if each column holds the closes of a ticker'
     elif numbers := [name for name in roles.unknown if is_number(frame[name])]:
-        remedy = (
-            f"set column_names = {{ close = {quoted(numbers[0])} }} if that is the close, or "
-            'layout = "wide" if each column holds the closes of a ticker'
-        )
+        close = f"column_names = {{ close = {quoted(numbers[0])} }} if that is the close"
+        wide = 'layout = "wide" if each column holds the closes of a ticker'
+        remedy = f"set {close}, or {wide}" if len(numbers) == 1 else f"set {wide}, or {close}"
     else:
         remedy = "add it, or name its column by column_names"
     raise InputError(f"expected a close in {path.name}; found {some(map(str, frame.columns))}; {remedy}")

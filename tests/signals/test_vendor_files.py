@@ -498,6 +498,19 @@ INPUTS = {
         {},
         ["AAA", "BAS", "CODE", "DATA", "LAST", "TIME", "VALUE"],
     ),
+    "two currencies": (
+        "BTC.csv",
+        table(
+            **{
+                f"{place}. {field.lower()} ({unit})": QUOTES[field] * rate
+                for unit, place_of, rate in (("EUR", "a", 1), ("USD", "b", 1.2))
+                for place, field in ((f"{n}{place_of}", f) for n, f in enumerate(("Open", "High", "Low", "Close"), 1))
+            }
+        ),
+        {},
+        ["BTC"],
+    ),
+    "an open beside the close, no high and low": ("AAA.csv", table(Open=OPEN, Close=CLOSE), {}, ["AAA"]),
     "an adjusted close of an unusual name": (
         "AAA.csv",
         table(**QUOTES, close_split_adj=CLOSE),
