@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +124,12 @@ def bars_of(
     frame = _with_text_names(frame, path)
     date = date_column(frame, path, form)
     frame, remark = without_remark(frame, date)
+    notes = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":
         # a volume that is not in capitals is no ticker, whatever the layout
         others = [name for name in others if is_upper(name) or (field_of(name) or ("",))[0] != "volume"]
-        return _wide(frame, date, others, path, form, calendar)
+        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
     roles = assign_roles(frame, date, path, form)
     settled = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
     if not settled and form.layout is None and (pairs := split_names(others)) is not None:
@@ -136,7 +137,7 @@ def bars_of(
         return _paired(paired, path, form, calendar)
     labels = naming_column(frame, roles, path, form, ticker or stem(path))
     if labels is None and form.layout is None and _is_wide(frame, roles, path, form, return_column):
-        return _wide(frame, date, others, path, form, calendar)
+        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
     if not {"close", "adj_close"} & roles.fields.keys():
         _refuse_without_close(frame, roles, labels, path)
     if return_column is None:
@@ -160,7 +161,6 @@ def bars_of(
     columns = {key: numbers(roles.fields[key], volume=key == "volume") for key in FIELDS if key in roles.fields}
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
-    notes = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
     if roles.likely:
         notes.append(f"the column {roles.fields['close']} is taken as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():

@@ -585,3 +585,12 @@ def test_minute_bars_are_never_read_as_days(tmp_path):
         with pytest.raises(InputError) as caught:
             _follow_all(tmp_path)
         assert "date" in str(caught.value)
+
+
+@pytest.mark.parametrize("columns", [QUOTES, {"AAA": CLOSE, "BBB": CLOSE}], ids=["long", "wide"])
+def test_a_last_line_of_words_is_left_out_with_a_note(tmp_path, columns):
+    text = table(**columns).to_csv(index=False) + '"Downloaded from somewhere as of 2021-03-17"\n'
+    (tmp_path / "AAA.csv").write_text(text)
+    prices = FilesSource(tmp_path).load()
+    assert prices.frame.index.get_level_values("date").unique().equals(DAYS.rename("date"))
+    assert [note for note in prices.notes if "Downloaded from somewhere" in note and "left out" in note]
