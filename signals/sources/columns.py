@@ -14,6 +14,7 @@ __all__ = [
     "field_of",
     "is_canonical",
     "is_upper",
+    "is_wordy",
     "word_list",
 ]
 
@@ -28,27 +29,53 @@ _SPELLINGS = {
     "date": "date datetime timestamp time day session dtyyyymmdd tradedate tradingdate tradingday pricedate quotedate "
     "marketdate businessdate asofdate asof caldt datadate observationdate formatteddate localdate localtime gmttime "
     "datum fecha dateval periodstart timeperiodstart opentime windowstart candlebegintime unix unixtime unixtimestamp "
-    "epoch epochtime",
-    "open": "open openprice openingprice priceopen pxopen openprc prcod openprc openingvalue",
-    "high": "high highprice highestprice pricehigh pxhigh askhi prchd highprc dayhigh highestvalue",
-    "low": "low lowprice lowestprice pricelow pxlow bidlo prcld lowprc daylow lowestvalue",
+    "epoch epochtime snappedat 日期 日付",
+    "open": "open openprice openingprice priceopen pxopen openprc prcod openingvalue eröffnung eröffnungskurs eröffn "
+    "erster ouverture apertura abertura otwarcie 开盘 开盘价 始値",
+    "high": "high highprice highestprice pricehigh pxhigh askhi prchd highprc dayhigh highestvalue hoch höchst "
+    "plushaut máximo maximo máxima maxima massimo najwyzszy 最高 最高价 高値",
+    "low": "low lowprice lowestprice pricelow pxlow bidlo prcld lowprc daylow lowestvalue tief tiefst plusbas "
+    "mínimo minimo mínima minima najnizszy 最低 最低价 安値",
     "close": "close closeprice closingprice priceclose pxlast pxclose closelast prc closeprc prccd closingvalue "
-    "closepx closeclosepriceadjustedforsplits",
+    "closepx closeclosepriceadjustedforsplits schluss schlusskurs clôture cloture cierre chiusura fechamento "
+    "zamkniecie 收盘 收盘价 終値",
     "adj_close": "adjclose adjustedclose closeadj closeadjusted adjcloseprice adjustedcloseprice adjustedclosingprice "
     "adjclosingprice priceadj adjustedprice adjprice adjprc adjusted adjcls "
     "adjcloseadjustedclosepriceadjustedforsplitsanddividendandorcapitalgaindistributions",
     "adj_factor": "adjfactor",
     "volume": "volume vol pxvolume totalvolume sharevolume tradevolume tradedvolume volumetraded cshtrd acvoluns "
-    "totaltradedquantity totaltradequantity ttltrdqnty totaltradedvolume sharestraded noofshares volumen numtrdshares",
+    "totaltradedquantity totaltradequantity ttltrdqnty totaltradedvolume sharestraded noofshares volumen numtrdshares "
+    "stück stücke stuecke wolumen 成交量 出来高",
 }
 _FIELD = {word: field for field, words in _SPELLINGS.items() for word in words.split()}
 
-# One letter each, as Polygon and Alpaca answer; C, T and V in capitals are stocks.
-_LETTERS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "t": "date"}
+# One letter each, as Polygon and Alpaca answer, and words as short; C, T, V, BAS and DATA in capitals are stocks.
+_UNLESS_CAPITALS = {
+    word: field
+    for field, words in {
+        "date": "t data",
+        "open": "o ouv",
+        "high": "h haut",
+        "low": "l bas",
+        "close": "c clot clôt",
+        "volume": "v",
+    }.items()
+    for word in words.split()
+}
 
 # What is the close only where no other column is.
 _LIKELY_CLOSE = frozenset(
-    ("last", "lastprice", "pricelast", "price", "settle", "settlement", "settleprice", "nav", "value")
+    word_list(
+        "last lastprice pricelast price settle settlement settleprice nav value zuletzt letzter dernier último ultimo"
+    )
+)
+
+# What makes a name one of a field and not of a ticker.
+_WORDS = frozenset(
+    word_list(
+        "open high low close volume price prices bid ask settle vwap return returns change dividend dividends split "
+        "splits turnover adj adjusted unadjusted"
+    )
 )
 
 # How each field is called by itself; another spelling gives way to this one.
@@ -104,7 +131,7 @@ def field_of(name: object) -> tuple[str, bool] | None:
     """Field that a column name stands for and whether that is certain; None for any other name.
 
     >>> field_of("PX_LAST"), field_of("Price"), field_of("c"), field_of("C"), field_of("Schlusskurs")
-    (('close', True), ('close', False), ('close', True), None, None)
+    (('close', True), ('close', False), ('close', True), None, ('close', True))
     """
     text = str(name).strip()
     if text.lower() == "$factor":  # qlib: adjusted = raw × factor
@@ -112,14 +139,24 @@ def field_of(name: object) -> tuple[str, bool] | None:
     word = compact(text)
     if word in _FIELD:
         return _FIELD[word], True
-    if len(word) == 1:
-        return (_LETTERS[word], True) if word in _LETTERS and not text.isupper() else None
+    if word in _UNLESS_CAPITALS:
+        return None if text.isupper() else (_UNLESS_CAPITALS[word], True)
     return ("close", False) if word in _LIKELY_CLOSE else None
 
 
 def is_canonical(name: object, field: str) -> bool:
     """Whether a column is called just like its field."""
     return compact(name) in _CANONICAL.get(field, (field,))
+
+
+def is_wordy(name: object) -> bool:
+    """Whether a name that is not in capitals has a word of price tables in it, as `bid_close` and `Close USD` have.
+
+    >>> is_wordy("BidClose"), is_wordy("close_eur"), is_wordy("bitcoin"), is_wordy("LOW.TO")
+    (True, True, False, False)
+    """
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", str(name))
+    return not is_upper(name) and any(part.lower() in _WORDS for part in parts)
 
 
 def is_upper(name: object) -> bool:

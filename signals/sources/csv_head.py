@@ -26,6 +26,7 @@ _DAY = re.compile(
     r"(?:1[789]|2[01])\d{6}|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[ T].*)?|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}"
 )
 _MOMENT = re.compile(r"1\d{9}|1\d{12}|1\d{15}|1\d{18}")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
 _NUMBER = re.compile(r"[$€£¥]?[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?[KMBkmb%]?")
 
 # In which order tools write the four prices.
@@ -186,8 +187,9 @@ def _proposed(rows: list[list[str]]) -> list[str]:
         return list(_KLINES)
     names[date] = "date"
     texts = [p for p, cell in enumerate(first) if p != date and not _NUMBER.fullmatch(cell)]
-    if texts:
-        names[texts[0]] = "ticker"
+    named = [p for p in texts if not _CLOCK.fullmatch(first[p])]
+    for p in texts:
+        names[p] = "ticker" if p in named[:1] else names[p] if p in named else "time"
     places = [p for p in range(len(first)) if p != date and p not in texts]
     prices: tuple[str, ...] = ("close", "volume")[: len(places)]
     if len(places) > 3:

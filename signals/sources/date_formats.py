@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from signals.price_index import NEWEST, OLDEST
 from signals.sources.table_format import SERIAL_DATES, UNIX_DATES
 
-__all__ = ["date_setting", "moment_of", "serial_day"]
+__all__ = ["date_remedy", "moment_of", "serial_day"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -64,55 +64,54 @@ def serial_day(text: str) -> bool:
     return text.isdecimal() and _SERIALS[0] <= int(text) <= _SERIALS[1]
 
 
-def date_setting(texts: Sequence[str], zone: str | None) -> str | None:
-    """Find the setting with which every text is a day.
+def date_remedy(texts: Sequence[str], zone: str) -> str:
+    """Say with which setting every text is a day.
 
     Parameters
     ----------
     texts : sequence of str
         All distinct cells of the date column.
-    zone : str, optional
+    zone : str
         Zone of the exchange.
 
     Returns
     -------
-    str or None
-        `date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose
-        days lie closer together and fall on fewer weekends first. None when there is none.
+    str
+        `set date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose
+        days lie closer together and fall on fewer weekends first. Without any, what to write.
     """
-    if not texts:
-        return None
-    if all(_is_whole(text) for text in texts):
-        found = _counted(texts, zone)
-        if found is not None:
-            return found
+    remedy = _counted(texts, zone) if texts and all(_is_whole(text) for text in texts) else None
+    if remedy is not None:
+        return remedy
     kept: dict[bytes, tuple[tuple[float, ...], str]] = {}
-    for clock in _CLOCKS:
-        for day in _DAYS:
-            days = _days(texts, day + clock)
-            if days is not None:
-                kept.setdefault(days.tobytes(), (_strangeness(days), day + clock))
+    for clock in _CLOCKS if texts else ():
+        for form in _DAYS:
+            found = _days(texts, form + clock)
+            if found is not None and (not found[1] or len(np.unique(found[0])) == len(texts)):
+                setting = f'date_format = "{form + clock}"' + (f' and time_zone = "{zone}"' if found[1] else "")
+                kept.setdefault(found[0].tobytes(), (_strangeness(found[0]), setting))
         if kept:
             break
-    forms = [form for _, form in sorted(kept.values())]
-    if len(forms) > 1:
-        return f'date_format = "{forms[0]}", or date_format = "{forms[1]}", whichever the file means'
-    return f'date_format = "{forms[0]}"' if forms else None
+    settings = [setting for _, setting in sorted(kept.values())]
+    if not settings:
+        return "write year-month-day, or set date_format"
+    return f"set {settings[0]}" + (f", or {settings[1]}, whichever the file means" if settings[1:] else "")
 
 
-def _counted(texts: Sequence[str], zone: str | None) -> str | None:
-    """Find the setting for dates that are numbers: moments since 1970, or days of a spreadsheet."""
+def _counted(texts: Sequence[str], zone: str) -> str | None:
+    """Say what to do with dates that are numbers: moments since 1970, or days of a spreadsheet; None for others."""
     if all(serial_day(text) for text in texts):
-        return f'date_format = "{SERIAL_DATES}"'
+        return f'set date_format = "{SERIAL_DATES}"'
     for form in UNIX_DATES:
         moments = [moment_of(text, form) for text in texts]
         if not all(m is not None and 1975 <= m.year < 2100 for m in moments):
             continue
         known = [m for m in moments if m is not None]
         if all(m.time() == dt.time() for m in known):
-            return f'date_format = "{form}"'
-        if zone is not None and len({m.astimezone(zoneinfo.ZoneInfo(zone)).date() for m in known}) == len(known):
-            return f'date_format = "{form}" and time_zone = "{zone}"'
+            return f'set date_format = "{form}"'
+        if len({m.astimezone(zoneinfo.ZoneInfo(zone)).date() for m in known}) == len(known):
+            return f'set date_format = "{form}" and time_zone = "{zone}"'
+        return "minute and hourly bars are not supported: aggregate them to days first"
     return None
 
 
@@ -120,15 +119,17 @@ def _is_whole(text: str) -> bool:
     return text.removesuffix(".0").removeprefix("-").isdecimal() and text.isascii()
 
 
-def _days(texts: Sequence[str], form: str) -> NDArray[np.datetime64] | None:
-    """Days of all texts, None as soon as one is none."""
+def _days(texts: Sequence[str], form: str) -> tuple[NDArray[np.datetime64], bool] | None:
+    """Days of all texts and whether any has a time of day; None as soon as one is no day."""
     days = np.empty(len(texts), dtype="datetime64[D]")
+    timed = False
     for place, text in enumerate(texts):
         moment = moment_of(text, form)
-        if moment is None or moment.time() != dt.time():
+        if moment is None:
             return None
+        timed |= moment.time() != dt.time()
         days[place] = np.datetime64(moment.date(), "D")
-    return days if ((days >= OLDEST) & (days < NEWEST)).all() else None
+    return (days, timed) if ((days >= OLDEST) & (days < NEWEST)).all() else None
 
 
 def _strangeness(days: NDArray[np.datetime64]) -> tuple[float, ...]:

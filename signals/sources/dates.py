@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from signals.calendar import exchange_zone
 from signals.errors import InputError
 from signals.price_index import NEWEST, OLDEST
-from signals.sources.date_formats import date_setting, moment_of
+from signals.sources.date_formats import date_remedy, moment_of
 from signals.sources.opening import shown
 from signals.sources.readers import MISSING
 from signals.sources.table_format import PLAIN, TableFormat
@@ -120,8 +120,7 @@ def _remedy(texts: pd.Index, form: TableFormat | None, calendar: str) -> str:
     words = [word for text in texts if not pd.isna(text) and (word := str(text).strip())]
     if form.date_format is not None and all(_parse(word)[0] is not None for word in words):
         return "leave date_format out"
-    setting = date_setting(words, exchange_zone(calendar))
-    return f"set {setting}" if setting else "write year-month-day, or set date_format"
+    return date_remedy(words, exchange_zone(calendar))
 
 
 def _one_a_day(texts: pd.Index, form: TableFormat, calendar: str) -> bool:

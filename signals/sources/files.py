@@ -489,9 +489,10 @@ def _frame(bars: Bars) -> pd.DataFrame:
     columns = {name: bars.columns[name] for name in (*QUOTES, "volume", "adj_factor") if name in bars.columns}
     quotes = [name for name in QUOTES if name in columns]
     if quotes not in ([*QUOTES], ["close"]):
+        aside = ", ".join(f'{name} = ""' for name in quotes if name != "close")
         raise InputError(
-            f"expected open, high, low and close, or close alone; found {', '.join(quotes)}; add the others or drop "
-            "them"
+            f"expected open, high, low and close, or close alone; found {', '.join(quotes)}; name the others by "
+            f"column_names, or set column_names = {{ {aside} }} to read closes alone"
         )
     alphabet = sorted(bars.names)
     place = {name: code for code, name in enumerate(alphabet)}

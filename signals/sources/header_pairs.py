@@ -11,7 +11,7 @@ from signals.errors import InputError
 from signals.sources.columns import OTHERS, compact, field_of, word_list
 from signals.sources.opening import shown
 
-__all__ = ["paired_header", "split_names", "turned_pairs"]
+__all__ = ["paired_header", "plain_name", "split_names", "turned_pairs"]
 
 # What stands in the corner over the dates: the name of the level of fields, of tickers, or nothing.
 _FIELD_LEVEL = ("price", "prices", "attribute", "attributes", "field", "fields", "item")
@@ -41,6 +41,10 @@ def paired_header(rows: list[list[str]], path: Path) -> tuple[list[object], int]
         When the two rows do not say which of them holds the fields.
     """
     first, second = rows[0], rows[1] if len(rows) > 1 else []
+    if _numbered(first, second):
+        # such a table, read without its header and written again with row numbers
+        inner = paired_header([row[1:] for row in rows], path)
+        return None if inner is None else (["Unnamed: 0", *inner[0]], inner[1])
     if not (
         len(first) == len(second) > 1
         and compact(first[0]) in _CORNERS
@@ -53,6 +57,16 @@ def paired_header(rows: list[list[str]], path: Path) -> tuple[list[object], int]
     named = len(third) == len(first) and (field_of(third[0]) or ("",))[0] == "date" and not any(third[1:])
     pairs = [("Date", ""), *zip(first[1:], second[1:], strict=True)]
     return turned_pairs(pairs, (first[0], second[0]), path), 3 if named else 2
+
+
+def _numbered(first: list[str], second: list[str]) -> bool:
+    return (
+        len(first) == len(second) > 2
+        and not compact(first[0])
+        and second[0].strip() in ("0", "1")
+        and compact(first[1]) in (*_FIELD_LEVEL, *_TICKER_LEVEL)
+        and compact(second[1]) in (*_FIELD_LEVEL, *_TICKER_LEVEL)
+    )
 
 
 def turned_pairs(names: Sequence[object], labels: tuple[object, object], path: Path) -> list[object]:
@@ -133,6 +147,9 @@ def split_names(names: Sequence[object]) -> list[object] | None:
     for ahead in (True, False):
         parts = [_split(str(name), ahead=ahead) for name in names]
         pairs = [pair for pair in parts if pair is not None]
+        units = {ticker for _, ticker in pairs}
+        if len(units) == 1 and compact(units.pop()) in _QUALIFIERS:
+            continue  # Close USD: a unit, no ticker
         if pairs and len(pairs) == len(names) and _has_close([field for field, _ in pairs]):
             found.append(pairs)
     return list(found[0]) if len(found) == 1 else None
@@ -146,6 +163,16 @@ def _split(name: str, *, ahead: bool) -> tuple[str, str] | None:
         if _is_word(field) and ticker.strip() and (ticker.isupper() or compact(ticker) not in _QUALIFIERS):
             return field.strip(), ticker.strip()
     return None
+
+
+def plain_name(name: str) -> str:
+    """First part of a flattened pair whose second part is empty, as that of the dates; any other name as it is.
+
+    >>> plain_name("('Date', '')"), plain_name("Close")
+    ('Date', 'Close')
+    """
+    pair = _tuple(name)
+    return pair[0] if pair is not None and not pair[1].strip() else name
 
 
 def _tuple(name: object) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.sources.columns import compact, is_upper
+from signals.sources.columns import compact, field_of, is_upper, is_wordy
 from signals.sources.dates import days_of, factorized
 from signals.sources.header_pairs import split_names
 from signals.sources.numerals import numbers_of
-from signals.sources.opening import EmptyTableError
+from signals.sources.opening import EmptyTableError, shown
 from signals.sources.price_columns import (
     Roles,
     assign_roles,
     date_column,
     is_companion,
+    is_number,
     is_text,
     likely_close,
     naming_column,
+    nested_prices,
     quoted,
     some,
     tickerlike,
+    without_remark,
 )
 from signals.sources.readers import RawTable, is_unnamed, stem
 from signals.sources.table_format import FIELDS, PLAIN, TableFormat
@@ -120,17 +123,21 @@ def bars_of(
         return _paired(frame, path, form, calendar)
     frame = _with_text_names(frame, path)
     date = date_column(frame, path, form)
+    frame, remark = without_remark(frame, date)
+    notes = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":
-        return _wide(frame, date, others, path, form, calendar)
+        # a volume that is not in capitals is no ticker, whatever the layout
+        others = [name for name in others if is_upper(name) or (field_of(name) or ("",))[0] != "volume"]
+        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
     roles = assign_roles(frame, date, path, form)
     settled = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
     if not settled and form.layout is None and (pairs := split_names(others)) is not None:
         paired = frame[[date, *others]].set_axis(pd.Index(["Date", *pairs], tupleize_cols=False), axis=1)
         return _paired(paired, path, form, calendar)
     labels = naming_column(frame, roles, path, form, ticker or stem(path))
-    if labels is None and form.layout is None and _is_wide(roles, path, form, return_column):
-        return _wide(frame, date, others, path, form, calendar)
+    if labels is None and form.layout is None and _is_wide(frame, roles, path, form, return_column):
+        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
     if not {"close", "adj_close"} & roles.fields.keys():
         _refuse_without_close(frame, roles, labels, path)
     if return_column is None:
@@ -154,7 +161,6 @@ def bars_of(
     columns = {key: numbers(roles.fields[key], volume=key == "volume") for key in FIELDS if key in roles.fields}
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
-    notes = []
     if roles.likely:
         notes.append(f"the column {roles.fields['close']} is taken as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
@@ -179,17 +185,28 @@ def _with_text_names(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     return frame.set_axis(pd.Index(names, dtype=object), axis=1)
 
 
-def _is_wide(roles: Roles, path: Path, form: TableFormat, return_column: str | None) -> bool:
+def _is_wide(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, return_column: str | None) -> bool:
     """Whether columns are tickers, each with its closes.
 
     Raises
     ------
     InputError
-        When a table of tickers, CLOSE among them, cannot be told from one of fields.
+        When a table of tickers, CLOSE among them or under names that are not in capitals, cannot be told from one of
+        fields.
     """
     unknown = [name for name in roles.unknown if name != return_column]
     words = [*roles.fields.values(), *roles.words]
+    if any(map(is_wordy, unknown)):
+        return False
     if not words:
+        if not all(map(is_upper, unknown)) and (bars := nested_prices(frame, unknown)) is not None:
+            named = ", ".join(f"{field} = {quoted(name)}" for field, name in bars.items())
+            raise InputError(
+                f"expected open, high, low and close of {path.name} under known names, or tickers; found "
+                f"{some(map(str, bars.values()))}, of which {bars['high']} is always the highest and {bars['low']} the "
+                f'lowest; set column_names = {{ {named} }}, or layout = "wide" if each column holds the closes of a '
+                "ticker"
+            )
         return bool(unknown)
     if {"open", "high", "low"} <= roles.fields.keys() or form.named("close") or form.named("adj_close"):
         return False
@@ -210,11 +227,21 @@ def _refuse_without_close(frame: pd.DataFrame, roles: Roles, labels: Any, path: 
     words = [*roles.fields.values(), *roles.words]
     if like is not None:
         remedy = f"set column_names = {{ close = {quoted(like)} }} if that is the close"
-    elif labels is None and words and all(map(tickerlike, words)) and not is_upper(roles.date):
+    elif labels is None and _could_be_tickers(roles, words):
         remedy = 'set layout = "wide" if each column holds the closes of a ticker'
+    elif numbers := [name for name in roles.unknown if is_number(frame[name])]:
+        close = f"column_names = {{ close = {quoted(numbers[0])} }} if that is the close"
+        wide = 'layout = "wide" if each column holds the closes of a ticker'
+        remedy = f"set {close}, or {wide}" if len(numbers) == 1 else f"set {wide}, or {close}"
     else:
         remedy = "add it, or name its column by column_names"
     raise InputError(f"expected a close in {path.name}; found {some(map(str, frame.columns))}; {remedy}")
+
+
+def _could_be_tickers(roles: Roles, words: list[Any]) -> bool:
+    if not words or {"open", "high", "low"} <= roles.fields.keys() or not all(map(tickerlike, words)):
+        return False
+    return bool(roles.unknown) or not is_upper(roles.date)
 
 
 def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from signals.errors import InputError
 from signals.sources.columns import COMPANIONS, NAMELIKE, OTHERS, TICKERS, compact, field_of, is_canonical, is_upper
+from signals.sources.header_pairs import plain_name
 from signals.sources.opening import shown
 from signals.sources.table_format import FIELDS, TableFormat
 
@@ -21,18 +22,24 @@ __all__ = [
     "assign_roles",
     "date_column",
     "is_companion",
+    "is_number",
     "is_text",
     "likely_close",
     "naming_column",
+    "nested_prices",
     "quoted",
     "some",
     "tickerlike",
+    "without_remark",
 ]
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-_^=/:]{0,14}")
 
 # A cell that can be a date: digits with separators or a month, a moment, or nothing but digits.
 _DATELIKE = re.compile(r"\s*(?:\d{5,19}(?:\.0)?|.*\d.*[-/ :年].*|\d+\.\d+\.\d+\.?.*)\s*", re.DOTALL)
+
+# High over low that few daily bars exceed, even of small companies.
+_WIDEST_BAR = 1.2
 
 # Rows that tell what a column holds.
 _SAMPLE = 5_000
@@ -74,7 +81,7 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
     given = form.named("date")
     if given:
         return given_column(frame, given, "date", path)
-    found = [name for name in frame.columns if (field_of(name) or ("",))[0] == "date"]
+    found = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
     like = None
     if len(found) != 1 or not _datelike(frame[found[0]]):
         # a stock may be called TIME or DAY
@@ -106,6 +113,17 @@ def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
     if strictly and column.dtype.kind in "iuf":
         return False
     return bool(texts) and all(_DATELIKE.fullmatch(text) for text in texts)
+
+
+def without_remark(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
+    """Leave out a last row of words in the first cell and nothing else, as Barchart signs its tables; the words too."""
+    if len(frame) < 2 or frame.columns[0] != date or frame.shape[1] < 2:
+        return frame, None
+    first, *others = frame.iloc[-1]
+    empty = all(pd.isna(cell) or (isinstance(cell, str) and not cell.strip()) for cell in others)
+    if not (empty and isinstance(first, str) and len(re.findall(r"[^\W\d_]{3,}", first)) >= 3):
+        return frame, None
+    return frame.iloc[:-1], first.strip()
 
 
 def given_column(frame: pd.DataFrame, name: str, what: str, path: Path) -> Any:
@@ -175,24 +193,50 @@ def _one_of(names: list[Any], field: str, path: Path) -> Any:
 
 def _likely_of(names: list[Any], path: Path) -> Any:
     if len(names) > 1:
+        wide = ', or set layout = "wide" if each column holds the closes of a ticker'
         raise InputError(
             f"expected a close in {path.name}; found {some(map(str, names))}; set column_names = {{ close = "
-            f"{quoted(names[0])} }}, or name another of them"
+            f"{quoted(names[0])} }}, or name another of them{wide if all(map(is_upper, names)) else ''}"
         )
     return names[0]
 
 
 def likely_close(frame: pd.DataFrame, roles: Roles) -> Any:
     """Column that could be the close: numbers that lie between low and high, or the only numbers there are."""
-    numbers = [name for name in (*roles.unknown, *roles.words) if _is_number(frame[name])]
+    numbers = [name for name in (*roles.unknown, *roles.words) if is_number(frame[name])]
     if {"high", "low"} <= roles.fields.keys():
-        low, high = (pd.to_numeric(frame[roles.fields[q]].iloc[:_SAMPLE], errors="coerce") for q in ("low", "high"))
+        low, high = (_sampled(frame[roles.fields[q]]) for q in ("low", "high"))
         for name in numbers:
-            values = pd.to_numeric(frame[name].iloc[:_SAMPLE], errors="coerce")
+            values = _sampled(frame[name])
             if ((values >= low * (1 - 1e-6)) & (values <= high * (1 + 1e-6)) | low.isna() | values.isna()).all():
                 return name
         return None
-    return numbers[0] if len(numbers) == 1 and numbers[0] in roles.unknown else None
+    closes = [name for name in roles.unknown if name in numbers and "close" in compact(name)]
+    return closes[0] if closes else numbers[0] if len(numbers) == 1 and numbers[0] in roles.unknown else None
+
+
+def nested_prices(frame: pd.DataFrame, names: list[Any]) -> dict[str, Any] | None:
+    """Columns that can be the four prices of one ticker, whatever they are called, by field; None without such.
+
+    Of the first four columns of numbers one is the highest and another the lowest in every row, and they lie close
+    together, as they do in bars and hardly in the closes of four stocks.
+    """
+    numbers = [name for name in names if is_number(frame[name])][:4]
+    if len(numbers) < 4 or len(frame) < 3:
+        return None
+    values = np.array([_sampled(frame[name]) for name in numbers], dtype=np.float64)
+    values = values[:, np.isfinite(values).all(axis=0) & (values > 0).all(axis=0)]
+    if values.shape[1] < 3 or np.median(values.max(axis=0) / values.min(axis=0)) > _WIDEST_BAR:
+        return None
+    highs = [place for place in range(4) if (values[place] >= values.max(axis=0)).all()]
+    lows = [place for place in range(4) if (values[place] <= values.min(axis=0)).all()]
+    if len(highs) != 1 or len(lows) != 1 or highs == lows:
+        return None
+    first, second = (place for place in range(4) if place not in (*highs, *lows))
+    return {
+        field: numbers[place]
+        for field, place in zip(("open", "high", "low", "close"), (first, *highs, *lows, second), strict=True)
+    }
 
 
 def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, stem: str) -> Any:
@@ -281,10 +325,27 @@ def _valued(text: str) -> bool:
     return re.fullmatch(r"\s*[$€£¥]?[+-]?[\d.,' ]*\d(?:[eE][+-]?\d+)?\s*[KMBTkmbt%]?\s*", text) is not None
 
 
-def _is_number(column: pd.Series) -> bool:
+def is_number(column: pd.Series) -> bool:
+    """Whether a column holds numbers, or texts that are plain numbers for the most part."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return True
-    return bool(pd.to_numeric(column.iloc[:_SAMPLE].astype(object), errors="coerce").notna().mean() > 0.5)
+    return bool(_sampled(column).notna().mean() > 0.5)
+
+
+def _sampled(column: pd.Series) -> pd.Series:
+    """First cells of a column as numbers, NaN for what is none."""
+    cells = column.iloc[:_SAMPLE].astype(object)
+    try:
+        return pd.to_numeric(cells, errors="coerce").astype(np.float64)
+    except (OverflowError, TypeError):  # whole numbers beyond 64 bits, or bytes, dates and the like
+        return cells.map(_number_of)
+
+
+def _number_of(cell: object) -> float:
+    try:
+        return float(str(cell))
+    except ValueError:
+        return np.nan
 
 
 def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> bool:

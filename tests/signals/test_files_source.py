@@ -606,9 +606,10 @@ def test_real_ohlcv_with_known_defects(shared_data):
     prices = load(path, on_bad="repair")
     assert len(prices.frame) == 1_641_839
     assert len(prices.tickers) == 600
-    assert len(prices.notes) == 2
+    assert len(prices.notes) == 3
     assert prices.notes[0].startswith("10 rows with high widened")
     assert prices.notes[1].startswith("19 rows with low widened")
+    assert "of tickers with the same or nearly the same returns" in prices.notes[2]
     panel = prices.panel()
     assert panel.close.shape == (2737, 600)
     assert panel.traded.sum() == len(prices.frame)
@@ -699,4 +700,7 @@ def test_real_yahoo_files(shared_data):
     assert row["close"] / row["adj_factor"] == pytest.approx(2.117284, rel=1e-12)
     tweets = load(shared_data / "stocknet-tweets" / "prices.parquet")
     assert len(tweets.tickers) == 66
-    assert tweets.notes == ("2 rows without any price left out: did not trade",)
+    assert tweets.notes[0] == "2 rows without any price left out: did not trade"
+    assert [note.split(":")[0] for note in tweets.notes[1:]] == [
+        "one pair of tickers with the same or nearly the same returns"
+    ]
