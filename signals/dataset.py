@@ -163,7 +163,8 @@ def make_dataset(
         return np.asarray(tradable & valid_windows(known, windows.lookback, windows.min_steps))
 
     eligible = rows_with(np.ones(len(computed.names), dtype=bool))
-    if not eligible.any():
+    # without any draw the prices end before the walk-forward begins, which the folds refuse
+    if schedule and not eligible.any():
         raise no_rows(panel, schedule, universe, beside.membership, member, computed, windows)
     return Dataset(
         panel=panel,

@@ -251,7 +251,7 @@ def read_series(
             f"expected series.on_missing among {', '.join(ON_MISSING)}; found {on_missing!r}; choose one of them"
         )
     named = () if date is None else (column_key(date),)
-    frame = flat_columns(read_raw(path, what="series", text=(*DATES, *named)).frame)
+    frame = flat_columns(read_raw(path, what="series", text=(*DATES, *named), keep_row_numbers=True).frame)
     numbering = [name for name in row_number_columns(frame, dated=(*DATES, *named)) if name not in (date, *columns)]
     frame = frame.drop(columns=numbering)
     names = {str(name): name for name in frame.columns}

@@ -107,7 +107,12 @@ def column_key(name: object) -> str:
 
 
 def read_raw(
-    path: Path, *, what: str = "prices", text: Sequence[str] = (), form: TableFormat | None = None
+    path: Path,
+    *,
+    what: str = "prices",
+    text: Sequence[str] = (),
+    form: TableFormat | None = None,
+    keep_row_numbers: bool = False,
 ) -> RawTable:
     """Read a text table (plain, gzipped or zipped; any of `,` `;` `|` tab) or a Parquet file.
 
@@ -121,11 +126,14 @@ def read_raw(
         More columns, by `column_key`, whose words name things, so that `NA` and `007` stay what they are.
     form : TableFormat, optional
         How the table is written; given for price files, which have such settings.
+    keep_row_numbers : bool
+        Whether columns that number the rows stay, for a caller who may have been asked for one of them by name.
 
     Returns
     -------
     RawTable
-        Without lines that hold nothing, columns that have neither name nor cells, and row numbers.
+        Without lines that hold nothing and, unless they are kept, columns that have neither name nor cells, and row
+        numbers.
 
     Raises
     ------
@@ -137,7 +145,8 @@ def read_raw(
     with reading(path):
         packed = path.name.lower().endswith(".parquet")
         raw = _read_parquet(path, text, form) if packed else _read_csv(path, text, form)
-        frame = _without_index(_without_blank_rows(raw.frame))
+        frame = _without_blank_rows(raw.frame)
+        frame = frame if keep_row_numbers else _without_index(frame)
         if not len(frame):
             names = [str(name) for name in frame.columns]
             found = f"no rows but the line {shown(names[0])}" if len(names) == 1 else "no rows"
