@@ -39,7 +39,7 @@ demo: $(STAMP)   ## the main job on simulated prices, offline; ends with the pat
 test: $(STAMP)   ## the tests, without the slow ones, in TEST_JOBS processes
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
-test-fast: $(STAMP) ## the inner loop: tests that take less than a second or two each
+test-fast: $(STAMP) ## the inner loop: the tests without the files that take long
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'not slow and not faults and not long'
 
 # Transitive dependencies are the newest; it is our own lower bounds that are tried.

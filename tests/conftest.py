@@ -14,6 +14,40 @@ import pytest
 # helper modules are imported by the tests that use them, some of them only with their folder on the path
 collect_ignore = ["support"]
 
+# Files whose tests together take more than some ten seconds (`--durations=0`), which `make test-fast` leaves out.
+LONG = frozenset(
+    """
+    backtests/test_accounting backtests/test_golden backtests/test_identity backtests/test_identity_gaps
+    backtests/test_identity_mixed backtests/test_identity_random backtests/test_identity_samples
+    backtests/test_plain_backtrader backtests/test_properties backtests/test_real_delisted
+    backtests/test_total_return benchmarks/test_benchmarks benchmarks/test_training reports/test_account
+    reports/test_annualisation reports/test_cerebro_results reports/test_charts reports/test_compared
+    reports/test_luck reports/test_luck_bootstrap reports/test_luck_report reports/test_tear_sheet
+    rnn_strategies/test_audit rnn_strategies/test_audit_dead_names rnn_strategies/test_audit_explained
+    rnn_strategies/test_audit_leaks rnn_strategies/test_calendars_in_runs rnn_strategies/test_cli
+    rnn_strategies/test_doors rnn_strategies/test_doors_real rnn_strategies/test_examples
+    rnn_strategies/test_faults rnn_strategies/test_forecast rnn_strategies/test_imported
+    rnn_strategies/test_no_lookahead rnn_strategies/test_no_lookahead_networks
+    rnn_strategies/test_no_lookahead_registries rnn_strategies/test_pipeline
+    rnn_strategies/test_reproduce_series rnn_strategies/test_single_names rnn_strategies/test_trainers_in_runs
+    rnn_strategies/test_trial_ledger rnn_strategies/test_trials rnn_strategies/test_verify
+    signals/test_baselines signals/test_calendar signals/test_compiled_gradients signals/test_compiled_reference
+    signals/test_compiled_weights signals/test_dispatch signals/test_features signals/test_features_time
+    signals/test_files_source signals/test_fuzz_files signals/test_keras_trainer
+    signals/test_keras_trainer_feeding signals/test_macro signals/test_own_models signals/test_pooled_skill
+    signals/test_recurrent signals/test_recurrent_equations signals/test_score_files
+    signals/test_series_forecasts signals/test_simulated signals/test_vendor_files
+    """.split()  # noqa: SIM905 - 65 names are read more easily so
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of files that take long."""
+    root = Path(__file__).resolve().parent
+    for item in items:
+        if item.path.is_relative_to(root) and str(item.path.relative_to(root).with_suffix("").as_posix()) in LONG:
+            item.add_marker("long")
+
 
 NO_LEDGER = "a test looked for the trial ledger of the user; set RNN_STRATEGIES_LEDGER"
 

@@ -88,9 +88,10 @@ def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
     found = missing_splits(histories(wrong))
     assert found.listed
     lives = lifetimes(market)
-    last = dict(zip(lives.tickers, lives.last, strict=True))
+    first, last = (dict(zip(lives.tickers, days, strict=True)) for days in (lives.first, lives.last))
     split = market.actions["split"]
-    alive = [day.to_datetime64() <= last[ticker] for day, ticker in split.index]  # the list goes on after a name ended
+    # the list begins before a name is listed and goes on after it ended
+    alive = np.array([first[ticker] < day.to_datetime64() <= last[ticker] for day, ticker in split.index])
     assert found.expected == ((np.abs(np.log(split)) > 0.2) & alive).sum()
     assert found.found == 0
     assert "that the corporate actions list none is visible in the closes" in str(found)

@@ -57,7 +57,7 @@ def baselines(config, names):
     *_, last = problem.folds(config.walk_forward)
     made = forecast_baselines(problem, last, names)
     known = np.isfinite(problem.actual(last.test)).all(axis=(1, 2))
-    return problem.actual(last.test)[known], {one.name: one.values[known] for one in made}
+    return problem.actual(last.test)[known], {one.name: one.values[: len(known)][known] for one in made}
 
 
 @pytest.mark.parametrize(

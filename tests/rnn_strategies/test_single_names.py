@@ -60,8 +60,9 @@ def write(folder: Path, **changes: str) -> Path:
     """Write the configuration with lines replaced: `k="k = 2"` replaces the line that starts with `k =`."""
     lines = RUN.splitlines()
     for key, line in changes.items():
-        place = {"kind": lines.index('kind = "up"')}.get(key)
-        if place is None:
+        if key == "kind":  # of the labels, not of the model
+            place = lines.index('kind = "up"')
+        else:
             place = next(i for i, old in enumerate(lines) if old.split("=")[0].strip() in (key, f"[{key}]"))
         lines[place] = line
     path = folder / "few.toml"

@@ -190,7 +190,7 @@ def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
             lambda k: single(k),
             {},
             {"universe": rs.UniverseFilters(min_price=1e9)},
-            r"expected rows to score",
+            r"universe.min_price",
         ),
     ],
 )
