@@ -325,6 +325,9 @@ def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str,
     found = frequency_of(pd.DatetimeIndex(days.astype("datetime64[ns]")), calendar=calendar)
     if found is not None and _ORDER[found] <= _ORDER[periodicity.frequency]:
         return
+    within = own[(own >= days[0]) & (own <= days[-1])]
+    if np.count_nonzero(~np.isin(within, days)) <= 1:  # in a handful of dates, one that is absent hides the frequency
+        return
     spread = f"{found} ones" if found else f"dates usually {int(np.median(np.diff(days)).astype(int))} days apart"
     raise InputError(
         f"expected {periodicity.frequency} {what}, as the returns they are compared with; found {spread} "

@@ -27,7 +27,9 @@ def test_zero_scores_trade_nothing(random_prices, random_scores, settings, alloc
     assert len(result.transactions) == 0
     assert not result.returns.any()
     assert (result.positions["cash"] == 1e6).all()
-    assert result.warnings == ()
+    tied = [text for text in result.warnings if "all scores were equal" in text]
+    assert list(result.warnings) == tied  # and of nothing else
+    assert len(tied) == isinstance(allocation, rs.LongShortQuantile)
 
 
 def test_perfect_foresight_earns_the_hand_computed_return(make_prices, days, scores, settings):

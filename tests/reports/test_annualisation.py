@@ -119,6 +119,7 @@ def test_turnover_and_costs_a_year_follow_too():
     index = pd.date_range("2020-01-01", periods=3, tz="UTC", name="date")
     positions = pd.DataFrame({"A": [100.0] * 3, "cash": [0.0] * 3}, index=index)
     fills = pd.DataFrame({"amount": [1.0], "price": 100.0, "symbol": ["A"], "commission": [3.0]}, index=index[:1])
+    fills["slippage"] = 0.0
     flat = pd.Series(0.0, index=index)
     for year in (365.0, 12.0):
         m = compute_metrics(flat, positions=positions, transactions=fills, periods_per_year=year)
