@@ -115,6 +115,11 @@ class FactorTable:
             after = int(np.searchsorted(trading, self.days[row], side="right"))
             if self.days[row] < days[0] or after == len(trading) or (abs(paid) < SMALLEST and ratio == 1.0):
                 continue
+            if not np.isfinite(ratio) or ratio <= 0.0:
+                raise InputError(
+                    f"expected split factors whose ratio is a number in {self.name}; found {self.split[row]:g} before "
+                    f"{self.split[row + 1]:g} on {self.days[row]}; get the file again"
+                )
             if paid <= -SMALLEST:
                 raise InputError(
                     f"expected price factors that ascend in {self.name}; found {self.price[row]:g} before "

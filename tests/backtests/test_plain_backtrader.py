@@ -199,7 +199,8 @@ def test_the_reader_of_backtrader_itself(shared_data, way):
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [("2006-min-005.txt.gz", "09:05:00"), ("ticksample.csv", "daily bars"), ("bidask.csv", "expected a close")]
+    ("file", "words"),
+    [("2006-min-005.txt.gz", "09:05:00"), ("ticksample.csv", "daily bars"), ("bidask.csv", "expected a close")],
 )
 def test_samples_that_are_no_daily_bars_are_refused(shared_data, file, words):
     with pytest.raises(rs.InputError, match=words):

@@ -119,9 +119,11 @@ def test_turnover_and_costs_a_year_follow_too():
     index = pd.date_range("2020-01-01", periods=3, tz="UTC", name="date")
     positions = pd.DataFrame({"A": [100.0] * 3, "cash": [0.0] * 3}, index=index)
     fills = pd.DataFrame({"amount": [1.0], "price": 100.0, "symbol": ["A"], "commission": [3.0]}, index=index[:1])
-    fills["slippage"] = 0.0
+    done = {"executed": index[:1].tz_localize(None), "slippage": 0.0, "status": "completed"}
     flat = pd.Series(0.0, index=index)
     for year in (365.0, 12.0):
-        m = compute_metrics(flat, positions=positions, transactions=fills, periods_per_year=year)
+        m = compute_metrics(
+            flat, positions=positions, transactions=fills, orders=pd.DataFrame(done), periods_per_year=year
+        )
         assert m["annual_turnover"] == pytest.approx(year * 0.5 / 3)
         assert m["annual_cost"] == pytest.approx(year * 0.03 / 3)

@@ -111,10 +111,12 @@ def charts_of(run: RunData) -> dict[str, Chart]:
 def test_metrics_equal_what_the_functions_compute_from_the_files(lucky):
     written = write_metrics(lucky)
     assert written == json.loads((lucky / "metrics.json").read_bytes())
-    returns = pd.read_parquet(lucky / "returns.parquet").set_index("date")["returns"]
-    trials = pd.read_parquet(lucky / "trials.parquet").pivot(index="date", columns="trial", values="returns")
-    seeds = pd.read_parquet(lucky / "seed_returns.parquet").set_index("date")
-    beside = pd.read_parquet(lucky / "benchmark.parquet").set_index("date")
+    returns = pd.read_parquet(lucky / "returns.parquet")["returns"]
+    trials = (
+        pd.read_parquet(lucky / "trials.parquet").reset_index().pivot(index="date", columns="trial", values="returns")
+    )
+    seeds = pd.read_parquet(lucky / "seed_returns.parquet")
+    beside = pd.read_parquet(lucky / "benchmark.parquet")
 
     found = moments(returns)
     assert written["sharpe_ratio"] == pytest.approx(found.sharpe * YEAR)
@@ -352,7 +354,7 @@ def test_ruin_and_rest_have_no_figures_to_speak_of(run):
 def test_a_damaged_file_is_one_line(lucky, tmp_path, name, spoil: Callable[[pd.DataFrame], pd.DataFrame], words):
     folder = tmp_path / "run"
     shutil.copytree(lucky, folder)
-    spoil(pd.read_parquet(folder / name)).to_parquet(folder / name, index=False)
+    spoil(pd.read_parquet(folder / name).reset_index()).to_parquet(folder / name, index=False)
     with pytest.raises(InputError, match=re.escape(name)) as error:
         write_metrics(folder)
     assert words in str(error.value)

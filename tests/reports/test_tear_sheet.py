@@ -187,7 +187,7 @@ def test_outside_text_is_escaped(make_run, tmp_path):
     manifest["inputs"] = {EVIL: {"sha256": EVIL, "meta": {"files": {EVIL: EVIL}}}}
     write_json(made.folder / "manifest.json", manifest)
     orders = pd.read_parquet(made.folder / "orders.parquet").assign(status=EVIL, reason=EVIL)
-    write_parquet(made.folder / "orders.parquet", orders.set_index("order_id"))
+    write_parquet(made.folder / "orders.parquet", orders)
     html = write_report(made.folder, stamp=EVIL).read_text(encoding="utf-8")
     assert "<script" not in html
     assert "<img src=x" not in html

@@ -257,7 +257,7 @@ def test_every_kind_of_label_runs_to_the_report(write, tmp_path, kind):
     path = with_tables(write(tmp_path / "c.toml"), labels=f'kind = "{kind}"\nhorizon = 4\nwindow = 26')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert 0.3 < made.metrics["auc"] < 0.7
-    labels = pd.read_parquet(made.folder / "labels.parquet")
+    labels = pd.read_parquet(made.folder / "labels.parquet").reset_index()
     weeks = (labels["label_end"] - labels["date"]).dt.days
     assert weeks.median() >= 28  # four weeks and the next open
 

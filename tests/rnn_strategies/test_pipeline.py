@@ -89,7 +89,7 @@ def test_frames_keep_their_contracts(small, tmp_path):
     mean = seeds.groupby(["date", "ticker"])["score"].agg(["mean", lambda s: s.std(ddof=0)])
     np.testing.assert_allclose(mean["mean"], signals["score"], rtol=0, atol=1e-15)
     np.testing.assert_allclose(mean.iloc[:, 1], signals["score_std"], rtol=0, atol=1e-12)
-    labels = pd.read_parquet(made.folder / "labels.parquet")
+    labels = pd.read_parquet(made.folder / "labels.parquet").reset_index()
     assert list(labels.columns) == ["date", "ticker", "label", "forward_return", "label_end"]
     assert (labels["label_end"] > labels["date"]).all()
     made.result.check()

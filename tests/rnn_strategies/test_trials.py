@@ -34,7 +34,7 @@ def counted(run):
 
 
 def returns_of(run):
-    return pd.read_parquet(run.folder / "trials.parquet")
+    return pd.read_parquet(run.folder / "trials.parquet").reset_index()
 
 
 def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, tmp_path):
@@ -129,7 +129,7 @@ def test_returns_outlive_the_folder_of_their_run(small, tmp_path):
 def test_each_seed_alone_is_what_trading_it_alone_gives(small, tmp_path):
     both = rs.run(small, out=tmp_path / "1", overrides=["training.seeds=[0, 1]"], jobs=1)
     alone = rs.run(small, out=tmp_path / "2", overrides=["training.seeds=[1]"], jobs=1)
-    table = pd.read_parquet(both.folder / "seed_returns.parquet").set_index("date")
+    table = pd.read_parquet(both.folder / "seed_returns.parquet")
     assert list(table.columns) == ["0", "1"]
     np.testing.assert_array_equal(table["1"].to_numpy(), alone.result.returns.to_numpy())
     assert not (alone.folder / "seed_returns.parquet").exists()
