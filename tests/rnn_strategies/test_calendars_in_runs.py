@@ -125,7 +125,7 @@ def test_a_benchmark_of_another_exchange_says_which_and_is_compounded(tmp_path, 
     days = sessions("2015-09-01", "2016-06-30", "XNYS")
     price = pd.Series(100 + np.arange(len(days)), index=pd.DatetimeIndex(days.astype("datetime64[ns]"), name="Date"))
     price.rename("Close").to_csv(tmp_path / "AA.csv")
-    with pytest.raises(InputError, match=r"sessions of XLON.*set calendar to the exchange of the data"):
+    with pytest.raises(InputError, match=r"sessions of XLON.*set calendar to that of the exchange"):
         finished(tmp_path, home)
     config = tmp_path / "c.toml"
     config.write_text(config.read_text() + 'calendar = "XNYS"\n')
@@ -141,7 +141,7 @@ def test_a_file_of_every_day_is_offered_the_calendar_of_every_day():
     index = pd.MultiIndex.from_product([days, ["A"]], names=["date", "ticker"])
     frame = pd.DataFrame({"close": 5.0}, index=index)
     options = {"close_only": True, "volume_known": False}
-    with pytest.raises(InputError, match='such as calendar = "24/7"'):
+    with pytest.raises(InputError, match='set calendar = "24/7"'):
         rs.check_prices(frame, **options)
     assert rs.check_prices(frame, calendar="24/7", **options).calendar == "24/7"
 
@@ -149,7 +149,7 @@ def test_a_file_of_every_day_is_offered_the_calendar_of_every_day():
 def test_the_account_of_a_seed_that_was_closed_has_no_returns_after_that():
     days = sessions("2016-01-04", "2016-03-31")
     close = np.full((len(days), 2), 50.0)
-    close[20:, 0] = 400.0  # deadly for who is short of it
+    close[20:, 0] = 400.0  # ruins a short position
     index = pd.MultiIndex.from_product([days.astype("datetime64[ns]"), ["A", "B"]], names=["date", "ticker"])
     quotes = dict.fromkeys(("open", "high", "low", "close"), close.ravel())
     prices = rs.check_prices(pd.DataFrame(quotes | {"volume": 1e9}, index=index))
