@@ -6,8 +6,8 @@ STAMP  := $(VENV)/.installed
 # The lock is complete and every file in it has a hash, so pip resolves nothing (--no-deps): no newer release on the index
 # can enter. peewee has no wheel in the range that empyrical-reloaded allows; it is built with the locked setuptools
 # (--no-build-isolation), without its SQLite extension.
-PIP_INSTALL := NO_SQLITE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
-LOCKED := $(PIP_INSTALL) --require-hashes
+PIP_INSTALL := NO_SQLITE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
+LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
 # Tests of one file run in one process, so that its fixtures are made once.
 TEST_JOBS ?= 2
 
@@ -24,7 +24,7 @@ $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(LOCKED) -r requirements-build.lock
 	$(LOCKED) -r requirements.lock
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) --no-deps -e .
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
