@@ -326,9 +326,16 @@ def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str,
     if found is not None and _ORDER[found] <= _ORDER[periodicity.frequency]:
         return
     within = own[(own >= days[0]) & (own <= days[-1])]
-    if np.count_nonzero(~np.isin(within, days)) <= 1:  # in a handful of dates, one that is absent hides the frequency
+    absent = np.count_nonzero(~np.isin(within, days))
+    if absent <= 1:  # in a handful of dates, one that is absent hides the frequency
         return
-    spread = f"{found} ones" if found else f"dates usually {int(np.median(np.diff(days)).astype(int))} days apart"
+    step = int(np.median(np.diff(days)).astype(int))
+    if found:
+        spread = f"{found} ones"
+    elif step == 1 and periodicity.frequency == "daily":
+        spread = f"dates without {absent:,} of {len(within):,} sessions"
+    else:
+        spread = f"dates usually {step} days apart"
     raise InputError(
         f"expected {periodicity.frequency} {what}, as the returns they are compared with; found {spread} "
         f"({len(days):,} from {days[0]} to {days[-1]}, where the returns have {len(own):,}); give one for every session"

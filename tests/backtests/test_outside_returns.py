@@ -207,6 +207,14 @@ def test_rarer_returns_than_those_of_the_account_are_refused(rule):
         align_returns(rare, index, DAILY, what="returns of X")
 
 
+def test_a_few_dates_without_some_sessions_are_refused_with_their_number():
+    index = days()[:7]
+    some = noise(index).iloc[[0, 1, 3, 4, 6]]
+    some.index = some.index.tz_localize(None)
+    with pytest.raises(InputError, match="found dates without 2 of 7 sessions"):
+        align_returns(some, index, DAILY, what="returns of X")
+
+
 def test_irregular_dates_are_refused():
     with pytest.raises(InputError, match="found dates usually 5 days apart"):
         align_returns(noise(days())[::3], days(), DAILY)
