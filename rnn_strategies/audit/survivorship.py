@@ -183,7 +183,7 @@ def _members(
     """Whether an index is one of survivors, or lacks the prices of those that left."""
     spells = membership.spells
     begin, end = max(spells.start.min(), lives.begin), lives.end
-    length = np.clip(np.minimum(spells.end, end) - np.maximum(spells.start, begin), 0, None)
+    length = np.clip(np.minimum(spells.end, end) - np.maximum(spells.start, begin), np.timedelta64(0, "D"), None)
     member_years = float(length.astype(np.float64).sum() / 365.25)
     left = spells.end <= end
     leavers = frozenset(spells.name(int(row)) for row in np.flatnonzero(left & (spells.end > lives.begin)))
