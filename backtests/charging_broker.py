@@ -117,6 +117,7 @@ class ChargingBroker(FastBroker):
         self._before = float("-inf")  # the session before this one
         self._extra_slip = 0.0
         self._unslipped: float | None = None  # price of the fill in progress before slippage
+        self._limit: float | None = None  # that no fill of the order in progress may pass
         self._actions: CorporateActions | None = None
 
     def _begin(self) -> None:
@@ -188,12 +189,13 @@ class ChargingBroker(FastBroker):
         """Match an order that is no slim one, and note on its fills the prices before slippage."""
         bits = order.executed.exbits
         before = len(bits)
-        self._unslipped = None
+        self._unslipped, self._limit = None, _limit_of(order)
         super()._try_exec(order)
         for k in range(before, len(order.executed.exbits)):
             bit = order.executed.exbits[k]
             # a limit that is reached within the bar, and a close, fill as they are
             bit.unslipped = float(bit.price if self._unslipped is None else self._unslipped)
+        self._limit = None
 
     def _market_price(self, order: Any) -> Any:
         if "uncapped_slippage" not in self.rules:
@@ -206,14 +208,15 @@ class ChargingBroker(FastBroker):
         if "uncapped_slippage" not in self.rules:
             return super()._slip_up(pmax, price, doslip, lim)
         slipped = self._slipped(price, 1.0) if doslip else price
-        return min(slipped, pmax) if doslip and lim else slipped
+        # stock passes the high of the bar, and for a stop order with a limit nothing of its limit
+        return slipped if self._limit is None else min(slipped, self._limit)
 
     def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
         self._unslipped = price
         if "uncapped_slippage" not in self.rules:
             return super()._slip_down(pmin, price, doslip, lim)
         slipped = self._slipped(price, -1.0) if doslip else price
-        return max(slipped, pmin) if doslip and lim else slipped
+        return slipped if self._limit is None else max(slipped, self._limit)
 
     def _slipped(self, price: float, sign: float) -> float:
         return float(price * (1 + sign * (self.p.slip_perc + self._extra_slip)) + sign * self.p.slip_fixed)
@@ -288,6 +291,15 @@ class ChargingBroker(FastBroker):
                 queue.remove(order)
                 self._drop(order, Order.Canceled, reason)
                 return
+
+
+def _limit_of(order: Any) -> float | None:
+    """Return the limit of an order; None for kinds that have none."""
+    if order.exectype == Order.Limit:
+        return float(order.created.price)
+    if order.exectype in (Order.StopLimit, Order.StopTrailLimit):
+        return float(order.created.pricelimit)
+    return None
 
 
 def _shown(arguments: tuple[Any, ...], options: dict[str, Any]) -> str:

@@ -35,6 +35,11 @@ _FINAL = {
 }
 
 
+# Methods of backtrader's broker that set the price of a fill; a broker that has its own may let orders slip.
+_FILLING = ("_execute", "_slip_down", "_slip_up", "_try_exec", "_try_exec_close", "_try_exec_limit", "_try_exec_stop",
+            "_try_exec_stoplimit", "next")  # fmt: skip
+
+
 class _Entry(NamedTuple):
     """One order as the frame shows it; days as backtrader's numbers."""
 
@@ -219,6 +224,8 @@ class Ledger(bt.Analyzer):
         """Slippage of one fill in account currency; NaN where the broker does not tell the price before it."""
         if kind == "liquidation":
             return 0.0
+        if kind == "historical":  # a fill that was given, not simulated
+            return float("nan")
         if kind == "market":
             at_close = getattr(self._broker.p, "coc", False) and order.info.get("coc", True)
             before = order.created.pclose if at_close else order.data.open[0]
@@ -229,10 +236,12 @@ class Ledger(bt.Analyzer):
         return float(abs(float(bit.price) - before) * abs(float(bit.size)))
 
     def _never_slips(self) -> bool:
-        """Whether the broker is backtrader's own, simulates its fills, and was given no slippage."""
-        broker = self._broker
-        simulated = isinstance(broker, bt.brokers.BackBroker) and getattr(broker, "fills", None) is None
-        return simulated and not (broker.p.slip_perc or broker.p.slip_fixed)
+        """Whether the broker fills as backtrader's own does, which was given no slippage."""
+        broker, stock = self._broker, bt.brokers.BackBroker
+        if isinstance(broker, Broker) or not isinstance(broker, stock):
+            return False
+        own = any(getattr(type(broker), name) is not getattr(stock, name) for name in _FILLING)
+        return not (own or broker.p.slip_perc or broker.p.slip_fixed)
 
     def next(self) -> None:
         """Record the account at this close."""

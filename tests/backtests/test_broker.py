@@ -214,8 +214,8 @@ def test_a_limit_order_does_not_slip_through_its_limit(make_prices, settings, my
     sell = {"exectype": bt.Order.Limit, "price": 10.95}
     orders = {0: [("A", 100, buy)], 2: [("A", -100, sell)]}
     _, result = my_cerebro(prices, plan(orders), settings(commission=0.0, slippage=0.01))
-    assert result.transactions["price"].tolist() == [9.99, 10.95]  # stopped at the bar's high, and at the limit
-    assert result.orders["slippage"].tolist() == pytest.approx([0.0, 5.0])  # the sale began at the open of 11
+    assert result.transactions["price"].tolist() == [10.0, 10.95]  # both stopped at the limit
+    assert result.orders["slippage"].tolist() == pytest.approx([1.0, 5.0])  # from the opens of 9.99 and 11
 
 
 @pytest.mark.parametrize("fractional", [True, False])
