@@ -22,7 +22,7 @@ from backtests.fast_broker import position_after
 from backtests.fills import UNFILLED, FillSource, split_commission
 from backtests.linked_broker import LinkedBroker
 from backtests.listening import hears
-from backtests.orders import remarks_of
+from backtests.orders import BY_STRATEGY, remarks_of
 from backtests.rules import closed_rules
 from backtests.settings import BrokerSettings
 from backtests.shares import SHARE_TOLERANCE
@@ -150,17 +150,18 @@ class Broker(LinkedBroker):
             if order.created.dt != self._now:
                 order.addinfo(broker_session=self._now)
             return False
+        order.addinfo(broker_session=self._now)
+        if self._ends_with_parent(order):
+            return True
         order.reject(self)
-        order.addinfo(broker_session=self._now, broker_reason=reason)
-        if order.parent is not None and order.parent.status == Order.Rejected:
-            order.addinfo(broker_follows=True)
+        order.addinfo(broker_reason=reason)
         self.notify(order)
         return True
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order that waits, also one that was given a moment ago."""
         if not bracket and "cancellations" in self.rules and order in self.submitted:
-            self.withdraw(order, "cancelled by the strategy")
+            self.withdraw(order, BY_STRATEGY)
             return True
         return bool(super().cancel(order, bracket))
 

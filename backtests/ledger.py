@@ -14,7 +14,7 @@ from backtests.broker import Broker
 from backtests.clock import day_of, days_of
 from backtests.corporate_actions import SPLIT_WORDS
 from backtests.feeds import PanelFeed
-from backtests.orders import remarks_of
+from backtests.orders import BY_STRATEGY, remarks_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
 from backtests.rules import RULES
 from backtests.shares import is_remainder
@@ -387,9 +387,10 @@ class Ledger(bt.Analyzer):
         said = [self._stopped] if self._stopped else []
         traded = float((transactions["amount"] * transactions["price"]).abs().sum())
         rows = self._entries()
-        # what ended because another order did is counted with that one
-        refused = [row for row in rows if row.status in ("margin", "rejected") and not row.follows]
-        lapsed = [row for row in rows if row.status in ("expired", "partial")]
+        # what ended because another order did is counted with that one, and what the strategy cancelled is no failure
+        failed = [row for row in rows if not row.follows and row.reason not in (BY_STRATEGY, "cancelled")]
+        refused = [row for row in failed if row.status in ("margin", "rejected")]
+        lapsed = [row for row in failed if row.status in ("expired", "partial")]
         said += _unfilled(refused, traded, "were refused")
         said += _unfilled(lapsed, traded, "could not be filled on their day")
         said += _ended_by_splits(rows)

@@ -14,7 +14,7 @@ from backtrader.order import Order
 from backtests.charging_broker import ChargingBroker
 from backtests.corporate_actions import whole_shares
 from backtests.order_reach import INSIDE, STOPS, reach
-from backtests.orders import SlimOrder, remarks_of
+from backtests.orders import BY_STRATEGY, SlimOrder, remarks_of
 
 __all__ = ["LinkedBroker"]
 
@@ -89,14 +89,35 @@ class LinkedBroker(ChargingBroker):
         return self._legs_follow and order.parent is not None
 
     def _take_children(self, order: Any) -> Any:
+        if self._ends_with_parent(order):
+            return None
         taken = super()._take_children(order)
         if taken is None:
-            parent = order.parent
-            if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in remarks_of(parent)):
-                self._follows(order, "its bracket was over")
-            else:
-                self._follows(order, _because("its parent order", parent))
+            self._follows(order, self._why_over(order.parent))
         return taken
+
+    def _ends_with_parent(self, order: Any) -> bool:
+        """Cancel a leg whose parent ended unfilled before it, where stock rejects it or lets it wait for ever."""
+        parent = order.parent
+        if not self._legs_follow or parent is None or self._is_under_way(parent):
+            return False
+        order.cancel()
+        self._follows(order, self._why_over(parent))
+        self.notify(order)
+        return True
+
+    def _is_under_way(self, parent: Any) -> bool:
+        """Whether a parent can still fill, or has."""
+        family = self._pchildren.get(parent.ref)
+        if family is None:
+            return False
+        return bool(parent.executed.size) or any(parent in queue for queue in (family, self.submitted, self.pending))
+
+    @staticmethod
+    def _why_over(parent: Any) -> str:
+        if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in remarks_of(parent)):
+            return "its bracket was over"
+        return _because("its parent order", parent)
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order that waits for a price, and note why."""
@@ -104,7 +125,7 @@ class LinkedBroker(ChargingBroker):
             if bracket:
                 self._follows(order, self._why)
             else:
-                order.addinfo(broker_reason="cancelled by the strategy")
+                order.addinfo(broker_reason=BY_STRATEGY)
         return bool(super().cancel(order, bracket))
 
     @staticmethod
@@ -171,8 +192,8 @@ class LinkedBroker(ChargingBroker):
 
     def _filled_at_open(self, order: Any) -> bool:
         """Whether the last fill of an order was at the open, or before it; fills of a journal may have been."""
-        if order.exectype == Order.Market:
-            return True
+        if order.exectype in (Order.Market, Order.Close):
+            return bool(order.exectype == Order.Market)  # a close may be a price of the open
         unslipped = getattr(order.executed.exbits[-1], "unslipped", None) if order.executed.exbits else None
         return unslipped is None or unslipped == order.data.open[0]
 
@@ -314,7 +335,7 @@ def _because(what: str, order: Any) -> str:
     """Say what happened to another order, and why."""
     word = _ENDED.get(order.status, "ended")
     reason = remarks_of(order).get("broker_reason", "")
-    if order.status == Order.Canceled and reason == "cancelled by the strategy":
+    if order.status == Order.Canceled and reason == BY_STRATEGY:
         return f"{what} was {reason}"
     return f"{what} {word}{f': {reason}' if reason and order.status != Order.Completed else ''}"
 

@@ -13,7 +13,10 @@ from typing import Any
 from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
 from backtrader.utils import AutoOrderedDict
 
-__all__ = ["ARGUMENTS", "PLAIN", "SlimOrder", "make_market_order", "remarks_of"]
+__all__ = ["ARGUMENTS", "BY_STRATEGY", "PLAIN", "SlimOrder", "make_market_order", "remarks_of"]
+
+# Reason of an order that the strategy cancelled.
+BY_STRATEGY = "cancelled by the strategy"
 
 
 # What `buy` and `sell` of backtrader's brokers take after the size, in this order.

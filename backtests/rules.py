@@ -74,8 +74,8 @@ RULES: dict[str, str] = {
     "bracket_legs": (
         "The legs of a bracket follow what its parent has filled: they are live once some of it is filled, for their "
         "part of it, also when its rest expires, is cancelled or refused, and what one leg fills makes the others "
-        "smaller. Legs take no part in the check for cash before their parent has filled, and end with a parent that "
-        "never did. In stock legs sleep until all of the parent is filled and are cancelled with its rest."
+        "smaller. Legs take no part in the check for cash before their parent has filled, and are cancelled with a "
+        "parent that never did. In stock legs sleep until all of the parent is filled and are cancelled with its rest."
     ),
     "entry_bar": (
         "Stop and limit legs of a bracket are live on the bar on which the parent filled at the open, after all orders "

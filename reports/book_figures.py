@@ -205,6 +205,8 @@ def _concentration(axes: Axes, positions: pd.DataFrame) -> str:
 
 
 def _turnover(axes: Axes, run: RunData) -> str:
+    if run.positions is None or not run.positions.drop(columns="cash", errors="ignore").to_numpy().any():
+        raise NothingToDrawError("nothing was held at any close")
     pyfolio_plotting().plot_turnover(run.returns, run.transactions, run.positions, ax=axes)
     name_lines(axes, [("daily", "light"), ("mean of the month", "universe"), ("mean of all days", "strategy")])
     _until_last_session(axes, run.returns)

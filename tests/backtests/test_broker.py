@@ -381,7 +381,7 @@ def test_a_bracket_whose_parent_has_no_bar_ends_with_it(make_prices, settings, m
 
     prices = make_prices({"A": [10.0, np.nan, 10.0, 13.0], "B": [1.0] * 4})
     _, result = my_cerebro(prices, Bracket, settings())
-    assert result.orders["status"].tolist() == ["expired", "rejected", "rejected"]
+    assert result.orders["status"].tolist() == ["expired", "cancelled", "cancelled"]
     assert len(result.transactions) == 0
 
 
