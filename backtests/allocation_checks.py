@@ -13,10 +13,12 @@ from backtests.allocations import LongShortQuantile, TopK
 from signals.cross_section import counted_names
 from signals.errors import InputError
 
-__all__ = ["check_enough_names", "check_target_weights", "idle_cash_warning"]
+__all__ = ["check_enough_names", "check_target_weights", "idle_cash_warning", "unequal_ties"]
 
 # Sums of weights that exceed their limit by no more than this are at it.
 ROUNDING = 1e-9
+# Weights of names with equal scores that differ by no more than this are equal.
+SAME_WEIGHT = 1e-12
 # Part of the gross limit that has to be reachable; less is worth a warning.
 REACHED = 0.95
 
@@ -169,3 +171,35 @@ def check_target_weights(
             f"where {tickers[j]} has {weights[j]:.6g} and no bar; look at tradable"
         )
     return target
+
+
+def unequal_ties(scores: Values, target: Values, weights: Values, *, slowed: bool = False) -> int:
+    """Count the names whose score is that of another name with another target weight.
+
+    Something other than the scores decided between them, such as the order of the tickers.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates,)
+        Scores of names with a score and a bar today; all finite.
+    target, weights : ndarray of shape (n_candidates,)
+        Their target and their current weights.
+    slowed : bool
+        Whether a turnover limit makes targets depend on current weights: names with different ones are then not
+        compared.
+
+    Examples
+    --------
+    >>> unequal_ties(np.array([0.7, 0.7, 0.7, 0.1]), np.array([0.5, 0.5, 0.0, 0.0]), np.zeros(4))
+    3
+    """
+    order = np.lexsort((weights, scores)) if slowed else np.argsort(scores, kind="stable")
+    scores, target, weights = scores[order], target[order], weights[order]
+    same = scores[1:] == scores[:-1]
+    if slowed:
+        same &= weights[1:] == weights[:-1]
+    differ = same & (np.abs(target[1:] - target[:-1]) > SAME_WEIGHT)
+    if not differ.any():
+        return 0
+    group = np.concatenate([[0], np.cumsum(~same)])
+    return int(np.isin(group, group[1:][differ]).sum())

@@ -8,7 +8,7 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.allocation_checks import check_target_weights
+from backtests.allocation_checks import check_target_weights, unequal_ties
 from backtests.allocations import LongShortQuantile
 from backtests.clock import day_numbers, day_of
 from backtests.feeds import PanelFeed
@@ -69,6 +69,7 @@ class SignalStrategy(bt.Strategy):
         self.min_trade_value = float(_first(self.p.min_trade_value, getattr(settings, "min_trade_value", None), 0.0))
         self.wanted = self.too_small = 0
         self.decisions = self.tied = self.all_tied = 0  # dates: all, those with tied scores, those with equal ones
+        self.unequal = 0  # dates on which equal scores were given different weights
 
     def start(self) -> None:
         """Lay the scores out in the order of the feeds."""
@@ -144,7 +145,7 @@ class SignalStrategy(bt.Strategy):
             tickers=[data._name for data in self.datas],
             day=str(day_of(self.lines.datetime[0])),
         )
-        self._count_ties(scores[tradable & ~np.isnan(scores)])
+        self._count_ties(scores, target, weights, tradable & ~np.isnan(scores))
         changes, wanted, too_small = share_changes(
             target,
             weights,
@@ -161,10 +162,21 @@ class SignalStrategy(bt.Strategy):
             give = self.buy if changes[j] > 0.0 else self.sell
             give(data=self.datas[j], size=abs(float(changes[j])))
 
-    def _count_ties(self, scores: NDArray[np.float64]) -> None:
+    def _count_ties(
+        self,
+        scores: NDArray[np.float64],
+        target: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        candidates: NDArray[np.bool_],
+    ) -> None:
         """Count the decision dates whose scores leave open what is to be held."""
         self.decisions += 1
-        ties = getattr(self.p.allocation, "ties", None)
+        allocation, scores = self.p.allocation, scores[candidates]
+        slowed = getattr(allocation, "max_turnover", None) is not None
+        if unequal_ties(scores, target[candidates], weights[candidates], slowed=slowed):
+            self.unequal += 1
+            return
+        ties = getattr(allocation, "ties", None)
         tied = int(ties(scores)) if callable(ties) and len(scores) else 0
         self.tied += tied > 0
         self.all_tied += 0 < tied == len(scores)
@@ -172,6 +184,12 @@ class SignalStrategy(bt.Strategy):
     def remarks(self) -> list[str]:
         """Return sentences for the report: tied scores, and targets that the account was too small for."""
         sentences = []
+        if self.unequal:
+            sentences.append(
+                f"On {self.unequal:,} of {self.decisions:,} decision dates names with equal scores were given "
+                f"different weights by {type(self.p.allocation).__name__}: something other than the scores decided between them, "
+                "such as the order of the tickers or what was held; give equal scores equal weights."
+            )
         if self.tied:
             which = (
                 "all scores were equal" if self.tied == self.all_tied else "scores were tied at the selection's border"
