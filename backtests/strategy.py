@@ -187,8 +187,8 @@ class SignalStrategy(bt.Strategy):
         if self.unequal:
             sentences.append(
                 f"On {self.unequal:,} of {self.decisions:,} decision dates names with equal scores were given "
-                f"different weights by {type(self.p.allocation).__name__}: something other than the scores decided between them, "
-                "such as the order of the tickers or what was held; give equal scores equal weights."
+                f"different weights by {type(self.p.allocation).__name__}: something other than the scores decided "
+                "between them, such as the order of the tickers or what was held; give equal scores equal weights."
             )
         if self.tied:
             which = (
