@@ -123,7 +123,7 @@ class Costs:
         return for_closed, self.commission(closed + opened, price, raw_per_share) - for_closed
 
     def slippage(self, volatility: float) -> float:
-        """Fraction of its price by which a market order fills worse than the open, at most one half.
+        """Fraction of its price by which an order fills worse than the open or its stop, at most one half.
 
         Parameters
         ----------

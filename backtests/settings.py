@@ -24,9 +24,10 @@ DIVIDENDS = ("adjusted", "cash")
 class BrokerSettings:
     """Costs and rules of the account. Fractions are fractions: 0.001 is 0.1 %, or 10 basis points.
 
-    What a market order pays for its price is `slippage` + `half_spread` + `volatility_slippage` × volatility, a
-    fraction of the open; what a fill pays in commission is the larger of `commission_minimum` and `commission` × value
-    + `commission_per_share` × shares. See `backtests.costs.Costs` for the formulas.
+    What an order loses of its price is `slippage` + `half_spread` + `volatility_slippage` × volatility, a fraction of
+    the open, or of the stop that is passed within the bar. Orders with a limit lose it up to their limit; a limit that
+    is reached within the bar, and an order of kind Close, fill as they are. What a fill pays in commission is the
+    larger of `commission_minimum` and `commission` × value + `commission_per_share` × shares. See `backtests.costs.Costs` for the formulas.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ class BrokerSettings:
     commission : float
         Fraction of the traded value, both ways. At most 0.05.
     slippage : float
-        Fraction of the price by which every market order fills worse than the open. At most 0.05.
+        Fraction of the price by which market and stop orders, and limit orders at a better open, fill worse. At most
+        0.05.
     borrow_rate : float, optional
         Yearly fee on the value of shares sold short, charged for every night (actual/365) on the value at the close
         before it. Without it no short position can be opened.
@@ -66,7 +68,7 @@ class BrokerSettings:
         Half the distance between bid and ask, as a fraction of the price. At most 0.05.
     volatility_slippage : float
         Multiple of a ticker's daily volatility (see `backtests.costs.daily_volatility`) that is added to the fraction
-        of the price a market order loses. From 0 to 1; 0.1 is 20 bp for a name that moves 2 % a day.
+        of the price an order loses. From 0 to 1; 0.1 is 20 bp for a name that moves 2 % a day.
     cash_rate : float
         Yearly interest earned on cash above zero that is not proceeds of short sales, for every night (actual/365).
     margin_rate : float
