@@ -246,7 +246,8 @@ def align_returns(
     calendar : str, optional
         Exchange calendar of `other`, where it is known.
     known_until : date-like, optional
-        Last day for which `other` is known, when its exchange was closed on the last sessions of the account.
+        Last day for which `other` is known, when its exchange was closed on the last sessions of the account. By default
+        that of its last return, or the end of the weekend after it where `other` never has a return on such days.
 
     Returns
     -------
@@ -275,7 +276,7 @@ def align_returns(
         at = int(np.searchsorted(own, days[0]))
         on_session = at < len(own) and own[at] == days[0]
         base = (own[at - 1] if at else before) if on_session else days[0] - np.timedelta64(1, "D")
-    last = days[-1] if known_until is None else np.datetime64(pd.Timestamp(known_until).date(), "D")
+    last = _end_of_weekend(days) if known_until is None else np.datetime64(pd.Timestamp(known_until).date(), "D")
     previous = np.concatenate([[before], own[:-1]])
     whole = (previous >= base) & (own <= last)
     from_start = bought_at_first_close and base <= own[0] <= last
@@ -288,6 +289,15 @@ def align_returns(
 
 def _naive_days(index: pd.DatetimeIndex) -> Days:
     return np.asarray(index.tz_localize(None).to_numpy().astype("datetime64[D]"))
+
+
+def _end_of_weekend(days: Days) -> np.datetime64:
+    """Last of some days, or of the Saturday and Sunday after it when none of them ever is such a day."""
+    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    last, held = days[-1], set(weekday.tolist())
+    while (nxt := (int(last.astype(np.int64)) + 4) % 7) in (5, 6) and nxt not in held:
+        last = last + np.timedelta64(1, "D")
+    return np.datetime64(last)
 
 
 def _session_before(first: np.datetime64, periodicity: Periodicity) -> np.datetime64:

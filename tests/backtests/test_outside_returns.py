@@ -235,6 +235,17 @@ def test_a_first_value_counts_from_its_own_date_on():
     assert found.index.equals(own[41:])
 
 
+@pytest.mark.parametrize("theirs", ["XNYS", "XLON", "XTKS", "24/7"])
+def test_a_weekend_after_the_last_return_is_covered_where_the_exchange_is_closed_then(theirs):
+    own = days("24/7", "2016-03-01", "2016-09-11")  # a Sunday
+    other = noise(days(theirs, "2016-02-01", "2016-09-09"))
+    found = align_returns(other, own, Periodicity("daily", 365.0, "24/7"))
+    assert found.index.equals(own if theirs != "24/7" else own[:-2])
+    if theirs != "24/7":
+        assert found.iloc[-2:].tolist() == [0.0, 0.0]
+        assert align_returns(other, days("24/7", "2016-03-01", "2016-09-12"), DAILY).index.equals(own)
+
+
 def test_what_is_bought_at_the_first_close_earns_nothing_on_that_session():
     own = days()[60:]
     other = noise(days())

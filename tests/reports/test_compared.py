@@ -77,7 +77,11 @@ def test_a_benchmark_of_another_time_is_left_out_and_named(tmp_path):
     other = noise(2).set_axis(DAYS + pd.DateOffset(years=10))
     run = run_from_result(result_of(noise(1)), title="x", benchmark=other, benchmark_name="SPY")
     assert run.benchmark is None
-    assert any(line.startswith("SPY is left out: its returns, from 2026") for line in serious_warnings(run, None))
+    (line,) = [
+        line for line in serious_warnings(run, None) if line.startswith("SPY is left out: it covers none of the")
+    ]
+    assert "520 sessions of the account, from 2016-01-04" in line
+    assert "It has data from 2026-01-04" in line
 
 
 @pytest.mark.parametrize("kind", ["prices", "weekly", "frame", "infinite", "berlin"])
