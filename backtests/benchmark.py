@@ -85,8 +85,8 @@ def check_span(prices: Prices, ticker: str, first: Any, last: Any) -> None:
     begin, end = pd.Timestamp(first), pd.Timestamp(last)
     if days[0] >= end or days[-1] <= begin:
         raise InputError(
-            f"expected prices of benchmark {ticker} from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, or of a part of that; found "
-            f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give a longer file or leave [benchmark] out"
+            f"expected prices of benchmark {ticker} from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, or of a part of that; "
+            f"found {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give a longer file or leave [benchmark] out"
         )
 
 

@@ -246,8 +246,9 @@ def align_returns(
     calendar : str, optional
         Exchange calendar of `other`, where it is known.
     known_until : date-like, optional
-        Last day for which `other` is known, when its exchange was closed on the last sessions of the account. By default
-        that of its last return, or the end of the weekend after it where `other` never has a return on such days.
+        Last day for which `other` is known, when its exchange was closed on the last sessions of the account. By
+        default that of its last return, or the end of the weekend after it where `other` never has a return on such
+        days.
 
     Returns
     -------

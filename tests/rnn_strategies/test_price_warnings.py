@@ -12,6 +12,7 @@ import rnn_strategies as rs
 from rnn_strategies.audit.adjusted_closes import missing_splits
 from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
+from rnn_strategies.audit.promises import adjustments_of_imported
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status
 from rnn_strategies.remarks import price_remarks
@@ -80,6 +81,19 @@ def test_adjusted_closes_are_named_in_the_report(all_views, view):
     assert text.startswith("Raw closes (close / adj_factor)" if prices.raw_known else "The closes")
     (without,) = [line for line in price_remarks(prices) if "later splits already" in line]
     assert "a filter on price would look ahead" in without
+
+
+@pytest.mark.parametrize("view", ["raw with factors", "raw closes alone", "adjusted closes alone"])
+def test_the_audit_of_imported_scores_looks_for_adjusted_closes(all_views, view):
+    verdict = adjustments_of_imported(all_views[view])
+    if view.startswith("raw"):
+        assert verdict.status is Status.SKIPPED
+        assert "were looked for and not found" in verdict.finding
+    else:
+        assert verdict.status is Status.NOTED
+        assert "adjusted for later splits already" in verdict.finding
+    assert "imported" in verdict.finding
+    assert "maker of the scores" in verdict.unproved[0]
 
 
 def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
