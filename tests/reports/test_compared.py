@@ -106,6 +106,24 @@ def test_the_report_refuses_what_the_metrics_refuse(kind, tmp_path):
     assert not (tmp_path / "r.html").exists()
 
 
+@pytest.mark.parametrize("hole", [1, 8, 9, 40])
+def test_sessions_that_a_benchmark_lacks_are_no_zeros_where_they_are_more_than_a_holiday(hole, tmp_path):
+    other = noise(2).drop(DAYS[200 : 200 + hole])
+    doors = (
+        lambda: compute_metrics(noise(1), benchmark=other),
+        lambda: rs.tear_sheet(result_of(noise(1)), path=tmp_path / "r.html", benchmark=other),
+    )
+    if hole <= 8:
+        assert doors[0]()["common_days"] == 520
+        return
+    first, last = DAYS[200], DAYS[199 + hole]
+    for door in doors:
+        with pytest.raises(InputError, match=rf"none on {hole} in a row, from {first:%Y-%m-%d} to {last:%Y-%m-%d}"):
+            door()
+    day = last + pd.Timedelta(days=1)
+    assert compute_metrics(noise(1), benchmark=other[day:])["common_days"] == 520 - 200 - hole
+
+
 def test_an_account_opened_at_its_first_close_is_compared_with_a_benchmark_bought_there():
     own, other = noise(1), noise(2)
     own.iloc[0] = 0.0
