@@ -299,8 +299,8 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     finding = "The scores were imported: audit their maker."
     verdicts = [done[check]() if check in done else Verdict(check, Status.SKIPPED, finding) for check in wanted]
     covered = (
-        f"imported scores: covered is what their prices show ({', '.join(done)}); the other checks need the model that made "
-        "them and are skipped"
+        f"imported scores: covered is what their prices show ({', '.join(done)}); the other checks need the model that "
+        "made them and are skipped"
     )
     return Audit(run.config.name, tuple(verdicts), covered)
 

@@ -16,6 +16,7 @@ from rnn_strategies.audit.promises import adjustments_of_imported
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status
 from rnn_strategies.remarks import price_remarks
+from signals.calendar import sessions
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -109,6 +110,27 @@ def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
     assert found.expected == ((np.abs(np.log(split)) > 0.2) & alive).sum()
     assert found.found == 0
     assert "that the corporate actions list none is visible in the closes" in str(found)
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "XLON", "XTKS", "24/7"])
+def test_a_session_that_every_ticker_lacks_is_named(calendar):
+    days = pd.DatetimeIndex(sessions("2016-01-04", "2016-06-30", calendar).astype("datetime64[ns]"))
+    index = pd.MultiIndex.from_product([days, ["A", "B"]], names=["date", "ticker"])
+    frame = pd.DataFrame({"close": np.linspace(10, 20, len(index))}, index=index)
+    options = {"calendar": calendar, "close_only": True, "volume_known": False}
+
+    def lines(table):
+        return [line for line in price_remarks(rs.check_prices(table, **options)) if line.startswith("No ticker has")]
+
+    assert lines(frame) == []
+    gone = days[[50, 51]]
+    assert lines(frame.drop(gone[:1], level="date")) == [
+        f"No ticker has a bar on 1 session of {calendar}: {gone[0]:%Y-%m-%d}. Nothing is decided or traded on such a "
+        "day; if the market was open, the data lack it."
+    ]
+    (both,) = lines(frame.drop(gone, level="date"))
+    assert f"on 2 sessions of {calendar}: {gone[0]:%Y-%m-%d}, {gone[1]:%Y-%m-%d}." in both
+    assert lines(frame.drop(index=[(gone[0], "A")])) == []
 
 
 def test_too_few_ticker_years_state_nothing(all_views):
