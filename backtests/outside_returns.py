@@ -25,6 +25,8 @@ FEWEST = 20
 
 _ORDER = {"daily": 0, "weekly": 1, "monthly": 2}
 
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
 Days = NDArray[np.datetime64]
 
 
@@ -65,8 +67,7 @@ def session_dates(index: Any, *, what: str = "returns", calendar: str | None = N
     Timestamp('2024-03-01 00:00:00+0000', tz='UTC')
     """
     if not isinstance(index, pd.DatetimeIndex):
-        remedy = "use .to_timestamp() on it" if isinstance(index, pd.PeriodIndex) else "use pandas.to_datetime on it"
-        raise InputError(f"expected {what} indexed by date; found an index of {index.dtype}; {remedy}")
+        raise InputError(f"expected {what} indexed by date; found an index of {index.dtype}; {_as_dates(index)}")
     if index.hasnans:
         raise InputError(
             f"expected a date for every value of {what}; found none in row {int(index.isna().argmax())}; drop it"
@@ -83,6 +84,17 @@ def session_dates(index: Any, *, what: str = "returns", calendar: str | None = N
             "use index.normalize() where the date is that of the session"
         )
     return days.as_unit("ns").tz_localize("UTC").rename("date")
+
+
+def _as_dates(index: Any) -> str:
+    """Say how an index becomes one of dates."""
+    if isinstance(index, pd.PeriodIndex):
+        return "use .to_timestamp() on it"
+    if isinstance(index, pd.MultiIndex):
+        return "take one level of it, as .xs(name) does"
+    if pd.api.types.is_integer_dtype(index.dtype) and len(index) and 17000101 <= index[0] <= 21991231:
+        return "use pandas.to_datetime(index.astype(str))"
+    return "use pandas.to_datetime on it"
 
 
 def _days_of(index: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex | None:
@@ -175,7 +187,9 @@ def check_returns(
     _refuse_several(dates, what)
     kind = returns.dtype
     if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) or kind.kind == "c":
-        raise InputError(f"expected {what} as numbers; found {kind}; use .astype(float)")
+        percent = returns.map(lambda value: isinstance(value, str) and value.strip().endswith("%")).any()
+        remedy = 'use .str.rstrip("% ").astype(float) / 100' if percent else "use .astype(float)"
+        raise InputError(f"expected {what} as numbers; found {kind}; {remedy}")
     out = pd.Series(returns.to_numpy(dtype=np.float64, na_value=np.nan), index=dates, name=returns.name)
     out.attrs = dict(returns.attrs)
     values = out.to_numpy()
@@ -246,7 +260,9 @@ def align_returns(
     calendar : str, optional
         Exchange calendar of `other`, where it is known.
     known_until : date-like, optional
-        Last day for which `other` is known, when its exchange was closed on the last sessions of the account.
+        Last day for which `other` is known, when its exchange was closed on the last sessions of the account. By
+        default that of its last return, or the end of the weekend after it where `other` never has a return on such
+        days.
 
     Returns
     -------
@@ -254,28 +270,33 @@ def align_returns(
         On those sessions of the account that `other` covers, without gaps; empty when there are none. Each return is
         that of `other` since the account's session before: several are compounded (its exchange was open while that of
         the account was closed, or it is daily and the account weekly), and without one it is 0 (its exchange was
-        closed).
+        closed). Weekly and monthly returns go with the account's week (Monday to Sunday) or month, on whichever of its
+        days they are dated.
 
     Raises
     ------
     InputError
-        When `other` has fewer dates than the account, or dates that are neither daily, weekly nor monthly.
+        When `other` has fewer dates than the account, dates that are neither daily, weekly nor monthly, or weeks that
+        end on another weekday.
     """
     own = _naive_days(dates)
     known = np.flatnonzero(other.notna().to_numpy())
     if not len(known) or not len(own):
         return other.iloc[:0].astype("float64")
     days = _naive_days(other.index)
+    before = _session_before(own[0], periodicity)
+    within = days[known]
+    found = _check_frequency(within[(within > before) & (within <= own[-1])], own, periodicity, what, calendar)
+    if found == periodicity.frequency and found in ("weekly", "monthly"):
+        days = _same_periods(days, own, found, what)
     base = days[known[0] - 1] if known[0] > 0 else None
     days, values = days[known], other.to_numpy(dtype=np.float64)[known]
-    before = _session_before(own[0], periodicity)
     inside = (days > before) & (days <= own[-1])
-    _check_frequency(days[inside], own, periodicity, what, calendar)
     if base is None:  # the first return is since the session before, or else since the day before
         at = int(np.searchsorted(own, days[0]))
         on_session = at < len(own) and own[at] == days[0]
         base = (own[at - 1] if at else before) if on_session else days[0] - np.timedelta64(1, "D")
-    last = days[-1] if known_until is None else np.datetime64(pd.Timestamp(known_until).date(), "D")
+    last = _end_of_weekend(days) if known_until is None else np.datetime64(pd.Timestamp(known_until).date(), "D")
     previous = np.concatenate([[before], own[:-1]])
     whole = (previous >= base) & (own <= last)
     from_start = bought_at_first_close and base <= own[0] <= last
@@ -288,6 +309,15 @@ def align_returns(
 
 def _naive_days(index: pd.DatetimeIndex) -> Days:
     return np.asarray(index.tz_localize(None).to_numpy().astype("datetime64[D]"))
+
+
+def _end_of_weekend(days: Days) -> np.datetime64:
+    """Last of some days, or of the Saturday and Sunday after it when none of them ever is such a day."""
+    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    last, held = days[-1], set(weekday.tolist())
+    while (nxt := (int(last.astype(np.int64)) + 4) % 7) in (5, 6) and nxt not in held:
+        last = last + np.timedelta64(1, "D")
+    return np.datetime64(last)
 
 
 def _session_before(first: np.datetime64, periodicity: Periodicity) -> np.datetime64:
@@ -318,17 +348,44 @@ def _compound(days: Days, values: NDArray[np.float64], own: Days) -> NDArray[np.
     return out
 
 
-def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str, calendar: str | None) -> None:
-    """Refuse series that are coarser than the account, or irregular."""
+def _same_periods(days: Days, own: Days, frequency: str, what: str) -> Days:
+    """Date weekly or monthly returns as the account dates the same week, Monday to Sunday, or month.
+
+    A week may be dated by its Friday, its last session, its Sunday or its first Monday, and a month likewise.
+    """
+
+    def period(dates: Days) -> NDArray[np.int64]:
+        if frequency == "monthly":
+            return dates.astype("datetime64[M]").astype(np.int64)
+        return (dates.astype(np.int64) + 3) // 7  # 1970-01-01 was a Thursday
+
+    if frequency == "weekly":
+        theirs, ours = (_usual_weekday(dates) for dates in (days, own))
+        if theirs != ours and {theirs, ours} & {1, 2, 3}:
+            raise InputError(
+                f"expected weeks of {what} that end when those of the account do; found {_WEEKDAYS[theirs]}s beside "
+                f"{_WEEKDAYS[ours]}s; give daily returns"
+            )
+    mine = period(own)
+    place = np.minimum(np.searchsorted(mine, period(days)), len(own) - 1)
+    return np.where(mine[place] == period(days), own[place], days)
+
+
+def _usual_weekday(dates: Days) -> int:
+    return int(np.bincount((dates.astype(np.int64) + 3) % 7, minlength=7).argmax())
+
+
+def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str, calendar: str | None) -> str | None:
+    """Refuse series that are coarser than the account, or irregular; give the frequency of others."""
     if len(days) < 2 or periodicity.frequency == "other":
-        return
+        return None
     found = frequency_of(pd.DatetimeIndex(days.astype("datetime64[ns]")), calendar=calendar)
     if found is not None and _ORDER[found] <= _ORDER[periodicity.frequency]:
-        return
+        return found
     within = own[(own >= days[0]) & (own <= days[-1])]
     absent = np.count_nonzero(~np.isin(within, days))
     if absent <= 1:  # in a handful of dates, one that is absent hides the frequency
-        return
+        return None
     step = int(np.median(np.diff(days)).astype(int))
     if found:
         spread = f"{found} ones"

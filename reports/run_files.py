@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtests.benchmark import coverage_warning
 from backtests.outside_returns import check_returns
 from backtests.result import OPENED_AT_FIRST_CLOSE
 from reports.cerebro_results import result_of
@@ -201,7 +202,7 @@ def run_from_result(
         benchmark=(held := align(benchmark, returns, periodicity)),
         universe=align(universe, returns, periodicity, what="returns of the universe"),
         benchmark_name=name,
-        warnings=(*result.warnings, *_apart(benchmark if held is None else None, name, returns)),
+        warnings=(*result.warnings, *_covered(benchmark, held, name, returns, periodicity)),
         stopped=result.stopped,
         simulated=bool(result.settings.get("simulated")),
         settings=result.settings,
@@ -220,15 +221,16 @@ def _calendar(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> str | N
     return None
 
 
-def _apart(other: pd.Series | None, name: str, returns: pd.Series) -> list[str]:
-    """Say that returns to compare with share no session with the account."""
-    if other is None or other.dropna().empty:
+def _covered(
+    given: pd.Series | None, held: pd.Series | None, name: str, returns: pd.Series, periodicity: Periodicity
+) -> list[str]:
+    """Say which part of the account a benchmark covers, where it is not all of it."""
+    if given is None or given.dropna().empty:
         return []
-    known = other.dropna().index
-    return [
-        f"{name} is left out: its returns, from {known[0]:%Y-%m-%d} to {known[-1]:%Y-%m-%d}, share no session with "
-        f"those of the account, from {returns.index[0]:%Y-%m-%d} to {returns.index[-1]:%Y-%m-%d}."
-    ]
+    covered = returns.index[:0] if held is None else held.index
+    own = given.dropna().index
+    text = coverage_warning(name, covered, returns.index, counted=periodicity.counted, own=own)
+    return [text] if text else []
 
 
 def _optional(path: Path, index: list[str] | None) -> pd.DataFrame | None:
@@ -245,7 +247,9 @@ def _on_sessions(frame: pd.DataFrame | None, what: str) -> pd.DataFrame | None:
 
 
 def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series, periodicity: Periodicity) -> pd.Series | None:
-    return align(frame[name], returns, periodicity, what=name) if frame is not None and name in frame else None
+    if frame is None or name not in frame or frame[name].isna().all():
+        return None
+    return align(frame[name], returns, periodicity, what=name)
 
 
 def _seed_returns(path: Path) -> pd.DataFrame | None:

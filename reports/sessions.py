@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from backtests.outside_returns import align_returns, check_returns
@@ -10,6 +11,9 @@ from signals.errors import InputError
 from signals.periodicity import Periodicity
 
 __all__ = ["align", "utc_sessions"]
+
+# Weekdays in a row on which an exchange is closed: the longest holidays of Shanghai and Tokyo have seven.
+LONGEST_HOLIDAY = 8
 
 
 def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
@@ -74,6 +78,28 @@ def align(
         of_account=False,
         periods_per_year=periodicity.periods_per_year,
     )
+    _refuse_gap(checked, returns.index, periodicity, what)
     opened = bool(returns.attrs.get(OPENED_AT_FIRST_CLOSE))
     common = align_returns(checked, returns.index, periodicity, what=what, bought_at_first_close=opened)
     return None if common.empty else common
+
+
+def _refuse_gap(other: pd.Series, dates: pd.DatetimeIndex, periodicity: Periodicity, what: str) -> None:
+    """Refuse daily returns that lack more sessions in a row than any holiday has: they would count as 0."""
+    known = other.dropna().index
+    if periodicity.frequency != "daily" or len(known) < 2:
+        return
+    own = dates[(dates > known[0]) & (dates < known[-1]) & (dates.day_of_week < 5)]
+    absent = ~own.isin(known)
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], absent, [False]]).astype(np.int8)))
+    if not len(ends):
+        return
+    starts, stops = ends[::2], ends[1::2]
+    longest = int(np.argmax(stops - starts))
+    first, last = own[starts[longest]], own[stops[longest] - 1]
+    count = int(stops[longest] - starts[longest])
+    if count > LONGEST_HOLIDAY and len(known[(known > own[0]) & (known < own[-1])]) > len(own) // 2:
+        raise InputError(
+            f"expected {what} for every session; found none on {count:,} in a row, from {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d}; add them, or give the series from {last + pd.Timedelta(days=1):%Y-%m-%d} on"
+        )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from backtests.allocation_checks import check_enough_names
-from backtests.benchmark import buy_and_hold, check_span
+from backtests.benchmark import buy_and_hold, check_span, coverage_warning
 from backtests.engine import equal_weight_universe, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
@@ -27,7 +27,7 @@ from rnn_strategies.progress import in_notebook, show_progress
 from rnn_strategies.remarks import price_remarks, signal_remarks
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
-from signals.calendar import as_day
+from signals.calendar import as_day, sessions
 from signals.errors import InputError
 from signals.events import Event, Listener, silent
 from signals.liquidation_returns import liquidation_warnings
@@ -229,9 +229,11 @@ class Run(CountedRun):
         if self.config.broker.dividends == "cash":
             check_raw_known(self.prices)
         if self._has_benchmark:
-            begin = max(self._first_decision, self.prices.first)
             ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
-            check_span(self.benchmark, ticker, begin, self.prices.last, calendar=calendar)
+            begin = max(self._first_decision, self.prices.first)
+            check_span(self.benchmark, ticker, begin, self.prices.last)
+            days = pd.DatetimeIndex(sessions(begin, self.prices.last, calendar).astype("datetime64[ns]"), tz="UTC")
+            buy_and_hold(self.benchmark, ticker, days, calendar=calendar)
 
     def _check_names(self) -> None:
         """Refuse an allocation that ranks names where the prices leave one."""
@@ -376,14 +378,17 @@ class Run(CountedRun):
         universe = equal_weight_universe(self.prices, signals, broker=config.broker)
         # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
         beside = {"universe": universe.reindex(result.returns.index)}
+        covered = ""
         if self._has_benchmark:
-            beside = {"benchmark": self._benchmark_returns(result.returns.index), **beside}
+            held = self._benchmark_returns(result.returns.index)
+            covered = coverage_warning(self.config.benchmark["ticker"], held.dropna().index, result.returns.index)
+            beside = {"benchmark": held, **beside}
         result.save(self.folder)
         write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(beside, index=result.returns.index))
         self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
-            "warnings": list(dict.fromkeys(result.warnings)),
+            "warnings": list(dict.fromkeys([*result.warnings, *([covered] if covered else [])])),
             "stopped": result.stopped,
             "settings": result.settings,
         }

@@ -16,7 +16,7 @@ from rnn_strategies.audit.dead_names import dead_names
 from rnn_strategies.audit.explained import explained
 from rnn_strategies.audit.futures import Inputs
 from rnn_strategies.audit.look_ahead import dates_to_rehearse, days_to_try, look_ahead
-from rnn_strategies.audit.promises import adjustments, folds
+from rnn_strategies.audit.promises import adjustments, adjustments_of_imported, folds
 from rnn_strategies.audit.sensitivity import sensitivity
 from rnn_strategies.audit.stages import Observed, observe, settings_of
 from rnn_strategies.audit.survivorship import survivorship
@@ -290,6 +290,7 @@ def _audit_of_series(
 def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     """Do what can be done about scores that somebody else made: look at the prices."""
     done = {
+        "adjustments": lambda: adjustments_of_imported(run.prices),
         "dead-names": lambda: dead_names(run.prices, signals=run.signals),
         "survivorship": lambda: survivorship(
             run.prices, universe_sizes={}, filters=UniverseFilters(), signals=run.signals
@@ -297,7 +298,11 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     }
     finding = "The scores were imported: audit their maker."
     verdicts = [done[check]() if check in done else Verdict(check, Status.SKIPPED, finding) for check in wanted]
-    return Audit(run.config.name, tuple(verdicts))
+    covered = (
+        f"imported scores: covered is what their prices show ({', '.join(done)}); the other checks need the model that "
+        "made them and are skipped"
+    )
+    return Audit(run.config.name, tuple(verdicts), covered)
 
 
 def _sharpe(config: Config, observed: Observed) -> float | None:

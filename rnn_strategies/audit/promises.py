@@ -15,7 +15,7 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from signals.prices import Prices
 from signals.walk_forward import Prepared
 
-__all__ = ["adjustments", "folds"]
+__all__ = ["adjustments", "adjustments_of_imported", "folds"]
 
 
 def folds(prepared: Prepared) -> Verdict:
@@ -124,6 +124,30 @@ def adjustments(
         [*verdict.evidence, ("splits that show in the closes", str(missing))],
         unproved=verdict.unproved,
     )
+
+
+def adjustments_of_imported(prices: Prices) -> Verdict:
+    """Look for closes that are adjusted for later splits already, under scores that were imported.
+
+    Returns
+    -------
+    Verdict
+        Noted where there are such closes, and skipped otherwise: rescaled prices cannot change scores that are given.
+    """
+    missing = missing_splits(histories(prices))
+    unproved = [
+        "Whether the maker of the scores filtered on prices, or used features of them, that later splits change."
+    ]
+    if missing is not None:
+        sentence = missing.sentence(raw_known=prices.raw_known, filtered=False)
+        finding = f"{sentence}. The scores were imported: audit their maker."
+        evidence = [("splits that show in the closes", str(missing))]
+        return Verdict("adjustments", Status.NOTED, finding, evidence, unproved=unproved)
+    finding = (
+        "The scores were imported, so that rescaled prices cannot change them: audit their maker. Closes that are "
+        "adjusted for later splits already were looked for and not found."
+    )
+    return Verdict("adjustments", Status.SKIPPED, finding, unproved=unproved)
 
 
 def _rescaled(prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Prices], Prepared], seed: int) -> Verdict:

@@ -112,7 +112,10 @@ def observe(config: Config, inputs: Inputs, *, artifacts: Path, jobs: int, liste
         strategy=None if config.strategy == "SignalStrategy" else config.strategy,
     )
     ticker = config.benchmark.get("ticker")
-    held = buy_and_hold(inputs.benchmark or inputs.prices, ticker, result.returns.index) if ticker else None
+    held = None
+    if ticker:
+        calendar = inputs.prices.calendar
+        held = buy_and_hold(inputs.benchmark or inputs.prices, ticker, result.returns.index, calendar=calendar)
     return Observed(prepared, signals, result, held)
 
 

@@ -60,7 +60,7 @@ NAMED_BY = {
 SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1, "cash_flows.parquet": 1}
 OPTIONAL = ("orders.parquet", "transactions.parquet", "cash_flows.parquet", "history.parquet", "labels.parquet")
 MAY_BE_NAN = ("auc_", "rank_ic_", "pinball")
-# Of accounts that were closed before the end, and benchmarks that begin later: NaN at the ends only.
+# Of accounts that were closed before the end, and benchmarks of a part of the run: NaN at the ends only, or throughout.
 MAY_END = ("benchmark.parquet", "seed_returns.parquet")
 
 
@@ -103,6 +103,8 @@ def _wrong(file: str, table: pd.DataFrame) -> str | None:
         if column.dtype.kind != ("f" if numbers else kind):
             return f"holds {name} as {column.dtype}"
         known = column.loc[column.first_valid_index() : column.last_valid_index()] if file in MAY_END else column
+        if file in MAY_END and column.isna().all():
+            known = column.iloc[:0]
         if kind == NUMBER and not np.isfinite(known.to_numpy(dtype=np.float64)).all():
             return f"holds {name} that are no numbers"
     first = SORTED_BY.get(file, NAMED_BY.get(file, 1))

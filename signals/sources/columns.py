@@ -28,8 +28,8 @@ def word_list(text: str) -> tuple[str, ...]:
 _SPELLINGS = {
     "date": "date datetime timestamp time day session dtyyyymmdd tradedate tradingdate tradingday pricedate quotedate "
     "marketdate businessdate asofdate asof caldt datadate observationdate formatteddate localdate localtime gmttime "
-    "datum fecha dateval periodstart timeperiodstart opentime windowstart candlebegintime unix unixtime unixtimestamp "
-    "epoch epochtime snappedat 日期 日付",
+    "datum fecha dateval timeperiod periodstart timeperiodstart opentime windowstart candlebegintime unix unixtime "
+    "unixtimestamp epoch epochtime snappedat 日期 日付",
     "open": "open openprice openingprice priceopen pxopen openprc prcod openingvalue eröffnung eröffnungskurs eröffn "
     "erster ouverture apertura abertura otwarcie 开盘 开盘价 始値",
     "high": "high highprice highestprice pricehigh pxhigh askhi prchd highprc dayhigh highestvalue hoch höchst "
@@ -119,11 +119,11 @@ OTHERS = COMPANIONS | frozenset(
 def compact(name: object) -> str:
     """Letters and digits of a column name in lower case, without the decoration that vendors put around them.
 
-    >>> [compact(name) for name in ("5. adjusted close", "<VOL>", "Close*", "4a. close (USD)", "$close", "Vol.")]
-    ['adjustedclose', 'vol', 'close', 'close', 'close', 'vol']
+    >>> [compact(name) for name in ("5. adjusted close", "<VOL>", "Close*", "4a. close (USD)", "Close (adj.)", "Vol.")]
+    ['adjustedclose', 'vol', 'close', 'close', 'closeadj', 'vol']
     """
     text = re.sub(r"^\s*<?\s*\d+[a-z]?\.\s+", "", str(name))
-    text = re.sub(r"\([^)]*\)\s*$", "", text)
+    text = re.sub(r"\((?![^)]*adj)[^)]*\)\s*$", "", text, flags=re.IGNORECASE)
     return "".join(c for c in text.lower() if c.isalnum())
 
 

@@ -130,12 +130,12 @@ def _given(names: list[str], rows: list[list[str]], at: int, separator: str, pat
 
 
 def _first_named(names: list[str], rows: list[list[str]]) -> list[object]:
-    """Name a first column without a name, as pandas writes an index: dates, or row numbers beside a date column."""
+    """Name a first column without a name, as pandas writes an index: dates, or row numbers or tickers beside them."""
     if names and names[0] == "":
         cell = next((row[0].strip() for row in rows if row), "")
         counted = cell.isdecimal() and not _DAY.fullmatch(cell)
-        dated = any((field_of(name) or ("",))[0] == "date" for name in names[1:])
-        names = ["Unnamed: 0" if counted and dated else "Date", *names[1:]]
+        other = counted or not any(c.isdigit() for c in cell)
+        names = ["Unnamed: 0" if other and any(map(_dated, names[1:])) else "Date", *names[1:]]
     return list(names)
 
 

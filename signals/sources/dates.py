@@ -88,7 +88,7 @@ def days_of(
         if empty is not None and _stands_for_none(text, empty):
             days[place] = empty
             continue
-        word = str(text).strip()
+        word = _plain(str(text))
         day, timed = _read(word, settings)
         if day is None:
             raise InputError(
@@ -100,6 +100,12 @@ def days_of(
             _refuse_time(word, path, what, exchange_zone(calendar) if zone else None)
         days[place] = day
     return np.asarray(days[codes])
+
+
+def _plain(text: str) -> str:
+    """Write a day that was a number with a decimal point, 20210301.0, as a whole one."""
+    word = text.strip()
+    return word[:8] if len(word) > 9 and word[8] == "." and word[:8].isdecimal() and not word[9:].strip("0") else word
 
 
 def _example(form: TableFormat) -> str:
@@ -117,7 +123,10 @@ def _remedy(texts: pd.Index, form: TableFormat | None, calendar: str) -> str:
     """Name the setting that reads every distinct cell of a date column."""
     if form is None:
         return "write year-month-day"
-    words = [word for text in texts if not pd.isna(text) and (word := str(text).strip())]
+    words = [_plain(str(text)) for text in texts if not pd.isna(text)]
+    dated = [word for word in words if any(c.isdigit() for c in word)]
+    if dated and len(dated) < len(words):
+        return "delete the rows that have no date"
     if form.date_format is not None and all(_parse(word)[0] is not None for word in words):
         return "leave date_format out"
     return date_remedy(words, exchange_zone(calendar))
@@ -125,7 +134,7 @@ def _remedy(texts: pd.Index, form: TableFormat | None, calendar: str) -> str:
 
 def _one_a_day(texts: pd.Index, form: TableFormat, calendar: str) -> bool:
     """Whether the moments of a column lie on one day of the exchange each, as bars of a day do."""
-    words = [str(text).strip() for text in texts if not pd.isna(text)]
+    words = [_plain(str(text)) for text in texts if not pd.isna(text)]
     days = [_parse_as(word, form.date_format, exchange_zone(calendar))[0] for word in words]
     return None not in days and len(set(days)) == len(words)
 

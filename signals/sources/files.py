@@ -149,7 +149,7 @@ class FilesSource:
                 check_tickers(wanted, bars.names)
         files = {str(file.relative_to(path)) if path.is_dir() else file.name: sha256_file(file) for file in paths}
         try:
-            bars = _in_order(_traded(_only(bars, wanted), notes))
+            bars = _in_order(_traded(_without_empty(_only(bars, wanted)), notes))
             if wanted is not None:
                 _check_priced(wanted, bars)
             actions = self._actions(files)
@@ -174,7 +174,7 @@ class FilesSource:
                 actions=derived if actions is None else actions,
             )
         except InputError as error:
-            raise InputError(one_line(f"{path.name}: {error}")) from None
+            raise InputError(one_line(f"{path.name}: {error}{_more_help(str(error))}")) from None
         sparse = _sparse(prices)
         return replace(prices, notes=(*prices.notes, sparse)) if sparse else prices
 
@@ -408,6 +408,26 @@ def _oldest_first(bars: Bars) -> Bars:
         return bars
     turned = _take(bars, np.arange(len(bars.days))[::-1])
     return replace(turned, notes=(*bars.notes, "rows that came newest first are turned round"))
+
+
+def _without_empty(bars: Bars) -> Bars:
+    """Leave aside columns beside the prices that have no value in any row."""
+    empty = [
+        name
+        for name in ("adj_close", "adj_factor", "volume")
+        if name in bars.columns and len(bars.columns) > 1 and np.isnan(bars.columns[name]).all()
+    ]
+    if not empty:
+        return bars
+    columns = {name: values for name, values in bars.columns.items() if name not in empty}
+    note = f"columns without any value left aside: {', '.join(empty)}"
+    return replace(bars, columns=columns, notes=(*bars.notes, note))
+
+
+def _more_help(message: str) -> str:
+    """Say what else than repair helps against unknown volumes: rows of known prices need not be dropped for them."""
+    unknown = message.startswith("expected a number as volume") and "volume = nan" in message
+    return ', or column_names = { volume = "" } to keep them without volume' if unknown else ""
 
 
 def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None:

@@ -11,10 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from signals.calendar import exchange_zone
 from signals.errors import InputError
 from signals.sources.columns import compact, field_of, is_upper, is_wordy
 from signals.sources.dates import days_of, factorized
 from signals.sources.header_pairs import split_names
+from signals.sources.misplaced import (
+    refuse_dates_across,
+    refuse_exchanged,
+    refuse_factor,
+    refuse_fields_below,
+    without_headers,
+)
 from signals.sources.numerals import numbers_of
 from signals.sources.opening import EmptyTableError, shown
 from signals.sources.price_columns import (
@@ -122,9 +130,13 @@ def bars_of(
     if any(isinstance(name, tuple) for name in frame.columns):
         return _paired(frame, path, form, calendar)
     frame = _with_text_names(frame, path)
+    if form.named("date") is None:
+        refuse_dates_across(frame, path)
     date = date_column(frame, path, form)
+    frame, repeated = without_headers(frame, date)
     frame, remark = without_remark(frame, date)
     notes = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
+    notes += [f"lines that repeat the header left out: {repeated:,}"] if repeated else []
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":
         # a volume that is not in capitals is no ticker, whatever the layout
@@ -135,6 +147,7 @@ def bars_of(
     if not settled and form.layout is None and (pairs := split_names(others)) is not None:
         paired = frame[[date, *others]].set_axis(pd.Index(["Date", *pairs], tupleize_cols=False), axis=1)
         return _paired(paired, path, form, calendar)
+    refuse_fields_below(frame, roles, path)
     labels = naming_column(frame, roles, path, form, ticker or stem(path))
     if labels is None and form.layout is None and _is_wide(frame, roles, path, form, return_column):
         return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
@@ -142,7 +155,8 @@ def bars_of(
         _refuse_without_close(frame, roles, labels, path)
     if return_column is None:
         _refuse_other_adjusted(roles, path, form)
-    _refuse_intraday(frame, roles, path)
+        refuse_factor(frame, roles, labels, path, form)
+    _refuse_intraday(frame, roles, labels, path, form, calendar)
     days = days_of(frame[date], path, form=form, calendar=calendar)
     if labels is None:
         codes, names = np.zeros(len(days), dtype=np.int32), [ticker or ticker_name(stem(path), stooq=raw.bracketed)]
@@ -159,6 +173,7 @@ def bars_of(
         )
 
     columns = {key: numbers(roles.fields[key], volume=key == "volume") for key in FIELDS if key in roles.fields}
+    refuse_exchanged(columns, roles, path)
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
     if roles.likely:
@@ -270,11 +285,14 @@ def _wide(frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form
         try:
             closes[:, column] = numbers_of(frame[name], path, form, others=lambda: (frame[n] for n in names[:50]))
         except InputError as error:
-            if not is_text(frame[name]) or len(names) != 2:
+            numbers = [other for other in names if is_number(frame[other])]
+            if not is_text(frame[name]) or len(numbers) != 1:
                 raise
+            close = f"column_names = {{ close = {quoted(numbers[0])} }}"
+            if len(names) != 2:
+                raise InputError(f"{error}, or set {close} if that is the close") from None
             raise InputError(
-                f"{error}, or set ticker_column = {quoted(name)} and column_names = "
-                f"{{ close = {quoted(names[1 - column])} }} if it names the ticker"
+                f"{error}, or set ticker_column = {quoted(name)} and {close} if it names the ticker"
             ) from None
     rows, codes = np.nonzero(~np.isnan(closes))
     if not len(rows):
@@ -317,7 +335,10 @@ def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -
     return Bars(np.repeat(days, len(names)), codes, labels, flat, tuple(ignored))
 
 
-def _refuse_intraday(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
+def _refuse_intraday(
+    frame: pd.DataFrame, roles: Roles, labels: Any, path: Path, form: TableFormat, calendar: str
+) -> None:
+    """Refuse bars of other lengths; bars with a time of day are daily ones where a zone is set and each has its day."""
     remedy = "daily bars only: aggregate minute and hourly bars to days first"
     words = {compact(name): name for name in roles.words}
     if "per" in words:
@@ -326,8 +347,16 @@ def _refuse_intraday(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
             raise InputError(f"expected daily bars (PER = D) in {path.name}; found PER = {odd[0]}; {remedy}")
     if "time" in words:
         odd = [value for value in pd.unique(frame[words["time"]].astype(str)) if value.strip("0:. ") not in ("", "nan")]
-        if odd:
+        if not odd:
+            return
+        keys = [roles.date] if labels is None else [roles.date, labels]
+        if frame[keys].astype(str).duplicated().any():
             raise InputError(f"expected daily bars in {path.name}; found the time {odd[0]}; {remedy}")
+        if form.zone is None:
+            raise InputError(
+                f"expected daily bars in {path.name}; found the time {odd[0]}; {remedy}, or, where each row is the bar "
+                f'of its day, set time_zone = "{exchange_zone(calendar)}"'
+            )
 
 
 def tickers_of(column: pd.Series, path: Path, *, stooq: bool = False) -> tuple[NDArray[np.int32], list[str]]:

@@ -28,6 +28,15 @@ LONGEST_HEADER = 2**21
 LONGEST_LINE = 1000
 
 
+# First bytes of what is no text, what it is, and what to do.
+_PACKED = (
+    (b"\x1f\x8b", "a gzip file", "let its name end in .gz"),
+    (b"PK\x03\x04", "a zip archive or a workbook", "let its name end in .zip, or save the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "a workbook", "save the sheet as CSV"),
+    (b"PAR1", "a Parquet file", "let its name end in .parquet"),
+)
+
+
 class EmptyTableError(InputError):
     """A file holds no row at all: an error for one file, a warning for one of many."""
 
@@ -71,6 +80,10 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"expected a file {path}; found none; correct the path") from error
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        if "Not a gzipped file" in str(error):
+            raise InputError(
+                f"expected a gzip file {path.name}; found another kind; take .gz off its name, or get it again"
+            ) from error
         kind = "zip" if path.name.lower().endswith(".zip") else "gzip"
         raise InputError(
             f"expected a whole {kind} file {path.name}; found a damaged one ({one_line(str(error))}); get it again"
@@ -111,6 +124,9 @@ def open_text(path: Path) -> IO[str]:
     """
     with _open_bytes(path) as stream:
         start = stream.read(4)
+    for mark, kind, remedy in _PACKED:
+        if start.startswith(mark):
+            raise InputError(f"expected text in {path.name}; found {kind}; {remedy}")
     stream = _open_bytes(path)
     wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not start.startswith(codecs.BOM_UTF32_LE)
     return io.TextIOWrapper(stream, encoding="utf-16" if wide else "utf-8-sig", newline="")

@@ -302,7 +302,8 @@ def is_text(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = pd.Series(column.cat.categories).astype(object)
     elif column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
-        values = pd.Series(column.iloc[:_SAMPLE].dropna().unique()).astype(object)
+        cells = dict.fromkeys(cell for cell in column.iloc[:_SAMPLE] if isinstance(cell, str))
+        values = pd.Series(list(cells), dtype=object)
     else:
         return False
     texts = values[values.map(lambda cell: isinstance(cell, str) and bool(cell.strip()))]

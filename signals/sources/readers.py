@@ -5,6 +5,7 @@ Text stays text where it names things: a ticker `NA` or `TRUE`, or one with lead
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections import Counter
@@ -290,6 +291,23 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index()
 
 
+def _ragged(path: Path, separator: str, before: int, width: int, error: Exception) -> str:
+    """Describe the first line that has more cells than the header; the reason of pandas where there is none."""
+    expected = f"expected {width} values in every line of {path.name}, as its header names"
+    with open_text(path) as handle:
+        rows = csv.reader(handle, delimiter=separator)
+        try:
+            for row in rows:
+                if rows.line_num > before and len(row) > width:
+                    remedy = (
+                        "put cells with a decimal or thousands comma in quotes" if separator == "," else "correct it"
+                    )
+                    return f"{expected}; found {len(row)} in line {rows.line_num}; {remedy}"
+        except csv.Error:
+            pass
+    return f"{expected}; found otherwise ({str(error).splitlines()[0][:120]}); correct the file"
+
+
 def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawTable:
     head = read_head(path, form)
     names = [f"Unnamed: {place}" if name == "" else name for place, name in enumerate(head.names)]
@@ -325,10 +343,7 @@ def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawT
     except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise
-        raise InputError(
-            f"expected {len(names)} values in every line of {path.name}, as its header names; found otherwise "
-            f"({str(error).splitlines()[0][:120]}); correct the file"
-        ) from error
+        raise InputError(_ragged(path, head.separator, head.lines, len(names), error)) from error
     for i in labels:
         frame[i] = frame[i].astype("category")
     frame.columns = pd.Index(names, tupleize_cols=False)

@@ -95,6 +95,10 @@ def broken(kind: str) -> object:
         "backwards": good[::-1],
         "undated": good.reset_index(drop=True),
         "periods": good.tz_localize(None).to_period("D"),
+        "percent signs": good.map(lambda x: f"{100 * x:.6f} %"),
+        "numbers as days": good.set_axis(good.index.strftime("%Y%m%d").astype(int)),
+        "texts as days": good.set_axis(good.index.strftime("%Y-%m-%d")),
+        "levels": pd.concat({"SPY": good}),
         "undated row": good.set_axis([*good.index[:-1], pd.NaT]),
     }[kind]
 
@@ -119,6 +123,10 @@ def broken(kind: str) -> object:
         ("backwards", "dates that go back"),
         ("undated", "int64"),
         ("periods", "to_timestamp"),
+        ("percent signs", "as numbers; found"),
+        ("numbers as days", "an index of int64"),
+        ("texts as days", "an index of"),
+        ("levels", "an index of object"),
         ("undated row", "found none in row 251"),
     ],
 )
@@ -139,10 +147,17 @@ def test_what_is_no_series_of_returns_is_one_line(kind, words, of_account):
         ("text", lambda s: s.astype(float)),
         ("backwards", lambda s: s.sort_index()),
         ("periods", lambda s: s.to_timestamp()),
+        ("percent signs", lambda s: s.str.rstrip("% ").astype(float) / 100),
+        ("numbers as days", lambda s: s.set_axis(pd.to_datetime(s.index.astype(str)))),
+        ("texts as days", lambda s: s.set_axis(pd.to_datetime(s.index))),
+        ("levels", lambda s: s.xs("SPY")),
     ],
 )
 def test_the_remedies_work(kind, remedy):
-    assert len(check_returns(remedy(broken(kind)))) > 5
+    mended = check_returns(remedy(broken(kind)))
+    assert len(mended) > 5
+    if kind not in ("half-hours", "periods"):
+        np.testing.assert_allclose(mended, noise(days()).reindex(mended.index), rtol=0, atol=1e-7)
 
 
 def test_returns_of_something_else_may_begin_and_end_unknown():
@@ -198,6 +213,44 @@ def test_daily_returns_are_compounded_to_weeks_and_months(rule, frequency):
     assert (1 + found).prod() == pytest.approx(whole * (1 + before).prod())
 
 
+def by_period(rule: str, stamp: str) -> pd.Series:
+    """Returns of whole weeks or months of New York, dated in one of the ways that people date them."""
+    daily = noise(days())
+    weeks = daily.index.tz_localize(None).to_period(rule)
+    made = (1 + daily).groupby(weeks).prod() - 1
+    sessions_of = daily.index.to_series().groupby(weeks)
+    stamps = {
+        "last session": pd.DatetimeIndex(sessions_of.last()).tz_localize(None),
+        "last day": made.index.to_timestamp(how="end").normalize(),
+        "first day": made.index.to_timestamp(how="start"),
+        "first session": pd.DatetimeIndex(sessions_of.first()).tz_localize(None),
+        "Friday": made.index.to_timestamp(how="start") + pd.Timedelta(days=4),
+    }
+    return made.set_axis(stamps[stamp].tz_localize("UTC").as_unit("ns").rename("date"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "frequency", "theirs"),
+    [
+        *(("W", "weekly", stamp) for stamp in ("last session", "last day", "first day", "first session", "Friday")),
+        *(("M", "monthly", stamp) for stamp in ("last session", "last day", "first day", "first session")),
+    ],
+)
+@pytest.mark.parametrize("ours", ["last session", "last day"])
+def test_weeks_and_months_go_together_however_they_are_dated(rule, frequency, theirs, ours):
+    own = by_period(rule, ours)
+    other = align_returns(by_period(rule, theirs), own.index, Periodicity(frequency, 52.0 if rule == "W" else 12.0))
+    assert other.index.equals(own.index)
+    np.testing.assert_array_equal(other, own)
+
+
+def test_weeks_of_other_days_are_refused():
+    own = by_period("W", "Friday")
+    other = own.set_axis(own.index - pd.Timedelta(days=2))
+    with pytest.raises(InputError, match="found Wednesdays beside Fridays; give daily returns"):
+        align_returns(other, own.index, Periodicity("weekly", 52.0))
+
+
 @pytest.mark.parametrize("rule", ["W", "M"])
 def test_rarer_returns_than_those_of_the_account_are_refused(rule):
     index = days()
@@ -233,6 +286,17 @@ def test_a_first_value_counts_from_its_own_date_on():
     other.iloc[40] = np.nan  # as pct_change leaves it
     found = align_returns(other.iloc[40:], own, DAILY)
     assert found.index.equals(own[41:])
+
+
+@pytest.mark.parametrize("theirs", ["XNYS", "XLON", "XTKS", "24/7"])
+def test_a_weekend_after_the_last_return_is_covered_where_the_exchange_is_closed_then(theirs):
+    own = days("24/7", "2016-03-01", "2016-09-11")  # a Sunday
+    other = noise(days(theirs, "2016-02-01", "2016-09-09"))
+    found = align_returns(other, own, Periodicity("daily", 365.0, "24/7"))
+    assert found.index.equals(own if theirs != "24/7" else own[:-2])
+    if theirs != "24/7":
+        assert found.iloc[-2:].tolist() == [0.0, 0.0]
+        assert align_returns(other, days("24/7", "2016-03-01", "2016-09-12"), DAILY).index.equals(own)
 
 
 def test_what_is_bought_at_the_first_close_earns_nothing_on_that_session():

@@ -77,7 +77,11 @@ def test_a_benchmark_of_another_time_is_left_out_and_named(tmp_path):
     other = noise(2).set_axis(DAYS + pd.DateOffset(years=10))
     run = run_from_result(result_of(noise(1)), title="x", benchmark=other, benchmark_name="SPY")
     assert run.benchmark is None
-    assert any(line.startswith("SPY is left out: its returns, from 2026") for line in serious_warnings(run, None))
+    (line,) = [
+        line for line in serious_warnings(run, None) if line.startswith("SPY is left out: it covers none of the")
+    ]
+    assert "520 sessions of the account, from 2016-01-04" in line
+    assert "It has data from 2026-01-04" in line
 
 
 @pytest.mark.parametrize("kind", ["prices", "weekly", "frame", "infinite", "berlin"])
@@ -100,6 +104,24 @@ def test_the_report_refuses_what_the_metrics_refuse(kind, tmp_path):
         lines.append(str(error.value))
     assert lines[0] == lines[1]
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize("hole", [1, 8, 9, 40])
+def test_sessions_that_a_benchmark_lacks_are_no_zeros_where_they_are_more_than_a_holiday(hole, tmp_path):
+    other = noise(2).drop(DAYS[200 : 200 + hole])
+    doors = (
+        lambda: compute_metrics(noise(1), benchmark=other),
+        lambda: rs.tear_sheet(result_of(noise(1)), path=tmp_path / "r.html", benchmark=other),
+    )
+    if hole <= 8:
+        assert doors[0]()["common_days"] == 520
+        return
+    first, last = DAYS[200], DAYS[199 + hole]
+    for door in doors:
+        with pytest.raises(InputError, match=rf"none on {hole} in a row, from {first:%Y-%m-%d} to {last:%Y-%m-%d}"):
+            door()
+    day = last + pd.Timedelta(days=1)
+    assert compute_metrics(noise(1), benchmark=other[day:])["common_days"] == 520 - 200 - hole
 
 
 def test_an_account_opened_at_its_first_close_is_compared_with_a_benchmark_bought_there():

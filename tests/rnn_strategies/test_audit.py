@@ -127,6 +127,7 @@ def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkey
     found = audit_run(made.folder, jobs=1)
     statuses = {verdict.check: verdict.status for verdict in found.verdicts}
     assert statuses["look-ahead"] == "skipped"
+    assert found.covered.startswith("imported scores: covered is what their prices show (adjustments, ")
     assert statuses["dead-names"] == "passed"
     assert statuses["survivorship"] in ("passed", "noted")
 

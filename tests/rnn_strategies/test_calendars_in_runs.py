@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,6 +136,75 @@ def test_a_benchmark_of_another_exchange_says_which_and_is_compounded(tmp_path, 
     held = read_run(run.folder).benchmark
     first, last = (price.asof(day.tz_localize(None)) for day in held.index[[0, -1]])
     assert (1 + held).prod() == pytest.approx(last / first)
+
+
+def text_of(page: Path) -> str:
+    return html.unescape(
+        re.sub(r"<[^>]+>", " ", re.sub(r"<style.*?</style>|data:[^\"]*", "", page.read_text(), flags=re.S))
+    )
+
+
+@pytest.mark.parametrize(
+    ("calendar", "theirs", "part"),
+    [
+        ("XNYS", "XNYS", ("2015-12-15", None)),
+        ("XLON", "XLON", (None, "2016-03-15")),
+        ("XTKS", "XNYS", ("2015-12-15", "2016-03-15")),
+        ("24/7", "XNYS", (None, "2016-04-22")),
+        ("24/7", "24/7", ("2015-12-12", "2016-04-23")),
+    ],
+)
+def test_a_benchmark_of_a_part_of_the_run_is_compared_over_that_part_in_both_doors(
+    tmp_path, home, calendar, theirs, part
+):
+    close = write_inputs(tmp_path, calendar, "weekly", 2)
+    if theirs != calendar:
+        days = pd.DatetimeIndex(sessions("2015-09-01", "2016-06-30", theirs).astype("datetime64[ns]"), name="Date")
+        close = pd.Series(50 + np.arange(len(days)) + 5 * np.sin(np.arange(len(days))), index=days, name="Close")
+    close = close[slice(*part)]
+    close.to_csv(tmp_path / "AA.csv")
+    config = tmp_path / "c.toml"
+    config.write_text(config.read_text() + f'calendar = "{theirs}"\n')
+    run = rs.import_scores(tmp_path / "scores.csv", config=config, out=tmp_path / "run", home=home)
+    run.compute_backtest()
+    m, returns = run.metrics, run.result.returns
+    assert m["common_days"] < m["days"]
+    warning = f"AA covers {m['common_days']} of {m['days']} sessions of the account"
+    (line,) = [line for line in read_json(run.folder / "manifest.json")["backtest"]["warnings"] if warning in line]
+    if calendar == "XTKS":
+        run.write_report()
+        assert text_of(run.report).count(line) == 1
+        assert not verify_run(run.folder, home=home).findings
+
+    # the same over the span, by a few lines of pandas: closes carried forward, returns between sessions of the run
+    r = returns.tz_localize(None)
+    held = close.reindex(close.index.union(r.index)).ffill().reindex(r.index)
+    held[close.index[-1] + pd.Timedelta(days=3) :] = np.nan
+    b = held.pct_change(fill_method=None)
+    b.iloc[0] = 0.0 if np.isfinite(held.iloc[0]) else np.nan
+    b = b.dropna()[m["common_start"] : m["common_end"]]
+    mine = r.reindex(b.index)
+    assert len(b) == m["common_days"]
+    assert m["beta"] == pytest.approx(mine.cov(b) / b.var(), rel=1e-9)
+    assert m["common_cum_returns_final"] == pytest.approx((1 + mine).prod() - 1, rel=1e-9)
+    assert m["benchmark_cum_returns_final"] == pytest.approx((1 + b).prod() - 1, rel=1e-9)
+
+    # the other door
+    outside = run_from_result(run.result, title="x", benchmark=close.pct_change(), benchmark_name="AA")
+    known = read_run(run.folder).benchmark
+    pd.testing.assert_series_equal(outside.benchmark, known, rtol=1e-12, check_names=False, check_freq=False)
+    assert line in outside.warnings
+
+
+def test_a_benchmark_of_another_time_or_of_months_is_refused_before_anything_is_traded(tmp_path, home):
+    close = write_inputs(tmp_path, "XNYS", "weekly", 2)
+    close[:"2015-09-30"].to_csv(tmp_path / "AA.csv")
+    with pytest.raises(InputError, match="give a longer file or leave"):
+        finished(tmp_path, home)
+    close.groupby(close.index.to_period("M")).tail(1).to_csv(tmp_path / "AA.csv")
+    with pytest.raises(InputError, match=r"expected daily prices of benchmark AA.*monthly"):
+        finished(tmp_path, home)
+    assert not (tmp_path / "run" / "returns.parquet").exists()
 
 
 def test_a_file_of_every_day_is_offered_the_calendar_of_every_day():

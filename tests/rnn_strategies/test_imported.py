@@ -237,6 +237,22 @@ def rewrite(change):
     change(table).to_csv("scores.csv", index=False)
 
 
+@pytest.mark.parametrize("place", ["file", "override", "option"])
+@pytest.mark.parametrize("value", ["drop", "raise"])
+def test_what_happens_to_scores_without_prices_is_taken_from_wherever_it_is_set(work, command, place, value):
+    with Path("scores.csv").open("a") as file:
+        file.write("2014-06-06,NOSUCH,0.5\n")
+    given = {"override": ["--set", f"signals.outside={value}"], "option": ["--outside", value]}.get(place, [])
+    table = value if place == "file" else "drop" if value == "raise" else "raise"
+    Path("rnn-strategies.toml").write_text(f'{CONFIG}[signals]\npath = "scores.csv"\noutside = "{table}"\n')
+    answer = command("import", "scores.csv", "--out", "mine", *given)
+    if value == "drop":
+        assert answer[0] == 0, answer[2]
+        assert "1 row of scores lie outside the prices" in " ".join(read_json(Path("mine/manifest.json"))["warnings"])
+    else:
+        refused(answer, 'or set outside = "drop"')
+
+
 def test_scores_outside_the_prices(work, command):
     rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2014-01-03"], "ticker": ["NOSUCH"], "score": [1.0]})]))
     refused(command("import", "scores.csv", "--out", "mine"), "found 'NOSUCH'")

@@ -12,9 +12,11 @@ import rnn_strategies as rs
 from rnn_strategies.audit.adjusted_closes import missing_splits
 from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
+from rnn_strategies.audit.promises import adjustments_of_imported
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status
 from rnn_strategies.remarks import price_remarks
+from signals.calendar import sessions
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -82,6 +84,19 @@ def test_adjusted_closes_are_named_in_the_report(all_views, view):
     assert "a filter on price would look ahead" in without
 
 
+@pytest.mark.parametrize("view", ["raw with factors", "raw closes alone", "adjusted closes alone"])
+def test_the_audit_of_imported_scores_looks_for_adjusted_closes(all_views, view):
+    verdict = adjustments_of_imported(all_views[view])
+    if view.startswith("raw"):
+        assert verdict.status is Status.SKIPPED
+        assert "were looked for and not found" in verdict.finding
+    else:
+        assert verdict.status is Status.NOTED
+        assert "adjusted for later splits already" in verdict.finding
+    assert "imported" in verdict.finding
+    assert "maker of the scores" in verdict.unproved[0]
+
+
 def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
     frame = market.frame.assign(adj_factor=1.0)
     wrong = replace(market, frame=frame, simulated=False)
@@ -95,6 +110,27 @@ def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
     assert found.expected == ((np.abs(np.log(split)) > 0.2) & alive).sum()
     assert found.found == 0
     assert "that the corporate actions list none is visible in the closes" in str(found)
+
+
+@pytest.mark.parametrize("calendar", ["XNYS", "XLON", "XTKS", "24/7"])
+def test_a_session_that_every_ticker_lacks_is_named(calendar):
+    days = pd.DatetimeIndex(sessions("2016-01-04", "2016-06-30", calendar).astype("datetime64[ns]"))
+    index = pd.MultiIndex.from_product([days, ["A", "B"]], names=["date", "ticker"])
+    frame = pd.DataFrame({"close": np.linspace(10, 20, len(index))}, index=index)
+    options = {"calendar": calendar, "close_only": True, "volume_known": False}
+
+    def lines(table):
+        return [line for line in price_remarks(rs.check_prices(table, **options)) if line.startswith("No ticker has")]
+
+    assert lines(frame) == []
+    gone = days[[50, 51]]
+    assert lines(frame.drop(gone[:1], level="date")) == [
+        f"No ticker has a bar on 1 session of {calendar}: {gone[0]:%Y-%m-%d}. Nothing is decided or traded on such a "
+        "day; if the market was open, the data lack it."
+    ]
+    (both,) = lines(frame.drop(gone, level="date"))
+    assert f"on 2 sessions of {calendar}: {gone[0]:%Y-%m-%d}, {gone[1]:%Y-%m-%d}." in both
+    assert lines(frame.drop(index=[(gone[0], "A")])) == []
 
 
 def test_too_few_ticker_years_state_nothing(all_views):

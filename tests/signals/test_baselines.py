@@ -379,6 +379,32 @@ def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeyp
     assert "no ARIMA order is left; persistence is used for 24 forecasts" in none.warnings[0]
 
 
+# Eighty figures of which the first forty allow ARIMA(2, 1, 2); the estimates on the first sixty are non-invertible.
+PILED_UP = """1 0 -1 0 0 0 1 -1 1 -1 0 1 1 -1 2 0 -1 0 -1 0 -1 0 -2 1 0 1 -1 -2 -1 0 2 1 1 -1 -1 0 1 -1 0 2
+-1 0 -1 0 1 1 -1 -3 1 2 -1 0 0 -2 -3 0 0 -2 0 -1 0 1 0 -1 1 0 -1 2 0 1 -1 0 0 1 -2 0 1 0 -1 1"""
+
+
+def test_estimates_that_statsmodels_finds_non_invertible_on_more_rows_give_way(monkeypatch):
+    from signals.series import linear_systems
+
+    values = np.array(PILED_UP.split(), dtype=np.float64)
+    linear_systems._fit(values[:40], (2, 1, 2))
+    with pytest.raises(ValueError, match="Non-invertible"):
+        linear_systems._fit(values[:60], (2, 1, 2))
+    ranked = linear_systems._ranked_orders
+
+    def first(train, d, largest):
+        return sorted(ranked(train, d, largest), key=lambda one: one[0] != (2, 1, 2)) if d == 1 else []
+
+    monkeypatch.setattr(linear_systems, "_ranked_orders", first)
+    problem = make_problem(values, lookback=1)
+    fold = SeriesFold(0, range(39), range(39, 59), range(59, 79), range(59))
+    made = one(problem, "arima(2)", fold)
+    assert "ARIMA(2, 1, 2) (ValueError: Non-invertible moving average parameters found" in made.warnings[0]
+    assert "is used for 20 forecasts instead" in made.warnings[0]
+    assert np.isfinite(made.values).all()
+
+
 def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
     problem = make_problem(autoregression(150, seed=4))
     fold = make_fold(problem, test=12, validation=20)

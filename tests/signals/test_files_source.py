@@ -461,7 +461,7 @@ def test_not_what_the_name_says(bars, tmp_path):
     (tmp_path / "p.parquet").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
     assert "expected a Parquet file p.parquet; found a damaged one" in refused(tmp_path / "p.parquet")
     (tmp_path / "p.csv.gz").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
-    assert "expected a whole gzip file p.csv.gz" in refused(tmp_path / "p.csv.gz")
+    assert "expected a gzip file p.csv.gz; found another kind; take .gz off its name" in refused(tmp_path / "p.csv.gz")
     long_table(bars).to_parquet(tmp_path / "q.parquet")
     (tmp_path / "q.parquet").rename(tmp_path / "q.csv")
     assert refused(tmp_path / "q.csv")

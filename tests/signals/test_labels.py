@@ -51,6 +51,20 @@ def test_a_name_that_dies_is_worth_its_last_price_less_the_haircut(haircut):
     assert labels.end[0, 0] == 5  # the third session without a bar, later than the usual exit
 
 
+@pytest.mark.parametrize("haircut", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["up", "return", "above_median"])
+@pytest.mark.parametrize("measured", ["open_to_open", "close_to_close"])
+def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, measured, haircut):
+    closes = [[10, 20, 30], [11, 21, 30], [N, 22, 31], [N, 22, 33], [N, 23, 33], [N, 24, 35], [N, 25, 36]]
+    panel = panel_of(closes, closes)
+    settings = LabelSettings(kind=kind, measured=measured, delist_after=3, delist_haircut=haircut)
+    labels = make_labels(panel, np.array([1, 4]), panel.traded[[1, 4]].T, settings)
+    assert labels.end[:, 0].tolist()[0] == -1
+    assert np.isnan(labels.label[0, 0])
+    assert np.isnan(labels.forward_return[0, 0])
+    assert (labels.end[1:, 0] > 1).all()
+
+
 def test_a_death_not_yet_certain_leaves_the_outcome_open():
     closes = [[10], [11], [12], [N], [N]]
     panel = panel_of(closes, closes)

@@ -510,6 +510,12 @@ INPUTS = {
         {},
         ["BTC"],
     ),
+    "ECB: a key, a value and a status": (
+        "AAA.csv",
+        table(date="TIME_PERIOD", KEY="EXR.D.USD.EUR.SP00.A", OBS_VALUE=CLOSE, OBS_STATUS="A"),
+        {},
+        ["AAA"],
+    ),
     "an open beside the close, no high and low": ("AAA.csv", table(Open=OPEN, Close=CLOSE), {}, ["AAA"]),
     "an adjusted close of an unusual name": (
         "AAA.csv",
