@@ -104,8 +104,8 @@ class CorporateActions:
         frame = panel.actions
         if frame is None:
             raise InputError(
-                "expected prices whose splits and dividends are known; found none; give prices.factors or "
-                'prices.actions, or set broker.dividends = "adjusted"'
+                "expected prices whose splits and dividends are known; found none; give prices.factor_files or "
+                'prices.corporate_actions, or set broker.dividends = "adjusted"'
             )
         if not len(frame):
             return cls(())

@@ -37,7 +37,7 @@ def read_beside(paths: Mapping[str, Any]) -> Beside:
 
 def symbols_of(paths: Mapping[str, Any]) -> SymbolTable | None:
     """Read the file of ticker changes, if `[universe]` names one."""
-    named = paths.get("symbols")
+    named = paths.get("symbol_changes")
     if not named:
         return None
     settings = dict(named) if isinstance(named, Mapping) else {"path": named}

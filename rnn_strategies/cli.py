@@ -155,7 +155,7 @@ def import_(
         Path | None,
         typer.Option(help="Prices, strategy and costs.", show_default="RUN/config.toml or rnn-strategies.toml"),
     ] = None,
-    outside: Annotated[
+    on_uncovered: Annotated[
         str | None,
         typer.Option(
             help="Scores that the prices do not cover: raise or drop.", show_default="as in the configuration, or raise"
@@ -168,7 +168,12 @@ def import_(
     from rnn_strategies.progress import show_progress
 
     made = import_scores(
-        scores, out=out, config=config, overrides=overrides or (), outside=outside, listener=show_progress(sys.stderr)
+        scores,
+        out=out,
+        config=config,
+        overrides=overrides or (),
+        on_uncovered=on_uncovered,
+        listener=show_progress(sys.stderr),
     )
     typer.echo(f"{made.folder / 'signals.parquet'}\nGo on with: rnn-strategies run {made.folder}")
 

@@ -38,7 +38,7 @@ _OPTIONAL = ("borrow_rate", "max_volume_share")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
-_FILES = ("membership", "sectors", "symbols")
+_FILES = ("membership", "sectors", "symbol_changes")
 
 
 class _Symbols(BaseModel):
@@ -46,12 +46,15 @@ class _Symbols(BaseModel):
 
     model_config = STRICT
     path: str
-    outside: Literal["raise", "drop"] = "raise"
+    on_uncovered: Literal["raise", "drop"] = "raise"
     link: bool = True
 
 
 _Universe: Any = table_of(
-    UniverseFilters, membership=(str | None, None), sectors=(str | None, None), symbols=(str | _Symbols | None, None)
+    UniverseFilters,
+    membership=(str | None, None),
+    sectors=(str | None, None),
+    symbol_changes=(str | _Symbols | None, None),
 )
 _Labels: Any = table_of(LabelSettings, leave_out=("delist_after", "delist_haircut"))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
@@ -89,11 +92,11 @@ class _Features(BaseModel):
 
 
 class _Signals(BaseModel):
-    """Scores made elsewhere; `outside` says what becomes of those the prices do not cover."""
+    """Scores made elsewhere; `on_uncovered` says what becomes of those the prices do not cover."""
 
     model_config = STRICT
     path: str
-    outside: Literal["raise", "drop"] = "raise"
+    on_uncovered: Literal["raise", "drop"] = "raise"
 
 
 class _Strategy(BaseModel):
@@ -149,7 +152,7 @@ class Config:
     features : tuple of str
         What a model sees at each step.
     beside : dict
-        Paths of files beside prices: `membership`, `sectors`, `symbols`, and `macro` with its settings.
+        Paths of files beside prices: `membership`, `sectors`, `symbol_changes`, and `macro` with its settings.
     seeds : tuple of int
         One network per fold and seed.
     allocation : Allocation
@@ -157,7 +160,7 @@ class Config:
     tables : dict
         The whole configuration as plain values, as written to `config.toml`.
     signals : dict, optional
-        File of imported scores (`path`) and what becomes of those that the prices do not cover (`outside`).
+        File of imported scores (`path`) and what becomes of those that the prices do not cover (`on_uncovered`).
     """
 
     name: str
@@ -187,7 +190,9 @@ class Config:
     @property
     def identity(self) -> str:
         """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
-        return config_hash(dropped(self._numbers, "name", "title", "path", "cache", "factors", "actions"))
+        return config_hash(
+            dropped(self._numbers, "name", "title", "path", "cache", "factor_files", "corporate_actions")
+        )
 
     @property
     def _numbers(self) -> dict[str, Any]:
@@ -248,7 +253,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     plain["broker"] |= dict.fromkeys(_switched_off(plain["broker"]), False)
     for name in ("prices", "benchmark"):
         _check_source(plain[name], name)
-        for key in ("path", "cache", "factors", "actions"):
+        for key in ("path", "cache", "factor_files", "corporate_actions"):
             if plain[name].get(key) is not None:
                 plain[name][key] = str(resolve_path(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))

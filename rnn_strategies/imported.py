@@ -43,7 +43,7 @@ def import_scores(
     out: Path | str | None = None,
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
-    outside: str | None = None,
+    on_uncovered: str | None = None,
     home: Home | None = None,
     listener: Listener | None = None,
 ) -> Run:
@@ -60,10 +60,10 @@ def import_scores(
         out. By default that of an existing `out`, or `rnn-strategies.toml`.
     overrides : sequence of str
         `"table.key=value"` settings on top of the file.
-    outside : {"raise", "drop"}, optional
+    on_uncovered : {"raise", "drop"}, optional
         What becomes of scores for tickers, or for dates before and after, that the prices do not have: an error, or
-        left out with a warning in the report. By default as `outside` in `[signals]` of the configuration, and an error
-        where that is not set.
+        left out with a warning in the report. By default as `on_uncovered` in `[signals]` of the configuration, and an
+        error where that is not set.
     home, listener
         As in `run`.
 
@@ -80,7 +80,7 @@ def import_scores(
     path = Path(scores)
     if not path.is_file():
         raise InputError(f"expected a file of scores {path}; found none; correct the path")
-    given = {} if outside is None else {"outside": outside}
+    given = {} if on_uncovered is None else {"on_uncovered": on_uncovered}
     settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), **given})
     made = open_run(settings, out=out, home=home, listener=listener)
     with made.locked():
@@ -180,7 +180,7 @@ class ImportedRun(Run):
         return first
 
     def _signals_key(self) -> str:
-        outside = (self.config.signals or {})["outside"]
+        outside = (self.config.signals or {})["on_uncovered"]
         dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
         made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
         return key_of(__version__, "imported", made_from, self._versions)
@@ -222,12 +222,12 @@ class ImportedRun(Run):
 
     def _covered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Rows that the prices cover, and what has to be said about the others."""
-        prices, strict = self.prices, (self.config.signals or {})["outside"] == "raise"
+        prices, strict = self.prices, (self.config.signals or {})["on_uncovered"] == "raise"
         if strict:
             try:
                 check_tickers(frame.index.get_level_values("ticker").unique(), prices.tickers)
             except InputError as error:
-                raise InputError(f'{error}, or set outside = "drop"') from None
+                raise InputError(f'{error}, or set on_uncovered = "drop"') from None
         days = _days(frame)
         early, late = days < prices.first, days > prices.last
         unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
@@ -236,7 +236,7 @@ class ImportedRun(Run):
             outside = count_rows(int(beyond.sum()))
             raise InputError(
                 f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
-                f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
+                f'outside, the first on {days[beyond][0]}; give longer prices, or set on_uncovered = "drop"'
             )
         gone = beyond | unknown
         if gone.all():

@@ -239,7 +239,7 @@ class Run(CountedRun):
             filters, names = self.config.universe, self.prices.tickers
             known = set(filters.include or names) - set(filters.exclude)
             names = tuple(ticker for ticker in names if ticker in known)
-            most = len(names) if filters.top is None else min(filters.top, len(names))
+            most = len(names) if filters.max_tickers is None else min(filters.max_tickers, len(names))
             check_enough_names(self.config.allocation, most, names=names)
 
     @property

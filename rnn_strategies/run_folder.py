@@ -131,7 +131,7 @@ class RunFolder:
         InputError
             When the other run's prices come from elsewhere.
         """
-        mine, theirs = ([run.config.prices, run.config.beside.get("symbols")] for run in (self, other))
+        mine, theirs = ([run.config.prices, run.config.beside.get("symbol_changes")] for run in (self, other))
         if mine != theirs:
             raise InputError(f"expected the prices of {self.folder} and {other.folder} from one source; found two")
         self._manifest.keep_input("prices", other.prices, other._digest("prices"))
@@ -158,7 +158,7 @@ class RunFolder:
         """Read prices from their source; those of the run under security ids when a file of ticker changes is named."""
         source = options.pop("source")
         if source == "yahoo":
-            options |= {"listener": self.listener} | ({"revisions": "take"} if self.retrain_revised else {})
+            options |= {"listener": self.listener} | ({"revisions": "accept"} if self.retrain_revised else {})
         prices = load_prices(source=source, **options)
         symbols = symbols_of(self.config.beside) if name == "prices" else None
         return prices if symbols is None else symbols.apply(prices)

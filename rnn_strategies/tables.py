@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from signals.errors import InputError
+from signals.former_names import renamed_key
 
 __all__ = ["OPEN", "STRICT", "FolderName", "build", "check_table", "table_of"]
 
@@ -120,8 +121,9 @@ def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> 
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
         known = _known_keys(root, inside[:-1])
+        former = renamed_key(".".join(where[:-1]), where[-1], known)
         close = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-        advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        advice = former or (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}")
         place = f"[{'.'.join(where[:-1])}]" if where[:-1] else "the configuration"
         return f"expected a known key in {place}; found {where[-1]!r}; {advice}"
     if first["type"] == "missing":

@@ -31,14 +31,14 @@ class SymbolTable:
     ----------
     spells : Spells
         One row per ticker and spell; the value is the id.
-    outside : {"raise", "drop"}
+    on_uncovered : {"raise", "drop"}
         What to do with bars of a listed ticker outside all its spells.
     link : bool
         Whether prices are joined where an id changes its ticker.
     """
 
     spells: Spells
-    outside: str = "raise"
+    on_uncovered: str = "raise"
     link: bool = True
 
     @property
@@ -67,8 +67,9 @@ class SymbolTable:
         Raises
         ------
         InputError
-            For a bar of a listed ticker outside its spells (`outside = "raise"`): nobody knows whose it is. And when
-            an id is also the name of a ticker that the table does not name, so that two securities would become one.
+            For a bar of a listed ticker outside its spells (`on_uncovered = "raise"`): nobody knows whose it is. And
+            when an id is also the name of a ticker that the table does not name, so that two securities would become
+            one.
 
         Notes
         -----
@@ -93,10 +94,10 @@ class SymbolTable:
         remarks = list(prices.notes)
         if not keep.all():
             first, rows = label_of(index, int(np.argmin(keep))), count_rows(int((~keep).sum()))
-            if self.outside == "raise":
+            if self.on_uncovered == "raise":
                 raise InputError(
                     f"expected every bar of a ticker in {_source(self)} to lie in one of its spells; found {first} in "
-                    f'none ({rows}); add the spell, or set outside = "drop" to leave such bars out'
+                    f'none ({rows}); add the spell, or set on_uncovered = "drop" to leave such bars out'
                 )
             if not keep.any():
                 raise InputError(
@@ -191,7 +192,7 @@ class SymbolTable:
         return f"SymbolTable({ids:,} ids, {len(self.spells.tickers):,} tickers, {len(self.spells):,} spells)"
 
 
-def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", link: bool = True) -> SymbolTable:
+def read_symbols(source: Path | str | pd.DataFrame, *, on_uncovered: str = "raise", link: bool = True) -> SymbolTable:
     """Read a table of ids and the tickers they traded under.
 
     Parameters
@@ -200,7 +201,7 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
         CSV (plain or gzipped) or Parquet file with the columns `id`, `ticker` (or `symbol`), `start` and `end`; others
         are left alone. `end` is the first day the ticker no longer stands for the id, empty while it does; a column
         `last` with the last day it does is taken in its place. An empty start means from the first bar on.
-    outside : {"raise", "drop"}
+    on_uncovered : {"raise", "drop"}
         What to do with bars of a ticker in the table that lie in none of its spells: whose they are is unknown, so
         they are refused, or left out with a note. They are never kept under the ticker: reused symbols would become
         one history.
@@ -225,8 +226,8 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
         facebook,FB,2012-05-18,2022-06-09
         facebook,META,2022-06-09,
     """
-    if outside not in ("raise", "drop"):
-        raise InputError(f'expected outside = "raise" or "drop"; found {outside!r}; choose one')
+    if on_uncovered not in ("raise", "drop"):
+        raise InputError(f'expected on_uncovered = "raise" or "drop"; found {on_uncovered!r}; choose one')
     spells = read_spells(source, what="symbols", value="id", open_start=True, example=EXAMPLE)
     order = np.lexsort((spells.start, spells.value.astype(str)))
     for before, after in pairwise(order):
@@ -237,7 +238,7 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
                 f"{spells.name(before)} {until} and as {spells.name(after)} from {spells.start[after]}; end one before "
                 "the other begins"
             )
-    return SymbolTable(spells, outside, link)
+    return SymbolTable(spells, on_uncovered, link)
 
 
 def _source(table: SymbolTable) -> str:

@@ -173,7 +173,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
         When a ticker has none, or has two.
     """
     if not path.exists():
-        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factors")
+        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factor_files")
     if not path.is_dir():
         if len(tickers) != 1:
             raise InputError(

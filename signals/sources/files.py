@@ -64,10 +64,10 @@ class FilesSource:
     return_column : str, optional
         Column of total returns (simple, since the ticker's bar before) beside raw prices. Adjusted prices are chained
         from it, starting at each ticker's first bar.
-    factors : Path or str, optional
+    factor_files : Path or str, optional
         Folder of split and dividend factors beside raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`),
         or the one file of one ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
-    actions : Path or str, optional
+    corporate_actions : Path or str, optional
         File of splits and dividends with the columns `date` (ex-date), `ticker` and `split` (new shares for one old
         one), `dividend` (per raw share held at the close before) or both: for accounts that trade raw prices
         (`broker.dividends = "cash"`). Factor files bring their own.
@@ -88,8 +88,8 @@ class FilesSource:
                                 adjusted for splits, so its "raw" prices are as traded but for later splits
     adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
     close and `return_column`   chained; raw prices known
-    close and `factors`         all four prices × factor; raw prices, splits and dividends known
-    close alone and `actions`   prices are raw, and are adjusted by them
+    close and `factor_files`    all four prices × factor; raw prices, splits and dividends known
+    close, `corporate_actions`  prices are raw, and are adjusted by them
     adj_close alone             taken as close; raw prices unknown
     close alone                 as they are; raw prices unknown
     ==========================  =============================================================================
@@ -106,8 +106,8 @@ class FilesSource:
     calendar: str = "XNYS"
     on_bad: str = "raise"
     return_column: str | None = None
-    factors: Path | str | None = None
-    actions: Path | str | None = None
+    factor_files: Path | str | None = None
+    corporate_actions: Path | str | None = None
     file_names: str | None = None
     subfolders: bool = False
     date_format: str | None = None
@@ -233,8 +233,8 @@ class FilesSource:
             return [path]
         mixed = (
             self.file_names is None
-            and self.factors is not None
-            and path.resolve() == Path(self.factors).expanduser().resolve()
+            and self.factor_files is not None
+            and path.resolve() == Path(self.factor_files).expanduser().resolve()
         )
 
         def is_factors(file: Path) -> bool:
@@ -250,11 +250,13 @@ class FilesSource:
 
     def _actions(self, files: dict[str, str]) -> pd.DataFrame | None:
         """Read splits and dividends from the user's own file."""
-        if self.actions is None:
+        if self.corporate_actions is None:
             return None
-        path = Path(self.actions).expanduser()
+        path = Path(self.corporate_actions).expanduser()
         if not path.is_file():
-            raise InputError(f"expected a file of splits and dividends at {path}; found none; mend prices.actions")
+            raise InputError(
+                f"expected a file of splits and dividends at {path}; found none; mend prices.corporate_actions"
+            )
         with reading(path):
             found = read_actions(path)
         files[f"actions/{path.name}"] = sha256_file(path)
@@ -273,7 +275,7 @@ class FilesSource:
                 raise InputError(
                     f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
                 )
-        if self.factors is not None:
+        if self.factor_files is not None:
             given.append("factor files")
         if len(given) > 1:
             raise InputError(
@@ -305,12 +307,14 @@ class FilesSource:
                         f"{count_rows(len(rows))} of them with a large raw close ratio, in which a split may hide: "
                         f"{listed(each)}; give their total returns, or leave the names out"
                     )
-        elif self.factors is not None:
-            folder = Path(self.factors).expanduser()
+        elif self.factor_files is not None:
+            folder = Path(self.factor_files).expanduser()
             columns["adj_factor"], derived = factors_of(folder, bars, notes, files, self.calendar)
         elif actions is not None and not given and "close" in columns:
             columns["adj_factor"] = actions_factor(bars.days, bars.codes, columns["close"], bars.names, actions)
-            notes.append("adjusted prices are raw prices adjusted by the splits and dividends in prices.actions")
+            notes.append(
+                "adjusted prices are raw prices adjusted by the splits and dividends in prices.corporate_actions"
+            )
         else:
             if "adj_factor" in columns and "close" in columns:
                 _check_factor(bars, columns)

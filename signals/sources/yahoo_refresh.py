@@ -58,10 +58,10 @@ class Refresh:
         How Yahoo is asked.
     calendar : str
         Exchange calendar of the tickers.
-    minimum_coverage : float
+    min_coverage : float
         Share of the expected sessions an answer must hold to be kept: what is cut short once must not become
         "as first seen".
-    revisions : {"keep", "take"}
+    revisions : {"keep", "accept"}
         As in `extend`.
     listener : callable
         Gets an `Event` per ticker, and one before each wait.
@@ -70,7 +70,7 @@ class Refresh:
     folder: Path
     door: YahooDoor
     calendar: str = "XNYS"
-    minimum_coverage: float = 0.99
+    min_coverage: float = 0.99
     revisions: str = "keep"
     listener: Listener = silent
 
@@ -121,7 +121,7 @@ class Refresh:
         history = read_history(self.folder, ticker)
         since = start
         if history is not None:
-            whole = self.revisions == "take" or not history.reaches(start)
+            whole = self.revisions == "accept" or not history.reaches(start)
             since = min(start, history.asked_from) if whole else history.days[-OVERLAP:][0]
         try:
             reply = self.door.ask(ticker, since, tell)
@@ -134,7 +134,7 @@ class Refresh:
         else:
             done = reply.days[reply.days <= until]
             found = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
-            if not found.bars or found.below(self.minimum_coverage):
+            if not found.bars or found.below(self.min_coverage):
                 raise OddReplyError(found.complaint)
             if history is None:
                 history = first_seen(ticker, reply, since, until)

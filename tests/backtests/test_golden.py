@@ -179,7 +179,7 @@ def brackets(folder):
 def dividends_in_cash(folder):
     """Raw prices: splits change shares, dividends are paid."""
     sample = folder / "corporate-actions-sample"
-    prices = rs.load_prices(source="files", path=sample, file_names="{ticker}_daily_raw", factors=sample)
+    prices = rs.load_prices(source="files", path=sample, file_names="{ticker}_daily_raw", factor_files=sample)
     broker = rs.BrokerSettings(cash=1e5, dividends="cash", **RETAIL)
     rows = momentum(prices, sessions=120, every=20)
     return rs.run_backtest(prices, rows, allocation=rs.TopK(2), broker=broker, start="1999-01-01", end="2008-12-31")

@@ -60,7 +60,7 @@ class History:
 def sample(shared_data):
     folder = shared_data / "corporate-actions-sample"
     prices = rs.load_prices(
-        source="files", path=folder, file_names="{ticker}_daily_raw", factors=folder, tickers=list(TICKERS)
+        source="files", path=folder, file_names="{ticker}_daily_raw", factor_files=folder, tickers=list(TICKERS)
     )
     return prices, {ticker: History(folder, ticker) for ticker in TICKERS}
 

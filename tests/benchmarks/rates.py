@@ -112,7 +112,7 @@ def simulated(folds: int, tickers: int) -> Iterator[Slices]:
     """Folds of a market with a planted pattern: knowing it, the per-date AUC is about .56."""
     import rnn_strategies as rs
 
-    prices = rs.load_prices(source="simulated", seed=606, tickers=tickers, start="2007-01-01")
+    prices = rs.load_prices(source="simulated", seed=606, n_tickers=tickers, start="2007-01-01")
     yield from _folds("simulated", prices, folds, {"start": "2012-01-01", "test": "1Y"}, "open_to_open")
 
 

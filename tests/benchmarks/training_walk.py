@@ -27,7 +27,12 @@ PASSES = 5
 def make_prices(tickers: int, folds: int) -> Prices:
     """Simulate a market without gaps: a year to look back, four to learn, half to choose, then a year for each fold."""
     source = SimulatedSource(
-        tickers=tickers, start="2006-05-01", end=f"{2011 + folds}-12-31", listings=0.0, delistings=0.0, missing=0.0
+        n_tickers=tickers,
+        start="2006-05-01",
+        end=f"{2011 + folds}-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
+        missing_rate=0.0,
     )
     return source.load()
 

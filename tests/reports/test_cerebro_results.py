@@ -27,7 +27,7 @@ class Holder(bt.Strategy):
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=5, tickers=3, start="2014-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=5, n_tickers=3, start="2014-01-01", end="2014-12-31")
 
 
 @pytest.fixture(scope="module")

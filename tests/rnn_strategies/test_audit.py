@@ -78,7 +78,7 @@ def test_sensitivity_tries_what_should_not_matter_and_counts_what_it_trained(fin
 
 
 def test_a_delay_moves_every_score_to_the_next_session():
-    prices = rs.load_prices(source="simulated", seed=1, tickers=3, start="2014-01-01", end="2014-01-31")
+    prices = rs.load_prices(source="simulated", seed=1, n_tickers=3, start="2014-01-01", end="2014-01-31")
     days = pd.DatetimeIndex(["2014-01-10", "2014-01-17", "2014-01-31"]).astype("datetime64[ns]")
     index = pd.MultiIndex.from_product([days, prices.tickers[:2]], names=["date", "ticker"])
     later = delayed(pd.DataFrame({"score": np.arange(6.0)}, index=index), prices)

@@ -34,9 +34,9 @@ def drawn(seed):
     return {
         "prices": {
             "seed": int(rng.integers(1000)),
-            "listings": float(rng.uniform(0, 0.3)),
-            "delistings": float(rng.uniform(0.1, 0.3)),
-            "missing": float(rng.uniform(0, 0.02)),
+            "listing_fraction": float(rng.uniform(0, 0.3)),
+            "delisting_fraction": float(rng.uniform(0.1, 0.3)),
+            "missing_rate": float(rng.uniform(0, 0.02)),
         },
         "features": {"frequency": frequency, "inputs": inputs},
         "labels": {
@@ -55,7 +55,7 @@ def drawn(seed):
         },
         "strategy": allocation,
         "broker": {"borrow_rate": 0.01, "delist_haircut": one(0.0, 0.3)},
-        "universe": {"top": int(rng.integers(15, 35)), "min_price": float(one(0.0, 2.0))},
+        "universe": {"max_tickers": int(rng.integers(15, 35)), "min_price": float(one(0.0, 2.0))},
     }
 
 

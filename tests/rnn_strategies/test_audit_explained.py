@@ -168,7 +168,13 @@ def judged(data, result, **more):
 def quiet():
     """Nothing can be predicted here."""
     prices = rs.load_prices(
-        source="simulated", seed=11, tickers=80, start="2010-01-01", end="2014-12-31", pattern=0.0, delistings=0.4
+        source="simulated",
+        seed=11,
+        n_tickers=80,
+        start="2010-01-01",
+        end="2014-12-31",
+        signal_strength=0.0,
+        delisting_fraction=0.4,
     )
     return prices, *scored(prices)
 
@@ -215,7 +221,9 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
 @pytest.fixture(scope="module")
 def planted():
     """A pattern that a window knows and its last return alone does not."""
-    prices = rs.load_prices(source="simulated", seed=4, tickers=120, start="2010-01-01", end="2014-12-31", pattern=1.5)
+    prices = rs.load_prices(
+        source="simulated", seed=4, n_tickers=120, start="2010-01-01", end="2014-12-31", signal_strength=1.5
+    )
     return prices, *scored(prices)
 
 

@@ -281,7 +281,13 @@ def with_names_changed(request, support, tmp_path):
 
     def changed(change, **tables):
         prices = rs.load_prices(
-            source="simulated", seed=5, tickers=60, start="2010-01-01", end="2015-12-31", listings=0.2, delistings=0.4
+            source="simulated",
+            seed=5,
+            n_tickers=60,
+            start="2010-01-01",
+            end="2015-12-31",
+            listing_fraction=0.2,
+            delisting_fraction=0.4,
         )
         change(prices).frame.reset_index().to_parquet(tmp_path / "changed.parquet")
         path = write(**tables)

@@ -79,7 +79,7 @@ def one_line(err):
 
 def prices_frame():
     return rs.load_prices(
-        source="simulated", seed=1, tickers=25, start="2013-01-01", end="2014-12-31"
+        source="simulated", seed=1, n_tickers=25, start="2013-01-01", end="2014-12-31"
     ).frame.reset_index()
 
 

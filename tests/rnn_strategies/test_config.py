@@ -91,8 +91,14 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
         (('"TopK"\nk = 5', "'LongShortQuantile'\nquantile = 0.1"), r"broker.borrow_rate"),
         (('[strategy]\nallocation = "TopK"\nk = 5\n', ""), r"a table \[strategy\]; found none"),
         (("[prices]", "[prices"), r"expected TOML in"),
-        (("[prices]", "[prices]\npattern = 'strong'"), r"prices.pattern to be a valid number.*found 'strong'"),
-        (("[prices]", "[prices]\ntickres = 3"), r"known key in \[prices\]; found 'tickres'; did you mean 'tickers'"),
+        (
+            ("[prices]", "[prices]\nsignal_strength = 'strong'"),
+            r"prices.signal_strength to be a valid number.*found 'strong'",
+        ),
+        (
+            ("[prices]", "[prices]\nn_tickres = 3"),
+            r"known key in \[prices\]; found 'n_tickres'; did you mean 'n_tickers'",
+        ),
         (
             ("[prices]", "[benchmark]\ntickr = 'SPY'\n[prices]"),
             r"in \[benchmark\]; found 'tickr'; did you mean 'ticker'",

@@ -111,7 +111,7 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
         ({"walk_forward": 'retrain_every = "nevr"'}, r"walk_forward.retrain_every as .* 'never'; found 'nevr'"),
         ({"walk_forward": "test = 0"}, r"walk_forward.test as a length"),
         ({"model": 'kind = "keras_file"\npath = 5\ntrained_until = "2013-12-31"'}, r"model.path to be a valid string"),
-        ({"universe": 'symbols = {outside = "drop"}'}, r"universe.symbols"),
+        ({"universe": 'symbol_changes = {on_uncovered = "drop"}'}, r"universe.symbol_changes"),
     ],
 )
 def test_mistakes_are_one_line(write, tmp_path, tables, words):
@@ -140,7 +140,7 @@ def test_the_yahoo_source_has_settings_but_no_clock():
 @pytest.fixture
 def beside(tmp_path):
     """Files that go with the simulated prices of the small configuration."""
-    names = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31").tickers
+    names = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31").tickers
     members = pd.DataFrame({"ticker": names, "start": "2012-01-01", "end": ""})
     members.loc[:9, "end"] = "2014-12-01"
     members.to_csv(tmp_path / "members.csv", index=False)
@@ -185,7 +185,7 @@ def test_sectors_of_today_are_said_in_the_report(write, tmp_path, beside):
 
 def test_a_ticker_change_is_one_security(write, tmp_path, beside):
     """One half of a history under another symbol, put together again by a file of ticker changes."""
-    prices = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31")
     frame = prices.frame.reset_index()
     old = (frame["ticker"] == beside[0]) & (frame["date"] < "2013-07-01")
     frame.loc[old, "ticker"] = "OLDNAME"
@@ -200,7 +200,7 @@ def test_a_ticker_change_is_one_security(write, tmp_path, beside):
     )
     changes.to_csv(tmp_path / "changes.csv", index=False)
     files = 'source = "files"\npath = "prices.csv"'
-    path = with_tables(write(tmp_path / "c.toml"), prices=files, universe='symbols = "changes.csv"')
+    path = with_tables(write(tmp_path / "c.toml"), prices=files, universe='symbol_changes = "changes.csv"')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert made.prices.tickers == prices.tickers
     whole = rs.run(write(tmp_path / "whole.toml"), out=tmp_path / "whole", jobs=1)
@@ -210,10 +210,10 @@ def test_a_ticker_change_is_one_security(write, tmp_path, beside):
 def test_bars_outside_the_spells_of_a_ticker_can_be_left_out(write, tmp_path, beside):
     changes = pd.DataFrame({"id": ["X"], "ticker": [beside[0]], "start": ["2012-06-01"], "end": [""]})
     changes.to_csv(tmp_path / "changes.csv", index=False)
-    path = with_tables(write(tmp_path / "c.toml"), universe='symbols = "changes.csv"')
-    with pytest.raises(InputError, match="outside"):
+    path = with_tables(write(tmp_path / "c.toml"), universe='symbol_changes = "changes.csv"')
+    with pytest.raises(InputError, match="on_uncovered"):
         rs.run(path, out=tmp_path / "run", jobs=1)
-    path = with_tables(path, universe='symbols = {path = "changes.csv", outside = "drop"}')
+    path = with_tables(path, universe='symbol_changes = {path = "changes.csv", on_uncovered = "drop"}')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert "X" in made.prices.tickers
     assert load_config(made.folder / "config.toml").tables == made.config.tables

@@ -165,7 +165,7 @@ HEADS = {
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=15, start="2012-06-01", end="2014-03-28")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=15, start="2012-06-01", end="2014-03-28")
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -34,7 +34,13 @@ DAYS = [np.datetime64(day) for day in ("2014-03-12", "2014-07-02", "2014-07-25")
 @pytest.fixture(scope="module")
 def inputs():
     prices = rs.load_prices(
-        source="simulated", seed=11, tickers=24, start="2012-06-01", end="2014-09-30", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=11,
+        n_tickers=24,
+        start="2012-06-01",
+        end="2014-09-30",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
     moved = "2014-05-05"
     rows = [(name, f"S{i % 3}", "2012-01-01", moved if i % 4 == 0 else "") for i, name in enumerate(prices.tickers)]
@@ -51,7 +57,7 @@ def futures(inputs, day):
 def settings(name, **walk_forward):
     return {
         "walk_forward": rs.WalkForward(start="2014-01-01", **({"validation": "13W", "test": "26W"} | walk_forward)),
-        "universe": rs.UniverseFilters(min_price=1.0, min_history=60, top=20),
+        "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=20),
         "labels": LABELS[name],
         "model": NETWORKS[name],
     }

@@ -28,12 +28,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=11,
-        tickers=40,
+        n_tickers=40,
         start="2011-01-01",
         end="2014-12-24",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.02,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.02,
     )
 
 
@@ -74,7 +74,7 @@ def signals(prices, given, trainer, artifacts, *, frequency, features, labels):
     return compute_signals(
         prices,
         walk_forward=rs.WalkForward(start="2014-01-01", train="2Y", validation="26W", test=test),
-        universe=rs.UniverseFilters(min_price=1.0, min_history=60, top=30),
+        universe=rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
         labels=labels,
         model=rs.ModelSettings(lookback=lookback, min_steps=lookback - 3),
         training=rs.TrainingSettings(),

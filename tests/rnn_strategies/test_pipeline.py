@@ -140,7 +140,7 @@ def test_another_week_of_prices_trains_only_folds_that_are_new(write, tmp_path):
 
 @pytest.mark.usefixtures("no_drawing", "verify_every_run")
 def test_prices_that_grew_under_the_same_configuration_refresh_the_same_folder(write, tmp_path):
-    prices = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31")
     table = prices.frame.reset_index()
     file = tmp_path / "prices.parquet"
     config = write(tmp_path / "c.toml")

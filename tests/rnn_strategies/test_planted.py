@@ -17,7 +17,7 @@ def auc_over_simulations(pattern, artifacts):
     markets = []
     for seed in range(SIMULATIONS):
         prices = rs.load_prices(
-            source="simulated", seed=seed, tickers=60, start="2010-01-01", end="2014-12-31", pattern=pattern
+            source="simulated", seed=seed, n_tickers=60, start="2010-01-01", end="2014-12-31", signal_strength=pattern
         )
         run = compute_signals(
             prices,

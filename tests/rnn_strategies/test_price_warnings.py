@@ -22,7 +22,7 @@ QUOTES = ["open", "high", "low", "close"]
 @pytest.fixture(scope="module")
 def market():
     """Eleven years of sixty tickers with splits, listings and ends; raw prices are known."""
-    return rs.load_prices(source="simulated", seed=1, tickers=60, splits=0.06, delistings=0.3)
+    return rs.load_prices(source="simulated", seed=1, n_tickers=60, split_rate=0.06, delisting_fraction=0.3)
 
 
 def raw_frame(prices: rs.Prices) -> pd.DataFrame:

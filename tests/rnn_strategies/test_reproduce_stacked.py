@@ -28,7 +28,7 @@ SMALL = (
     "walk_forward.train=1Y",
     "walk_forward.validation=13W",
     "universe.min_history=20",
-    "universe.zero_window=40",
+    "universe.zero_return_window=40",
 )
 
 

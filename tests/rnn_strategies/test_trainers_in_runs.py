@@ -21,7 +21,7 @@ def write(support):
     from configs import write_small
 
     def write(path, trainer="auto", **changes):
-        shorter = {"end": 'end = "2014-12-19"', "tickers": "tickers = 20"}
+        shorter = {"end": 'end = "2014-12-19"', "n_tickers": "n_tickers = 20"}
         return write_small(path, trainer=f'trainer = "{trainer}"', **(shorter | changes))
 
     return write
@@ -134,7 +134,7 @@ def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_another_week_costs_the_new_fold_only_and_scores_are_appended(write, tmp_path, trainer):
-    prices = rs.load_prices(source="simulated", seed=3, tickers=20, start="2012-01-01", end="2015-01-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=20, start="2012-01-01", end="2015-01-31")
     table = prices.frame.reset_index()
     file = tmp_path / "prices.parquet"
     config = write(tmp_path / "c.toml", trainer)

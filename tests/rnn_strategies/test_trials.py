@@ -147,7 +147,7 @@ def family(run):
     [
         "universe.min_price=0.5",  # all prices are above one
         "universe.min_history=59",
-        "universe.top=1000",
+        "universe.max_tickers=1000",
         "walk_forward.start=2014-03-01",
         "features.frequency=daily",
         "features.frequency=monthly",
@@ -163,7 +163,7 @@ def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the
 
 def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
     """Both were searched already; a wider universe and a longer period were not."""
-    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.top=2"]
+    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.max_tickers=2"]
     before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
     assert family(before) == (1, 1, 0)
     whole = rs.run(small, out=tmp_path / "2", jobs=1)
@@ -189,8 +189,7 @@ def test_a_copy_of_the_prices_elsewhere_is_the_same_market(small, tmp_path):
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     made.prices.frame.reset_index().to_parquet(tmp_path / "prices.parquet")
     text = small.read_text().replace('source = "simulated"', f'source = "files"\npath = "{tmp_path}/prices.parquet"')
-    lines = [line for line in text.splitlines() if line.split(" =")[0] not in ("seed", "tickers", "start", "end")]
-    lines.insert(lines.index("[walk_forward]") + 1, 'start = "2014-01-01"')
+    lines = [line for line in text.splitlines() if line.split(" =")[0] not in ("seed", "n_tickers", "start", "end")]
     (tmp_path / "files.toml").write_text("\n".join(lines))
     assert family(rs.run(tmp_path / "files.toml", out=tmp_path / "2", jobs=1)) == (2, 2, 0)
 

@@ -292,7 +292,7 @@ def edit_config_and_hash(run):
 
 def other_prices(run):
     """Somebody else's prices, which are in the store too."""
-    prices = rs.load_prices(source="simulated", seed=8, tickers=12, start="2012-09-01", end="2014-08-29")
+    prices = rs.load_prices(source="simulated", seed=8, n_tickers=12, start="2012-09-01", end="2014-08-29")
     digest = Home(run.parent / "home").inputs.put(prices.save)
     in_json(run, "manifest.json", lambda m: m["inputs"]["prices"].update(sha256=digest))
 
@@ -632,7 +632,9 @@ def test_imported_scores(run, made, tmp_path, support, monkeypatch):
     text = (made / "c.toml").read_text()
     kept = text.split("[universe]")[0] + "[strategy]" + text.split("[strategy]")[1]
     (tmp_path / "i.toml").write_text(kept)
-    imported = rs.import_scores(tmp_path / "scores.csv", config=tmp_path / "i.toml", out=tmp_path / "i", outside="drop")
+    imported = rs.import_scores(
+        tmp_path / "scores.csv", config=tmp_path / "i.toml", out=tmp_path / "i", on_uncovered="drop"
+    )
     imported.compute_backtest()
     imported.write_report()
     assert_verified(imported.folder)

@@ -214,7 +214,7 @@ def load_days(n):
 def test_raw_prices_have_to_be_known():
     with pytest.raises(InputError, match="raw prices are known; found adjusted ones alone"):
         raw_panel(check_prices(SPLIT.drop(columns="adj_factor"), actions=actions_frame(())).panel())
-    with pytest.raises(InputError, match=r"splits and dividends are known; found none; give prices\.factors"):
+    with pytest.raises(InputError, match=r"splits and dividends are known; found none; give prices\.factor_files"):
         raw_panel(check_prices(SPLIT).panel())
 
 
@@ -262,7 +262,7 @@ def raw_file(tmp_path):
 
 
 def test_raw_closes_are_adjusted_by_actions(raw_file):
-    prices = load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+    prices = load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
     # 2015-01-06: (102 - 1.02) / 2 / 102 = 0.495; 2015-01-08: 49.5 / 50 = 0.99; the first row is the anchor
     factor = prices.frame["adj_factor"].to_numpy()
     np.testing.assert_allclose(factor, [1.0, 1.0, 1 / 0.495, 1 / 0.495, 1 / 0.495 / 0.99], rtol=1e-12)
@@ -274,32 +274,34 @@ def test_raw_closes_are_adjusted_by_actions(raw_file):
     assert prices.actions.to_dict("list") == {"split": [2.0, 1.0], "dividend": [1.02, 0.5]}
     assert raw_panel(prices.panel()).close[:, 0].tolist() == [100.0, 102.0, 50.49, 50.0, 50.5]
     assert "actions/actions.txt" in prices.files
-    assert any("adjusted by the splits and dividends in prices.actions" in note for note in prices.notes)
+    assert any("adjusted by the splits and dividends in prices.corporate_actions" in note for note in prices.notes)
 
 
 def test_adjusted_closes_are_not_adjusted_again(raw_file):
     text = raw_file.read_text().replace("100.0,", "49.5,").replace("102.0,", "50.5,")
     raw_file.write_text(text)
     with pytest.raises(InputError, match=r"found 50\.5 and then 50\.49 for A on 2015-01-06, across a split of 2 for 1"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
 
 
 def test_a_dividend_beyond_the_price_is_refused(raw_file):
     (raw_file.parent / "actions.txt").write_text("date,ticker,dividend\n2015-01-06,A,102\n")
     with pytest.raises(InputError, match="expected dividends below the close before; found more than 102 for A"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
 
 
 def test_a_missing_file_of_actions_is_named(raw_file):
-    with pytest.raises(InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.actions"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "none.csv")
+    with pytest.raises(
+        InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.corporate_actions"
+    ):
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "none.csv")
 
 
 def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     # 1 % of 102 paid and two for one; then 0.5 of 50; the last line is for ever
     (tmp_path / "factors" / "A.csv").write_text("20150105,0.9801,0.5,102\n20150107,0.99,1,50\n20501231,1,1,0\n")
-    prices = load_prices(source="files", path=raw_file, factors=tmp_path / "factors")
+    prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
     assert prices.actions.index.tolist() == [(DAYS[2], "A"), (DAYS[4], "A")]
     np.testing.assert_allclose(prices.actions["dividend"], [1.02, 0.5], rtol=1e-9)
     assert prices.actions["split"].tolist() == [2.0, 1.0]
@@ -308,14 +310,14 @@ def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
 def test_factors_no_dividend_makes_leave_actions_unknown(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     (tmp_path / "factors" / "A.csv").write_text("20150105,1.2,0.5,102\n20501231,1,1,0\n")
-    prices = load_prices(source="files", path=raw_file, factors=tmp_path / "factors")
+    prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
     assert prices.actions is None
     assert any(note.startswith("splits and dividends are not known: expected price factors") for note in prices.notes)
 
 
 def test_real_factor_files(shared_data):
     folder = shared_data / "corporate-actions-sample"
-    prices = load_prices(source="files", path=folder, file_names="{ticker}_daily_raw", factors=folder)
+    prices = load_prices(source="files", path=folder, file_names="{ticker}_daily_raw", factor_files=folder)
     splits = prices.actions[prices.actions["split"] != 1.0]["split"]
     assert splits.xs("aapl", level="ticker").to_dict() == {
         pd.Timestamp("2000-06-21"): 2.0, pd.Timestamp("2005-02-28"): 2.0, pd.Timestamp("2014-06-09"): 7.0,

@@ -47,7 +47,7 @@ def auc(score, label):
 @pytest.fixture(scope="module")
 def figures():
     """AUC of each leg, by fold and seed."""
-    source = SimulatedSource(seed=11, tickers=400, start="2005-01-01", end="2016-12-31")
+    source = SimulatedSource(seed=11, n_tickers=400, start="2005-01-01", end="2016-12-31")
     prepared = prepare(
         source.load(),
         walk_forward=WalkForward(start="2012-01-01", train="4Y", validation="26W", test="1Y"),

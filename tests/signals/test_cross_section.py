@@ -16,7 +16,13 @@ from signals.models.own import OwnModel
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=2, tickers=3, start="2012-01-01", end="2013-12-31", listings=0.0, delistings=0.0
+        source="simulated",
+        seed=2,
+        n_tickers=3,
+        start="2012-01-01",
+        end="2013-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
     )
 
 
@@ -81,7 +87,7 @@ def test_features_against_the_market_are_refused_for_one_name(feature, instead):
 
 def test_a_universe_of_one_is_found_when_it_is_drawn(prices):
     with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return vs market'"):
-        dataset(prices, features=("return vs market",), top=1)
+        dataset(prices, features=("return vs market",), max_tickers=1)
 
 
 def test_a_date_with_too_few_names_has_no_label(prices):

@@ -18,7 +18,13 @@ WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.4, listings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        delisting_fraction=0.4,
+        listing_fraction=0.3,
     )
 
 
@@ -227,7 +233,7 @@ def test_rows_without_a_label_are_not_trained_on(prices):
 def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
     from signals.macro import read_macro
 
-    prices = rs.load_prices(source="simulated", seed=3, tickers=12, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=12, start="2012-01-01", end="2015-12-31")
     months = pd.date_range("2013-01-01", "2015-12-01", freq="MS")
     pd.DataFrame({"observation_date": months, "X": np.arange(len(months)) * 1.0, "Y": 1.0}).to_csv(
         tmp_path / "late.csv", index=False

@@ -22,7 +22,7 @@ from signals.walk_forward import compute_signals
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31")
 
 
 def run(prices, artifacts, **changes):

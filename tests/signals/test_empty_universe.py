@@ -18,7 +18,13 @@ from signals.sectors import read_sectors
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=6, start="2012-01-01", end="2014-12-31", listings=0.0, delistings=0.0
+        source="simulated",
+        seed=4,
+        n_tickers=6,
+        start="2012-01-01",
+        end="2014-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
     )
 
 
@@ -40,7 +46,7 @@ def dataset(prices, *, features=("return",), lookback=4, beside=None, **filters)
     [("min_price", 1e5), ("min_dollar_volume", 1e12), ("min_history", 900), ("max_zero_returns", 0.0)],
 )
 def test_the_filter_that_leaves_none_is_named_and_its_remedy_works(prices, name, value):
-    more = {"zero_window": 2000} if name == "max_zero_returns" else {}
+    more = {"zero_return_window": 2000} if name == "max_zero_returns" else {}
     with pytest.raises(InputError, match=r"expected tickers in the universe; found none on any of its") as refused:
         dataset(prices, **({"exclude": ("OLD",), name: value} | more))
     text = str(refused.value)

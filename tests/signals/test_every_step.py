@@ -31,7 +31,13 @@ LABELS = {
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.4, listings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        delisting_fraction=0.4,
+        listing_fraction=0.3,
     )
 
 

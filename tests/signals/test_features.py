@@ -181,12 +181,12 @@ def test_simulated_prices(worlds, frequency, every):
     prices = rs.load_prices(
         source="simulated",
         seed=5,
-        tickers=12,
+        n_tickers=12,
         start="2008-06-01",
         end="2014-05-15",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.04,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.04,
     )
     context = worlds.context(prices, frequency, macro=worlds.macro_table())
     agree(context, worlds.all_specs(groups=False), every)
@@ -234,7 +234,9 @@ def test_bars_missing_for_most_tickers_on_one_day_cost_no_year(shared_data, worl
 
 
 def test_the_mean_of_market_and_sector(worlds):
-    prices = rs.load_prices(source="simulated", seed=2, tickers=30, start="2012-01-01", end="2012-12-31", missing=0.05)
+    prices = rs.load_prices(
+        source="simulated", seed=2, n_tickers=30, start="2012-01-01", end="2012-12-31", missing_rate=0.05
+    )
     made = worlds.context(prices)
     found = compute_features(["volatility(10)", "volatility(10) vs market", "volatility(10) vs sector"], made)
     plain, market, sector = (pd.DataFrame(found.values[:, :, i]) for i in range(3))
@@ -251,7 +253,7 @@ def test_the_mean_of_market_and_sector(worlds):
 
 def test_dates_are_as_scheduled_beforehand():
     """On Monday 10 September 2001 nobody knew that the exchange would stay shut from the next day on."""
-    prices = rs.load_prices(source="simulated", tickers=2, start="2001-08-01", end="2001-10-31", missing=0.0)
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2001-08-01", end="2001-10-31", missing_rate=0.0)
     panel = prices.panel()
     made = FeatureContext(panel, np.arange(len(panel.dates)), np.ones((2, len(panel.dates)), dtype=bool))
     left = compute_features(["days_to_month_end"], made).values[0, :, 0]
@@ -262,7 +264,7 @@ def test_dates_are_as_scheduled_beforehand():
 
 
 def test_macro_values_are_known_when_released_and_not_before(worlds):
-    prices = rs.load_prices(source="simulated", tickers=2, start="2012-01-01", end="2012-06-30")
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2012-01-01", end="2012-06-30")
     made = worlds.context(prices, "daily", macro=worlds.macro_table())
     days = made.panel.dates[made.decisions]
     value = compute_features(["macro(TEST)"], made).values[0, :, 0]
@@ -277,7 +279,7 @@ def test_real_macro_series(worlds, shared_data):
     from signals.macro import read_macro
 
     path = shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv"
-    prices = rs.load_prices(source="simulated", tickers=2, start="2014-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2014-01-01", end="2015-12-31")
     made = worlds.context(prices, "monthly", macro=read_macro(path, lag="30D"))
     growth, level = compute_features(["macro_growth(INDPRO, 12)", "macro(UMCSENT)"], made).values[0].T
     table = pd.read_csv(path, parse_dates=["date"], index_col="date")

@@ -23,12 +23,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=3,
-        tickers=15,
+        n_tickers=15,
         start="2011-01-01",
         end="2013-06-28",
-        listings=0.3,
-        delistings=0.4,
-        missing=0.03,
+        listing_fraction=0.3,
+        delisting_fraction=0.4,
+        missing_rate=0.03,
     )
 
 

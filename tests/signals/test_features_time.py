@@ -26,12 +26,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=8,
-        tickers=24,
+        n_tickers=24,
         start="2009-01-01",
         end="2014-06-30",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.03,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.03,
     )
 
 
@@ -226,7 +226,9 @@ def test_memory_stays_near_that_of_the_prices(worlds):
 
     rng = np.random.default_rng(0)
     days = (
-        rs.load_prices(source="simulated", tickers=1, start="2007-01-01", end="2014-12-31", missing=0.0).panel().dates
+        rs.load_prices(source="simulated", n_tickers=1, start="2007-01-01", end="2014-12-31", missing_rate=0.0)
+        .panel()
+        .dates
     )
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (len(days), 900)), axis=0))
     volume, factor = np.full(close.shape, 1e5), np.ones(close.shape)

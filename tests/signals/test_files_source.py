@@ -561,7 +561,7 @@ def test_damaged_files_give_one_line_or_valid_prices(make_bars, tmp_path, data, 
 def test_sources_by_name(bars, tmp_path):
     long_table(bars).to_csv(tmp_path / "p.csv", index=False)
     same(load_prices(source="files", path=tmp_path / "p.csv"), bars)
-    assert load_prices(source="simulated", tickers=5, end="2007-03-01").simulated
+    assert load_prices(source="simulated", n_tickers=5, end="2007-03-01").simulated
     source = open_source(source="signals.sources.files:FilesSource", path=tmp_path / "p.csv")
     assert isinstance(source, PriceSource)
     same(source.load(), bars)

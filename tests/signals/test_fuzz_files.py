@@ -171,7 +171,7 @@ def test_adjusting(tmp_path, text, factors):
         hold(*load(path, on_bad=on_bad))
         write(tmp_path / "BBB.csv", text.replace("Adj Close", "total"))
         hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, return_column="total"))
-        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, factors=tmp_path / "factors.txt"))
+        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, factor_files=tmp_path / "factors.txt"))
 
 
 FIELDS = ["Close", "Open", "Adj Close", "Volume", "x", ""]
@@ -281,7 +281,7 @@ def test_folders(tmp_path_factory, data, files):
         text = data.draw(tables(*ONE))
         write(folder / f"{name}{number}{data.draw(st.sampled_from(['.csv', '.txt', '.csv.gz', '.md']))}", text)
     hold(*load(folder, on_bad="repair"))
-    hold(*load(folder, on_bad="repair", file_names="A{ticker}", factors=folder))
+    hold(*load(folder, on_bad="repair", file_names="A{ticker}", factor_files=folder))
     hold(*load(folder, tickers=["AAA0", "TRUE1"], start="2010-01-05", return_column="close"))
 
 
@@ -384,7 +384,7 @@ def test_sector_tables(tmp_path, text):
 @given(text=tables(*SYMBOLS), outside=st.sampled_from(["raise", "drop"]))
 def test_symbol_tables(tmp_path, make_bars, text, outside):
     prices = check_prices(make_bars())
-    made, line = outcome(lambda: read_symbols(write(tmp_path / "s.csv", text), outside=outside))
+    made, line = outcome(lambda: read_symbols(write(tmp_path / "s.csv", text), on_uncovered=outside))
     if made is not None:
         made, line = outcome(lambda: made.apply(prices))
         hold(made, line)

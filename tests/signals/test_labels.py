@@ -113,7 +113,13 @@ def test_unknown_settings_are_named(settings, words):
 def market():
     """Forty names over two years of weeks, some of which list late or die."""
     prices = load_prices(
-        source="simulated", seed=9, tickers=40, start="2012-01-01", end="2014-06-30", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=9,
+        n_tickers=40,
+        start="2012-01-01",
+        end="2014-06-30",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
     panel = prices.panel()
     decisions = np.searchsorted(panel.dates, decision_dates(panel.dates[0], panel.dates[-1]))

@@ -140,7 +140,7 @@ def test_only_members_are_drawn_and_top_counts_among_them(make_bars, tmp_path):
     panel, members = prices.panel(), read_membership(write(tmp_path, TEXT))
     assert universe_at(panel, "2010-01-08", UniverseFilters(), members) == ("AAA", "BBB", "NA")
     assert universe_at(panel, "2010-01-12", UniverseFilters(), members) == ("BBB", "NA")
-    filters = UniverseFilters(top=2, window=3, exclude=("NA",))
+    filters = UniverseFilters(max_tickers=2, dollar_volume_window=3, exclude=("NA",))
     schedule = universe_schedule(panel, ["2010-01-08", "2010-01-12"], filters, members)
     assert [names for _, names in schedule] == [("AAA", "BBB"), ("BBB",)]
     # a weekend stands for the Friday before, for prices and for members alike

@@ -24,7 +24,13 @@ WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
 
 

@@ -21,7 +21,7 @@ LABELS = rs.LabelSettings(kind="return", quantiles=LEVELS)
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31")
 
 
 def run(prices, artifacts, trainer=None, **changes):

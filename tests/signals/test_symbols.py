@@ -106,13 +106,15 @@ def test_bars_outside_every_spell():
     late = [("facebook", "FB", str(DAYS[3]), CHANGE), ("facebook", "META", CHANGE, "")]
     with pytest.raises(InputError, match=r"one of its spells; found FB on 2010-01-04 in none \(3 rows\)"):
         table(*late).apply(prices)
-    got = table(*late, outside="drop").apply(prices)
+    got = table(*late, on_uncovered="drop").apply(prices)
     assert len(got.frame) == len(prices.frame) - 3
     assert any("3 rows left out: outside the spells" in note for note in got.notes)
     with pytest.raises(InputError, match="all others outside"):
-        table(("x", "KO", "1990-01-02", "1991-01-02"), outside="drop").apply(check_prices(bars_of([("KO", 0, 30)])))
-    with pytest.raises(InputError, match='expected outside = "raise" or "drop"; found \'keep\''):
-        table(*late, outside="keep")
+        table(("x", "KO", "1990-01-02", "1991-01-02"), on_uncovered="drop").apply(
+            check_prices(bars_of([("KO", 0, 30)]))
+        )
+    with pytest.raises(InputError, match='expected on_uncovered = "raise" or "drop"; found \'keep\''):
+        table(*late, on_uncovered="keep")
 
 
 def test_two_securities_never_become_one():

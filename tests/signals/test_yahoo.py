@@ -179,7 +179,7 @@ def test_another_exchange_in_another_time_zone(sim, tmp_path):
 
 
 def test_one_request_per_ticker_and_a_pause_before_each(source, yahoo):
-    source(["AAA", "BBB"], pause=0.5).load()
+    source(["AAA", "BBB"], request_interval=0.5).load()
     assert asked(yahoo) == ["AAA", "BBB"]
     assert yahoo.slept == [0.5, 0.5]
 
@@ -353,7 +353,7 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     assert asked(yahoo).count("NOPE") <= 2  # yfinance itself asks again with another cookie
     assert sum(yahoo.slept) < 1
     yahoo.asked.clear()
-    prices = source(["AAA", "NOPE", "BBB"], missing="skip").load()
+    prices = source(["AAA", "NOPE", "BBB"], on_missing_ticker="skip").load()
     assert prices.tickers == ("AAA", "BBB")
     assert set(asked(yahoo)) == {"NOPE"}
     assert any("1 of 3 tickers left out: NOPE" in note for note in prices.notes)
@@ -361,7 +361,7 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     assert "delisted" in report["NOPE"]["status"]
     assert report["AAA"]["bars"] == 757
     assert report["AAA"]["status"] == "complete"
-    fails(source(["NOPE"], missing="skip"))  # nothing left
+    fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
 
 
 def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
@@ -401,7 +401,7 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
 
 def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
     yahoo.trouble["BBB"] = [("429", "Too Many Requests")] * 10
-    line = fails(source(["AAA", "BBB", "CCC"], missing="skip"))  # an outage is no missing ticker
+    line = fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
     assert "BBB (too many requests (429), 5 times)" in line
     assert "1 of 3 tickers are up to date" in line
     assert "CCC" not in asked(yahoo)
@@ -416,14 +416,14 @@ def test_a_dead_line_is_not_tried_for_every_ticker(source, yahoo, sim):
     for name in ("T1", "T2", "T3", "T4", "T5"):
         yahoo.shares[name] = yahoo.shares["CCC"]
         yahoo.trouble[name] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    line = fails(source(["T1", "T2", "T3", "T4", "T5"], attempts=2))
+    line = fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
     assert "T1 (Timeout: Operation timed out, 2 times)" in line
     assert asked(yahoo) == ["T1", "T1", "T2", "T2", "T3", "T3"]
 
 
 def test_a_single_time_out_is_an_error_too_and_the_rest_is_kept(source, yahoo, sim):
     yahoo.trouble["AAA"] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], missing="skip"))
+    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
     yahoo.trouble.clear()
     yahoo.asked.clear()
     source(["AAA", "BBB"]).load()
@@ -509,7 +509,7 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     assert len(source(["CCC"]).load().frame) == 755
     assert asked(yahoo) == ["CCC"]
     # what is enough is the user's to say, for what is in the cache too
-    fails(source(["CCC"], minimum_coverage=1.0))
+    fails(source(["CCC"], min_coverage=1.0))
 
 
 def renamed(old, new):
@@ -559,7 +559,7 @@ def test_a_split_without_its_adjustment(source, yahoo):
 )
 def test_garbage(source, yahoo, sim, garbage):
     yahoo.trouble["AAA"] = [sim.Answer(garbage)] * 5
-    fails(source(attempts=2))
+    fails(source(max_attempts=2))
 
 
 def spoil_anywhere(data, node, depth=0):
@@ -604,7 +604,7 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
         session=yahoo,
         sleep=yahoo.slept.append,
         clock=yahoo.clock,
-        attempts=1,
+        max_attempts=1,
     )
     try:
         prices = made.load()
@@ -682,7 +682,7 @@ def test_a_reused_symbol_is_refused(source, yahoo, sim):
     yahoo.shares["CCC"] = sim.Share(start="2020-03-02", seed=9)
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     assert "perhaps a reused symbol" in fails(source(["CCC"]))
-    assert len(source(["CCC"], revisions="take").load().frame) == len(yahoo.shares["CCC"].days)
+    assert len(source(["CCC"], revisions="accept").load().frame) == len(yahoo.shares["CCC"].days)
 
 
 def test_two_currencies_are_refused(source, yahoo, sim):
@@ -692,7 +692,7 @@ def test_two_currencies_are_refused(source, yahoo, sim):
 
 def test_nothing_in_the_span(source):
     assert "BBB (no bars in " in fails(source(["AAA", "BBB"], end="2019-03-29"))
-    assert source(["AAA", "BBB"], end="2019-03-29", missing="skip").load().tickers == ("AAA",)
+    assert source(["AAA", "BBB"], end="2019-03-29", on_missing_ticker="skip").load().tickers == ("AAA",)
 
 
 # -- revisions -------------------------------------------------------------------------------------------------------
@@ -720,7 +720,7 @@ def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
 
 def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised):
     source(["AAA", "CCC"]).load()
-    prices = source(["AAA", "CCC"], revisions="take").load()
+    prices = source(["AAA", "CCC"], revisions="accept").load()
     changed = (prices.frame.loc[revised.index] != revised).any(axis=1)
     assert changed[changed].index.tolist() == [
         (pd.Timestamp("2021-11-23"), "CCC"), (pd.Timestamp("2021-11-30"), "CCC"),
@@ -743,7 +743,7 @@ def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
     kept = source(["CCC"]).load()
     assert "2021-11-23" not in bars(kept, "CCC").index
     assert any("2 bars of 1 ticker revised" in n and "2021-11-22: now has no bar" in n for n in kept.notes)
-    taken = bars(source(["CCC"], revisions="take").load(), "CCC")
+    taken = bars(source(["CCC"], revisions="accept").load(), "CCC")
     assert "2021-11-23" in taken.index
     assert "2021-11-22" not in taken.index
 
@@ -778,11 +778,11 @@ def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
         ({"start": "2019"}, "date like"),
         ({"start": "2025-01-02", "end": "2024-01-02"}, "start on or before"),
         ({"start": "2030-01-02"}, "start on or before 2021-12-31"),
-        ({"missing": "ignore"}, 'missing = "raise" or "skip"'),
-        ({"revisions": "maybe"}, 'revisions = "keep" or "take"'),
-        ({"minimum_coverage": 1.5}, "minimum_coverage"),
-        ({"attempts": 0}, "attempts"),
-        ({"pause": -1.0}, "pause"),
+        ({"on_missing_ticker": "ignore"}, 'on_missing_ticker = "raise" or "skip"'),
+        ({"revisions": "maybe"}, 'revisions = "keep" or "accept"'),
+        ({"min_coverage": 1.5}, "min_coverage"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"request_interval": -1.0}, "request_interval"),
         ({"calendar": "nyse"}, "close: NYSE"),
         ({"on_bad": "ignore"}, "on_bad"),
     ],

@@ -9,7 +9,7 @@ name = "small"
 [prices]
 source = "simulated"
 seed = 3
-tickers = 40
+n_tickers = 40
 start = "2012-01-01"
 end = "2015-12-31"
 [universe]
@@ -43,7 +43,7 @@ def write_tiny(path: Path) -> Path:
     """Write the small configuration with fewer tickers and sessions and one seed: a run takes a second."""
     return write_small(
         path,
-        tickers="tickers = 10",
+        n_tickers="n_tickers = 10",
         end='end = "2015-06-30"',
         min_history="min_history = 40",
         seeds="seeds = [0]",
