@@ -389,7 +389,7 @@ class Broker(LinkedBroker):
     # -- delistings -------------------------------------------------------------------------------------------------
 
     def _cash_out_dead(self) -> None:
-        patience, sessions = self._terms.delist_after, len(self._sessions)
+        patience, sessions = self._terms.delist_after_sessions, len(self._sessions)
         self._find_held()
         for holding in self._held:
             if not holding.fine or holding.number(sessions) - holding.seen < patience:

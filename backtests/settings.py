@@ -39,7 +39,7 @@ class BrokerSettings:
     borrow_rate : float, optional
         Yearly fee on the value of shares sold short, charged for every night (actual/365) on the value at the close
         before it. Without it no short position can be opened.
-    delist_after : int
+    delist_after_sessions : int
         Sessions without a bar after which a holding is cashed out at its last price.
     delist_haircut : float
         Fraction of that price a long holding loses then; a short one is closed at the last price.
@@ -87,7 +87,7 @@ class BrokerSettings:
     commission: float
     slippage: float
     borrow_rate: float | None = None
-    delist_after: int = 5
+    delist_after_sessions: int = 5
     delist_haircut: float = 0.0
     cash_buffer: float = 0.02
     fractional: bool = False
@@ -113,8 +113,14 @@ class BrokerSettings:
                 continue
             rate = _number(getattr(self, name))
             self._require(name, 0.0 <= rate <= 1.0, "a yearly fraction from 0 to 1, such as 0.01")
-        sessions = isinstance(self.delist_after, int | np.integer) and not isinstance(self.delist_after, bool)
-        self._require("delist_after", sessions and self.delist_after >= 1, "a whole number of sessions, at least 1")
+        sessions = isinstance(self.delist_after_sessions, int | np.integer) and not isinstance(
+            self.delist_after_sessions, bool
+        )
+        self._require(
+            "delist_after_sessions",
+            sessions and self.delist_after_sessions >= 1,
+            "a whole number of sessions, at least 1",
+        )
         self._require("delist_haircut", 0.0 <= _number(self.delist_haircut) <= 1.0, "a fraction from 0 to 1")
         self._require("cash_buffer", 0.0 <= _number(self.cash_buffer) < 1.0, "a fraction from 0 to below 1")
         self._require("fractional", isinstance(self.fractional, bool), "true or false")

@@ -104,7 +104,10 @@ def _yearly(rate: float | None, what: str) -> str:
 
 
 def _delisting(settings: BrokerSettings) -> str:
-    after = f"after {count(settings.delist_after)} session{'' if settings.delist_after == 1 else 's'} without a bar"
+    after = (
+        f"after {count(settings.delist_after_sessions)} "
+        f"session{'' if settings.delist_after_sessions == 1 else 's'} without a bar"
+    )
     loss = f" less {percent(settings.delist_haircut)} for longs" if settings.delist_haircut else ""
     return f"{after}, at the last price{loss}"
 

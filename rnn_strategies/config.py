@@ -56,7 +56,7 @@ _Universe: Any = table_of(
     sectors=(str | None, None),
     symbol_changes=(str | _Symbols | None, None),
 )
-_Labels: Any = table_of(LabelSettings, leave_out=("delist_after", "delist_haircut"))
+_Labels: Any = table_of(LabelSettings, leave_out=("delist_after_sessions", "delist_haircut"))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
 _WalkForward: Any = table_of(WalkForward)
 _Broker: Any = table_of(BrokerSettings)
@@ -284,7 +284,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "write the yearly fee as a fraction, for example borrow_rate = 0.01"
         )
     labels = LabelSettings(
-        **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
+        **file.labels.model_dump(), delist_after_sessions=broker.delist_after_sessions, delist_haircut=broker.delist_haircut
     )
     universe = build(UniverseFilters, file.universe)
     _check_names(_stated_names(universe, plain["prices"]), labels, file, allocation, decides)

@@ -132,7 +132,7 @@ class CountedRun(RunFolder):
                 # prices and lists by their content: a copy of a file is the same market
                 "universe": key_of(prices, asdict(config.universe), beside_digests(self._beside))[:16],
                 "calendar": self.prices.calendar,
-                "period": [self._walk_forward.start, str(self.prices.last)],
+                "period": [self._walk_forward.test_start, str(self.prices.last)],
             },
             status="started",
         )

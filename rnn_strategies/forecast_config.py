@@ -30,15 +30,15 @@ __all__ = ["ForecastConfig", "load_forecast_config", "parse_forecast_config"]
 _SERIES_DEFAULTS: dict[str, Any] = {
     "lookback": 24,
     "units": [20],
-    "embedding": 0,
-    "months": False,
-    "dense": 0,
+    "ticker_embedding_dim": 0,
+    "month_onehot": False,
+    "dense_units": 0,
     "dropout": 0.0,
 }
 _SERIES_TRAINING: dict[str, Any] = {
     name: getattr(SERIES_TRAINING, name) for name in ("batch_size", "epochs", "patience")
 }
-_NO_SETTING = ("clip_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
+_NO_SETTING = ("winsorize_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
 
 BASELINES = ("persistence", "drift", "mean", "ridge")
 

@@ -181,7 +181,7 @@ class ImportedRun(Run):
 
     def _signals_key(self) -> str:
         outside = (self.config.signals or {})["on_uncovered"]
-        dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
+        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
         made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
         return key_of(__version__, "imported", made_from, self._versions)
 
@@ -257,9 +257,9 @@ class ImportedRun(Run):
         Known outcomes only. A date's decision dates are those of the file, whatever their rhythm.
         """
         prices, settings = self.prices, self.config.labels
-        if prices.close_only and settings.measured == "open_to_open":
+        if prices.close_only and settings.price_basis == "open_to_open":
             raise InputError(
-                "expected opening prices for labels.measured = 'open_to_open'; found closes only; "
+                "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")

@@ -245,7 +245,7 @@ class Run(CountedRun):
     @property
     def _first_decision(self) -> np.datetime64:
         """No score is older than this."""
-        return as_day(self._walk_forward.start, name="walk_forward.start")
+        return as_day(self._walk_forward.test_start, name="walk_forward.test_start")
 
     @property
     def _strategy(self) -> str | None:
@@ -288,7 +288,7 @@ class Run(CountedRun):
 
     def _signals_key(self) -> str:
         parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
-        dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
+        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
         kind = self.config.tables["model"]["kind"]
         plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
         return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, self._versions)

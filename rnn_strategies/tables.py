@@ -36,7 +36,7 @@ _HINTS = {
     'or preset = "retail"',
     "broker.slippage": "costs are never silently zero: write a fraction, slippage = 0.0005 is 5 basis points, "
     'or preset = "retail"',
-    "walk_forward.start": 'write the first day of the first test slice, for example start = "2011-01-01"',
+    "walk_forward.test_start": 'write the first day of the first test slice, for example test_start = "2011-01-01"',
     "strategy": 'add [strategy] with allocation = "TopK" and k = 50',
     "strategy.allocation": 'write what to hold, for example allocation = "TopK" and k = 50',
     "prices.source": 'write source = "files" or source = "simulated"',

@@ -124,9 +124,9 @@ def make_dataset(
         an input for sectors and there is no file of them, labels or features compare more names than the universe ever
         holds, or no row is left; the message names the cause.
     """
-    if prices.close_only and labels.measured == "open_to_open":
+    if prices.close_only and labels.price_basis == "open_to_open":
         raise InputError(
-            "expected opening prices for labels.measured = 'open_to_open'; found closes only; "
+            "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
             "set measured = 'close_to_close' under [labels]"
         )
     panel = prices.panel()
@@ -178,7 +178,7 @@ def make_dataset(
         target=labels.target,
         universe_sizes={str(day): len(members) for day, members in schedule},
         categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
-        warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.start)),
+        warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.test_start)),
     )
 
 

@@ -76,7 +76,7 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
         spent = _Stopwatch()
         model, data = task.model, task.data
         assert isinstance(model, OwnModel)  # noqa: S101 - sorted out by the caller
-        rows = data.both if task.training.refit == "all" else data.training
+        rows = data.both if task.training.refit_on_validation else data.training
         label = data.scaler.restore_target(rows.label)
         # sums of several threads round otherwise than those of one, and a score must not depend on how many there are
         with threadpool_limits(1):
@@ -182,7 +182,7 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
     ]
     first = list(trainer.fit(fits))
     final = first
-    if tasks and tasks[0].training.refit == "all":
+    if tasks and tasks[0].training.refit_on_validation:
         again = [
             replace(
                 fit,

@@ -245,7 +245,8 @@ def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: W
     first = data.dates[fold.test.start]
     if first < until:
         raise InputError(
-            f"expected walk_forward.start on or after model.trained_until = {settings.trained_until}; found a first "
+            f"expected walk_forward.test_start on or after model.trained_until = {settings.trained_until}; found a "
+            "first "
             f"score on {first}; scores of dates the network was trained on prove nothing"
         )
     ids = np.asarray([settings.tickers.get(ticker, -1) for ticker in data.panel.tickers], dtype=np.int32)

@@ -24,7 +24,7 @@ __all__ = ["sensitivity"]
 
 COSTS = (0.0, 1.0, 2.0, 3.0)
 # Settings of a network that count steps of its window.
-WITHIN = ("min_steps", "highway", "skip")
+WITHIN = ("min_steps", "autoregressive_lags", "recurrent_skip_steps")
 
 
 Record = Callable[[Config, pd.DataFrame, pd.Series, float | None], None]

@@ -269,7 +269,7 @@ def _protocol(run: ForecastRun) -> str:
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (
         f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
-        f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
+        f"from {cut.test_start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
         f"{training.optimizer}, {_loss(run)}, batch {training.batch_size}; epochs kept {stops} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )

@@ -59,7 +59,7 @@ class SeriesSystem:
 
 
 _SECOND_EDITION = ("model.units=[10]",)
-_TO_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.start=2019-01-01")
+_TO_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.test_start=2019-01-01")
 
 _UNIVARIATE_NOTES = (
     "A level is nearly its own last value: an RMSE or a correlation of levels near that of persistence, which knows "

@@ -129,7 +129,8 @@ def _facts(config: Config, figures: Mapping[str, Any], models: Mapping[str, Any]
          f"volume), {universe.min_history} sessions of history, an adjusted close of at least {universe.min_price:g}; "
          f"only names with a bar on the day are scored: {live}"),
         ("slices", f"train {walk_forward.train}, validation {walk_forward.validation}, test {walk_forward.test} from "
-         f"{walk_forward.start}, refit for each; {learnt} training rows; no label of one slice ends after the next "
+         f"{walk_forward.test_start}, refit for each; {learnt} training rows; no label of one slice ends after the "
+         "next "
          "begins"),
         ("epoch", f"the pass with the lowest loss on the validation slice, of at most {config.training.epochs}; "
          f"{config.training.optimizer}, batch {config.training.batch_size}, rate {config.training.learning_rate:g}"),

@@ -135,7 +135,7 @@ class OpenedModel:
     n_features: int
     outputs: int
     min_steps: int | None = None
-    clip_quantile: float | None = None
+    winsorize_quantile: float | None = None
 
     def predict(self, samples: Samples, category: NDArray[np.int32]) -> NDArray[np.float32]:
         """Score every row.

@@ -164,8 +164,8 @@ def feedback_layer(
     cell = FeedbackCell(
         settings.cell,
         settings.units,
-        parts=(n_features, fed, beside, target.outputs if settings.highway else 0),
-        dense=settings.dense,
+        parts=(n_features, fed, beside, target.outputs if settings.autoregressive_lags else 0),
+        dense=settings.dense_units,
         outputs=target.outputs,
         target=target.kind,
         levels=len(target.levels),

@@ -135,9 +135,9 @@ def compute_forecasts(
     table : SeriesTable
         The series.
     model : NetworkSettings
-        The network; `clip_quantile` means nothing here, since levels that rise may not be cut off.
+        The network; `winsorize_quantile` means nothing here, since levels that rise may not be cut off.
     training, walk_forward
-        Settings; `walk_forward.start` is the first date that is forecast.
+        Settings; `walk_forward.test_start` is the first date that is forecast.
     seeds : sequence of int
         One network per fold and seed.
     artifacts : Path

@@ -167,7 +167,7 @@ brokers = st.fixed_dictionaries(
         "commission": st.sampled_from([0.0, 0.002]),
         "slippage": st.sampled_from([0.0, 0.01]),
         "borrow_rate": st.sampled_from([0.0, 0.5]),
-        "delist_after": st.integers(1, 6),
+        "delist_after_sessions": st.integers(1, 6),
         "delist_haircut": st.sampled_from([0.0, 0.5, 1.0]),
         "cash_buffer": st.sampled_from([0.0, 0.02, 0.3]),
         "fractional": st.booleans(),

@@ -447,7 +447,7 @@ def test_a_dead_name_is_cashed_out_at_its_price_in_new_shares(raw_prices):
     nan = float("nan")
     price = {"A": [50.0, 50.0, *[nan] * 8], "B": [1.0] * 10}
     prices = raw_prices(price, price, [(3, "A", 0.1, 0.0)])
-    _, result = run(prices, {0: [buy(25)]}, delist_after=4)
+    _, result = run(prices, {0: [buy(25)]}, delist_after_sessions=4)
     # 2.5 shares at 500: half of one in cash, two at the delisting
     assert flows(result) == [("A", "split", 0.0, -23.0), ("A", "cash in lieu", pytest.approx(250.0), 0.0)]
     assert result.transactions[["amount", "price"]].to_numpy().tolist() == [[25.0, 50.0], [-2.0, pytest.approx(500.0)]]
@@ -570,7 +570,7 @@ def test_books_balance_whatever_is_ordered_across_actions(raw_prices, seed, orde
     plan = defaultdict(list)
     for at, name, kind, size in orders:
         plan[at].append(does(name, kind, size))
-    costs = {"commission": 0.001, "slippage": 0.001, "borrow_rate": 0.05, "cash_rate": 0.02, "delist_after": 4}
+    costs = {"commission": 0.001, "slippage": 0.001, "borrow_rate": 0.05, "cash_rate": 0.02, "delist_after_sessions": 4}
     strategy, result = run(market, plan, cash=1e5, fractional=fractional, maintenance_margin=0.0, **costs)
     # `result` has held the cash of every session to fills and flows; trades and shares belong together too
     for data in strategy.datas:

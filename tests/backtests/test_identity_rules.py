@@ -130,12 +130,12 @@ def bar_barrier(make_prices):
 
 def delistings(make_prices):
     prices = make_prices({"A": [10, 10, 12, NAN, NAN, NAN, NAN, NAN], "B": [5.0] * 8})
-    ours, theirs = two("delistings", prices, {0: buys("A", 100)}, delist_after=3, delist_haircut=0.25)
+    ours, theirs = two("delistings", prices, {0: buys("A", 100)}, delist_after_sessions=3, delist_haircut=0.25)
     assert ours.fills == [(1, "A", 100, 10.0), (5, "A", -100, 9.0)]
     assert ours.values == [1e4, 1e4, 10_200, 10_200, 10_200, 9_900, 9_900, 9_900]
     assert theirs.fills == ours.fills[:1]
     assert theirs.values == [1e4, 1e4, *[10_200] * 6]
-    ours, theirs = two("delistings", prices, {0: sells("A", 100)}, delist_after=3, delist_haircut=0.25)
+    ours, theirs = two("delistings", prices, {0: sells("A", 100)}, delist_after_sessions=3, delist_haircut=0.25)
     assert ours.fills[1:] == [(5, "A", 100, 12.0)]
     assert ours.values == theirs.values  # the same, but for good
 

@@ -86,12 +86,14 @@ def test_holidays_of_one_exchange_are_no_missing_bars_of_the_other(new_york, tok
         rs.add_prices(cerebro, new_york)
         rs.add_prices(cerebro, tokyo)
 
-    done = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after=3), name="T1", day=GOLDEN_WEEK)
+    done = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=GOLDEN_WEEK)
     orders = done.analyzers.ledger.result().orders
     assert orders[["type", "status"]].to_numpy().tolist() == [["market", "filled"]]
     assert str(orders["executed"].iloc[0].date()) == "2019-05-07"
 
-    held = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after=3), name="T1", day=pd.Timestamp("2019-04-10"))
+    held = run(
+        feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=pd.Timestamp("2019-04-10")
+    )
     assert held.analyzers.ledger.result().orders["status"].tolist() == ["filled"]
 
 

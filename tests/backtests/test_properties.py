@@ -29,7 +29,7 @@ MONEY = {
     "commission": st.sampled_from([0.0, 0.001, 0.05]),
     "slippage": st.sampled_from([0.0, 0.01, 0.05]),
     "borrow_rate": st.sampled_from([None, 0.0, 0.03, 1.0]),
-    "delist_after": st.integers(1, 6),
+    "delist_after_sessions": st.integers(1, 6),
     "delist_haircut": st.sampled_from([0.0, 0.3, 1.0]),
     "cash_buffer": st.sampled_from([0.0, 0.02]),
     "fractional": st.booleans(),

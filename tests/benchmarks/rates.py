@@ -133,7 +133,7 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
         prices,  # type: ignore[arg-type]
         walk_forward=rs.WalkForward(validation="1Y", **cut),
         universe=rs.UniverseFilters(min_price=1.0, min_history=252),
-        labels=rs.LabelSettings(kind="above_median", measured=measured),
+        labels=rs.LabelSettings(kind="above_median", price_basis=measured),
         model=rs.ModelSettings(),
     )
     spread = np.unique(np.linspace(0, len(prepared.folds) - 1, folds).round().astype(int))

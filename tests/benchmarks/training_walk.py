@@ -40,7 +40,7 @@ def make_prices(tickers: int, folds: int) -> Prices:
 def settings() -> dict[str, Any]:
     """Give what makes folds of one size: the published network, four rolling years, judged on half a year."""
     return {
-        "walk_forward": WalkForward(start="2012-01-01", train="4Y", validation="26W", test="1Y"),
+        "walk_forward": WalkForward(test_start="2012-01-01", train="4Y", validation="26W", test="1Y"),
         "universe": UniverseFilters(min_history=1),
         "labels": LabelSettings(kind="above_median"),
         "model": ModelSettings(),

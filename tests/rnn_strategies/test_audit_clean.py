@@ -42,8 +42,8 @@ def drawn(seed):
         "labels": {
             "kind": one(*LABELS),
             "horizon": int(one(1, 1, 2) if frequency == "monthly" else one(1, 3, 6)),
-            "measured": one("open_to_open", "close_to_close"),
-            "window": 8,
+            "price_basis": one("open_to_open", "close_to_close"),
+            "estimation_window": 8,
         },
         "model": {"lookback": lookback, "min_steps": one(lookback, lookback - 1)},
         "training": {"refit": one("none", "all"), "seeds": [0, 1][: int(rng.integers(1, 3))]},

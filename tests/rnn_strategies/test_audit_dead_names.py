@@ -63,9 +63,9 @@ def data_of(prices, *, start="2013-01-04", **filters):
         prices,
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
-        labels=rs.LabelSettings(measured="close_to_close" if prices.close_only else "open_to_open"),
+        labels=rs.LabelSettings(price_basis="close_to_close" if prices.close_only else "open_to_open"),
         windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=8),
-        walk_forward=rs.WalkForward(start=start),
+        walk_forward=rs.WalkForward(test_start=start),
     )
 
 

@@ -150,7 +150,7 @@ MODEL = OwnModel("sklearn.linear_model:LogisticRegression", {"C": 0.01}, lookbac
 
 def scored(prices, model=MODEL, *, start="2012-07-06", kind="above_median", **more):
     settings = {
-        "walk_forward": rs.WalkForward(start=start, validation="13W", test="1Y"),
+        "walk_forward": rs.WalkForward(test_start=start, validation="13W", test="1Y"),
         "universe": rs.UniverseFilters(min_history=60),
         "labels": rs.LabelSettings(kind=kind),
         "model": model,

@@ -52,7 +52,7 @@ def prices(worlds, every):
 def audited(prices, *, start="2013-01-04", membership=None, filters=None, **more):
     filters = filters or rs.UniverseFilters()
     dates = decision_dates(prices.first, prices.last, "weekly")
-    days = refit_dates(dates, rs.WalkForward(start=start))
+    days = refit_dates(dates, rs.WalkForward(test_start=start))
     drawn = {str(d): len(m) for d, m in universe_schedule(prices.panel(), days, filters, membership)}
     return survivorship(prices, universe_sizes=drawn, filters=filters, membership=membership, **more)
 

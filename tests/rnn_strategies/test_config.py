@@ -11,7 +11,7 @@ MINIMAL = """
 [prices]
 source = "simulated"
 [walk_forward]
-start = "2014-01-01"
+test_start = "2014-01-01"
 [broker]
 cash = 1e6
 commission = 0.001
@@ -49,9 +49,9 @@ def test_presets_are_valid(preset, tmp_path):
         assert config.prices["path"].endswith("some/data/us-stocks-daily/ohlcv_top600.parquet")
         assert (config.model.lookback, config.model.units, config.training.batch_size) == (52, (25, 10), 1024)
     if preset == "us-wide":  # a file of closes: nothing may need an open or a volume
-        assert config.labels.measured == "close_to_close"
+        assert config.labels.price_basis == "close_to_close"
         assert not config.universe.needs_volume
-        assert (config.walk_forward.start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
+        assert (config.walk_forward.test_start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
 
 
 def test_an_existing_configuration_is_not_replaced_unasked(tmp_path):
@@ -84,7 +84,7 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
         (("slippage = 0.0005\n", ""), r"broker.slippage; found none; costs are never silently zero"),
         (("cash = 1e6\n", ""), r"broker.cash; found none"),
         (("commission = 0.001", "commission = 0.1"), r"commission"),
-        (('start = "2014-01-01"', ""), r"walk_forward.start; found none"),
+        (('start = "2014-01-01"', ""), r"walk_forward.test_start; found none"),
         (("[broker]", "[training]\nepochs = 'many'\n[broker]"), r"training.epochs to be a valid number.*found 'many'"),
         (("[broker]", "[features]\nfrequency = 'hourly'\n[broker]"), r"daily, weekly or monthly; found 'hourly'"),
         (("k = 5", "k = 5\nmax_wieght = 3"), r"found 'max_wieght'; did you mean 'max_weight'"),
@@ -120,9 +120,10 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
 
 def test_overrides_are_toml_values_or_plain_text(write):
     config = load_config(
-        write(MINIMAL), ["training.seeds=[4, 5]", "walk_forward.start=2015-01-01", "model.lookback=26", "name=other"]
+        write(MINIMAL),
+        ["training.seeds=[4, 5]", "walk_forward.test_start=2015-01-01", "model.lookback=26", "name=other"],
     )
-    assert (config.seeds, config.walk_forward.start, config.model.lookback, config.name) == (
+    assert (config.seeds, config.walk_forward.test_start, config.model.lookback, config.name) == (
         (4, 5), "2015-01-01", 26, "other",
     )  # fmt: skip
     with pytest.raises(InputError, match=r"table.key=value"):

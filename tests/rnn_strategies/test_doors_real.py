@@ -48,7 +48,7 @@ def beside(shared_data, prices):
 
 def score(prices, beside, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2011-01-01", validation="26W", test="1Y"),
+        "walk_forward": rs.WalkForward(test_start="2011-01-01", validation="26W", test="1Y"),
         "universe": rs.UniverseFilters(min_price=5, min_history=120, max_tickers=100),
         "labels": rs.LabelSettings(horizon=4),
         "model": OwnModel(LogisticRegression(C=0.01), lookback=13),

@@ -38,7 +38,7 @@ units = [4]
 trainer = "series_trainer:SeriesTrainer"
 seeds = [0, 1]
 [walk_forward]
-start = 1990-01-01
+test_start = 1990-01-01
 validation = "2Y"
 test = "1Y"
 """
@@ -119,16 +119,16 @@ NETWORKS = {
     "gru": ["model.cell=gru", "model.reset_after=false", "model.units=[4, 3]"],
     "peephole": ["model.cell=peephole_lstm"],
     "bidirectional": ["model.bidirectional=true"],
-    "lstnet": ["model.skip=4", "model.skip_units=2", "model.highway=3"],
-    "truncated": ["model.truncate=5"],
-    "sequence to sequence": ["model.every_step=true", "model.months=true"],
-    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing=0.5", "forecast.horizon=1"],
-    "categoricals": ["model.embeddings={month=2, weekday=2}", "model.years=true"],
+    "lstnet": ["model.recurrent_skip_steps=4", "model.recurrent_skip_units=2", "model.autoregressive_lags=3"],
+    "truncated": ["model.tbptt_steps=5"],
+    "sequence to sequence": ["model.sequence_loss=true", "model.month_onehot=true"],
+    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing_ratio=0.5", "forecast.horizon=1"],
+    "categoricals": ["model.categorical_embeddings={month=2, weekday=2}", "model.year_onehot=true"],
     "dropout": ["model.dropout=0.2", "model.recurrent_dropout=0.2", "model.input_dropout=0.1"],
     "quantiles, compiled": ["forecast.quantiles=[0.1, 0.5, 0.9]", "training.trainer=auto"],
     "decoder": ["model.kind=encoder_decoder", "model.attention=dot", "model.bidirectional=true"],
     "plain decoder": ["model.kind=encoder_decoder", "model.attention=none", "forecast.quantiles=[0.1, 0.5, 0.9]"],
-    "refit": ["training.refit=all", "walk_forward.train=60", "training.loss=mae"],
+    "refit": ["training.refit_on_validation=true", "walk_forward.train=60", "training.loss=mae"],
 }
 
 
@@ -194,7 +194,12 @@ def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
 def test_the_configuration_is_written_whole_and_read_back(small):
     config = load_forecast_config(small)
     assert isinstance(config.model, ModelSettings)
-    assert (config.model.embedding, config.model.months, config.model.dense, config.model.dropout) == (0, False, 0, 0.0)
+    assert (
+        config.model.ticker_embedding_dim,
+        config.model.month_onehot,
+        config.model.dense_units,
+        config.model.dropout,
+    ) == (0, False, 0, 0.0)
     assert (config.training.batch_size, config.training.epochs, config.training.patience) == (32, 200, 20)
     again = small.with_name("again.toml")
     again.write_text(config.to_toml())
@@ -216,7 +221,7 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("forecast.baselines=['rigde']", "did you mean 'ridge'?"),
         ("forecast.lags=0", "expected forecast.lags"),
         ("forecast.series=['series_1', 'series_1']", "expected each of forecast.series once"),
-        ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing = 0"),
+        ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing_ratio = 0"),
         ("forecast.metric=mse", "expected forecast.metric to be one of rmse, mae"),
         ("series.month=3", "found 'month'; did you mean 'months'?"),
         ("series.path=a.csv", "found 'path'"),
@@ -224,13 +229,13 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("series.source=[1]", "found [1]"),
         ("series.transform=logs", "did you mean 'log'?"),
         ("model.layers=[2]", "expected a known key in [model]; found 'layers'"),
-        ("model.clip_quantile=0.01", "found 'clip_quantile'"),
-        ("model.embedding=2", "expected model.embedding = 0"),
+        ("model.winsorize_quantile=0.01", "found 'clip_quantile'"),
+        ("model.ticker_embedding_dim=2", "expected model.ticker_embedding_dim = 0"),
         ("model.kind=recurent", "did you mean 'recurrent'?"),
         ("model.kind=keras_file", "found 'keras_file'"),
         ("model.kind=sklearn.linear_model:Ridge", "of series the baselines are there"),
         ("training.epoch=3", "did you mean 'epochs'?"),
-        ("walk_forward.start=1999-01-01", "found them up to 1991-12-01"),
+        ("walk_forward.test_start=1999-01-01", "found them up to 1991-12-01"),
         ("walk_forward.tests=1Y", "found 'tests'; did you mean 'test'?"),
         ("prices.source=files", "found 'prices'"),
         ("name=a/b", "a plain folder name"),
@@ -261,9 +266,12 @@ def test_a_folder_belongs_to_one_file(tmp_path, small):
     for name in ("a", "b"):
         frame.to_csv(tmp_path / f"{name}.csv")
     forecast(
-        small, out=tmp_path / "out", overrides=["series={ path = 'a.csv' }", "walk_forward.start=1928-01-01"], jobs=1
+        small,
+        out=tmp_path / "out",
+        overrides=["series={ path = 'a.csv' }", "walk_forward.test_start=1928-01-01"],
+        jobs=1,
     )
-    other = ["series={ path = 'b.csv' }", "walk_forward.start=1928-01-01"]
+    other = ["series={ path = 'b.csv' }", "walk_forward.test_start=1928-01-01"]
     assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
 
 

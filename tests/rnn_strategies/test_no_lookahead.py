@@ -84,9 +84,9 @@ def same_until(day, whole, other):
 
 
 SMALL = {
-    "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+    "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
     "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
-    "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+    "model": rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
     "training": rs.TrainingSettings(batch_size=512, epochs=1),
 }
 
@@ -169,7 +169,7 @@ def real(shared_data):
     )
 
 
-REAL = {**SMALL, "walk_forward": rs.WalkForward(start="2011-01-01", validation="26W", test="1Y")}
+REAL = {**SMALL, "walk_forward": rs.WalkForward(test_start="2011-01-01", validation="26W", test="1Y")}
 
 
 @pytest.mark.parametrize("day", ["2012-08-15", "2011-12-30"])
@@ -189,7 +189,7 @@ def test_real_prices_of_stocks_that_died(shared_data, linear_trainer, tmp_path):
     )
     settings = {
         **SMALL,
-        "walk_forward": rs.WalkForward(start="2016-01-01", validation="8W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2016-01-01", validation="8W", test="26W"),
         "universe": rs.UniverseFilters(min_price=1.0, min_history=40, max_tickers=200),
     }
     options = (linear_trainer, tmp_path, rs.TopK(k=20))

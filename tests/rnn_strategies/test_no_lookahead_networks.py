@@ -13,14 +13,25 @@ from signals.sectors import read_sectors
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.walk_forward import compute_signals, prepare
 
-SMALL = {"lookback": 6, "units": (3,), "unknown_share": 0.1}
+SMALL = {"lookback": 6, "units": (3,), "unknown_category_rate": 0.1}
 NETWORKS = {
     "every step": rs.ModelSettings(
-        **SMALL, dense=0, every_step=True, highway=3, embeddings={"sector": 2, "quarter": 2}, years=True
+        **SMALL,
+        dense_units=0,
+        sequence_loss=True,
+        autoregressive_lags=3,
+        categorical_embeddings={"sector": 2, "quarter": 2},
+        year_onehot=True,
     ),
-    "fed back": rs.ModelSettings(**SMALL, min_steps=4, dense=3, output_recurrence=True, teacher_forcing=0.7),
-    "both directions": rs.ModelSettings(**SMALL, bidirectional=True, skip=2, embeddings={"weekday": 1, "sector": 2}),
-    "encoder-decoder": rs.EncoderDecoderSettings(**SMALL, teacher_forcing=0.5, embeddings={"sector": 2}, years=True),
+    "fed back": rs.ModelSettings(
+        **SMALL, min_steps=4, dense_units=3, output_recurrence=True, teacher_forcing_ratio=0.7
+    ),
+    "both directions": rs.ModelSettings(
+        **SMALL, bidirectional=True, recurrent_skip_steps=2, categorical_embeddings={"weekday": 1, "sector": 2}
+    ),
+    "encoder-decoder": rs.EncoderDecoderSettings(
+        **SMALL, teacher_forcing_ratio=0.5, categorical_embeddings={"sector": 2}, year_onehot=True
+    ),
 }
 LABELS = {
     "every step": rs.LabelSettings(kind="return", horizon=3, quantiles=(0.1, 0.5, 0.9)),
@@ -56,7 +67,9 @@ def futures(inputs, day):
 
 def settings(name, **walk_forward):
     return {
-        "walk_forward": rs.WalkForward(start="2014-01-01", **({"validation": "13W", "test": "26W"} | walk_forward)),
+        "walk_forward": rs.WalkForward(
+            test_start="2014-01-01", **({"validation": "13W", "test": "26W"} | walk_forward)
+        ),
         "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=20),
         "labels": LABELS[name],
         "model": NETWORKS[name],

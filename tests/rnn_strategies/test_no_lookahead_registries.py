@@ -73,7 +73,7 @@ def signals(prices, given, trainer, artifacts, *, frequency, features, labels):
     test = "2Y" if frequency == "monthly" else "26W"
     return compute_signals(
         prices,
-        walk_forward=rs.WalkForward(start="2014-01-01", train="2Y", validation="26W", test=test),
+        walk_forward=rs.WalkForward(test_start="2014-01-01", train="2Y", validation="26W", test=test),
         universe=rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
         labels=labels,
         model=rs.ModelSettings(lookback=lookback, min_steps=lookback - 3),
@@ -110,7 +110,7 @@ def compare(prices, worlds, trainer, tmp_path, days, **settings):
 @pytest.mark.parametrize("frequency", FREQUENCIES)
 def test_every_feature_at_every_frequency(prices, worlds, linear_trainer, tmp_path, frequency):
     features = worlds.all_specs(usual=False)
-    settings = {"frequency": frequency, "features": features, "labels": rs.LabelSettings(window=8)}
+    settings = {"frequency": frequency, "features": features, "labels": rs.LabelSettings(estimation_window=8)}
     compare(prices, worlds, linear_trainer, tmp_path, DAYS[1:3], **settings)
 
 
@@ -119,7 +119,7 @@ def test_every_label_with_a_horizon_that_is_not_the_rhythm(prices, worlds, linea
     settings = {
         "frequency": "weekly",
         "features": ["return", "return(4) vs sector", "macro(TEST)"],
-        "labels": rs.LabelSettings(kind=kind, horizon=4, window=26),
+        "labels": rs.LabelSettings(kind=kind, horizon=4, estimation_window=26),
     }
     compare(prices, worlds, linear_trainer, tmp_path, DAYS, **settings)
 
@@ -131,7 +131,7 @@ def test_every_label_frequency_and_horizon(prices, worlds, linear_trainer, tmp_p
     settings = {
         "frequency": frequency,
         "features": worlds.all_specs(usual=False),
-        "labels": rs.LabelSettings(kind=kind, horizon=horizon, window=8),
+        "labels": rs.LabelSettings(kind=kind, horizon=horizon, estimation_window=8),
     }
     compare(prices, worlds, linear_trainer, tmp_path, DAYS, **settings)
 

@@ -36,7 +36,7 @@ trainer = "series_trainer:SeriesTrainer"
 epochs = 2
 batch_size = 20
 [walk_forward]
-start = "2013-01-01"
+test_start = "2013-01-01"
 validation = "6M"
 test = "6M"
 """
@@ -211,6 +211,6 @@ def test_every_network_is_a_configuration(name, tmp_path):
             write_preset(tmp_path / "c.toml", preset=preset, data=str(tmp_path), force=True)
             config = load_forecast_config(tmp_path / "c.toml", overrides)
             cut = config.walk_forward
-            metrics.add((config.forecast.metric, config.forecast.units, cut.start, cut.test))
+            metrics.add((config.forecast.metric, config.forecast.units, cut.test_start, cut.test))
             assert len(config.seeds) <= systems.SYSTEMS[name].seeds
         assert len(metrics) == 1  # one table holds them all

@@ -24,7 +24,7 @@ SMALL = (
     "training.trainer=linear_trainer:LinearTrainer",
     "training.epochs=1",
     "model.lookback=8",
-    "walk_forward.start=2012-01-01",
+    "walk_forward.test_start=2012-01-01",
     "walk_forward.train=1Y",
     "walk_forward.validation=13W",
     "universe.min_history=20",
@@ -175,7 +175,7 @@ def test_every_variation_is_a_configuration(variation, tmp_path):
     write_preset(tmp_path / "c.toml", preset=variation.preset, data="data")
     base, config = (load_config(tmp_path / "c.toml", more) for more in ((), variation.overrides))
     assert (config.universe, config.walk_forward) == (base.universe, base.walk_forward)
-    assert config.labels.measured == "close_to_close"
+    assert config.labels.price_basis == "close_to_close"
     assert config.model.lookback == 52
     if isinstance(config.model, OwnModel):
         assert config.model.make(0)

@@ -42,7 +42,7 @@ lookback = 4
 [training]
 seeds = [0]
 [walk_forward]
-start = "2013-07-01"
+test_start = "2013-07-01"
 validation = "26W"
 test = "26W"
 [strategy]
@@ -116,7 +116,7 @@ def test_scores_of_one_name_from_elsewhere_are_measured_over_time(tmp_path):
 source = "files"
 path = "prices.csv"
 [labels]
-measured = "close_to_close"
+price_basis = "close_to_close"
 {kind}
 [strategy]
 allocation = "TopK"

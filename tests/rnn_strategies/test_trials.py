@@ -148,7 +148,7 @@ def family(run):
         "universe.min_price=0.5",  # all prices are above one
         "universe.min_history=59",
         "universe.max_tickers=1000",
-        "walk_forward.start=2014-03-01",
+        "walk_forward.test_start=2014-03-01",
         "features.frequency=daily",
         "features.frequency=monthly",
         "prices.end=2015-06-19",
@@ -163,7 +163,7 @@ def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the
 
 def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
     """Both were searched already; a wider universe and a longer period were not."""
-    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.max_tickers=2"]
+    shorter, narrower = ["walk_forward.test_start=2015-01-01"], ["universe.max_tickers=2"]
     before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
     assert family(before) == (1, 1, 0)
     whole = rs.run(small, out=tmp_path / "2", jobs=1)
@@ -181,7 +181,7 @@ def test_other_markets_on_the_same_dates_are_mentioned_beside(small, tmp_path):
     other = rs.run(small, out=tmp_path / "2", overrides=["prices.seed=4"], jobs=1)  # the same names, other prices
     assert family(other) == (1, 1, 1)
     assert other.metrics["trials_other_universes"] == 1
-    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.start=2016-01-01"]
+    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.test_start=2016-01-01"]
     assert family(rs.run(small, out=tmp_path / "3", overrides=later, jobs=1)) == (1, 1, 0)
 
 

@@ -18,8 +18,8 @@ from signals.folds import make_folds
 from signals.sectors import read_sectors
 from signals.trainers.seam import Fitted
 
-MODEL = rs.ModelSettings(lookback=8, embeddings={"sector": 2, "quarter": 2}, years=True)
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+MODEL = rs.ModelSettings(lookback=8, categorical_embeddings={"sector": 2, "quarter": 2}, year_onehot=True)
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_the_key_of_a_network_follows_what_its_rows_belong_to(prices):
     assert [one["groups"] for one in facts(sectors=swapped)] == [one["groups"] for one in base]
     assert facts(sectors=swapped)[0]["rows"] != base[0]["rows"]
     # a network without them has the key it always had, whatever files there are
-    plain = replace(MODEL, embeddings={}, years=False)
+    plain = replace(MODEL, categorical_embeddings={}, year_onehot=False)
     assert facts(plain, sectors=sectors(prices)) == facts(plain)
     assert "groups" not in facts(plain)[0]
 

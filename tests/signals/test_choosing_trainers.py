@@ -13,7 +13,7 @@ from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import load_keras
 from signals.trainers.seam import TrainingSettings
 
-SMALL = ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4)
+SMALL = ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def figures():
     source = SimulatedSource(seed=11, n_tickers=400, start="2005-01-01", end="2016-12-31")
     prepared = prepare(
         source.load(),
-        walk_forward=WalkForward(start="2012-01-01", train="4Y", validation="26W", test="1Y"),
+        walk_forward=WalkForward(test_start="2012-01-01", train="4Y", validation="26W", test="1Y"),
         universe=UniverseFilters(min_history=252),
         labels=LabelSettings(),
         model=ModelSettings(),

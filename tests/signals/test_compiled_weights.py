@@ -59,7 +59,9 @@ def test_weights_go_through_the_compiled_trainer_unchanged():
 @pytest.fixture(scope="module", params=["lstm", "gru"])
 def drawn(request):
     """First weights of 40 networks: by the initializers of the Keras network, and by the compiled trainer."""
-    network = Network(ModelSettings(lookback=3, cell=request.param, units=(9, 6), embedding=5, dense=7), 30, 4)
+    network = Network(
+        ModelSettings(lookback=3, cell=request.param, units=(9, 6), ticker_embedding_dim=5, dense_units=7), 30, 4
+    )
     samples, theirs, ours, model = samples_for(network, 8), [], [], built(network)
     makers = {}
     for layer in model.layers:

@@ -33,7 +33,7 @@ def dataset(prices, *, kind="up", features=("return",), **filters):
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(kind=kind),
         windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=4),
-        walk_forward=rs.WalkForward(start="2013-07-05"),
+        walk_forward=rs.WalkForward(test_start="2013-07-05"),
         features=features,
     )
 
@@ -97,7 +97,7 @@ def test_a_date_with_too_few_names_has_no_label(prices):
     eligible[1:, 3] = False
     eligible[2, 5] = False
     for kind, few in (("above_median", [3]), ("residual", [3]), ("terciles", [3, 5]), ("up", [])):
-        labels = make_labels(panel, decisions, eligible, rs.LabelSettings(kind=kind, window=4))
+        labels = make_labels(panel, decisions, eligible, rs.LabelSettings(kind=kind, estimation_window=4))
         unlabelled = ~np.isfinite(labels.label[:, :-1]).any(axis=0)
         assert np.flatnonzero(unlabelled).tolist() == few, kind
 

@@ -12,7 +12,7 @@ from signals.folds import make_folds
 from signals.windows import MASKED
 
 MODEL = rs.ModelSettings(lookback=8)
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_opens_are_needed_for_open_to_open_labels(prices):
     close_only = rs.check_prices(closes, close_only=True, volume_known=False, raw_known=False)
     with pytest.raises(InputError, match="measured = 'close_to_close'"):
         dataset(close_only)
-    assert dataset(close_only, labels=rs.LabelSettings(measured="close_to_close")).eligible.any()
+    assert dataset(close_only, labels=rs.LabelSettings(price_basis="close_to_close")).eligible.any()
 
 
 # -- several features, short histories, numeric targets ---------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
         "windows": rs.ModelSettings(lookback=5),
-        "walk_forward": rs.WalkForward(start="2015-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2015-01-01", validation="13W", test="26W"),
     }
     whole = make_dataset(prices, features=("return",), **options)
     assert whole.warnings == ()

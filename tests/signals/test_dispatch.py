@@ -27,10 +27,10 @@ def prices():
 
 def run(prices, artifacts, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "model": rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(trainer="compiled", batch_size=256, epochs=2),
         "seeds": [0, 1],
         "artifacts": artifacts,
@@ -57,7 +57,10 @@ def test_neither_processes_nor_threads_change_a_bit(prices, tmp_path):
 
 
 def test_one_task_is_done_here_with_all_the_threads(prices, tmp_path):
-    once = {"walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", retrain_every="never"), "seeds": [3]}
+    once = {
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", retrain_every="never"),
+        "seeds": [3],
+    }
     same(run(prices, tmp_path / "1", **once), run(prices, tmp_path / "3", jobs=3, **once))
 
 
@@ -90,7 +93,7 @@ if __name__ == "__main__":
         assert {name.split(".")[0] for name in path.read_text().split()} & {"keras", "tensorflow", "jax"} == set(), path
 
 
-QUARTERS = rs.WalkForward(start="2013-01-01", validation="13W", test="3M")
+QUARTERS = rs.WalkForward(test_start="2013-01-01", validation="13W", test="3M")
 
 
 def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):

@@ -35,7 +35,7 @@ def dataset(prices, *, features=("return",), lookback=4, beside=None, **filters)
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(kind="up"),
         windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=lookback),
-        walk_forward=rs.WalkForward(start="2014-01-03"),
+        walk_forward=rs.WalkForward(test_start="2014-01-03"),
         features=features,
         beside=beside or Beside(),
     )

@@ -15,9 +15,9 @@ from signals.tasks import Task, work
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.windows import MASKED
 
-MODEL = rs.ModelSettings(lookback=8, every_step=True)
+MODEL = rs.ModelSettings(lookback=8, sequence_loss=True)
 FED_BACK = rs.ModelSettings(lookback=8, output_recurrence=True)
-WALK = rs.WalkForward(start="2014-01-01", train="1Y", validation="13W", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", train="1Y", validation="13W", test="26W")
 LABELS = {
     "a median of its date": rs.LabelSettings(horizon=3),
     "up": rs.LabelSettings(kind="up"),
@@ -176,7 +176,7 @@ def test_what_is_planted_in_each_step_is_learnt(prices, tmp_path, model):
     data = dataset(prices, LABELS["up"])
     values = np.where(np.isfinite(data.labels.label), data.labels.label, 0.5) + 0.0 * data.features.values[..., 0]
     data = replace(data, features=replace(data.features, values=values[..., None]))
-    model = replace(model, units=(6,), dense=0, embedding=0, months=False)
+    model = replace(model, units=(6,), dense_units=0, ticker_embedding_dim=0, month_onehot=False)
     fold = make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], model)
     training = rs.TrainingSettings(batch_size=32, learning_rate=0.02, epochs=8, patience=8)
     (outcome,) = work([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)

@@ -17,7 +17,7 @@ from signals.trainers.keras_trainer import load_keras
 from signals.walk_forward import compute_signals
 
 UNIVERSE = rs.UniverseFilters(min_history=30)
-WALK = rs.WalkForward(start="2014-01-01", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", test="26W")
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def prices_of(**closes) -> rs.Prices:
 
 
 def labelled(prices, *, kind="up", haircut=0.0):
-    settings = rs.LabelSettings(kind=kind, measured="close_to_close", delist_haircut=haircut)
+    settings = rs.LabelSettings(kind=kind, price_basis="close_to_close", delist_haircut=haircut)
     panel = prices.panel()
     decisions = np.arange(0, len(panel.dates), 5)
     eligible = panel.traded[decisions].T

@@ -18,7 +18,7 @@ from signals.models.own import OwnModel
 from signals.trainers.keras_trainer import load_keras
 from signals.walk_forward import compute_signals
 
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_it_equals_the_estimator_fitted_by_hand(prices):
     ],
 )
 def test_every_kind_of_label(prices, kind, estimator):
-    result = score(prices, OwnModel(estimator, lookback=8), labels=rs.LabelSettings(kind=kind, window=26))
+    result = score(prices, OwnModel(estimator, lookback=8), labels=rs.LabelSettings(kind=kind, estimation_window=26))
     low, high = result.signals["score"].min(), result.signals["score"].max()
     assert (low < 0 < high) if kind != "up" else (0 <= low < high <= 1)
     if kind == "return":
@@ -162,7 +162,7 @@ def test_a_classifier_is_not_asked_for_numbers(prices):
 
 def test_trained_once_and_kept(prices):
     Recorder.seen.clear()
-    fixed = rs.WalkForward(start="2014-01-01", validation="13W", test="26W", retrain_every="never")
+    fixed = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W", retrain_every="never")
     result = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed, seeds=[0])
     assert len(Recorder.seen) == 1
     assert (result.signals["fold"] == 0).all()
@@ -176,7 +176,7 @@ def test_refit_all_shows_the_validation_rows_too(prices):
     Recorder.seen.clear()
     model = OwnModel(Recorder(), lookback=8, layout="windows")
     score(prices, model, seeds=[0])
-    score(prices, model, seeds=[0], training=rs.TrainingSettings(refit="all"))
+    score(prices, model, seeds=[0], training=rs.TrainingSettings(refit_on_validation=True))
     rows = [shape[0] for shape, *_ in Recorder.seen]
     assert all(both > plain for plain, both in zip(rows[:2], rows[2:], strict=True))
 

@@ -26,10 +26,10 @@ def prices():
 
 def run(prices, artifacts, trainer=None, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": LABELS,
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "model": rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(batch_size=512, epochs=1),
         "seeds": [0, 1, 2],
         "artifacts": artifacts,
@@ -97,9 +97,11 @@ def test_the_fold_table_has_the_loss_of_each_seed_their_mean_and_the_training_sl
         universe=rs.UniverseFilters(min_history=30),
         labels=LABELS,
         windows=rs.ModelSettings(lookback=8),
-        walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        walk_forward=rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
     )
-    fold = make_folds(data.dates, rs.WalkForward(start="2014-01-01", validation="13W", test="26W"), first=data.first)[0]
+    fold = make_folds(
+        data.dates, rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"), first=data.first
+    )[0]
     label, end = (values[:, fold.train.start : fold.train.stop] for values in (data.labels.label, data.labels.end))
     learnt = label[(end >= 0) & (end <= data.decisions[fold.validation.start])]
     first = result.labels["label"][result.signals["fold"].reindex(result.labels.index) == 0].to_numpy()

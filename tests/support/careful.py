@@ -22,7 +22,7 @@ def held_against_the_reference(prices, signals, allocation, params, *, delist_af
         **costs,
         borrow_rate=0.0,
         cash_buffer=1.0 - gross if gross != 0.98 else 0.02,
-        delist_after=delist_after,
+        delist_after_sessions=delist_after,
         delist_haircut=haircut,
     )
     cerebro = bt.Cerebro(stdstats=False)

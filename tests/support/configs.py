@@ -18,15 +18,15 @@ min_history = 60
 [model]
 lookback = 8
 units = [4, 3]
-embedding = 2
-dense = 4
+ticker_embedding_dim = 2
+dense_units = 4
 [training]
 trainer = "linear_trainer:LinearTrainer"
 seeds = [0, 1]
 batch_size = 512
 epochs = 1
 [walk_forward]
-start = "2014-01-01"
+test_start = "2014-01-01"
 validation = "13W"
 test = "6M"
 [strategy]

@@ -33,8 +33,8 @@ __all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
 
 # Settings of a network that the kernels have only one way for.
 PLAIN = (
-    "input_dropout", "reset_after", "bidirectional", "every_step", "output_recurrence", "skip", "highway", "truncate",
-    "embeddings", "years",
+    "input_dropout", "reset_after", "bidirectional", "sequence_loss", "output_recurrence",
+    "recurrent_skip_steps", "autoregressive_lags", "tbptt_steps", "categorical_embeddings", "year_onehot",
 )  # fmt: skip
 HUGE_PAGE = 2**19  # floats in 2 MB
 NO_KEY = np.uint64(0)
@@ -294,7 +294,7 @@ class _Machine:
             self._embedded, self._losses, self.gradient, self._moments, self._states[thread],
             rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, self._levels, out, order,
             *span, *chunks, key, float(dropout), self._steps, float(settings.learning_rate or 0),
-            OPTIMIZERS.index(settings.optimizer), float(settings.clip_norm or 0),
+            OPTIMIZERS.index(settings.optimizer), float(settings.global_clipnorm or 0),
         )  # fmt: skip
         return loss
 
