@@ -125,9 +125,9 @@ def _trade(
     if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
         check_enough_names(allocation, len(table.tickers), names=table.tickers)
     panel, earlier = _cut(panel, table, end)
-    if settings.max_volume_share is not None and not panel.volume_known:
+    if settings.max_participation_rate is not None and not panel.volume_known:
         raise InputError(
-            "expected prices with volume, because broker.max_volume_share is set; found none; leave "
+            "expected prices with volume, because broker.max_participation_rate is set; found none; leave "
             "that setting out, or with a preset set it to false (None in Python)"
         )
 
@@ -194,9 +194,9 @@ def equal_weight_universe(
     idea = replace(
         broker,
         fractional=True,
-        max_volume_share=None,
+        max_participation_rate=None,
         min_trade_value=0.0,
-        commission_minimum=0.0,
+        min_commission=0.0,
         cash_buffer=buffer,
         initial_margin=0.0,
     )
@@ -237,7 +237,7 @@ def strategy_class(strategy: Any) -> Any:
     """
     if strategy is None:
         return SignalStrategy
-    kind = import_name(strategy, "strategy.strategy") if isinstance(strategy, str) else strategy
+    kind = import_name(strategy, "strategy.kind") if isinstance(strategy, str) else strategy
     if not (isinstance(kind, type) and issubclass(kind, bt.Strategy)):
         raise InputError(
             f"expected a class derived from backtrader.Strategy; found {strategy!r}; pass the class itself"

@@ -222,7 +222,7 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         transactions=run.transactions,
         orders=run.orders,
         cash_flows=run.cash_flows,
-        risk_free=run.risk_free,
+        risk_free_rate=run.risk_free_rate,
         calendar=run.calendar,
         periods_per_year=run.periods_per_year,
     )

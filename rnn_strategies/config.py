@@ -34,7 +34,7 @@ NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
 
 
 # Settings of the broker that an account can be without.
-_OPTIONAL = ("borrow_rate", "max_volume_share")
+_OPTIONAL = ("borrow_rate", "max_participation_rate")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
@@ -72,7 +72,7 @@ class _Macro(BaseModel):
 
     model_config = STRICT
     path: str
-    lag: str | dict[str, str] | None = None
+    publication_lag: str | dict[str, str] | None = None
     frequency: str | dict[str, str] | None = None
     dates: Literal["start", "end"] = "start"
 
@@ -102,7 +102,7 @@ class _Signals(BaseModel):
 class _Strategy(BaseModel):
     model_config = OPEN
     allocation: str
-    strategy: str = "SignalStrategy"
+    kind: str = "SignalStrategy"
 
 
 class _Benchmark(BaseModel):
@@ -114,7 +114,7 @@ class _Benchmark(BaseModel):
 class _Report(BaseModel):
     model_config = STRICT
     title: str | None = None
-    risk_free: float = Field(default=0.0, gt=-1, lt=1)
+    risk_free_rate: float = Field(default=0.0, gt=-1, lt=1)
 
 
 class _File(BaseModel):
@@ -275,7 +275,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
         )
     strategy = dict(plain["strategy"])
-    decides = strategy.pop("strategy")
+    decides = strategy.pop("kind")
     allocation = make_allocation(strategy.pop("allocation"), **strategy)
     broker = build(BrokerSettings, file.broker)
     if allocation.can_be_short and broker.borrow_rate is None:
@@ -284,7 +284,9 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "write the yearly fee as a fraction, for example borrow_rate = 0.01"
         )
     labels = LabelSettings(
-        **file.labels.model_dump(), delist_after_sessions=broker.delist_after_sessions, delist_haircut=broker.delist_haircut
+        **file.labels.model_dump(),
+        delist_after_sessions=broker.delist_after_sessions,
+        delist_haircut=broker.delist_haircut,
     )
     universe = build(UniverseFilters, file.universe)
     _check_names(_stated_names(universe, plain["prices"]), labels, file, allocation, decides)

@@ -46,7 +46,7 @@ BASELINES = ("persistence", "drift", "mean", "ridge")
 class _Transformed(BaseModel):
     model_config = STRICT
     transform: str | tuple[str, ...] = "level"
-    periods: int = Field(default=1, ge=1)
+    transform_periods: int = Field(default=1, ge=1)
 
 
 class _File(_Transformed):
@@ -56,8 +56,8 @@ class _File(_Transformed):
     date: str | None = None
     start: str | None = None
     end: str | None = None
-    vintage: str = ""
-    release: str = ""
+    vintage_note: str = ""
+    publication_note: str = ""
     calendar: str | None = None
     on_missing: Literal["raise", "drop", "fill"] = "raise"
 
@@ -65,8 +65,8 @@ class _File(_Transformed):
 class _Simulated(_Transformed):
     source: Literal["simulated"]
     seed: int = Field(default=0, ge=0)
-    months: int = 1200
-    series: int = 3
+    n_months: int = 1200
+    n_series: int = 3
     noise: float = 0.3
     start: str = "1920-01-01"
 
@@ -137,7 +137,7 @@ class ForecastConfig:
     def load_series(self) -> SeriesTable:
         """Read or simulate the series, and transform them."""
         options = {key: value for key, value in self.series.items() if value is not None}
-        kind, transform, periods = options.pop("source"), options.pop("transform"), options.pop("periods")
+        kind, transform, periods = options.pop("source"), options.pop("transform"), options.pop("transform_periods")
         table = simulated_series(**options) if kind == "simulated" else read_series(**options)
         return table.transformed(transform, periods)
 
@@ -179,9 +179,10 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
     model, plain["model"] = _read_model(file.model, base)
     check_horizon(model, file.forecast.horizon)
     beside = [str(one) for one in parse_baselines(file.forecast.baselines)]
-    if (reference := file.forecast.reference) not in ("persistence", *beside):
+    if (reference := file.forecast.reference_baseline) not in ("persistence", *beside):
         raise InputError(
-            f"expected forecast.reference among the baselines, {', '.join(beside)}; found {reference!r}; add it to them"
+            f"expected forecast.reference_baseline among the baselines, {', '.join(beside)}; found {reference!r}; add "
+            "it to them"
         )
     training = file.training.model_dump()
     seeds = training.pop("seeds")

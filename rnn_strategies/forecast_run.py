@@ -218,7 +218,7 @@ class ForecastRun:
     def _figures(self, row: dict[str, Any]) -> str:
         settings = self.config.forecast
         text = f"{settings.metric.upper()} {row[settings.metric]:.4g}"
-        return text if row["ratio"] is None else f"{text}, {row['ratio']:.3f} x {settings.reference}"
+        return text if row["ratio"] is None else f"{text}, {row['ratio']:.3f} x {settings.reference_baseline}"
 
     def __repr__(self) -> str:
         return self.card().text()
@@ -249,7 +249,7 @@ class ForecastRun:
             config.baselines,
             lags=config.lags,
             quantiles=config.forecast.quantiles,
-            returns=config.forecast.reference != "persistence",
+            returns=config.forecast.reference_baseline != "persistence",
             listener=self.listener,
         )
         result = self._forecast()
@@ -311,7 +311,10 @@ class ForecastRun:
             write_parquet(self.folder / f"{name}.parquet", frame)
         settings = self.config.forecast
         found = compare(result, beside, settings)
-        accuracy = {"units": settings.units, "notes": {name: list(said) for name, said in beside.notes.items()}}
+        accuracy = {
+            "error_units": settings.error_units,
+            "notes": {name: list(said) for name, said in beside.notes.items()},
+        }
         write_json(self.folder / "accuracy.json", found.as_dict() | accuracy)
         parts = [self._heading(result), found.markdown(), live_markdown(forecasts), _warning_lines(warnings)]
         text = "\n\n".join(part.rstrip() for part in parts if part) + "\n"
@@ -328,13 +331,13 @@ class ForecastRun:
             f"# {config.title}",
             f"{', '.join(problem.names)}, {steps} ahead, {ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}"
             + (" (SIMULATED)" if config.series["source"] == "simulated" else ""),
-            f"source {table.source}; figures as of: {table.vintage or 'not said'}; published: "
-            f"{table.release or 'not said'}",
+            f"source {table.source}; figures as of: {table.vintage_note or 'not said'}; published: "
+            f"{table.publication_note or 'not said'}",
             f"network: {result.parameters:,} parameters, says {said}; {len(config.seeds)} seeds; epochs kept "
             f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, chosen on "
             "the validation slice",
             f"trained by {result.trainer['name']} with the loss {result.trainer['loss']}; units of errors: "
-            f"{units[config.forecast.units]}",
+            f"{units[config.forecast.error_units]}",
         ]
         if last := int((result.folds["epochs"] == config.training.epochs).sum()):
             lines.append(
@@ -353,8 +356,8 @@ class ForecastRun:
             "first": str(table.dates[0]),
             "last": str(table.dates[-1]),
             "source": table.source,
-            "vintage": table.vintage,
-            "release": table.release,
+            "vintage_note": table.vintage_note,
+            "publication_note": table.publication_note,
         }
 
     def _write_timings(self, result: ForecastResult, seconds: float) -> None:

@@ -355,11 +355,11 @@ class Run(CountedRun):
     def _backtest_key(self) -> str:
         parts = self.config.hash_of("strategy", "broker", "benchmark")
         plugins = source_digest(self.config.strategy, self.config.tables["strategy"]["allocation"])
-        risk_free = self.config.report["risk_free"]
+        risk_free_rate = self.config.report["risk_free_rate"]
         benchmark = self._digest("benchmark") if self._has_benchmark else None
         signals = sha256_file(self.folder / "signals.parquet")
         made_from = [benchmark, signals, self._digest("prices"), plugins]
-        return key_of(__version__, parts, risk_free, made_from, self._versions)
+        return key_of(__version__, parts, risk_free_rate, made_from, self._versions)
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
@@ -420,7 +420,7 @@ class Run(CountedRun):
             name=self.config.name,
             simulated=self.prices.simulated,
             config_hash=self.config.hash,
-            risk_free=self.config.report["risk_free"],
+            risk_free_rate=self.config.report["risk_free_rate"],
         )
 
     def _write_timings(self) -> None:

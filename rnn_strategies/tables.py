@@ -138,9 +138,12 @@ def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> 
 def _known_keys(root: type[BaseModel], place: Sequence[str]) -> list[str]:
     model = root
     for part in place:
+        if part not in model.model_fields:  # pydantic names the member of a union that it tried
+            continue
         annotation = model.model_fields[part].annotation
         # an optional table is a union with None
-        annotation = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
+        members = [kind for kind in get_args(annotation) if kind is not type(None)]
+        annotation = next((kind for kind in members if hasattr(kind, "model_fields")), annotation)
         assert isinstance(annotation, type)  # noqa: S101 - our own tables are classes
         model = annotation
     return sorted(model.model_fields)

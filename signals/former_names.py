@@ -40,6 +40,55 @@ CONFIGURATION_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "universe.symbol_changes": {"outside": ("on_uncovered",)},
     "signals": {"outside": ("on_uncovered",)},
+    "features.macro": {"lag": ("publication_lag",)},
+    "labels": {
+        "measured": ("price_basis",),
+        "window": ("estimation_window",),
+    },
+    "model": {
+        "clip_quantile": ("winsorize_quantile",),
+        "dense": ("dense_units",),
+        "embedding": ("ticker_embedding_dim",),
+        "embeddings": ("categorical_embeddings",),
+        "every_step": ("sequence_loss",),
+        "highway": ("autoregressive_lags",),
+        "months": ("month_onehot",),
+        "skip": ("recurrent_skip_steps",),
+        "skip_units": ("recurrent_skip_units",),
+        "teacher_forcing": ("teacher_forcing_ratio",),
+        "truncate": ("tbptt_steps",),
+        "unknown_share": ("unknown_category_rate",),
+        "years": ("year_onehot",),
+    },
+    "training": {
+        "clip_norm": ("global_clipnorm",),
+        "refit": ("refit_on_validation",),
+    },
+    "walk_forward": {"start": ("test_start",)},
+    "strategy": {
+        "missing": ("on_missing_score",),
+        "strategy": ("kind",),
+    },
+    "broker": {
+        "cash_rate": ("cash_interest_rate",),
+        "commission_minimum": ("min_commission",),
+        "delist_after": ("delist_after_sessions",),
+        "margin_rate": ("margin_interest_rate",),
+        "max_volume_share": ("max_participation_rate",),
+        "volatility_slippage": ("volatility_slippage_coef",),
+    },
+    "forecast": {
+        "reference": ("reference_baseline",),
+        "units": ("error_units",),
+    },
+    "series": {
+        "months": ("n_months",),
+        "periods": ("transform_periods",),
+        "release": ("publication_note",),
+        "series": ("n_series",),
+        "vintage": ("vintage_note",),
+    },
+    "report": {"risk_free": ("risk_free_rate",)},
 }
 
 FEATURES: Mapping[str, str] = {}

@@ -113,7 +113,7 @@ class MacroTable:
 def read_macro(
     path: Path | str,
     *,
-    lag: str | Mapping[str, str] | None = None,
+    publication_lag: str | Mapping[str, str] | None = None,
     series: Sequence[str] | None = None,
     frequency: str | Mapping[str, str] | None = None,
     dates: str = "start",
@@ -129,7 +129,7 @@ def read_macro(
         * FRED-MD: `sasdate` as month/day/year, with its row of transformation codes (which are not applied);
         * ALFRED's vintages: `observation_date`, then columns named `SERIES_YYYYMMDD` after the day of publication;
         * long: `date`, `value`, `series` (without it the series is named after the file), and best `available_at`.
-    lag : str or mapping of str to str, optional
+    publication_lag : str or mapping of str to str, optional
         How long after the end of its period a figure is published: `"45D"`, `"6W"`, `"1M"` or `"0D"`, for all series or
         one per series (the others are then left aside). Required unless the file says when figures became available,
         and refused if it does: guessing it would be look-ahead.
@@ -164,7 +164,7 @@ def read_macro(
     if dates not in ("start", "end"):
         raise InputError(f'expected dates = "start" or "end"; found {dates!r}; choose one')
     sheet = read_sheet(path)
-    wanted = _wanted(sheet, path, lag, series)
+    wanted = _wanted(sheet, path, publication_lag, series)
     notes = list(sheet.notes)
     if left := len(sheet.names) - len(wanted):
         notes.append(f"{path.name}: {left} series left aside")
@@ -175,7 +175,7 @@ def read_macro(
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
     notes += [note for name in wanted if (note := _missing_note(sheet, name, path))]
     if sheet.available is None:
-        available = _released(sheet, path, wanted, lag, frequency, dates)
+        available = _released(sheet, path, wanted, publication_lag, frequency, dates)
         notes.append(REVISED)
     else:
         available = sheet.available

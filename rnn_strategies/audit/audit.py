@@ -301,7 +301,7 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
 
 
 def _sharpe(config: Config, observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns, risk_free=config.report["risk_free"])["sharpe_ratio"]
+    figure = compute_metrics(observed.result.returns, risk_free_rate=config.report["risk_free_rate"])["sharpe_ratio"]
     return figure if isinstance(figure, float) else None
 
 

@@ -81,7 +81,9 @@ def sensitivity(
 
     table, sharpe = [], {}
     for name, returns in rows:
-        figures = compute_metrics(returns, risk_free=config.report["risk_free"], calendar=inputs.prices.calendar)
+        figures = compute_metrics(
+            returns, risk_free_rate=config.report["risk_free_rate"], calendar=inputs.prices.calendar
+        )
         sharpe[name] = figures["sharpe_ratio"]
         annual = figures["annual_return"]
         table.append({"choice": name, "annual return": _percent(annual), "Sharpe ratio": _ratio(sharpe[name])})

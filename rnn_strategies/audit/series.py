@@ -31,7 +31,7 @@ _NOT_COVERED = {
 }
 UNPROVED = (
     "That the figures were known at the end of their row: those of a file are as of its vintage, and published when "
-    "series.release says.",
+    "series.publication_note says.",
     "That the test rows were not looked at before this configuration was chosen.",
 )
 
@@ -101,7 +101,7 @@ class _Work:
             config.baselines,
             lags=config.lags,
             quantiles=config.forecast.quantiles,
-            returns=config.forecast.reference != "persistence",
+            returns=config.forecast.reference_baseline != "persistence",
         )
         frame = pd.concat([result.forecasts, beside.forecasts], ignore_index=True)
         return result, frame, compare(result, beside, config.forecast)

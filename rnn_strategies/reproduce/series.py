@@ -84,7 +84,7 @@ def reproduce_series(
 def _vintage(system: SeriesSystem, data: Path) -> list[str]:
     """Say of when a downloaded file is, as a setting: what the preset says holds for the published vintage only."""
     note = None if system.file is None else downloaded_note(data / system.file)
-    return [] if note is None else [f"series.vintage={json.dumps(note)}"]
+    return [] if note is None else [f"series.vintage_note={json.dumps(note)}"]
 
 
 def _report(
@@ -152,9 +152,9 @@ def _compare(runs: Mapping[str, ForecastRun]) -> Comparison:
         pd.concat(frames, ignore_index=True),
         richest.actuals,
         parameters=parameters,
-        units=ranges if settings.units == "minmax" else None,
+        units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
-        reference=settings.reference,
+        reference=settings.reference_baseline,
     )
 
 
@@ -164,7 +164,7 @@ def _parameters(run: ForecastRun) -> dict[str, int]:
 
 def _units(run: ForecastRun) -> str:
     settings = run.config.forecast
-    unit = "shares of the range of all rows" if settings.units == "minmax" else "units of the series"
+    unit = "shares of the range of all rows" if settings.error_units == "minmax" else "units of the series"
     return (
         f"{settings.metric.upper()} in {unit}; mean ± spread over seeds; {', '.join(run.forecasts['series'].unique())}"
     )
@@ -247,10 +247,10 @@ def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tup
     if system.file is not None:
         digest = sha256_file(data / system.file)
         facts = [("data", f"{system.file}, SHA-256 {digest}; {', '.join(table.names)}")]
-    if table.vintage:
-        facts.append(("vintage", table.vintage))
-    if table.release:
-        facts.append(("release", table.release))
+    if table.vintage_note:
+        facts.append(("vintage_note", table.vintage_note))
+    if table.publication_note:
+        facts.append(("publication_note", table.publication_note))
     return tuple(facts)
 
 

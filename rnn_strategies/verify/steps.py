@@ -133,7 +133,7 @@ class Verification(Folder):
         if (run.networks_kept and not isinstance(run, ImportedReplay)) or run.is_key("backtest"):
             return True
         strategy = run.config.tables["strategy"]
-        if any(":" in strategy[name] for name in ("strategy", "allocation")):
+        if any(":" in strategy[name] for name in ("kind", "allocation")):
             self.find("manifest.json", stale("backtest"))  # code of one's own may have been edited
             return True
         self.find(
@@ -191,7 +191,11 @@ class Verification(Folder):
         if isinstance(prices, dict):
             facts["simulated"] = prices.get("simulated")
         if config is not None and "config.toml" not in self.findings:
-            facts |= {"name": config.name, "config_hash": config.hash, "risk_free": config.report["risk_free"]}
+            facts |= {
+                "name": config.name,
+                "config_hash": config.hash,
+                "risk_free_rate": config.report["risk_free_rate"],
+            }
         for name, value in facts.items():
             for place, stated, known in json_differences(claims.get(name), value, place=name):
                 self.find("manifest.json", f"{place} is {value_text(stated)}; by the rest it is {value_text(known)}")

@@ -111,7 +111,7 @@ def compare(
         pd.concat([result.forecasts, beside.forecasts], ignore_index=True),
         result.actuals,
         parameters={name: result.parameters, **beside.parameters},
-        units=ranges if settings.units == "minmax" else None,
+        units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
-        reference=settings.reference,
+        reference=settings.reference_baseline,
     )

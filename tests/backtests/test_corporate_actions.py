@@ -502,8 +502,8 @@ def test_with_splits_alone_raw_and_adjusted_accounts_are_the_same(raw_prices, se
     for dividends in ("adjusted", "cash"):
         costs = rs.BrokerSettings(
             cash=1e5, commission=0.001, slippage=0.0005, fractional=True, borrow_rate=0.02, dividends=dividends,
-            commission_per_share=0.005, commission_minimum=1.0, half_spread=0.0005, volatility_slippage=0.1,
-            max_volume_share=0.0005, cash_rate=0.01,
+            commission_per_share=0.005, min_commission=1.0, half_spread=0.0005, volatility_slippage_coef=0.1,
+            max_participation_rate=0.0005, cash_interest_rate=0.01,
         )  # fmt: skip
         found[dividends] = rs.run_backtest(prices, scores, allocation=rs.LongShortQuantile(0.34), broker=costs)
     raw, adjusted = found["cash"], found["adjusted"]
@@ -570,7 +570,13 @@ def test_books_balance_whatever_is_ordered_across_actions(raw_prices, seed, orde
     plan = defaultdict(list)
     for at, name, kind, size in orders:
         plan[at].append(does(name, kind, size))
-    costs = {"commission": 0.001, "slippage": 0.001, "borrow_rate": 0.05, "cash_rate": 0.02, "delist_after_sessions": 4}
+    costs = {
+        "commission": 0.001,
+        "slippage": 0.001,
+        "borrow_rate": 0.05,
+        "cash_interest_rate": 0.02,
+        "delist_after_sessions": 4,
+    }
     strategy, result = run(market, plan, cash=1e5, fractional=fractional, maintenance_margin=0.0, **costs)
     # `result` has held the cash of every session to fills and flows; trades and shares belong together too
     for data in strategy.datas:

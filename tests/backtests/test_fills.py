@@ -369,11 +369,11 @@ RUNS = {
     "top k, whole market": (rs.TopK(10), {}, {}),
     "top k, refusals for cash": (rs.TopK(10), ROUGH, {"cash_buffer": 0.0}),
     "long short": (rs.LongShortQuantile(0.2, gross=2.0), ROUGH, {"borrow_rate": 0.03, "cash_buffer": 0.0}),
-    "partial fills": (rs.TopK(5), ROUGH, {"max_volume_share": 0.02, "delist_haircut": 0.3}),
+    "partial fills": (rs.TopK(5), ROUGH, {"max_participation_rate": 0.02, "delist_haircut": 0.3}),
     "short partial fills": (
-        rs.LongShortQuantile(0.3, missing="hold"),
+        rs.LongShortQuantile(0.3, on_missing_score="hold"),
         ROUGH,
-        {"borrow_rate": 0.1, "max_volume_share": 0.01, "fractional": True},
+        {"borrow_rate": 0.1, "max_participation_rate": 0.01, "fractional": True},
     ),
     "small account": (rs.Threshold(0.5), ROUGH, {"cash": 2_000.0, "min_trade_value": 50.0}),
 }
@@ -441,7 +441,7 @@ class Mixed(bt.Strategy):
 @pytest.mark.parametrize("rough", [{}, ROUGH])
 def test_waiting_orders_repeat_themselves_too(volume_share, rough, random_prices, settings, my_cerebro):
     prices = random_prices(6, 120, seed=5, **rough)
-    broker = settings(cash=1e7, borrow_rate=0.02, max_volume_share=volume_share)
+    broker = settings(cash=1e7, borrow_rate=0.02, max_participation_rate=volume_share)
     strategy, first = my_cerebro(prices, Mixed, broker)
     types = first.orders["type"].value_counts()
     assert min(types[name] for name in ("market", "limit", "stop")) > 10
@@ -482,7 +482,7 @@ def test_equal_orders_that_fill_bit_by_bit_are_told_apart(make_prices, settings,
     prices = make_prices({"A": [10.0] * 6}, volume=400.0)
     limit = {"exectype": bt.Order.Limit, "price": 10.0}
     orders = plan({0: [("A", 100, limit)] * 3})
-    broker = settings(max_volume_share=0.1)
+    broker = settings(max_participation_rate=0.1)
     _, first = my_cerebro(prices, orders, broker)
     assert first.transactions["amount"].tolist() == [40.0, 40.0, 40.0, 40.0, 40.0, 40.0, 20.0, 20.0, 20.0]
     journal = Journal.from_result(first)

@@ -147,7 +147,9 @@ def test_signal_strategy_on_both(name):
     signals = scored(prices)
 
     def strategy(cerebro):
-        cerebro.addstrategy(rs.SignalStrategy, allocation=rs.LongShortQuantile(0.3, missing="hold"), signals=signals)
+        cerebro.addstrategy(
+            rs.SignalStrategy, allocation=rs.LongShortQuantile(0.3, on_missing_score="hold"), signals=signals
+        )
 
     both(our_feeds(prices), pandas_feeds(prices), strategy)
 

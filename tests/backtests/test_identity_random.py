@@ -161,7 +161,7 @@ def test_any_rotation_on_any_market_at_length(run):
 allocations = st.sampled_from(
     [
         rs.TopK(2, min_score=-np.inf),
-        rs.TopK(3, missing="hold", max_turnover=0.4),
+        rs.TopK(3, on_missing_score="hold", max_turnover=0.4),
         rs.LongShortQuantile(0.34, gross=2.0),
         rs.Threshold(0.4, short=-0.4, max_weight=0.3),
         rs.ScoreWeighted(long_only=False),

@@ -130,7 +130,7 @@ def test_an_order_never_fills_in_a_longer_bar_that_began_before_it(new_york):
 def test_volatility_slippage_is_paid_from_the_first_fill_on():
     prices = market(["AAA", "BBB"], n=80)
     dates = prices.frame.index.levels[0]
-    broker = rs.BrokerSettings(**FREE, volatility_slippage=0.1)
+    broker = rs.BrokerSettings(**FREE, volatility_slippage_coef=0.1)
     result = rs.run_backtest(prices, scored(prices, dates[60::5]), allocation=rs.TopK(1), broker=broker)
     first = result.orders.iloc[0]
     closes = prices.frame["close"].xs(first["ticker"], level="ticker")[: dates[60]].to_numpy()[-22:]

@@ -127,7 +127,9 @@ def torch_serving(network: Network, samples: Samples) -> Iterator[tuple[str, Cal
         yield None
         return
     model, windows = network.model, samples.windows
-    size = {name: getattr(model, name) for name in ("lookback", "units", "embedding", "dense", "dropout")}
+    size = {
+        name: getattr(model, name) for name in ("lookback", "units", "ticker_embedding_dim", "dense_units", "dropout")
+    }
     size |= {"categories": network.n_categories, "features": network.n_features}
     size["learning_rate"] = TrainingSettings().filled().learning_rate
     arrays = {name: getattr(samples, name) for name in ("category", "month", "label")}

@@ -209,7 +209,7 @@ def test_a_benchmark_among_the_prices_raises_no_alarm(simulated):
 
 
 def test_a_strategy_that_reads_the_next_close(write, support):
-    path = write(strategy={"allocation": "TopK", "k": 5, "strategy": "leaky_strategies:Clairvoyant"})
+    path = write(strategy={"allocation": "TopK", "k": 5, "kind": "leaky_strategies:Clairvoyant"})
     failed(examined(path), "look-ahead", "orders")
 
 

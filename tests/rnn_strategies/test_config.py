@@ -155,14 +155,14 @@ def test_a_preset_fills_in_what_the_broker_table_leaves_out(write):
     config = load_config(write(text))
     expected = rs.BrokerSettings.from_preset("retail", cash=1e6, half_spread=0.001)
     assert config.broker == expected
-    assert config.tables["broker"]["commission_minimum"] == 1.0  # spelled out, not left to the name
+    assert config.tables["broker"]["min_commission"] == 1.0  # spelled out, not left to the name
     assert load_config(write(config.to_toml(), "b.toml")).broker == expected
     assert load_config(write(MINIMAL), ["broker.preset=institutional"]).broker.half_spread == 0.0002
 
 
 def test_false_switches_off_what_a_preset_has(write):
-    config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_volume_share=false"])
-    assert (config.broker.max_volume_share, config.broker.borrow_rate) == (None, 0.02)
+    config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_participation_rate=false"])
+    assert (config.broker.max_participation_rate, config.broker.borrow_rate) == (None, 0.02)
     again = load_config(write(config.to_toml(), "b.toml"))
     assert (again.broker, again.hash, again.to_toml()) == (config.broker, config.hash, config.to_toml())
     assert config.hash != load_config(write(MINIMAL), ["broker.preset=retail"]).hash

@@ -104,7 +104,7 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
         ({"features": 'inputs = ["retrun"]'}, r"did you mean|close|return"),
         ({"features": 'inputs = ["nowhere.at:all"]'}, r"nowhere"),
         ({"features": "inputs = []"}, r"feature"),
-        ({"features": "macro = {lag = '45D'}"}, r"a setting features.macro.path"),
+        ({"features": "macro = {publication_lag = '45D'}"}, r"a setting features.macro.path"),
         ({"universe": 'membership = ""'}, r"path"),
         ({"labels": 'kind = "tercile"'}, r"did you mean 'terciles'"),
         ({"labels": "horizon = 0"}, r"labels.horizon"),
@@ -153,7 +153,9 @@ def beside(tmp_path):
 
 
 UNIVERSE = 'membership = "members.csv"\nsectors = "sectors.csv"'
-FEATURES = 'inputs = ["return", "return(4) vs sector", "macro(RATE)"]\nmacro = {path = "rates.csv", lag = "45D"}'
+FEATURES = (
+    'inputs = ["return", "return(4) vs sector", "macro(RATE)"]\nmacro = {path = "rates.csv", publication_lag = "45D"}'
+)
 
 
 def test_members_sectors_and_macro_series(write, tmp_path, beside):

@@ -42,7 +42,9 @@ def prices(shared_data):
 def beside(shared_data, prices):
     table = pd.read_csv(shared_data / "book-metadata" / "us_equities_meta_data.csv.gz", keep_default_na=False)
     table = table.loc[table["ticker"].isin(prices.tickers) & (table["sector"] != ""), ["ticker", "sector"]]
-    macro = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", lag={"UMCSENT": "5D"})
+    macro = read_macro(
+        shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag={"UMCSENT": "5D"}
+    )
     return Beside(sectors=read_sectors(table), macro=macro)
 
 

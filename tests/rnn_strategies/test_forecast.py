@@ -25,8 +25,8 @@ SMALL = """
 name = "small"
 [series]
 source = "simulated"
-months = 144
-series = 2
+n_months = 144
+n_series = 2
 start = 1980-01-01
 [forecast]
 horizon = 2
@@ -171,13 +171,13 @@ def test_another_configuration_does_not_get_the_folder(small, tmp_path):
 
 
 def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
-    table = rs.simulated_series(months=144, series=2, start="1980-01-01")
+    table = rs.simulated_series(n_months=144, n_series=2, start="1980-01-01")
     lines = [f"{day},{a},{b}" for day, (a, b) in zip(table.dates, np.exp(table.values), strict=True)]
     (tmp_path / "data.csv").write_text("\n".join(["date,a,b", *lines]))
     text = SMALL.replace('source = "simulated"\nmonths = 144\nseries = 2\nstart = 1980-01-01', 'path = "data.csv"')
     text = text.replace("[forecast]", 'transform = "log_difference"\nperiods = 12\nvintage = "of today"\n[forecast]')
     (tmp_path / "file.toml").write_text(text)
-    run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.units=minmax"], jobs=1)
+    run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.error_units=minmax"], jobs=1)
     assert run.series.names == ("a", "b")
     np.testing.assert_allclose(run.series.values, table.values[12:] - table.values[:-12], atol=1e-12)
     plain = forecast(tmp_path / "file.toml", out=tmp_path / "plain", jobs=1)
@@ -261,7 +261,7 @@ def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_pa
 
 
 def test_a_folder_belongs_to_one_file(tmp_path, small):
-    table = rs.simulated_series(seed=1, months=144, series=2)
+    table = rs.simulated_series(seed=1, n_months=144, n_series=2)
     frame = pd.DataFrame(table.values, columns=list(table.names), index=pd.Index(table.dates, name="date"))
     for name in ("a", "b"):
         frame.to_csv(tmp_path / f"{name}.csv")

@@ -172,7 +172,7 @@ def test_an_edited_configuration_does_not_speak_for_old_results(small, tmp_path)
     with pytest.raises(InputError, match=r"config\.toml as the run left it; found it edited"):
         open_run(made.folder)
     with pytest.raises(InputError, match=r"found a run of another one"):
-        open_run(small, out=made.folder, overrides=["report.risk_free=0.05"])
+        open_run(small, out=made.folder, overrides=["report.risk_free_rate=0.05"])
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -193,10 +193,10 @@ def test_a_strategy_that_was_edited_runs_again(small, tmp_path, monkeypatch):
     module.parent.mkdir()
     module.write_text("import backtrader as bt\n\n\nclass Own(bt.Strategy):\n    pass\n")
     monkeypatch.syspath_prepend(str(module.parent))
-    made, _ = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    made, _ = go(small, tmp_path / "a", overrides=["strategy.kind=own_strategy:Own"])
     assert made.result.transactions.empty
     module.write_text(module.read_text() + "# edited\n")
-    _, watcher = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    _, watcher = go(small, tmp_path / "a", overrides=["strategy.kind=own_strategy:Own"])
     assert "trading the signals" in watcher.messages
     assert (watcher.trained, watcher.reused) == (0, 0)
 

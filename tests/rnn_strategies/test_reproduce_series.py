@@ -23,8 +23,8 @@ SMALL = """
 name = "{name}"
 [series]
 path = "{path}"
-vintage = "final"
-release = "at the close"
+vintage_note = "final"
+publication_note = "at the close"
 {series}
 [forecast]
 {forecast}
@@ -41,7 +41,7 @@ validation = "6M"
 test = "6M"
 """
 PRESETS = {
-    "published-univariate": ("", 'units = "minmax"\nbaselines = ["persistence"]'),
+    "published-univariate": ("", 'error_units = "minmax"\nbaselines = ["persistence"]'),
     "honest-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
     "honest-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
 }
@@ -211,6 +211,6 @@ def test_every_network_is_a_configuration(name, tmp_path):
             write_preset(tmp_path / "c.toml", preset=preset, data=str(tmp_path), force=True)
             config = load_forecast_config(tmp_path / "c.toml", overrides)
             cut = config.walk_forward
-            metrics.add((config.forecast.metric, config.forecast.units, cut.test_start, cut.test))
+            metrics.add((config.forecast.metric, config.forecast.error_units, cut.test_start, cut.test))
             assert len(config.seeds) <= systems.SYSTEMS[name].seeds
         assert len(metrics) == 1  # one table holds them all

@@ -45,8 +45,8 @@ def test_every_figure_stands_beside_that_of_persistence(tmp_path, name):
     config = preset(name, tmp_path)
     assert "persistence" in config.baselines
     assert len(config.seeds) >= (10 if "multi" in name else 5)
-    assert config.series["vintage"]
-    assert config.series["release"]
+    assert config.series["vintage_note"]
+    assert config.series["publication_note"]
     if name.startswith("honest"):
         wanted = {"ridge", "logistic", "mlp", "gradient_boosting", "arima", "last_sign", "mean"}
         assert wanted <= {one.split("(")[0] for one in config.baselines}

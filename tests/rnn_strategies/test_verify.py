@@ -608,7 +608,7 @@ def test_models_of_ones_own_and_files_beside_prices(made, tmp_path, support):
     head, tail = text.split("[model]")
     tail = tail[tail.index("[training]") :]
     own = '[model]\nkind = "sklearn.linear_model:LogisticRegression"\nlookback = 8\n'
-    own += '[features]\ninputs = ["return", "macro(RATE)"]\nmacro = {path = "rates.csv", lag = "45D"}\n'
+    own += '[features]\ninputs = ["return", "macro(RATE)"]\nmacro = {path = "rates.csv", publication_lag = "45D"}\n'
     (tmp_path / "c.toml").write_text(head + own + tail)
     run = rs.run(tmp_path / "c.toml", out=tmp_path / "run", jobs=1)
     found = assert_verified(run.folder)
@@ -661,7 +661,7 @@ def test_a_strategy_of_ones_own_that_was_edited_or_is_not_here(made, tmp_path, s
     module = tmp_path / "plug" / "verified_strategy.py"
     module.parent.mkdir()
     module.write_text("import backtrader as bt\n\n\nclass Own(bt.Strategy):\n    pass\n")
-    own = ["strategy.strategy=verified_strategy:Own"]
+    own = ["strategy.kind=verified_strategy:Own"]
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(module.parent))
         run = rs.run(made / "c.toml", out=tmp_path / "run", overrides=own, jobs=1)

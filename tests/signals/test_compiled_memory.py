@@ -24,7 +24,7 @@ def megabytes():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-network = Network(ModelSettings(lookback=6, units=(4, 3), embedding=2, dense=3), 9)
+network = Network(ModelSettings(lookback=6, units=(4, 3), ticker_embedding_dim=2, dense_units=3), 9)
 rows = samples_for(network, 130, outside=0.0)
 for seed in range({refits}):
     task = FitTask(network, rows, rows, TrainingSettings(batch_size=64, epochs=1), seed)

@@ -247,7 +247,7 @@ def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
     }
     whole = make_dataset(prices, features=("return",), **options)
     assert whole.warnings == ()
-    beside = Beside(macro=read_macro(tmp_path / "late.csv", lag="15D"))
+    beside = Beside(macro=read_macro(tmp_path / "late.csv", publication_lag="15D"))
     data = make_dataset(prices, features=("return", "macro(X)", "macro_change(X, 12)"), beside=beside, **options)
     early = data.dates < np.datetime64("2015-01-01")
     assert len(data.warnings) == 2
@@ -263,5 +263,5 @@ def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
     assert int(data.eligible.sum()) < int(whole.eligible.sum())
     early_file = pd.DataFrame({"observation_date": pd.date_range("2005-01-01", "2015-12-01", freq="MS"), "X": 1.0})
     early_file.to_csv(tmp_path / "early.csv", index=False)
-    beside = Beside(macro=read_macro(tmp_path / "early.csv", lag="15D"))
+    beside = Beside(macro=read_macro(tmp_path / "early.csv", publication_lag="15D"))
     assert make_dataset(prices, features=("return", "macro(X)"), beside=beside, **options).warnings == ()

@@ -79,7 +79,7 @@ if __name__ == "__main__":
     result = compute_signals(
         prices, walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
         universe=rs.UniverseFilters(min_history=30), labels=rs.LabelSettings(), seeds=[0], artifacts=folder / "a",
-        model=rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4), trainer=Watching(folder), jobs=2,
+        model=rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4), trainer=Watching(folder), jobs=2,
         training=rs.TrainingSettings(epochs=1),
     )
     assert result.trained == 2

@@ -280,7 +280,7 @@ def test_real_macro_series(worlds, shared_data):
 
     path = shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv"
     prices = rs.load_prices(source="simulated", n_tickers=2, start="2014-01-01", end="2015-12-31")
-    made = worlds.context(prices, "monthly", macro=read_macro(path, lag="30D"))
+    made = worlds.context(prices, "monthly", macro=read_macro(path, publication_lag="30D"))
     growth, level = compute_features(["macro_growth(INDPRO, 12)", "macro(UMCSENT)"], made).values[0].T
     table = pd.read_csv(path, parse_dates=["date"], index_col="date")
     for k, day in enumerate(pd.DatetimeIndex(made.panel.dates[made.decisions].astype("datetime64[ns]"))):

@@ -35,7 +35,7 @@ CUT = WalkForward("1990-01-01", validation="2Y", test="1Y")
 
 @pytest.fixture(scope="module")
 def table():
-    return simulated_series(months=144, series=2, start="1980-01-01")  # to 1991-12
+    return simulated_series(n_months=144, n_series=2, start="1980-01-01")  # to 1991-12
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_linear_law_is_found_and_forecast_exactly(forecast, target, inputs):
     turn = 2 * np.cos(2 * np.pi / np.array([7.3, 11.1]))
     for t in range(2, 144):
         values[t] = turn * values[t - 1] - values[t - 2]
-    table = replace(simulated_series(months=144, series=2, start="1980-01-01"), values=values + 5)
+    table = replace(simulated_series(n_months=144, n_series=2, start="1980-01-01"), values=values + 5)
     settings = ForecastSettings(target=target, inputs=inputs, horizon=2)
     result = forecast(table, settings)
     merged = result.forecasts.merge(result.actuals, on=["date", "target_date", "series", "step"]).dropna(
@@ -268,7 +268,7 @@ def test_no_forecast_changes_when_everything_after_it_does(forecast, table, sett
 def test_nothing_is_trained_twice_and_whatever_matters_trains_anew(forecast, table):
     first = forecast(table, seeds=(0, 1))
     assert (first.trained, first.reused) == (4, 0)
-    again = forecast(table, ForecastSettings(units="minmax"), seeds=(0, 1))
+    again = forecast(table, ForecastSettings(error_units="minmax"), seeds=(0, 1))
     assert (again.trained, again.reused) == (0, 4)
     pd.testing.assert_frame_equal(again.forecasts, first.forecasts, check_exact=True)
     # a new month, and a last year that was revised, leave the networks of the first fold alone
