@@ -48,7 +48,7 @@ class Broker(LinkedBroker):
         cash, commission and slippage count, and on raw prices splits and dividends happen all the same. Names out of
         `backtests.rules.RULES` leave those open.
     fills : FillSource, optional
-        Where fills come from: by default they are simulated, a `Journal` replays what was in fact filled.
+        Where fills come from: by default they are simulated, a `FillJournal` replays what was in fact filled.
 
     Attributes
     ----------

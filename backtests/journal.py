@@ -22,7 +22,7 @@ from signals.storage import read_parquet, write_parquet
 if TYPE_CHECKING:
     from backtests.result import BacktestResult
 
-__all__ = ["Journal"]
+__all__ = ["FillJournal"]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class _Entry:
     taken: bool = False
 
 
-class Journal:
+class FillJournal:
     """What was in fact filled; `Broker(settings, fills=journal)` books it instead of simulating.
 
     An order fills at the journalled prices, sizes and commissions, in part when the journal says so. A market order
@@ -51,7 +51,7 @@ class Journal:
     Parameters
     ----------
     frame : DataFrame
-        As `Journal.from_frame` checks it.
+        As `FillJournal.from_frame` checks it.
     simulate_after : date-like, optional
         Last session that is replayed; later ones are simulated as usual. By default nothing is simulated: orders given
         after the last entry come to nothing, and those of the last session of the run are tomorrow's.
@@ -65,13 +65,13 @@ class Journal:
 
     Examples
     --------
-    >>> journal = Journal.from_frame(
+    >>> journal = FillJournal.from_frame(
     ...     pd.DataFrame(
     ...         {"date": ["2015-01-05"], "ticker": ["A"], "amount": [100.0], "price": [10.0], "commission": [1.0]}
     ...     )
     ... )
     >>> journal
-    Journal(1 fill of 1 ticker, 2015-01-05 to 2015-01-05)
+    FillJournal(1 fill of 1 ticker, 2015-01-05 to 2015-01-05)
     """
 
     def __init__(self, frame: pd.DataFrame, *, simulate_after: Any = None) -> None:

@@ -21,7 +21,7 @@ from backtests.shares import is_remainder
 from signals.errors import InputError
 from signals.price_index import RESERVED
 
-__all__ = ["Ledger"]
+__all__ = ["AccountRecorder"]
 
 # Unfilled value from which the report says so in its first lines, as a fraction of what was traded.
 NOTABLE = 0.01
@@ -130,14 +130,14 @@ class _Row:
         )
 
 
-class Ledger(bt.Analyzer):
+class AccountRecorder(bt.Analyzer):
     """Records fills, orders and positions of a run; `result()` gives them as a checked `BacktestResult`.
 
     Works with `Broker` and with backtrader's own broker, in anybody's Cerebro with one strategy::
 
-        cerebro.addanalyzer(rs.Ledger)
+        cerebro.addanalyzer(rs.AccountRecorder)
         strategy = cerebro.run()[0]
-        strategy.analyzers.ledger.result()
+        strategy.analyzers.accountrecorder.result()
 
     Only what is held costs time. Several fills of one asset in one bar are kept apart, as backtrader's `Transactions`
     analyzer does not, and positions have every feed, as `PyFolio.get_pf_items` does not.

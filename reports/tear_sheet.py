@@ -112,8 +112,8 @@ def tear_sheet(
     ----------
     result : BacktestResult, list or strategy
         What was earned, held and traded; or what `cerebro.run()` returned, or the strategy in it, which is asked for
-        its `rs.Ledger`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report has
-        returns only and says so.
+        its `rs.AccountRecorder`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report
+        has returns only and says so.
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional

@@ -94,10 +94,10 @@ def run(
     out: Out = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
-    retrain_revised: Revised = False,
+    accept_revisions: Revised = False,
 ) -> None:
     """Prices, signals, backtest and report; resumes what is done."""
-    made = _open(config, out, overrides, jobs, retrain_revised=retrain_revised)
+    made = _open(config, out, overrides, jobs, accept_revisions=accept_revisions)
     with made.locked():
         made.all_stages()
     _conclude(made)
@@ -105,10 +105,10 @@ def run(
 
 @app.command()
 def signals(
-    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, retrain_revised: Revised = False
+    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, accept_revisions: Revised = False
 ) -> None:
     """Train walk-forward and write the out-of-sample signals."""
-    made = _open(target, out, overrides, jobs, retrain_revised=retrain_revised)
+    made = _open(target, out, overrides, jobs, accept_revisions=accept_revisions)
     with made.locked():
         made.compute_signals()
     typer.echo(made.folder / "signals.parquet")
@@ -143,7 +143,7 @@ def forecast(
     from rnn_strategies.forecast_run import forecast as work
     from rnn_strategies.progress import show_progress
 
-    made = work(config, out=out, overrides=overrides or (), jobs=jobs, listener=show_progress(sys.stderr))
+    made = work(config, out=out, overrides=overrides or (), jobs=jobs, on_progress=show_progress(sys.stderr))
     typer.echo(f"{made.table}\n{made.folder}")
 
 
@@ -173,7 +173,7 @@ def import_(
         config=config,
         overrides=overrides or (),
         on_uncovered=on_uncovered,
-        listener=show_progress(sys.stderr),
+        on_progress=show_progress(sys.stderr),
     )
     typer.echo(f"{made.folder / 'signals.parquet'}\nGo on with: rnn-strategies run {made.folder}")
 
@@ -209,7 +209,7 @@ def audit(
 
     told = show_progress(sys.stderr)
     found = audit_run(
-        target, overrides=overrides or (), only=only or (), skip=skip or (), days=days, jobs=jobs, listener=told
+        target, overrides=overrides or (), only=only or (), skip=skip or (), days=days, jobs=jobs, on_progress=told
     )
     typer.echo(found.text())
     if save is not None:
@@ -229,7 +229,7 @@ def verify(
     told = show_progress(sys.stderr)
     passed = True
     for folder in runs:
-        found = verify_run(folder, listener=told)
+        found = verify_run(folder, on_progress=told)
         typer.echo(found.text())
         passed = passed and found.passed
     if not passed:
@@ -266,7 +266,7 @@ def reproduce(
 
     told = show_progress(sys.stderr)
     reproduce_systems(
-        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, listener=told, each=show
+        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, on_progress=told, each=show
     )
     typer.echo(f"{(where / 'summary.md').read_text(encoding='utf-8')}\n{where / 'summary.md'}")
 
@@ -286,7 +286,7 @@ def _open(
     overrides: list[str] | None,
     jobs: int | None,
     *,
-    retrain_revised: bool = False,
+    accept_revisions: bool = False,
 ) -> Run:
     from rnn_strategies.pipeline import open_run
     from rnn_strategies.progress import show_progress
@@ -296,8 +296,8 @@ def _open(
         out=out,
         overrides=overrides or (),
         jobs=jobs,
-        listener=show_progress(sys.stderr),
-        retrain_revised=retrain_revised,
+        on_progress=show_progress(sys.stderr),
+        accept_revisions=accept_revisions,
     )
 
 

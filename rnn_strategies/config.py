@@ -168,7 +168,7 @@ class Config:
     universe: UniverseFilters
     frequency: str
     features: tuple[str, ...]
-    beside: dict[str, Any]
+    reference_files: dict[str, Any]
     labels: LabelSettings
     model: AnyModel
     training: TrainingSettings
@@ -258,12 +258,12 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
                 plain[name][key] = str(resolve_path(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))
     check_horizon(model, file.labels.horizon)
-    beside = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
-    for name, value in beside.items():
+    reference_files = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
+    for name, value in reference_files.items():
         if isinstance(value, dict):
             value["path"] = str(resolve_path(value["path"], base))
         elif value is not None:
-            plain["universe"][name] = beside[name] = str(resolve_path(value, base))
+            plain["universe"][name] = reference_files[name] = str(resolve_path(value, base))
     check_features(file.features.inputs)
     if file.signals is None:
         del plain["signals"]
@@ -298,7 +298,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         universe=universe,
         frequency=file.features.frequency,
         features=file.features.inputs,
-        beside=beside,
+        reference_files=reference_files,
         labels=labels,
         model=model,
         training=TrainingSettings(**training),

@@ -14,8 +14,8 @@ from rnn_strategies.tables import STRICT, FolderName, build, check_table, table_
 from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
 from signals.errors import InputError
 from signals.folds import WalkForward
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.models.recurrent import check_horizon
 from signals.series.baselines import parse_baselines
 from signals.series.fold import check_model
@@ -205,7 +205,7 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
 def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, dict[str, Any]]:
     """Read `[model]` with the defaults of series."""
     kind = str(table.get("kind", "recurrent"))
-    if ":" in kind or MODELS.get(kind) is KerasModel:
+    if ":" in kind or MODELS.get(kind) is SavedKerasModel:
         raise InputError(
             f"expected model.kind of a network that is trained here; found {kind!r}; models of one's own "
             "forecast stocks, see `rnn-strategies run`; of series the baselines are there"
@@ -219,6 +219,6 @@ def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, 
 
     filled = {name: value for name, value in _SERIES_DEFAULTS.items() if name in known} | dict(table)
     model, plain = read_model(filled, validate=validate, resolve=lambda path: resolve_path(path, base))
-    assert not isinstance(model, OwnModel | KerasModel)  # noqa: S101 - refused above
+    assert not isinstance(model, CustomModel | SavedKerasModel)  # noqa: S101 - refused above
     check_model(model)
     return model, plain

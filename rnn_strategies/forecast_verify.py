@@ -11,7 +11,7 @@ from rnn_strategies.home import Home
 from rnn_strategies.manifest import versions
 from rnn_strategies.verify.difference import first_difference
 from signals.errors import RnnStrategiesError
-from signals.events import Listener
+from signals.events import ProgressCallback
 from signals.storage import read_json
 
 __all__ = ["ForecastFindings", "is_forecast", "verify_forecast"]
@@ -49,7 +49,7 @@ def is_forecast(folder: Path) -> bool:
         return False
 
 
-def verify_forecast(folder: Path, home: Home, scratch: Path, listener: Listener) -> ForecastFindings:
+def verify_forecast(folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> ForecastFindings:
     """Forecast again in a scratch folder and compare, byte for byte.
 
     The series come from where they were read, the networks from where they are kept; one that is not kept any more is
@@ -59,7 +59,7 @@ def verify_forecast(folder: Path, home: Home, scratch: Path, listener: Listener)
     claims = read_json(folder / "manifest.json")
     try:
         config = load_forecast_config(folder / "config.toml")
-        again = ForecastRun(scratch / "again", config, home, 1, listener)
+        again = ForecastRun(scratch / "again", config, home, 1, on_progress)
         digest = again.series.digest()
     except RnnStrategiesError as error:
         made.findings.append(("config.toml", f"does not lead to the series any more: {error}"))

@@ -21,7 +21,7 @@ from rnn_strategies.remarks import price_remarks
 from rnn_strategies.trials import Trial
 from signals.cross_section import check_cross_section
 from signals.errors import InputError
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.labels import make_labels
 from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
@@ -45,7 +45,7 @@ def import_scores(
     overrides: Sequence[str] = (),
     on_uncovered: str | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Run:
     """Make a run folder of scores that anybody's model has made.
 
@@ -64,7 +64,7 @@ def import_scores(
         What becomes of scores for tickers, or for dates before and after, that the prices do not have: an error, or
         left out with a warning in the report. By default as `on_uncovered` in `[signals]` of the configuration, and an
         error where that is not set.
-    home, listener
+    home, on_progress
         As in `run`.
 
     Returns
@@ -82,7 +82,7 @@ def import_scores(
         raise InputError(f"expected a file of scores {path}; found none; correct the path")
     given = {} if on_uncovered is None else {"on_uncovered": on_uncovered}
     settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), **given})
-    made = open_run(settings, out=out, home=home, listener=listener)
+    made = open_run(settings, out=out, home=home, on_progress=on_progress)
     with made.locked():
         made.compute_signals()
     return made
@@ -186,7 +186,7 @@ class ImportedRun(Run):
         return key_of(__version__, "imported", made_from, self._versions)
 
     def _compute_signals(self) -> None:
-        self.listener(Event("signals", f"reading {self._file.name}"))
+        self.on_progress(ProgressEvent("signals", f"reading {self._file.name}"))
         scores = self._scores
         frame, dropped = self._covered(scores.frame)
         labels, silent_rows = self._label(frame)
@@ -218,7 +218,7 @@ class ImportedRun(Run):
         )
         self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
-        self.listener(Event("signals", said))
+        self.on_progress(ProgressEvent("signals", said))
 
     def _covered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Rows that the prices cover, and what has to be said about the others."""

@@ -15,10 +15,10 @@ import pandas as pd
 
 from backtests.allocation_checks import check_enough_names
 from backtests.benchmark import buy_and_hold, check_span
-from backtests.engine import equal_weight_universe, run_backtest, strategy_class
+from backtests.engine import equal_weight_returns, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
-from rnn_strategies.beside import beside_digests, beside_remarks
+from rnn_strategies.beside import reference_digests, reference_remarks
 from rnn_strategies.config import Config, load_config
 from rnn_strategies.counted_run import TRIALS, CountedRun
 from rnn_strategies.home import Home, default_home
@@ -29,7 +29,7 @@ from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.liquidation_returns import liquidation_warnings
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
@@ -58,8 +58,8 @@ def run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
-    retrain_revised: bool = False,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
 ) -> Run:
     """Run all stages; what is done already is not done again.
 
@@ -75,9 +75,9 @@ def run(
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
         Where networks and inputs are kept; `.rnn-strategies` when not given.
-    listener : callable, optional
+    on_progress : callable, optional
         Told of progress; in a notebook a bar shows it when nothing is given.
-    retrain_revised : bool
+    accept_revisions : bool
         Whether bars that Yahoo has revised since they were first seen replace those; by default they are kept as first
         seen and reported, and old networks stay as they are.
 
@@ -97,8 +97,8 @@ def run(
         overrides=overrides,
         jobs=jobs,
         home=home,
-        listener=listener,
-        retrain_revised=retrain_revised,
+        on_progress=on_progress,
+        accept_revisions=accept_revisions,
     )
     with made.locked():
         made.all_stages()
@@ -112,8 +112,8 @@ def open_run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
-    retrain_revised: bool = False,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
 ) -> Run:
     """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written yet.
 
@@ -152,8 +152,8 @@ def open_run(
 
         kind = ImportedRun
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = listener or (show_progress() if in_notebook() else silent)
-    return kind(folder, config, home or default_home(), jobs or cores, told, retrain_revised)
+    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
+    return kind(folder, config, home or default_home(), jobs or cores, told, accept_revisions)
 
 
 @dataclass(repr=False)
@@ -207,7 +207,7 @@ class Run(CountedRun):
     def draw_report(self) -> None:
         """Write the tear sheet from the files of the folder as they are."""
         self._need("backtest")
-        self.listener(Event("report", "drawing the tear sheet"))
+        self.on_progress(ProgressEvent("report", "drawing the tear sheet"))
         self._write_config()
         self._manifest.rename(self.config.name)
         began = time.perf_counter()
@@ -271,7 +271,7 @@ class Run(CountedRun):
         """Do a stage unless the manifest says it is done with these inputs and files; return whether it ran."""
         made_from = key()
         if not again and self._manifest.is_done(name, made_from):
-            self.listener(Event(name, "already done"))
+            self.on_progress(ProgressEvent(name, "already done"))
             return False
         # files of an older run must not be taken for results of this one if work stops half-way
         if self._manifest.forget(name):
@@ -300,7 +300,7 @@ class Run(CountedRun):
 
     def _make_signals(self) -> SignalResult:
         config = self.config
-        self.listener(Event("signals", "training walk-forward"))
+        self.on_progress(ProgressEvent("signals", "training walk-forward"))
         return compute_signals(
             self.prices,
             walk_forward=self._walk_forward,
@@ -312,9 +312,9 @@ class Run(CountedRun):
             artifacts=self.home.artifacts,
             frequency=config.frequency,
             features=config.features,
-            beside=self._beside,
+            reference_data=self._reference_data,
             jobs=self.jobs,
-            listener=self.listener,
+            on_progress=self.on_progress,
             on_first_score=self._begin_trial,
         )
 
@@ -333,7 +333,7 @@ class Run(CountedRun):
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
-            "files": beside_digests(self._beside),
+            "files": reference_digests(self._reference_data),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
             "warnings": list(
                 dict.fromkeys(
@@ -341,7 +341,7 @@ class Run(CountedRun):
                         *price_remarks(self.prices, config.universe),
                         *signal_remarks(config, result, self.prices),
                         *liquidation_warnings(result.labels, self.prices, config.labels),
-                        *beside_remarks(self._beside, self.prices, result.universe_sizes),
+                        *reference_remarks(self._reference_data, self.prices, result.universe_sizes),
                     )
                 )
             ),
@@ -350,7 +350,7 @@ class Run(CountedRun):
         total = round(sum(result.core_seconds.values()), 3)
         counted = {"total": total, "trained": result.trained, "reused": result.reused}
         self._core_seconds = {"signals": {**counted, "networks": result.core_seconds}}
-        self.listener(Event("signals", f"{result.trained} models trained, {result.reused} reused"))
+        self.on_progress(ProgressEvent("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:
         parts = self.config.hash_of("strategy", "broker", "benchmark")
@@ -363,17 +363,17 @@ class Run(CountedRun):
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
-        self.listener(Event("backtest", "trading the signals"))
+        self.on_progress(ProgressEvent("backtest", "trading the signals"))
         result = run_backtest(
             self.prices,
             signals,
             allocation=config.allocation,
             broker=config.broker,
             strategy=self._strategy,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
-        self.listener(Event("backtest", "trading the equal-weight universe, for comparison"))
-        universe = equal_weight_universe(self.prices, signals, broker=config.broker)
+        self.on_progress(ProgressEvent("backtest", "trading the equal-weight universe, for comparison"))
+        universe = equal_weight_returns(self.prices, signals, broker=config.broker)
         # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
         beside = {"universe": universe.reindex(result.returns.index)}
         if self._has_benchmark:
@@ -404,7 +404,7 @@ class Run(CountedRun):
     def _write_alternatives(self, returns: pd.Series) -> None:
         """Write what else could have been: each seed traded alone, and the trials this run may be chosen from."""
         if len(self._seeds) > 1:
-            self.listener(Event("backtest", "trading each seed alone"))
+            self.on_progress(ProgressEvent("backtest", "trading each seed alone"))
             scores = read_parquet(self.folder / "seed_scores.parquet")
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
             write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))

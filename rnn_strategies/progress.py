@@ -9,7 +9,7 @@ from html import escape
 from importlib import import_module
 from typing import Any, TextIO
 
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 
 __all__ = ["ConsoleProgress", "NotebookProgress", "in_notebook", "show_progress"]
 
@@ -22,8 +22,8 @@ def in_notebook() -> bool:
     return getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def show_progress(stream: TextIO | None = None) -> Listener:
-    """Return a listener that shows progress where one looks for it.
+def show_progress(stream: TextIO | None = None) -> ProgressCallback:
+    """Return a on_progress that shows progress where one looks for it.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def show_progress(stream: TextIO | None = None) -> Listener:
     Returns
     -------
     callable
-        For `listener=`: a bar in a notebook, else lines.
+        For `on_progress=`: a bar in a notebook, else lines.
 
     Examples
     --------
     In a notebook::
 
-        rs.compute_signals(prices, ..., listener=rs.show_progress())
+        rs.compute_signals(prices, ..., on_progress=rs.show_progress())
     """
     return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr)
 
@@ -58,7 +58,7 @@ class ConsoleProgress:
         self._live = stream.isatty()
         self._pace = _Pace()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         """Print one event."""
         text = _line(event, self._pace.left(event))
         if not self._live:
@@ -76,17 +76,17 @@ class NotebookProgress:
 
     def __init__(self) -> None:
         self._pace = _Pace()
-        self._latest: dict[str, tuple[Event, str]] = {}
+        self._latest: dict[str, tuple[ProgressEvent, str]] = {}
         self._handle: Any = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
         display: Any = import_module("IPython.display").display
         left = self._pace.left(event)
         last = self._latest.get(event.stage)
         # a closing word without a count leaves the full bar standing
         if not event.total and last is not None and last[0].total:
-            event = Event(event.stage, event.message, last[0].done, last[0].total)
+            event = ProgressEvent(event.stage, event.message, last[0].done, last[0].total)
         self._latest[event.stage] = event, left
         shown = _Bars(list(self._latest.values()))
         if self._handle is None:
@@ -98,7 +98,7 @@ class NotebookProgress:
 class _Bars:
     """All stages so far, as HTML and as text."""
 
-    def __init__(self, rows: list[tuple[Event, str]]) -> None:
+    def __init__(self, rows: list[tuple[ProgressEvent, str]]) -> None:
         self._rows = rows
 
     def _repr_html_(self) -> str:
@@ -115,7 +115,7 @@ class _Bars:
         return "\n".join(_line(event, left) for event, left in self._rows)
 
 
-def _line(event: Event, left: str) -> str:
+def _line(event: ProgressEvent, left: str) -> str:
     if event.total:
         return f"[{event.stage} {event.done}/{event.total}] {event.message}{left}"
     return f"[{event.stage}] {event.message}"
@@ -133,7 +133,7 @@ class _Pace:
         self._base: dict[str, tuple[float, int]] = {}  # moment, and units that were done
         self._last: dict[str, tuple[int, int]] = {}
 
-    def left(self, event: Event) -> str:
+    def left(self, event: ProgressEvent) -> str:
         """Write how long the rest of the event's stage takes; empty when it is not known, or less than a second."""
         now = time.monotonic()
         done, total = self._last.get(event.stage, (0, 0))

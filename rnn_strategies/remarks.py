@@ -11,8 +11,8 @@ from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.config import Config
 from signals.calendar import sessions
 from signals.cross_section import small_universe_warning
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.prices import Prices
 from signals.universe import UniverseFilters
 from signals.walk_forward import SignalResult
@@ -94,7 +94,7 @@ def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list
             f"The prices do not hold {', '.join(absent[:5])}{more}, which universe.include or exclude names: misspelt, "
             "or not in the file."
         )
-    if result.folds["seed"].nunique() == 1 and not isinstance(config.model, OwnModel | KerasModel):
+    if result.folds["seed"].nunique() == 1 and not isinstance(config.model, CustomModel | SavedKerasModel):
         remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
         remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")

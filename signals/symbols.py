@@ -18,14 +18,14 @@ from signals.price_index import INDEX, canonical_index, check_labels, check_orde
 from signals.prices import Prices
 from signals.spells import FAR, Spells, read_spells
 
-__all__ = ["SymbolTable", "read_symbols"]
+__all__ = ["SymbolTable", "read_symbol_changes"]
 
 EXAMPLE = "id,ticker,start,end with the first day of the ticker and the first day it is somebody else's"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SymbolTable:
-    """Spells in which a ticker stood for an id; made by `read_symbols`.
+    """Spells in which a ticker stood for an id; made by `read_symbol_changes`.
 
     Parameters
     ----------
@@ -192,7 +192,9 @@ class SymbolTable:
         return f"SymbolTable({ids:,} ids, {len(self.spells.tickers):,} tickers, {len(self.spells):,} spells)"
 
 
-def read_symbols(source: Path | str | pd.DataFrame, *, on_uncovered: str = "raise", link: bool = True) -> SymbolTable:
+def read_symbol_changes(
+    source: Path | str | pd.DataFrame, *, on_uncovered: str = "raise", link: bool = True
+) -> SymbolTable:
     """Read a table of ids and the tickers they traded under.
 
     Parameters

@@ -22,13 +22,13 @@ from rnn_strategies.audit.stages import Observed, observe, settings_of
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
-from rnn_strategies.beside import read_beside
+from rnn_strategies.beside import read_reference_data
 from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
 from rnn_strategies.toml_tables import read_tables
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.long_run_variance import mean_interval
 from signals.pooled_skill import outcome_over_time, pooled_auc
 from signals.prices import Prices
@@ -130,7 +130,7 @@ def audit_run(
     skip: Sequence[str] = (),
     days: int = 3,
     jobs: int | None = None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Audit:
     """Audit a configuration or a run.
 
@@ -148,7 +148,7 @@ def audit_run(
         decision dates are tried up to the folds.
     jobs : int, optional
         Training processes.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Returns
@@ -171,20 +171,24 @@ def audit_run(
     if not wanted:
         raise InputError("expected at least one check; found all of them left out; change --only or --skip")
     if not isinstance(target, Run) and _of_series(Path(target)):
-        return _audit_of_series(target, wanted, overrides, n_days, jobs, listener)
-    run = target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, listener=listener)
+        return _audit_of_series(target, wanted, overrides, n_days, jobs, on_progress)
+    run = (
+        target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
+    )
     config = run.config
     if config.walk_forward is None:
         return _audit_of_imported(run, wanted)
     config = replace(config, training=as_then(config.training, run.trainer.get("name")))
     settings = settings_of(config)
     ticker = config.benchmark.get("ticker")
-    inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
+    inputs = Inputs(
+        run.prices, read_reference_data(config.reference_files), _benchmark(run), () if ticker is None else (ticker,)
+    )
     compute = partial(observe, config, jobs=run.jobs)
     run.prepare_ledger()
-    listener(Event("audit", "computing the run as it is"))
+    on_progress(ProgressEvent("audit", "computing the run as it is"))
     try:
-        observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
+        observed = compute(inputs, artifacts=run.home.artifacts, on_progress=on_progress)
     except LookAheadError as error:
         refused = Verdict("look-ahead", Status.FAILED, str(error))
         rest = [
@@ -198,7 +202,7 @@ def audit_run(
     seed = int(config.hash[:8], 16)
 
     def prepared(other: Inputs) -> Prepared:
-        return prepare(other.prices, beside=other.beside, **settings)
+        return prepare(other.prices, reference_data=other.reference_data, **settings)
 
     def experiments() -> Verdict:
         # networks of a trainer of one's own are trained anew: what it may have peeked at is not in their keys
@@ -237,8 +241,8 @@ def audit_run(
             inputs.prices,
             universe_sizes=observed.signals.universe_sizes,
             filters=config.universe,
-            membership=inputs.beside.membership,
-            sectors=inputs.beside.sectors,
+            membership=inputs.reference_data.membership,
+            sectors=inputs.reference_data.sectors,
             signals=observed.signals.signals,
         ),
         "sensitivity": lambda: sensitivity(
@@ -248,17 +252,17 @@ def audit_run(
             artifacts=run.home.artifacts,
             jobs=run.jobs,
             record=run.record_variant,
-            listener=listener,
+            on_progress=on_progress,
         ),
     }
     verdicts = []
     for number, check in enumerate(wanted, start=1):
         # checks differ too much in length for their number to say how long the rest takes
-        listener(Event("audit", check, number - 1, len(wanted), math.nan))
+        on_progress(ProgressEvent("audit", check, number - 1, len(wanted), math.nan))
         began = time.perf_counter()
         verdicts.append(checks[check]())
         text = f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"
-        listener(Event("audit", text, number, len(wanted), math.nan))
+        on_progress(ProgressEvent("audit", text, number, len(wanted), math.nan))
     return Audit(config.name, tuple(verdicts))
 
 
@@ -274,16 +278,16 @@ def _audit_of_series(
     overrides: Sequence[str],
     days: int,
     jobs: int | None,
-    listener: Listener,
+    on_progress: ProgressCallback,
 ) -> Audit:
     from rnn_strategies.audit.series import COVERED, UNPROVED, audit_series
     from rnn_strategies.forecast_run import open_forecast
 
-    run = open_forecast(target, overrides=overrides, jobs=jobs, listener=listener)
+    run = open_forecast(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
     covered = (
         f"forecasts of series: covered are {', '.join(COVERED)}; the other checks are about stocks and are skipped"
     )
-    verdicts = audit_series(run, wanted, days=days, listener=listener)
+    verdicts = audit_series(run, wanted, days=days, on_progress=on_progress)
     return Audit(run.config.name, verdicts, covered, UNPROVED)
 
 

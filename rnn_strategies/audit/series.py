@@ -12,7 +12,7 @@ import pandas as pd
 
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.forecast_run import ForecastRun
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.series.beside import compare, compute_baselines
 from signals.series.comparison import Comparison
 from signals.series.forecasts import NETWORK, ForecastResult, compute_forecasts
@@ -40,7 +40,9 @@ CLOSE = 1e-6
 KEYS = ["date", "series", "step", "level", "model", "seed"]
 
 
-def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener: Listener) -> tuple[Verdict, ...]:
+def audit_series(
+    run: ForecastRun, wanted: Sequence[str], *, days: int, on_progress: ProgressCallback
+) -> tuple[Verdict, ...]:
     """Audit forecasts; nothing in their folder is changed.
 
     Parameters
@@ -51,7 +53,7 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
         Checks of the audit, see `rnn_strategies.audit.audit.CHECKS`; those about stocks are skipped with the reason.
     days : int
         Random origins after which the future is replaced, beside the last one of every fold.
-    listener : callable
+    on_progress : callable
         Receives progress.
 
     Returns
@@ -59,7 +61,7 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
     tuple of Verdict
         In the order of `wanted`.
     """
-    work = _Work(run, listener)
+    work = _Work(run, on_progress)
     checks: dict[str, Callable[[], Verdict]] = {
         "folds": lambda: _folds(work.result.problem, work.result.cuts),
         "look-ahead": lambda: _look_ahead(work, days),
@@ -73,11 +75,11 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
 class _Work:
     """Forecasts of a table by the configuration's networks and baselines."""
 
-    def __init__(self, run: ForecastRun, listener: Listener) -> None:
-        self.run, self.listener = run, listener
+    def __init__(self, run: ForecastRun, on_progress: ProgressCallback) -> None:
+        self.run, self.on_progress = run, on_progress
         self.config = run.config
         self.table = run.series
-        listener(Event("audit", "computing the forecasts as they are"))
+        on_progress(ProgressEvent("audit", "computing the forecasts as they are"))
         self.result, self.forecasts, self.comparison = self.forecast(self.table)
 
     def forecast(
@@ -93,7 +95,7 @@ class _Work:
             artifacts=artifacts or self.run.home.artifacts,
             settings=config.forecast,
             jobs=self.run.jobs,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
         beside = compute_baselines(
             result.problem,

@@ -18,7 +18,7 @@ from rnn_strategies.reproduce.download import downloaded_note
 from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
 from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
 from rnn_strategies.toml_tables import dropped
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK
@@ -39,7 +39,7 @@ def reproduce_series(
     seeds: int,
     jobs: int,
     home: Home,
-    listener: Listener,
+    on_progress: ProgressCallback,
     write: Callable[[Report], None] = lambda report: None,
 ) -> Report:
     """Forecast with every preset of a system, and put networks and baselines into one table for each problem.
@@ -58,7 +58,7 @@ def reproduce_series(
         Training processes.
     home : Home
         Where networks are kept.
-    listener : callable
+    on_progress : callable
         Told of progress.
     write : callable
         Given the report so far after each of them.
@@ -73,11 +73,11 @@ def reproduce_series(
             write_preset(file, preset=preset, data=str(data.resolve()), force=True)
             more = [*overrides, *_vintage(system, data), f"training.seeds={list(range(seeds))}", *FURTHER]
             folder = out / name / label.replace(" ", "-").replace(",", "")
-            runs[label] = forecast(file, out=folder, overrides=more, jobs=jobs, home=home, listener=listener)
+            runs[label] = forecast(file, out=folder, overrides=more, jobs=jobs, home=home, on_progress=on_progress)
             left = len(labels) - len(runs)
             report = _report(name, system, runs, data, seeds, left)
             write(report)
-            listener(Event("reproduce", f"{name}, {label}: measured", len(runs), len(labels)))
+            on_progress(ProgressEvent("reproduce", f"{name}, {label}: measured", len(runs), len(labels)))
     return report
 
 

@@ -15,7 +15,7 @@ from rnn_strategies.manifest import STAGES, Manifest, versions
 from rnn_strategies.pipeline import BACKTEST_FILES, QUANTILES, SIGNAL_FILES
 from rnn_strategies.verify.difference import first_difference, json_differences, strange_stamp, value_text
 from signals.errors import InputError
-from signals.events import Listener
+from signals.events import ProgressCallback
 from signals.storage import sha256_file
 
 __all__ = ["NOT_OF_A_STAGE", "Folder", "stale"]
@@ -39,7 +39,7 @@ class Folder:
         Where networks and inputs are kept.
     scratch : Path
         Empty folder to write to.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Attributes
@@ -52,8 +52,8 @@ class Folder:
         Files that were looked at.
     """
 
-    def __init__(self, folder: Path, home: Home, scratch: Path, listener: Listener) -> None:
-        self.folder, self.home, self.scratch, self.listener = folder, home, scratch, listener
+    def __init__(self, folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> None:
+        self.folder, self.home, self.scratch, self.on_progress = folder, home, scratch, on_progress
         self.findings: dict[str, str] = {}
         self.remarks: list[str] = []
         self.seen: set[str] = set()

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnn_strategies.beside import beside_digests, read_beside
+from rnn_strategies.beside import read_reference_data, reference_digests
 from rnn_strategies.config import Config
 from rnn_strategies.home import Home
 from rnn_strategies.run_folder import RunFolder
 from rnn_strategies.verify.difference import json_differences
 from signals.errors import InputError, RnnStrategiesError
-from signals.models.external import KerasModel
+from signals.models.external import SavedKerasModel
 from signals.prices import Prices
 from signals.storage import sha256_file
 
@@ -128,8 +128,8 @@ def beside_is_there(config: Config, claims: Mapping[str, Any]) -> str | None:
     if config.signals is not None:
         return None
     try:
-        digests = beside_digests(read_beside(config.beside))
-        if isinstance(config.model, KerasModel):
+        digests = reference_digests(read_reference_data(config.reference_files))
+        if isinstance(config.model, SavedKerasModel):
             config.model.digest()
     except (RnnStrategiesError, OSError) as error:
         return str(error)

@@ -20,8 +20,8 @@ from rnn_strategies.verify.outcomes import DisagreementError, MissingNetworkErro
 from rnn_strategies.verify.replay import ImportedReplay, Replay, replay_of
 from rnn_strategies.verify.schema import check_tables
 from signals.errors import InputError, RnnStrategiesError
-from signals.events import Event
-from signals.models.own import OwnModel
+from signals.events import ProgressEvent
+from signals.models.own import CustomModel
 from signals.storage import read_parquet
 
 __all__ = ["Verification"]
@@ -36,7 +36,7 @@ class Verification(Folder):
             return
         config = self.read_config()
         self.check_names()
-        self.listener(Event("verify", f"reading what {self.folder} was made from"))
+        self.on_progress(ProgressEvent("verify", f"reading what {self.folder} was made from"))
         inputs = read_inputs(self.folder, config, self.claims, self.home, self.scratch)
         self.find_all(inputs.findings)
         self.remarks += inputs.remarks
@@ -63,7 +63,7 @@ class Verification(Folder):
         )
         if not self._signals_again(run):
             return False
-        self.listener(Event("verify", "trading again"))
+        self.on_progress(ProgressEvent("verify", "trading again"))
         try:
             run.make_backtest()
         except DisagreementError as error:
@@ -75,13 +75,13 @@ class Verification(Folder):
         self.compare(run.backtest_files)
         run.finish_backtest()
         self.compare(["manifest.json", "config.toml"])
-        self.listener(Event("verify", "drawing again"))
+        self.on_progress(ProgressEvent("verify", "drawing again"))
         run.draw_report()
         self.compare_report()
         return True
 
     def _signals_again(self, run: Replay) -> bool:
-        self.listener(Event("verify", "scoring again"))
+        self.on_progress(ProgressEvent("verify", "scoring again"))
         absent = beside_is_there(run.config, self.claims)
         if absent is not None:
             run.beside_kept = False
@@ -103,7 +103,7 @@ class Verification(Folder):
                 if not run.file_is_there:
                     self.remarks.append("the file the scores were imported from has gone: they were taken as they are")
                     self.find_changed(["signals.parquet"])
-            elif isinstance(run.config.model, OwnModel):
+            elif isinstance(run.config.model, CustomModel):
                 run.networks_kept = False
                 self.remarks.append("models of one's own are not kept: the scores of each seed were taken as they are")
             try:

@@ -16,7 +16,7 @@ from signals.windows import MASKED
 
 if TYPE_CHECKING:
     from signals.models.encoder_decoder import EncoderDecoderSettings
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
 
 __all__ = [
     "ACTIVATIONS",
@@ -53,7 +53,7 @@ class Inputs:
     known: Any = None
 
 
-def read_inputs(settings: ModelSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
+def read_inputs(settings: RecurrentSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
     """Make the input of the windows; steps of which every feature is `MASKED` are not known."""
     sequence = keras.Input((settings.lookback, n_features), name="sequence")
     if not settings.masked:
@@ -64,7 +64,7 @@ def read_inputs(settings: ModelSettings | EncoderDecoderSettings, n_features: in
 
 def beside(
     inputs: Inputs,
-    settings: ModelSettings | EncoderDecoderSettings,
+    settings: RecurrentSettings | EncoderDecoderSettings,
     n_categories: int,
     group_sizes: Mapping[str, int],
 ) -> list[Any]:
@@ -103,13 +103,13 @@ def beside(
 
 
 def recurrent(
-    settings: ModelSettings | EncoderDecoderSettings, *, return_sequences: bool, return_state: bool
+    settings: RecurrentSettings | EncoderDecoderSettings, *, return_sequences: bool, return_state: bool
 ) -> list[Any]:
     """Make the stacked recurrent layers, to be run by `run`.
 
     Parameters
     ----------
-    settings : ModelSettings or EncoderDecoderSettings
+    settings : RecurrentSettings or EncoderDecoderSettings
         Cell, units, shares of dropout.
     return_sequences : bool
         Whether the last layer says something at every step, as those below it do.
@@ -222,7 +222,7 @@ def highway(inputs: Inputs, steps: int, outputs: int, every_step: bool) -> Any:
     return layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="highway")(seen)
 
 
-def skipped(inputs: Inputs, settings: ModelSettings) -> Any:
+def skipped(inputs: Inputs, settings: RecurrentSettings) -> Any:
     """Recurrent layer whose state is `settings.skip` steps old: the states of its last `skip` steps.
 
     The window is dealt out to `skip` chains of every `skip`-th step, which share their weights. The oldest steps that

@@ -49,11 +49,11 @@ class EncoderDecoderSettings:
         Last steps of the window that also enter every output linearly; 0 for none.
     min_steps, ticker_embedding_dim, month_onehot, categorical_embeddings, year_onehot, unknown_category_rate,
     winsorize_quantile
-        See `ModelSettings`. What does not change from step to step enters the decoder.
+        See `RecurrentSettings`. What does not change from step to step enters the decoder.
     dropout : float
         Share of the inputs dropped in training, of every recurrent layer but the first and of the decoder.
     input_dropout, recurrent_dropout, reset_after
-        See `ModelSettings`.
+        See `RecurrentSettings`.
     """
 
     lookback: int = 52

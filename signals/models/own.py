@@ -19,14 +19,14 @@ from signals.models.recurrent import check_window
 from signals.plugins import import_name
 from signals.windows import MASKED, Samples
 
-__all__ = ["OwnModel"]
+__all__ = ["CustomModel"]
 
 LAYOUTS = ("flat", "windows")
 SEED_NAMES = ("random_state", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class OwnModel:
+class CustomModel:
     """A model of one's own.
 
     Parameters

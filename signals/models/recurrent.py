@@ -12,7 +12,7 @@ from signals.labels import PROBABILITY, Target
 if TYPE_CHECKING:
     from signals.trainers.seam import Network
 
-__all__ = ["CELLS", "ModelSettings", "build", "check_horizon", "check_parts", "check_window"]
+__all__ = ["CELLS", "RecurrentSettings", "build", "check_horizon", "check_parts", "check_window"]
 
 CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
 OTHERWISE = {
@@ -24,7 +24,7 @@ OTHERWISE = {
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSettings:
+class RecurrentSettings:
     """Sizes and parts of a recurrent network.
 
     Parameters
@@ -180,7 +180,7 @@ def check_parts(settings: Any) -> None:
 
     Parameters
     ----------
-    settings : ModelSettings or EncoderDecoderSettings
+    settings : RecurrentSettings or EncoderDecoderSettings
         What to look at.
 
     Raises
@@ -248,7 +248,7 @@ def check_horizon(model: Any, horizon: int) -> None:
 
 
 def build(
-    settings: ModelSettings,
+    settings: RecurrentSettings,
     n_categories: int,
     n_features: int = 1,
     target: Target = PROBABILITY,
@@ -258,7 +258,7 @@ def build(
 
     Parameters
     ----------
-    settings : ModelSettings
+    settings : RecurrentSettings
         Sizes and parts.
     n_categories : int
         Rows of the ticker embedding, the unknown ticker included.

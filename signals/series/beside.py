@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.series.baselines import BaselineForecast, forecast_baselines, historical_quantiles
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK, ForecastResult, forecast_rows
@@ -50,7 +50,7 @@ def compute_baselines(
     lags: int = 12,
     quantiles: Sequence[float] = (),
     returns: bool = False,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Baselines:
     """Fit baselines on every fold's training and validation rows and forecast its test slice and live origins.
 
@@ -68,7 +68,7 @@ def compute_baselines(
         Levels; with some, the last value plus quantiles of past changes stands beside the others.
     returns : bool
         Whether the series are changes themselves, see `forecast_baselines`.
-    listener : callable
+    on_progress : callable
         Told of every fold.
     """
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
@@ -85,7 +85,7 @@ def compute_baselines(
             usual = historical_quantiles(problem, cut, quantiles, returns=returns)
             frames.append(forecast_rows(problem, cut, HISTORICAL, 0, usual, quantiles))
             parameters[HISTORICAL], notes[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
-        listener(Event("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
+        on_progress(ProgressEvent("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
     return Baselines(pd.concat(frames, ignore_index=True), parameters, notes, tuple(warnings))
 
 

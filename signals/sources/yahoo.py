@@ -18,7 +18,7 @@ import pandas as pd
 from signals.actions import actions_frame
 from signals.calendar import as_day, exchange_zone, session_closes, sessions
 from signals.errors import InputError, ServiceError
-from signals.events import Listener, silent
+from signals.events import ProgressCallback, ignore_progress
 from signals.panel import PRICE_COLUMNS
 from signals.price_index import INDEX
 from signals.prices import Prices, check_prices
@@ -76,8 +76,8 @@ class YahooSource:
         Requests per ticker before giving up; waits double from 1 s, from 15 s after too many requests.
     request_interval : float
         Seconds between tickers.
-    listener : callable
-        Gets an `Event` per ticker, and one before each wait.
+    on_progress : callable
+        Gets an `ProgressEvent` per ticker, and one before each wait.
     session, sleep, clock
         How to reach Yahoo, how to wait, and what time it is (UTC): for proxies and tests.
 
@@ -101,7 +101,7 @@ class YahooSource:
     revisions: str = "keep"
     max_attempts: int = 5
     request_interval: float = 0.25
-    listener: Listener = field(default=silent, repr=False)
+    on_progress: ProgressCallback = field(default=ignore_progress, repr=False)
     session: Any = field(default=None, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], np.datetime64] = field(default=_now, repr=False)
@@ -262,7 +262,7 @@ class YahooSource:
             calendar=self.calendar,
             min_coverage=self.min_coverage,
             revisions=self.revisions,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
 
     def _write_report(

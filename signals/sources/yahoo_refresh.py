@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from signals.errors import InputError, LockedError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.sources.yahoo_cache import History, read_history, write_history
 from signals.sources.yahoo_coverage import coverage_of
 from signals.sources.yahoo_door import NotThereError, OddReplyError, UnreachableError, YahooDoor
@@ -63,8 +63,8 @@ class Refresh:
         "as first seen".
     revisions : {"keep", "accept"}
         As in `extend`.
-    listener : callable
-        Gets an `Event` per ticker, and one before each wait.
+    on_progress : callable
+        Gets an `ProgressEvent` per ticker, and one before each wait.
     """
 
     folder: Path
@@ -72,7 +72,7 @@ class Refresh:
     calendar: str = "XNYS"
     min_coverage: float = 0.99
     revisions: str = "keep"
-    listener: Listener = silent
+    on_progress: ProgressCallback = ignore_progress
 
     def run(self, tickers: Sequence[str], start: np.datetime64, until: np.datetime64) -> Renewed:
         """Bring some tickers up to date.
@@ -100,7 +100,7 @@ class Refresh:
         silence = 0
         with self._locked():
             for place, ticker in enumerate(tickers):
-                tell = _Teller(self.listener, ticker, place, len(tickers))
+                tell = _Teller(self.on_progress, ticker, place, len(tickers))
                 try:
                     history = self._update(ticker, start, until, tell)
                     renewed.histories[ticker] = history
@@ -165,10 +165,10 @@ class Refresh:
 class _Teller:
     """Progress of one ticker among many."""
 
-    listener: Listener
+    on_progress: ProgressCallback
     ticker: str
     place: int
     total: int
 
     def __call__(self, text: str, *, finished: int = 0) -> None:
-        self.listener(Event("prices", f"{self.ticker}: {text}", self.place + finished, self.total))
+        self.on_progress(ProgressEvent("prices", f"{self.ticker}: {text}", self.place + finished, self.total))

@@ -22,10 +22,10 @@ def run(prices, strategy, broker, *, feeds=None, **mode):
     cerebro.setbroker(rs.Broker(broker))
     (feeds or (lambda c: rs.add_prices(c, prices)))(cerebro)
     cerebro.addstrategy(strategy)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet():
         ran = cerebro.run(**mode)[0]
-    return ran, ran.analyzers.ledger.result()
+    return ran, ran.analyzers.accountrecorder.result()
 
 
 def rows(result, *columns):

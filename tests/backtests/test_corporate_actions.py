@@ -328,9 +328,9 @@ def run(prices, plan, **changes):
     cerebro.setbroker(rs.Broker(rs.BrokerSettings(**given)))
     rs.add_prices(cerebro, prices, adjusted=False)
     cerebro.addstrategy(Plan, plan=plan)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     strategy = cerebro.run()[0]
-    return strategy, strategy.analyzers.ledger.result()
+    return strategy, strategy.analyzers.accountrecorder.result()
 
 
 def buy(size, **options):

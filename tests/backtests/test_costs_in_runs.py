@@ -304,8 +304,8 @@ def account_of_splits(days, plan):
         cerebro.setbroker(rs.Broker(rs.BrokerSettings(**FREE, volatility_slippage_coef=0.1, dividends=dividends)))
         rs.add_prices(cerebro, prices, adjusted=dividends == "adjusted")
         cerebro.addstrategy(plan({5: [("A", 10)]}))
-        cerebro.addanalyzer(rs.Ledger)
-        result = cerebro.run()[0].analyzers.ledger.result()
+        cerebro.addanalyzer(rs.AccountRecorder)
+        result = cerebro.run()[0].analyzers.accountrecorder.result()
         return result.transactions["price"].iloc[0] / 100.0 - 1.0
 
     return run

@@ -82,7 +82,7 @@ def test_close_only_prices_fill_at_the_next_close_and_say_so(make_prices, scores
 
 def test_progress(prices, signals, settings):
     heard = []
-    go(prices, signals, settings, listener=heard.append)
+    go(prices, signals, settings, on_progress=heard.append)
     assert {event.stage for event in heard} == {"backtest"}
     assert len(heard) > 10
     assert [event.done for event in heard] == sorted(event.done for event in heard)

@@ -102,8 +102,8 @@ def test_add_signal_is_long_while_the_score_is_above(make_prices, scores, settin
     rs.add_prices(cerebro, prices, signals=signals)
     cerebro.add_signal(bt.SIGNAL_LONG, rs.SignalIndicator, threshold=0.5)
     cerebro.addsizer(rs.EqualWeightSizer, parts=1)
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     fills = [
         (np.datetime64(day.date()), row.symbol, row.amount, row.price) for day, row in result.transactions.iterrows()
     ]
@@ -123,8 +123,8 @@ def test_no_opinion_is_no_signal_of_any_kind(make_prices, scores, kind):
     cerebro.setbroker(rs.Broker(compat=True))
     rs.add_prices(cerebro, prices, signals=first_opinion)
     cerebro.add_signal(getattr(bt, f"SIGNAL_{kind}"), rs.SignalIndicator)
-    cerebro.addanalyzer(rs.Ledger)
-    orders = cerebro.run()[0].analyzers.ledger.result().orders
+    cerebro.addanalyzer(rs.AccountRecorder)
+    orders = cerebro.run()[0].analyzers.accountrecorder.result().orders
     assert (orders["submitted"].to_numpy() >= days[8].astype("M8[ns]")).all()
 
 

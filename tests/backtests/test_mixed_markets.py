@@ -40,7 +40,7 @@ def run(feeds, strategy, broker, **options):
     cerebro.setbroker(broker if isinstance(broker, rs.Broker) else rs.Broker(broker))
     feeds(cerebro)
     cerebro.addstrategy(strategy, **options)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     return cerebro.run()[0]
 
 
@@ -87,14 +87,14 @@ def test_holidays_of_one_exchange_are_no_missing_bars_of_the_other(new_york, tok
         rs.add_prices(cerebro, tokyo)
 
     done = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=GOLDEN_WEEK)
-    orders = done.analyzers.ledger.result().orders
+    orders = done.analyzers.accountrecorder.result().orders
     assert orders[["type", "status"]].to_numpy().tolist() == [["market", "filled"]]
     assert str(orders["executed"].iloc[0].date()) == "2019-05-07"
 
     held = run(
         feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=pd.Timestamp("2019-04-10")
     )
-    assert held.analyzers.ledger.result().orders["status"].tolist() == ["filled"]
+    assert held.analyzers.accountrecorder.result().orders["status"].tolist() == ["filled"]
 
 
 def test_a_score_is_not_repeated_on_sessions_of_another_exchange(new_york, tokyo):
@@ -109,7 +109,7 @@ def test_a_score_is_not_repeated_on_sessions_of_another_exchange(new_york, tokyo
     assert np.isnan(seen[pd.Timestamp("2019-04-29")]).all()  # New York trades, Tokyo does not
 
     done = run(feeds, rs.SignalStrategy, rs.BrokerSettings(**FREE), allocation=rs.EqualWeight())
-    orders = done.analyzers.ledger.result().orders
+    orders = done.analyzers.accountrecorder.result().orders
     assert set(orders["submitted"].dt.date.astype(str)) == {"2019-04-04", "2019-04-26"}
 
 

@@ -18,7 +18,7 @@ from reference_strategies import Flow
 
 import rnn_strategies as rs
 from backtests.broker import RuinWarning
-from backtests.journal import Journal
+from backtests.journal import FillJournal
 from signals.actions import raw_panel
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -76,11 +76,11 @@ def run(prices, broker, todo, *, adjusted=True, feeds=None, trades="begun"):
     else:
         feeds(cerebro)
     cerebro.addstrategy(Flow, todo=tuple(todo), trades=trades)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuinWarning)
         done = cerebro.run()[0]
-    return done.analyzers.ledger.result()
+    return done.analyzers.accountrecorder.result()
 
 
 # -- the books -------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def books_balance(world, account, *, adjusted=True):
     assert audit(result, panel, actions) < TOLERANCE
     flows_are_due(result, account)
     fills_are_lawful(result, panel, account, prices.panel().close, closes_by_session(result, panel, actions))
-    again = run(prices, rs.Broker(account, fills=Journal.from_result(result)), todo, adjusted=adjusted)
+    again = run(prices, rs.Broker(account, fills=FillJournal.from_result(result)), todo, adjusted=adjusted)
     for name in ("returns", "positions", "transactions", "cash_flows"):
         assert getattr(again, name).equals(getattr(result, name))
     if refused_as_they_filled(result):

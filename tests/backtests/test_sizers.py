@@ -27,8 +27,8 @@ def bought(prices, broker, **options):
     rs.add_prices(cerebro, prices)
     cerebro.addstrategy(BuyAll)
     cerebro.addsizer(rs.EqualWeightSizer, **options)
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     return {row.symbol: row.amount for row in result.transactions.itertuples()}
 
 
@@ -65,8 +65,8 @@ def test_backtraders_percent_sizer_gives_the_later_less(prices):
         rs.add_prices(cerebro, prices)
         cerebro.addstrategy(OneADay)
         cerebro.addsizer(sizer, **options)
-        cerebro.addanalyzer(rs.Ledger)
-        held = cerebro.run()[0].analyzers.ledger.result().positions.iloc[-1]
+        cerebro.addanalyzer(rs.AccountRecorder)
+        held = cerebro.run()[0].analyzers.accountrecorder.result().positions.iloc[-1]
         return held.drop("cash")
 
     assert values(bt.sizers.PercentSizer, percents=100 / 3).min() < 2e5

@@ -72,8 +72,8 @@ def hold(prices, ticker, reinvested=None, *, adjusted=False):
     cerebro.setbroker(rs.Broker(settings))
     rs.add_prices(cerebro, prices, tickers=[ticker], adjusted=adjusted)
     cerebro.addstrategy(Holder, reinvested=reinvested)
-    cerebro.addanalyzer(rs.Ledger)
-    return cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    return cerebro.run()[0].analyzers.accountrecorder.result()
 
 
 @pytest.mark.parametrize("ticker", TICKERS)

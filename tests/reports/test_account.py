@@ -33,7 +33,8 @@ def test_every_cost_is_said_with_its_unit(stated):
         cash=250_000, commission=0.0003, slippage=0.0001, commission_per_share=0.0035, min_commission=0.35,
         half_spread=0.00025, volatility_slippage_coef=0.1, borrow_rate=0.005, cash_interest_rate=0.02,
         margin_interest_rate=0.0625, max_participation_rate=0.05, initial_margin=0.4, maintenance_margin=0.3,
-        min_trade_value=500.0, cash_buffer=0.01, delist_after_sessions=7, delist_haircut=0.3, fractional=True, dividends="cash",
+        min_trade_value=500.0, cash_buffer=0.01, delist_after_sessions=7, delist_haircut=0.3,
+        fractional=True, dividends="cash",
     )  # fmt: skip
     assert _rows(stated(settings.describe())) == {
         "Taken from": "no preset",

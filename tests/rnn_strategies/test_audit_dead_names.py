@@ -12,7 +12,7 @@ from rnn_strategies.audit.histories import histories, stale_bars, stretches
 from rnn_strategies.audit.jumps import split_like_jumps
 from rnn_strategies.audit.verdict import Status
 from signals.dataset import make_dataset
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def data_of(prices, *, start="2013-01-04", **filters):
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(price_basis="close_to_close" if prices.close_only else "open_to_open"),
-        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=8),
+        windows=CustomModel("sklearn.linear_model:LogisticRegression", lookback=8),
         walk_forward=rs.WalkForward(test_start=start),
     )
 

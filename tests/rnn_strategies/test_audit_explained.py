@@ -18,7 +18,7 @@ from rnn_strategies.audit.skill import beyond, measure
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
 from signals.long_run_variance import mean_interval
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
@@ -145,7 +145,7 @@ def test_more_predictors_know_nothing_of_later_dates(seed, cut):
 # -- verdicts, simulated
 
 
-MODEL = OwnModel("sklearn.linear_model:LogisticRegression", {"C": 0.01}, lookback=8)
+MODEL = CustomModel("sklearn.linear_model:LogisticRegression", {"C": 0.01}, lookback=8)
 
 
 def scored(prices, model=MODEL, *, start="2012-07-06", kind="above_median", **more):
@@ -260,7 +260,7 @@ def test_padded_dead_names_are_found_out(worlds, quiet):
     prices, _, _ = quiet
     spans = {f"SIM{i:03d}": ("2010-01-01", f"201{1 + i % 3}-0{1 + i % 9}-10") for i in range(0, 80, 4)}
     dead = worlds.lived(prices, {name: span for name, span in spans.items() if name in prices.tickers})
-    trees = OwnModel(
+    trees = CustomModel(
         "sklearn.tree:DecisionTreeClassifier",
         {"max_depth": 6, "min_samples_leaf": 100, "random_state": 0},
         lookback=8,
@@ -299,7 +299,7 @@ def test_nothing_known_is_skipped(quiet):
 @pytest.mark.parametrize("kind", ["terciles", "return"])
 def test_other_labels_are_judged_too(quiet, kind):
     prices, _, _ = quiet
-    model = MODEL if kind == "terciles" else OwnModel("sklearn.linear_model:Ridge", lookback=8)
+    model = MODEL if kind == "terciles" else CustomModel("sklearn.linear_model:Ridge", lookback=8)
     verdict = judged(*scored(prices, model, kind=kind))
     assert verdict.status in (Status.PASSED, Status.NOTED)
     assert "unknown" not in dict(verdict.evidence)["the score"]
@@ -363,7 +363,7 @@ def delisted(shared_data):
     )
 
 
-TREES = OwnModel(
+TREES = CustomModel(
     "sklearn.tree:DecisionTreeClassifier",
     {"max_depth": 6, "min_samples_leaf": 200, "random_state": 0},
     lookback=8,

@@ -18,7 +18,7 @@ from rnn_strategies.presets import FORECAST_PRESETS, write_preset
 from rnn_strategies.verify.verify import verify_run
 from signals.errors import InputError
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.storage import read_json, sha256_file, write_json, write_parquet
 
 SMALL = """
@@ -60,7 +60,7 @@ def said(call, *arguments, **options):
 
 def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_path):
     events = []
-    run = forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    run = forecast(small, out=tmp_path / "out", jobs=1, on_progress=events.append)
     assert {path.name for path in run.folder.iterdir()} == {*FILES, "config.toml", "manifest.json", "timings.json"}
     assert set(run.forecasts["model"]) == {"network", "persistence", "seasonal_mean(12)", "ridge(6)"}
     assert len(run.actuals) == 24 * 2 * 2
@@ -85,11 +85,11 @@ def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_pa
     assert manifest["outputs"] == {name: sha256_file(run.folder / name) for name in FILES}
 
     before = {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
-    again = forecast(run.folder, listener=events.append)  # the folder itself is a configuration
+    again = forecast(run.folder, on_progress=events.append)  # the folder itself is a configuration
     assert events[-1].message == "already done"
     assert {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
     assert again.accuracy == run.accuracy
-    elsewhere = forecast(small, out=tmp_path / "elsewhere", jobs=1, listener=events.append)
+    elsewhere = forecast(small, out=tmp_path / "elsewhere", jobs=1, on_progress=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
     for name in (*FILES, "config.toml", "manifest.json"):
         assert (elsewhere.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
@@ -145,7 +145,7 @@ def test_every_part_of_a_network_is_reached_from_toml(small, tmp_path, name):
 def test_a_new_title_gets_a_new_table(small, tmp_path):
     forecast(small, out=tmp_path / "out", jobs=1)
     events = []
-    run = forecast(small, out=tmp_path / "out", overrides=["title=Two series"], jobs=1, listener=events.append)
+    run = forecast(small, out=tmp_path / "out", overrides=["title=Two series"], jobs=1, on_progress=events.append)
     assert run.table.startswith("# Two series\n")
     assert events[-1].message == "0 networks trained, 4 reused"
 
@@ -155,7 +155,7 @@ def test_an_altered_file_is_made_again(small, tmp_path):
     (run.folder / "forecasts.parquet").write_bytes(b"")
     assert "done    nothing yet" in repr(run)
     events = []
-    forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    forecast(small, out=tmp_path / "out", jobs=1, on_progress=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
     assert len(run.forecasts) == 25 * 2 * 2 * (2 + 3)
 
@@ -193,7 +193,7 @@ def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
 
 def test_the_configuration_is_written_whole_and_read_back(small):
     config = load_forecast_config(small)
-    assert isinstance(config.model, ModelSettings)
+    assert isinstance(config.model, RecurrentSettings)
     assert (
         config.model.ticker_embedding_dim,
         config.model.month_onehot,
@@ -255,7 +255,7 @@ def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_pa
         out=tmp_path / "out",
         overrides=["forecast.baselines=['ridge(1000)']"],
         jobs=1,
-        listener=events.append,
+        on_progress=events.append,
     )
     assert not [event for event in events if "trained" in event.message]
 

@@ -60,7 +60,7 @@ def write(support, tmp_path):
 
 def messages_of(config, out):
     said = []
-    made = rs.run(config, out=out, jobs=1, listener=lambda event: said.append(event.message))
+    made = rs.run(config, out=out, jobs=1, on_progress=lambda event: said.append(event.message))
     return made, said
 
 
@@ -123,12 +123,12 @@ def test_the_table_of_a_kind_is_read_back_as_it_was_written(write, tmp_path):
 
 
 def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
-    for model in (rs.ModelSettings(recurrent_dropout=0.2), rs.ModelSettings(sequence_loss=True)):
+    for model in (rs.RecurrentSettings(recurrent_dropout=0.2), rs.RecurrentSettings(sequence_loss=True)):
         (line,) = choose_trainer(rs.TrainingSettings(), model).warnings
         assert line.startswith("Training leaves the fast path, because the compiled trainer cannot train this network:")
         assert "Keras takes about 5 times as long with batches of 1024" in line
         assert ("recurrent dropout doubles that" in line) == bool(model.recurrent_dropout)
-    assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.ModelSettings(sequence_loss=True)).warnings == ()
+    assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.RecurrentSettings(sequence_loss=True)).warnings == ()
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def test_every_cell_with_every_head(prices, tmp_path, cell, head):
         walk_forward=rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         universe=rs.UniverseFilters(min_history=30),
         labels=HEADS[head],
-        model=rs.ModelSettings(lookback=6, cell=cell, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
+        model=rs.RecurrentSettings(lookback=6, cell=cell, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         training=rs.TrainingSettings(batch_size=128, learning_rate=0.01, epochs=2),
         seeds=[0],
         artifacts=tmp_path,

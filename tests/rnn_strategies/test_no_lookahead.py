@@ -86,7 +86,7 @@ def same_until(day, whole, other):
 SMALL = {
     "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
     "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
-    "model": rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
+    "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
     "training": rs.TrainingSettings(batch_size=512, epochs=1),
 }
 

@@ -56,7 +56,7 @@ class Watcher:
 
 def go(config, out, **options):
     watcher = Watcher()
-    made = rs.run(config, out=out, jobs=1, listener=watcher, **options)
+    made = rs.run(config, out=out, jobs=1, on_progress=watcher, **options)
     return made, watcher
 
 
@@ -276,7 +276,7 @@ def test_an_interrupted_run_is_a_trial_too(small, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rs.run(small, out=tmp_path / "a", jobs=1, listener=stop)
+        rs.run(small, out=tmp_path / "a", jobs=1, on_progress=stop)
     assert [trial.status for trial in default_ledger().trials().values()] == ["started"]
     _, watcher = go(small, tmp_path / "a")
     assert watcher.reused >= 3

@@ -24,7 +24,7 @@ def auc_over_simulations(pattern, artifacts):
             walk_forward=rs.WalkForward(test_start="2013-01-01", validation="26W", test="1Y"),
             universe=rs.UniverseFilters(min_history=126),
             labels=rs.LabelSettings(),
-            model=rs.ModelSettings(lookback=12, units=(12, 8), ticker_embedding_dim=2),
+            model=rs.RecurrentSettings(lookback=12, units=(12, 8), ticker_embedding_dim=2),
             training=rs.TrainingSettings(batch_size=256, learning_rate=0.01, epochs=6),
             seeds=[seed],
             artifacts=artifacts,

@@ -14,7 +14,7 @@ import rnn_strategies as rs
 from rnn_strategies.audit.futures import Inputs, cut, poisoned
 from rnn_strategies.config import parse_config
 from signals.actions import actions_frame
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.errors import InputError
 
 
@@ -72,7 +72,7 @@ def market():
 def test_accounts_on_raw_prices_know_no_later_split(market, day, future):
     prices, scores = market
     day = np.datetime64(day)
-    other = future(Inputs(prices, Beside()), day).prices
+    other = future(Inputs(prices, ReferenceData()), day).prices
     assert future is cut or len(other.actions) > len(prices.until(day).actions)
     broker = rs.BrokerSettings(cash=1e5, commission=0.001, slippage=0.0, borrow_rate=0.01, dividends="cash")
     runs = []

@@ -168,7 +168,7 @@ def test_a_missing_file_is_fetched_when_asked_for(world, tmp_path, monkeypatch, 
     code, _, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
     assert (code, "fetch what can be fetched with --download" in err) == (2, True)
 
-    def fetch(file, folder, *, listener):
+    def fetch(file, folder, *, on_progress):
         asked.append(file)
         (folder / file).write_bytes(content)
 

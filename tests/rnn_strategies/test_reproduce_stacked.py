@@ -15,7 +15,7 @@ from rnn_strategies.presets import write_preset
 from rnn_strategies.reproduce import stacked, systems
 from rnn_strategies.reproduce.variations import VARIATIONS
 from signals.calendar import sessions
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.sources import load_prices
 from signals.storage import sha256_file
 from signals.universe import universe_at
@@ -177,7 +177,7 @@ def test_every_variation_is_a_configuration(variation, tmp_path):
     assert (config.universe, config.walk_forward) == (base.universe, base.walk_forward)
     assert config.labels.price_basis == "close_to_close"
     assert config.model.lookback == 52
-    if isinstance(config.model, OwnModel):
+    if isinstance(config.model, CustomModel):
         assert config.model.make(0)
         assert variation.key == "boosting" or variation.parameters
 

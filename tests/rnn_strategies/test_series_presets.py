@@ -8,7 +8,7 @@ import pytest
 from rnn_strategies.forecast_config import load_forecast_config
 from rnn_strategies.forecast_run import forecast
 from rnn_strategies.presets import FORECAST_PRESETS, write_preset
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.series.accuracy import information_coefficient, mean_absolute_error, root_mean_squared_error
 from signals.series.baselines import forecast_baselines
 from signals.series.forecasts import make_problem
@@ -26,9 +26,9 @@ def preset(name, folder, data="data", overrides=()):
 def test_published_settings_are_the_published_ones(tmp_path):
     plain = {"ticker_embedding_dim": 0, "month_onehot": False}
     univariate, multivariate = (preset(f"published-{kind}variate", tmp_path) for kind in ("uni", "multi"))
-    assert univariate.model == ModelSettings(lookback=63, units=(20,), dense_units=0, dropout=0.0, **plain)
+    assert univariate.model == RecurrentSettings(lookback=63, units=(20,), dense_units=0, dropout=0.0, **plain)
     shares = {"dropout": 0.2, "input_dropout": 0.2, "recurrent_dropout": 0.2}
-    assert multivariate.model == ModelSettings(lookback=24, units=(12, 6), dense_units=10, **shares, **plain)
+    assert multivariate.model == RecurrentSettings(lookback=24, units=(12, 6), dense_units=10, **shares, **plain)
     for config, loss, epochs in ((univariate, "mse", 500), (multivariate, "mae", 50)):
         training = config.training
         assert (training.optimizer, training.loss, training.batch_size, training.epochs) == (

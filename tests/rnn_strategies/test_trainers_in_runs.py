@@ -57,7 +57,7 @@ class Watcher:
 
 def go(config, out, **options):
     watcher = Watcher()
-    return rs.run(config, out=out, jobs=1, listener=watcher, **options), watcher
+    return rs.run(config, out=out, jobs=1, on_progress=watcher, **options), watcher
 
 
 def read(run, name):
@@ -110,7 +110,7 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
     assert found.passed, found.text()
     assert found.remarks == ()
     watcher = Watcher()
-    audit_run(made.folder, only=["warm-up"], jobs=1, listener=watcher)
+    audit_run(made.folder, only=["warm-up"], jobs=1, on_progress=watcher)
     assert (watcher.count("trained"), watcher.count("reused")) == (0, 2)  # the run's own networks are audited
     # the compiled trainer's networks are others, and neither is taken for the other
     _, watcher = go(config, tmp_path / "other")

@@ -111,7 +111,9 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work_with_the_remedy(
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "file" / "ledger"))
     stages = []
     with pytest.raises(InputError) as error:
-        rs.run(write_tiny(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, listener=lambda e: stages.append(e.stage))
+        rs.run(
+            write_tiny(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, on_progress=lambda e: stages.append(e.stage)
+        )
     assert "expected to write the trial ledger in" in str(error.value)
     assert "set RNN_STRATEGIES_LEDGER to the absolute path of another one" in str(error.value)
     assert set(stages) <= {"prices"}

@@ -53,9 +53,9 @@ def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, 
             raise InputError("as if the disk were full")
 
     with pytest.raises(KeyboardInterrupt):  # abandoned
-        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, listener=interrupt)
+        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, on_progress=interrupt)
     with pytest.raises(InputError, match="disk"):  # failed
-        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, listener=fail)
+        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, on_progress=fail)
     rs.run(small, out=tmp_path / "again", jobs=1)  # a repetition
     last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=2"], jobs=1)
     # 1, three swept, one abandoned, one failed, the last: the repetition is none
@@ -79,7 +79,7 @@ def test_a_run_that_is_stopped_before_its_first_score_is_no_trial(small, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rs.run(small, out=tmp_path / "1", jobs=1, listener=interrupt)
+        rs.run(small, out=tmp_path / "1", jobs=1, on_progress=interrupt)
     assert default_ledger().trials() == {}
 
 
@@ -92,7 +92,7 @@ def test_a_failed_repetition_keeps_the_results_of_the_trial(small, tmp_path):
             raise InputError("as if the disk were full")
 
     with pytest.raises(InputError, match="disk"):
-        rs.run(small, out=tmp_path / "2", jobs=1, listener=fail)
+        rs.run(small, out=tmp_path / "2", jobs=1, on_progress=fail)
     assert default_ledger().trials() == before
 
 

@@ -13,7 +13,7 @@ from signals.errors import InputError
 from signals.prices import Prices, check_prices
 from signals.sources import load_prices
 from signals.sources.action_files import read_actions
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 
 DAYS = pd.to_datetime(["2015-01-02", "2015-01-05", "2015-01-06", "2015-01-07", "2015-01-08"])
 
@@ -182,7 +182,7 @@ def test_a_changed_ticker_takes_its_actions_along():
         {"id": ["one", "one"], "ticker": ["A", "NEW"], "start": ["", "2015-01-06"], "end": ["2015-01-06", ""]}
     )
     given = actions(("2015-01-05", "A", 1.0, 0.1), ("2015-01-06", "NEW", 2.0, 0.0), ("2015-01-07", "A", 1.0, 9.0))
-    prices = read_symbols(table).apply(check_prices(frame, actions=given))
+    prices = read_symbol_changes(table).apply(check_prices(frame, actions=given))
     assert prices.actions.reset_index().to_numpy().tolist() == [
         [DAYS[1], "one", 1.0, 0.1], [DAYS[2], "one", 2.0, 0.0],
     ]  # fmt: skip

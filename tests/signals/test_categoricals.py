@@ -11,14 +11,14 @@ import pytest
 import rnn_strategies as rs
 from signals.artifacts import Artifact, ArtifactStore
 from signals.categoricals import Categorical, calendar_categorical, make_categoricals
-from signals.dataset import Beside, make_dataset
+from signals.dataset import ReferenceData, make_dataset
 from signals.errors import InputError
 from signals.fold_data import make_fold_data
 from signals.folds import make_folds
 from signals.sectors import read_sectors
 from signals.trainers.seam import Fitted
 
-MODEL = rs.ModelSettings(lookback=8, categorical_embeddings={"sector": 2, "quarter": 2}, year_onehot=True)
+MODEL = rs.RecurrentSettings(lookback=8, categorical_embeddings={"sector": 2, "quarter": 2}, year_onehot=True)
 WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
@@ -39,7 +39,7 @@ def sectors(prices, *, moved=None):
     return read_sectors(pd.DataFrame(rows, columns=["ticker", "sector", "start", "end"]))
 
 
-def dataset(prices, model=MODEL, **beside):
+def dataset(prices, model=MODEL, **reference_data):
     return make_dataset(
         prices,
         frequency="weekly",
@@ -47,7 +47,7 @@ def dataset(prices, model=MODEL, **beside):
         labels=rs.LabelSettings(),
         windows=model,
         walk_forward=WALK,
-        beside=Beside(**beside),
+        reference_data=ReferenceData(**reference_data),
     )
 
 

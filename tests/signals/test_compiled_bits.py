@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for, take, weights_for
 
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
 
-DROPPING = Network(ModelSettings(lookback=9, units=(7, 5), ticker_embedding_dim=3, dense_units=4), 9)
+DROPPING = Network(RecurrentSettings(lookback=9, units=(7, 5), ticker_embedding_dim=3, dense_units=4), 9)
 NETWORKS = {
     "lstm": DROPPING,
     "gru": replace(DROPPING, model=replace(DROPPING.model, cell="gru")),

@@ -10,14 +10,14 @@ from network_cases import CASES, samples_for
 
 from signals.errors import InputError
 from signals.labels import Target
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, why_not
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.passes import mean_loss
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
 
-SMALL = ModelSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
+SMALL = RecurrentSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
 SETTINGS = TrainingSettings(batch_size=64, epochs=8, learning_rate=0.02)
 
 

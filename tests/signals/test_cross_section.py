@@ -10,7 +10,7 @@ from signals.cross_section import check_cross_section, small_universe_warning
 from signals.dataset import make_dataset
 from signals.errors import InputError
 from signals.labels import LABELS, make_labels
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def dataset(prices, *, kind="up", features=("return",), **filters):
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(kind=kind),
-        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=4),
+        windows=CustomModel("sklearn.linear_model:LogisticRegression", lookback=4),
         walk_forward=rs.WalkForward(test_start="2013-07-05"),
         features=features,
     )

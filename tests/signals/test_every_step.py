@@ -15,8 +15,8 @@ from signals.tasks import Task, work
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.windows import MASKED
 
-MODEL = rs.ModelSettings(lookback=8, sequence_loss=True)
-FED_BACK = rs.ModelSettings(lookback=8, output_recurrence=True)
+MODEL = rs.RecurrentSettings(lookback=8, sequence_loss=True)
+FED_BACK = rs.RecurrentSettings(lookback=8, output_recurrence=True)
 WALK = rs.WalkForward(test_start="2014-01-01", train="1Y", validation="13W", test="26W")
 LABELS = {
     "a median of its date": rs.LabelSettings(horizon=3),
@@ -139,7 +139,7 @@ def test_the_key_follows_labels_of_steps_in_front_of_the_first_row(prices):
     other = replace(data, labels=replace(data.labels, label=flipped))
     assert make_fold_data(other, fold.fold, MODEL).facts["rows"] != fold.facts["rows"]
     # a network that learns from the last step only does not see them
-    plain = rs.ModelSettings(lookback=8)
+    plain = rs.RecurrentSettings(lookback=8)
     assert make_fold_data(other, fold.fold, plain).facts == make_fold_data(data, fold.fold, plain).facts
     flipped[:, first - 3] = 1 - flipped[:, first - 3]
     flipped[:, first - 8] = 1 - flipped[:, first - 8]  # one step before the oldest that is looked at
@@ -165,8 +165,8 @@ def test_the_key_follows_which_slice_may_know_a_step(prices):
 def test_who_feeds_outputs_back_is_shown_them_and_nobody_else(prices):
     data = dataset(prices, LABELS["up"])
     assert folds_of(data, FED_BACK)[0].training.step_labels is not None
-    assert folds_of(data, rs.ModelSettings(lookback=8))[0].training.step_labels is None
-    assert folds_of(data, rs.OwnModel("sklearn.linear_model:Ridge", lookback=8))[0].training.step_labels is None
+    assert folds_of(data, rs.RecurrentSettings(lookback=8))[0].training.step_labels is None
+    assert folds_of(data, rs.CustomModel("sklearn.linear_model:Ridge", lookback=8))[0].training.step_labels is None
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from signals.membership import read_membership
 from signals.prices import check_prices
 from signals.sectors import read_sectors
 from signals.sources.files import FilesSource
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 
 quick = settings(
     max_examples=int(os.environ.get("FUZZ", 100)),
@@ -266,7 +266,7 @@ def test_any_bytes(tmp_path, content, suffix, frame):
     path = tmp_path / f"p{suffix}"
     path.write_bytes(content)
     hold(*load(path))
-    for read in (read_membership, read_sectors, read_symbols):
+    for read in (read_membership, read_sectors, read_symbol_changes):
         made, line = outcome(lambda read=read: read(path))
         assert (made is None) == (len(line.splitlines()) == 1)
 
@@ -384,7 +384,7 @@ def test_sector_tables(tmp_path, text):
 @given(text=tables(*SYMBOLS), outside=st.sampled_from(["raise", "drop"]))
 def test_symbol_tables(tmp_path, make_bars, text, outside):
     prices = check_prices(make_bars())
-    made, line = outcome(lambda: read_symbols(write(tmp_path / "s.csv", text), on_uncovered=outside))
+    made, line = outcome(lambda: read_symbol_changes(write(tmp_path / "s.csv", text), on_uncovered=outside))
     if made is not None:
         made, line = outcome(lambda: made.apply(prices))
         hold(made, line)

@@ -18,7 +18,7 @@ from plain_cells import evaluate, layer, part, random_weights
 from signals.errors import InputError
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings, build, check_horizon
+from signals.models.recurrent import RecurrentSettings, build, check_horizon
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
@@ -30,19 +30,19 @@ ALONE = {"ticker_embedding_dim": 0, "month_onehot": False}
 @pytest.mark.parametrize(
     ("settings", "features", "target", "parameters"),
     [
-        (ModelSettings(lookback=63, units=(20,), dense_units=0, **ALONE), 1, VALUE, 1_781),
-        (ModelSettings(lookback=24, units=(12, 6), **ALONE), 2, Target("value", 2), 1_268),
+        (RecurrentSettings(lookback=63, units=(20,), dense_units=0, **ALONE), 1, VALUE, 1_781),
+        (RecurrentSettings(lookback=24, units=(12, 6), **ALONE), 2, Target("value", 2), 1_268),
         (
-            ModelSettings(lookback=24, units=(12, 6), autoregressive_lags=13, **ALONE),
+            RecurrentSettings(lookback=24, units=(12, 6), autoregressive_lags=13, **ALONE),
             2,
             Target("value", 2),
             1_268 + 13 * 2 * 2,
         ),
-        (ModelSettings(units=(32,), cell="gru", dense_units=0, **ALONE), 100, VALUE, 12_897),
-        (ModelSettings(units=(32,), cell="gru", reset_after=False, dense_units=0, **ALONE), 100, VALUE, 12_801),
-        (ModelSettings(units=(20,), cell="peephole_lstm", dense_units=0, **ALONE), 1, VALUE, 1_781 + 3 * 20),
-        (ModelSettings(units=(20,), cell="simple_rnn", dense_units=0, **ALONE), 1, VALUE, 20 * (1 + 20 + 1) + 21),
-        (ModelSettings(units=(20,), bidirectional=True, dense_units=0, **ALONE), 1, VALUE, 2 * 1_760 + 41),
+        (RecurrentSettings(units=(32,), cell="gru", dense_units=0, **ALONE), 100, VALUE, 12_897),
+        (RecurrentSettings(units=(32,), cell="gru", reset_after=False, dense_units=0, **ALONE), 100, VALUE, 12_801),
+        (RecurrentSettings(units=(20,), cell="peephole_lstm", dense_units=0, **ALONE), 1, VALUE, 1_781 + 3 * 20),
+        (RecurrentSettings(units=(20,), cell="simple_rnn", dense_units=0, **ALONE), 1, VALUE, 20 * (1 + 20 + 1) + 21),
+        (RecurrentSettings(units=(20,), bidirectional=True, dense_units=0, **ALONE), 1, VALUE, 2 * 1_760 + 41),
     ],
     ids=["univariate", "multivariate", "with a highway", "gru", "gru before", "peephole", "simple", "both directions"],
 )
@@ -53,7 +53,7 @@ def test_parameter_counts_are_the_published_ones(settings, features, target, par
 
 def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     load_keras()
-    assert build(ModelSettings(), 2_489 + 1).count_params() == 29_371 + 10
+    assert build(RecurrentSettings(), 2_489 + 1).count_params() == 29_371 + 10
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
 )
 def test_settings_that_mean_nothing_are_refused(changes, message):
     with pytest.raises(InputError, match=message) as raised:
-        ModelSettings(**changes)
+        RecurrentSettings(**changes)
     assert "\n" not in str(raised.value)
 
 
@@ -111,12 +111,12 @@ def test_what_a_network_cannot_be_built_for_is_said():
     with pytest.raises(InputError, match=r"found classes; use model.kind = 'recurrent'"):
         EncoderDecoderSettings().build(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
     with pytest.raises(InputError, match=r"number of groups of 'sector'.*found no group"):
-        build(ModelSettings(categorical_embeddings={"sector": 2}), 3)
+        build(RecurrentSettings(categorical_embeddings={"sector": 2}), 3)
 
 
 def test_the_loss_of_every_step_is_the_mean_over_known_labels():
     """Unknown labels count nothing, and steps whose features are unknown count like any other."""
-    model = ModelSettings(lookback=6, units=(3,), sequence_loss=True, min_steps=2, **ALONE)
+    model = RecurrentSettings(lookback=6, units=(3,), sequence_loss=True, min_steps=2, **ALONE)
     network = Network(model, 7, 2, Target("value", 2))
     rows = family.rows_for(network, 30)
     settings = TrainingSettings(batch_size=30, epochs=1, learning_rate=1e-12)
@@ -150,7 +150,7 @@ def test_truncated_gradients_are_those_of_the_truncated_computation(every_step):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("gradients are taken with TensorFlow's tape")
     tensorflow = importlib.import_module("tensorflow")
-    model = ModelSettings(lookback=8, units=(3, 2), dense_units=0, tbptt_steps=3, sequence_loss=every_step, **ALONE)
+    model = RecurrentSettings(lookback=8, units=(3, 2), dense_units=0, tbptt_steps=3, sequence_loss=every_step, **ALONE)
     rng = np.random.default_rng(0)
     x, pull = rng.normal(size=(4, 8, 2)), rng.normal(size=(4, 8, 1))
     if not every_step:
@@ -207,7 +207,7 @@ def test_every_network_trains_to_the_same_bits(name):
 def test_true_outputs_are_fed_back_in_training_only_as_often_as_asked():
     weights = []
     for share in (0.0, 1.0):
-        model = ModelSettings(
+        model = RecurrentSettings(
             lookback=4, units=(3,), output_recurrence=True, teacher_forcing_ratio=share, dense_units=0, **ALONE
         )
         network = Network(model, 7, 2, VALUE)
@@ -229,7 +229,7 @@ def test_an_echo_is_learnt_through_the_output_that_is_fed_back():
     rows = Samples(
         Windows(shock, ticker, end, 12), ticker, end % 12, label[ticker, end, 0], {}, Windows(label, ticker, end, 12)
     )
-    model = ModelSettings(
+    model = RecurrentSettings(
         lookback=12, cell="simple_rnn", units=(4,), sequence_loss=True, output_recurrence=True, dense_units=0, **ALONE
     )
     task = FitTask(
@@ -265,8 +265,8 @@ def test_every_network_trains_on_every_installed_backend(backend):
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_true_outputs_are_not_fed_back_over_horizons_that_overlap(horizon):
-    taught = ModelSettings(output_recurrence=True)
-    for model in (replace(taught, teacher_forcing_ratio=0.0), ModelSettings(), EncoderDecoderSettings(), object()):
+    taught = RecurrentSettings(output_recurrence=True)
+    for model in (replace(taught, teacher_forcing_ratio=0.0), RecurrentSettings(), EncoderDecoderSettings(), object()):
         check_horizon(model, horizon)
     if horizon == 1:
         check_horizon(taught, horizon)

@@ -8,7 +8,7 @@ from plain_cells import evaluate, random_inputs, random_weights
 
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.keras_trainer import load_keras
 from signals.trainers.seam import Network
 
@@ -20,7 +20,7 @@ GROUPS = {"sector": 4, "quarter": 5, "year": 4}
 
 def recurrent(target=VALUES, **changes):
     settings = {"lookback": 5, "units": (4, 3), "ticker_embedding_dim": 2, "dense_units": 3}
-    return Network(ModelSettings(**(settings | changes)), 6, 2, target, GROUPS)
+    return Network(RecurrentSettings(**(settings | changes)), 6, 2, target, GROUPS)
 
 
 def decoder(target=STEPS, **changes):

@@ -12,7 +12,7 @@ from signals.errors import InputError
 from signals.folds import WalkForward
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.series.beside import HISTORICAL, compute_baselines
 from signals.series.fold import Scale, make_series_fold
 from signals.series.forecasts import compute_forecasts, make_problem
@@ -21,7 +21,7 @@ from signals.series.simulated import simulated_series
 from signals.series.table import SeriesTable
 from signals.trainers.seam import EpochLoss, Fitted, TrainingSettings
 
-MODEL = ModelSettings(
+MODEL = RecurrentSettings(
     lookback=6,
     units=(4,),
     ticker_embedding_dim=0,
@@ -66,7 +66,7 @@ def forecast(tmp_path, trainer):
 class Silent:
     """Says 0 on the scale it is trained on."""
 
-    name, tasks_at_once, batch_size = "silent", 1, 32
+    name, tasks_at_once, batch_size = "ignore_progress", 1, 32
 
     def versions(self):
         return {}

@@ -8,7 +8,7 @@ from signals.calendar import sessions
 from signals.errors import InputError
 from signals.membership import read_membership
 from signals.prices import PRICE_COLUMNS, check_prices
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 from signals.universe import UniverseFilters, universe_at
 
 QUOTES = ["open", "high", "low", "close"]
@@ -36,7 +36,7 @@ def bars_of(spans, *, factor=None, seed=0):
 
 
 def table(*rows, **options):
-    return read_symbols(pd.DataFrame(rows, columns=["id", "ticker", "start", "end"]), **options)
+    return read_symbol_changes(pd.DataFrame(rows, columns=["id", "ticker", "start", "end"]), **options)
 
 
 RENAMED = [("FB", 0, 12), ("META", 12, 30), ("OLD", 0, 8), ("KO", 0, 30)]
@@ -151,14 +151,14 @@ def test_malformed_tables(rows, words):
 def test_ids_are_text_and_bad_ones_are_refused(tmp_path):
     path = tmp_path / "symbols.csv"
     path.write_text("id,ticker,start,end\n007,FB,,\nTRUE,KO,,\n")
-    symbols = read_symbols(path)
+    symbols = read_symbol_changes(path)
     got = symbols.apply(check_prices(bars_of(RENAMED)))
     assert got.tickers == ("007", "META", "OLD", "TRUE")
     assert got.files.keys() == {"symbols.csv"}
     assert repr(symbols) == "SymbolTable(2 ids, 2 tickers, 2 spells)"
     path.write_text("id,ticker,start,end\ncash,FB,,\n")
     with pytest.raises(InputError, match="expected no ticker named 'cash'"):
-        read_symbols(path).apply(check_prices(bars_of(RENAMED)))
+        read_symbol_changes(path).apply(check_prices(bars_of(RENAMED)))
     nothing = table(("a", "NOT", "", "")).apply(check_prices(bars_of(RENAMED)))
     assert nothing.notes[-1] == "the symbol table: no ticker of the prices is in it"
 

@@ -28,7 +28,7 @@ def run(prices, trainer, artifacts, **changes):
         "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
+        "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(batch_size=512, epochs=1),
         "seeds": [0, 1],
         "artifacts": artifacts,

@@ -186,7 +186,7 @@ def test_one_request_per_ticker_and_a_pause_before_each(source, yahoo):
 
 def test_progress_is_told(source):
     events = []
-    source(["AAA", "BBB"], listener=events.append).load()
+    source(["AAA", "BBB"], on_progress=events.append).load()
     assert [(event.stage, event.done, event.total) for event in events] == [("prices", 1, 2), ("prices", 2, 2)]
     assert events[0].message == "AAA: 757 bars"
 
@@ -283,7 +283,7 @@ def test_a_killed_download_goes_on_where_it_was(source, yahoo):
             raise Killed
 
     with pytest.raises(Killed):
-        source(["AAA", "BBB", "CCC"], listener=kill).load()
+        source(["AAA", "BBB", "CCC"], on_progress=kill).load()
     yahoo.asked.clear()
     left = source().folder / ".CCC.parquet.abc.tmp"
     left.write_bytes(b"half a fi")
@@ -392,7 +392,7 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
     # an HTTP error is asked about twice by yfinance, with two kinds of cookie
     yahoo.trouble["AAA"] = [trouble] * (4 if status in ("429", "500", "502") else 2)
     events = []
-    frame = source(listener=events.append).load().frame
+    frame = source(on_progress=events.append).load().frame
     assert len(frame) == 757
     assert yahoo.slept == ([0.25, 15.0, 30.0] if status == "429" else [0.25, 1.0, 2.0])
     assert events[0].message.startswith("AAA: ")

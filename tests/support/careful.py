@@ -29,9 +29,9 @@ def held_against_the_reference(prices, signals, allocation, params, *, delist_af
     rs.add_prices(cerebro, prices)
     cerebro.setbroker(rs.Broker(settings, compat=compat))
     cerebro.addstrategy(rs.SignalStrategy, allocation=allocation, signals=signals)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet():
-        ours = cerebro.run(**mode)[0].analyzers.ledger.result()
+        ours = cerebro.run(**mode)[0].analyzers.accountrecorder.result()
 
     cerebro = bt.Cerebro(stdstats=False)
     pandas_feeds(prices)(cerebro)

@@ -11,7 +11,7 @@ import numpy as np
 
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
@@ -24,7 +24,7 @@ GROUPS = {"sector": 4, "year": 3}
 
 def _recurrent(target, **changes):
     settings = {"lookback": 6, "units": (4, 3), "ticker_embedding_dim": 2, "dense_units": 3}
-    return Network(ModelSettings(**(settings | changes)), 7, 2, target, GROUPS)
+    return Network(RecurrentSettings(**(settings | changes)), 7, 2, target, GROUPS)
 
 
 def _decoder(target, **changes):

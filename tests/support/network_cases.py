@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from signals.labels import Target
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import Network
 from signals.windows import MASKED, Samples, Windows
 
 __all__ = ["CASES", "SMALL", "samples_for", "take", "weights_for"]
 
-SMALL = ModelSettings(
+SMALL = RecurrentSettings(
     lookback=7, units=(6, 4), ticker_embedding_dim=3, dense_units=5, dropout=0.0, unknown_category_rate=0.0
 )
 CLASSES, VALUE = Target("classes", 3), Target("value")
@@ -25,10 +25,10 @@ def _small(n_categories=9, n_features=1, target=None, **changes):
 
 
 CASES = {
-    "published": Network(ModelSettings(dropout=0.0, unknown_category_rate=0.0), 40),
-    "published gru": Network(ModelSettings(cell="gru", dropout=0.0, unknown_category_rate=0.0), 40),
-    "published, two features": Network(ModelSettings(dropout=0.0, unknown_category_rate=0.0), 40, 2),
-    "published, three classes": Network(ModelSettings(dropout=0.0, unknown_category_rate=0.0), 40, 1, CLASSES),
+    "published": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40),
+    "published gru": Network(RecurrentSettings(cell="gru", dropout=0.0, unknown_category_rate=0.0), 40),
+    "published, two features": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40, 2),
+    "published, three classes": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40, 1, CLASSES),
     "gru": _small(cell="gru"),
     "gru, five features, classes": _small(cell="gru", n_features=5, target=CLASSES),
     "gru, value": _small(cell="gru", target=VALUE),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import Network, Weights
 
 __all__ = ["Layout", "Piece"]
@@ -161,7 +161,7 @@ class _Places:
 
 def _lay_out(network: Network) -> Layout:
     model, steps = network.model, network.model.lookback
-    assert isinstance(model, ModelSettings)  # noqa: S101 - the trainer looked at it
+    assert isinstance(model, RecurrentSettings)  # noqa: S101 - the trainer looked at it
     gru = model.cell == "gru"
     weights, back, rows = _Places(), _Places(), _Places()
     pieces: list[Piece] = []
