@@ -177,7 +177,7 @@ class AccountRecorder(bt.Analyzer):
             raise InputError("expected stocks or funds; found a feed with margin (futures); leave it out")
         # with leverage, or shorts booked as a cost, cash is what is left of the value, not what the broker calls so
         self._cash_is_cash = getattr(broker.p, "shortcash", False) and all(s.p.leverage == 1.0 for s in schemes)
-        self._may_have_remainders = "share_remainders" not in getattr(broker, "rules", ())
+        self._may_have_remainders = "clear_share_remainders" not in getattr(broker, "rules", ())
         self._largest: dict[str, float] = {}  # fill of each ticker, in shares
         self._names = names
         self._initial = float(broker.startingcash)

@@ -1,8 +1,9 @@
 """Orders that depend on each other: brackets, whose legs follow what the parent filled, and OCO groups.
 
-Three named rules (`backtests.rules`) say what is done otherwise than in stock: "bracket_legs", "entry_bar" and
-"stop_first". Whatever the rules, an order that ends because of another one says so in
-`order.info["broker_reason"]`, and is marked with `broker_follows`, so that what was refused is counted once.
+Three named rules (`backtests.rules`) say what is done otherwise than in stock: "bracket_legs_follow_parent",
+"bracket_legs_on_entry_bar" and "stop_orders_before_limit_orders". Whatever the rules, an order that ends because of
+another one says so in `order.info["broker_reason"]`, and is marked with `broker_follows`, so that what was refused is
+counted once.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ class LinkedBroker(ChargingBroker):
     ----------
     both_reached : int
         Bars in which a stop and a limit order of one bracket or OCO group were both reached after the open, so that
-        daily bars do not show which came first. With the rule "stop_first" the stop filled.
+        daily bars do not show which came first. With the rule "stop_orders_before_limit_orders" the stop filled.
     """
 
     def init(self) -> None:
         """Reset the state; called by backtrader at the start of every run."""
         super().init()
-        self._legs_follow = "bracket_legs" in self.rules
-        self._entry_bar = "entry_bar" in self.rules
-        self._stop_first = "stop_first" in self.rules
+        self._legs_follow = "bracket_legs_follow_parent" in self.rules
+        self._entry_bar = "bracket_legs_on_entry_bar" in self.rules
+        self._stop_first = "stop_orders_before_limit_orders" in self.rules
         self.both_reached = 0
         self._legs: dict[int, _Leg] = {}
         self._seen: dict[int, float] = {}  # what parents had filled when their legs last followed

@@ -60,7 +60,8 @@ def init(
         str,
         typer.Option(
             help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes), imported "
-            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or honest-* "
+            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or "
+            "improved-* "
             "with stacked, univariate, multivariate."
         ),
     ] = "demo",

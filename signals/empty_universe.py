@@ -77,7 +77,7 @@ def no_rows(
         if not known[:, :, f][member].any():
             cause = (
                 "no member of the universe has a sector with other members that have a value"
-                if name.endswith(" vs sector")
+                if name.endswith(" minus sector")
                 else "its history is too short, or what it is computed from is missing"
             )
             return InputError(

@@ -91,19 +91,70 @@ CONFIGURATION_KEYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "report": {"risk_free": ("risk_free_rate",)},
 }
 
-FEATURES: Mapping[str, str] = {}
+# Features, and what follows one: their suffixes.
+FEATURES: Mapping[str, str] = {
+    "channel": "stochastic_k",
+    "distance_to_average": "sma_distance",
+    "illiquidity": "log_amihud",
+    "intraday": "intraday_return",
+    "overnight": "overnight_return",
+    "range": "relative_true_range",
+    "relative_strength": "cutler_rsi",
+    "volume_change": "relative_volume",
+    "vs market": "minus market",
+    "vs sector": "minus sector",
+}
 
-PRESETS: Mapping[str, str] = {}
+PRESETS: Mapping[str, str] = {
+    "honest-multivariate": "improved-multivariate",
+    "honest-stacked": "improved-stacked",
+    "honest-univariate": "improved-univariate",
+    "honest-univariate-return": "improved-univariate-return",
+}
 
-COMMAND_LINE_OPTIONS: Mapping[str, str] = {}
+COMMAND_LINE_OPTIONS: Mapping[str, str] = {
+    "--days": "--cutoffs",
+    "--outside": "--on-uncovered",
+    "--retrain-revised": "--accept-revisions",
+    "--save": "--json",
+}
 
 # Checks of the audit.
 CHECKS: Mapping[str, str] = {}
 
 # Rules of the broker.
-RULES: Mapping[str, str] = {}
+RULES: Mapping[str, str] = {
+    "bar_barrier": "match_later_bars_only",
+    "bracket_legs": "bracket_legs_follow_parent",
+    "cancellations": "cancel_unchecked_orders",
+    "delistings": "cash_out_delisted_holdings",
+    "deposits": "refuse_deposits",
+    "entry_bar": "bracket_legs_on_entry_bar",
+    "interest_apart": "interest_separate_from_commission",
+    "last_price": "keep_last_price_over_nan_bars",
+    "orders_let_go": "release_finished_orders",
+    "past_only": "nan_before_first_bar",
+    "reductions": "never_refuse_reductions",
+    "refused_orders": "ignore_refused_orders_in_cash_check",
+    "ruin": "close_ruined_account",
+    "share_remainders": "clear_share_remainders",
+    "short_sales": "require_borrow_rate_for_shorts",
+    "sizes": "reject_non_finite_sizes",
+    "stop_first": "stop_orders_before_limit_orders",
+    "value_of_some": "value_of_given_feeds",
+}
 
-PYTHON_NAMES: Mapping[str, str] = {}
+PYTHON_NAMES: Mapping[str, str] = {
+    "Beside": "ReferenceData",
+    "Event": "ProgressEvent",
+    "Journal": "FillJournal",
+    "KerasModel": "SavedKerasModel",
+    "Ledger": "AccountRecorder",
+    "ModelSettings": "RecurrentSettings",
+    "OwnModel": "CustomModel",
+    "equal_weight_universe": "equal_weight_returns",
+    "read_symbols": "read_symbol_changes",
+}
 
 
 def renamed_key(table: str, key: str, known: Collection[str]) -> str:

@@ -213,7 +213,7 @@ def _summary(system: SeriesSystem, compared: Comparison, networks: list[str]) ->
         "measure": f"{compared.metric.upper()}{', last block' if last is not None else ''}",
         "published": f"{system.error:g}" if system.error else "-",
         "published network": "; ".join(_said(compared, rows, label) for label in published) or "-",
-        "honest network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
+        "improved network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
         "naive": f"{naive:.4g} {compared.reference}",
         HINDSIGHT: f"{_row(rows, best)[compared.metric]:.4g} {best}",
     }

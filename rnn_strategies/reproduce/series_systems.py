@@ -90,10 +90,10 @@ def _univariate(
                 f"close of {year}",
                 {
                     "published network": ("published-univariate", (*overrides, *network)),
-                    "residual network": ("honest-univariate", overrides),
+                    "residual network": ("improved-univariate", overrides),
                 },
             ),
-            SeriesProblem(f"return of {year}", {"return network": ("honest-univariate-return", overrides)}),
+            SeriesProblem(f"return of {year}", {"return network": ("improved-univariate-return", overrides)}),
         ),
         notes=(_PERSISTENCE[year], *_UNIVARIATE_NOTES),
         error=error,
@@ -122,7 +122,7 @@ SERIES_SYSTEMS: dict[str, SeriesSystem] = {
         problems=(
             SeriesProblem(
                 "annual changes, six blocks of 24 months",
-                {"published network": ("published-multivariate", ()), "highway network": ("honest-multivariate", ())},
+                {"published network": ("published-multivariate", ()), "highway network": ("improved-multivariate", ())},
             ),
         ),
         notes=(

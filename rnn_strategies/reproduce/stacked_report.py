@@ -35,7 +35,7 @@ def stacked_report(config: Config, figures: Mapping[str, Any], *, left: int = 0)
     left : int
         Models that are still to come.
     """
-    models = {key: one for key, one in figures["models"].items() if one["preset"] == "honest-stacked"}
+    models = {key: one for key, one in figures["models"].items() if one["preset"] == "improved-stacked"}
     years = list(next(iter(models.values()))["years"])
     named = [*years[:-1], "all years"]
     lines = [*models.values(), *figures["trivial"].values()]
@@ -86,7 +86,7 @@ def _summary(figures: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str,
         "measure": f"AUC, per date {years[0]}-{years[-1]} (published: all rows of 2017)",
         "published": f"{figures['published']['auc']:g}",
         "published network": f"{spread(pooled[0], 4)} over all rows, without its first dropout" if pooled else "-",
-        "honest network": spread(reference["years"][ALL_YEARS]["auc_by_seed"], 4),
+        "improved network": spread(reference["years"][ALL_YEARS]["auc_by_seed"], 4),
         "naive": best(figures["trivial"]),
         HINDSIGHT: best({key: one for key, one in models.items() if key in BASELINES}),
     }

@@ -27,7 +27,7 @@ class Variation:
 
     key: str
     label: str
-    preset: str = "honest-stacked"
+    preset: str = "improved-stacked"
     overrides: tuple[str, ...] = ()
     parameters: int | None = None
 

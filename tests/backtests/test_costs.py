@@ -303,14 +303,14 @@ def test_wrong_presets_are_refused_in_one_line(name, changes, message):
 
 def test_all_costs_can_be_multiplied_within_their_limits(settings):
     retail = rs.BrokerSettings.from_preset("retail", cash=1e5, cash_interest_rate=0.01)
-    twice = retail.times(2.0)
+    twice = retail.with_scaled_costs(2.0)
     paid = ("commission_per_share", "min_commission", "half_spread", "volatility_slippage_coef", "borrow_rate")
     for name in (*paid, "margin_interest_rate"):
         assert getattr(twice, name) == 2 * getattr(retail, name) > 0
     assert (twice.cash_interest_rate, twice.cash, twice.max_participation_rate) == (0.01, 1e5, 0.01)
-    dear = settings(commission=0.03, borrow_rate=0.6).times(3.0)
+    dear = settings(commission=0.03, borrow_rate=0.6).with_scaled_costs(3.0)
     assert (dear.commission, dear.borrow_rate) == (0.05, 1.0)
-    assert settings().times(2.0).borrow_rate is None
+    assert settings().with_scaled_costs(2.0).borrow_rate is None
 
 
 # -- as a commission scheme --------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def drawn(seed):
 
     per_ticker = [feature.usage for feature in FEATURES.values() if not feature.shared and "252" not in feature.usage]
     dates = [feature.usage for feature in FEATURES.values() if feature.kind == "date"]
-    suffix = one("", " vs market")
+    suffix = one("", " minus market")
     inputs = ["return", *(f"{name}{suffix}" for name in rng.choice(per_ticker, 3, replace=False)), one(*dates)]
     frequency = one("weekly", "weekly", "daily", "monthly")
     lookback = {"weekly": 8, "daily": 15, "monthly": 4}[frequency]

@@ -84,7 +84,7 @@ def examined(path, *checks, days=1):
 
 
 def test_what_is_clean_passes(write, request):
-    found = examined(write(features={"inputs": ["return", "volatility(21) vs market"]}), days=2)
+    found = examined(write(features={"inputs": ["return", "volatility(21) minus market"]}), days=2)
     others = [(v.check, v.status, v.finding) for v in found.verdicts if v.status != "passed"]
     if request.node.callspec.params["write"] == "real":  # the closes of these stocks are adjusted for splits
         ((check, status, finding),) = others

@@ -154,7 +154,8 @@ def reference_data(tmp_path):
 
 UNIVERSE = 'membership = "members.csv"\nsectors = "sectors.csv"'
 FEATURES = (
-    'inputs = ["return", "return(4) vs sector", "macro(RATE)"]\nmacro = {path = "rates.csv", publication_lag = "45D"}'
+    'inputs = ["return", "return(4) minus sector", "macro(RATE)"]\nmacro = {path = "rates.csv", '
+    'publication_lag = "45D"}'
 )
 
 

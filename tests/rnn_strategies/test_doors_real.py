@@ -18,10 +18,10 @@ from signals.walk_forward import compute_signals
 
 FEATURES = [
     "return",
-    "return(4) vs sector",
-    "volatility(63) vs market",
+    "return(4) minus sector",
+    "volatility(63) minus market",
     "momentum(26, 4)",
-    "volume_change",
+    "relative_volume",
     "month_sin",
     "macro_change(UMCSENT, 12)",
 ]

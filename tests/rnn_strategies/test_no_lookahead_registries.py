@@ -118,7 +118,7 @@ def test_every_feature_at_every_frequency(prices, worlds, linear_trainer, tmp_pa
 def test_every_label_with_a_horizon_that_is_not_the_rhythm(prices, worlds, linear_trainer, tmp_path, kind):
     settings = {
         "frequency": "weekly",
-        "features": ["return", "return(4) vs sector", "macro(TEST)"],
+        "features": ["return", "return(4) minus sector", "macro(TEST)"],
         "labels": rs.LabelSettings(kind=kind, horizon=4, estimation_window=26),
     }
     compare(prices, worlds, linear_trainer, tmp_path, DAYS, **settings)

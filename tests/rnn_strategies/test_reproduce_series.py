@@ -42,8 +42,8 @@ test = "6M"
 """
 PRESETS = {
     "published-univariate": ("", 'error_units = "minmax"\nbaselines = ["persistence"]'),
-    "honest-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
-    "honest-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
+    "improved-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
+    "improved-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
 }
 
 
@@ -190,14 +190,14 @@ def test_every_system_names_its_files_and_presets():
 def test_every_preset_in_the_folder_can_be_asked_for(monkeypatch, tmp_path, capsys):
     folder = Path(presets.__file__).parent
     assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
-    for preset, then in (("seasonal", "forecast"), ("honest-stacked", "run")):
+    for preset, then in (("seasonal", "forecast"), ("improved-stacked", "run")):
         file = tmp_path / f"{preset}.toml"
         monkeypatch.setattr(sys, "argv", ["rnn-strategies", "init", str(file), "--preset", preset])
         with pytest.raises(SystemExit):
             cli.main()
         assert capsys.readouterr().out == f"{file}\nRun it with: rnn-strategies {then} {file}\n"
-    with pytest.raises(InputError, match="found 'honest-staked'; did you mean 'honest-stacked'"):
-        presets.preset_text("honest-staked", "data")
+    with pytest.raises(InputError, match="found 'improved-staked'; did you mean 'improved-stacked'"):
+        presets.preset_text("improved-staked", "data")
 
 
 @pytest.mark.parametrize("name", SERIES_SYSTEMS)

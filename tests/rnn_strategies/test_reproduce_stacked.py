@@ -184,7 +184,7 @@ def test_every_variation_is_a_configuration(variation, tmp_path):
 
 @pytest.mark.slow
 def test_the_liquid_universe_is_wide_enough(shared_data, tmp_path):
-    write_preset(tmp_path / "c.toml", preset="honest-stacked", data=str(shared_data))
+    write_preset(tmp_path / "c.toml", preset="improved-stacked", data=str(shared_data))
     config = load_config(tmp_path / "c.toml")
     panel = load_prices(**config.prices).panel()
     for year in range(2014, 2018):

@@ -47,7 +47,7 @@ def test_every_figure_stands_beside_that_of_persistence(tmp_path, name):
     assert len(config.seeds) >= (10 if "multi" in name else 5)
     assert config.series["vintage_note"]
     assert config.series["publication_note"]
-    if name.startswith("honest"):
+    if name.startswith("improved"):
         wanted = {"ridge", "logistic", "mlp", "gradient_boosting", "arima", "last_sign", "mean"}
         assert wanted <= {one.split("(")[0] for one in config.baselines}
 
@@ -88,7 +88,7 @@ def test_macro_baselines_are_those_of_the_literature(tmp_path, shared_data):
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), IN_2019])
 def test_residual_network_stays_with_persistence(tmp_path, shared_data, overrides):
-    config = preset("honest-univariate", tmp_path, shared_data, (*overrides, 'forecast.baselines=["persistence"]'))
+    config = preset("improved-univariate", tmp_path, shared_data, (*overrides, 'forecast.baselines=["persistence"]'))
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]
     assert (network["model"], network["parameters"], network["seeds"]) == ("network", 1781, 5)
     assert network["ratio"] <= 1.02
@@ -98,7 +98,7 @@ def test_residual_network_stays_with_persistence(tmp_path, shared_data, override
 @pytest.mark.slow
 def test_highway_network_beats_the_published_macro_error(tmp_path, shared_data):
     last_block = ("walk_forward.test_start=2016-01-01", 'forecast.baselines=["persistence"]')
-    config = preset("honest-multivariate", tmp_path, shared_data, last_block)
+    config = preset("improved-multivariate", tmp_path, shared_data, last_block)
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]
     assert network["seeds"] == 10
     assert network["mae"] <= 1.71

@@ -70,9 +70,9 @@ def test_two_names_are_enough_for_a_median_and_a_mean(prices, kind):
 @pytest.mark.parametrize(
     ("feature", "instead"),
     [
-        ("return vs market", "'return'"),
-        ("momentum(26, 2) vs market", "'momentum(26, 2)'"),
-        ("volatility vs sector", "'volatility'"),
+        ("return minus market", "'return'"),
+        ("momentum(26, 2) minus market", "'momentum(26, 2)'"),
+        ("volatility minus sector", "'volatility'"),
         ("beta", "'volatility' or 'return'"),
         ("idiosyncratic_volatility", "'volatility' or 'return'"),
     ],
@@ -86,8 +86,8 @@ def test_features_against_the_market_are_refused_for_one_name(feature, instead):
 
 
 def test_a_universe_of_one_is_found_when_it_is_drawn(prices):
-    with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return vs market'"):
-        dataset(prices, features=("return vs market",), max_tickers=1)
+    with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return minus market'"):
+        dataset(prices, features=("return minus market",), max_tickers=1)
 
 
 def test_a_date_with_too_few_names_has_no_label(prices):

@@ -78,15 +78,19 @@ def test_tickers_that_are_all_excluded_are_named(prices):
 def test_sectors_that_are_spelt_otherwise_are_named(prices, spelt):
     table = pd.DataFrame({"ticker": [spelt(name) for name in prices.tickers], "sector": ["A", "B"] * 3})
     with pytest.raises(InputError, match=r"expected universe.sectors to name some of the 6 tickers of the prices"):
-        dataset(prices, features=("return vs sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
+        dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
     right = read_sectors(table.assign(ticker=list(prices.tickers)))
-    assert dataset(prices, features=("return vs sector",), reference_data=ReferenceData(sectors=right)).eligible.any()
+    assert dataset(
+        prices, features=("return minus sector",), reference_data=ReferenceData(sectors=right)
+    ).eligible.any()
 
 
 def test_sectors_that_end_too_early_are_named(prices):
     table = pd.DataFrame({"ticker": prices.tickers, "sector": "A", "start": "1990-01-01", "end": "1995-01-01"})
-    with pytest.raises(InputError, match=r"expected values of the feature 'return vs sector' .* no member .* sector"):
-        dataset(prices, features=("return vs sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
+    with pytest.raises(
+        InputError, match=r"expected values of the feature 'return minus sector' .* no member .* sector"
+    ):
+        dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
 
 
 def test_a_feature_that_is_never_known_is_named(prices):

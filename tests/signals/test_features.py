@@ -72,7 +72,7 @@ def true_range(w: Wide, k: int, n: int) -> pd.Series:
     return w.window(reach, k, n).mean()
 
 
-def relative_strength(w: Wide, k: int, n: int) -> pd.Series:
+def cutler_rsi(w: Wide, k: int, n: int) -> pd.Series:
     moves = w.window(w.returns, k, n)
     return moves.clip(lower=0).sum() / moves.abs().sum().replace(0, np.nan)
 
@@ -113,17 +113,17 @@ REFERENCES = {
     "beta": lambda w, k, n: w.regression(k, n)[0],
     "idiosyncratic_volatility": lambda w, k, n: w.regression(k, n)[1],
     "drawdown": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).max() - 1,
-    "distance_to_average": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).mean() - 1,
-    "channel": channel,
-    "range": true_range,
-    "relative_strength": relative_strength,
-    "overnight": lambda w, k, n: w.window(w.open / w.close.shift(1) - 1, k, n).mean(),
-    "intraday": lambda w, k, n: w.window(w.close / w.open - 1, k, n).mean(),
+    "sma_distance": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).mean() - 1,
+    "stochastic_k": channel,
+    "relative_true_range": true_range,
+    "cutler_rsi": cutler_rsi,
+    "overnight_return": lambda w, k, n: w.window(w.open / w.close.shift(1) - 1, k, n).mean(),
+    "intraday_return": lambda w, k, n: w.window(w.close / w.open - 1, k, n).mean(),
     "dollar_volume": lambda w, k, n: np.log(w.window(w.dollars, k, n).mean()),
-    "volume_change": lambda w, k, short, long: np.log(
+    "relative_volume": lambda w, k, short, long: np.log(
         w.window(w.dollars, k, short).mean() / w.window(w.dollars, k, long).mean()
     ),
-    "illiquidity": lambda w, k, n: np.log(
+    "log_amihud": lambda w, k, n: np.log(
         w.window((w.returns.abs() / w.dollars * 1e6).replace(np.inf, np.nan), k, n).mean().replace(0, np.nan)
     ),
     "month_sin": lambda w, k: np.sin(2 * np.pi * (w.days[k].month - 1) / 12),
@@ -238,7 +238,7 @@ def test_the_mean_of_market_and_sector(worlds):
         source="simulated", seed=2, n_tickers=30, start="2012-01-01", end="2012-12-31", missing_rate=0.05
     )
     made = worlds.context(prices)
-    found = compute_features(["volatility(10)", "volatility(10) vs market", "volatility(10) vs sector"], made)
+    found = compute_features(["volatility(10)", "volatility(10) minus market", "volatility(10) minus sector"], made)
     plain, market, sector = (pd.DataFrame(found.values[:, :, i]) for i in range(3))
     members = plain.where(made.member)
     pd.testing.assert_frame_equal(market, plain - members.mean(), rtol=1e-12, atol=1e-15)
@@ -295,11 +295,11 @@ def test_real_macro_series(worlds, shared_data):
     ("spec", "message"),
     [
         ("dollar_volume", "expected prices with volume for the feature 'dollar_volume'; found none"),
-        ("illiquidity vs market", "prices with volume"),
-        ("range", "prices with high and low"),
-        ("channel", "prices with high and low"),
-        ("overnight", "prices with opening prices"),
-        ("return vs sector", "expected sectors for the feature 'return vs sector'"),
+        ("log_amihud minus market", "prices with volume"),
+        ("relative_true_range", "prices with high and low"),
+        ("stochastic_k", "prices with high and low"),
+        ("overnight_return", "prices with opening prices"),
+        ("return minus sector", "expected sectors for the feature 'return minus sector'"),
         ("macro(UMCSENT)", "expected macro series for the feature"),
     ],
 )
@@ -309,7 +309,7 @@ def test_prices_that_lack_what_a_feature_needs(worlds, make_bars, spec, message)
     made = FeatureContext(made.panel, made.decisions, made.member)
     with pytest.raises(InputError, match=message):
         compute_features([spec], made)
-    assert np.isfinite(compute_features(["volatility(8) vs market"], made).values).any()
+    assert np.isfinite(compute_features(["volatility(8) minus market"], made).values).any()
 
 
 def test_an_unknown_series_is_named(worlds, make_bars):
@@ -330,8 +330,8 @@ def test_values_are_finite_or_unknown_on_odd_prices(worlds, make_bars):
     found = compute_features(specs, made)
     assert not np.isinf(found.values).any()
     at = {spec: found.values[0, -1, i] for i, spec in enumerate(specs)}
-    assert (at["volatility(8)"], at["return(3)"], at["drawdown(8)"], at["range(8)"]) == (0, 0, 0, 0)
-    for spec in ("skewness(8)", "relative_strength(8)", "channel(8)", "dollar_volume(8)", "illiquidity(8)"):
+    assert (at["volatility(8)"], at["return(3)"], at["drawdown(8)"], at["relative_true_range(8)"]) == (0, 0, 0, 0)
+    for spec in ("skewness(8)", "cutler_rsi(8)", "stochastic_k(8)", "dollar_volume(8)", "log_amihud(8)"):
         assert np.isnan(at[spec]), spec
 
 

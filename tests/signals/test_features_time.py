@@ -170,7 +170,7 @@ def test_a_halt_is_not_padded(worlds, prices):
     assert np.isfinite(features.values[row, k - 1]).all()
     # windows of a year are hardly touched by a week's halt, short ones wait until they are full again
     after = dict(zip(specs, features.values[row, k + 1], strict=True))
-    assert np.isnan([after["return(1)"], after["volume_change(5, 63)"], after["range(14)"]]).sum() >= 2
+    assert np.isnan([after["return(1)"], after["relative_volume(5, 63)"], after["relative_true_range(14)"]]).sum() >= 2
     assert np.isfinite([after["beta(252)"], after["drawdown(252)"]]).all()
 
 
@@ -235,7 +235,7 @@ def test_memory_stays_near_that_of_the_prices(worlds):
     panel = PricePanel(days, tuple(f"T{i:03d}" for i in range(900)), close, close, close, close, volume, factor)
     decisions = np.arange(4, len(days), 5)
     made = FeatureContext(panel, decisions, np.ones((900, len(decisions)), dtype=bool))
-    for spec in ("skewness(252)", "beta(252)", "volume_change(5, 252)"):
+    for spec in ("skewness(252)", "beta(252)", "relative_volume(5, 252)"):
         tracemalloc.start()
         found = compute_features([spec], made)
         peak = tracemalloc.get_traced_memory()[1]
