@@ -242,7 +242,9 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
     tables = plain_values(tables)
     if "series" in tables and "prices" not in tables:
-        raise InputError("expected a table [prices]; found [series]; use `rnn-strategies forecast` for series")
+        raise InputError(
+            "expected a table [prices]; found [series]; use `rnn-strategies run` or `rs.forecast` for series"
+        )
     if isinstance(tables.get("broker"), dict):
         tables = {**tables, "broker": _filled_in(tables["broker"])}
     file = check_table(_File, tables)

@@ -22,13 +22,15 @@ def in_notebook() -> bool:
     return getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def show_progress(stream: TextIO | None = None) -> ProgressCallback:
+def show_progress(stream: TextIO | None = None, *, verbose: bool = False) -> ProgressCallback:
     """Return a on_progress that shows progress where one looks for it.
 
     Parameters
     ----------
     stream : text stream, optional
         Where lines go outside a notebook; standard error when not given.
+    verbose : bool
+        Whether every event gets a line of its own outside a notebook, with the seconds since the start.
 
     Returns
     -------
@@ -41,7 +43,7 @@ def show_progress(stream: TextIO | None = None) -> ProgressCallback:
 
         rs.compute_signals(prices, ..., on_progress=rs.show_progress())
     """
-    return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr)
+    return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr, verbose=verbose)
 
 
 class ConsoleProgress:
@@ -51,16 +53,21 @@ class ConsoleProgress:
     ----------
     stream : text stream
         A terminal gets one line that is rewritten while a stage counts; anything else gets a line per event.
+    verbose : bool
+        Whether a terminal, too, gets a line per event, each with the seconds since the start.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
         self._stream = stream
-        self._live = stream.isatty()
+        self._live = stream.isatty() and not verbose
+        self._start = time.monotonic() if verbose else None
         self._pace = _Pace()
 
     def __call__(self, event: ProgressEvent) -> None:
         """Print one event."""
         text = _line(event, self._pace.left(event))
+        if self._start is not None:
+            text = f"{time.monotonic() - self._start:8.1f} s {text}"
         if not self._live:
             print(text, file=self._stream, flush=True)
             return

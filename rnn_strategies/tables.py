@@ -116,7 +116,8 @@ def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> 
     mistakes = error.errors()
     # a misspelt key also leaves its setting missing: the spelling is the mistake
     first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
-    inside = [str(part) for part in first["loc"]]
+    # of a table that may also be one value pydantic names the class as well, which has an underscore here
+    inside = [str(part) for part in first["loc"] if not str(part).startswith("_")]
     where = [place, *inside] if place else inside
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
@@ -138,8 +139,6 @@ def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> 
 def _known_keys(root: type[BaseModel], place: Sequence[str]) -> list[str]:
     model = root
     for part in place:
-        if part not in model.model_fields:  # pydantic names the member of a union that it tried
-            continue
         annotation = model.model_fields[part].annotation
         # an optional table is a union with None
         members = [kind for kind in get_args(annotation) if kind is not type(None)]

@@ -120,7 +120,11 @@ COMMAND_LINE_OPTIONS: Mapping[str, str] = {
 }
 
 # Checks of the audit.
-CHECKS: Mapping[str, str] = {}
+CHECKS: Mapping[str, str] = {
+    "dead-names": "delisted-names",
+    "explained": "baseline-attribution",
+    "folds": "fold-checks",
+}
 
 # Rules of the broker.
 RULES: Mapping[str, str] = {

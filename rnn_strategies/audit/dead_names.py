@@ -18,7 +18,7 @@ from signals.prices import Prices
 
 __all__ = ["NAME", "dead_names"]
 
-NAME = "dead-names"
+NAME = "delisted-names"
 
 # A halt of a few days that was filled with the last price is in most data; a month of it is a dead name kept alive, and
 # so are shorter tails when several names have them. (New closed-end funds are held at their issue price for two weeks.)

@@ -70,6 +70,6 @@ def test_a_clean_pipeline_raises_no_alarm(support, tmp_path, seed):
         kept = {} if name == "strategy" else settings.get(name, {})
         settings[name] = kept | changes
     path.write_text(tomli_w.dumps(settings))
-    found = audit_run(path, skip=["sensitivity"], days=2, jobs=1)
+    found = audit_run(path, skip=["sensitivity"], cutoffs=2, jobs=1)
     assert [(v.check, v.finding) for v in found.verdicts if v.status == "failed"] == []
     assert found.verdict("look-ahead").status == "passed"

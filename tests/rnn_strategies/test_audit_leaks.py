@@ -15,7 +15,7 @@ from rnn_strategies.audit.audit import audit_run
 from signals import fold_data, universe
 from signals.macro import MacroTable
 
-EXPERIMENTS = ["folds", "adjustments", "look-ahead"]
+EXPERIMENTS = ["fold-checks", "adjustments", "look-ahead"]
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def failed(found, check, *words):
 
 
 def examined(path, *checks, days=1):
-    return audit_run(path, only=checks or EXPERIMENTS, days=days, jobs=1)
+    return audit_run(path, only=checks or EXPERIMENTS, cutoffs=days, jobs=1)
 
 
 def test_what_is_clean_passes(write, request):
@@ -165,7 +165,7 @@ def test_stopping_on_the_test_slice(write, monkeypatch):
 
     made_honestly = fold_data.make_fold_data
     monkeypatch.setattr("signals.walk_forward.make_fold_data", stops_on_the_test)
-    failed(examined(write(), "folds"), "folds", "validation")
+    failed(examined(write(), "fold-checks"), "fold-checks", "validation")
 
 
 def test_shuffled_folds_without_purge(write, monkeypatch):
@@ -187,7 +187,7 @@ def test_shuffled_folds_without_purge(write, monkeypatch):
         return replace(made, training=rows)
 
     monkeypatch.setattr("signals.walk_forward.make_fold_data", shuffled)
-    failed(examined(write(), "folds"), "folds", "learns from what came later", "training")
+    failed(examined(write(), "fold-checks"), "fold-checks", "learns from what came later", "training")
 
 
 # -- universe --------------------------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ def with_names_changed(request, support, tmp_path):
 def test_dead_tickers_padded(with_names_changed):
     from audit_worlds import padded
 
-    found = examined(with_names_changed(padded), "dead-names")
-    failed(found, "dead-names", "after")
-    assert examined(with_names_changed(lambda prices: prices), "dead-names").passed
+    found = examined(with_names_changed(padded), "delisted-names")
+    failed(found, "delisted-names", "after")
+    assert examined(with_names_changed(lambda prices: prices), "delisted-names").passed
 
 
 def test_a_universe_of_survivors(with_names_changed):

@@ -450,14 +450,14 @@ def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
     run = forecast(path, out=tmp_path / "out", jobs=1)
     before = {one.name: one.read_bytes() for one in run.folder.iterdir()}
     for target in (run.folder, path):
-        found = audit_run(target, days=5, jobs=1)
+        found = audit_run(target, cutoffs=5, jobs=1)
         assert found.passed
         status = {verdict.check: verdict.status for verdict in found.verdicts}
         assert list(status) == list(CHECKS)
         assert {check for check, one in status.items() if one is not Status.SKIPPED} == {
-            "folds", "look-ahead", "explained",
+            "fold-checks", "look-ahead", "baseline-attribution",
         }  # fmt: skip
-        assert "forecasts of series: covered are folds, look-ahead, explained" in found.text()
+        assert "forecasts of series: covered are fold-checks, look-ahead, baseline-attribution" in found.text()
         assert "adjustments: Series have no adjusted prices" in found.text()
     assert {one.name: one.read_bytes() for one in run.folder.iterdir()} == before
 
@@ -466,7 +466,7 @@ def test_every_origin_but_the_first_of_a_fold_passes_the_audit(tmp_path, support
     from rnn_strategies.audit.audit import audit_run
 
     path, _ = monthly_file(tmp_path)
-    verdict = audit_run(path, only=["look-ahead"], days=1000, jobs=1).verdict("look-ahead")
+    verdict = audit_run(path, only=["look-ahead"], cutoffs=1000, jobs=1).verdict("look-ahead")
     assert verdict.status == "passed", verdict.finding
     assert "on 34 days" in verdict.finding  # 24 and 12 origins, less one each
 
@@ -482,6 +482,6 @@ def test_the_audit_finds_a_baseline_that_looks_ahead(tmp_path, support, monkeypa
 
     monkeypatch.setitem(module.BASELINES, "drift", module._Kind(peeking))
     path, _ = monthly_file(tmp_path)
-    verdict = audit_run(path, only=["look-ahead"], days=0, jobs=1).verdict("look-ahead")
+    verdict = audit_run(path, only=["look-ahead"], cutoffs=0, jobs=1).verdict("look-ahead")
     assert verdict.status == "failed"
     assert "drift forecasts S&P <i>" in verdict.finding

@@ -69,7 +69,9 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
     assert found.remarks == ()
-    audit = audit_run(made.folder, only=["look-ahead", "warm-up", "explained", "sensitivity"], days=1, jobs=1)
+    audit = audit_run(
+        made.folder, only=["look-ahead", "warm-up", "baseline-attribution", "sensitivity"], cutoffs=1, jobs=1
+    )
     assert audit.passed, audit.text()
     tried = [row["choice"] for row in audit.verdict("sensitivity").table]
     assert {"look-back 7 (seed 0)", "look-back 9 (seed 0)"} < set(tried)  # the highway of 8 steps becomes one of 7
@@ -150,7 +152,7 @@ def test_a_run_by_keras_says_so_and_is_audited_and_verified(write, tmp_path, mod
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
     assert found.remarks == ()
-    audit = audit_run(made.folder, only=["warm-up", "explained"], jobs=1)
+    audit = audit_run(made.folder, only=["warm-up", "baseline-attribution"], jobs=1)
     assert audit.passed, audit.text()
     assert ["network" in row["what"] for row in audit.verdict("warm-up").table].count(True) == 1
 

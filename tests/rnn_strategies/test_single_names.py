@@ -194,8 +194,8 @@ def test_more_places_than_names_are_a_warning_in_the_report(tmp_path):
 
 
 def test_the_audit_judges_one_name_over_time(one):
-    audit = audit_run(one, only=["explained"])
-    verdict = audit.verdict("explained")
+    audit = audit_run(one, only=["baseline-attribution"])
+    verdict = audit.verdict("baseline-attribution")
     assert verdict.status in (Status.PASSED, Status.NOTED)
     assert "over time" in verdict.finding
     assert "unknown" not in verdict.finding

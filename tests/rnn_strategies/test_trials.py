@@ -208,7 +208,7 @@ def test_experiments_of_the_audit_are_marked_and_deflate_nothing(small, tmp_path
 
 
 def test_a_configuration_that_was_audited_before_it_was_run_is_one_trial(small, tmp_path):
-    audit_run(small, only=["folds"], jobs=1)  # which shows its result
+    audit_run(small, only=["fold-checks"], jobs=1)  # which shows its result
     assert family(rs.run(small, out=tmp_path / "1", overrides=["strategy.k=4"], jobs=1)) == (2, 2, 0)
     assert family(rs.run(small, out=tmp_path / "2", jobs=1)) == (2, 2, 0)
 
