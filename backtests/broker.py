@@ -22,7 +22,7 @@ from backtests.fast_broker import position_after
 from backtests.fills import UNFILLED, FillSource, split_commission
 from backtests.linked_broker import LinkedBroker
 from backtests.listening import hears
-from backtests.orders import remarks_of
+from backtests.orders import info_of
 from backtests.rules import closed_rules
 from backtests.settings import BrokerSettings
 from backtests.shares import SHARE_TOLERANCE
@@ -263,8 +263,8 @@ class Broker(LinkedBroker):
 
     def _after_fills(self) -> None:
         if self.fills is not None:
-            for complaint in self.fills.left_over(self._now):
-                raise CheckFailedError(complaint)
+            for warning in self.fills.left_over(self._now):
+                raise CheckFailedError(warning)
         if "cash_out_delisted_holdings" in self.rules:
             self._cash_out_dead()
 
@@ -353,7 +353,7 @@ class Broker(LinkedBroker):
             if self._by_data[data].fine:
                 return True
             # a bar of a longer timeframe has to have begun after the order was given
-            given = remarks_of(order).get("broker_session", order.created.dt)
+            given = info_of(order).get("broker_session", order.created.dt)
             return len(data) > 1 and bool(data.datetime[-1] // 1.0 >= given // 1.0)
         if not self._keeps_price or not len(data):
             return True

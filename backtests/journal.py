@@ -242,18 +242,18 @@ class FillJournal:
 
     def left_over(self, day: float) -> list[str]:
         """Complaints about fills up to this session that were not given out, each told once."""
-        complaints = []
+        warnings = []
         last = min(int(day), self._until)
         while self._settled < len(self._fills) and self._fills[self._settled].day <= last:
             entry = self._fills[self._settled]
             self._settled += 1
             if not entry.taken:
-                complaints.append(
+                warnings.append(
                     f"expected an order for every journalled fill; found none for {entry.amount:+,.10g} {entry.ticker} "
                     f"at {entry.price:,.10g} on {day_of(entry.day)}; strategy and account have parted: give the "
                     "strategy the prices and settings that it traded with"
                 )
-        return complaints
+        return warnings
 
 
 def _entries(frame: pd.DataFrame) -> list[_Entry]:

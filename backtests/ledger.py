@@ -14,7 +14,7 @@ from backtests.broker import Broker
 from backtests.clock import day_of, days_of
 from backtests.corporate_actions import SPLIT_WORDS
 from backtests.feeds import PanelFeed
-from backtests.orders import remarks_of
+from backtests.orders import info_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
 from backtests.rules import RULES
 from backtests.shares import is_remainder
@@ -75,7 +75,7 @@ class _Row:
     )
 
     def __init__(self, order: Any) -> None:
-        info = remarks_of(order)
+        info = info_of(order)
         self.submitted = float(info.get("broker_session", order.created.dt))
         self.executed = float("nan")
         self.ticker: str = order.data._name
@@ -93,12 +93,12 @@ class _Row:
         """Take over how the order ended, and why."""
         self.status, self.reason = _FINAL[order.status]
         self.resize(order)
-        remarks = remarks_of(order)
-        if "broker_reason" in remarks:
-            self.reason = str(remarks["broker_reason"])
+        info = info_of(order)
+        if "broker_reason" in info:
+            self.reason = str(info["broker_reason"])
         elif order.status == Order.Rejected and order.parent is not None:  # a broker that does not say more
             self.reason, self.follows = "its parent order had ended", True
-        self.follows = self.follows or "broker_follows" in remarks
+        self.follows = self.follows or "broker_follows" in info
         if self.type == "liquidation":
             self.status = "liquidated"
         elif self.filled and self.status != "filled":
@@ -108,7 +108,7 @@ class _Row:
         """Take over a size that changed: over a split, or of a leg that follows what its parent has filled."""
         if abs(order.size) != self.size:
             self.size = float(abs(order.size))
-            self.reference /= float(remarks_of(order).get("broker_split", 1.0))
+            self.reference /= float(info_of(order).get("broker_split", 1.0))
 
     def entry(self) -> _Entry:
         """Columns of the order frame without `order_id`, and the price the order was given at."""
@@ -296,8 +296,8 @@ class AccountRecorder(bt.Analyzer):
         if len(calendars) == 1 and None not in calendars:
             self._settings["calendar"] = calendars.pop()
         self._stopped: str | None = getattr(self._broker, "stopped", None)
-        remarks = getattr(self.strategy, "remarks", None)
-        self._remarks = list(remarks()) if callable(remarks) else []
+        warnings = getattr(self.strategy, "warnings", None)
+        self._remarks = list(warnings()) if callable(warnings) else []
         if changes := getattr(self._broker, "changes", ()):
             said = "; ".join(changes)
             self._remarks.append(f"Costs were also set in the script, which the settings do not state: {said}.")

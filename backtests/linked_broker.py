@@ -15,7 +15,7 @@ from backtrader.order import Order
 from backtests.charging_broker import ChargingBroker
 from backtests.corporate_actions import whole_shares
 from backtests.order_reach import INSIDE, STOPS, reach
-from backtests.orders import SlimOrder, remarks_of
+from backtests.orders import SlimOrder, info_of
 
 __all__ = ["LinkedBroker"]
 
@@ -36,12 +36,12 @@ class _Leg:
     def __init__(self, leg: Any, parent: Any, fractional: bool) -> None:
         self.ratio = leg.size / parent.size
         self.left = 0.0
-        self.split = float(remarks_of(leg).get("broker_split", 1.0))
+        self.split = float(info_of(leg).get("broker_split", 1.0))
         self.whole = not fractional and float(leg.size).is_integer()
 
     def add(self, leg: Any, shares: float) -> float:
         """Change what is left, in shares of today; gives the size that the leg is to have."""
-        split = float(remarks_of(leg).get("broker_split", 1.0))
+        split = float(info_of(leg).get("broker_split", 1.0))
         self.left, self.split = self.left * split / self.split + shares, split
         return whole_shares(self.left) if self.whole else self.left
 
@@ -93,7 +93,7 @@ class LinkedBroker(ChargingBroker):
         taken = super()._take_children(order)
         if taken is None:
             parent = order.parent
-            if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in remarks_of(parent)):
+            if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in info_of(parent)):
                 self._follows(order, "its bracket was over")
             else:
                 self._follows(order, _because("its parent order", parent))
@@ -314,7 +314,7 @@ class LinkedBroker(ChargingBroker):
 def _because(what: str, order: Any) -> str:
     """Say what happened to another order, and why."""
     word = _ENDED.get(order.status, "ended")
-    reason = remarks_of(order).get("broker_reason", "")
+    reason = info_of(order).get("broker_reason", "")
     if order.status == Order.Canceled and reason == "cancelled by the strategy":
         return f"{what} was {reason}"
     return f"{what} {word}{f': {reason}' if reason and order.status != Order.Completed else ''}"

@@ -13,7 +13,7 @@ from typing import Any
 from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
 from backtrader.utils import AutoOrderedDict
 
-__all__ = ["ARGUMENTS", "PLAIN", "SlimOrder", "make_market_order", "remarks_of"]
+__all__ = ["ARGUMENTS", "PLAIN", "SlimOrder", "info_of", "make_market_order"]
 
 
 # What `buy` and `sell` of backtrader's brokers take after the size, in this order.
@@ -196,7 +196,7 @@ def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: flo
     return order
 
 
-def remarks_of(order: Any) -> Mapping[str, Any]:
+def info_of(order: Any) -> Mapping[str, Any]:
     """Return the remarks on an order, without making room for some where there are none."""
     if isinstance(order, SlimOrder) and not order._remarks:
         return {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from signals.dataset import ReferenceData
 from signals.macro import read_macro
-from signals.membership import membership_remarks, read_membership
+from signals.membership import membership_warnings, read_membership
 from signals.sectors import read_sectors
 from signals.symbols import read_symbol_changes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from signals.prices import Prices
     from signals.symbols import SymbolTable
 
-__all__ = ["read_reference_data", "reference_digests", "reference_remarks", "symbols_of"]
+__all__ = ["read_reference_data", "reference_digests", "reference_warnings", "symbols_of"]
 
 
 def read_reference_data(paths: Mapping[str, Any]) -> ReferenceData:
@@ -53,11 +53,11 @@ def reference_digests(reference_data: ReferenceData) -> dict[str, str]:
     return found
 
 
-def reference_remarks(reference_data: ReferenceData, prices: Prices, drawn: Iterable[str]) -> list[str]:
+def reference_warnings(reference_data: ReferenceData, prices: Prices, drawn: Iterable[str]) -> list[str]:
     """List what a reader of the report must know about them; `drawn` are the dates the universe was drawn on."""
-    remarks = []
+    warnings = []
     if reference_data.membership is not None:
-        remarks += membership_remarks(prices.panel(), drawn, reference_data.membership)
+        warnings += membership_warnings(prices.panel(), drawn, reference_data.membership)
     for part in (reference_data.membership, reference_data.sectors, reference_data.macro):
-        remarks += part.notes if part is not None else ()
-    return remarks
+        warnings += part.warnings if part is not None else ()
+    return warnings

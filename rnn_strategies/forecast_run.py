@@ -313,7 +313,7 @@ class ForecastRun:
         found = compare(result, beside, settings)
         accuracy = {
             "error_units": settings.error_units,
-            "notes": {name: list(said) for name, said in beside.notes.items()},
+            "details": {name: list(said) for name, said in beside.details.items()},
         }
         write_json(self.folder / "accuracy.json", found.as_dict() | accuracy)
         parts = [self._heading(result), found.markdown(), live_markdown(forecasts), _warning_lines(warnings)]

@@ -27,7 +27,7 @@ class ForecastFindings:
     ----------
     findings : list of (str, str)
         File, and the first figure in which it differs.
-    remarks : list of str
+    warnings : list of str
         What was not as it was then.
     seen : list of str
         Files that were compared.
@@ -36,7 +36,7 @@ class ForecastFindings:
     """
 
     findings: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     figures: int = 0
 
@@ -75,7 +75,7 @@ def verify_forecast(folder: Path, home: Home, scratch: Path, on_progress: Progre
     again.compute()
     same = claims.get("versions") == versions()
     if not same:
-        made.remarks.append("made by other versions of its libraries: compared to nine digits")
+        made.warnings.append("made by other versions of its libraries: compared to nine digits")
     names = [*FILES, "config.toml", *(["manifest.json"] if same else [])]
     for name in names:
         made.seen.append(name)

@@ -17,7 +17,7 @@ from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
 from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
-from rnn_strategies.remarks import price_remarks
+from rnn_strategies.remarks import price_warnings
 from rnn_strategies.trials import Trial
 from signals.cross_section import check_cross_section
 from signals.errors import InputError
@@ -161,7 +161,7 @@ class ImportedRun(Run):
     def _scores(self) -> ScoreFile:
         known = self._manifest.input("scores")
         if known and not self._file.exists():
-            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
+            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["warnings"]))
         return read_scores(self._file)
 
     def _check_names(self) -> None:
@@ -193,29 +193,26 @@ class ImportedRun(Run):
         self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
-        notes = [*scores.notes, *dropped]
-        remarks = [UNPROVED.format(name=scores.name), *notes]
+        score_warnings = [*scores.warnings, *dropped]
+        warnings = [UNPROVED.format(name=scores.name), *score_warnings]
         if silent_rows:
-            remarks.append(
+            warnings.append(
                 f"{count_rows(silent_rows)} of {len(frame):,} score a ticker that had no bar that day and could not be "
                 "traded on it."
             )
         if labels.empty:
-            remarks.append("No score has a known outcome yet, so nothing can be said about their skill.")
+            warnings.append("No score has a known outcome yet, so nothing can be said about their skill.")
         days, tickers = _days(frame), frame.index.get_level_values("ticker").nunique()
         self._manifest.data.setdefault("inputs", {})["scores"] = {
             "sha256": scores.sha256,
-            "meta": {"file": scores.name, "notes": notes},
+            "meta": {"file": scores.name, "warnings": score_warnings},
             "rows": len(frame),
             "tickers": tickers,
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        warnings = (
-            *remarks,
-            *price_remarks(self.prices),
-            *liquidation_warnings(labels, self.prices, self.config.labels),
-        )
+        warnings += price_warnings(self.prices)
+        warnings += liquidation_warnings(labels, self.prices, self.config.labels)
         self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
         self.on_progress(ProgressEvent("signals", said))

@@ -18,13 +18,13 @@ from backtests.benchmark import buy_and_hold, check_span
 from backtests.engine import equal_weight_returns, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
-from rnn_strategies.beside import reference_digests, reference_remarks
+from rnn_strategies.beside import reference_digests, reference_warnings
 from rnn_strategies.config import Config, load_config
 from rnn_strategies.counted_run import TRIALS, CountedRun
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
-from rnn_strategies.remarks import price_remarks, signal_remarks
+from rnn_strategies.remarks import price_warnings, signal_warnings
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day
@@ -338,10 +338,10 @@ class Run(CountedRun):
             "warnings": list(
                 dict.fromkeys(
                     (
-                        *price_remarks(self.prices, config.universe),
-                        *signal_remarks(config, result, self.prices),
+                        *price_warnings(self.prices, config.universe),
+                        *signal_warnings(config, result, self.prices),
                         *liquidation_warnings(result.labels, self.prices, config.labels),
-                        *reference_remarks(self._reference_data, self.prices, result.universe_sizes),
+                        *reference_warnings(self._reference_data, self.prices, result.universe_sizes),
                     )
                 )
             ),

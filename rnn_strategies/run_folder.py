@@ -174,7 +174,7 @@ class RunFolder:
     def card(self) -> Card:
         """Give what is done, and the main figures if there are any."""
         facts = [("folder", str(self.folder)), ("decides", str(self.config.tables["strategy"]["allocation"]))]
-        remarks: list[str] = []
+        warnings: list[str] = []
         try:
             data = self._manifest.data
             done = [stage for stage in STAGES if self._manifest.is_done(stage)]
@@ -185,10 +185,10 @@ class RunFolder:
                 facts.append(("scores", f"{len(scores):,} from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"))
             if "backtest" in done:
                 facts += _figures(self.metrics)
-            remarks = [*(data.get("backtest") or {}).get("warnings", ()), *data.get("warnings", ())]
+            warnings = [*(data.get("backtest") or {}).get("warnings", ()), *data.get("warnings", ())]
         except RnnStrategiesError as error:  # showing something must never fail
-            remarks = [str(error)]
-        return Card(f"Run {self.config.name}", facts, remarks)
+            warnings = [str(error)]
+        return Card(f"Run {self.config.name}", facts, warnings)
 
     def __repr__(self) -> str:
         return self.card().text()

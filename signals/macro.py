@@ -53,7 +53,7 @@ class MacroTable:
         rows of one period are its vintages.
     names : tuple of str
         All series, sorted.
-    notes : tuple of str
+    warnings : tuple of str
         Remarks for the report.
     files : mapping of str to str
         Base name of the file and its SHA-256.
@@ -61,7 +61,7 @@ class MacroTable:
 
     observations: pd.DataFrame
     names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -165,18 +165,18 @@ def read_macro(
         raise InputError(f'expected dates = "start" or "end"; found {dates!r}; choose one')
     sheet = read_sheet(path)
     wanted = _wanted(sheet, path, publication_lag, series)
-    notes = list(sheet.notes)
+    warnings = list(sheet.warnings)
     if left := len(sheet.names) - len(wanted):
-        notes.append(f"{path.name}: {left} series left aside")
+        warnings.append(f"{path.name}: {left} series left aside")
     keep = np.isin(sheet.codes, [sheet.names.index(name) for name in wanted]) & ~np.isnan(sheet.values)
     sheet = sheet.take(keep)
     for name in wanted:
         if not (sheet.codes == sheet.names.index(name)).any():
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
-    notes += [note for name in wanted if (note := _missing_note(sheet, name, path))]
+    warnings += [note for name in wanted if (note := _missing_note(sheet, name, path))]
     if sheet.available is None:
         available = _released(sheet, path, wanted, publication_lag, frequency, dates)
-        notes.append(REVISED)
+        warnings.append(REVISED)
     else:
         available = sheet.available
     frame = pd.DataFrame(
@@ -195,7 +195,7 @@ def read_macro(
             f"for {first['period'].date()} ({int(twice.sum())} such rows); drop one"
         )
     frame = frame.sort_values(["available_at", "series", "period"], kind="stable", ignore_index=True)
-    return MacroTable(frame, tuple(sorted(wanted)), tuple(notes), {path.name: sha256_file(path)})
+    return MacroTable(frame, tuple(sorted(wanted)), tuple(warnings), {path.name: sha256_file(path)})
 
 
 def _missing_note(sheet: Sheet, name: str, path: Path) -> str:

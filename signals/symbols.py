@@ -42,9 +42,9 @@ class SymbolTable:
     link: bool = True
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What was left aside when reading."""
-        return self.spells.notes
+        return self.spells.warnings
 
     @property
     def files(self) -> dict[str, str]:
@@ -85,13 +85,13 @@ class SymbolTable:
         of_level = np.array([listed.get(ticker, -1) for ticker in levels[1]], dtype=np.int64)
         ours = np.flatnonzero(of_level[codes[1]] >= 0)
         if not len(ours):
-            notes = (*prices.notes, f"{_source(self)}: no ticker of the prices is in it")
-            return replace(prices, notes=notes, files={**prices.files, **self.files})
+            unused = f"{_source(self)}: no ticker of the prices is in it"
+            return replace(prices, warnings=(*prices.warnings, unused), files={**prices.files, **self.files})
         days = levels[0].to_numpy().astype("datetime64[D]")
         row = self.spells.find(of_level[codes[1][ours]], days[codes[0][ours]])
         keep = np.ones(len(index), dtype=bool)
         keep[ours[row < 0]] = False
-        remarks = list(prices.notes)
+        warnings = list(prices.warnings)
         if not keep.all():
             first, rows = label_of(index, int(np.argmin(keep))), count_rows(int((~keep).sum()))
             if self.on_uncovered == "raise":
@@ -104,7 +104,7 @@ class SymbolTable:
                     f"expected bars inside the spells of {_source(self)}; found {first} and all others outside; "
                     "mend the dates"
                 )
-            remarks.append(f"{rows} left out: outside the spells of {_source(self)} (first: {first})")
+            warnings.append(f"{rows} left out: outside the spells of {_source(self)} (first: {first})")
         self._refuse_mixing(levels[1], of_level)
 
         ids = sorted({*self.spells.value, *(t for t, code in zip(levels[1], of_level, strict=True) if code < 0)})
@@ -130,7 +130,7 @@ class SymbolTable:
         if self.link and prices.raw_known:
             linked = self._linked(columns, np.asarray(made.codes[1]), spell[kept])
             if linked:
-                remarks.append(f"{linked} linked by their adjustment factors ({_source(self)})")
+                warnings.append(f"{linked} linked by their adjustment factors ({_source(self)})")
         for name in ("open", "high", "low"):
             if prices.close_only:
                 columns[name] = columns["close"]
@@ -139,7 +139,7 @@ class SymbolTable:
         return replace(
             prices,
             frame=pd.DataFrame(columns, index=made, copy=False),
-            notes=tuple(remarks),
+            warnings=tuple(warnings),
             files={**prices.files, **self.files},
             actions=None if prices.actions is None else self._actions(prices.actions, listed),
         )

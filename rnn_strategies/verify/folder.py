@@ -46,7 +46,7 @@ class Folder:
     ----------
     findings : dict of str to str
         By file, the first thing that is wrong with it.
-    remarks : list of str
+    warnings : list of str
         What could not be recomputed.
     seen : set of str
         Files that were looked at.
@@ -55,7 +55,7 @@ class Folder:
     def __init__(self, folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> None:
         self.folder, self.home, self.scratch, self.on_progress = folder, home, scratch, on_progress
         self.findings: dict[str, str] = {}
-        self.remarks: list[str] = []
+        self.warnings: list[str] = []
         self.seen: set[str] = set()
         self.claims: dict[str, Any] = {}
         self.tolerance: float | None = None
@@ -97,7 +97,7 @@ class Folder:
         if differ:
             self.tolerance = ROUNDING
             name, there, here = differ[0]
-            self.remarks.append(
+            self.warnings.append(
                 f"made with {name or 'versions'} {value_text(there)}, here it is {value_text(here)}: figures were "
                 "compared to nine digits, pictures not at all"
             )
@@ -147,9 +147,9 @@ class Folder:
             if path.name in shown:
                 self.find(path.name, "does not belong to this run, yet its report would show it")
             elif path.name not in (*self.files, *NOT_OF_A_STAGE):
-                self.remarks.append(f"{path.name} does not belong to the run and was not looked at")
+                self.warnings.append(f"{path.name} does not belong to the run and was not looked at")
         if not (self.folder / "timings.json").is_file():
-            self.remarks.append("timings.json is missing; no figure depends on it")
+            self.warnings.append("timings.json is missing; no figure depends on it")
 
     def find_changed(self, files: Iterable[str]) -> None:
         """Note files that are not those whose hashes the manifest has."""

@@ -34,14 +34,14 @@ class Inputs:
         The benchmark only where it has a source of its own.
     findings : list of (str, str)
         File, and what is wrong with it.
-    remarks : list of str
+    warnings : list of str
         What is not there any more.
     """
 
     prices: Prices | None = None
     benchmark: Prices | None = None
     findings: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def read_inputs(folder: Path, config: Config | None, claims: Mapping[str, Any], home: Home, scratch: Path) -> Inputs:
@@ -71,11 +71,11 @@ def read_inputs(folder: Path, config: Config | None, claims: Mapping[str, Any], 
     if config is not None and config.prices["source"] in REPEATABLE:
         _compare_with_source(folder, config, inputs["prices"], home, scratch, found)
     if found.prices is None:
-        found.remarks.append(
+        found.warnings.append(
             f"the prices are not kept in {home.inputs.root}: what follows from them was not recomputed"
         )
     if "benchmark" in inputs and found.benchmark is None:
-        found.remarks.append(
+        found.warnings.append(
             f"the prices of the benchmark are not kept in {home.inputs.root}: its returns are taken as they are"
         )
     return found
@@ -113,7 +113,7 @@ def _compare_with_source(
     same = sha256_file(path) == known["sha256"]
     path.unlink()
     if not same:
-        found.remarks.append("the source of the prices now gives others than those the run was made from")
+        found.warnings.append("the source of the prices now gives others than those the run was made from")
         return
     found.prices = found.prices or again
     differences = list(json_differences(known["meta"], again.meta(), place="inputs.prices.meta"))

@@ -32,7 +32,7 @@ def _trial_id(config: Config, claims: Mapping[str, Any]) -> str:
     if config.signals is not None:
         beside: Any = inputs["scores"]["sha256"]
         meta = inputs["scores"]["meta"]
-        if not all(isinstance(said, str) for said in (meta["file"], *meta["notes"])):
+        if not all(isinstance(said, str) for said in (meta["file"], *meta["warnings"])):
             raise TypeError
     else:
         beside = [claims["files"], config.model.digest() if isinstance(config.model, SavedKerasModel) else None]

@@ -235,7 +235,7 @@ class ImportedReplay(Replay, ImportedRun):
             return read_scores(self._file)
         meta = self.claims["inputs"]["scores"]["meta"]
         frame = read_parquet(self.original / "signals.parquet", index=["date", "ticker"])
-        return ScoreFile(frame, str(meta["file"]), self._file_hash, tuple(meta["notes"]))
+        return ScoreFile(frame, str(meta["file"]), self._file_hash, tuple(meta["warnings"]))
 
     @cached_property
     def file_is_there(self) -> bool:

@@ -39,7 +39,7 @@ class Verification(Folder):
         self.on_progress(ProgressEvent("verify", f"reading what {self.folder} was made from"))
         inputs = read_inputs(self.folder, config, self.claims, self.home, self.scratch)
         self.find_all(inputs.findings)
-        self.remarks += inputs.remarks
+        self.warnings += inputs.warnings
         suspect = None if config is None else check_trial(config, self.claims, ledger_at_hand())
         if suspect is not None:
             self.find(*suspect)
@@ -70,7 +70,7 @@ class Verification(Folder):
             self.find(error.file, str(error))
             return False
         except RnnStrategiesError as error:  # a strategy of one's own that is not here
-            self.remarks.append(f"the backtest could not be repeated: {error}")
+            self.warnings.append(f"the backtest could not be repeated: {error}")
             return False
         self.compare(run.backtest_files)
         run.finish_backtest()
@@ -85,7 +85,7 @@ class Verification(Folder):
         absent = beside_is_there(run.config, self.claims)
         if absent is not None:
             run.beside_kept = False
-            self.remarks.append(f"{absent}: the scores were taken as they are")
+            self.warnings.append(f"{absent}: the scores were taken as they are")
         elif self._score(run):
             self.compare(run.signal_files)
             run.finish_signals()
@@ -101,18 +101,18 @@ class Verification(Folder):
         try:
             if isinstance(run, ImportedReplay):
                 if not run.file_is_there:
-                    self.remarks.append("the file the scores were imported from has gone: they were taken as they are")
+                    self.warnings.append("the file the scores were imported from has gone: they were taken as they are")
                     self.find_changed(["signals.parquet"])
             elif isinstance(run.config.model, CustomModel):
                 run.networks_kept = False
-                self.remarks.append("models of one's own are not kept: the scores of each seed were taken as they are")
+                self.warnings.append("models of one's own are not kept: the scores of each seed were taken as they are")
             try:
                 if run.networks_kept:
                     run.make_signals()
                     return True
             except MissingNetworkError:
                 run.networks_kept = False
-                self.remarks.append(
+                self.warnings.append(
                     f"not all networks are kept in {self.home.artifacts}: scores of each seed were taken as they are"
                 )
             taken = ("seed_scores.parquet", "folds.parquet", "history.parquet", QUANTILES)
@@ -124,7 +124,7 @@ class Verification(Folder):
             self.find(error.file, str(error))
             return False
         except RnnStrategiesError as error:  # a trainer or a feature of one's own that is not here
-            self.remarks.append(f"the scores could not be computed again: {error}")
+            self.warnings.append(f"the scores could not be computed again: {error}")
             return False
         return True
 
@@ -166,7 +166,7 @@ class Verification(Folder):
             self.find_all(check_account(self.folder, self.claims))
         self._check_facts(config)
         if self.findings or config is None:
-            self.remarks.append("metrics and report were not computed again from files that are not what they were")
+            self.warnings.append("metrics and report were not computed again from files that are not what they were")
             return
         for path in self.folder.iterdir():
             if path.name in (*self.files, *NOT_OF_A_STAGE):
@@ -212,7 +212,7 @@ class Verification(Folder):
         """Compare with the trial ledger, where it knows this folder; a run verifies without it."""
         for file, text in check_ledger(self.folder, self.claims, ledger_at_hand()):
             if file is None:
-                self.remarks.append(text)
+                self.warnings.append(text)
             else:
                 self.find(file, text)
 

@@ -44,7 +44,7 @@ class Verified:
         The run.
     findings : tuple of Finding
         At most one a file, in the order in which the files are made.
-    remarks : tuple of str
+    warnings : tuple of str
         What could not be recomputed, and what does not belong.
     files, figures : int
         Files that were looked at, and figures of `metrics.json` among them.
@@ -54,7 +54,7 @@ class Verified:
 
     folder: Path
     findings: tuple[Finding, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
     files: int
     figures: int
     figures_of: str = "metrics.json"
@@ -70,7 +70,7 @@ class Verified:
         if self.passed:
             counted = f"{self.files} files, {self.figures} figures in {self.figures_of}"
             lines.append(f"{self.folder}: nothing differs ({counted})")
-        lines += [f"{self.folder}: note: {line}" for line in self.remarks]
+        lines += [f"{self.folder}: note: {line}" for line in self.warnings]
         return "\n".join(" ".join(line.split()) for line in lines)
 
 
@@ -120,11 +120,11 @@ def verify_run(
         if is_forecast(folder):
             made = verify_forecast(folder, home or default_home(), Path(scratch), on_progress)
             differing = tuple(Finding(file, text) for file, text in made.findings)
-            return Verified(folder, differing, tuple(made.remarks), len(made.seen), made.figures, "accuracy.json")
+            return Verified(folder, differing, tuple(made.warnings), len(made.seen), made.figures, "accuracy.json")
         work = Verification(folder, home or default_home(), Path(scratch), on_progress)
         work.go()
     found = tuple(Finding(file, text) for file, text in work.in_order())
-    return Verified(folder, found, tuple(dict.fromkeys(work.remarks)), len(work.seen), _figures(folder))
+    return Verified(folder, found, tuple(dict.fromkeys(work.warnings)), len(work.seen), _figures(folder))
 
 
 def _figures(folder: Path) -> int:

@@ -30,7 +30,7 @@ class Baselines:
         Columns and rows as in `ForecastResult.forecasts`; the seed is 0.
     parameters : dict of str to int
         Numbers that each one estimates, in the last fold.
-    notes : dict of str to tuple of str
+    details : dict of str to tuple of str
         What each one chose in the last fold.
     warnings : tuple of str
         Forecasts, of all folds, that are not what was asked for, see `BaselineForecast.warnings`.
@@ -38,7 +38,7 @@ class Baselines:
 
     forecasts: pd.DataFrame
     parameters: dict[str, int]
-    notes: dict[str, tuple[str, ...]]
+    details: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
 
 
@@ -74,19 +74,19 @@ def compute_baselines(
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
     frames, parameters = [], {}
     warnings: list[str] = []
-    notes: dict[str, tuple[str, ...]] = {}
+    details: dict[str, tuple[str, ...]] = {}
     for done, cut in enumerate(cuts, start=1):
         made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
         for one in made:
             frames.append(forecast_rows(problem, cut, one.name, 0, one.values[..., None], (np.nan,)))
-            parameters[one.name], notes[one.name] = one.parameters, one.notes
+            parameters[one.name], details[one.name] = one.parameters, one.details
             warnings += one.warnings
         if quantiles:
             usual = historical_quantiles(problem, cut, quantiles, returns=returns)
             frames.append(forecast_rows(problem, cut, HISTORICAL, 0, usual, quantiles))
-            parameters[HISTORICAL], notes[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
+            parameters[HISTORICAL], details[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
         on_progress(ProgressEvent("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
-    return Baselines(pd.concat(frames, ignore_index=True), parameters, notes, tuple(warnings))
+    return Baselines(pd.concat(frames, ignore_index=True), parameters, details, tuple(warnings))
 
 
 def compare(

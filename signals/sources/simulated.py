@@ -141,7 +141,7 @@ class SimulatedSource:
             source="simulated",
             simulated=True,
             raw_known=True,
-            notes=(note,),
+            warnings=(note,),
             actions=actions_frame((day, market.names[at], float(new), 0.0) for day, at, new in happened),
         )
 

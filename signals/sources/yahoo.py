@@ -23,7 +23,7 @@ from signals.panel import PRICE_COLUMNS
 from signals.price_index import INDEX
 from signals.prices import Prices, check_prices
 from signals.sources.yahoo_cache import History, cache_path, read_history
-from signals.sources.yahoo_coverage import Coverage, coverage_notes, coverage_of, reasons
+from signals.sources.yahoo_coverage import Coverage, coverage_of, coverage_warnings, reasons
 from signals.sources.yahoo_door import YahooDoor
 from signals.sources.yahoo_refresh import Refresh
 from signals.storage import read_json, sha256_file, write_json
@@ -173,7 +173,7 @@ class YahooSource:
             found = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
             counts[ticker] = found
             if found.below(self.min_coverage) or not found.bars:
-                failed[ticker] = found.complaint
+                failed[ticker] = found.warning
         kept = [h for t in wanted if t not in failed and (h := histories[t]) is not None]
         self._write_report(wanted, histories, counts, failed, start, end)
         if failed and (self.on_missing_ticker == "raise" or not kept):
@@ -182,10 +182,10 @@ class YahooSource:
                 f'{reasons(failed)}; mend the names, or set on_missing_ticker = "skip" to go without (all of them: '
                 f"{self.folder / REPORT})"
             )
-        notes = [SURVIVORS]
+        warnings = [SURVIVORS]
         if failed:
-            notes.append(f"{len(failed)} of {len(wanted)} tickers left out: {reasons(failed)}")
-        notes += coverage_notes([counts[h.ticker] for h in kept], kept, start, end)
+            warnings.append(f"{len(failed)} of {len(wanted)} tickers left out: {reasons(failed)}")
+        warnings += coverage_warnings([counts[h.ticker] for h in kept], kept, start, end)
         _check_currency(kept)
         files = {path.name: sha256_file(path) for path in (cache_path(self.folder, h.ticker) for h in kept)}
         check = partial(
@@ -198,10 +198,10 @@ class YahooSource:
             files=files,
         )
         try:
-            return check(notes=notes, actions=_actions(kept, start, end, self.calendar))
+            return check(warnings=warnings, actions=_actions(kept, start, end, self.calendar))
         except InputError as error:
             # bad bars are refused again; splits that do not fit to good ones only rule out trading raw prices
-            return check(notes=[*notes, f"splits and dividends are not known: {error}"])
+            return check(warnings=[*warnings, f"splits and dividends are not known: {error}"])
 
     def actions(self) -> pd.DataFrame:
         """Dividends and splits of what was downloaded, without asking Yahoo.

@@ -135,7 +135,7 @@ class Refresh:
             done = reply.days[reply.days <= until]
             found = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
             if not found.bars or found.below(self.min_coverage):
-                raise OddReplyError(found.complaint)
+                raise OddReplyError(found.warning)
             if history is None:
                 history = first_seen(ticker, reply, since, until)
             else:

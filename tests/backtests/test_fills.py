@@ -197,10 +197,10 @@ def test_more_than_the_order_is_an_error_when_the_order_is_known(size):
 def test_what_no_order_asked_for_is_a_complaint_told_once():
     journal = FillJournal.from_frame(GOOD)
     assert journal.left_over(number("2015-01-02")) == []
-    (complaint,) = journal.left_over(number(DAY))
-    assert "found none for +100 A at 10 on 2015-01-05" in complaint
-    (complaint,) = journal.left_over(number(NEXT))
-    assert "-100 A at 11 on 2015-01-06" in complaint
+    (warning,) = journal.left_over(number(DAY))
+    assert "found none for +100 A at 10 on 2015-01-05" in warning
+    (warning,) = journal.left_over(number(NEXT))
+    assert "-100 A at 11 on 2015-01-06" in warning
     assert journal.left_over(number(NEXT)) == []
 
 

@@ -245,8 +245,8 @@ def test_scores_outside_the_prices(work, command):
     rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2015-02-06"], "ticker": ["SIM001"], "score": [1.0]})]))
     code, _, err = command("import", "scores.csv", "--out", "mine", "--on-uncovered", "drop")
     assert code == 0, err
-    notes = read_json(Path("mine/manifest.json"))["warnings"]
-    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in notes
+    warnings = read_json(Path("mine/manifest.json"))["warnings"]
+    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in warnings
     rewrite(lambda t: t[t["ticker"] != "NOSUCH"])
     refused(command("import", "scores.csv", "--out", "other"), "1 row outside, the first on 2015-02-06")
 

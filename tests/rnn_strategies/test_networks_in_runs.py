@@ -68,7 +68,7 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     made, _ = messages_of(write(EVERYTHING), tmp_path / "run")
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
     audit = audit_run(
         made.folder, only=["look-ahead", "warm-up", "baseline-attribution", "sensitivity"], cutoffs=1, jobs=1
     )
@@ -81,7 +81,7 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     # a sector more, told by the file: other inputs, other networks
     with open(tmp_path / "sectors.csv", "a") as file:
         file.write("SIM099,D,2010-01-01,\n")
-    assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).remarks] == [True]
+    assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).warnings] == [True]
 
 
 def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
@@ -151,7 +151,7 @@ def test_a_run_by_keras_says_so_and_is_audited_and_verified(write, tmp_path, mod
     )
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
     audit = audit_run(made.folder, only=["warm-up", "baseline-attribution"], jobs=1)
     assert audit.passed, audit.text()
     assert ["network" in row["what"] for row in audit.verdict("warm-up").table].count(True) == 1

@@ -14,7 +14,7 @@ from rnn_strategies.audit.histories import histories
 from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status
-from rnn_strategies.remarks import price_remarks
+from rnn_strategies.remarks import price_warnings
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -73,12 +73,12 @@ def test_adjusted_closes_are_named_in_the_report(all_views, view):
     assert found.expected >= 5
     assert found.found == 0
     (text,) = [
-        line for line in price_remarks(prices, rs.UniverseFilters(min_price=5)) if "later splits already" in line
+        line for line in price_warnings(prices, rs.UniverseFilters(min_price=5)) if "later splits already" in line
     ]
     assert "and none is found" in text
     assert "universe.min_price looks ahead" in text
     assert text.startswith("Raw closes (close / adj_factor)" if prices.raw_known else "The closes")
-    (without,) = [line for line in price_remarks(prices) if "later splits already" in line]
+    (without,) = [line for line in price_warnings(prices) if "later splits already" in line]
     assert "a filter on price would look ahead" in without
 
 
@@ -144,7 +144,7 @@ def test_report_and_audit_use_one_test_of_survivorship(market, make, status, wor
     prices = make(market)
     verdict = survivorship(prices, universe_sizes={}, filters=rs.UniverseFilters())
     assert verdict.status is status
-    warned = [line for line in price_remarks(prices) if line.endswith("flattered by knowing which names survive.")]
+    warned = [line for line in price_warnings(prices) if line.endswith("flattered by knowing which names survive.")]
     bias = survivorship_bias(lifetimes(prices))
     if words is None:
         assert (bias, warned) == (None, [])
@@ -167,12 +167,12 @@ def test_a_split_left_in_is_found_in_every_run(market, ratio):
     later = mine & (clean.index.get_level_values("date") >= day)
     broken = clean.copy()
     broken.loc[later, QUOTES] /= ratio
-    (text,) = [line for line in price_remarks(rs.check_prices(broken)) if "overnight move" in line]
+    (text,) = [line for line in price_warnings(rs.check_prices(broken)) if "overnight move" in line]
     assert f"{ticker} on {day:%Y-%m-%d}" in text
-    assert not [line for line in price_remarks(rs.check_prices(clean)) if "overnight move" in line]
+    assert not [line for line in price_warnings(rs.check_prices(clean)) if "overnight move" in line]
     # volume in shares of today, as adjusted files have it, does not hide it
     broken["volume"] = frame["volume"]
-    assert [line for line in price_remarks(rs.check_prices(broken)) if f"{ticker} on {day:%Y-%m-%d}" in line]
+    assert [line for line in price_warnings(rs.check_prices(broken)) if f"{ticker} on {day:%Y-%m-%d}" in line]
 
 
 def test_near_identical_tickers_are_in_notes_report_and_audit(market):
@@ -181,7 +181,7 @@ def test_near_identical_tickers_are_in_notes_report_and_audit(market):
     copy = market.frame.xs(market.tickers[3], level="ticker", drop_level=False)
     copy = copy.rename(index={market.tickers[3]: "COPY"}, level="ticker")
     prices = rs.check_prices(pd.concat([market.frame, copy]).sort_index())
-    for lines in (prices.notes, price_remarks(prices), [dead_names(prices).finding]):
+    for lines in (prices.warnings, price_warnings(prices), [dead_names(prices).finding]):
         assert [line for line in lines if f"COPY and {market.tickers[3]} (identical)" in line]
 
 

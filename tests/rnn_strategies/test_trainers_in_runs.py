@@ -78,7 +78,7 @@ def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tm
     assert cost["total"] == pytest.approx(sum(cost["networks"].values()), abs=1e-3) != 0
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -108,7 +108,7 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
     no_compiler.undo()
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
     watcher = Watcher()
     audit_run(made.folder, only=["warm-up"], jobs=1, on_progress=watcher)
     assert (watcher.count("trained"), watcher.count("reused")) == (0, 2)  # the run's own networks are audited

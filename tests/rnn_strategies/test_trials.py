@@ -294,11 +294,11 @@ def test_a_run_verifies_without_a_ledger(small, tmp_path, monkeypatch):
 
     rs.run(small, out=tmp_path / "0", overrides=["strategy.k=4"], jobs=1)
     made = rs.run(small, out=tmp_path / "1", jobs=1)
-    assert assert_verified(made.folder).remarks == ()
+    assert assert_verified(made.folder).warnings == ()
     shutil.rmtree(default_ledger().root)
     shutil.rmtree(tmp_path / "0")
     found = assert_verified(made.folder)
-    assert ["the trial ledger has no record" in line for line in found.remarks] == [True]
+    assert ["the trial ledger has no record" in line for line in found.warnings] == [True]
     assert not default_ledger().root.exists()
     (tmp_path / "file").write_text("")
     for unusable in (tmp_path / "file" / "ledger", "relative"):

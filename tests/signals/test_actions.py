@@ -106,7 +106,7 @@ def test_prices_carry_what_concerns_them():
     )  # fmt: skip
     prices = check_prices(SPLIT, actions=given)
     assert list(prices.actions.index) == [(DAYS[2], "A")]
-    assert prices.notes == ()
+    assert prices.warnings == ()
     assert "splits and dividends" in repr(prices)
     assert prices.panel().actions is prices.actions
     assert len(prices.until("2015-01-05").actions) == 0
@@ -132,11 +132,11 @@ def test_a_split_that_factors_leave_out_is_refused():
 
 def test_smaller_differences_are_noted():
     dividend = adjusted([100.0, 100.0, 99.0, 99.0, 99.0], [0.99, 0.99, 1.0, 1.0, 1.0])
-    assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).notes == ()
-    (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).notes
+    assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).warnings == ()
+    (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).warnings
     assert "do not explain adj_factor on 1 of 5 bars" in note
     assert "A on 2015-01-06, where it changes by 0.99 and actions say 0.97" in note
-    (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).notes
+    (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).warnings
     assert "on 2 of 5 bars" in note
 
 
@@ -144,7 +144,7 @@ def test_several_actions_between_two_bars_agree_with_one_change_of_the_factor():
     # 100, then 1.00 paid, 2 for 1, and 0.50 per new share: (99 / 2 - 0.5) / 100 = 0.49, no bar on the days themselves
     frame = adjusted([100.0, 49.0], [0.49, 1.0], days=DAYS[[0, 4]])
     given = actions(("2015-01-05", "A", 1.0, 1.0), ("2015-01-06", "A", 2.0, 0.0), ("2015-01-07", "A", 1.0, 0.5))
-    assert check_prices(frame, actions=given).notes == ()
+    assert check_prices(frame, actions=given).warnings == ()
 
 
 def test_prices_and_actions_are_kept_together(tmp_path):
@@ -274,7 +274,7 @@ def test_raw_closes_are_adjusted_by_actions(raw_file):
     assert prices.actions.to_dict("list") == {"split": [2.0, 1.0], "dividend": [1.02, 0.5]}
     assert raw_panel(prices.panel()).close[:, 0].tolist() == [100.0, 102.0, 50.49, 50.0, 50.5]
     assert "actions/actions.txt" in prices.files
-    assert any("adjusted by the splits and dividends in prices.corporate_actions" in note for note in prices.notes)
+    assert any("adjusted by the splits and dividends in prices.corporate_actions" in note for note in prices.warnings)
 
 
 def test_adjusted_closes_are_not_adjusted_again(raw_file):
@@ -312,7 +312,9 @@ def test_factors_no_dividend_makes_leave_actions_unknown(tmp_path, raw_file):
     (tmp_path / "factors" / "A.csv").write_text("20150105,1.2,0.5,102\n20501231,1,1,0\n")
     prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
     assert prices.actions is None
-    assert any(note.startswith("splits and dividends are not known: expected price factors") for note in prices.notes)
+    assert any(
+        note.startswith("splits and dividends are not known: expected price factors") for note in prices.warnings
+    )
 
 
 def test_real_factor_files(shared_data):
@@ -326,8 +328,10 @@ def test_real_factor_files(shared_data):
     # Apple paid 2.65 per share in August 2012, the first dividend since 1995; factors have seven digits
     apple = prices.actions["dividend"].xs("aapl", level="ticker")
     assert apple.loc["2012-08-09"] == pytest.approx(2.65, abs=0.05)
-    assert not any("do not explain" in note for note in prices.notes)
-    assert any("2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.notes)
+    assert not any("do not explain" in note for note in prices.warnings)
+    assert any(
+        "2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
+    )
     raw = raw_panel(prices.panel())
     for column, ticker in enumerate(raw.tickers):
         delivered = pd.read_csv(folder / f"{ticker}_daily_raw.csv.gz")

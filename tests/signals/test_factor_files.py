@@ -51,9 +51,9 @@ def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
     assert prices.raw_known
     digest = hashlib.sha256(FACTORS.encode()).hexdigest()
     assert prices.files["factors/aaa.csv"] == prices.files["factors/bbb.csv"] == digest
-    assert "adjusted prices are raw prices times the factors of 2 factor files" in prices.notes
+    assert "adjusted prices are raw prices times the factors of 2 factor files" in prices.warnings
     wrong = "aaa.csv: 1 of 1 reference prices differ from the raw close of AAA by more than 1 %"
-    assert any(note.startswith(wrong) for note in prices.notes)
+    assert any(note.startswith(wrong) for note in prices.warnings)
 
 
 def test_only_what_is_asked_for_needs_factors(folders):
@@ -92,7 +92,7 @@ def test_names_of_files(folders, tmp_path):
     (both / "daily__raw.csv").write_text("x")
     prices = FilesSource(both, file_names="daily_{ticker}_raw", factor_files=both).load()
     assert prices.tickers == ("AAA", "BBB")
-    assert prices.notes[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
+    assert prices.warnings[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
     assert FilesSource(both, file_names="daily_{ticker}_raw", tickers=["AAA"]).load().tickers == ("AAA",)
     assert FilesSource(both / "daily_AAA_raw.csv", file_names="daily_{ticker}_raw").load().tickers == ("AAA",)
     assert "expected files named x_{ticker} and ending in .csv" in refused(both, file_names="x_{ticker}")
@@ -192,7 +192,7 @@ def test_real_splits_leave_no_jump(real, ticker, day, ratio):
 
 
 def test_real_factors_of_another_security_are_noticed(real):
-    told = [note for note in real.notes if "another security" in note]
+    told = [note for note in real.warnings if "another security" in note]
     assert len(told) == 1
     assert told[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
 

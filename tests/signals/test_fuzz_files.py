@@ -78,7 +78,7 @@ def hold(prices, line):
     assert (values[:, :4] > 0).all()
     assert prices.frame.index.is_unique
     assert prices.panel().traded.sum() == len(prices.frame)
-    assert all(len(note.splitlines()) == 1 for note in prices.notes), prices.notes
+    assert all(len(note.splitlines()) == 1 for note in prices.warnings), prices.warnings
 
 
 def load(path, **options):

@@ -93,7 +93,7 @@ def test_lags_by_series(monthly):
     assert available(table, "INDPRO")["2020-01-01"] == "2020-03-01 00:00"
     only = read_macro(monthly, publication_lag={"UMCSENT": "0D"})
     assert only.names == ("UMCSENT",)
-    assert any("1 series left aside" in note for note in only.notes)
+    assert any("1 series left aside" in note for note in only.warnings)
     assert read_macro(monthly, publication_lag="2W", series=["INDPRO"]).names == ("INDPRO",)
 
 
@@ -170,7 +170,7 @@ def test_vintages_are_looked_up_as_they_stood(tmp_path):
     np.testing.assert_array_equal(table.as_of("GDP", at), [np.nan, 21.5, 21.4, 19.4])
     np.testing.assert_array_equal(table.as_of("GDP", at, lag=1), [np.nan, np.nan, np.nan, 21.6])
     assert table.as_of("U", moments("2020-05-08T12:29", "2020-05-08T12:30")).tolist() == [4.4, 14.7]
-    assert REVISED not in table.notes
+    assert REVISED not in table.warnings
     assert "GDP, U" in repr(table)
     # a late revision of an old period is not the latest period
     late = LONG + "GDP,2019-10-01,21.7,2020-09-01 12:30\n"
@@ -184,7 +184,7 @@ def test_a_publication_day_without_a_time_counts_from_its_end(tmp_path):
     path = write(tmp_path / "x.csv", "series,date,value,realtime_start\nX,2020-01-01,1,2020-02-14\n")
     table = read_macro(path)
     np.testing.assert_array_equal(table.as_of("X", moments("2020-02-14T21:00", "2020-02-15")), [np.nan, 1.0])
-    assert any("end of that day" in note for note in table.notes)
+    assert any("end of that day" in note for note in table.warnings)
     frame = pd.DataFrame(
         {"series": ["X", "X"], "date": pd.to_datetime(["2020-01-01", "2020-02-01"]), "value": [1, 2.0]}
     )
@@ -277,8 +277,8 @@ def test_fred_md(tmp_path):
         "1959-03-01": "1959-05-16 00:00",
     }
     assert len(table.observations) == 5
-    assert any("transformation codes are not applied" in note for note in table.notes)
-    assert REVISED in table.notes
+    assert any("transformation codes are not applied" in note for note in table.warnings)
+    assert REVISED in table.warnings
     assert set(table.files) == {"md.csv.gz"}
 
 
@@ -387,7 +387,7 @@ def test_real_fred_md(shared_data):
     path = shared_data / "us-macro-monthly" / "fred_md_vintage_2023_to_2019.csv.gz"
     table = read_macro(path, publication_lag="45D", series=["INDPRO", "UMCSENTx", "FEDFUNDS"])
     assert table.names == ("FEDFUNDS", "INDPRO", "UMCSENTx")
-    assert any("124 series left aside" in note for note in table.notes)
+    assert any("124 series left aside" in note for note in table.warnings)
     other = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag="45D")
     at = session_closes(sessions("1985-01-01", "2018-12-31"))
     for name, same in (("INDPRO", "INDPRO"), ("UMCSENTx", "UMCSENT")):
@@ -417,7 +417,7 @@ def test_periods_without_a_figure_are_noted_by_frequency(tmp_path, freq):
     frame.loc[20, "X"] = np.nan
     frame.to_csv(tmp_path / "x.csv", index=False)
     table = read_macro(tmp_path / "x.csv", publication_lag="1D")
-    (note,) = [note for note in table.notes if note != REVISED]
+    (note,) = [note for note in table.warnings if note != REVISED]
     name, _, change = GAPS[freq]
     period = pd.Period(dates[20], "M") if freq == "MS" else None
     assert note.startswith(f"x.csv: X ({name}) has no figure for 1 of 60 periods, ")

@@ -50,7 +50,7 @@ def prices(source):
 def test_it_says_what_it_is(prices):
     assert prices.simulated
     assert prices.source == "simulated"
-    assert prices.notes == ("simulated prices (seed 5, pattern 1)",)
+    assert prices.warnings == ("simulated prices (seed 5, pattern 1)",)
     assert prices.raw_known
     assert prices.volume_known
     assert not prices.close_only

@@ -85,7 +85,7 @@ def test_prices_are_linked_where_the_ticker_changes():
     np.testing.assert_allclose(mine["close"].pct_change()[1:], raw.pct_change()[1:], rtol=1e-12, atol=1e-14)
     # what was known before the change keeps its bits
     np.testing.assert_array_equal(mine["close"][:12], expected["close"][:12])
-    assert any("1 change of ticker linked" in note for note in got.notes)
+    assert any("1 change of ticker linked" in note for note in got.warnings)
     assert (got.frame["high"] >= got.frame["close"]).all()
     apart = table(*FACEBOOK, link=False).apply(prices).frame.xs("facebook", level=1)
     np.testing.assert_array_equal(apart["close"], expected["close"])
@@ -108,7 +108,7 @@ def test_bars_outside_every_spell():
         table(*late).apply(prices)
     got = table(*late, on_uncovered="drop").apply(prices)
     assert len(got.frame) == len(prices.frame) - 3
-    assert any("3 rows left out: outside the spells" in note for note in got.notes)
+    assert any("3 rows left out: outside the spells" in note for note in got.warnings)
     with pytest.raises(InputError, match="all others outside"):
         table(("x", "KO", "1990-01-02", "1991-01-02"), on_uncovered="drop").apply(
             check_prices(bars_of([("KO", 0, 30)]))
@@ -160,7 +160,7 @@ def test_ids_are_text_and_bad_ones_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected no ticker named 'cash'"):
         read_symbol_changes(path).apply(check_prices(bars_of(RENAMED)))
     nothing = table(("a", "NOT", "", "")).apply(check_prices(bars_of(RENAMED)))
-    assert nothing.notes[-1] == "the symbol table: no ticker of the prices is in it"
+    assert nothing.warnings[-1] == "the symbol table: no ticker of the prices is in it"
 
 
 def test_closes_only_and_unknown_factors():

@@ -126,7 +126,7 @@ def test_prices_bring_their_splits_and_dividends_and_agree_with_them(source, yah
     rows = [(str(day.date()), ticker) for day, ticker in prices.actions.index]
     assert rows == [("2020-08-31", "AAA"), ("2020-11-06", "AAA"), ("2021-03-01", "BBB")]
     np.testing.assert_allclose(prices.actions, [[4.0, 0.0], [1.0, 0.2], [1.0, 1.0]], rtol=1e-12)
-    assert not any("do not explain" in note for note in prices.notes)
+    assert not any("do not explain" in note for note in prices.warnings)
     raw = raw_panel(prices.panel())
     traded = raw.traded[:, 0]
     np.testing.assert_allclose(raw.close[traded, 0], yahoo.shares["AAA"].close[-traded.sum() :], rtol=1e-11)
@@ -137,7 +137,7 @@ def test_splits_that_do_not_fit_leave_prices_usable(source, monkeypatch):
     monkeypatch.setattr("signals.sources.yahoo._actions", lambda *_: wrong)
     prices = source().load()
     assert prices.actions is None
-    (note,) = (note for note in prices.notes if note.startswith("splits and dividends are not known"))
+    (note,) = (note for note in prices.warnings if note.startswith("splits and dividends are not known"))
     assert "found one of 3 for 1 for AAA on 2020-03-02" in note
 
 
@@ -155,7 +155,7 @@ def test_it_is_a_source_by_name_with_an_end_and_several_tickers(yahoo, tmp_path)
     prices = load_prices(source="yahoo", tickers=["BBB", "AAA"], start="2019-01-02", end="2019-12-31", **options)
     assert prices.tickers == ("AAA", "BBB")
     assert (str(prices.first), str(prices.last)) == ("2019-01-02", "2019-12-31")
-    assert any("1 ticker begins after 2019-01-02 (latest: BBB, 2019-06-03)" in note for note in prices.notes)
+    assert any("1 ticker begins after 2019-01-02 (latest: BBB, 2019-06-03)" in note for note in prices.warnings)
     assert len(prices.files) == 2
     # later splits are known although the span ends before them
     assert bars(prices)["adj_factor"].iloc[0] < 0.26
@@ -235,7 +235,7 @@ def test_a_full_cache_asks_nobody(source, yahoo):
     yahoo.shares.clear()
     again = source(["BBB", "AAA"]).load()
     pd.testing.assert_frame_equal(again.frame, first.frame, check_exact=True)
-    assert (again.notes, again.files) == (first.notes, first.files)
+    assert (again.warnings, again.files) == (first.warnings, first.files)
     assert asked(yahoo) == []
     # nor does an end in the past, years later
     yahoo.now = np.datetime64("2022-06-01T23:00", "s")
@@ -356,7 +356,7 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     prices = source(["AAA", "NOPE", "BBB"], on_missing_ticker="skip").load()
     assert prices.tickers == ("AAA", "BBB")
     assert set(asked(yahoo)) == {"NOPE"}
-    assert any("1 of 3 tickers left out: NOPE" in note for note in prices.notes)
+    assert any("1 of 3 tickers left out: NOPE" in note for note in prices.warnings)
     report = json.loads((tmp_path / "cache" / "report.json").read_text())["tickers"]
     assert "delisted" in report["NOPE"]["status"]
     assert report["AAA"]["bars"] == 757
@@ -371,12 +371,12 @@ def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     prices = source(["AAA", "CCC"]).load()
     same_bits(prices.frame, old)
-    assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.notes)
-    assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.notes)
+    assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.warnings)
+    assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.warnings)
     yahoo.asked.clear()
     again = source(["AAA", "CCC"]).load()
     assert asked(yahoo) == []
-    assert again.notes == prices.notes
+    assert again.warnings == prices.warnings
 
 
 @pytest.mark.parametrize("status", ["429", "500", "502", "down", "timeout", "lost"])
@@ -499,8 +499,8 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     made = source(["CCC"])
     prices = made.load()
     assert len(prices.frame) == 754
-    assert any("2 sessions without a bar in 1 ticker (most: CCC, 2 of 756)" in note for note in prices.notes)
-    assert any("ends before 2021-12-31" in note for note in prices.notes)
+    assert any("2 sessions without a bar in 1 ticker (most: CCC, 2 of 756)" in note for note in prices.warnings)
+    assert any("ends before 2021-12-31" in note for note in prices.warnings)
     row = made.report().loc["CCC"]
     assert (row["missing"], row["early_end"], row["status"]) == (2, 1, "short")
     # the bar of the last session was not there yet: the next call asks again
@@ -614,7 +614,7 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
         line = ""
         short = len(share.days) - len(prices.frame)
         said = ("without a bar", "begins after 2021-01-04", "ends before")
-        assert not short or sum(any(words in note for words in said) for note in prices.notes)
+        assert not short or sum(any(words in note for words in said) for note in prices.warnings)
     assert "\n" not in line
 
 
@@ -638,7 +638,7 @@ def test_rows_without_numbers_did_not_trade(source, yahoo):
     yahoo.trouble["CCC"] = [blank]
     prices = source(["CCC"]).load()
     assert len(prices.frame) == 756
-    assert any("1 sessions without a bar" in note for note in prices.notes)
+    assert any("1 sessions without a bar" in note for note in prices.warnings)
 
 
 def test_a_bar_with_one_hole_is_the_door_s_business(source, yahoo):
@@ -711,11 +711,11 @@ def revised(source, yahoo):
 def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     prices = source(["AAA", "CCC"]).load()
     same_bits(prices.frame, revised)
-    assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.notes)
+    assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.warnings)
     # one revised bar does not bend the link: what comes after is on the old level
     share = yahoo.shares["CCC"]
     np.testing.assert_allclose(bars(prices, "CCC")["close"], share.close, rtol=1e-12)
-    assert source(["AAA", "CCC"]).load().notes == prices.notes
+    assert source(["AAA", "CCC"]).load().warnings == prices.warnings
 
 
 def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised):
@@ -730,8 +730,8 @@ def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised)
         yahoo.shares["CCC"].close[yahoo.shares["CCC"].days == np.datetime64("2021-11-23")][0] * 1.03,
         rtol=1e-12,
     )
-    assert not any("revised" in note for note in prices.notes)
-    assert not any("revised" in note for note in source(["AAA", "CCC"]).load().notes)
+    assert not any("revised" in note for note in prices.warnings)
+    assert not any("revised" in note for note in source(["AAA", "CCC"]).load().warnings)
 
 
 def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
@@ -742,7 +742,7 @@ def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     kept = source(["CCC"]).load()
     assert "2021-11-23" not in bars(kept, "CCC").index
-    assert any("2 bars of 1 ticker revised" in n and "2021-11-22: now has no bar" in n for n in kept.notes)
+    assert any("2 bars of 1 ticker revised" in n and "2021-11-22: now has no bar" in n for n in kept.warnings)
     taken = bars(source(["CCC"], revisions="accept").load(), "CCC")
     assert "2021-11-23" in taken.index
     assert "2021-11-22" not in taken.index
@@ -759,7 +759,7 @@ def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
     yahoo.trouble["AAA"] = [unadjusted]
     prices = source().load()
     same_bits(prices.frame, old)
-    assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.notes)
+    assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.warnings)
 
 
 # -- settings --------------------------------------------------------------------------------------------------------
