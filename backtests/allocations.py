@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
+from signals.former_names import renamed_key
 from signals.plugins import import_name
 
 __all__ = [
@@ -56,7 +57,7 @@ class Allocation(ABC):
         Largest sum of absolute weight changes on a decision date. A bigger change is scaled down linearly, every name
         by the same fraction of its way, and the rest follows on later dates. It goes before `gross` and `max_weight`:
         a book that starts above those comes down to them only as fast as this allows.
-    missing : {"zero", "hold"}
+    on_missing_score : {"zero", "hold"}
         What becomes of a name without a score on this date: target weight zero, or what it has now (at most
         `max_weight`).
     """
@@ -64,14 +65,16 @@ class Allocation(ABC):
     gross: float = 1.0
     max_weight: float | None = None
     max_turnover: float | None = None
-    missing: str = "zero"
+    on_missing_score: str = "zero"
 
     def __post_init__(self) -> None:
         _number(self, "gross", above=0.0, up_to=100.0)
         _number(self, "max_weight", above=0.0, up_to=100.0, optional=True)
         _number(self, "max_turnover", above=0.0, optional=True)
-        if self.missing not in ("zero", "hold"):
-            raise InputError(f'expected missing = "zero" or "hold"; found {self.missing!r}; choose one')
+        if self.on_missing_score not in ("zero", "hold"):
+            raise InputError(
+                f'expected on_missing_score = "zero" or "hold"; found {self.on_missing_score!r}; choose one'
+            )
 
     @property
     def can_be_short(self) -> bool:
@@ -127,7 +130,7 @@ class Allocation(ABC):
         scored = ~np.isnan(scores)
         target = np.zeros_like(weights)
         target[~tradable] = weights[~tradable]
-        if self.missing == "hold":
+        if self.on_missing_score == "hold":
             held = tradable & ~scored
             target[held] = self._limit(weights[held])
         candidates = np.flatnonzero(tradable & scored)
@@ -395,7 +398,7 @@ def make_allocation(name: str, **params: Any) -> Allocation:
         For an unknown name or setting (the nearest is named), a missing setting or a value out of range.
 
     >>> make_allocation("TopK", k=50, max_weight=0.05)
-    TopK(gross=1.0, max_weight=0.05, max_turnover=None, missing='zero', k=50, min_score=0.0)
+    TopK(gross=1.0, max_weight=0.05, max_turnover=None, on_missing_score='zero', k=50, min_score=0.0)
     """
     kind: Any
     if ":" in name:
@@ -412,7 +415,8 @@ def make_allocation(name: str, **params: Any) -> Allocation:
         known = {f.name for f in fields(kind) if f.init}
         for key in params:
             if key not in known:
-                close = _nearest(key, known)
+                former = renamed_key("strategy", key, {*known, "kind"})
+                close = f"; {former}" if former else _nearest(key, known)
                 raise InputError(f"expected a setting of {name} among {', '.join(sorted(known))}; found {key!r}{close}")
         required = [f.name for f in fields(kind) if f.init and f.default is MISSING and f.default_factory is MISSING]
         for key in required:

@@ -22,7 +22,7 @@ from backtests.fast_broker import position_after
 from backtests.fills import UNFILLED, FillSource, split_commission
 from backtests.linked_broker import LinkedBroker
 from backtests.listening import hears
-from backtests.orders import BY_STRATEGY, remarks_of
+from backtests.orders import BY_STRATEGY, info_of
 from backtests.rules import closed_rules
 from backtests.settings import BrokerSettings
 from backtests.shares import SHARE_TOLERANCE
@@ -48,7 +48,7 @@ class Broker(LinkedBroker):
         cash, commission and slippage count, and on raw prices splits and dividends happen all the same. Names out of
         `backtests.rules.RULES` leave those open.
     fills : FillSource, optional
-        Where fills come from: by default they are simulated, a `Journal` replays what was in fact filled.
+        Where fills come from: by default they are simulated, a `FillJournal` replays what was in fact filled.
 
     Attributes
     ----------
@@ -91,9 +91,9 @@ class Broker(LinkedBroker):
                 f"expected fills from a source such as Journal.read(path); found {fills!r:.60}; make it a Journal"
             )
         self.fills = fills
-        self._forgets_refused = "refused_orders" in self.rules
-        self._no_remainders = "share_remainders" in self.rules
-        self.p.int2pnl = "interest_apart" not in self.rules
+        self._forgets_refused = "ignore_refused_orders_in_cash_check" in self.rules
+        self._no_remainders = "clear_share_remainders" in self.rules
+        self.p.int2pnl = "interest_separate_from_commission" not in self.rules
         super().__init__(settings, costs=bool(self.rules))
 
     def init(self) -> None:
@@ -103,7 +103,7 @@ class Broker(LinkedBroker):
         self._opened_at = float(self.p.cash)
         self._filled = self._spent = 0.0  # sum of absolute positions and commissions as orders fill
         self._unheard = False  # whether copies of orders on their way would be made for nobody
-        self._day_orders, self._bar_barrier = "day_orders" in self.rules, "bar_barrier" in self.rules
+        self._day_orders, self._bar_barrier = "day_orders" in self.rules, "match_later_bars_only" in self.rules
         if self.fills is not None:
             self.fills.begin()
 
@@ -111,7 +111,7 @@ class Broker(LinkedBroker):
 
     def add_cash(self, cash: float) -> None:
         """Refuse deposits: backtrader would count them as returns."""
-        if "deposits" in self.rules:
+        if "refuse_deposits" in self.rules:
             raise InputError(f"expected no deposits or withdrawals; found {cash:,.2f}; start with the cash you need")
         super().add_cash(cash)
 
@@ -140,7 +140,7 @@ class Broker(LinkedBroker):
             return True
         elif self._bar_barrier and not 0 <= order.exectype < len(Order.ExecTypes):
             reason = f"its kind, {order.exectype!r}, is none of backtrader's"
-        elif not math.isfinite(order.size) and "sizes" in self.rules:
+        elif not math.isfinite(order.size) and "reject_non_finite_sizes" in self.rules:
             reason = f"its size of {order.size} is no number of shares"
         elif self._bar_barrier and not self._has_bar_now(order.data):
             reason = f"no bar on {day_of(self._clock())} when the order was given"
@@ -160,14 +160,14 @@ class Broker(LinkedBroker):
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
         """Cancel an order that waits, also one that was given a moment ago."""
-        if not bracket and "cancellations" in self.rules and order in self.submitted:
+        if not bracket and "cancel_unchecked_orders" in self.rules and order in self.submitted:
             self.withdraw(order, BY_STRATEGY)
             return True
         return bool(super().cancel(order, bracket))
 
     def transmit(self, order: Any, check: bool = True) -> Any:
         """Queue an order for the check before the next session."""
-        if "orders_let_go" not in self.rules:
+        if "release_finished_orders" not in self.rules:
             return super().transmit(order, check)
         if check and self.p.checksubmit:
             order.submit()
@@ -178,7 +178,7 @@ class Broker(LinkedBroker):
         return order
 
     def _remember(self, order: Any) -> None:
-        if "orders_let_go" not in self.rules:
+        if "release_finished_orders" not in self.rules:
             super()._remember(order)
 
     def check_submitted(self) -> None:
@@ -202,7 +202,7 @@ class Broker(LinkedBroker):
             self._exposure, self._paid = exposed, paid
             return None
         short = not cash >= 0.0 and not self._is_rounding(cash, opened * order.created.price)
-        if short and (opened or "reductions" not in self.rules):
+        if short and (opened or "never_refuse_reductions" not in self.rules):
             return f"{-cash:,.2f} short of cash at the price of {self._day_of(order)}"
         if opened and (words := self._beyond_margin(self._value, exposed, paid)):
             return words
@@ -230,13 +230,13 @@ class Broker(LinkedBroker):
             self.cerebro.runstop()
             return
         super().next()
-        if "ruin" in self.rules:
+        if "close_ruined_account" in self.rules:
             self._stop_when_ruined()
 
     def _begin(self) -> None:
         super()._begin()
         self._unheard = not any(hears(strategy, "notify_order") for strategy in self.cerebro.runningstrats)
-        if "last_price" in self.rules:
+        if "keep_last_price_over_nan_bars" in self.rules:
             # every feed is asked for once, in order, so that values are always added up in the order of the feeds
             for holding in self._holdings:
                 self.positions[holding.data] = holding.position
@@ -264,9 +264,9 @@ class Broker(LinkedBroker):
 
     def _after_fills(self) -> None:
         if self.fills is not None:
-            for complaint in self.fills.left_over(self._now):
-                raise CheckFailedError(complaint)
-        if "delistings" in self.rules:
+            for warning in self.fills.left_over(self._now):
+                raise CheckFailedError(warning)
+        if "cash_out_delisted_holdings" in self.rules:
             self._cash_out_dead()
 
     # -- fills ------------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ class Broker(LinkedBroker):
     def _short_of_shares(self, order: Any) -> bool:
         return (
             order.size < 0
-            and "short_sales" in self.rules
+            and "require_borrow_rate_for_shorts" in self.rules
             and self._terms.borrow_rate is None
             and self.positions[order.data].size + order.executed.remsize < 0
         )
@@ -354,7 +354,7 @@ class Broker(LinkedBroker):
             if self._by_data[data].fine:
                 return True
             # a bar of a longer timeframe has to have begun after the order was given
-            given = remarks_of(order).get("broker_session", order.created.dt)
+            given = info_of(order).get("broker_session", order.created.dt)
             return len(data) > 1 and bool(data.datetime[-1] // 1.0 >= given // 1.0)
         if not self._keeps_price or not len(data):
             return True
@@ -390,7 +390,7 @@ class Broker(LinkedBroker):
     # -- delistings -------------------------------------------------------------------------------------------------
 
     def _cash_out_dead(self) -> None:
-        patience, sessions = self._terms.delist_after, len(self._sessions)
+        patience, sessions = self._terms.delist_after_sessions, len(self._sessions)
         self._find_held()
         for holding in self._held:
             if not holding.fine or holding.number(sessions) - holding.seen < patience:

@@ -55,12 +55,12 @@ class ChargingBroker(FastBroker):
             self.p.commission = commission_scheme(settings)
             self.set_slippage_perc(settings.slippage)
             return
-        whole = "whole" if "share_remainders" in self.rules else "stock"
+        whole = "whole" if "clear_share_remainders" in self.rules else "stock"
         self.p.commission = commission_scheme(settings, shares="fractional" if settings.fractional else whole)
         self.p.slip_perc = self._costs.slippage(float("nan"))
         self.p.slip_open = True
-        if settings.max_volume_share is not None:
-            self.p.filler = VolumeShare(settings.max_volume_share, fractional=settings.fractional)
+        if settings.max_participation_rate is not None:
+            self.p.filler = VolumeShare(settings.max_participation_rate, fractional=settings.fractional)
 
     @property
     def books_known(self) -> bool:

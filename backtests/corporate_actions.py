@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from backtests.clock import day_numbers
-from backtests.orders import SlimOrder, remarks_of
+from backtests.orders import SlimOrder, info_of
 from backtests.shares import SHARE_TOLERANCE
 from signals.errors import InputError
 
@@ -104,8 +104,8 @@ class CorporateActions:
         frame = panel.actions
         if frame is None:
             raise InputError(
-                "expected prices whose splits and dividends are known; found none; give prices.factors or "
-                'prices.actions, or set broker.dividends = "adjusted"'
+                "expected prices whose splits and dividends are known; found none; give prices.factor_files or "
+                'prices.corporate_actions, or set broker.dividends = "adjusted"'
             )
         if not len(frame):
             return cls(())
@@ -321,7 +321,7 @@ def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
         return f"{SPLIT_WORDS} {ratio:.6g} for 1: less than a share is left of it"
     order.executed.remsize = remaining
     order.size = order.executed.size + remaining
-    order.addinfo(broker_split=ratio * remarks_of(order).get("broker_split", 1.0))
+    order.addinfo(broker_split=ratio * info_of(order).get("broker_split", 1.0))
     # copies of the order share what it was created with, so that gets a copy of its own
     created = copy.copy(order.created)
     created.size = order.size

@@ -68,12 +68,12 @@ class Costs:
     def __init__(self, settings: BrokerSettings) -> None:
         self._fraction = float(settings.commission)
         self._per_share = float(settings.commission_per_share)
-        self._minimum = float(settings.commission_minimum)
+        self._minimum = float(settings.min_commission)
         self._slippage = float(settings.slippage) + float(settings.half_spread)
-        self._multiple = float(settings.volatility_slippage)
+        self._multiple = float(settings.volatility_slippage_coef)
         self._borrow_rate = float(settings.borrow_rate or 0.0)
-        self._cash_rate = float(settings.cash_rate)
-        self._margin_rate = float(settings.margin_rate)
+        self._cash_rate = float(settings.cash_interest_rate)
+        self._margin_rate = float(settings.margin_interest_rate)
         self.simple_commission = not self._per_share and not self._minimum
         self.varying_slippage = self._multiple > 0.0
 

@@ -16,7 +16,7 @@ from backtests.allocations import EqualWeight, LongShortQuantile, describe
 from backtests.broker import Broker, RuinWarning
 from backtests.feeds import add_prices
 from backtests.fills import FillSource
-from backtests.ledger import Ledger
+from backtests.ledger import AccountRecorder
 from backtests.result import BacktestResult
 from backtests.scaling_broker import ScalingBroker
 from backtests.scores import ScoreTable
@@ -24,12 +24,12 @@ from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
 from signals.actions import raw_panel
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.panel import PRICE_COLUMNS, PricePanel, check_tickers
 from signals.plugins import import_name
 from signals.prices import Prices
 
-__all__ = ["equal_weight_universe", "run_backtest", "strategy_class"]
+__all__ = ["equal_weight_returns", "run_backtest", "strategy_class"]
 
 CLOSE_ONLY = "Only closing prices exist: orders fill at the next close, not the next open."
 
@@ -44,7 +44,7 @@ def run_backtest(
     start: Any = None,
     end: Any = None,
     fills: FillSource | None = None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> BacktestResult:
     """Trade scores.
 
@@ -71,8 +71,8 @@ def run_backtest(
     start, end : date-like, optional
         First and last day of the run; decision dates outside are left out.
     fills : FillSource, optional
-        Where fills come from: by default they are simulated, a `Journal` replays what was in fact filled.
-    listener : callable
+        Where fills come from: by default they are simulated, a `FillJournal` replays what was in fact filled.
+    on_progress : callable
         Told of progress.
 
     Returns
@@ -98,7 +98,7 @@ def run_backtest(
         strategy=strategy,
         start=start,
         end=end,
-        listener=listener,
+        on_progress=on_progress,
     )
 
 
@@ -112,7 +112,7 @@ def _trade(
     strategy: Any = None,
     start: Any = None,
     end: Any = None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> BacktestResult:
     """Trade scores in an account that is made when the inputs are known to be usable."""
     kind = strategy_class(strategy)
@@ -125,9 +125,9 @@ def _trade(
     if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
         check_enough_names(allocation, len(table.tickers), names=table.tickers)
     panel, earlier = _cut(panel, table, end)
-    if settings.max_volume_share is not None and not panel.volume_known:
+    if settings.max_participation_rate is not None and not panel.volume_known:
         raise InputError(
-            "expected prices with volume, because broker.max_volume_share is set; found none; leave "
+            "expected prices with volume, because broker.max_participation_rate is set; found none; leave "
             "that setting out, or with a preset set it to false (None in Python)"
         )
 
@@ -138,12 +138,12 @@ def _trade(
     feeds[0].market.earlier = earlier if adjusted else raw_panel(earlier)
     options = {"allocation": allocation, "signals": table} if issubclass(kind, SignalStrategy) else {}
     cerebro.addstrategy(kind, **options)
-    cerebro.addanalyzer(Ledger, _name="ledger")
-    cerebro.addanalyzer(_Progress, _name="progress", listener=listener, total=len(panel.dates))
+    cerebro.addanalyzer(AccountRecorder, _name="recorder")
+    cerebro.addanalyzer(_Progress, _name="progress", on_progress=on_progress, total=len(panel.dates))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuinWarning)  # the result says it
         run = cerebro.run()[0]
-    result: BacktestResult = run.analyzers.ledger.result()
+    result: BacktestResult = run.analyzers.recorder.result()
     counts = np.count_nonzero(~np.isnan(table.values), axis=1)
     idle = idle_cash_warning(allocation, counts) if issubclass(kind, SignalStrategy) else ""
     result = replace(
@@ -161,16 +161,16 @@ def _trade(
             "fills": "next close" if panel.close_only else "next open",
         },
     )
-    listener(Event("backtest", "account settled", len(result.returns), len(panel.dates)))
+    on_progress(ProgressEvent("backtest", "account settled", len(result.returns), len(panel.dates)))
     return result
 
 
-def equal_weight_universe(
+def equal_weight_returns(
     prices: Prices | PricePanel,
     signals: pd.DataFrame | pd.Series,
     broker: BrokerSettings,
     *,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> pd.Series:
     """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
 
@@ -182,7 +182,7 @@ def equal_weight_universe(
 
     Parameters
     ----------
-    prices, signals, broker, listener
+    prices, signals, broker, on_progress
         As in `run_backtest`.
 
     Returns
@@ -194,9 +194,9 @@ def equal_weight_universe(
     idea = replace(
         broker,
         fractional=True,
-        max_volume_share=None,
+        max_participation_rate=None,
         min_trade_value=0.0,
-        commission_minimum=0.0,
+        min_commission=0.0,
         cash_buffer=buffer,
         initial_margin=0.0,
     )
@@ -206,15 +206,15 @@ def equal_weight_universe(
         allocation=EqualWeight(),
         settings=idea,
         account=lambda: ScalingBroker(idea),
-        listener=listener,
+        on_progress=on_progress,
     )
     return result.returns.rename("universe")
 
 
 class _Progress(bt.Analyzer):
-    """Tells the listener every twentieth of the sessions."""
+    """Tells the on_progress every twentieth of the sessions."""
 
-    params = (("listener", silent), ("total", 0))
+    params = (("on_progress", ignore_progress), ("total", 0))
 
     def start(self) -> None:
         self._done = 0
@@ -224,7 +224,7 @@ class _Progress(bt.Analyzer):
         self._done += 1
         if self._done % self._step == 0:
             day = f"{self.strategy.datetime.date(0):%Y-%m-%d}"
-            self.p.listener(Event("backtest", day, self._done, self.p.total))
+            self.p.on_progress(ProgressEvent("backtest", day, self._done, self.p.total))
 
 
 def strategy_class(strategy: Any) -> Any:
@@ -237,7 +237,7 @@ def strategy_class(strategy: Any) -> Any:
     """
     if strategy is None:
         return SignalStrategy
-    kind = import_name(strategy, "strategy.strategy") if isinstance(strategy, str) else strategy
+    kind = import_name(strategy, "strategy.kind") if isinstance(strategy, str) else strategy
     if not (isinstance(kind, type) and issubclass(kind, bt.Strategy)):
         raise InputError(
             f"expected a class derived from backtrader.Strategy; found {strategy!r}; pass the class itself"

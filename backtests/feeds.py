@@ -74,7 +74,7 @@ class PanelFeed(bt.feed.DataBase):
         if isinstance(broker, bt.brokers.BackBroker) and not hasattr(broker, "rules"):
             self._warn_of_stock(type(broker).__name__)
         for line in self.lines.lines:
-            past = "past_only" in rules and line is not self.lines.datetime
+            past = "nan_before_first_bar" in rules and line is not self.lines.datetime
             line.__class__ = PastLine if past else PanelLine
         self.lines.signal.__class__ = SignalLine
         self.lines.signal.feed = self

@@ -39,7 +39,7 @@ class SignalIndicator(bt.Indicator):
     neutral : float
         Value without an opinion. 0 is neither long nor short to every kind of `add_signal`; NaN would be taken for a
         signal by the kinds that end in `_ANY`.
-    carry : bool
+    forward_fill : bool
         Whether the line keeps the score between decision dates; otherwise it is neutral there.
 
     Examples
@@ -54,7 +54,7 @@ class SignalIndicator(bt.Indicator):
     """
 
     lines: Any = ("signal",)
-    params = (("signals", None), ("ticker", None), ("threshold", 0.0), ("neutral", 0.0), ("carry", True))
+    params = (("signals", None), ("ticker", None), ("threshold", 0.0), ("neutral", 0.0), ("forward_fill", True))
     plotinfo: ClassVar[Any] = {"subplot": True, "plotyhlines": [0.0]}
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class SignalIndicator(bt.Indicator):
         days = np.floor(moments)
         last = np.searchsorted(self._decisions, days, side="right") - 1
         known = last >= 0
-        if not self.p.carry:
+        if not self.p.forward_fill:
             known &= self._decisions[np.maximum(last, 0)] == days
         values = self._scores[np.maximum(last, 0)] - self.p.threshold
         return np.asarray(np.where(known & ~np.isnan(values), values, self.p.neutral), dtype=np.float64)

@@ -22,7 +22,7 @@ from signals.storage import read_parquet, write_parquet
 if TYPE_CHECKING:
     from backtests.result import BacktestResult
 
-__all__ = ["Journal"]
+__all__ = ["FillJournal"]
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class _Entry:
     taken: bool = False
 
 
-class Journal:
+class FillJournal:
     """What was in fact filled; `Broker(settings, fills=journal)` books it instead of simulating.
 
     An order fills at the journalled prices, sizes and commissions, in part when the journal says so. A market order
@@ -51,7 +51,7 @@ class Journal:
     Parameters
     ----------
     frame : DataFrame
-        As `Journal.from_frame` checks it.
+        As `FillJournal.from_frame` checks it.
     simulate_after : date-like, optional
         Last session that is replayed; later ones are simulated as usual. By default nothing is simulated: orders given
         after the last entry come to nothing, and those of the last session of the run are tomorrow's.
@@ -65,13 +65,13 @@ class Journal:
 
     Examples
     --------
-    >>> journal = Journal.from_frame(
+    >>> journal = FillJournal.from_frame(
     ...     pd.DataFrame(
     ...         {"date": ["2015-01-05"], "ticker": ["A"], "amount": [100.0], "price": [10.0], "commission": [1.0]}
     ...     )
     ... )
     >>> journal
-    Journal(1 fill of 1 ticker, 2015-01-05 to 2015-01-05)
+    FillJournal(1 fill of 1 ticker, 2015-01-05 to 2015-01-05)
     """
 
     def __init__(self, frame: pd.DataFrame, *, simulate_after: Any = None) -> None:
@@ -242,18 +242,18 @@ class Journal:
 
     def left_over(self, day: float) -> list[str]:
         """Complaints about fills up to this session that were not given out, each told once."""
-        complaints = []
+        warnings = []
         last = min(int(day), self._until)
         while self._settled < len(self._fills) and self._fills[self._settled].day <= last:
             entry = self._fills[self._settled]
             self._settled += 1
             if not entry.taken:
-                complaints.append(
+                warnings.append(
                     f"expected an order for every journalled fill; found none for {entry.amount:+,.10g} {entry.ticker} "
                     f"at {entry.price:,.10g} on {day_of(entry.day)}; strategy and account have parted: give the "
                     "strategy the prices and settings that it traded with"
                 )
-        return complaints
+        return warnings
 
 
 def _entries(frame: pd.DataFrame) -> list[_Entry]:

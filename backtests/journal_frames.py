@@ -37,7 +37,7 @@ _ADVICE = "mend the journal"
 
 
 def check_journal(frame: pd.DataFrame) -> pd.DataFrame:
-    """Hold a frame of fills to its contract; `Journal.from_frame` says what that is.
+    """Hold a frame of fills to its contract; `FillJournal.from_frame` says what that is.
 
     Returns
     -------

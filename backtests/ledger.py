@@ -14,14 +14,14 @@ from backtests.broker import Broker
 from backtests.clock import day_of, days_of
 from backtests.corporate_actions import SPLIT_WORDS
 from backtests.feeds import PanelFeed
-from backtests.orders import BY_STRATEGY, remarks_of
+from backtests.orders import BY_STRATEGY, info_of
 from backtests.result import ORDER_COLUMNS, TRANSACTION_COLUMNS, BacktestResult, flows_frame
 from backtests.rules import RULES
 from backtests.shares import is_remainder
 from signals.errors import InputError
 from signals.price_index import RESERVED
 
-__all__ = ["Ledger"]
+__all__ = ["AccountRecorder"]
 
 # Unfilled value from which the report says so in its first lines, as a fraction of what was traded.
 NOTABLE = 0.01
@@ -80,7 +80,7 @@ class _Row:
     )
 
     def __init__(self, order: Any) -> None:
-        info = remarks_of(order)
+        info = info_of(order)
         self.submitted = float(info.get("broker_session", order.created.dt))
         self.executed = float("nan")
         self.ticker: str = order.data._name
@@ -98,12 +98,12 @@ class _Row:
         """Take over how the order ended, and why."""
         self.status, self.reason = _FINAL[order.status]
         self.resize(order)
-        remarks = remarks_of(order)
-        if "broker_reason" in remarks:
-            self.reason = str(remarks["broker_reason"])
+        info = info_of(order)
+        if "broker_reason" in info:
+            self.reason = str(info["broker_reason"])
         elif order.status == Order.Rejected and order.parent is not None:  # a broker that does not say more
             self.reason, self.follows = "its parent order had ended", True
-        self.follows = self.follows or "broker_follows" in remarks
+        self.follows = self.follows or "broker_follows" in info
         if self.type == "liquidation":
             self.status = "liquidated"
         elif self.filled and self.status != "filled":
@@ -113,7 +113,7 @@ class _Row:
         """Take over a size that changed: over a split, or of a leg that follows what its parent has filled."""
         if abs(order.size) != self.size:
             self.size = float(abs(order.size))
-            self.reference /= float(remarks_of(order).get("broker_split", 1.0))
+            self.reference /= float(info_of(order).get("broker_split", 1.0))
 
     def entry(self) -> _Entry:
         """Columns of the order frame without `order_id`, and the price the order was given at."""
@@ -135,14 +135,14 @@ class _Row:
         )
 
 
-class Ledger(bt.Analyzer):
+class AccountRecorder(bt.Analyzer):
     """Records fills, orders and positions of a run; `result()` gives them as a checked `BacktestResult`.
 
     Works with `Broker` and with backtrader's own broker, in anybody's Cerebro with one strategy::
 
-        cerebro.addanalyzer(rs.Ledger)
+        cerebro.addanalyzer(rs.AccountRecorder)
         strategy = cerebro.run()[0]
-        strategy.analyzers.ledger.result()
+        strategy.analyzers.accountrecorder.result()
 
     Only what is held costs time. Several fills of one asset in one bar are kept apart, as backtrader's `Transactions`
     analyzer does not, and positions have every feed, as `PyFolio.get_pf_items` does not.
@@ -182,7 +182,7 @@ class Ledger(bt.Analyzer):
             raise InputError("expected stocks or funds; found a feed with margin (futures); leave it out")
         # with leverage, or shorts booked as a cost, cash is what is left of the value, not what the broker calls so
         self._cash_is_cash = getattr(broker.p, "shortcash", False) and all(s.p.leverage == 1.0 for s in schemes)
-        self._may_have_remainders = "share_remainders" not in getattr(broker, "rules", ())
+        self._may_have_remainders = "clear_share_remainders" not in getattr(broker, "rules", ())
         self._largest: dict[str, float] = {}  # fill of each ticker, in shares
         self._names = names
         self._initial = float(broker.startingcash)
@@ -305,8 +305,8 @@ class Ledger(bt.Analyzer):
         if len(calendars) == 1 and None not in calendars:
             self._settings["calendar"] = calendars.pop()
         self._stopped: str | None = getattr(self._broker, "stopped", None)
-        remarks = getattr(self.strategy, "remarks", None)
-        self._remarks = list(remarks()) if callable(remarks) else []
+        warnings = getattr(self.strategy, "warnings", None)
+        self._remarks = list(warnings()) if callable(warnings) else []
         if changes := getattr(self._broker, "changes", ()):
             said = "; ".join(changes)
             self._remarks.append(f"Costs were also set in the script, which the settings do not state: {said}.")

@@ -1,8 +1,9 @@
 """Orders that depend on each other: brackets, whose legs follow what the parent filled, and OCO groups.
 
-Three named rules (`backtests.rules`) say what is done otherwise than in stock: "bracket_legs", "entry_bar" and
-"stop_first". Whatever the rules, an order that ends because of another one says so in
-`order.info["broker_reason"]`, and is marked with `broker_follows`, so that what was refused is counted once.
+Three named rules (`backtests.rules`) say what is done otherwise than in stock: "bracket_legs_follow_parent",
+"bracket_legs_on_entry_bar" and "stop_orders_before_limit_orders". Whatever the rules, an order that ends because of
+another one says so in `order.info["broker_reason"]`, and is marked with `broker_follows`, so that what was refused is
+counted once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from backtrader.order import Order
 from backtests.charging_broker import ChargingBroker
 from backtests.corporate_actions import whole_shares
 from backtests.order_reach import INSIDE, STOPS, reach
-from backtests.orders import BY_STRATEGY, SlimOrder, remarks_of
+from backtests.orders import BY_STRATEGY, SlimOrder, info_of
 
 __all__ = ["LinkedBroker"]
 
@@ -35,12 +36,12 @@ class _Leg:
     def __init__(self, leg: Any, parent: Any, fractional: bool) -> None:
         self.ratio = leg.size / parent.size
         self.left = 0.0
-        self.split = float(remarks_of(leg).get("broker_split", 1.0))
+        self.split = float(info_of(leg).get("broker_split", 1.0))
         self.whole = not fractional and float(leg.size).is_integer()
 
     def add(self, leg: Any, shares: float) -> float:
         """Change what is left, in shares of today; gives the size that the leg is to have."""
-        split = float(remarks_of(leg).get("broker_split", 1.0))
+        split = float(info_of(leg).get("broker_split", 1.0))
         self.left, self.split = self.left * split / self.split + shares, split
         return whole_shares(self.left) if self.whole else self.left
 
@@ -52,15 +53,15 @@ class LinkedBroker(ChargingBroker):
     ----------
     both_reached : int
         Bars in which a stop and a limit order of one bracket or OCO group were both reached after the open, so that
-        daily bars do not show which came first. With the rule "stop_first" the stop filled.
+        daily bars do not show which came first. With the rule "stop_orders_before_limit_orders" the stop filled.
     """
 
     def init(self) -> None:
         """Reset the state; called by backtrader at the start of every run."""
         super().init()
-        self._legs_follow = "bracket_legs" in self.rules
-        self._entry_bar = "entry_bar" in self.rules
-        self._stop_first = "stop_first" in self.rules
+        self._legs_follow = "bracket_legs_follow_parent" in self.rules
+        self._entry_bar = "bracket_legs_on_entry_bar" in self.rules
+        self._stop_first = "stop_orders_before_limit_orders" in self.rules
         self.both_reached = 0
         self._legs: dict[int, _Leg] = {}
         self._seen: dict[int, float] = {}  # what parents had filled when their legs last followed
@@ -115,7 +116,7 @@ class LinkedBroker(ChargingBroker):
 
     @staticmethod
     def _why_over(parent: Any) -> str:
-        if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in remarks_of(parent)):
+        if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in info_of(parent)):
             return "its bracket was over"
         return _because("its parent order", parent)
 
@@ -334,7 +335,7 @@ class LinkedBroker(ChargingBroker):
 def _because(what: str, order: Any) -> str:
     """Say what happened to another order, and why."""
     word = _ENDED.get(order.status, "ended")
-    reason = remarks_of(order).get("broker_reason", "")
+    reason = info_of(order).get("broker_reason", "")
     if order.status == Order.Canceled and reason == BY_STRATEGY:
         return f"{what} was {reason}"
     return f"{what} {word}{f': {reason}' if reason and order.status != Order.Completed else ''}"

@@ -13,7 +13,7 @@ from typing import Any
 from backtrader.order import BuyOrder, Order, OrderBase, OrderData, SellOrder
 from backtrader.utils import AutoOrderedDict
 
-__all__ = ["ARGUMENTS", "BY_STRATEGY", "PLAIN", "SlimOrder", "make_market_order", "remarks_of"]
+__all__ = ["ARGUMENTS", "BY_STRATEGY", "PLAIN", "SlimOrder", "info_of", "make_market_order"]
 
 # Reason of an order that the strategy cancelled.
 BY_STRATEGY = "cancelled by the strategy"
@@ -199,7 +199,7 @@ def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: flo
     return order
 
 
-def remarks_of(order: Any) -> Mapping[str, Any]:
+def info_of(order: Any) -> Mapping[str, Any]:
     """Return the remarks on an order, without making room for some where there are none."""
     if isinstance(order, SlimOrder) and not order._remarks:
         return {}

@@ -7,7 +7,7 @@ either, and rules (margins, the cash buffer, delistings) are those of any accoun
 
 * commission 0.005 per share, at least 1.00 per order: Interactive Brokers, fixed pricing for US shares, 2025. Its upper
   limit of 1 % of the value, which matters below 0.50 a share, is left out, and so are the fees of authorities (on sales
-  about 0.3 bp). Brokers without commission are paid in the spread: `commission_minimum=0, commission_per_share=0`.
+  about 0.3 bp). Brokers without commission are paid in the spread: `min_commission=0, commission_per_share=0`.
 * half the spread 5 bp: an assumption of this project. Large companies trade at 1 to 2 bp, small ones at 20 and more.
 * slippage 0.02 × volatility: an assumption. By the square-root law (impact ≈ volatility × √(order ÷ daily volume);
   Almgren, Thum, Hauptmann and Li, 2005; Tóth et al., 2011) it is the impact of 0.04 % of a day's volume.
@@ -53,23 +53,23 @@ PRESETS: dict[str, dict[str, float | bool]] = {
         "commission": 0.0,
         "slippage": 0.0,
         "commission_per_share": 0.005,
-        "commission_minimum": 1.0,
+        "min_commission": 1.0,
         "half_spread": 0.0005,
-        "volatility_slippage": 0.02,
-        "max_volume_share": 0.01,
+        "volatility_slippage_coef": 0.02,
+        "max_participation_rate": 0.01,
         "borrow_rate": 0.02,
-        "margin_rate": 0.08,
+        "margin_interest_rate": 0.08,
     },
     "institutional": {
         "commission": 0.0,
         "slippage": 0.0,
         "commission_per_share": 0.0035,
-        "commission_minimum": 0.35,
+        "min_commission": 0.35,
         "half_spread": 0.0002,
-        "volatility_slippage": 0.1,
-        "max_volume_share": 0.05,
+        "volatility_slippage_coef": 0.1,
+        "max_participation_rate": 0.05,
         "borrow_rate": 0.005,
-        "margin_rate": 0.05,
+        "margin_interest_rate": 0.05,
     },
 }
 

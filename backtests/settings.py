@@ -11,6 +11,7 @@ import numpy as np
 
 from backtests.presets import preset_values
 from signals.errors import InputError
+from signals.former_names import renamed_key
 
 __all__ = ["LARGEST_COST", "BrokerSettings", "with_preset"]
 
@@ -24,10 +25,11 @@ DIVIDENDS = ("adjusted", "cash")
 class BrokerSettings:
     """Costs and rules of the account. Fractions are fractions: 0.001 is 0.1 %, or 10 basis points.
 
-    What an order loses of its price is `slippage` + `half_spread` + `volatility_slippage` × volatility, a fraction of
-    the open, or of the stop that is passed within the bar. Orders with a limit lose it up to their limit; a limit that
-    is reached within the bar, and an order of kind Close, fill as they are. What a fill pays in commission is the
-    larger of `commission_minimum` and `commission` × value + `commission_per_share` × shares. See `backtests.costs.Costs` for the formulas.
+    An order loses `slippage` + `half_spread` + `volatility_slippage_coef` × volatility of its price, a fraction of the
+    open, or of the stop that is passed within the bar. Orders with a limit lose it up to their limit; a limit that is
+    reached within the bar, and an order of kind Close, fill as they are. The commission of a fill is the larger of
+    `min_commission` and `commission` × value + `commission_per_share` × shares. See `backtests.costs.Costs` for the
+    formulas.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ class BrokerSettings:
     borrow_rate : float, optional
         Yearly fee on the value of shares sold short, charged for every night (actual/365) on the value at the close
         before it. Without it no short position can be opened.
-    delist_after : int
+    delist_after_sessions : int
         Sessions without a bar after which a holding is cashed out at its last price.
     delist_haircut : float
         Fraction of that price a long holding loses then; a short one is closed at the last price.
@@ -51,7 +53,7 @@ class BrokerSettings:
     fractional : bool
         Whether parts of a share can be traded; otherwise `SignalStrategy` and our sizer truncate sizes towards zero.
         Orders of a strategy of your own are taken as they are given.
-    max_volume_share : float, optional
+    max_participation_rate : float, optional
         Participation limit: largest fraction of the bar's volume an order can fill. The rest of a market order
         expires with its day. Several orders for a name on one session are each held to it: give one.
     maintenance_margin : float
@@ -62,16 +64,16 @@ class BrokerSettings:
     commission_per_share : float
         Account currency per share, both ways. Shares are those that changed hands: on prices adjusted for splits and
         dividends a position is counted back into the raw shares of its day.
-    commission_minimum : float
+    min_commission : float
         Least commission, in account currency, of an order on a session on which it fills. A reversal is one order.
     half_spread : float
         Half the distance between bid and ask, as a fraction of the price. At most 0.05.
-    volatility_slippage : float
+    volatility_slippage_coef : float
         Multiple of a ticker's daily volatility (see `backtests.costs.daily_volatility`) that is added to the fraction
         of the price an order loses. From 0 to 1; 0.1 is 20 bp for a name that moves 2 % a day.
-    cash_rate : float
+    cash_interest_rate : float
         Yearly interest earned on cash above zero that is not proceeds of short sales, for every night (actual/365).
-    margin_rate : float
+    margin_interest_rate : float
         Yearly interest paid on cash below zero, for every night (actual/365).
     initial_margin : float
         Fraction of the sum of absolute positions that the account has to be worth, at the prices of the order, after an
@@ -89,19 +91,19 @@ class BrokerSettings:
     commission: float
     slippage: float
     borrow_rate: float | None = None
-    delist_after: int = 5
+    delist_after_sessions: int = 5
     delist_haircut: float = 0.0
     cash_buffer: float = 0.02
     fractional: bool = False
-    max_volume_share: float | None = None
+    max_participation_rate: float | None = None
     maintenance_margin: float = 0.25
     min_trade_value: float = 0.0
     commission_per_share: float = 0.0
-    commission_minimum: float = 0.0
+    min_commission: float = 0.0
     half_spread: float = 0.0
-    volatility_slippage: float = 0.0
-    cash_rate: float = 0.0
-    margin_rate: float = 0.0
+    volatility_slippage_coef: float = 0.0
+    cash_interest_rate: float = 0.0
+    margin_interest_rate: float = 0.0
     initial_margin: float = 0.5
     dividends: str = "adjusted"
     preset: str = ""
@@ -110,28 +112,34 @@ class BrokerSettings:
         self._require("cash", 0.0 < _number(self.cash) < math.inf, "an amount of money above 0")
         for name in ("commission", "slippage", "half_spread"):
             self._require_cost(name)
-        for name in ("borrow_rate", "cash_rate", "margin_rate"):
+        for name in ("borrow_rate", "cash_interest_rate", "margin_interest_rate"):
             if name == "borrow_rate" and self.borrow_rate is None:
                 continue
             rate = _number(getattr(self, name))
             self._require(name, 0.0 <= rate <= 1.0, "a yearly fraction from 0 to 1, such as 0.01")
-        sessions = isinstance(self.delist_after, int | np.integer) and not isinstance(self.delist_after, bool)
-        self._require("delist_after", sessions and self.delist_after >= 1, "a whole number of sessions, at least 1")
+        sessions = isinstance(self.delist_after_sessions, int | np.integer) and not isinstance(
+            self.delist_after_sessions, bool
+        )
+        self._require(
+            "delist_after_sessions",
+            sessions and self.delist_after_sessions >= 1,
+            "a whole number of sessions, at least 1",
+        )
         self._require("delist_haircut", 0.0 <= _number(self.delist_haircut) <= 1.0, "a fraction from 0 to 1")
         self._require("cash_buffer", 0.0 <= _number(self.cash_buffer) < 1.0, "a fraction from 0 to below 1")
         self._require("fractional", isinstance(self.fractional, bool), "true or false")
-        if self.max_volume_share is not None:
-            share = _number(self.max_volume_share)
-            self._require("max_volume_share", 0.0 < share <= 1.0, "a fraction above 0, up to 1")
+        if self.max_participation_rate is not None:
+            share = _number(self.max_participation_rate)
+            self._require("max_participation_rate", 0.0 < share <= 1.0, "a fraction above 0, up to 1")
         margin = _number(self.maintenance_margin)
         self._require("maintenance_margin", 0.0 <= margin < 1.0, "a fraction from 0 to below 1")
         self._require("initial_margin", 0.0 <= _number(self.initial_margin) <= 1.0, "a fraction from 0 to 1")
-        for name in ("min_trade_value", "commission_per_share", "commission_minimum"):
+        for name in ("min_trade_value", "commission_per_share", "min_commission"):
             amount = _number(getattr(self, name))
             self._require(name, 0.0 <= amount < math.inf, "an amount of money, at least 0")
-        multiple = _number(self.volatility_slippage)
+        multiple = _number(self.volatility_slippage_coef)
         what = "a multiple of daily volatility from 0 to 1, such as 0.1"
-        self._require("volatility_slippage", 0.0 <= multiple <= 1.0, what)
+        self._require("volatility_slippage_coef", 0.0 <= multiple <= 1.0, what)
         self._require("dividends", self.dividends in DIVIDENDS, '"adjusted" or "cash"')
         if self.preset != "":
             preset_values(self.preset)
@@ -151,14 +159,15 @@ class BrokerSettings:
 
         Examples
         --------
-        >>> settings = BrokerSettings.from_preset("retail", cash=100_000, commission_minimum=0.0)
-        >>> settings.commission_per_share, settings.commission_minimum, settings.preset
+        >>> settings = BrokerSettings.from_preset("retail", cash=100_000, min_commission=0.0)
+        >>> settings.commission_per_share, settings.min_commission, settings.preset
         (0.005, 0.0, 'retail')
         """
         known = [field.name for field in fields(cls) if field.name != "preset"]
         unknown = next((key for key in changes if key not in known), None)
         if unknown is not None:
-            raise InputError(f"expected settings of the broker; found {unknown!r}; known are {', '.join(known)}")
+            advice = renamed_key("broker", unknown, known) or f"known are {', '.join(known)}"
+            raise InputError(f"expected settings of the broker; found {unknown!r}; {advice}")
         preset_values(name)
         return cls(**with_preset({"cash": cash, **changes, "preset": name}))
 
@@ -170,14 +179,14 @@ class BrokerSettings:
         usual = {field.name: field.default for field in fields(self)} | preset_values(self.preset)
         return tuple(name for name in usual if name not in ("cash", "preset") and getattr(self, name) != usual[name])
 
-    def times(self, factor: float) -> BrokerSettings:
+    def with_scaled_costs(self, factor: float) -> BrokerSettings:
         """Return the same account with every cost multiplied; each stays within what is accepted here.
 
         What cash earns is no cost and stays.
         """
         limits = dict.fromkeys(("commission", "slippage", "half_spread"), LARGEST_COST)
-        limits |= dict.fromkeys(("volatility_slippage", "borrow_rate", "margin_rate"), 1.0)
-        limits |= dict.fromkeys(("commission_per_share", "commission_minimum"), math.inf)
+        limits |= dict.fromkeys(("volatility_slippage_coef", "borrow_rate", "margin_interest_rate"), 1.0)
+        limits |= dict.fromkeys(("commission_per_share", "min_commission"), math.inf)
         costs = {name: getattr(self, name) for name in limits}
         return replace(
             self,

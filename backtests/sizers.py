@@ -19,13 +19,13 @@ CASH_BUFFER = 0.02
 class EqualWeightSizer(bt.Sizer):
     """Every order is worth an equal part of the account.
 
-    Account value × (1 − `cash_buffer`) / `parts`, at the close of the bar the order is given on. backtrader's own
+    Account value × (1 − `cash_buffer`) / `n_positions`, at the close of the bar the order is given on. backtrader's own
     sizers go by what cash is left, so that of two purchases the second gets less.
 
     Parameters (backtrader style)
     -----------------------------
-    parts : int, optional
-        Into how many parts the account is divided; by default one per feed.
+    n_positions : int, optional
+        Number of equal parts the account is divided into; by default one per feed.
     cash_buffer : float, optional
         Fraction of the account left in cash, because the next open is not this close and an order for more than there
         is would be refused. By default the broker's own setting, or 0.02.
@@ -36,7 +36,7 @@ class EqualWeightSizer(bt.Sizer):
     --------
     In your own Cerebro::
 
-        cerebro.addsizer(rs.EqualWeightSizer, parts=10)
+        cerebro.addsizer(rs.EqualWeightSizer, n_positions=10)
 
     Notes
     -----
@@ -44,12 +44,14 @@ class EqualWeightSizer(bt.Sizer):
     methods bring sizes of their own. A feed without a price gets no shares.
     """
 
-    params = (("parts", None), ("cash_buffer", None), ("fractional", None))
+    params = (("n_positions", None), ("cash_buffer", None), ("fractional", None))
 
     def __init__(self) -> None:
-        parts, buffer = self.p.parts, self.p.cash_buffer
-        if parts is not None and not parts >= 1:
-            raise InputError(f"expected parts of at least 1 for EqualWeightSizer; found {parts!r}; 10 is a tenth each")
+        n_positions, buffer = self.p.n_positions, self.p.cash_buffer
+        if n_positions is not None and not n_positions >= 1:
+            raise InputError(
+                f"expected n_positions of at least 1 for EqualWeightSizer; found {n_positions!r}; 10 is a tenth each"
+            )
         if buffer is not None and not 0.0 <= buffer < 1.0:
             raise InputError(f"expected cash_buffer as a fraction from 0 to below 1; found {buffer!r}; 0.02 is 2 %")
 
@@ -61,9 +63,9 @@ class EqualWeightSizer(bt.Sizer):
         fractional = self.p.fractional
         if fractional is None:
             fractional = getattr(settings, "fractional", False)
-        parts = self.p.parts if self.p.parts is not None else len(self.strategy.datas)
+        n_positions = self.p.n_positions if self.p.n_positions is not None else len(self.strategy.datas)
         price = float(data.close[0])
-        worth = float(self.broker.getvalue()) * (1.0 - buffer) / parts
+        worth = float(self.broker.getvalue()) * (1.0 - buffer) / n_positions
         if not price > 0.0 or not worth > 0.0:
             return 0.0
         shares = worth / price

@@ -181,7 +181,7 @@ class SignalStrategy(bt.Strategy):
         self.tied += tied > 0
         self.all_tied += 0 < tied == len(scores)
 
-    def remarks(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return sentences for the report: tied scores, and targets that the account was too small for."""
         sentences = []
         if self.unequal:

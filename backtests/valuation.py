@@ -129,8 +129,8 @@ class ValuedBroker(bt.brokers.BackBroker):
     Attributes
     ----------
     rules : frozenset of str
-        Names of the traps that are closed, see `backtests.rules`. Here "last_price" matters: a position without a bar,
-        or with a bar of NaN, keeps its last price.
+        Names of the traps that are closed, see `backtests.rules`. Here "keep_last_price_over_nan_bars" matters: a
+        position without a bar, or with a bar of NaN, keeps its last price.
     """
 
     rules: frozenset[str] = frozenset()
@@ -150,8 +150,8 @@ class ValuedBroker(bt.brokers.BackBroker):
         self._gross = 0.0
         self._plain = False
         self._whole_days = True
-        self._keeps_price = "last_price" in self.rules
-        self._keeps_value = "value_of_some" in self.rules
+        self._keeps_price = "keep_last_price_over_nan_bars" in self.rules
+        self._keeps_value = "value_of_given_feeds" in self.rules
 
     def trades_today(self, data: Any) -> bool:
         """Whether the feed has a bar on the current session."""

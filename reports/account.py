@@ -50,10 +50,10 @@ def account_table(run: RunData) -> Table | None:
         ("Commission", _commission(settings)),
         ("Slippage", _slippage(settings)),
         ("Borrowed shares", _yearly(settings.borrow_rate, "of their value") or "short sales are refused"),
-        ("Cash below zero", _yearly(settings.margin_rate, "interest")),
-        ("Cash above zero", _yearly(settings.cash_rate, "interest earned, but on proceeds of short sales")),
+        ("Cash below zero", _yearly(settings.margin_interest_rate, "interest")),
+        ("Cash above zero", _yearly(settings.cash_interest_rate, "interest earned, but on proceeds of short sales")),
     )
-    limit, least = settings.max_volume_share, settings.min_trade_value
+    limit, least = settings.max_participation_rate, settings.min_trade_value
     rules = (
         ("Starting capital", money(settings.cash)),
         ("Shares", "parts of a share are traded" if settings.fractional else "whole ones only"),
@@ -79,8 +79,8 @@ def _commission(settings: BrokerSettings) -> str:
     if settings.commission_per_share:
         parts.append(f"{settings.commission_per_share:,.10g} per share")
     text = " and ".join(parts)
-    if settings.commission_minimum:
-        least = f"at least {number(settings.commission_minimum)} per order and session"
+    if settings.min_commission:
+        least = f"at least {number(settings.min_commission)} per order and session"
         return f"{text}, {least}" if text else least
     return text or "nothing"
 
@@ -91,8 +91,8 @@ def _slippage(settings: BrokerSettings) -> str:
         parts.append(f"half the spread, {bps(1e4 * settings.half_spread)} of the price")
     if settings.slippage:
         parts.append(f"slippage of {bps(1e4 * settings.slippage)} of the price")
-    if settings.volatility_slippage:
-        multiple = f"{settings.volatility_slippage:,.10g}"
+    if settings.volatility_slippage_coef:
+        multiple = f"{settings.volatility_slippage_coef:,.10g}"
         parts.append(f"{multiple} × the ticker's daily volatility over {VOLATILITY_RETURNS} sessions")
     return " and ".join(parts) + "; limit orders not beyond their limit" if parts else "nothing"
 
@@ -104,7 +104,10 @@ def _yearly(rate: float | None, what: str) -> str:
 
 
 def _delisting(settings: BrokerSettings) -> str:
-    after = f"after {count(settings.delist_after)} session{'' if settings.delist_after == 1 else 's'} without a bar"
+    after = (
+        f"after {count(settings.delist_after_sessions)} "
+        f"session{'' if settings.delist_after_sessions == 1 else 's'} without a bar"
+    )
     loss = f" less {percent(settings.delist_haircut)} for longs" if settings.delist_haircut else ""
     return f"{after}, at the last price{loss}"
 

@@ -17,7 +17,7 @@ _RETURNS = ("PyFolio", "TimeReturn")
 
 LAST_YEAR = 2200
 
-ADD_LEDGER = "add cerebro.addanalyzer(rs.Ledger) before cerebro.run()"
+ADD_LEDGER = "add cerebro.addanalyzer(rs.AccountRecorder) before cerebro.run()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def result_of(found: Any) -> Any:
     ----------
     found : BacktestResult, list of one strategy, or strategy
         A result; what `cerebro.run()` returned; or one of the strategies in it. A strategy is asked for its
-        `rs.Ledger`, and without one for backtrader's `PyFolio` or `TimeReturn` analyzer, whose returns alone are then
-        used: positions of `PyFolio` hold only the last of several assets.
+        `rs.AccountRecorder`, and without one for backtrader's `PyFolio` or `TimeReturn` analyzer, whose returns alone
+        are then used: positions of `PyFolio` hold only the last of several assets.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def result_of(found: Any) -> Any:
     strategy = _only_strategy(found)
     analyzers = _analyzers(strategy)
     for analyzer in analyzers:
-        if "Ledger" in _ancestry(analyzer) and callable(getattr(analyzer, "result", None)):
+        if "AccountRecorder" in _ancestry(analyzer) and callable(getattr(analyzer, "result", None)):
             return analyzer.result()
     for kind in _RETURNS:
         for analyzer in analyzers:
@@ -73,7 +73,8 @@ def result_of(found: Any) -> Any:
                 return _from_returns(analyzer, kind, type(strategy).__name__)
     names = ", ".join(type(analyzer).__name__ for analyzer in analyzers) or "no analyzer"
     raise InputError(
-        f"expected a strategy that was run with the Ledger analyzer, or with backtrader's PyFolio or TimeReturn; found "
+        "expected a strategy that was run with the AccountRecorder analyzer, or with backtrader's PyFolio or "
+        "TimeReturn; found "
         f"{names}; {ADD_LEDGER}"
     )
 

@@ -143,7 +143,7 @@ def measure_luck(run: RunData) -> Luck:
         Equal files give equal bits: every random number comes from a fixed seed.
     """
     periodicity = run.periodicity
-    rate = (1.0 + run.risk_free) ** (1.0 / periodicity.periods_per_year) - 1.0
+    rate = (1.0 + run.risk_free_rate) ** (1.0 / periodicity.periods_per_year) - 1.0
     reasons: dict[str, str] = {}
     path = _path(run.returns, rate, reasons)
     family = trial_family(run)

@@ -103,9 +103,9 @@ class RunData:
         return periodicity_of(self.returns.index, calendar=self.calendar, periods_per_year=self.periods_per_year)
 
     @property
-    def risk_free(self) -> float:
+    def risk_free_rate(self) -> float:
         """Risk-free rate a year that the configuration, or else the manifest, states; 0 without one."""
-        stated = (self.config.get("report") or {}).get("risk_free", self.manifest.get("risk_free"))
+        stated = (self.config.get("report") or {}).get("risk_free_rate", self.manifest.get("risk_free_rate"))
         return float(stated or 0.0)
 
     @property

@@ -194,7 +194,7 @@ def compute_metrics(
     transactions: pd.DataFrame | None = None,
     orders: pd.DataFrame | None = None,
     cash_flows: pd.DataFrame | None = None,
-    risk_free: float = 0.0,
+    risk_free_rate: float = 0.0,
     calendar: str | None = None,
     periods_per_year: float | None = None,
 ) -> Metrics:
@@ -212,7 +212,7 @@ def compute_metrics(
         `common_start` and `common_end` say what it is.
     positions, transactions, orders, cash_flows : DataFrame, optional
         As in `BacktestResult`.
-    risk_free : float
+    risk_free_rate : float
         Rate a year, a fraction; turned into a rate per session by the root that the sessions a year give.
     calendar : str, optional
         Exchange calendar of daily returns. By default that of the result the returns are from, else it is recognised
@@ -225,11 +225,11 @@ def compute_metrics(
     -------
     dict
         `start`, `end` (ISO dates), `days` (number of returns), `frequency`, `periods_per_year` (sessions a year, of
-        which all annual figures are made), `calendar`, `risk_free`; `return_metrics` of the strategy, of the benchmark
-        under `benchmark_…` and of the universe under `universe_…`; `compare` against the benchmark under
-        plain names and against the universe under `…_universe`; dates of the deepest drawdown;
-        `trading_metrics`; `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but
-        `orders_<status>`, one per status seen); what is not known is None.
+        which all annual figures are made), `calendar`, `risk_free_rate`; `return_metrics` of the strategy, of the
+        benchmark under `benchmark_…` and of the universe under `universe_…`; `compare` against the benchmark under
+        plain names and against the universe under `…_universe`; dates of the deepest drawdown; `trading_metrics`;
+        `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but `orders_<status>`, one per
+        status seen); what is not known is None.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def compute_metrics(
     positions = None if positions is None else utc_sessions(positions, what="positions").fillna(0.0)
     transactions = None if transactions is None else utc_sessions(transactions, what="transactions")
     year = periodicity.periods_per_year
-    rate = (1.0 + risk_free) ** (1.0 / year) - 1.0
+    rate = (1.0 + risk_free_rate) ** (1.0 / year) - 1.0
 
     out: Metrics = {
         "start": f"{returns.index[0]:%Y-%m-%d}",
@@ -263,7 +263,7 @@ def compute_metrics(
         "frequency": periodicity.frequency,
         "periods_per_year": year,
         "calendar": periodicity.calendar,
-        "risk_free": risk_free,
+        "risk_free_rate": risk_free_rate,
     }
     out |= return_metrics(returns, daily_risk_free=rate, periods_per_year=year)
     for part, day in zip(("peak", "valley", "recovery"), drawdown_dates(returns), strict=True):

@@ -111,11 +111,11 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
 def statistics_table(metrics: Metrics, run: RunData) -> Table:
     """Strategy, benchmark and equal-weight universe side by side; a part of the strategy where one covers only that."""
     period = run.periodicity
-    rate = (1.0 + run.risk_free) ** (1.0 / period.periods_per_year) - 1.0
+    rate = (1.0 + run.risk_free_rate) ** (1.0 / period.periods_per_year) - 1.0
     sides: list[tuple[str, Mapping[str, Any]]] = [("Strategy", metrics)]
     note = (
         f"{period.adjective.capitalize()} returns, {period.stated}, sample deviations (ddof 1), risk-free rate "
-        f"{percent(metrics['risk_free'], 2)} a year."
+        f"{percent(metrics['risk_free_rate'], 2)} a year."
     )
     if run.universe is not None:
         note += " Universe: all names of the universe in equal weights, after the same costs."

@@ -112,8 +112,8 @@ def tear_sheet(
     ----------
     result : BacktestResult, list or strategy
         What was earned, held and traded; or what `cerebro.run()` returned, or the strategy in it, which is asked for
-        its `rs.Ledger`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report has
-        returns only and says so.
+        its `rs.AccountRecorder`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report
+        has returns only and says so.
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional
@@ -222,7 +222,7 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         transactions=run.transactions,
         orders=run.orders,
         cash_flows=run.cash_flows,
-        risk_free=run.risk_free,
+        risk_free_rate=run.risk_free_rate,
         calendar=run.calendar,
         periods_per_year=run.periods_per_year,
     )

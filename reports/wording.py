@@ -80,7 +80,7 @@ def _allocation(run: RunData) -> str:
     plain = [
         f"{key} = {value}"
         for key, value in sorted(table.items())
-        if key not in ("allocation", "strategy") and isinstance(value, bool | int | float | str)
+        if key not in ("allocation", "kind") and isinstance(value, bool | int | float | str)
     ]
     return f"{name} ({', '.join(plain)})" if plain else name
 

@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signals.errors import RnnStrategiesError
+from rnn_strategies import __version__
+from signals.errors import InputError, RnnStrategiesError
+from signals.former_names import COMMAND_LINE_OPTIONS, now_called
 
 if TYPE_CHECKING:
     from rnn_strategies.pipeline import Run
     from rnn_strategies.reproduce.report import Report
+    from signals.events import ProgressCallback
 
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 
+# Options of all commands: accepted behind a command, too.
+GLOBAL_OPTIONS = ("--debug", "--quiet", "-q", "--verbose", "-v")
+
 app = typer.Typer(
     name="rnn-strategies",
     help="Walk-forward recurrent networks, traded in backtrader, judged by pyfolio.",
     invoke_without_command=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -33,24 +38,55 @@ Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated.")
 ]
 Revised = Annotated[
-    bool, typer.Option("--retrain-revised", help="Take bars Yahoo has revised since first seen, and train anew.")
+    bool,
+    typer.Option("--accept-revisions", help="Replace bars that Yahoo has revised since first seen, and retrain."),
 ]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Training processes.", show_default="one per core")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rnn-strategies {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
     context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="One line per progress event, with the seconds since the start.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results and errors only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Walk-forward recurrent networks, traded in backtrader, judged by pyfolio."""
-    _State.debug = debug
+    if quiet and verbose:
+        raise InputError("expected --quiet or --verbose; found both; leave one out")
+    _State.debug, _State.quiet, _State.verbose = debug, quiet, verbose
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
 class _State:
-    debug = False
+    debug = quiet = verbose = False
+
+
+def _progress() -> ProgressCallback:
+    """Return what shows progress on standard error, as `--quiet` and `--verbose` say."""
+    from rnn_strategies.progress import show_progress
+    from signals.events import ignore_progress
+
+    return ignore_progress if _State.quiet else show_progress(sys.stderr, verbose=_State.verbose)
+
+
+def _preset_names() -> list[str]:
+    """Names that a shell completes `--preset` with."""
+    from rnn_strategies.presets import FORECAST_PRESETS, PRESETS
+
+    return [*PRESETS, *FORECAST_PRESETS]
 
 
 @app.command()
@@ -60,8 +96,10 @@ def init(
         str,
         typer.Option(
             help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes), imported "
-            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or honest-* "
-            "with stacked, univariate, multivariate."
+            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or "
+            "improved-* "
+            "with stacked, univariate, multivariate.",
+            autocompletion=_preset_names,
         ),
     ] = "demo",
     example: Annotated[
@@ -78,13 +116,11 @@ def init(
 
         typer.echo(write_example(example, path, force=force))
         return
-    from rnn_strategies.presets import FORECAST_PRESETS, write_preset
+    from rnn_strategies.presets import write_preset
 
     path = path or Path("rnn-strategies.toml")
     write_preset(path, preset=preset, data=data, force=force)
-    then = f"{'forecast' if preset in FORECAST_PRESETS else 'run'} {path}"
-    if preset == "imported":
-        then = f"import SCORES --config {path} --out RUN"
+    then = f"import SCORES --config {path} --out RUN" if preset == "imported" else f"run {path}"
     typer.echo(f"{path}\nRun it with: rnn-strategies {then}")
 
 
@@ -94,10 +130,17 @@ def run(
     out: Out = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
-    retrain_revised: Revised = False,
+    accept_revisions: Revised = False,
 ) -> None:
-    """Prices, signals, backtest and report; resumes what is done."""
-    made = _open(config, out, overrides, jobs, retrain_revised=retrain_revised)
+    """Run all stages of any configuration: signals, backtest, report, or forecasts of series; resumes what is done."""
+    from rnn_strategies.toml_tables import is_of_series
+
+    if is_of_series(config):
+        if accept_revisions:
+            raise InputError("expected --accept-revisions with [prices] from Yahoo; found [series]; leave it out")
+        forecast(config, out, overrides, jobs)
+        return
+    made = _open(config, out, overrides, jobs, accept_revisions=accept_revisions)
     with made.locked():
         made.all_stages()
     _conclude(made)
@@ -105,10 +148,10 @@ def run(
 
 @app.command()
 def signals(
-    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, retrain_revised: Revised = False
+    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, accept_revisions: Revised = False
 ) -> None:
     """Train walk-forward and write the out-of-sample signals."""
-    made = _open(target, out, overrides, jobs, retrain_revised=retrain_revised)
+    made = _open(target, out, overrides, jobs, accept_revisions=accept_revisions)
     with made.locked():
         made.compute_signals()
     typer.echo(made.folder / "signals.parquet")
@@ -141,9 +184,8 @@ def forecast(
 ) -> None:
     """Forecast series walk-forward, beside baselines; resumes what is done."""
     from rnn_strategies.forecast_run import forecast as work
-    from rnn_strategies.progress import show_progress
 
-    made = work(config, out=out, overrides=overrides or (), jobs=jobs, listener=show_progress(sys.stderr))
+    made = work(config, out=out, overrides=overrides or (), jobs=jobs, on_progress=_progress())
     typer.echo(f"{made.table}\n{made.folder}")
 
 
@@ -155,7 +197,7 @@ def import_(
         Path | None,
         typer.Option(help="Prices, strategy and costs.", show_default="RUN/config.toml or rnn-strategies.toml"),
     ] = None,
-    outside: Annotated[
+    on_uncovered: Annotated[
         str | None,
         typer.Option(
             help="Scores that the prices do not cover: raise or drop.", show_default="as in the configuration, or raise"
@@ -165,10 +207,14 @@ def import_(
 ) -> None:
     """Make a run folder of somebody else's scores."""
     from rnn_strategies.imported import import_scores
-    from rnn_strategies.progress import show_progress
 
     made = import_scores(
-        scores, out=out, config=config, overrides=overrides or (), outside=outside, listener=show_progress(sys.stderr)
+        scores,
+        out=out,
+        config=config,
+        overrides=overrides or (),
+        on_uncovered=on_uncovered,
+        on_progress=_progress(),
     )
     typer.echo(f"{made.folder / 'signals.parquet'}\nGo on with: rnn-strategies run {made.folder}")
 
@@ -193,22 +239,27 @@ def audit(
     target: Target,
     only: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Leave this check out; may be repeated.")] = None,
-    days: Annotated[int, typer.Option(min=0, help="Random days after which the future is replaced.")] = 3,
-    save: Annotated[Path | None, typer.Option(help="Also write the verdicts as JSON.", show_default=False)] = None,
+    cutoffs: Annotated[int, typer.Option(min=0, help="Random days after which the future is replaced.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="Also write the verdicts as JSON.", show_default=False)] = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
 ) -> None:
     """Show that a result can be trusted, check by check; exit 1 when one fails."""
     from rnn_strategies.audit.audit import audit_run
-    from rnn_strategies.progress import show_progress
 
-    told = show_progress(sys.stderr)
+    told = _progress()
     found = audit_run(
-        target, overrides=overrides or (), only=only or (), skip=skip or (), days=days, jobs=jobs, listener=told
+        target,
+        overrides=overrides or (),
+        only=only or (),
+        skip=skip or (),
+        cutoffs=cutoffs,
+        jobs=jobs,
+        on_progress=told,
     )
     typer.echo(found.text())
-    if save is not None:
-        found.save(save)
+    if json is not None:
+        found.save(json)
     if not found.passed:
         raise typer.Exit(1)
 
@@ -218,13 +269,12 @@ def verify(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN...", show_default=False)],
 ) -> None:
     """Recompute every figure of finished runs from their files; exit 1 when one differs. Nothing is written."""
-    from rnn_strategies.progress import show_progress
     from rnn_strategies.verify.verify import verify_run
 
-    told = show_progress(sys.stderr)
+    told = _progress()
     passed = True
     for folder in runs:
-        found = verify_run(folder, listener=told)
+        found = verify_run(folder, on_progress=told)
         typer.echo(found.text())
         passed = passed and found.passed
     if not passed:
@@ -251,7 +301,6 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run the published systems on real data, each beside its baselines."""
-    from rnn_strategies.progress import show_progress
     from rnn_strategies.reproduce.systems import reproduce_systems
 
     where = Path("runs/reproduce") if out is None else out
@@ -259,9 +308,9 @@ def reproduce(
     def show(report: Report) -> None:
         typer.echo(f"{report.markdown()}\n{where / report.system}.md\n{where / report.system}.json\n")
 
-    told = show_progress(sys.stderr)
+    told = _progress()
     reproduce_systems(
-        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, listener=told, each=show
+        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, on_progress=told, each=show
     )
     typer.echo(f"{(where / 'summary.md').read_text(encoding='utf-8')}\n{where / 'summary.md'}")
 
@@ -281,18 +330,17 @@ def _open(
     overrides: list[str] | None,
     jobs: int | None,
     *,
-    retrain_revised: bool = False,
+    accept_revisions: bool = False,
 ) -> Run:
     from rnn_strategies.pipeline import open_run
-    from rnn_strategies.progress import show_progress
 
     return open_run(
         target,
         out=out,
         overrides=overrides or (),
         jobs=jobs,
-        listener=show_progress(sys.stderr),
-        retrain_revised=retrain_revised,
+        on_progress=_progress(),
+        accept_revisions=accept_revisions,
     )
 
 
@@ -307,15 +355,27 @@ def _conclude(made: Run) -> None:
     typer.echo(made.report)
 
 
+def _global_options_first(arguments: list[str]) -> list[str]:
+    """Put options of all commands before the command, where the parser expects them.
+
+    >>> _global_options_first(["run", "my.toml", "-q"])
+    ['-q', 'run', 'my.toml']
+    """
+    return [one for one in arguments if one in GLOBAL_OPTIONS] + [one for one in arguments if one not in GLOBAL_OPTIONS]
+
+
 def main() -> None:
     """Run the command line; errors are one line on stderr and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(_global_options_first(sys.argv[1:]), standalone_mode=False)
     except RnnStrategiesError as error:
         _fail(error, str(error), error.exit_code)
     except Exception as error:
         if hasattr(error, "format_message"):  # a mistake in the command line itself
-            _fail(error, f"{error.format_message()} (see rnn-strategies --help)", 2)
+            option = str(getattr(error, "option_name", ""))
+            former = now_called(COMMAND_LINE_OPTIONS, option)
+            text = f"No such option: {option}; {former}" if former else error.format_message()
+            _fail(error, f"{text} (see rnn-strategies --help)", 2)
         if isinstance(error, MemoryError):
             _fail(error, "expected enough memory for these settings; found too little; use fewer tickers or years", 2)
         _fail(

@@ -34,11 +34,11 @@ NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
 
 
 # Settings of the broker that an account can be without.
-_OPTIONAL = ("borrow_rate", "max_volume_share")
+_OPTIONAL = ("borrow_rate", "max_participation_rate")
 
 
 # Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
-_FILES = ("membership", "sectors", "symbols")
+_FILES = ("membership", "sectors", "symbol_changes")
 
 
 class _Symbols(BaseModel):
@@ -46,14 +46,17 @@ class _Symbols(BaseModel):
 
     model_config = STRICT
     path: str
-    outside: Literal["raise", "drop"] = "raise"
+    on_uncovered: Literal["raise", "drop"] = "raise"
     link: bool = True
 
 
 _Universe: Any = table_of(
-    UniverseFilters, membership=(str | None, None), sectors=(str | None, None), symbols=(str | _Symbols | None, None)
+    UniverseFilters,
+    membership=(str | None, None),
+    sectors=(str | None, None),
+    symbol_changes=(str | _Symbols | None, None),
 )
-_Labels: Any = table_of(LabelSettings, leave_out=("delist_after", "delist_haircut"))
+_Labels: Any = table_of(LabelSettings, leave_out=("delist_after_sessions", "delist_haircut"))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
 _WalkForward: Any = table_of(WalkForward)
 _Broker: Any = table_of(BrokerSettings)
@@ -69,7 +72,7 @@ class _Macro(BaseModel):
 
     model_config = STRICT
     path: str
-    lag: str | dict[str, str] | None = None
+    publication_lag: str | dict[str, str] | None = None
     frequency: str | dict[str, str] | None = None
     dates: Literal["start", "end"] = "start"
 
@@ -89,17 +92,17 @@ class _Features(BaseModel):
 
 
 class _Signals(BaseModel):
-    """Scores made elsewhere; `outside` says what becomes of those the prices do not cover."""
+    """Scores made elsewhere; `on_uncovered` says what becomes of those the prices do not cover."""
 
     model_config = STRICT
     path: str
-    outside: Literal["raise", "drop"] = "raise"
+    on_uncovered: Literal["raise", "drop"] = "raise"
 
 
 class _Strategy(BaseModel):
     model_config = OPEN
     allocation: str
-    strategy: str = "SignalStrategy"
+    kind: str = "SignalStrategy"
 
 
 class _Benchmark(BaseModel):
@@ -111,7 +114,7 @@ class _Benchmark(BaseModel):
 class _Report(BaseModel):
     model_config = STRICT
     title: str | None = None
-    risk_free: float = Field(default=0.0, gt=-1, lt=1)
+    risk_free_rate: float = Field(default=0.0, gt=-1, lt=1)
 
 
 class _File(BaseModel):
@@ -149,7 +152,7 @@ class Config:
     features : tuple of str
         What a model sees at each step.
     beside : dict
-        Paths of files beside prices: `membership`, `sectors`, `symbols`, and `macro` with its settings.
+        Paths of files beside prices: `membership`, `sectors`, `symbol_changes`, and `macro` with its settings.
     seeds : tuple of int
         One network per fold and seed.
     allocation : Allocation
@@ -157,7 +160,7 @@ class Config:
     tables : dict
         The whole configuration as plain values, as written to `config.toml`.
     signals : dict, optional
-        File of imported scores (`path`) and what becomes of those that the prices do not cover (`outside`).
+        File of imported scores (`path`) and what becomes of those that the prices do not cover (`on_uncovered`).
     """
 
     name: str
@@ -165,7 +168,7 @@ class Config:
     universe: UniverseFilters
     frequency: str
     features: tuple[str, ...]
-    beside: dict[str, Any]
+    reference_files: dict[str, Any]
     labels: LabelSettings
     model: AnyModel
     training: TrainingSettings
@@ -187,7 +190,9 @@ class Config:
     @property
     def identity(self) -> str:
         """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
-        return config_hash(dropped(self._numbers, "name", "title", "path", "cache", "factors", "actions"))
+        return config_hash(
+            dropped(self._numbers, "name", "title", "path", "cache", "factor_files", "corporate_actions")
+        )
 
     @property
     def _numbers(self) -> dict[str, Any]:
@@ -237,7 +242,9 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     """Validate a configuration given as nested mappings; paths are relative to `base`."""
     tables = plain_values(tables)
     if "series" in tables and "prices" not in tables:
-        raise InputError("expected a table [prices]; found [series]; use `rnn-strategies forecast` for series")
+        raise InputError(
+            "expected a table [prices]; found [series]; use `rnn-strategies run` or `rs.forecast` for series"
+        )
     if isinstance(tables.get("broker"), dict):
         tables = {**tables, "broker": _filled_in(tables["broker"])}
     file = check_table(_File, tables)
@@ -248,17 +255,17 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     plain["broker"] |= dict.fromkeys(_switched_off(plain["broker"]), False)
     for name in ("prices", "benchmark"):
         _check_source(plain[name], name)
-        for key in ("path", "cache", "factors", "actions"):
+        for key in ("path", "cache", "factor_files", "corporate_actions"):
             if plain[name].get(key) is not None:
                 plain[name][key] = str(resolve_path(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))
     check_horizon(model, file.labels.horizon)
-    beside = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
-    for name, value in beside.items():
+    reference_files = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
+    for name, value in reference_files.items():
         if isinstance(value, dict):
             value["path"] = str(resolve_path(value["path"], base))
         elif value is not None:
-            plain["universe"][name] = beside[name] = str(resolve_path(value, base))
+            plain["universe"][name] = reference_files[name] = str(resolve_path(value, base))
     check_features(file.features.inputs)
     if file.signals is None:
         del plain["signals"]
@@ -270,7 +277,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
         )
     strategy = dict(plain["strategy"])
-    decides = strategy.pop("strategy")
+    decides = strategy.pop("kind")
     allocation = make_allocation(strategy.pop("allocation"), **strategy)
     broker = build(BrokerSettings, file.broker)
     if allocation.can_be_short and broker.borrow_rate is None:
@@ -279,7 +286,9 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "write the yearly fee as a fraction, for example borrow_rate = 0.01"
         )
     labels = LabelSettings(
-        **file.labels.model_dump(), delist_after=broker.delist_after, delist_haircut=broker.delist_haircut
+        **file.labels.model_dump(),
+        delist_after_sessions=broker.delist_after_sessions,
+        delist_haircut=broker.delist_haircut,
     )
     universe = build(UniverseFilters, file.universe)
     _check_names(_stated_names(universe, plain["prices"]), labels, file, allocation, decides)
@@ -291,7 +300,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         universe=universe,
         frequency=file.features.frequency,
         features=file.features.inputs,
-        beside=beside,
+        reference_files=reference_files,
         labels=labels,
         model=model,
         training=TrainingSettings(**training),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reports.tear_sheet import write_metrics
-from rnn_strategies.beside import beside_digests, read_beside
+from rnn_strategies.beside import read_reference_data, reference_digests
 from rnn_strategies.config import Config
 from rnn_strategies.evaluation_set import EvaluationSet, evaluation_set, set_of_scores
 from rnn_strategies.family import Family, family_of, trials_table
@@ -20,9 +20,9 @@ from rnn_strategies.ledger_import import import_old_ledger
 from rnn_strategies.manifest import key_of
 from rnn_strategies.run_folder import RunFolder
 from rnn_strategies.trials import Trial, TrialLedger, default_ledger
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.folds import WalkForward
-from signals.models.external import KerasModel
+from signals.models.external import SavedKerasModel
 from signals.storage import read_json, read_parquet, write_json, write_parquet
 
 __all__ = ["CountedRun"]
@@ -50,11 +50,11 @@ class CountedRun(RunFolder):
     def _read_files(self) -> list[Any]:
         """Content hashes of what is read beside prices: paths say nothing about it."""
         model = self.config.model
-        return [beside_digests(self._beside), model.digest() if isinstance(model, KerasModel) else None]
+        return [reference_digests(self._reference_data), model.digest() if isinstance(model, SavedKerasModel) else None]
 
     @cached_property
-    def _beside(self) -> Beside:
-        return read_beside(self.config.beside)
+    def _reference_data(self) -> ReferenceData:
+        return read_reference_data(self.config.reference_files)
 
     # -- the trial --------------------------------------------------------------------------------------------------
 
@@ -130,9 +130,9 @@ class CountedRun(RunFolder):
             kind="run",
             family={
                 # prices and lists by their content: a copy of a file is the same market
-                "universe": key_of(prices, asdict(config.universe), beside_digests(self._beside))[:16],
+                "universe": key_of(prices, asdict(config.universe), reference_digests(self._reference_data))[:16],
                 "calendar": self.prices.calendar,
-                "period": [self._walk_forward.start, str(self.prices.last)],
+                "period": [self._walk_forward.test_start, str(self.prices.last)],
             },
             status="started",
         )

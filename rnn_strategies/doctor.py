@@ -12,7 +12,7 @@ from pathlib import Path
 from rnn_strategies.home import default_home
 from rnn_strategies.trials import default_ledger
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import gpus, load_keras
 from signals.trainers.seam import TrainingSettings
@@ -66,7 +66,7 @@ def _trainer() -> str:
     """Which trainer `auto` takes for the published network, tried out: it is compiled now unless it was before."""
     compiled: list[str] = []
     began = time.perf_counter()
-    chosen = choose_trainer(TrainingSettings(), ModelSettings(), announce=compiled.append)
+    chosen = choose_trainer(TrainingSettings(), RecurrentSettings(), announce=compiled.append)
     name = f"{chosen.trainer.name}: {chosen.reason}"
     if chosen.trainer.name != "compiled":
         return name

@@ -14,8 +14,8 @@ from rnn_strategies.tables import STRICT, FolderName, build, check_table, table_
 from rnn_strategies.toml_tables import config_hash, dropped, plain_values, read_tables, resolve_path, to_toml
 from signals.errors import InputError
 from signals.folds import WalkForward
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.models.recurrent import check_horizon
 from signals.series.baselines import parse_baselines
 from signals.series.fold import check_model
@@ -30,15 +30,15 @@ __all__ = ["ForecastConfig", "load_forecast_config", "parse_forecast_config"]
 _SERIES_DEFAULTS: dict[str, Any] = {
     "lookback": 24,
     "units": [20],
-    "embedding": 0,
-    "months": False,
-    "dense": 0,
+    "ticker_embedding_dim": 0,
+    "month_onehot": False,
+    "dense_units": 0,
     "dropout": 0.0,
 }
 _SERIES_TRAINING: dict[str, Any] = {
     name: getattr(SERIES_TRAINING, name) for name in ("batch_size", "epochs", "patience")
 }
-_NO_SETTING = ("clip_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
+_NO_SETTING = ("winsorize_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
 
 BASELINES = ("persistence", "drift", "mean", "ridge")
 
@@ -46,7 +46,7 @@ BASELINES = ("persistence", "drift", "mean", "ridge")
 class _Transformed(BaseModel):
     model_config = STRICT
     transform: str | tuple[str, ...] = "level"
-    periods: int = Field(default=1, ge=1)
+    transform_periods: int = Field(default=1, ge=1)
 
 
 class _File(_Transformed):
@@ -56,8 +56,8 @@ class _File(_Transformed):
     date: str | None = None
     start: str | None = None
     end: str | None = None
-    vintage: str = ""
-    release: str = ""
+    vintage_note: str = ""
+    publication_note: str = ""
     calendar: str | None = None
     on_missing: Literal["raise", "drop", "fill"] = "raise"
 
@@ -65,8 +65,8 @@ class _File(_Transformed):
 class _Simulated(_Transformed):
     source: Literal["simulated"]
     seed: int = Field(default=0, ge=0)
-    months: int = 1200
-    series: int = 3
+    n_months: int = 1200
+    n_series: int = 3
     noise: float = 0.3
     start: str = "1920-01-01"
 
@@ -137,7 +137,7 @@ class ForecastConfig:
     def load_series(self) -> SeriesTable:
         """Read or simulate the series, and transform them."""
         options = {key: value for key, value in self.series.items() if value is not None}
-        kind, transform, periods = options.pop("source"), options.pop("transform"), options.pop("periods")
+        kind, transform, periods = options.pop("source"), options.pop("transform"), options.pop("transform_periods")
         table = simulated_series(**options) if kind == "simulated" else read_series(**options)
         return table.transformed(transform, periods)
 
@@ -179,9 +179,10 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
     model, plain["model"] = _read_model(file.model, base)
     check_horizon(model, file.forecast.horizon)
     beside = [str(one) for one in parse_baselines(file.forecast.baselines)]
-    if (reference := file.forecast.reference) not in ("persistence", *beside):
+    if (reference := file.forecast.reference_baseline) not in ("persistence", *beside):
         raise InputError(
-            f"expected forecast.reference among the baselines, {', '.join(beside)}; found {reference!r}; add it to them"
+            f"expected forecast.reference_baseline among the baselines, {', '.join(beside)}; found {reference!r}; add "
+            "it to them"
         )
     training = file.training.model_dump()
     seeds = training.pop("seeds")
@@ -204,7 +205,7 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
 def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, dict[str, Any]]:
     """Read `[model]` with the defaults of series."""
     kind = str(table.get("kind", "recurrent"))
-    if ":" in kind or MODELS.get(kind) is KerasModel:
+    if ":" in kind or MODELS.get(kind) is SavedKerasModel:
         raise InputError(
             f"expected model.kind of a network that is trained here; found {kind!r}; models of one's own "
             "forecast stocks, see `rnn-strategies run`; of series the baselines are there"
@@ -218,6 +219,6 @@ def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, 
 
     filled = {name: value for name, value in _SERIES_DEFAULTS.items() if name in known} | dict(table)
     model, plain = read_model(filled, validate=validate, resolve=lambda path: resolve_path(path, base))
-    assert not isinstance(model, OwnModel | KerasModel)  # noqa: S101 - refused above
+    assert not isinstance(model, CustomModel | SavedKerasModel)  # noqa: S101 - refused above
     check_model(model)
     return model, plain

@@ -22,7 +22,7 @@ from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
 from signals.display import Card, markdown_text
 from signals.errors import InputError, RnnStrategiesError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.plugins import source_digest
 from signals.series.beside import Baselines, compare, compute_baselines
 from signals.series.forecasts import NETWORK, ForecastResult, compute_forecasts, make_problem
@@ -51,7 +51,7 @@ def forecast(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> ForecastRun:
     """Train walk-forward on series, forecast, and compare with baselines; what is done already is not done again.
 
@@ -67,7 +67,7 @@ def forecast(
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
         Where networks are kept; `.rnn-strategies` when not given.
-    listener : callable, optional
+    on_progress : callable, optional
         Told of progress; in a notebook a bar shows it when nothing is given.
 
     Returns
@@ -80,7 +80,7 @@ def forecast(
     InputError
         For anything the user has to mend. Finished networks are kept.
     """
-    made = open_forecast(config, out=out, overrides=overrides, jobs=jobs, home=home, listener=listener)
+    made = open_forecast(config, out=out, overrides=overrides, jobs=jobs, home=home, on_progress=on_progress)
     with made.locked():
         made.compute()
     return made
@@ -93,7 +93,7 @@ def open_forecast(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> ForecastRun:
     """Return the folder of a configuration, or an existing one by its path; nothing is computed or written yet.
 
@@ -121,7 +121,7 @@ def open_forecast(
             "choose another --out or name, or delete the folder"
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = listener or (show_progress() if in_notebook() else silent)
+    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
     return ForecastRun(folder, config, home or default_home(), jobs or cores, told)
 
 
@@ -139,7 +139,7 @@ class ForecastRun:
         Where networks are kept.
     jobs : int
         Training processes.
-    listener : callable
+    on_progress : callable
         Told of progress.
     """
 
@@ -147,7 +147,7 @@ class ForecastRun:
     config: ForecastConfig
     home: Home
     jobs: int = 1
-    listener: Listener = silent
+    on_progress: ProgressCallback = ignore_progress
 
     # -- what a notebook asks for -----------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class ForecastRun:
     def _figures(self, row: dict[str, Any]) -> str:
         settings = self.config.forecast
         text = f"{settings.metric.upper()} {row[settings.metric]:.4g}"
-        return text if row["ratio"] is None else f"{text}, {row['ratio']:.3f} x {settings.reference}"
+        return text if row["ratio"] is None else f"{text}, {row['ratio']:.3f} x {settings.reference_baseline}"
 
     def __repr__(self) -> str:
         return self.card().text()
@@ -234,7 +234,7 @@ class ForecastRun:
         plugin = source_digest(config.training.trainer)
         key = key_of(__version__, config.hash, config.title, self.series.digest(), plugin, versions())
         if manifest.is_done(STAGE, key):
-            self.listener(Event(STAGE, "already done"))
+            self.on_progress(ProgressEvent(STAGE, "already done"))
             return
         # files of an older run must not be taken for results of this one if work stops half-way
         if manifest.data.get("stages", {}).pop(STAGE, None):
@@ -249,8 +249,8 @@ class ForecastRun:
             config.baselines,
             lags=config.lags,
             quantiles=config.forecast.quantiles,
-            returns=config.forecast.reference != "persistence",
-            listener=self.listener,
+            returns=config.forecast.reference_baseline != "persistence",
+            on_progress=self.on_progress,
         )
         result = self._forecast()
         warnings = self._warnings(result, beside)
@@ -268,7 +268,7 @@ class ForecastRun:
         manifest.finish(STAGE, key, FILES)
         manifest.write()
         self._write_timings(result, time.perf_counter() - began)
-        self.listener(Event(STAGE, f"{result.trained} networks trained, {result.reused} reused"))
+        self.on_progress(ProgressEvent(STAGE, f"{result.trained} networks trained, {result.reused} reused"))
 
     @cached_property
     def _manifest(self) -> Manifest:
@@ -285,7 +285,7 @@ class ForecastRun:
             artifacts=self.home.artifacts,
             settings=config.forecast,
             jobs=self.jobs,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
 
     def _warnings(self, result: ForecastResult, beside: Baselines) -> list[str]:
@@ -311,7 +311,10 @@ class ForecastRun:
             write_parquet(self.folder / f"{name}.parquet", frame)
         settings = self.config.forecast
         found = compare(result, beside, settings)
-        accuracy = {"units": settings.units, "notes": {name: list(said) for name, said in beside.notes.items()}}
+        accuracy = {
+            "error_units": settings.error_units,
+            "details": {name: list(said) for name, said in beside.details.items()},
+        }
         write_json(self.folder / "accuracy.json", found.as_dict() | accuracy)
         parts = [self._heading(result), found.markdown(), live_markdown(forecasts), _warning_lines(warnings)]
         text = "\n\n".join(part.rstrip() for part in parts if part) + "\n"
@@ -328,13 +331,13 @@ class ForecastRun:
             f"# {config.title}",
             f"{', '.join(problem.names)}, {steps} ahead, {ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}"
             + (" (SIMULATED)" if config.series["source"] == "simulated" else ""),
-            f"source {table.source}; figures as of: {table.vintage or 'not said'}; published: "
-            f"{table.release or 'not said'}",
+            f"source {table.source}; figures as of: {table.vintage_note or 'not said'}; published: "
+            f"{table.publication_note or 'not said'}",
             f"network: {result.parameters:,} parameters, says {said}; {len(config.seeds)} seeds; epochs kept "
             f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, chosen on "
             "the validation slice",
             f"trained by {result.trainer['name']} with the loss {result.trainer['loss']}; units of errors: "
-            f"{units[config.forecast.units]}",
+            f"{units[config.forecast.error_units]}",
         ]
         if last := int((result.folds["epochs"] == config.training.epochs).sum()):
             lines.append(
@@ -353,8 +356,8 @@ class ForecastRun:
             "first": str(table.dates[0]),
             "last": str(table.dates[-1]),
             "source": table.source,
-            "vintage": table.vintage,
-            "release": table.release,
+            "vintage_note": table.vintage_note,
+            "publication_note": table.publication_note,
         }
 
     def _write_timings(self, result: ForecastResult, seconds: float) -> None:

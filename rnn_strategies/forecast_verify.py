@@ -11,7 +11,7 @@ from rnn_strategies.home import Home
 from rnn_strategies.manifest import versions
 from rnn_strategies.verify.difference import first_difference
 from signals.errors import RnnStrategiesError
-from signals.events import Listener
+from signals.events import ProgressCallback
 from signals.storage import read_json
 
 __all__ = ["ForecastFindings", "is_forecast", "verify_forecast"]
@@ -27,7 +27,7 @@ class ForecastFindings:
     ----------
     findings : list of (str, str)
         File, and the first figure in which it differs.
-    remarks : list of str
+    warnings : list of str
         What was not as it was then.
     seen : list of str
         Files that were compared.
@@ -36,7 +36,7 @@ class ForecastFindings:
     """
 
     findings: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     figures: int = 0
 
@@ -49,7 +49,7 @@ def is_forecast(folder: Path) -> bool:
         return False
 
 
-def verify_forecast(folder: Path, home: Home, scratch: Path, listener: Listener) -> ForecastFindings:
+def verify_forecast(folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> ForecastFindings:
     """Forecast again in a scratch folder and compare, byte for byte.
 
     The series come from where they were read, the networks from where they are kept; one that is not kept any more is
@@ -59,7 +59,7 @@ def verify_forecast(folder: Path, home: Home, scratch: Path, listener: Listener)
     claims = read_json(folder / "manifest.json")
     try:
         config = load_forecast_config(folder / "config.toml")
-        again = ForecastRun(scratch / "again", config, home, 1, listener)
+        again = ForecastRun(scratch / "again", config, home, 1, on_progress)
         digest = again.series.digest()
     except RnnStrategiesError as error:
         made.findings.append(("config.toml", f"does not lead to the series any more: {error}"))
@@ -75,7 +75,7 @@ def verify_forecast(folder: Path, home: Home, scratch: Path, listener: Listener)
     again.compute()
     same = claims.get("versions") == versions()
     if not same:
-        made.remarks.append("made by other versions of its libraries: compared to nine digits")
+        made.warnings.append("made by other versions of its libraries: compared to nine digits")
     names = [*FILES, "config.toml", *(["manifest.json"] if same else [])]
     for name in names:
         made.seen.append(name)

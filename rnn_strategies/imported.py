@@ -17,11 +17,11 @@ from rnn_strategies.config import load_config
 from rnn_strategies.home import Home
 from rnn_strategies.manifest import key_of
 from rnn_strategies.pipeline import Run, open_run
-from rnn_strategies.remarks import price_remarks
+from rnn_strategies.remarks import price_warnings
 from rnn_strategies.trials import Trial
 from signals.cross_section import check_cross_section
 from signals.errors import InputError
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.labels import make_labels
 from signals.liquidation_returns import liquidation_warnings
 from signals.panel import check_tickers
@@ -43,9 +43,9 @@ def import_scores(
     out: Path | str | None = None,
     config: Path | str | None = None,
     overrides: Sequence[str] = (),
-    outside: str | None = None,
+    on_uncovered: str | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Run:
     """Make a run folder of scores that anybody's model has made.
 
@@ -60,11 +60,11 @@ def import_scores(
         out. By default that of an existing `out`, or `rnn-strategies.toml`.
     overrides : sequence of str
         `"table.key=value"` settings on top of the file.
-    outside : {"raise", "drop"}, optional
+    on_uncovered : {"raise", "drop"}, optional
         What becomes of scores for tickers, or for dates before and after, that the prices do not have: an error, or
-        left out with a warning in the report. By default as `outside` in `[signals]` of the configuration, and an error
-        where that is not set.
-    home, listener
+        left out with a warning in the report. By default as `on_uncovered` in `[signals]` of the configuration, and an
+        error where that is not set.
+    home, on_progress
         As in `run`.
 
     Returns
@@ -80,9 +80,9 @@ def import_scores(
     path = Path(scores)
     if not path.is_file():
         raise InputError(f"expected a file of scores {path}; found none; correct the path")
-    given = {} if outside is None else {"outside": outside}
+    given = {} if on_uncovered is None else {"on_uncovered": on_uncovered}
     settings = load_config(_config_path(config, out), overrides, imported={"path": str(path), **given})
-    made = open_run(settings, out=out, home=home, listener=listener)
+    made = open_run(settings, out=out, home=home, on_progress=on_progress)
     with made.locked():
         made.compute_signals()
     return made
@@ -161,7 +161,7 @@ class ImportedRun(Run):
     def _scores(self) -> ScoreFile:
         known = self._manifest.input("scores")
         if known and not self._file.exists():
-            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["notes"]))
+            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["warnings"]))
         return read_scores(self._file)
 
     def _check_names(self) -> None:
@@ -180,54 +180,51 @@ class ImportedRun(Run):
         return first
 
     def _signals_key(self) -> str:
-        outside = (self.config.signals or {})["outside"]
-        dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
+        outside = (self.config.signals or {})["on_uncovered"]
+        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
         made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
         return key_of(__version__, "imported", made_from, self._versions)
 
     def _compute_signals(self) -> None:
-        self.listener(Event("signals", f"reading {self._file.name}"))
+        self.on_progress(ProgressEvent("signals", f"reading {self._file.name}"))
         scores = self._scores
         frame, dropped = self._covered(scores.frame)
         labels, silent_rows = self._label(frame)
         self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
-        notes = [*scores.notes, *dropped]
-        remarks = [UNPROVED.format(name=scores.name), *notes]
+        score_warnings = [*scores.warnings, *dropped]
+        warnings = [UNPROVED.format(name=scores.name), *score_warnings]
         if silent_rows:
-            remarks.append(
+            warnings.append(
                 f"{count_rows(silent_rows)} of {len(frame):,} score a ticker that had no bar that day and could not be "
                 "traded on it."
             )
         if labels.empty:
-            remarks.append("No score has a known outcome yet, so nothing can be said about their skill.")
+            warnings.append("No score has a known outcome yet, so nothing can be said about their skill.")
         days, tickers = _days(frame), frame.index.get_level_values("ticker").nunique()
         self._manifest.data.setdefault("inputs", {})["scores"] = {
             "sha256": scores.sha256,
-            "meta": {"file": scores.name, "notes": notes},
+            "meta": {"file": scores.name, "warnings": score_warnings},
             "rows": len(frame),
             "tickers": tickers,
             "first": str(days[0]),
             "last": str(days[-1]),
         }
-        warnings = (
-            *remarks,
-            *price_remarks(self.prices),
-            *liquidation_warnings(labels, self.prices, self.config.labels),
-        )
+        warnings += price_warnings(self.prices)
+        warnings += liquidation_warnings(labels, self.prices, self.config.labels)
         self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
         said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
-        self.listener(Event("signals", said))
+        self.on_progress(ProgressEvent("signals", said))
 
     def _covered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         """Rows that the prices cover, and what has to be said about the others."""
-        prices, strict = self.prices, (self.config.signals or {})["outside"] == "raise"
+        prices, strict = self.prices, (self.config.signals or {})["on_uncovered"] == "raise"
         if strict:
             try:
                 check_tickers(frame.index.get_level_values("ticker").unique(), prices.tickers)
             except InputError as error:
-                raise InputError(f'{error}, or set outside = "drop"') from None
+                raise InputError(f'{error}, or set on_uncovered = "drop"') from None
         days = _days(frame)
         early, late = days < prices.first, days > prices.last
         unknown = ~frame.index.get_level_values("ticker").isin(prices.tickers)
@@ -236,7 +233,7 @@ class ImportedRun(Run):
             outside = count_rows(int(beyond.sum()))
             raise InputError(
                 f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
-                f'outside, the first on {days[beyond][0]}; give longer prices, or set outside = "drop"'
+                f'outside, the first on {days[beyond][0]}; give longer prices, or set on_uncovered = "drop"'
             )
         gone = beyond | unknown
         if gone.all():
@@ -257,9 +254,9 @@ class ImportedRun(Run):
         Known outcomes only. A date's decision dates are those of the file, whatever their rhythm.
         """
         prices, settings = self.prices, self.config.labels
-        if prices.close_only and settings.measured == "open_to_open":
+        if prices.close_only and settings.price_basis == "open_to_open":
             raise InputError(
-                "expected opening prices for labels.measured = 'open_to_open'; found closes only; "
+                "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
                 "set measured = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")

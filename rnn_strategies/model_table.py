@@ -11,20 +11,20 @@ from typing import Any
 from signals.categoricals import check_categoricals
 from signals.errors import InputError
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
-from signals.models.recurrent import ModelSettings
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import NetworkSettings
 
 __all__ = ["MODELS", "read_model"]
 
 MODELS: dict[str, type] = {
-    "recurrent": ModelSettings,
+    "recurrent": RecurrentSettings,
     "encoder_decoder": EncoderDecoderSettings,
-    "keras_file": KerasModel,
+    "keras_file": SavedKerasModel,
 }
 
-AnyModel = NetworkSettings | OwnModel | KerasModel
+AnyModel = NetworkSettings | CustomModel | SavedKerasModel
 
 
 def read_model(
@@ -69,8 +69,8 @@ def read_model(
             plain["path"] = str(resolve(plain["path"]))
         made: AnyModel = MODELS[kind](**_as_written(MODELS[kind], plain))
     else:
-        plain = validate(OwnModel, table, ("factory",))
-        made = OwnModel(kind, **_as_written(OwnModel, plain))
+        plain = validate(CustomModel, table, ("factory",))
+        made = CustomModel(kind, **_as_written(CustomModel, plain))
     check_categoricals(getattr(made, "groups", ()))
     return made, {"kind": kind, **plain}
 

@@ -15,21 +15,21 @@ import pandas as pd
 
 from backtests.allocation_checks import check_enough_names
 from backtests.benchmark import buy_and_hold, check_span, coverage_warning
-from backtests.engine import equal_weight_universe, run_backtest, strategy_class
+from backtests.engine import equal_weight_returns, run_backtest, strategy_class
 from reports.tear_sheet import write_metrics, write_report
 from rnn_strategies import __version__
-from rnn_strategies.beside import beside_digests, beside_remarks
+from rnn_strategies.beside import reference_digests, reference_warnings
 from rnn_strategies.config import Config, load_config
 from rnn_strategies.counted_run import TRIALS, CountedRun
 from rnn_strategies.home import Home, default_home
 from rnn_strategies.manifest import Manifest, key_of, versions
 from rnn_strategies.progress import in_notebook, show_progress
-from rnn_strategies.remarks import price_remarks, signal_remarks
+from rnn_strategies.remarks import price_warnings, signal_warnings
 from rnn_strategies.variants import seed_returns
 from signals.actions import check_raw_known
 from signals.calendar import as_day, sessions
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.liquidation_returns import liquidation_warnings
 from signals.plugins import source_digest
 from signals.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
@@ -58,8 +58,8 @@ def run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
-    retrain_revised: bool = False,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
 ) -> Run:
     """Run all stages; what is done already is not done again.
 
@@ -75,9 +75,9 @@ def run(
         Training processes; one per core when not given. Results do not depend on it.
     home : Home, optional
         Where networks and inputs are kept; `.rnn-strategies` when not given.
-    listener : callable, optional
+    on_progress : callable, optional
         Told of progress; in a notebook a bar shows it when nothing is given.
-    retrain_revised : bool
+    accept_revisions : bool
         Whether bars that Yahoo has revised since they were first seen replace those; by default they are kept as first
         seen and reported, and old networks stay as they are.
 
@@ -97,8 +97,8 @@ def run(
         overrides=overrides,
         jobs=jobs,
         home=home,
-        listener=listener,
-        retrain_revised=retrain_revised,
+        on_progress=on_progress,
+        accept_revisions=accept_revisions,
     )
     with made.locked():
         made.all_stages()
@@ -112,8 +112,8 @@ def open_run(
     overrides: Sequence[str] = (),
     jobs: int | None = None,
     home: Home | None = None,
-    listener: Listener | None = None,
-    retrain_revised: bool = False,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
 ) -> Run:
     """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written yet.
 
@@ -152,8 +152,8 @@ def open_run(
 
         kind = ImportedRun
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = listener or (show_progress() if in_notebook() else silent)
-    return kind(folder, config, home or default_home(), jobs or cores, told, retrain_revised)
+    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
+    return kind(folder, config, home or default_home(), jobs or cores, told, accept_revisions)
 
 
 @dataclass(repr=False)
@@ -207,7 +207,7 @@ class Run(CountedRun):
     def draw_report(self) -> None:
         """Write the tear sheet from the files of the folder as they are."""
         self._need("backtest")
-        self.listener(Event("report", "drawing the tear sheet"))
+        self.on_progress(ProgressEvent("report", "drawing the tear sheet"))
         self._write_config()
         self._manifest.rename(self.config.name)
         began = time.perf_counter()
@@ -241,13 +241,13 @@ class Run(CountedRun):
             filters, names = self.config.universe, self.prices.tickers
             known = set(filters.include or names) - set(filters.exclude)
             names = tuple(ticker for ticker in names if ticker in known)
-            most = len(names) if filters.top is None else min(filters.top, len(names))
+            most = len(names) if filters.max_tickers is None else min(filters.max_tickers, len(names))
             check_enough_names(self.config.allocation, most, names=names)
 
     @property
     def _first_decision(self) -> np.datetime64:
         """No score is older than this."""
-        return as_day(self._walk_forward.start, name="walk_forward.start")
+        return as_day(self._walk_forward.test_start, name="walk_forward.test_start")
 
     @property
     def _strategy(self) -> str | None:
@@ -273,7 +273,7 @@ class Run(CountedRun):
         """Do a stage unless the manifest says it is done with these inputs and files; return whether it ran."""
         made_from = key()
         if not again and self._manifest.is_done(name, made_from):
-            self.listener(Event(name, "already done"))
+            self.on_progress(ProgressEvent(name, "already done"))
             return False
         # files of an older run must not be taken for results of this one if work stops half-way
         if self._manifest.forget(name):
@@ -290,7 +290,7 @@ class Run(CountedRun):
 
     def _signals_key(self) -> str:
         parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
-        dead = [self.config.labels.delist_after, self.config.labels.delist_haircut]
+        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
         kind = self.config.tables["model"]["kind"]
         plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
         return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, self._versions)
@@ -302,7 +302,7 @@ class Run(CountedRun):
 
     def _make_signals(self) -> SignalResult:
         config = self.config
-        self.listener(Event("signals", "training walk-forward"))
+        self.on_progress(ProgressEvent("signals", "training walk-forward"))
         return compute_signals(
             self.prices,
             walk_forward=self._walk_forward,
@@ -314,9 +314,9 @@ class Run(CountedRun):
             artifacts=self.home.artifacts,
             frequency=config.frequency,
             features=config.features,
-            beside=self._beside,
+            reference_data=self._reference_data,
             jobs=self.jobs,
-            listener=self.listener,
+            on_progress=self.on_progress,
             on_first_score=self._begin_trial,
         )
 
@@ -335,15 +335,15 @@ class Run(CountedRun):
         self._manifest.data |= {
             **({} if result.trainer is None else {"trainer": result.trainer}),
             "universe_sizes": result.universe_sizes,
-            "files": beside_digests(self._beside),
+            "files": reference_digests(self._reference_data),
             "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
             "warnings": list(
                 dict.fromkeys(
                     (
-                        *price_remarks(self.prices, config.universe),
-                        *signal_remarks(config, result, self.prices),
+                        *price_warnings(self.prices, config.universe),
+                        *signal_warnings(config, result, self.prices),
                         *liquidation_warnings(result.labels, self.prices, config.labels),
-                        *beside_remarks(self._beside, self.prices, result.universe_sizes),
+                        *reference_warnings(self._reference_data, self.prices, result.universe_sizes),
                     )
                 )
             ),
@@ -352,30 +352,30 @@ class Run(CountedRun):
         total = round(sum(result.core_seconds.values()), 3)
         counted = {"total": total, "trained": result.trained, "reused": result.reused}
         self._core_seconds = {"signals": {**counted, "networks": result.core_seconds}}
-        self.listener(Event("signals", f"{result.trained} models trained, {result.reused} reused"))
+        self.on_progress(ProgressEvent("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:
         parts = self.config.hash_of("strategy", "broker", "benchmark")
         plugins = source_digest(self.config.strategy, self.config.tables["strategy"]["allocation"])
-        risk_free = self.config.report["risk_free"]
+        risk_free_rate = self.config.report["risk_free_rate"]
         benchmark = self._digest("benchmark") if self._has_benchmark else None
         signals = sha256_file(self.folder / "signals.parquet")
         made_from = [benchmark, signals, self._digest("prices"), plugins]
-        return key_of(__version__, parts, risk_free, made_from, self._versions)
+        return key_of(__version__, parts, risk_free_rate, made_from, self._versions)
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
-        self.listener(Event("backtest", "trading the signals"))
+        self.on_progress(ProgressEvent("backtest", "trading the signals"))
         result = run_backtest(
             self.prices,
             signals,
             allocation=config.allocation,
             broker=config.broker,
             strategy=self._strategy,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
-        self.listener(Event("backtest", "trading the equal-weight universe, for comparison"))
-        universe = equal_weight_universe(self.prices, signals, broker=config.broker)
+        self.on_progress(ProgressEvent("backtest", "trading the equal-weight universe, for comparison"))
+        universe = equal_weight_returns(self.prices, signals, broker=config.broker)
         # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
         beside = {"universe": universe.reindex(result.returns.index)}
         covered = ""
@@ -409,7 +409,7 @@ class Run(CountedRun):
     def _write_alternatives(self, returns: pd.Series) -> None:
         """Write what else could have been: each seed traded alone, and the trials this run may be chosen from."""
         if len(self._seeds) > 1:
-            self.listener(Event("backtest", "trading each seed alone"))
+            self.on_progress(ProgressEvent("backtest", "trading each seed alone"))
             scores = read_parquet(self.folder / "seed_scores.parquet")
             alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
             write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))
@@ -425,7 +425,7 @@ class Run(CountedRun):
             name=self.config.name,
             simulated=self.prices.simulated,
             config_hash=self.config.hash,
-            risk_free=self.config.report["risk_free"],
+            risk_free_rate=self.config.report["risk_free_rate"],
         )
 
     def _write_timings(self) -> None:

@@ -9,7 +9,7 @@ from html import escape
 from importlib import import_module
 from typing import Any, TextIO
 
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 
 __all__ = ["ConsoleProgress", "NotebookProgress", "in_notebook", "show_progress"]
 
@@ -22,26 +22,28 @@ def in_notebook() -> bool:
     return getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
-def show_progress(stream: TextIO | None = None) -> Listener:
-    """Return a listener that shows progress where one looks for it.
+def show_progress(stream: TextIO | None = None, *, verbose: bool = False) -> ProgressCallback:
+    """Return a on_progress that shows progress where one looks for it.
 
     Parameters
     ----------
     stream : text stream, optional
         Where lines go outside a notebook; standard error when not given.
+    verbose : bool
+        Whether every event gets a line of its own outside a notebook, with the seconds since the start.
 
     Returns
     -------
     callable
-        For `listener=`: a bar in a notebook, else lines.
+        For `on_progress=`: a bar in a notebook, else lines.
 
     Examples
     --------
     In a notebook::
 
-        rs.compute_signals(prices, ..., listener=rs.show_progress())
+        rs.compute_signals(prices, ..., on_progress=rs.show_progress())
     """
-    return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr)
+    return NotebookProgress() if in_notebook() else ConsoleProgress(stream or sys.stderr, verbose=verbose)
 
 
 class ConsoleProgress:
@@ -51,16 +53,21 @@ class ConsoleProgress:
     ----------
     stream : text stream
         A terminal gets one line that is rewritten while a stage counts; anything else gets a line per event.
+    verbose : bool
+        Whether a terminal, too, gets a line per event, each with the seconds since the start.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
         self._stream = stream
-        self._live = stream.isatty()
+        self._live = stream.isatty() and not verbose
+        self._start = time.monotonic() if verbose else None
         self._pace = _Pace()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         """Print one event."""
         text = _line(event, self._pace.left(event))
+        if self._start is not None:
+            text = f"{time.monotonic() - self._start:8.1f} s {text}"
         if not self._live:
             print(text, file=self._stream, flush=True)
             return
@@ -76,17 +83,17 @@ class NotebookProgress:
 
     def __init__(self) -> None:
         self._pace = _Pace()
-        self._latest: dict[str, tuple[Event, str]] = {}
+        self._latest: dict[str, tuple[ProgressEvent, str]] = {}
         self._handle: Any = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         """Show one event."""
         display: Any = import_module("IPython.display").display
         left = self._pace.left(event)
         last = self._latest.get(event.stage)
         # a closing word without a count leaves the full bar standing
         if not event.total and last is not None and last[0].total:
-            event = Event(event.stage, event.message, last[0].done, last[0].total)
+            event = ProgressEvent(event.stage, event.message, last[0].done, last[0].total)
         self._latest[event.stage] = event, left
         shown = _Bars(list(self._latest.values()))
         if self._handle is None:
@@ -98,7 +105,7 @@ class NotebookProgress:
 class _Bars:
     """All stages so far, as HTML and as text."""
 
-    def __init__(self, rows: list[tuple[Event, str]]) -> None:
+    def __init__(self, rows: list[tuple[ProgressEvent, str]]) -> None:
         self._rows = rows
 
     def _repr_html_(self) -> str:
@@ -115,7 +122,7 @@ class _Bars:
         return "\n".join(_line(event, left) for event, left in self._rows)
 
 
-def _line(event: Event, left: str) -> str:
+def _line(event: ProgressEvent, left: str) -> str:
     if event.total:
         return f"[{event.stage} {event.done}/{event.total}] {event.message}{left}"
     return f"[{event.stage}] {event.message}"
@@ -133,7 +140,7 @@ class _Pace:
         self._base: dict[str, tuple[float, int]] = {}  # moment, and units that were done
         self._last: dict[str, tuple[int, int]] = {}
 
-    def left(self, event: Event) -> str:
+    def left(self, event: ProgressEvent) -> str:
         """Write how long the rest of the event's stage takes; empty when it is not known, or less than a second."""
         now = time.monotonic()
         done, total = self._last.get(event.stage, (0, 0))

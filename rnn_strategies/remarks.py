@@ -11,19 +11,19 @@ from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.config import Config
 from signals.calendar import sessions
 from signals.cross_section import small_universe_warning
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.prices import Prices
 from signals.universe import UniverseFilters
 from signals.walk_forward import SignalResult
 
-__all__ = ["price_remarks", "signal_remarks"]
+__all__ = ["price_warnings", "signal_warnings"]
 
 # Moves that a warning names.
 LISTED = 3
 
 
-def price_remarks(prices: Prices, filters: UniverseFilters | None = None) -> list[str]:
+def price_warnings(prices: Prices, filters: UniverseFilters | None = None) -> list[str]:
     """List warnings about the prices, the most serious first.
 
     Parameters
@@ -33,40 +33,40 @@ def price_remarks(prices: Prices, filters: UniverseFilters | None = None) -> lis
     filters : UniverseFilters, optional
         Filters of the run, for warnings that depend on them.
     """
-    remarks = []
+    warnings = []
     if prices.simulated:
-        remarks.append("The prices are simulated: nothing here says anything about a real market.")
+        warnings.append("The prices are simulated: nothing here says anything about a real market.")
     bias = survivorship_bias(lifetimes(prices))
     if bias is not None:
-        remarks.append(
+        warnings.append(
             f"{bias.finding[0].upper()}{bias.finding[1:]}; results are flattered by knowing which names survive."
         )
     bars = histories(prices)
     filtered = filters is not None and filters.min_price is not None
     missing = missing_splits(bars)
     if missing is not None:
-        remarks.append(f"{missing.sentence(raw_known=prices.raw_known, filtered=filtered)}.")
+        warnings.append(f"{missing.sentence(raw_known=prices.raw_known, filtered=filtered)}.")
     if jumps := split_like_jumps(bars):
         more = f" and {len(jumps) - LISTED:,} more" if len(jumps) > LISTED else ""
         one = len(jumps) == 1
-        remarks.append(
+        warnings.append(
             f"{'One overnight move looks' if one else f'{len(jumps):,} overnight moves look'} like "
             f"{'a split' if one else 'splits'} that the prices are not adjusted for, or like "
             f"{'a misprint' if one else 'misprints'}: {', '.join(map(str, jumps[:LISTED]))}{more}; adjust the prices "
             "for splits, or leave such names out."
         )
     if prices.close_only:
-        remarks.append("Only closing prices exist: orders fill at the next close, not the next open.")
+        warnings.append("Only closing prices exist: orders fill at the next close, not the next open.")
     if not prices.raw_known:
-        remarks.append(
+        warnings.append(
             "Adjustment factors are unknown: price and dollar-volume filters use adjusted prices, "
             "which later splits and dividends have changed."
         )
     if not prices.volume_known:
-        remarks.append("Volume is unknown: no filter looked at it, and it limits no order.")
+        warnings.append("Volume is unknown: no filter looked at it, and it limits no order.")
     if absent := _empty_sessions(prices):
-        remarks.append(absent)
-    return remarks + list(prices.notes)
+        warnings.append(absent)
+    return warnings + list(prices.warnings)
 
 
 def _empty_sessions(prices: Prices) -> str:
@@ -85,25 +85,25 @@ def _empty_sessions(prices: Prices) -> str:
     )
 
 
-def signal_remarks(config: Config, result: SignalResult, prices: Prices) -> list[str]:
+def signal_warnings(config: Config, result: SignalResult, prices: Prices) -> list[str]:
     """Remarks about the walk-forward."""
-    remarks = [*(result.trainer or {}).get("warnings", ()), *result.warnings]
+    warnings = [*(result.trainer or {}).get("warnings", ()), *result.warnings]
     if absent := config.universe.unknown(prices.tickers):
         more = f" and {len(absent) - 5:,} more" if len(absent) > 5 else ""
-        remarks.append(
+        warnings.append(
             f"The prices do not hold {', '.join(absent[:5])}{more}, which universe.include or exclude names: misspelt, "
             "or not in the file."
         )
-    if result.folds["seed"].nunique() == 1 and not isinstance(config.model, OwnModel | KerasModel):
-        remarks.append("One seed only: the spread between equally good networks is not shown; use three or more.")
+    if result.folds["seed"].nunique() == 1 and not isinstance(config.model, CustomModel | SavedKerasModel):
+        warnings.append("One seed only: the spread between equally good networks is not shown; use three or more.")
     elif result.folds["seed"].nunique() > 1 and not result.signals["score_std"].any():
-        remarks.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")
+        warnings.append("All seeds gave the same scores: there is no chance in this model, and no spread to show.")
     if small := small_universe_warning(config.labels, result.universe_sizes):
-        remarks.append(small)
+        warnings.append(small)
     # before the first date with enough history the universe is empty by definition
     sizes = list(result.universe_sizes.items())
     begun = next((i for i, (_, size) in enumerate(sizes) if size), len(sizes))
     empty = [day for day, size in sizes[begun:] if size == 0]
     if empty:
-        remarks.append(f"The universe was empty on {', '.join(empty)}: nothing was scored until it was drawn again.")
-    return remarks
+        warnings.append(f"The universe was empty on {', '.join(empty)}: nothing was scored until it was drawn again.")
+    return warnings

@@ -17,7 +17,7 @@ from rnn_strategies.home import Home, locked
 from rnn_strategies.manifest import STAGES, Manifest
 from signals.display import Card
 from signals.errors import InputError, RnnStrategiesError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.panel import check_tickers
 from signals.prices import Prices
 from signals.sources import SOURCES, load_prices
@@ -40,9 +40,9 @@ class RunFolder:
         Where networks and inputs are kept.
     jobs : int
         Training processes.
-    listener : callable
+    on_progress : callable
         Told of progress.
-    retrain_revised : bool
+    accept_revisions : bool
         Whether bars that a source has revised since they were first seen replace those; networks trained on them train
         anew.
     """
@@ -51,8 +51,8 @@ class RunFolder:
     config: Config
     home: Home
     jobs: int = 1
-    listener: Listener = silent
-    retrain_revised: bool = False
+    on_progress: ProgressCallback = ignore_progress
+    accept_revisions: bool = False
     _seconds: dict[str, Any] = field(default_factory=dict)
     _core_seconds: dict[str, Any] = field(default_factory=dict)
     _from_source: bool = False
@@ -131,7 +131,7 @@ class RunFolder:
         InputError
             When the other run's prices come from elsewhere.
         """
-        mine, theirs = ([run.config.prices, run.config.beside.get("symbols")] for run in (self, other))
+        mine, theirs = ([run.config.prices, run.config.reference_files.get("symbol_changes")] for run in (self, other))
         if mine != theirs:
             raise InputError(f"expected the prices of {self.folder} and {other.folder} from one source; found two")
         self._manifest.keep_input("prices", other.prices, other._digest("prices"))
@@ -143,7 +143,7 @@ class RunFolder:
         stored = self.home.inputs.get(known["sha256"]) if known and not self._from_source else None
         if known and stored:
             return Prices.load(stored, known["meta"])
-        self.listener(Event("prices", f"reading {name}"))
+        self.on_progress(ProgressEvent("prices", f"reading {name}"))
         prices = self._load(name, options)
         digest = self.home.inputs.put(lambda path: prices.save(path))
         if known and not self._from_source and known["sha256"] != digest:
@@ -158,9 +158,9 @@ class RunFolder:
         """Read prices from their source; those of the run under security ids when a file of ticker changes is named."""
         source = options.pop("source")
         if source == "yahoo":
-            options |= {"listener": self.listener} | ({"revisions": "take"} if self.retrain_revised else {})
+            options |= {"on_progress": self.on_progress} | ({"revisions": "accept"} if self.accept_revisions else {})
         prices = load_prices(source=source, **options)
-        symbols = symbols_of(self.config.beside) if name == "prices" else None
+        symbols = symbols_of(self.config.reference_files) if name == "prices" else None
         return prices if symbols is None else symbols.apply(prices)
 
     def _digest(self, name: str) -> str:
@@ -174,7 +174,7 @@ class RunFolder:
     def card(self) -> Card:
         """Give what is done, and the main figures if there are any."""
         facts = [("folder", str(self.folder)), ("decides", str(self.config.tables["strategy"]["allocation"]))]
-        remarks: list[str] = []
+        warnings: list[str] = []
         try:
             data = self._manifest.data
             done = [stage for stage in STAGES if self._manifest.is_done(stage)]
@@ -185,10 +185,10 @@ class RunFolder:
                 facts.append(("scores", f"{len(scores):,} from {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"))
             if "backtest" in done:
                 facts += _figures(self.metrics)
-            remarks = [*(data.get("backtest") or {}).get("warnings", ()), *data.get("warnings", ())]
+            warnings = [*(data.get("backtest") or {}).get("warnings", ()), *data.get("warnings", ())]
         except RnnStrategiesError as error:  # showing something must never fail
-            remarks = [str(error)]
-        return Card(f"Run {self.config.name}", facts, remarks)
+            warnings = [str(error)]
+        return Card(f"Run {self.config.name}", facts, warnings)
 
     def __repr__(self) -> str:
         return self.card().text()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
 
 from signals.errors import InputError
+from signals.former_names import renamed_key
 
 __all__ = ["OPEN", "STRICT", "FolderName", "build", "check_table", "table_of"]
 
@@ -35,7 +36,7 @@ _HINTS = {
     'or preset = "retail"',
     "broker.slippage": "costs are never silently zero: write a fraction, slippage = 0.0005 is 5 basis points, "
     'or preset = "retail"',
-    "walk_forward.start": 'write the first day of the first test slice, for example start = "2011-01-01"',
+    "walk_forward.test_start": 'write the first day of the first test slice, for example test_start = "2011-01-01"',
     "strategy": 'add [strategy] with allocation = "TopK" and k = 50',
     "strategy.allocation": 'write what to hold, for example allocation = "TopK" and k = 50',
     "prices.source": 'write source = "files" or source = "simulated"',
@@ -115,13 +116,15 @@ def _explain(error: ValidationError, root: type[BaseModel], place: str = "") -> 
     mistakes = error.errors()
     # a misspelt key also leaves its setting missing: the spelling is the mistake
     first = next((one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0])
-    inside = [str(part) for part in first["loc"]]
+    # of a table that may also be one value pydantic names the class as well, which has an underscore here
+    inside = [str(part) for part in first["loc"] if not str(part).startswith("_")]
     where = [place, *inside] if place else inside
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
         known = _known_keys(root, inside[:-1])
+        former = renamed_key(".".join(where[:-1]), where[-1], known)
         close = difflib.get_close_matches(where[-1], known, n=1, cutoff=0.5)
-        advice = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        advice = former or (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}")
         place = f"[{'.'.join(where[:-1])}]" if where[:-1] else "the configuration"
         return f"expected a known key in {place}; found {where[-1]!r}; {advice}"
     if first["type"] == "missing":
@@ -138,7 +141,8 @@ def _known_keys(root: type[BaseModel], place: Sequence[str]) -> list[str]:
     for part in place:
         annotation = model.model_fields[part].annotation
         # an optional table is a union with None
-        annotation = next((kind for kind in get_args(annotation) if kind is not type(None)), annotation)
+        members = [kind for kind in get_args(annotation) if kind is not type(None)]
+        annotation = next((kind for kind in members if hasattr(kind, "model_fields")), annotation)
         assert isinstance(annotation, type)  # noqa: S101 - our own tables are classes
         model = annotation
     return sorted(model.model_fields)

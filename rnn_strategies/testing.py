@@ -6,8 +6,8 @@ In a `conftest.py`::
 
 and in a test::
 
-    def test_nothing_looks_ahead(audited):
-        audited("my.toml", only=["folds", "look-ahead"])
+    def test_nothing_looks_ahead(audit_run):
+        audit_run("my.toml", only=["fold-checks", "look-ahead"])
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from typing import Any
 
 import pytest
 
-from rnn_strategies.audit.audit import Audit, audit_run
+from rnn_strategies.audit.audit import Audit
+from rnn_strategies.audit.audit import audit_run as audit
 
-__all__ = ["audited"]
+__all__ = ["audit_run"]
 
 
 @pytest.fixture
-def audited() -> Callable[..., Audit]:
+def audit_run() -> Callable[..., Audit]:
     """Give a function that audits a configuration or a run, and fails the test when a check fails.
 
     It takes the arguments of `rnn_strategies.audit_run` and returns the verdicts.
     """
 
     def run(target: Any, **options: Any) -> Audit:
-        found = audit_run(target, **options)
+        found = audit(target, **options)
         if not found.passed:
             pytest.fail(found.text(), pytrace=False)
         return found

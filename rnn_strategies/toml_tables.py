@@ -15,7 +15,7 @@ import tomli_w
 from signals.errors import InputError
 from signals.storage import canonical_json, sha256_bytes
 
-__all__ = ["config_hash", "dropped", "plain_values", "read_tables", "resolve_path", "to_toml"]
+__all__ = ["config_hash", "dropped", "is_of_series", "plain_values", "read_tables", "resolve_path", "to_toml"]
 
 
 def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -49,6 +49,13 @@ def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, An
     for override in overrides:
         _apply(tables, override)
     return tables
+
+
+def is_of_series(target: Path | str) -> bool:
+    """Whether a configuration file, or that of a run folder, is of forecasts of series: it has a table `[series]`."""
+    path = Path(target)
+    file = path / "config.toml" if path.is_dir() else path
+    return file.is_file() and "series" in read_tables(file)
 
 
 def plain_values(value: Any, name: str = "") -> Any:

@@ -36,7 +36,7 @@ def variant_returns(config: Config, prices: Prices, signals: pd.DataFrame, *, co
     """
     broker = config.broker
     if cost != 1.0:
-        broker = broker.times(cost)
+        broker = broker.with_scaled_costs(cost)
     strategy = None if config.strategy == "SignalStrategy" else config.strategy
     return run_backtest(prices, signals, allocation=config.allocation, broker=broker, strategy=strategy).returns
 

@@ -323,11 +323,12 @@ def check_raw_known(prices: Any) -> None:
     if not prices.raw_known:
         raise InputError(
             "expected prices whose raw prices are known; found adjusted ones alone; give adj_factor, adj_close beside "
-            'close, or prices.factors, or set broker.dividends = "adjusted"'
+            'close, or prices.factor_files, or set broker.dividends = "adjusted"'
         )
     if prices.actions is None:
         raise InputError(
-            "expected prices whose splits and dividends are known; found none; give prices.factors or prices.actions "
+            "expected prices whose splits and dividends are known; found none; give prices.factor_files or "
+            "prices.corporate_actions "
             '(a file with date,ticker,split,dividend), or set broker.dividends = "adjusted"'
         )
 

@@ -66,7 +66,9 @@ def check_categoricals(names: Sequence[str]) -> None:
         if name not in CATEGORICALS:
             close = difflib.get_close_matches(str(name), CATEGORICALS, n=1)
             advice = f"did you mean {close[0]!r}?" if close else "choose among those"
-            raise InputError(f"expected model.embeddings of {', '.join(CATEGORICALS[:-1])}; found {name!r}; {advice}")
+            raise InputError(
+                f"expected model.categorical_embeddings of {', '.join(CATEGORICALS[:-1])}; found {name!r}; {advice}"
+            )
 
 
 def calendar_categorical(name: str, dates: NDArray[np.datetime64], n_tickers: int = 1) -> Categorical:
@@ -116,7 +118,8 @@ def make_categoricals(
     check_categoricals(names)
     if "sector" in names and sectors is None:
         raise InputError(
-            "expected a file of sectors, because model.embeddings names sector; found none; write its path as "
+            "expected a file of sectors, because model.categorical_embeddings names sector; found none; write its "
+            "path as "
             "sectors under [universe], or leave sector out"
         )
     return {

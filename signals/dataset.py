@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from signals.membership import Membership
     from signals.sectors import SectorTable
 
-__all__ = ["Beside", "Dataset", "make_dataset"]
+__all__ = ["Dataset", "ReferenceData", "make_dataset"]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ReferenceData:
     """What is known beside prices; each part only by what was known on the day.
 
     Parameters
@@ -49,7 +49,7 @@ class Beside:
     macro: MacroTable | None = None
 
 
-NOTHING_BESIDE = Beside()
+NO_REFERENCE_DATA = ReferenceData()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def make_dataset(
     windows: WindowSettings,
     walk_forward: WalkForward,
     features: Sequence[str] = ("return",),
-    beside: Beside = NOTHING_BESIDE,
+    reference_data: ReferenceData = NO_REFERENCE_DATA,
 ) -> Dataset:
     """Compute decision dates, point-in-time universe, features and labels.
 
@@ -124,9 +124,9 @@ def make_dataset(
         an input for sectors and there is no file of them, labels or features compare more names than the universe ever
         holds, or no row is left; the message names the cause.
     """
-    if prices.close_only and labels.measured == "open_to_open":
+    if prices.close_only and labels.price_basis == "open_to_open":
         raise InputError(
-            "expected opening prices for labels.measured = 'open_to_open'; found closes only; "
+            "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
             "set measured = 'close_to_close' under [labels]"
         )
     panel = prices.panel()
@@ -142,7 +142,7 @@ def make_dataset(
     drawn = refit_dates(dates, walk_forward)
     member = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
     column = {ticker: i for i, ticker in enumerate(panel.tickers)}
-    schedule = universe_schedule(panel, drawn, universe, beside.membership)
+    schedule = universe_schedule(panel, drawn, universe, reference_data.membership)
     begins = [int(np.searchsorted(dates, day)) for day, _ in schedule] + [len(dates)]
     for (_, members), begin, end in zip(schedule, begins, begins[1:], strict=False):
         member[[column[ticker] for ticker in members], begin:end] = True
@@ -150,11 +150,11 @@ def make_dataset(
     largest = max(schedule, key=lambda draw: len(draw[1]), default=(None, ()))[1]
     if largest:
         check_cross_section(labels, features, len(largest), names=largest)
-    sectors = None if beside.sectors is None else beside.sectors.codes(panel.tickers, dates)
-    if beside.sectors is not None:
-        _check_sectors(beside.sectors.spells.tickers, panel.tickers)
-    named = None if beside.sectors is None or sectors is None else (beside.sectors.names, sectors)
-    computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, beside.macro))
+    sectors = None if reference_data.sectors is None else reference_data.sectors.codes(panel.tickers, dates)
+    if reference_data.sectors is not None:
+        _check_sectors(reference_data.sectors.spells.tickers, panel.tickers)
+    named = None if reference_data.sectors is None or sectors is None else (reference_data.sectors.names, sectors)
+    computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, reference_data.macro))
     finite = np.isfinite(computed.values)
     tradable = member & panel.traded[decisions].T
 
@@ -165,7 +165,7 @@ def make_dataset(
     eligible = rows_with(np.ones(len(computed.names), dtype=bool))
     # without any draw the prices end before the walk-forward begins, which the folds refuse
     if schedule and not eligible.any():
-        raise no_rows(panel, schedule, universe, beside.membership, member, computed, windows)
+        raise no_rows(panel, schedule, universe, reference_data.membership, member, computed, windows)
     return Dataset(
         panel=panel,
         dates=dates,
@@ -178,7 +178,7 @@ def make_dataset(
         target=labels.target,
         universe_sizes={str(day): len(members) for day, members in schedule},
         categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
-        warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.start)),
+        warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.test_start)),
     )
 
 

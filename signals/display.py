@@ -23,7 +23,7 @@ class Card:
         What it is.
     facts : sequence of (str, str)
         Name and value of each line.
-    remarks : sequence of str
+    warnings : sequence of str
         Sentences a reader must not miss; the first few are shown.
 
     Examples
@@ -37,7 +37,7 @@ class Card:
 
     title: str
     facts: Sequence[tuple[str, str]]
-    remarks: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     def text(self) -> str:
         """Lines for a prompt."""
@@ -57,7 +57,7 @@ class Card:
         return f"<div><strong>{escape(self.title)}</strong><table><tbody>{rows}</tbody></table>{below}</div>"
 
     def _remarks(self) -> list[str]:
-        once = list(dict.fromkeys(self.remarks))
+        once = list(dict.fromkeys(self.warnings))
         shown = once[:MOST_REMARKS]
         more = len(once) - len(shown)
         return [*shown, f"and {more} more"] if more else shown

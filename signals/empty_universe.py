@@ -77,7 +77,7 @@ def no_rows(
         if not known[:, :, f][member].any():
             cause = (
                 "no member of the universe has a sector with other members that have a value"
-                if name.endswith(" vs sector")
+                if name.endswith(" minus sector")
                 else "its history is too short, or what it is computed from is missing"
             )
             return InputError(
@@ -105,7 +105,7 @@ def _which_filter(
     """Add one filter after the other on the last draw, until none is left."""
     day = schedule[-1][0]
     draws = "its only draw" if len(schedule) == 1 else f"any of its {len(schedule):,} draws"
-    plain = replace(filters, top=None, **_OFF)
+    plain = replace(filters, max_tickers=None, **_OFF)
     before = len(universe_at(panel, day, plain))
     intro = f"expected tickers in the universe; found none on {draws}"
     if not before:

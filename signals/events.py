@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Event", "Listener", "silent"]
+__all__ = ["ProgressCallback", "ProgressEvent", "ignore_progress"]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ProgressEvent:
     """One step of progress.
 
     Parameters
@@ -31,8 +31,8 @@ class Event:
     left: float | None = None
 
 
-Listener = Callable[[Event], None]
+ProgressCallback = Callable[[ProgressEvent], None]
 
 
-def silent(event: Event) -> None:
-    """Ignore the event: the default listener."""
+def ignore_progress(event: ProgressEvent) -> None:
+    """Ignore the event: the default on_progress."""

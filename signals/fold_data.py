@@ -78,7 +78,7 @@ class FoldData:
     training, validation, test : Samples
         Rows by (date, ticker). Test labels are absent.
     both : Samples
-        Training and validation rows together, those in between included, for `refit = "all"`.
+        Training and validation rows together, those in between included, for `refit_on_validation = true`.
     test_ticker, test_date : ndarray of int32
         Rows of the test samples in the data set.
     training_ticker : ndarray of int32
@@ -241,7 +241,7 @@ def _fold_data(
 
 def _learns_every_step(windows: WindowSettings) -> bool:
     """Whether a model is shown the labels of every step of its windows in training."""
-    return bool(getattr(windows, "every_step", False)) or getattr(windows, "teacher_steps", None) == "window"
+    return bool(getattr(windows, "sequence_loss", False)) or getattr(windows, "teacher_steps", None) == "window"
 
 
 def _over_by(data: Dataset, latest: np.int64) -> NDArray[np.bool_]:
@@ -282,7 +282,7 @@ def _seen(data: Dataset, rows: Rows, lookback: int) -> NDArray[np.bool_]:
 
 def _fit_scaler(data: Dataset, training: Rows, windows: WindowSettings) -> Scaler:
     n_features = data.features.values.shape[2]
-    quantile = windows.clip_quantile
+    quantile = windows.winsorize_quantile
     columns, target = [AS_IT_IS] * n_features, AS_IT_IS
     if quantile is not None and len(training[0]):
         seen = _seen(data, training, windows.lookback)

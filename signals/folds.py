@@ -23,7 +23,7 @@ class WalkForward:
 
     Parameters
     ----------
-    start : str
+    test_start : str
         First day of the first test slice, `"2011-01-01"`.
     train : str or int
         `"expanding"`, or a rolling length: a calendar offset (`"4Y"`, `"26W"`) or a number of decision dates.
@@ -32,17 +32,17 @@ class WalkForward:
     retrain_every : str or int, optional
         Time between refits; the test length when not given. Shorter than `test`, each date is predicted by the
         latest model; longer is refused, since dates in between would have no model. `"never"` trains once, before
-        `start`, and scores everything after it; the universe is still drawn anew every test length.
+        `test_start`, and scores everything after it; the universe is still drawn anew every test length.
     """
 
-    start: str
+    test_start: str
     train: Length = "expanding"
     validation: Length = "26W"
     test: Length = "1Y"
     retrain_every: Length | None = None
 
     def __post_init__(self) -> None:
-        _parse(self.start)
+        _parse(self.test_start)
         for name, words in (
             ("train", ("expanding",)),
             ("validation", ()),
@@ -109,7 +109,7 @@ def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray
     ndarray of datetime64[D]
         Ascending, unique, each one of `dates`.
     """
-    start = _parse(settings.start)
+    start = _parse(settings.test_start)
     chosen = {int(np.searchsorted(dates, start))} if len(dates) else set()
     forward = settings.cadence
     year_ago = _shift(dates, start, "1Y", -1, "retrain_every")
@@ -152,11 +152,12 @@ def make_folds(
     InputError
         When history holds no whole fold.
     """
-    start = _parse(settings.start)
+    start = _parse(settings.test_start)
     if not len(dates) or start > dates[-1]:
         last = str(dates[-1]) if len(dates) else "nothing"
         raise InputError(
-            f"expected prices beyond walk_forward.start = {settings.start}; found decision dates up to {last}; "
+            f"expected prices beyond walk_forward.test_start = {settings.test_start}; found decision dates up to "
+            f"{last}; "
             "give more history or start earlier"
         )
     if trained:
@@ -201,4 +202,4 @@ def make_folds(
 
 
 def _parse(day: str) -> np.datetime64:
-    return as_day(day, name="walk_forward.start")
+    return as_day(day, name="walk_forward.test_start")

@@ -100,14 +100,14 @@ class LabelSettings:
         `"above_median"`, `"up"`: return above the median of that date's universe, or above zero. `"terciles"`: lowest,
         middle or highest third of that date's universe. `"return"`: the simple return itself. `"residual"`: return less
         beta times the mean return of that date's universe. `"volatility_scaled"`: in trailing standard deviations.
-    measured : {"open_to_open", "close_to_close"}
+    price_basis : {"open_to_open", "close_to_close"}
         From the next open to the open after the horizon, as it can be traded, or between the closes of decision
         dates (when only closes exist).
     horizon : int
         Decision dates ahead; independent of how often is traded. The purge between slices follows it.
-    window : int
+    estimation_window : int
         Trailing decision dates, t included, that beta and volatility are measured over.
-    delist_after : int
+    delist_after_sessions : int
         Sessions without a bar after which a holder is cashed out.
     delist_haircut : float
         Fraction of the last price lost on that day.
@@ -117,15 +117,15 @@ class LabelSettings:
     """
 
     kind: str = "above_median"
-    measured: str = "open_to_open"
+    price_basis: str = "open_to_open"
     horizon: int = 1
-    window: int = 52
-    delist_after: int = 5
+    estimation_window: int = 52
+    delist_after_sessions: int = 5
     delist_haircut: float = 0.0
     quantiles: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("kind", self.kind, tuple(LABELS)), ("measured", self.measured, MEASURES)):
+        for name, value, allowed in (("kind", self.kind, tuple(LABELS)), ("price_basis", self.price_basis, MEASURES)):
             if value not in allowed:
                 close = difflib.get_close_matches(str(value), allowed, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -134,8 +134,10 @@ class LabelSettings:
             raise InputError(
                 f"expected labels.horizon from 1 to {LONGEST_HORIZON} decision dates; found {self.horizon}"
             )
-        if self.window < 4:
-            raise InputError(f"expected labels.window of at least 4 decision dates; found {self.window}")
+        if self.estimation_window < 4:
+            raise InputError(
+                f"expected labels.estimation_window of at least 4 decision dates; found {self.estimation_window}"
+            )
         self._check_quantiles()
 
     def _check_quantiles(self) -> None:
@@ -237,7 +239,7 @@ class _Trailing:
         self, panel: PricePanel, decisions: NDArray[np.int64], eligible: NDArray[np.bool_], settings: LabelSettings
     ) -> None:
         self._inputs = panel, decisions, eligible
-        self.window, self.horizon = settings.window, settings.horizon
+        self.window, self.horizon = settings.estimation_window, settings.horizon
         self._returns: Values | None = None
         self._market: Values | None = None
 
@@ -333,12 +335,12 @@ def forward_returns(
     """
     n_sessions, n_tickers = panel.close.shape
     n_dates = len(decisions)
-    delay = 1 if settings.measured == "open_to_open" else 0
+    delay = 1 if settings.price_basis == "open_to_open" else 0
     price = panel.open if delay else panel.close
 
     latest = last_bar(panel)
     sessions = np.arange(n_sessions, dtype=np.int32)[:, None]
-    liquidation = (sessions - latest == settings.delist_after) & (latest >= 0)
+    liquidation = (sessions - latest == settings.delist_after_sessions) & (latest >= 0)
     next_liquidation = _next_true(liquidation)
     next_bar = _next_true(panel.traded)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from signals.former_names import PYTHON_NAMES, now_called
+
 __all__ = ["lazy_names"]
 
 
@@ -30,6 +32,7 @@ def lazy_names(
     def load(name: str) -> Any:
         if name in modules:
             return getattr(import_module(modules[name]), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        remedy = now_called(PYTHON_NAMES, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{'; ' if remedy else ''}{remedy}")
 
     return names, load, lambda: names

@@ -53,7 +53,7 @@ class MacroTable:
         rows of one period are its vintages.
     names : tuple of str
         All series, sorted.
-    notes : tuple of str
+    warnings : tuple of str
         Remarks for the report.
     files : mapping of str to str
         Base name of the file and its SHA-256.
@@ -61,7 +61,7 @@ class MacroTable:
 
     observations: pd.DataFrame
     names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -113,7 +113,7 @@ class MacroTable:
 def read_macro(
     path: Path | str,
     *,
-    lag: str | Mapping[str, str] | None = None,
+    publication_lag: str | Mapping[str, str] | None = None,
     series: Sequence[str] | None = None,
     frequency: str | Mapping[str, str] | None = None,
     dates: str = "start",
@@ -129,7 +129,7 @@ def read_macro(
         * FRED-MD: `sasdate` as month/day/year, with its row of transformation codes (which are not applied);
         * ALFRED's vintages: `observation_date`, then columns named `SERIES_YYYYMMDD` after the day of publication;
         * long: `date`, `value`, `series` (without it the series is named after the file), and best `available_at`.
-    lag : str or mapping of str to str, optional
+    publication_lag : str or mapping of str to str, optional
         How long after the end of its period a figure is published: `"45D"`, `"6W"`, `"1M"` or `"0D"`, for all series or
         one per series (the others are then left aside). Required unless the file says when figures became available,
         and refused if it does: guessing it would be look-ahead.
@@ -164,19 +164,19 @@ def read_macro(
     if dates not in ("start", "end"):
         raise InputError(f'expected dates = "start" or "end"; found {dates!r}; choose one')
     sheet = read_sheet(path)
-    wanted = _wanted(sheet, path, lag, series)
-    notes = list(sheet.notes)
+    wanted = _wanted(sheet, path, publication_lag, series)
+    warnings = list(sheet.warnings)
     if left := len(sheet.names) - len(wanted):
-        notes.append(f"{path.name}: {left} series left aside")
+        warnings.append(f"{path.name}: {left} series left aside")
     keep = np.isin(sheet.codes, [sheet.names.index(name) for name in wanted]) & ~np.isnan(sheet.values)
     sheet = sheet.take(keep)
     for name in wanted:
         if not (sheet.codes == sheet.names.index(name)).any():
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
-    notes += [note for name in wanted if (note := _missing_note(sheet, name, path))]
+    warnings += [note for name in wanted if (note := _missing_note(sheet, name, path))]
     if sheet.available is None:
-        available = _released(sheet, path, wanted, lag, frequency, dates)
-        notes.append(REVISED)
+        available = _released(sheet, path, wanted, publication_lag, frequency, dates)
+        warnings.append(REVISED)
     else:
         available = sheet.available
     frame = pd.DataFrame(
@@ -195,7 +195,7 @@ def read_macro(
             f"for {first['period'].date()} ({int(twice.sum())} such rows); drop one"
         )
     frame = frame.sort_values(["available_at", "series", "period"], kind="stable", ignore_index=True)
-    return MacroTable(frame, tuple(sorted(wanted)), tuple(notes), {path.name: sha256_file(path)})
+    return MacroTable(frame, tuple(sorted(wanted)), tuple(warnings), {path.name: sha256_file(path)})
 
 
 def _missing_note(sheet: Sheet, name: str, path: Path) -> str:

@@ -48,7 +48,7 @@ class Sheet:
         NaN where the file has no figure.
     available : ndarray of datetime64[ns], shape (n,), or None
         When it became known, UTC, if the file says so.
-    notes : tuple of str
+    warnings : tuple of str
         Remarks for the report.
     """
 
@@ -57,7 +57,7 @@ class Sheet:
     days: NDArray[np.datetime64]
     values: NDArray[np.float64]
     available: NDArray[np.datetime64] | None = None
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def take(self, rows: NDArray[np.bool_]) -> Sheet:
         """Only some observations."""
@@ -97,7 +97,7 @@ def read_sheet(path: Path) -> Sheet:
             f"expected a column observation_date, sasdate or date in {path.name}; found "
             f"{', '.join(shown(name) for name in raw.columns[:6])}; name the dates so"
         )
-    raw, notes = _without_codes(raw, dated)
+    raw, warnings = _without_codes(raw, dated)
     if not len(raw):
         raise InputError(f"expected macro series in {path.name}; found no rows but codes; get the file again")
     days = _days(raw[dated], path, american=column_key(dated) == "sasdate")
@@ -119,7 +119,7 @@ def read_sheet(path: Path) -> Sheet:
         codes=np.tile(np.arange(len(columns)), len(days)),
         days=np.repeat(days, len(columns)),
         values=values.ravel(),
-        notes=tuple(f"{path.name}: {note}" for note in notes),
+        warnings=tuple(f"{path.name}: {note}" for note in warnings),
     )
     return _vintages(sheet, [m for m in vintages if m], path) if all(vintages) else sheet
 
@@ -131,10 +131,10 @@ def _without_codes(raw: pd.DataFrame, dated: str) -> tuple[pd.DataFrame, list[st
     empty = raw.drop(columns=dated).isna().all(axis=1).to_numpy() & np.array(
         [pd.isna(label) or not str(label).strip() for label in labels], dtype=bool
     )
-    notes = ["its transformation codes are not applied"] if coded.any() else []
+    warnings = ["its transformation codes are not applied"] if coded.any() else []
     if not (coded | empty).any():
-        return raw, notes
-    return raw[~(coded | empty)], notes
+        return raw, warnings
+    return raw[~(coded | empty)], warnings
 
 
 def _days(column: pd.Series, path: Path, *, american: bool) -> NDArray[np.datetime64]:
@@ -152,7 +152,7 @@ def _iso(text: object) -> object:
 def _long(
     raw: pd.DataFrame, days: NDArray[np.datetime64], value: str, named: str | None, published: str | None, path: Path
 ) -> Sheet:
-    notes = []
+    warnings = []
     names: tuple[str, ...] = (stem(path),)
     if named is None:
         codes = np.zeros(len(raw), dtype=np.int64)
@@ -168,8 +168,8 @@ def _long(
     if published is not None:
         available, bare = _moments(raw[published], path)
         if bare:
-            notes.append(f"{path.name}: publication dates without a time of day count from the end of that day, UTC")
-    return Sheet(names, codes, days, _numbers(raw[value], path), available, tuple(notes))
+            warnings.append(f"{path.name}: publication dates without a time of day count from the end of that day, UTC")
+    return Sheet(names, codes, days, _numbers(raw[value], path), available, tuple(warnings))
 
 
 def _vintages(sheet: Sheet, matches: list[re.Match[str]], path: Path) -> Sheet:
@@ -197,7 +197,7 @@ def _vintages(sheet: Sheet, matches: list[re.Match[str]], path: Path) -> Sheet:
         days=sheet.days,
         values=sheet.values,
         available=_ends(day)[sheet.codes],
-        notes=(*sheet.notes, f"{path.name}: vintages count from the end of the day in their name, UTC"),
+        warnings=(*sheet.warnings, f"{path.name}: vintages count from the end of the day in their name, UTC"),
     )
     return made.take(changed.ravel())
 

@@ -14,7 +14,7 @@ from signals.calendar import as_day
 from signals.panel import PricePanel
 from signals.spells import Spells, read_spells
 
-__all__ = ["Membership", "membership_remarks", "read_membership"]
+__all__ = ["Membership", "membership_warnings", "read_membership"]
 
 EXAMPLE = "ticker,start,end with the day of joining and the first day no longer a member, empty while it is one"
 
@@ -37,9 +37,9 @@ class Membership:
         return self.spells.tickers
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What was left aside when reading."""
-        return self.spells.notes
+        return self.spells.warnings
 
     @property
     def files(self) -> dict[str, str]:
@@ -96,7 +96,7 @@ def read_membership(source: Path | str | pd.DataFrame) -> Membership:
     return Membership(read_spells(source, what="index members", example=EXAMPLE))
 
 
-def membership_remarks(panel: PricePanel, dates: Iterable[Any], membership: Membership) -> list[str]:
+def membership_warnings(panel: PricePanel, dates: Iterable[Any], membership: Membership) -> list[str]:
     """Say how many members the prices lack, which is where survivorship hides.
 
     Parameters

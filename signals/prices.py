@@ -63,7 +63,7 @@ class Prices:
         Volume came with the data; otherwise it is 0.0.
     calendar : str
         Exchange calendar whose sessions the dates are.
-    notes : tuple of str
+    warnings : tuple of str
         Remarks for the report: what was repaired, dropped or assumed.
     files : mapping of str to str
         Base name of each input file and its SHA-256.
@@ -81,7 +81,7 @@ class Prices:
     close_only: bool
     volume_known: bool
     calendar: str
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     files: Mapping[str, str]
     actions: pd.DataFrame | None = None
 
@@ -110,7 +110,7 @@ class Prices:
             ("bars", f"{len(self.frame):,}"),
             ("known", known_facts(self)),
         ]
-        return Card(f"Prices{' (simulated)' if self.simulated else ''}", facts, self.notes)
+        return Card(f"Prices{' (simulated)' if self.simulated else ''}", facts, self.warnings)
 
     def __repr__(self) -> str:
         return self.card().text()
@@ -177,7 +177,7 @@ class Prices:
             "close_only": self.close_only,
             "volume_known": self.volume_known,
             "calendar": self.calendar,
-            "notes": list(self.notes),
+            "warnings": list(self.warnings),
             "files": dict(self.files),
             **({} if self.actions is None else {"actions": len(self.actions)}),
         }
@@ -197,7 +197,7 @@ class Prices:
         InputError
             When the file is missing, damaged or not a price table, or `meta` lacks an entry.
         """
-        wanted = ("source", "simulated", "raw_known", "close_only", "volume_known", "calendar", "notes", "files")
+        wanted = ("source", "simulated", "raw_known", "close_only", "volume_known", "calendar", "warnings", "files")
         if missing := [name for name in wanted if name not in meta]:
             raise InputError(
                 f"expected {', '.join(missing)} in the description of {path}; found none; load the prices again"
@@ -211,7 +211,7 @@ class Prices:
             close_only=bool(meta["close_only"]),
             volume_known=bool(meta["volume_known"]),
             calendar=str(meta["calendar"]),
-            notes=tuple(meta["notes"]),
+            warnings=tuple(meta["warnings"]),
             files=dict(meta["files"]),
             actions=actions,
         )
@@ -227,7 +227,7 @@ def check_prices(
     close_only: bool = False,
     volume_known: bool = True,
     on_bad: str = "raise",
-    notes: Iterable[str] = (),
+    warnings: Iterable[str] = (),
     files: Mapping[str, str] | None = None,
     actions: pd.DataFrame | None = None,
 ) -> Prices:
@@ -282,7 +282,7 @@ def check_prices(
     index = canonical_index(frame.index)
     check_order(index)
 
-    remarks = [str(note) for note in notes]
+    warnings = [str(note) for note in warnings]
     keep = np.ones(len(frame), dtype=bool)
 
     def drop(bad: Flags, expected: str, column: str, remedy: str = "correct the data") -> None:
@@ -296,7 +296,7 @@ def check_prices(
                 f"expected {expected}; found {found} for {label_of(index, row)} ({rows}); {remedy}, or set "
                 'on_bad = "repair" to drop such rows'
             )
-        remarks.append(f"{rows} dropped: expected {expected} (first: {found} for {label_of(index, row)})")
+        warnings.append(f"{rows} dropped: expected {expected} (first: {found} for {label_of(index, row)})")
         keep[bad] = False
 
     for name, value in columns.items():
@@ -318,11 +318,11 @@ def check_prices(
     if closed.any():
         drop(closed[index.codes[0]], f"dates that are sessions of {calendar}", "date", _calendar_remedy(days[closed]))
     if not close_only:
-        _contain(columns, keep, lambda row: label_of(index, row), on_bad, remarks)
+        _contain(columns, keep, lambda row: label_of(index, row), on_bad, warnings)
 
     if not keep.any():
         raise InputError(
-            f"expected prices; found none worth keeping among {count_rows(len(frame))} ({remarks[-1]}); mend the data"
+            f"expected prices; found none worth keeping among {count_rows(len(frame))} ({warnings[-1]}); mend the data"
         )
     if not keep.all():
         close = columns["close"][keep]
@@ -331,17 +331,17 @@ def check_prices(
     if known and (
         jumps := factor_jumps(columns["close"], columns["adj_factor"], index.codes[1], partial(label_of, index))
     ):
-        remarks.append(jumps)
+        warnings.append(jumps)
     for value in columns.values():
         value.setflags(write=False)
     made = pd.DataFrame(columns, index=index, copy=False)
     same = duplicate_note(duplicate_tickers(made))
-    if same and same not in remarks:
-        remarks.append(same)
+    if same and same not in warnings:
+        warnings.append(same)
     if actions is not None:
         actions = _actions(check_actions(actions, calendar=calendar), index)
         if known:
-            remarks += check_agreement(made, actions)
+            warnings += check_agreement(made, actions)
     return Prices(
         frame=made,
         source=source,
@@ -350,7 +350,7 @@ def check_prices(
         close_only=close_only,
         volume_known=volume_known,
         calendar=calendar,
-        notes=tuple(remarks),
+        warnings=tuple(warnings),
         files=dict(files or {}),
         actions=actions,
     )
@@ -420,7 +420,7 @@ def _floats(column: pd.Series) -> Values:
 
 
 def _contain(
-    columns: dict[str, Values], keep: Flags, where: Callable[[int], str], on_bad: str, remarks: list[str]
+    columns: dict[str, Values], keep: Flags, where: Callable[[int], str], on_bad: str, warnings: list[str]
 ) -> None:
     """High at the top, low at the bottom: refuse what is wrong, or widen and note."""
     opened, high, low, close = (columns[name] for name in QUOTES)
@@ -441,8 +441,8 @@ def _contain(
                     f"expected {name} {relation} and close; found {found} ({rows}); mend the data, or set "
                     f'on_bad = "repair" to widen {name}'
                 )
-            remarks.append(f"{rows} with {name} widened to contain open and close (first: {found})")
+            warnings.append(f"{rows} with {name} widened to contain open and close (first: {found})")
         if close_enough.any():
             rows = count_rows(int(close_enough.sum()))
-            remarks.append(f"{rows} with {name} widened within rounding (1e-6 of the price)")
+            warnings.append(f"{rows} with {name} widened within rounding (1e-6 of the price)")
         value[bad] = bound[bad]

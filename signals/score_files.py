@@ -38,14 +38,14 @@ class ScoreFile:
         Base name of the file.
     sha256 : str
         Of its bytes.
-    notes : tuple of str
+    warnings : tuple of str
         Sentences for the report: what was left out.
     """
 
     frame: pd.DataFrame
     name: str
     sha256: str
-    notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
 
 def read_scores(path: Path | str) -> ScoreFile:
@@ -81,13 +81,13 @@ def read_scores(path: Path | str) -> ScoreFile:
     n = len(raw)
     score = _numbers(raw[columns["score"]], path)
     keep = ~np.isnan(score)
-    notes = []
+    warnings = []
     if unused:
-        notes.append(f"Columns of {path.name} that were not used: {', '.join(unused)}.")
+        warnings.append(f"Columns of {path.name} that were not used: {', '.join(unused)}.")
     if not keep.any():
         raise InputError(f"expected a score in at least one row of {path.name}; found none; get the file again")
     if not keep.all():
-        notes.append(f"{count_rows(int(n - keep.sum()))} of {path.name} had no score and were left out.")
+        warnings.append(f"{count_rows(int(n - keep.sum()))} of {path.name} had no score and were left out.")
     # rows without an opinion are judged too: a date that cannot be read may have had one
     days = days_of(raw[columns["date"]], path, what="session dates")
     tickers = _tickers(raw[columns["ticker"]], path)
@@ -111,7 +111,7 @@ def read_scores(path: Path | str) -> ScoreFile:
         )
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from None
-    return ScoreFile(frame, path.name, sha256_file(path), tuple(notes))
+    return ScoreFile(frame, path.name, sha256_file(path), tuple(warnings))
 
 
 def _columns(raw: pd.DataFrame, path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -28,13 +28,13 @@ class SectorTable:
     names : tuple of str
         Sectors in the order in which they first appear in time (by name where that is equal), so that a sector made
         up later changes no earlier code.
-    notes : tuple of str
+    warnings : tuple of str
         What the report has to say about the table.
     """
 
     spells: Spells
     names: tuple[str, ...]
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def point_in_time(self) -> bool:
@@ -104,7 +104,7 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
 
     Notes
     -----
-    A table without dates says where tickers belong today. It can be used, and `notes` says what that is: hindsight,
+    A table without dates says where tickers belong today. It can be used, and `warnings` says what that is: hindsight,
     since companies move between sectors, and sectors were redrawn (GICS in 2016, 2018 and 2023).
     """
     column = column.strip().lower().replace(" ", "_")
@@ -115,10 +115,10 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
     for name, start in zip(spells.value, spells.start, strict=True):
         since[name] = min(since.get(name, start), start)
     names = tuple(sorted(since, key=lambda name: (since[name], name)))
-    notes = list(spells.notes)
+    warnings = list(spells.warnings)
     if not spells.dated:
-        notes.append(
+        warnings.append(
             "Sectors are those of the day the file was made, not of each date: whatever uses them knows a little of "
             "the future."
         )
-    return SectorTable(spells, names, tuple(notes))
+    return SectorTable(spells, names, tuple(warnings))

@@ -47,7 +47,7 @@ class Spells:
         First day, and the first day it no longer held; `EVER` and `FAR` where open.
     dated : bool
         The file has dates; otherwise every row holds for ever.
-    notes : tuple of str
+    warnings : tuple of str
         What was left aside.
     files : dict of str to str
         Name of the file and its SHA-256; empty for a frame.
@@ -59,7 +59,7 @@ class Spells:
     start: Days
     end: Days
     dated: bool
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     files: dict[str, str]
 
     def __len__(self) -> int:
@@ -149,14 +149,14 @@ def read_spells(
         elif "last" in places:
             end = days_of(frame[places["last"]], path, empty=FAR, what=described)
             end = np.where(end < FAR, end + np.timedelta64(1, "D"), end)
-        notes = []
+        warnings = []
         if value and (empty := text == "").any():
-            notes.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left aside")
+            warnings.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left aside")
             codes, text, start, end = codes[~empty], text[~empty], start[~empty], end[~empty]
         if not len(codes):
             raise InputError(f"expected a {value} in {path.name}; found none in any row; write {example}")
         spells = _sorted(codes, names, text, start, end)
-        made = Spells(*spells, dated=dated, notes=tuple(notes), files=_hashes(source, path))
+        made = Spells(*spells, dated=dated, warnings=tuple(warnings), files=_hashes(source, path))
         _check(made, path, what)
     return made
 

@@ -18,33 +18,33 @@ from signals.price_index import INDEX, canonical_index, check_labels, check_orde
 from signals.prices import Prices
 from signals.spells import FAR, Spells, read_spells
 
-__all__ = ["SymbolTable", "read_symbols"]
+__all__ = ["SymbolTable", "read_symbol_changes"]
 
 EXAMPLE = "id,ticker,start,end with the first day of the ticker and the first day it is somebody else's"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SymbolTable:
-    """Spells in which a ticker stood for an id; made by `read_symbols`.
+    """Spells in which a ticker stood for an id; made by `read_symbol_changes`.
 
     Parameters
     ----------
     spells : Spells
         One row per ticker and spell; the value is the id.
-    outside : {"raise", "drop"}
+    on_uncovered : {"raise", "drop"}
         What to do with bars of a listed ticker outside all its spells.
     link : bool
         Whether prices are joined where an id changes its ticker.
     """
 
     spells: Spells
-    outside: str = "raise"
+    on_uncovered: str = "raise"
     link: bool = True
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What was left aside when reading."""
-        return self.spells.notes
+        return self.spells.warnings
 
     @property
     def files(self) -> dict[str, str]:
@@ -67,8 +67,9 @@ class SymbolTable:
         Raises
         ------
         InputError
-            For a bar of a listed ticker outside its spells (`outside = "raise"`): nobody knows whose it is. And when
-            an id is also the name of a ticker that the table does not name, so that two securities would become one.
+            For a bar of a listed ticker outside its spells (`on_uncovered = "raise"`): nobody knows whose it is. And
+            when an id is also the name of a ticker that the table does not name, so that two securities would become
+            one.
 
         Notes
         -----
@@ -84,26 +85,26 @@ class SymbolTable:
         of_level = np.array([listed.get(ticker, -1) for ticker in levels[1]], dtype=np.int64)
         ours = np.flatnonzero(of_level[codes[1]] >= 0)
         if not len(ours):
-            notes = (*prices.notes, f"{_source(self)}: no ticker of the prices is in it")
-            return replace(prices, notes=notes, files={**prices.files, **self.files})
+            unused = f"{_source(self)}: no ticker of the prices is in it"
+            return replace(prices, warnings=(*prices.warnings, unused), files={**prices.files, **self.files})
         days = levels[0].to_numpy().astype("datetime64[D]")
         row = self.spells.find(of_level[codes[1][ours]], days[codes[0][ours]])
         keep = np.ones(len(index), dtype=bool)
         keep[ours[row < 0]] = False
-        remarks = list(prices.notes)
+        warnings = list(prices.warnings)
         if not keep.all():
             first, rows = label_of(index, int(np.argmin(keep))), count_rows(int((~keep).sum()))
-            if self.outside == "raise":
+            if self.on_uncovered == "raise":
                 raise InputError(
                     f"expected every bar of a ticker in {_source(self)} to lie in one of its spells; found {first} in "
-                    f'none ({rows}); add the spell, or set outside = "drop" to leave such bars out'
+                    f'none ({rows}); add the spell, or set on_uncovered = "drop" to leave such bars out'
                 )
             if not keep.any():
                 raise InputError(
                     f"expected bars inside the spells of {_source(self)}; found {first} and all others outside; "
                     "mend the dates"
                 )
-            remarks.append(f"{rows} left out: outside the spells of {_source(self)} (first: {first})")
+            warnings.append(f"{rows} left out: outside the spells of {_source(self)} (first: {first})")
         self._refuse_mixing(levels[1], of_level)
 
         ids = sorted({*self.spells.value, *(t for t, code in zip(levels[1], of_level, strict=True) if code < 0)})
@@ -129,7 +130,7 @@ class SymbolTable:
         if self.link and prices.raw_known:
             linked = self._linked(columns, np.asarray(made.codes[1]), spell[kept])
             if linked:
-                remarks.append(f"{linked} linked by their adjustment factors ({_source(self)})")
+                warnings.append(f"{linked} linked by their adjustment factors ({_source(self)})")
         for name in ("open", "high", "low"):
             if prices.close_only:
                 columns[name] = columns["close"]
@@ -138,7 +139,7 @@ class SymbolTable:
         return replace(
             prices,
             frame=pd.DataFrame(columns, index=made, copy=False),
-            notes=tuple(remarks),
+            warnings=tuple(warnings),
             files={**prices.files, **self.files},
             actions=None if prices.actions is None else self._actions(prices.actions, listed),
         )
@@ -191,7 +192,9 @@ class SymbolTable:
         return f"SymbolTable({ids:,} ids, {len(self.spells.tickers):,} tickers, {len(self.spells):,} spells)"
 
 
-def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", link: bool = True) -> SymbolTable:
+def read_symbol_changes(
+    source: Path | str | pd.DataFrame, *, on_uncovered: str = "raise", link: bool = True
+) -> SymbolTable:
     """Read a table of ids and the tickers they traded under.
 
     Parameters
@@ -200,7 +203,7 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
         CSV (plain or gzipped) or Parquet file with the columns `id`, `ticker` (or `symbol`), `start` and `end`; others
         are left alone. `end` is the first day the ticker no longer stands for the id, empty while it does; a column
         `last` with the last day it does is taken in its place. An empty start means from the first bar on.
-    outside : {"raise", "drop"}
+    on_uncovered : {"raise", "drop"}
         What to do with bars of a ticker in the table that lie in none of its spells: whose they are is unknown, so
         they are refused, or left out with a note. They are never kept under the ticker: reused symbols would become
         one history.
@@ -225,8 +228,8 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
         facebook,FB,2012-05-18,2022-06-09
         facebook,META,2022-06-09,
     """
-    if outside not in ("raise", "drop"):
-        raise InputError(f'expected outside = "raise" or "drop"; found {outside!r}; choose one')
+    if on_uncovered not in ("raise", "drop"):
+        raise InputError(f'expected on_uncovered = "raise" or "drop"; found {on_uncovered!r}; choose one')
     spells = read_spells(source, what="symbols", value="id", open_start=True, example=EXAMPLE)
     order = np.lexsort((spells.start, spells.value.astype(str)))
     for before, after in pairwise(order):
@@ -237,7 +240,7 @@ def read_symbols(source: Path | str | pd.DataFrame, *, outside: str = "raise", l
                 f"{spells.name(before)} {until} and as {spells.name(after)} from {spells.start[after]}; end one before "
                 "the other begins"
             )
-    return SymbolTable(spells, outside, link)
+    return SymbolTable(spells, on_uncovered, link)
 
 
 def _source(table: SymbolTable) -> str:

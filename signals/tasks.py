@@ -17,7 +17,7 @@ from signals.artifacts import Artifact, ArtifactStore, artifact_key
 from signals.assembly import Outcome
 from signals.fold_data import FoldData
 from signals.models.external import OpenedModel
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.plugins import source_digest
 from signals.trainers.seam import (
     EpochLoss,
@@ -38,7 +38,7 @@ class Task:
     """A fold, a model and a seed."""
 
     data: FoldData
-    model: NetworkSettings | OwnModel
+    model: NetworkSettings | CustomModel
     training: TrainingSettings
     seed: int
 
@@ -75,8 +75,8 @@ def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]
     for task in tasks:
         spent = _Stopwatch()
         model, data = task.model, task.data
-        assert isinstance(model, OwnModel)  # noqa: S101 - sorted out by the caller
-        rows = data.both if task.training.refit == "all" else data.training
+        assert isinstance(model, CustomModel)  # noqa: S101 - sorted out by the caller
+        rows = data.both if task.training.refit_on_validation else data.training
         label = data.scaler.restore_target(rows.label)
         # sums of several threads round otherwise than those of one, and a score must not depend on how many there are
         with threadpool_limits(1):
@@ -147,7 +147,7 @@ def _settle_worker() -> None:
 
 def network_of(task: Task) -> Network:
     """Describe the network a task trains."""
-    assert not isinstance(task.model, OwnModel)  # noqa: S101 - sorted out by the caller
+    assert not isinstance(task.model, CustomModel)  # noqa: S101 - sorted out by the caller
     data = task.data
     n_features = data.test.windows.panel.shape[2]
     return Network(task.model, len(data.tickers) + 1, n_features, data.target, data.group_sizes)
@@ -182,7 +182,7 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
     ]
     first = list(trainer.fit(fits))
     final = first
-    if tasks and tasks[0].training.refit == "all":
+    if tasks and tasks[0].training.refit_on_validation:
         again = [
             replace(
                 fit,

@@ -17,7 +17,13 @@ from signals.panel import PricePanel, check_tickers
 
 __all__ = ["Schedule", "UniverseFilters", "filter_figures", "universe_at", "universe_schedule"]
 
-_LEAST = (("top", 1), ("window", 1), ("zero_window", 1), ("min_history", 0), ("max_stale", 1))
+_LEAST = (
+    ("max_tickers", 1),
+    ("dollar_volume_window", 1),
+    ("zero_return_window", 1),
+    ("min_history", 0),
+    ("max_stale", 1),
+)
 # Rounding of adjusted prices: a return of this size is none, and a share this much above its bound is at it.
 _NOTHING = 1e-12
 
@@ -36,19 +42,20 @@ class UniverseFilters:
     min_price : float, optional
         Lowest raw close of the ticker's latest bar.
     min_dollar_volume : float, optional
-        Lowest median daily dollar volume over `window` sessions.
-    top : int, optional
+        Lowest median daily dollar volume over `dollar_volume_window` sessions.
+    max_tickers : int, optional
         Only so many tickers, those with the highest median dollar volume; ties go to the name that sorts first.
-    window : int
+    dollar_volume_window : int
         Trailing sessions the median is taken over, the day itself included.
     min_history : int
         Sessions with a bar before the date (the date itself not counted).
     max_stale : int
         The latest bar must lie within this many last sessions: 1 asks for a bar on the day itself.
     max_zero_returns : float, optional
-        Largest share of sessions without a return over `zero_window` sessions: a measure of liquidity where volume is
-        unknown (Lesmond, Ogden and Trzcinka 1999), since whoever pays more to trade than the news is worth does not.
-    zero_window : int
+        Largest share of sessions without a return over `zero_return_window` sessions: a measure of liquidity where
+        volume is unknown (Lesmond, Ogden and Trzcinka 1999), since whoever pays more to trade than the news is worth
+        does not.
+    zero_return_window : int
         Trailing sessions of that share, the day itself included.
     include : tuple of str
         When given, only these tickers are considered at all. Some may be listed later than the prices end, or not be
@@ -60,14 +67,13 @@ class UniverseFilters:
     -----
     Dollar volume of a session is raw close × volume as delivered, raw close = close / adj_factor, to twelve digits.
     Nothing here changes when a ticker's adjusted history and its factor are multiplied by a constant, as happens with
-    every new dividend and split.
-    A session without a bar counts as zero dollars: nobody could have traded there, and a median over traded days only
-    would make the rarest trader look liquid. A ticker with fewer sessions than `window` since prices began has the
-    missing ones counted as zero too.
-    A session without a return is one whose close equals the last close before it (to 1e-12), adjusted closes both; or
-    one without a bar or without an earlier one, those before prices began included. Closes of one ticker are compared
-    with each other only, so no later dividend or split can move a ticker across this threshold, as it can across
-    `min_price` where raw prices are unknown.
+    every new dividend and split. A session without a bar counts as zero dollars: nobody could have traded there, and a
+    median over traded days only would make the rarest trader look liquid. A ticker with fewer sessions than
+    `dollar_volume_window` since prices began has the missing ones counted as zero too. A session without a return is
+    one whose close equals the last close before it (to 1e-12), adjusted closes both; or one without a bar or without an
+    earlier one, those before prices began included. Closes of one ticker are compared with each other only, so no later
+    dividend or split can move a ticker across this threshold, as it can across `min_price` where raw prices are
+    unknown.
 
     References
     ----------
@@ -76,19 +82,19 @@ class UniverseFilters:
 
     min_price: float | None = None
     min_dollar_volume: float | None = None
-    top: int | None = None
-    window: int = 63
+    max_tickers: int | None = None
+    dollar_volume_window: int = 63
     min_history: int = 0
     max_stale: int = 5
     max_zero_returns: float | None = None
-    zero_window: int = 252
+    zero_return_window: int = 252
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in _LEAST:
             value = getattr(self, name)
-            if value is None and name == "top":
+            if value is None and name == "max_tickers":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"expected universe.{name} to be a whole number of at least {least}; found {value!r}")
@@ -113,7 +119,7 @@ class UniverseFilters:
     @property
     def needs_volume(self) -> bool:
         """Whether a filter looks at dollar volume."""
-        return self.min_dollar_volume is not None or self.top is not None
+        return self.min_dollar_volume is not None or self.max_tickers is not None
 
     def unknown(self, tickers: Iterable[str]) -> tuple[str, ...]:
         """Names under include and exclude that are not among `tickers`, sorted: listed later, or misspelt."""
@@ -134,7 +140,7 @@ def universe_at(
     filters : UniverseFilters
         Conditions.
     membership : Membership, optional
-        Only members of this index on the day are considered; `top` counts among them.
+        Only members of this index on the day are considered; `max_tickers` counts among them.
 
     Returns
     -------
@@ -158,7 +164,7 @@ def universe_at(
             f"({named}, …); spell both alike, or name the ids of a symbol table in both"
         )
     if filters.needs_volume and not panel.volume_known:
-        name = "min_dollar_volume" if filters.min_dollar_volume is not None else "top"
+        name = "min_dollar_volume" if filters.min_dollar_volume is not None else "max_tickers"
         raise InputError(
             f"expected prices with volume for universe.{name}; found none in the data; drop the filter or add volume"
         )
@@ -180,15 +186,15 @@ def universe_at(
         latest = _last_number(_raw_close(panel, recent))
         chosen &= np.where(np.isnan(latest), -1.0, latest) >= _settled(np.array(filters.min_price))
     if filters.max_zero_returns is not None:
-        chosen &= _share_without_return(panel, t, filters.zero_window) <= filters.max_zero_returns + _NOTHING
+        chosen &= _share_without_return(panel, t, filters.zero_return_window) <= filters.max_zero_returns + _NOTHING
     if filters.needs_volume:
-        dollars = _median_dollar_volume(panel, t, filters.window)
+        dollars = _median_dollar_volume(panel, t, filters.dollar_volume_window)
         if filters.min_dollar_volume is not None:
             chosen &= dollars >= filters.min_dollar_volume
-        if filters.top is not None:
+        if filters.max_tickers is not None:
             candidates = np.flatnonzero(chosen)
             # tickers are sorted, so a stable sort settles ties by name
-            kept = candidates[np.argsort(-dollars[candidates], kind="stable")[: filters.top]]
+            kept = candidates[np.argsort(-dollars[candidates], kind="stable")[: filters.max_tickers]]
             chosen = np.zeros_like(chosen)
             chosen[kept] = True
     return tuple(panel.tickers[column] for column in np.flatnonzero(chosen))
@@ -248,9 +254,9 @@ def filter_figures(panel: PricePanel, date: Any, filters: UniverseFilters, name:
     if name == "min_history":
         return f"the longest history has {int(panel.traded[:t].sum(axis=0).max()):,} sessions before that day"
     if name == "min_dollar_volume":
-        return f"the highest median is {_median_dollar_volume(panel, t, filters.window).max():,.6g}"
+        return f"the highest median is {_median_dollar_volume(panel, t, filters.dollar_volume_window).max():,.6g}"
     if name == "max_zero_returns":
-        return f"the lowest share is {_share_without_return(panel, t, filters.zero_window).min():.3g}"
+        return f"the lowest share is {_share_without_return(panel, t, filters.zero_return_window).min():.3g}"
     return ""
 
 

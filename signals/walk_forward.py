@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 
 from signals.assembly import Assembly, Outcome, SignalResult, assemble
 from signals.calendar import as_day
-from signals.dataset import NOTHING_BESIDE, Beside, Dataset, make_dataset
+from signals.dataset import NO_REFERENCE_DATA, Dataset, ReferenceData, make_dataset
 from signals.dispatch import Remaining, run_tasks
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.features import check_features
 from signals.fold_data import FoldData, check_fold, make_fold_data, make_test_data
 from signals.folds import Fold, WalkForward, make_folds
 from signals.labels import LabelSettings, Target
-from signals.models.external import KerasModel, OpenedModel
-from signals.models.own import OwnModel
+from signals.models.external import OpenedModel, SavedKerasModel
+from signals.models.own import CustomModel
 from signals.models.recurrent import check_horizon
 from signals.prices import Prices
 from signals.tasks import Task, score_opened, work, work_own
@@ -40,16 +40,16 @@ def compute_signals(
     walk_forward: WalkForward,
     universe: UniverseFilters,
     labels: LabelSettings,
-    model: NetworkSettings | OwnModel | KerasModel,
+    model: NetworkSettings | CustomModel | SavedKerasModel,
     training: TrainingSettings,
     seeds: Sequence[int],
     artifacts: Path,
     frequency: str = "weekly",
     features: Sequence[str] = ("return",),
-    beside: Beside = NOTHING_BESIDE,
+    reference_data: ReferenceData = NO_REFERENCE_DATA,
     trainer: Trainer | None = None,
     jobs: int = 1,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
     on_first_score: Callable[[NDArray[np.datetime64], Sequence[str]], None] | None = None,
 ) -> SignalResult:
     """Run the walk-forward.
@@ -60,7 +60,7 @@ def compute_signals(
         Checked prices.
     walk_forward, universe, labels, training
         Settings.
-    model : NetworkSettings, OwnModel or KerasModel
+    model : NetworkSettings, CustomModel or SavedKerasModel
         The network of this project, a model of one's own, or a network that comes trained.
     seeds : sequence of int
         One model per fold and seed; the score is the mean over seeds. A model without chance in it has one.
@@ -76,7 +76,7 @@ def compute_signals(
         The trainer itself, instead of `training.trainer`'s name; it must be picklable when `jobs` > 1.
     jobs : int
         Processes. Results do not depend on it.
-    listener : callable
+    on_progress : callable
         Told of every finished network.
     on_first_score : callable, optional
         Called once, as soon as the first out-of-sample scores are known, with the decision dates and the tickers that
@@ -96,9 +96,9 @@ def compute_signals(
     seeds = usable_seeds(seeds, model)
     check_features(features)
     check_horizon(model, labels.horizon)
-    options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
+    options: dict[str, Any] = {"frequency": frequency, "features": features, "reference_data": reference_data}
     make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
-    if isinstance(model, KerasModel):
+    if isinstance(model, SavedKerasModel):
         prepared = _for_opened(model, make, walk_forward)
         assert prepared.opened is not None  # noqa: S101 - just made
         outcome = score_opened(prepared.opened, prepared.folds[0], prepared.category)
@@ -109,10 +109,10 @@ def compute_signals(
     n_tasks = len(cuts) * len(seeds)
     trainer_facts: dict[str, Any] | None = None
     one: Callable[..., list[Outcome]]
-    if isinstance(model, OwnModel):
+    if isinstance(model, CustomModel):
         one, at_once = work_own, 1
     else:
-        chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), listener)
+        chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), on_progress)
         training = training.filled(batch_of(chosen.trainer))
         trainer_facts = facts_of(chosen, training, data.target)
         one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
@@ -139,7 +139,9 @@ def compute_signals(
                 made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
             if trainer_facts is not None:
                 trainer_facts["versions"] = dict(outcome.versions)
-            listener(Event("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome)))
+            on_progress(
+                ProgressEvent("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome))
+            )
     return made.result(trainer_facts)
 
 
@@ -176,24 +178,24 @@ def prepare(
     walk_forward: WalkForward,
     universe: UniverseFilters,
     labels: LabelSettings,
-    model: NetworkSettings | OwnModel | KerasModel,
+    model: NetworkSettings | CustomModel | SavedKerasModel,
     frequency: str = "weekly",
     features: Sequence[str] = ("return",),
-    beside: Beside = NOTHING_BESIDE,
+    reference_data: ReferenceData = NO_REFERENCE_DATA,
 ) -> Prepared:
     """Do everything up to training; parameters and errors are those of `compute_signals`."""
     check_features(features)
     check_horizon(model, labels.horizon)
-    options: dict[str, Any] = {"frequency": frequency, "features": features, "beside": beside}
+    options: dict[str, Any] = {"frequency": frequency, "features": features, "reference_data": reference_data}
     make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
-    if isinstance(model, KerasModel):
+    if isinstance(model, SavedKerasModel):
         return _for_opened(model, make, walk_forward)
     data, cuts = _cut(make, walk_forward, model)
     return Prepared(data, [make_fold_data(data, cut, model) for cut in cuts])
 
 
 def _cut(
-    make: Callable[..., Dataset], walk_forward: WalkForward, model: NetworkSettings | OwnModel
+    make: Callable[..., Dataset], walk_forward: WalkForward, model: NetworkSettings | CustomModel
 ) -> tuple[Dataset, dict[Fold, int]]:
     """Make what the folds share, and cut those that score something; with each the rows it trains on.
 
@@ -219,12 +221,12 @@ def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
     seeds = list(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"expected training.seeds as different numbers from 0 to 2^32 - 1; found {seeds}")
-    if isinstance(model, KerasModel):
+    if isinstance(model, SavedKerasModel):
         return [0]
-    return seeds[:1] if isinstance(model, OwnModel) and not model.has_chance else seeds
+    return seeds[:1] if isinstance(model, CustomModel) and not model.has_chance else seeds
 
 
-def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: WalkForward) -> Prepared:
+def _for_opened(model: SavedKerasModel, make: Callable[..., Dataset], walk_forward: WalkForward) -> Prepared:
     """Prepare the rows that a network from elsewhere may score, and its own ids of their tickers."""
     opened = model.open()
     data = make(windows=opened)
@@ -245,7 +247,8 @@ def _for_opened(model: KerasModel, make: Callable[..., Dataset], walk_forward: W
     first = data.dates[fold.test.start]
     if first < until:
         raise InputError(
-            f"expected walk_forward.start on or after model.trained_until = {settings.trained_until}; found a first "
+            f"expected walk_forward.test_start on or after model.trained_until = {settings.trained_until}; found a "
+            "first "
             f"score on {first}; scores of dates the network was trained on prove nothing"
         )
     ids = np.asarray([settings.tickers.get(ticker, -1) for ticker in data.panel.tickers], dtype=np.int32)
@@ -265,12 +268,12 @@ def pick_trainer(
     model: NetworkSettings,
     trainer: Trainer | None,
     threads: int,
-    listener: Listener,
+    on_progress: ProgressCallback,
 ) -> Choice:
     """Choose the trainer before any process starts, so that what has to be compiled is compiled once; and say so."""
 
     def announce(text: str) -> None:
-        listener(Event("signals", text))
+        on_progress(ProgressEvent("signals", text))
 
     if trainer is not None:
         return Choice(trainer, "as given")

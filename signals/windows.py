@@ -30,7 +30,7 @@ class WindowSettings(Protocol):
         ...
 
     @property
-    def clip_quantile(self) -> float | None:
+    def winsorize_quantile(self) -> float | None:
         """Where features are clipped before they are standardised; None leaves them as they are."""
         ...
 

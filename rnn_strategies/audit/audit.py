@@ -22,13 +22,15 @@ from rnn_strategies.audit.stages import Observed, observe, settings_of
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
-from rnn_strategies.beside import read_beside
+from rnn_strategies.beside import read_reference_data
 from rnn_strategies.config import Config
 from rnn_strategies.pipeline import Run, open_run
-from rnn_strategies.toml_tables import read_tables
+from rnn_strategies.toml_tables import is_of_series
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.errors import InputError, LookAheadError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.former_names import CHECKS as FORMER_CHECKS
+from signals.former_names import now_called
 from signals.long_run_variance import mean_interval
 from signals.pooled_skill import outcome_over_time, pooled_auc
 from signals.prices import Prices
@@ -40,12 +42,12 @@ from signals.walk_forward import Prepared, prepare
 __all__ = ["CHECKS", "Audit", "audit_run"]
 
 CHECKS = (
-    "folds",
+    "fold-checks",
     "adjustments",
     "look-ahead",
     "warm-up",
-    "dead-names",
-    "explained",
+    "delisted-names",
+    "baseline-attribution",
     "survivorship",
     "sensitivity",
 )
@@ -128,9 +130,9 @@ def audit_run(
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
     skip: Sequence[str] = (),
-    days: int = 3,
+    cutoffs: int = 3,
     jobs: int | None = None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Audit:
     """Audit a configuration or a run.
 
@@ -143,12 +145,12 @@ def audit_run(
         `"table.key=value"` settings on top of a file.
     only, skip : sequence of str
         Names of checks to do, or to leave out.
-    days : int
+    cutoffs : int
         Random days after which the future is replaced, beside those where leaks like to show; four times as many
         decision dates are tried up to the folds.
     jobs : int, optional
         Training processes.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Returns
@@ -163,28 +165,32 @@ def audit_run(
     only, skip = ((given,) if isinstance(given, str) else given for given in (only, skip))
     for check in (*only, *skip):
         if check not in CHECKS:
-            raise InputError(f"expected checks among {', '.join(CHECKS)}; found {check!r}; mend the name")
-    n_days = days
-    if n_days < 0:
-        raise InputError(f"expected a number of days of at least 0; found {n_days}; mend it")
+            remedy = now_called(FORMER_CHECKS, check) or "mend the name"
+            raise InputError(f"expected checks among {', '.join(CHECKS)}; found {check!r}; {remedy}")
+    if cutoffs < 0:
+        raise InputError(f"expected a number of cutoffs of at least 0; found {cutoffs}; mend it")
     wanted = [check for check in CHECKS if (not only or check in only) and check not in skip]
     if not wanted:
         raise InputError("expected at least one check; found all of them left out; change --only or --skip")
-    if not isinstance(target, Run) and _of_series(Path(target)):
-        return _audit_of_series(target, wanted, overrides, n_days, jobs, listener)
-    run = target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, listener=listener)
+    if not isinstance(target, Run) and is_of_series(target):
+        return _audit_of_series(target, wanted, overrides, cutoffs, jobs, on_progress)
+    run = (
+        target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
+    )
     config = run.config
     if config.walk_forward is None:
         return _audit_of_imported(run, wanted)
     config = replace(config, training=as_then(config.training, run.trainer.get("name")))
     settings = settings_of(config)
     ticker = config.benchmark.get("ticker")
-    inputs = Inputs(run.prices, read_beside(config.beside), _benchmark(run), () if ticker is None else (ticker,))
+    inputs = Inputs(
+        run.prices, read_reference_data(config.reference_files), _benchmark(run), () if ticker is None else (ticker,)
+    )
     compute = partial(observe, config, jobs=run.jobs)
     run.prepare_ledger()
-    listener(Event("audit", "computing the run as it is"))
+    on_progress(ProgressEvent("audit", "computing the run as it is"))
     try:
-        observed = compute(inputs, artifacts=run.home.artifacts, listener=listener)
+        observed = compute(inputs, artifacts=run.home.artifacts, on_progress=on_progress)
     except LookAheadError as error:
         refused = Verdict("look-ahead", Status.FAILED, str(error))
         rest = [
@@ -198,18 +204,18 @@ def audit_run(
     seed = int(config.hash[:8], 16)
 
     def prepared(other: Inputs) -> Prepared:
-        return prepare(other.prices, beside=other.beside, **settings)
+        return prepare(other.prices, reference_data=other.reference_data, **settings)
 
     def experiments() -> Verdict:
         # networks of a trainer of one's own are trained anew: what it may have peeked at is not in their keys
         with TemporaryDirectory() as folder:
             artifacts = Path(folder) if ":" in config.training.trainer else run.home.artifacts
-            chosen, dates = days_to_try(observed, inputs, n_days, seed), dates_to_rehearse(observed, n_days, seed)
+            chosen, dates = days_to_try(observed, inputs, cutoffs, seed), dates_to_rehearse(observed, cutoffs, seed)
             again = partial(compute, artifacts=artifacts)
             return look_ahead(observed, inputs, again, prepared, chosen, dates, seed=seed)
 
     checks: dict[str, Callable[[], Verdict]] = {
-        "folds": lambda: folds(observed.prepared),
+        "fold-checks": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
             observed.prepared,
             inputs,
@@ -219,8 +225,10 @@ def audit_run(
         ),
         "look-ahead": experiments,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
-        "dead-names": lambda: dead_names(inputs.prices, data=observed.prepared.data, signals=observed.signals.signals),
-        "explained": lambda: _believable(
+        "delisted-names": lambda: dead_names(
+            inputs.prices, data=observed.prepared.data, signals=observed.signals.signals
+        ),
+        "baseline-attribution": lambda: _believable(
             explained(
                 observed.signals.signals,
                 observed.signals.labels,
@@ -237,8 +245,8 @@ def audit_run(
             inputs.prices,
             universe_sizes=observed.signals.universe_sizes,
             filters=config.universe,
-            membership=inputs.beside.membership,
-            sectors=inputs.beside.sectors,
+            membership=inputs.reference_data.membership,
+            sectors=inputs.reference_data.sectors,
             signals=observed.signals.signals,
         ),
         "sensitivity": lambda: sensitivity(
@@ -248,42 +256,36 @@ def audit_run(
             artifacts=run.home.artifacts,
             jobs=run.jobs,
             record=run.record_variant,
-            listener=listener,
+            on_progress=on_progress,
         ),
     }
     verdicts = []
     for number, check in enumerate(wanted, start=1):
         # checks differ too much in length for their number to say how long the rest takes
-        listener(Event("audit", check, number - 1, len(wanted), math.nan))
+        on_progress(ProgressEvent("audit", check, number - 1, len(wanted), math.nan))
         began = time.perf_counter()
         verdicts.append(checks[check]())
         text = f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"
-        listener(Event("audit", text, number, len(wanted), math.nan))
+        on_progress(ProgressEvent("audit", text, number, len(wanted), math.nan))
     return Audit(config.name, tuple(verdicts))
-
-
-def _of_series(target: Path) -> bool:
-    """Whether a folder, or a configuration, is of forecasts of series."""
-    file = target / "config.toml" if target.is_dir() else target
-    return file.is_file() and "series" in read_tables(file, ())
 
 
 def _audit_of_series(
     target: Path | str,
     wanted: Sequence[str],
     overrides: Sequence[str],
-    days: int,
+    cutoffs: int,
     jobs: int | None,
-    listener: Listener,
+    on_progress: ProgressCallback,
 ) -> Audit:
     from rnn_strategies.audit.series import COVERED, UNPROVED, audit_series
     from rnn_strategies.forecast_run import open_forecast
 
-    run = open_forecast(target, overrides=overrides, jobs=jobs, listener=listener)
+    run = open_forecast(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
     covered = (
         f"forecasts of series: covered are {', '.join(COVERED)}; the other checks are about stocks and are skipped"
     )
-    verdicts = audit_series(run, wanted, days=days, listener=listener)
+    verdicts = audit_series(run, wanted, cutoffs=cutoffs, on_progress=on_progress)
     return Audit(run.config.name, verdicts, covered, UNPROVED)
 
 
@@ -291,7 +293,7 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
     """Do what can be done about scores that somebody else made: look at the prices."""
     done = {
         "adjustments": lambda: adjustments_of_imported(run.prices),
-        "dead-names": lambda: dead_names(run.prices, signals=run.signals),
+        "delisted-names": lambda: dead_names(run.prices, signals=run.signals),
         "survivorship": lambda: survivorship(
             run.prices, universe_sizes={}, filters=UniverseFilters(), signals=run.signals
         ),
@@ -306,7 +308,7 @@ def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
 
 
 def _sharpe(config: Config, observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns, risk_free=config.report["risk_free"])["sharpe_ratio"]
+    figure = compute_metrics(observed.result.returns, risk_free_rate=config.report["risk_free_rate"])["sharpe_ratio"]
     return figure if isinstance(figure, float) else None
 
 

@@ -18,7 +18,7 @@ from signals.prices import Prices
 
 __all__ = ["NAME", "dead_names"]
 
-NAME = "dead-names"
+NAME = "delisted-names"
 
 # A halt of a few days that was filled with the last price is in most data; a month of it is a dead name kept alive, and
 # so are shorter tails when several names have them. (New closed-end funds are held at their issue price for two weeks.)
@@ -93,24 +93,24 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
             f"{_listed([_placed(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
         )
         return _verdict(Status.FAILED, finding, evidence, prices, ends)
-    remarks = []
+    warnings = []
     if ends:
         unused = "" if data is None and signals is None else ", too few to matter" if used else ", none of them used"
-        remarks.append(
+        warnings.append(
             f"bars that are no trades at an end of a history: {_listed([_placed(run) for run in ends], 3)}{unused}"
         )
     if inside:
-        remarks.append(f"long stretches without a real trade inside histories: {_listed([str(r) for r in inside], 3)}")
+        warnings.append(f"long stretches without a real trade inside histories: {_listed([str(r) for r in inside], 3)}")
     if back:
-        remarks.append(f"symbols that came back as something else: {_listed([str(one) for one in back], 3)}")
+        warnings.append(f"symbols that came back as something else: {_listed([str(one) for one in back], 3)}")
     if jumps:
-        remarks.append(f"moves that look like splits or slipped decimals: {_listed([str(jump) for jump in jumps], 3)}")
+        warnings.append(f"moves that look like splits or slipped decimals: {_listed([str(jump) for jump in jumps], 3)}")
     if zero_remark:
-        remarks.append(zero_remark)
+        warnings.append(zero_remark)
     if pairs:
-        remarks.append(duplicate_note(pairs))
-    if remarks:
-        found = "; ".join(remarks)
+        warnings.append(duplicate_note(pairs))
+    if warnings:
+        found = "; ".join(warnings)
         return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)
     return _verdict(
         Status.PASSED,

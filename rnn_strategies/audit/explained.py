@@ -34,7 +34,7 @@ from signals.trivial import (
 
 __all__ = ["NAME", "explained"]
 
-NAME = "explained"
+NAME = "baseline-attribution"
 
 PREDICTORS = (*TRIVIAL_PREDICTORS, *MORE_PREDICTORS)
 WITHIN = tuple(name for name in PREDICTORS if name not in DATE_PREDICTORS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from signals.actions import actions_frame
 from signals.calendar import session_closes
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.macro import MacroTable
 from signals.membership import read_membership
 from signals.panel import cut_actions
@@ -44,20 +44,26 @@ class Inputs:
     """
 
     prices: Prices
-    beside: Beside
+    reference_data: ReferenceData
     benchmark: Prices | None = None
     kept: tuple[str, ...] = ()
 
 
 def cut(inputs: Inputs, day: np.datetime64) -> Inputs:
     """Leave out everything that became known after the close of a day."""
-    beside = inputs.beside
+    reference_data = inputs.reference_data
     return Inputs(
         inputs.prices.until(day),
-        Beside(
-            membership=None if beside.membership is None else read_membership(_known(beside.membership.spells, day)),
-            sectors=None if beside.sectors is None else read_sectors(_known(beside.sectors.spells, day, "sector")),
-            macro=None if beside.macro is None else _released(beside.macro, day, inputs.prices.calendar),
+        ReferenceData(
+            membership=None
+            if reference_data.membership is None
+            else read_membership(_known(reference_data.membership.spells, day)),
+            sectors=None
+            if reference_data.sectors is None
+            else read_sectors(_known(reference_data.sectors.spells, day, "sector")),
+            macro=None
+            if reference_data.macro is None
+            else _released(reference_data.macro, day, inputs.prices.calendar),
         ),
         None if inputs.benchmark is None else inputs.benchmark.until(day),
         inputs.kept,
@@ -83,18 +89,20 @@ def poisoned(inputs: Inputs, day: np.datetime64, *, seed: int) -> Inputs:
         changed, a tenth of the tickers gone and new ones listed; members and sectors changed from the next day on;
         figures released later replaced.
     """
-    beside, rng = inputs.beside, np.random.default_rng([seed, int(day.astype(np.int64))])
+    reference_data, rng = inputs.reference_data, np.random.default_rng([seed, int(day.astype(np.int64))])
     names = inputs.prices.tickers
     return Inputs(
         _other_prices(inputs.prices, day, rng, kept=inputs.kept),
-        Beside(
+        ReferenceData(
             membership=None
-            if beside.membership is None
-            else read_membership(_other_spells(beside.membership.spells, day, names, rng)),
+            if reference_data.membership is None
+            else read_membership(_other_spells(reference_data.membership.spells, day, names, rng)),
             sectors=None
-            if beside.sectors is None
-            else read_sectors(_other_spells(beside.sectors.spells, day, names, rng, "sector")),
-            macro=None if beside.macro is None else _other_figures(beside.macro, day, inputs.prices.calendar, rng),
+            if reference_data.sectors is None
+            else read_sectors(_other_spells(reference_data.sectors.spells, day, names, rng, "sector")),
+            macro=None
+            if reference_data.macro is None
+            else _other_figures(reference_data.macro, day, inputs.prices.calendar, rng),
         ),
         None if inputs.benchmark is None else _other_prices(inputs.benchmark, day, rng, kept=inputs.benchmark.tickers),
         inputs.kept,

@@ -55,9 +55,9 @@ def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) ->
     tested = [k for fold in folds for k in fold.fold.test if data.decisions[k] <= late]
     if tested:
         chosen.add(int(data.decisions[tested[len(tested) // 3]]))
-    if inputs.beside.macro is not None:
+    if inputs.reference_data.macro is not None:
         closes = session_closes(sessions[begin : late + 1], inputs.prices.calendar)
-        released = np.sort(inputs.beside.macro.observations["available_at"].to_numpy().astype("datetime64[ns]"))
+        released = np.sort(inputs.reference_data.macro.observations["available_at"].to_numpy().astype("datetime64[ns]"))
         after = np.searchsorted(released, closes, side="right")
         wait = np.where(
             after < len(released), released[np.minimum(after, len(released) - 1)] - closes, closes[0] - closes[0]
@@ -187,12 +187,12 @@ def _unproved(inputs: Inputs) -> list[str]:
         "What a program reads by itself (a file, a clock, the network), or remembers between calls, is not among the "
         "inputs that were replaced.",
     ]
-    beside = inputs.beside
-    if beside.membership is not None:
+    reference_data = inputs.reference_data
+    if reference_data.membership is not None:
         lines.append("That the dates of the membership file are those on which the changes were known.")
-    if beside.sectors is not None and not beside.sectors.point_in_time:
+    if reference_data.sectors is not None and not reference_data.sectors.point_in_time:
         lines.append("The sector file has no dates: whether sectors were known then cannot be tried.")
-    if beside.macro is not None:
+    if reference_data.macro is not None:
         lines.append("That macro figures were published when `available_at` or the release lag says.")
     return lines
 

@@ -29,7 +29,7 @@ def folds(prepared: Prepared) -> Verdict:
     data = prepared.data
     trained = [fold for fold in prepared.folds if len(fold.training)]
     if not trained:
-        return Verdict("folds", Status.SKIPPED, "The network came trained: there are no folds to look at.")
+        return Verdict("fold-checks", Status.SKIPPED, "The network came trained: there are no folds to look at.")
     evidence = []
     for fold in trained:
         cuts = fold.fold
@@ -45,7 +45,7 @@ def folds(prepared: Prepared) -> Verdict:
             if late.any():
                 i = int(np.argmax(late))
                 return Verdict(
-                    "folds",
+                    "fold-checks",
                     Status.FAILED,
                     f"Fold {cuts.number} learns from what came later: a {name} row of "
                     f"{data.panel.tickers[ticker[i]]} on {data.dates[date[i]]} has a label that was known on "
@@ -60,14 +60,14 @@ def folds(prepared: Prepared) -> Verdict:
                 )
             if (date >= cuts.test.start).any():
                 return Verdict(
-                    "folds",
+                    "fold-checks",
                     Status.FAILED,
                     f"Fold {cuts.number} uses dates for {name} that it is tested on: up to {data.dates[date.max()]}, "
                     f"while its first score is of {first_score}.",
                 )
         if fold.trained_until > first_score:
             return Verdict(
-                "folds",
+                "fold-checks",
                 Status.FAILED,
                 f"Fold {cuts.number} says it was trained until {fold.trained_until}, after its first score of "
                 f"{first_score}.",
@@ -80,7 +80,7 @@ def folds(prepared: Prepared) -> Verdict:
             )
         )
     return Verdict(
-        "folds",
+        "fold-checks",
         Status.PASSED,
         f"In {len(trained)} folds every label that was learnt from, or chose the number of passes, was known when the "
         "first score of the fold was made.",

@@ -15,8 +15,8 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.config import Config, parse_config
 from rnn_strategies.variants import delayed, seed_signals, variant_returns
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
-from signals.models.external import KerasModel
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.models.external import SavedKerasModel
 from signals.trainers import as_then
 from signals.walk_forward import compute_signals
 
@@ -24,7 +24,7 @@ __all__ = ["sensitivity"]
 
 COSTS = (0.0, 1.0, 2.0, 3.0)
 # Settings of a network that count steps of its window.
-WITHIN = ("min_steps", "highway", "skip")
+WITHIN = ("min_steps", "autoregressive_lags", "recurrent_skip_steps")
 
 
 Record = Callable[[Config, pd.DataFrame, pd.Series, float | None], None]
@@ -38,7 +38,7 @@ def sensitivity(
     artifacts: Path,
     jobs: int,
     record: Record = lambda config, signals, returns, sharpe: None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Verdict:
     """Trade the same scores otherwise, and scores of slightly other networks.
 
@@ -53,7 +53,7 @@ def sensitivity(
     record : callable
         Called with every other configuration that was trained, its scores, its returns and its Sharpe ratio, so that
         the trial ledger knows of this experiment.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Returns
@@ -65,7 +65,7 @@ def sensitivity(
     signals = observed.signals.signals
 
     def trade(name: str, frame: pd.DataFrame, *, cost: float = 1.0) -> None:
-        listener(Event("audit", f"sensitivity: {name}"))
+        on_progress(ProgressEvent("audit", f"sensitivity: {name}"))
         rows.append((name, variant_returns(config, inputs.prices, frame, cost=cost)))
 
     seeds = sorted({int(seed) for seed in observed.signals.seed_scores["seed"]})
@@ -76,12 +76,14 @@ def sensitivity(
         if cost != 1.0:
             trade(f"costs × {cost:g}", signals, cost=cost)
     trade("executed one session later", delayed(signals, inputs.prices))
-    skipped, tried = _lookbacks(config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, listener=listener)
+    skipped, tried = _lookbacks(config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, on_progress=on_progress)
     rows += [(name, returns) for name, _, _, returns in tried]
 
     table, sharpe = [], {}
     for name, returns in rows:
-        figures = compute_metrics(returns, risk_free=config.report["risk_free"], calendar=inputs.prices.calendar)
+        figures = compute_metrics(
+            returns, risk_free_rate=config.report["risk_free_rate"], calendar=inputs.prices.calendar
+        )
         sharpe[name] = figures["sharpe_ratio"]
         annual = figures["annual_return"]
         table.append({"choice": name, "annual return": _percent(annual), "Sharpe ratio": _ratio(sharpe[name])})
@@ -101,16 +103,16 @@ def sensitivity(
 
 
 def _lookbacks(
-    config: Config, inputs: Inputs, seed: int, *, artifacts: Path, jobs: int, listener: Listener
+    config: Config, inputs: Inputs, seed: int, *, artifacts: Path, jobs: int, on_progress: ProgressCallback
 ) -> tuple[list[str], list[tuple[str, Config, pd.DataFrame, pd.Series]]]:
     """Train networks of one seed that look back a tenth less, and a tenth more; say what could not be tried."""
-    if isinstance(config.model, KerasModel):
+    if isinstance(config.model, SavedKerasModel):
         return ["The look-back of a network that comes trained cannot be changed."], []
     tried: list[tuple[str, Config, pd.DataFrame, pd.Series]] = []
     tenth = max(round(config.model.lookback / 10), 1)
     for lookback in (config.model.lookback - tenth, config.model.lookback + tenth):
         name = f"look-back {lookback} (seed {seed})"
-        listener(Event("audit", f"sensitivity: {name}"))
+        on_progress(ProgressEvent("audit", f"sensitivity: {name}"))
         tables = config.tables
         # what reaches back further than the window does reaches as far as that
         inside = {name: min(tables["model"].get(name) or 0, lookback) for name in WITHIN if tables["model"].get(name)}
@@ -122,12 +124,12 @@ def _lookbacks(
             other = parse_config(tables | changed)
             made = compute_signals(
                 inputs.prices,
-                beside=inputs.beside,
+                reference_data=inputs.reference_data,
                 training=as_then(other.training, config.training.trainer),
                 seeds=other.seeds,
                 artifacts=artifacts,
                 jobs=jobs,
-                listener=listener,
+                on_progress=on_progress,
                 **settings_of(other),
             )
         except InputError as error:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.forecast_run import ForecastRun
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.series.beside import compare, compute_baselines
 from signals.series.comparison import Comparison
 from signals.series.forecasts import NETWORK, ForecastResult, compute_forecasts
@@ -21,17 +21,17 @@ from signals.series.table import SeriesTable
 
 __all__ = ["COVERED", "UNPROVED", "audit_series"]
 
-COVERED = ("folds", "look-ahead", "explained")
+COVERED = ("fold-checks", "look-ahead", "baseline-attribution")
 _NOT_COVERED = {
     "adjustments": "Series have no adjusted prices; what transforms them is in [series].",
     "warm-up": "Series have no features: a network sees the rows of its window, which the folds account for.",
-    "dead-names": "Series have no tickers; periods without a row are refused when the series are read.",
+    "delisted-names": "Series have no tickers; periods without a row are refused when the series are read.",
     "survivorship": "Series have no universe; which series were chosen, and when, cannot be seen in them.",
     "sensitivity": "Variations are tried for backtests only; `--set` with another --out forecasts with other settings.",
 }
 UNPROVED = (
     "That the figures were known at the end of their row: those of a file are as of its vintage, and published when "
-    "series.release says.",
+    "series.publication_note says.",
     "That the test rows were not looked at before this configuration was chosen.",
 )
 
@@ -40,7 +40,9 @@ CLOSE = 1e-6
 KEYS = ["date", "series", "step", "level", "model", "seed"]
 
 
-def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener: Listener) -> tuple[Verdict, ...]:
+def audit_series(
+    run: ForecastRun, wanted: Sequence[str], *, cutoffs: int, on_progress: ProgressCallback
+) -> tuple[Verdict, ...]:
     """Audit forecasts; nothing in their folder is changed.
 
     Parameters
@@ -49,9 +51,9 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
         An opened folder, or a configuration.
     wanted : sequence of str
         Checks of the audit, see `rnn_strategies.audit.audit.CHECKS`; those about stocks are skipped with the reason.
-    days : int
+    cutoffs : int
         Random origins after which the future is replaced, beside the last one of every fold.
-    listener : callable
+    on_progress : callable
         Receives progress.
 
     Returns
@@ -59,11 +61,11 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
     tuple of Verdict
         In the order of `wanted`.
     """
-    work = _Work(run, listener)
+    work = _Work(run, on_progress)
     checks: dict[str, Callable[[], Verdict]] = {
-        "folds": lambda: _folds(work.result.problem, work.result.cuts),
-        "look-ahead": lambda: _look_ahead(work, days),
-        "explained": lambda: _explained(work.comparison),
+        "fold-checks": lambda: _folds(work.result.problem, work.result.cuts),
+        "look-ahead": lambda: _look_ahead(work, cutoffs),
+        "baseline-attribution": lambda: _explained(work.comparison),
     }
     return tuple(
         checks[check]() if check in checks else Verdict(check, Status.SKIPPED, _NOT_COVERED[check]) for check in wanted
@@ -73,11 +75,11 @@ def audit_series(run: ForecastRun, wanted: Sequence[str], *, days: int, listener
 class _Work:
     """Forecasts of a table by the configuration's networks and baselines."""
 
-    def __init__(self, run: ForecastRun, listener: Listener) -> None:
-        self.run, self.listener = run, listener
+    def __init__(self, run: ForecastRun, on_progress: ProgressCallback) -> None:
+        self.run, self.on_progress = run, on_progress
         self.config = run.config
         self.table = run.series
-        listener(Event("audit", "computing the forecasts as they are"))
+        on_progress(ProgressEvent("audit", "computing the forecasts as they are"))
         self.result, self.forecasts, self.comparison = self.forecast(self.table)
 
     def forecast(
@@ -93,7 +95,7 @@ class _Work:
             artifacts=artifacts or self.run.home.artifacts,
             settings=config.forecast,
             jobs=self.run.jobs,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
         beside = compute_baselines(
             result.problem,
@@ -101,7 +103,7 @@ class _Work:
             config.baselines,
             lags=config.lags,
             quantiles=config.forecast.quantiles,
-            returns=config.forecast.reference != "persistence",
+            returns=config.forecast.reference_baseline != "persistence",
         )
         frame = pd.concat([result.forecasts, beside.forecasts], ignore_index=True)
         return result, frame, compare(result, beside, config.forecast)
@@ -118,7 +120,7 @@ def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
             last = part.stop - 1 + problem.horizon
             if last > following.start:
                 return Verdict(
-                    "folds",
+                    "fold-checks",
                     Status.FAILED,
                     f"Fold {cut.number} uses a {name} origin whose last period, {dates[last]}, was not known at "
                     f"{dates[following.start]}, when the next slice begins; purge such origins.",
@@ -131,12 +133,12 @@ def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
             )
         )
     finding = f"In {len(cuts)} folds all values trained on were known when the first forecast was made."
-    return Verdict("folds", Status.PASSED, finding, evidence)
+    return Verdict("fold-checks", Status.PASSED, finding, evidence)
 
 
-def _look_ahead(work: _Work, days: int) -> Verdict:
+def _look_ahead(work: _Work, cutoffs: int) -> Verdict:
     """Cut the rows after some origins off, and replace them, and compare every forecast made until then."""
-    origins = _origins(work, days)
+    origins = _origins(work, cutoffs)
     if not origins:
         return Verdict("look-ahead", Status.SKIPPED, "No fold forecasts more than one origin: there is no day to try.")
     tried = []
@@ -164,7 +166,7 @@ def _look_ahead(work: _Work, days: int) -> Verdict:
     )
 
 
-def _origins(work: _Work, days: int) -> list[tuple[int, SeriesFold]]:
+def _origins(work: _Work, cutoffs: int) -> list[tuple[int, SeriesFold]]:
     """Choose the last origin of every fold, and some at random, with the fold that forecasts each.
 
     The first origin of a fold is none of them: in a table that ends there it is a live origin of the fold before.
@@ -173,7 +175,7 @@ def _origins(work: _Work, days: int) -> list[tuple[int, SeriesFold]]:
     cuts = [cut for cut in work.result.cuts if len(cut.test) > 1]
     chosen = {cut.test[-1]: cut for cut in cuts}
     every = [(origin, cut) for cut in cuts for origin in cut.test[1:]]
-    for place in rng.choice(len(every), min(days, len(every)), replace=False):
+    for place in rng.choice(len(every), min(cutoffs, len(every)), replace=False):
         chosen.setdefault(*every[place])
     return sorted(chosen.items())
 
@@ -215,5 +217,7 @@ def _explained(comparison: Comparison) -> Verdict:
     evidence = [(model, f"{metric.upper()} {value:.4g}") for model, value in table[metric].items()]
     text = f"The network's {metric.upper()} is {error:.4g}, the best baseline's ({best}, by hindsight) {least:.4g}"
     if error < least:
-        return Verdict("explained", Status.PASSED, f"{text}.", evidence)
-    return Verdict("explained", Status.NOTED, f"{text}: the baseline explains what the network forecasts.", evidence)
+        return Verdict("baseline-attribution", Status.PASSED, f"{text}.", evidence)
+    return Verdict(
+        "baseline-attribution", Status.NOTED, f"{text}: the baseline explains what the network forecasts.", evidence
+    )

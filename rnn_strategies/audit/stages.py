@@ -18,7 +18,7 @@ from backtests.result import BacktestResult
 from rnn_strategies.audit.futures import Inputs
 from rnn_strategies.config import Config
 from signals.errors import InputError
-from signals.events import Listener, silent
+from signals.events import ProgressCallback, ignore_progress
 from signals.walk_forward import Prepared, SignalResult, compute_signals, prepare
 from signals.windows import MASKED
 
@@ -90,18 +90,20 @@ def settings_of(config: Config) -> dict[str, Any]:
     }
 
 
-def observe(config: Config, inputs: Inputs, *, artifacts: Path, jobs: int, listener: Listener = silent) -> Observed:
+def observe(
+    config: Config, inputs: Inputs, *, artifacts: Path, jobs: int, on_progress: ProgressCallback = ignore_progress
+) -> Observed:
     """Compute everything a run computes, writing nothing but trained networks under their keys."""
     settings = settings_of(config)
-    prepared = prepare(inputs.prices, beside=inputs.beside, **settings)
+    prepared = prepare(inputs.prices, reference_data=inputs.reference_data, **settings)
     signals = compute_signals(
         inputs.prices,
-        beside=inputs.beside,
+        reference_data=inputs.reference_data,
         training=config.training,
         seeds=config.seeds,
         artifacts=artifacts,
         jobs=jobs,
-        listener=listener,
+        on_progress=on_progress,
         **settings,
     )
     result = run_backtest(

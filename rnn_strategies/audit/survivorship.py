@@ -22,7 +22,7 @@ from rnn_strategies.audit.lifetimes import (
 from rnn_strategies.audit.verdict import Status, Verdict
 from signals.calendar import as_day
 from signals.features import period_returns
-from signals.membership import Membership, membership_remarks
+from signals.membership import Membership, membership_warnings
 from signals.panel import PricePanel
 from signals.periodicity import sessions_per_year
 from signals.prices import Prices
@@ -215,7 +215,7 @@ def _members(
     days = [day for day in drawn if as_day(day) >= lives.begin]
     found.noted += [
         remark.rstrip(".").replace("Prices are", "prices are", 1)
-        for remark in membership_remarks(panel, days, membership)
+        for remark in membership_warnings(panel, days, membership)
     ]
 
 

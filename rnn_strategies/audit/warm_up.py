@@ -15,8 +15,8 @@ from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.config import Config
 from signals.artifacts import ArtifactStore
 from signals.features import FeatureContext, compute_features
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.panel import PRICE_COLUMNS, PricePanel
 from signals.tasks import Task, network_of, task_key
 from signals.trainers import choose_trainer
@@ -82,10 +82,10 @@ def _needed(observed: Observed, inputs: Inputs, name: str, f: int) -> int | None
     if np.isnan(whole).all():
         return None
     sectors = None
-    if inputs.beside.sectors is not None:
-        sectors = inputs.beside.sectors.codes(data.panel.tickers, data.dates)
+    if inputs.reference_data.sectors is not None:
+        sectors = inputs.reference_data.sectors.codes(data.panel.tickers, data.dates)
     # membership as drawn; what `eligible` adds to it needs the windows themselves
-    context = FeatureContext(data.panel, data.decisions, data.member, sectors, inputs.beside.macro)
+    context = FeatureContext(data.panel, data.decisions, data.member, sectors, inputs.reference_data.macro)
     low, high = 0, int(data.decisions[k])
     if not _same(_with(context, name, k, high - low), whole):
         return high
@@ -132,7 +132,7 @@ def _same(some: NDArray[np.float64], whole: NDArray[np.float64]) -> bool:
 def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
     """Fewest last steps of a window with which the last fold's network ranks rows as with all of them."""
     model = config.model
-    if isinstance(model, OwnModel | KerasModel):
+    if isinstance(model, CustomModel | SavedKerasModel):
         return None
     trainer, fold = choose_trainer(config.training, model).trainer, observed.prepared.folds[-1]
     task = Task(fold, model, config.training, config.seeds[0])

@@ -8,18 +8,20 @@ from importlib.resources import files
 from pathlib import Path
 
 from signals.errors import InputError
+from signals.former_names import PRESETS as FORMER_PRESETS
+from signals.former_names import now_called
 from signals.storage import atomic_write
 
 __all__ = ["FORECAST_PRESETS", "PRESETS", "preset_text", "write_preset"]
 
-PRESETS = ("demo", "us-weekly", "us-wide", "imported", "published-stacked", "honest-stacked")
+PRESETS = ("demo", "us-weekly", "us-wide", "imported", "published-stacked", "improved-stacked")
 FORECAST_PRESETS = (  # for `rnn-strategies forecast`: series over time
     "seasonal",
     "published-univariate",
-    "honest-univariate",
-    "honest-univariate-return",
+    "improved-univariate",
+    "improved-univariate-return",
     "published-multivariate",
-    "honest-multivariate",
+    "improved-multivariate",
 )
 DATA_PLACEHOLDER = "@DATA@"
 DEFAULT_DATA = "../shared/data"
@@ -43,7 +45,8 @@ def preset_text(preset: str, data: str) -> str:
     known = (*PRESETS, *FORECAST_PRESETS)
     if preset not in known:
         close = difflib.get_close_matches(preset, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        former = now_called(FORMER_PRESETS, preset)
+        hint = f"; {former}" if former else f"; did you mean {close[0]!r}?" if close else ""
         raise InputError(f"expected --preset to be one of {', '.join(known)}; found {preset!r}{hint}")
     text = files(__name__).joinpath(f"{preset}.toml").read_text(encoding="utf-8")
     quoted = Path(data).as_posix().replace("\\", "\\\\").replace('"', '\\"')  # it lands inside a TOML string

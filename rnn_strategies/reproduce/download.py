@@ -18,7 +18,7 @@ import numpy as np
 
 from signals.calendar import as_day
 from signals.errors import InputError, ServiceError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.storage import atomic_write, read_json, sha256_file, write_json
 
 __all__ = ["download_file", "downloaded_note"]
@@ -34,7 +34,12 @@ Fetch = Callable[[str], bytes]
 
 
 def download_file(
-    file: str, folder: Path, *, listener: Listener = silent, fetch: Fetch | None = None, **yahoo: Any
+    file: str,
+    folder: Path,
+    *,
+    on_progress: ProgressCallback = ignore_progress,
+    fetch: Fetch | None = None,
+    **yahoo: Any,
 ) -> None:
     """Fetch one data file into its place, and write beside it where it came from.
 
@@ -44,7 +49,7 @@ def download_file(
         `sp500-index/...` or `us-macro-monthly/...`, as `reproduce` lists it.
     folder : Path
         Folder of the data files.
-    listener : callable
+    on_progress : callable
         Told of progress.
     fetch : callable, optional
         Gives the bytes at an address; for proxies and tests.
@@ -65,8 +70,8 @@ def download_file(
             f"expected {folder / file}; found no such file, and nobody offers it for download; put it there, or choose "
             "other systems with --only"
         )
-    listener(Event("download", f"fetching {file}"))
-    text, source = made(fetch or _fetch, listener, yahoo)
+    on_progress(ProgressEvent("download", f"fetching {file}"))
+    text, source = made(fetch or _fetch, on_progress, yahoo)
     content = text.encode()
     path = folder / file
     # a fixed time inside, so that equal data give equal bytes
@@ -93,25 +98,25 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.source.json")
 
 
-def _index(fetch: Fetch, listener: Listener, yahoo: dict[str, Any]) -> tuple[str, str]:
+def _index(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -> tuple[str, str]:
     """Get closes of the S&P 500, to two decimals as its owner publishes them."""
     from signals.sources.yahoo import YahooSource
 
     with TemporaryDirectory() as cache:
-        options: dict[str, Any] = {"cache": cache, "listener": listener, **FIRST_AND_LAST, **yahoo}
+        options: dict[str, Any] = {"cache": cache, "on_progress": on_progress, **FIRST_AND_LAST, **yahoo}
         prices = YahooSource(["^GSPC"], **options).load()
     closes = prices.frame["close"].droplevel("ticker")
     rows = [f"{day:%Y-%m-%d},{close:.2f}" for day, close in closes.items()]
     return "\n".join(["date,close", *rows]) + "\n", "Yahoo Finance (^GSPC)"
 
 
-def _macro(fetch: Fetch, listener: Listener, yahoo: dict[str, Any]) -> tuple[str, str]:
+def _macro(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -> tuple[str, str]:
     """Get consumer sentiment and industrial production by month, without gaps."""
     names = ("UMCSENT", "IPGMFN")
     months = np.arange(_FIRST_MONTH, _LAST_MONTH + np.timedelta64(1, "M"))
     columns = []
     for name in names:
-        listener(Event("download", f"fetching {name} from FRED"))
+        on_progress(ProgressEvent("download", f"fetching {name} from FRED"))
         found = _read_fred(fetch(FRED + name), name)
         missing = [month for month in months if month not in found]
         if missing:

@@ -18,7 +18,7 @@ from rnn_strategies.reproduce.download import downloaded_note
 from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
 from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
 from rnn_strategies.toml_tables import dropped
-from signals.events import Event, Listener
+from signals.events import ProgressCallback, ProgressEvent
 from signals.long_run_variance import TOO_FEW_DATES
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK
@@ -39,7 +39,7 @@ def reproduce_series(
     seeds: int,
     jobs: int,
     home: Home,
-    listener: Listener,
+    on_progress: ProgressCallback,
     write: Callable[[Report], None] = lambda report: None,
 ) -> Report:
     """Forecast with every preset of a system, and put networks and baselines into one table for each problem.
@@ -58,7 +58,7 @@ def reproduce_series(
         Training processes.
     home : Home
         Where networks are kept.
-    listener : callable
+    on_progress : callable
         Told of progress.
     write : callable
         Given the report so far after each of them.
@@ -73,18 +73,18 @@ def reproduce_series(
             write_preset(file, preset=preset, data=str(data.resolve()), force=True)
             more = [*overrides, *_vintage(system, data), f"training.seeds={list(range(seeds))}", *FURTHER]
             folder = out / name / label.replace(" ", "-").replace(",", "")
-            runs[label] = forecast(file, out=folder, overrides=more, jobs=jobs, home=home, listener=listener)
+            runs[label] = forecast(file, out=folder, overrides=more, jobs=jobs, home=home, on_progress=on_progress)
             left = len(labels) - len(runs)
             report = _report(name, system, runs, data, seeds, left)
             write(report)
-            listener(Event("reproduce", f"{name}, {label}: measured", len(runs), len(labels)))
+            on_progress(ProgressEvent("reproduce", f"{name}, {label}: measured", len(runs), len(labels)))
     return report
 
 
 def _vintage(system: SeriesSystem, data: Path) -> list[str]:
     """Say of when a downloaded file is, as a setting: what the preset says holds for the published vintage only."""
     note = None if system.file is None else downloaded_note(data / system.file)
-    return [] if note is None else [f"series.vintage={json.dumps(note)}"]
+    return [] if note is None else [f"series.vintage_note={json.dumps(note)}"]
 
 
 def _report(
@@ -152,9 +152,9 @@ def _compare(runs: Mapping[str, ForecastRun]) -> Comparison:
         pd.concat(frames, ignore_index=True),
         richest.actuals,
         parameters=parameters,
-        units=ranges if settings.units == "minmax" else None,
+        units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
-        reference=settings.reference,
+        reference=settings.reference_baseline,
     )
 
 
@@ -164,7 +164,7 @@ def _parameters(run: ForecastRun) -> dict[str, int]:
 
 def _units(run: ForecastRun) -> str:
     settings = run.config.forecast
-    unit = "shares of the range of all rows" if settings.units == "minmax" else "units of the series"
+    unit = "shares of the range of all rows" if settings.error_units == "minmax" else "units of the series"
     return (
         f"{settings.metric.upper()} in {unit}; mean ± spread over seeds; {', '.join(run.forecasts['series'].unique())}"
     )
@@ -213,7 +213,7 @@ def _summary(system: SeriesSystem, compared: Comparison, networks: list[str]) ->
         "measure": f"{compared.metric.upper()}{', last block' if last is not None else ''}",
         "published": f"{system.error:g}" if system.error else "-",
         "published network": "; ".join(_said(compared, rows, label) for label in published) or "-",
-        "honest network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
+        "improved network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
         "naive": f"{naive:.4g} {compared.reference}",
         HINDSIGHT: f"{_row(rows, best)[compared.metric]:.4g} {best}",
     }
@@ -247,10 +247,10 @@ def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tup
     if system.file is not None:
         digest = sha256_file(data / system.file)
         facts = [("data", f"{system.file}, SHA-256 {digest}; {', '.join(table.names)}")]
-    if table.vintage:
-        facts.append(("vintage", table.vintage))
-    if table.release:
-        facts.append(("release", table.release))
+    if table.vintage_note:
+        facts.append(("vintage_note", table.vintage_note))
+    if table.publication_note:
+        facts.append(("publication_note", table.publication_note))
     return tuple(facts)
 
 
@@ -269,7 +269,7 @@ def _protocol(run: ForecastRun) -> str:
     stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
     return (
         f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
-        f"from {cut.start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
+        f"from {cut.test_start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
         f"{training.optimizer}, {_loss(run)}, batch {training.batch_size}; epochs kept {stops} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )

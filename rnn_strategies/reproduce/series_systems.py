@@ -59,7 +59,7 @@ class SeriesSystem:
 
 
 _SECOND_EDITION = ("model.units=[10]",)
-_TO_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.start=2019-01-01")
+_TO_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.test_start=2019-01-01")
 
 _UNIVARIATE_NOTES = (
     "A level is nearly its own last value: an RMSE or a correlation of levels near that of persistence, which knows "
@@ -90,10 +90,10 @@ def _univariate(
                 f"close of {year}",
                 {
                     "published network": ("published-univariate", (*overrides, *network)),
-                    "residual network": ("honest-univariate", overrides),
+                    "residual network": ("improved-univariate", overrides),
                 },
             ),
-            SeriesProblem(f"return of {year}", {"return network": ("honest-univariate-return", overrides)}),
+            SeriesProblem(f"return of {year}", {"return network": ("improved-univariate-return", overrides)}),
         ),
         notes=(_PERSISTENCE[year], *_UNIVARIATE_NOTES),
         error=error,
@@ -122,7 +122,7 @@ SERIES_SYSTEMS: dict[str, SeriesSystem] = {
         problems=(
             SeriesProblem(
                 "annual changes, six blocks of 24 months",
-                {"published network": ("published-multivariate", ()), "highway network": ("honest-multivariate", ())},
+                {"published network": ("published-multivariate", ()), "highway network": ("improved-multivariate", ())},
             ),
         ),
         notes=(

@@ -19,9 +19,9 @@ from rnn_strategies.reproduce.panel_trivial import measure_trivial
 from rnn_strategies.reproduce.report import Report
 from rnn_strategies.reproduce.stacked_report import stacked_report
 from rnn_strategies.reproduce.variations import VARIATIONS, Variation
-from signals.events import Event, Listener
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.events import ProgressCallback, ProgressEvent
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.storage import read_parquet, sha256_file
 from signals.trainers.compiled import why_not
 from signals.trainers.compiled.layout import Layout
@@ -42,7 +42,7 @@ def reproduce_stacked(
     seeds: int,
     jobs: int,
     home: Home,
-    listener: Listener,
+    on_progress: ProgressCallback,
     write: Callable[[Report], None] = lambda report: None,
 ) -> Report:
     """Run every variation and put the tables together.
@@ -61,7 +61,7 @@ def reproduce_stacked(
         Training processes.
     home : Home
         Where networks are kept.
-    listener : callable
+    on_progress : callable
         Told of progress.
     write : callable
         Given the report so far after each of them.
@@ -79,7 +79,7 @@ def reproduce_stacked(
         write_preset(preset, preset=variation.preset, data=str(data.resolve()), force=True)
         config = load_config(preset, [*variation.overrides, *common])
         run = open_run(
-            config, out=out / name / variation.key, home=home, jobs=jobs, listener=_named(listener, variation)
+            config, out=out / name / variation.key, home=home, jobs=jobs, on_progress=_named(on_progress, variation)
         )
         with run.locked():
             if first is not None:
@@ -94,12 +94,12 @@ def reproduce_stacked(
             figures["trivial"] = measure_trivial(run)
         report = stacked_report(run.config if run is first else first.config, figures, left=len(VARIATIONS) - done)
         write(report)
-        listener(Event("reproduce", f"{variation.label}: measured", done, len(VARIATIONS)))
+        on_progress(ProgressEvent("reproduce", f"{variation.label}: measured", done, len(VARIATIONS)))
     return report
 
 
-def _named(listener: Listener, variation: Variation) -> Listener:
-    return lambda event: listener(replace(event, stage=f"{variation.key} {event.stage}"))
+def _named(on_progress: ProgressCallback, variation: Variation) -> ProgressCallback:
+    return lambda event: on_progress(replace(event, stage=f"{variation.key} {event.stage}"))
 
 
 def _measure(run: Run) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _measure(run: Run) -> dict[str, Any]:
 def _n_parameters(run: Run) -> int | None:
     """Weights of the network of the last fold, built for its tickers; None for what is no network of ours."""
     config = run.config
-    if isinstance(config.model, OwnModel | KerasModel):
+    if isinstance(config.model, CustomModel | SavedKerasModel):
         return None
     tickers = int(read_parquet(run.folder / "folds.parquet")["tickers"].iloc[-1])
     network = Network(config.model, tickers + 1, len(config.features), config.labels.target)

@@ -35,7 +35,7 @@ def stacked_report(config: Config, figures: Mapping[str, Any], *, left: int = 0)
     left : int
         Models that are still to come.
     """
-    models = {key: one for key, one in figures["models"].items() if one["preset"] == "honest-stacked"}
+    models = {key: one for key, one in figures["models"].items() if one["preset"] == "improved-stacked"}
     years = list(next(iter(models.values()))["years"])
     named = [*years[:-1], "all years"]
     lines = [*models.values(), *figures["trivial"].values()]
@@ -86,7 +86,7 @@ def _summary(figures: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str,
         "measure": f"AUC, per date {years[0]}-{years[-1]} (published: all rows of 2017)",
         "published": f"{figures['published']['auc']:g}",
         "published network": f"{spread(pooled[0], 4)} over all rows, without its first dropout" if pooled else "-",
-        "honest network": spread(reference["years"][ALL_YEARS]["auc_by_seed"], 4),
+        "improved network": spread(reference["years"][ALL_YEARS]["auc_by_seed"], 4),
         "naive": best(figures["trivial"]),
         HINDSIGHT: best({key: one for key, one in models.items() if key in BASELINES}),
     }
@@ -125,11 +125,12 @@ def _facts(config: Config, figures: Mapping[str, Any], models: Mapping[str, Any]
         ("data", f"{data['file']}, SHA-256 {data['sha256']}; {data['tickers_in_file']:,} tickers, {data['first']} to "
          f"{data['last']}, adjusted closes, final as of the file; survivors only"),
         ("universe", f"drawn at each refit from what was known then: at most {universe.max_zero_returns:.0%} of the "
-         f"last {universe.zero_window} sessions without a return (Lesmond, Ogden and Trzcinka 1999: there is no "
+         f"last {universe.zero_return_window} sessions without a return (Lesmond, Ogden and Trzcinka 1999: there is no "
          f"volume), {universe.min_history} sessions of history, an adjusted close of at least {universe.min_price:g}; "
          f"only names with a bar on the day are scored: {live}"),
         ("slices", f"train {walk_forward.train}, validation {walk_forward.validation}, test {walk_forward.test} from "
-         f"{walk_forward.start}, refit for each; {learnt} training rows; no label of one slice ends after the next "
+         f"{walk_forward.test_start}, refit for each; {learnt} training rows; no label of one slice ends after the "
+         "next "
          "begins"),
         ("epoch", f"the pass with the lowest loss on the validation slice, of at most {config.training.epochs}; "
          f"{config.training.optimizer}, batch {config.training.batch_size}, rate {config.training.learning_rate:g}"),

@@ -14,7 +14,7 @@ from rnn_strategies.home import Home, default_home
 from rnn_strategies.reproduce.report import Report, write_report, write_summary
 from rnn_strategies.reproduce.series_systems import INDEX_FILE, MACRO_FILE
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 
 __all__ = ["INDEX_FILE", "MACRO_FILE", "STACKED_FILE", "SYSTEMS", "System", "reproduce_systems"]
 
@@ -60,7 +60,7 @@ def reproduce_systems(
     jobs: int | None = None,
     download: bool = False,
     home: Home | None = None,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
     each: Callable[[Report], None] = lambda report: None,
 ) -> list[Report]:
     """Run published systems on real data, each beside its baselines; what is done already is not done again.
@@ -82,7 +82,7 @@ def reproduce_systems(
         Whether files that are missing are fetched where they can be.
     home : Home, optional
         Where networks are kept.
-    listener : callable
+    on_progress : callable
         Told of progress.
     each : callable
         Given every report as soon as it is made.
@@ -101,12 +101,12 @@ def reproduce_systems(
     """
     chosen = _chosen(only)
     folder = Path("runs/reproduce" if out is None else out)
-    where = _checked(chosen, data, download=download, listener=listener)
+    where = _checked(chosen, data, download=download, on_progress=on_progress)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     reports = []
     for done, name in enumerate(chosen):
         system = SYSTEMS[name]
-        listener(Event("reproduce", f"{name} begins", done, len(chosen), float("nan")))
+        on_progress(ProgressEvent("reproduce", f"{name} begins", done, len(chosen), float("nan")))
         module, function = system.function.split(":")
         make: Any = getattr(import_module(module), function)
         report: Report = make(
@@ -116,7 +116,7 @@ def reproduce_systems(
             seeds=seeds or system.seeds,
             jobs=jobs or cores,
             home=home or default_home(),
-            listener=listener,
+            on_progress=on_progress,
             write=lambda report: write_report(report, folder),
         )
         write_report(report, folder)
@@ -135,7 +135,7 @@ def _chosen(only: Sequence[str]) -> list[str]:
     return [name for name in SYSTEMS if name in only or not only]
 
 
-def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, listener: Listener) -> Path:
+def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, on_progress: ProgressCallback) -> Path:
     """Make sure that every file is there, having fetched what is missing if that was asked for."""
     wanted = list(dict.fromkeys(file for name in chosen for file in SYSTEMS[name].files))
     if data is None:
@@ -150,7 +150,7 @@ def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, 
         if download:
             from rnn_strategies.reproduce.download import download_file
 
-            download_file(file, folder, listener=listener)
+            download_file(file, folder, on_progress=on_progress)
             continue
         of = ", ".join(name for name in chosen if file in SYSTEMS[name].files)
         raise InputError(

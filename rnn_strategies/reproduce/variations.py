@@ -27,7 +27,7 @@ class Variation:
 
     key: str
     label: str
-    preset: str = "honest-stacked"
+    preset: str = "improved-stacked"
     overrides: tuple[str, ...] = ()
     parameters: int | None = None
 
@@ -55,9 +55,11 @@ VARIATIONS = (
     Variation("boosting", "gradient boosting, 52 lags", overrides=_BOOSTING),
     Variation("mlp", "MLP 25-10, 52 lags", overrides=_MLP, parameters=53 * 25 + 26 * 10 + 11),
     Variation("gru", "GRU, class.", overrides=("model.cell=gru",)),
-    Variation("lstm-no-embedding", "LSTM, class., no ticker", overrides=("model.embedding=0",)),
-    Variation("lstm-no-months", "LSTM, class., no months", overrides=("model.months=false",)),
-    Variation("lstm-neither", "LSTM, class., neither", overrides=("model.embedding=0", "model.months=false")),
+    Variation("lstm-no-embedding", "LSTM, class., no ticker", overrides=("model.ticker_embedding_dim=0",)),
+    Variation("lstm-no-months", "LSTM, class., no months", overrides=("model.month_onehot=false",)),
+    Variation(
+        "lstm-neither", "LSTM, class., neither", overrides=("model.ticker_embedding_dim=0", "model.month_onehot=false")
+    ),
     Variation("lstm-regression", "LSTM, regression", overrides=(_RESIDUAL,)),
     Variation("gru-regression", "GRU, regression", overrides=(_RESIDUAL, "model.cell=gru")),
     Variation("simple-rnn", "simple RNN, class.", overrides=("model.cell=simple_rnn",)),

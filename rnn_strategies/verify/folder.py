@@ -15,7 +15,7 @@ from rnn_strategies.manifest import STAGES, Manifest, versions
 from rnn_strategies.pipeline import BACKTEST_FILES, QUANTILES, SIGNAL_FILES
 from rnn_strategies.verify.difference import first_difference, json_differences, strange_stamp, value_text
 from signals.errors import InputError
-from signals.events import Listener
+from signals.events import ProgressCallback
 from signals.storage import sha256_file
 
 __all__ = ["NOT_OF_A_STAGE", "Folder", "stale"]
@@ -39,23 +39,23 @@ class Folder:
         Where networks and inputs are kept.
     scratch : Path
         Empty folder to write to.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Attributes
     ----------
     findings : dict of str to str
         By file, the first thing that is wrong with it.
-    remarks : list of str
+    warnings : list of str
         What could not be recomputed.
     seen : set of str
         Files that were looked at.
     """
 
-    def __init__(self, folder: Path, home: Home, scratch: Path, listener: Listener) -> None:
-        self.folder, self.home, self.scratch, self.listener = folder, home, scratch, listener
+    def __init__(self, folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> None:
+        self.folder, self.home, self.scratch, self.on_progress = folder, home, scratch, on_progress
         self.findings: dict[str, str] = {}
-        self.remarks: list[str] = []
+        self.warnings: list[str] = []
         self.seen: set[str] = set()
         self.claims: dict[str, Any] = {}
         self.tolerance: float | None = None
@@ -97,7 +97,7 @@ class Folder:
         if differ:
             self.tolerance = ROUNDING
             name, there, here = differ[0]
-            self.remarks.append(
+            self.warnings.append(
                 f"made with {name or 'versions'} {value_text(there)}, here it is {value_text(here)}: figures were "
                 "compared to nine digits, pictures not at all"
             )
@@ -147,9 +147,9 @@ class Folder:
             if path.name in shown:
                 self.find(path.name, "does not belong to this run, yet its report would show it")
             elif path.name not in (*self.files, *NOT_OF_A_STAGE):
-                self.remarks.append(f"{path.name} does not belong to the run and was not looked at")
+                self.warnings.append(f"{path.name} does not belong to the run and was not looked at")
         if not (self.folder / "timings.json").is_file():
-            self.remarks.append("timings.json is missing; no figure depends on it")
+            self.warnings.append("timings.json is missing; no figure depends on it")
 
     def find_changed(self, files: Iterable[str]) -> None:
         """Note files that are not those whose hashes the manifest has."""

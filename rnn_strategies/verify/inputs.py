@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnn_strategies.beside import beside_digests, read_beside
+from rnn_strategies.beside import read_reference_data, reference_digests
 from rnn_strategies.config import Config
 from rnn_strategies.home import Home
 from rnn_strategies.run_folder import RunFolder
 from rnn_strategies.verify.difference import json_differences
 from signals.errors import InputError, RnnStrategiesError
-from signals.models.external import KerasModel
+from signals.models.external import SavedKerasModel
 from signals.prices import Prices
 from signals.storage import sha256_file
 
@@ -34,14 +34,14 @@ class Inputs:
         The benchmark only where it has a source of its own.
     findings : list of (str, str)
         File, and what is wrong with it.
-    remarks : list of str
+    warnings : list of str
         What is not there any more.
     """
 
     prices: Prices | None = None
     benchmark: Prices | None = None
     findings: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def read_inputs(folder: Path, config: Config | None, claims: Mapping[str, Any], home: Home, scratch: Path) -> Inputs:
@@ -71,11 +71,11 @@ def read_inputs(folder: Path, config: Config | None, claims: Mapping[str, Any], 
     if config is not None and config.prices["source"] in REPEATABLE:
         _compare_with_source(folder, config, inputs["prices"], home, scratch, found)
     if found.prices is None:
-        found.remarks.append(
+        found.warnings.append(
             f"the prices are not kept in {home.inputs.root}: what follows from them was not recomputed"
         )
     if "benchmark" in inputs and found.benchmark is None:
-        found.remarks.append(
+        found.warnings.append(
             f"the prices of the benchmark are not kept in {home.inputs.root}: its returns are taken as they are"
         )
     return found
@@ -113,7 +113,7 @@ def _compare_with_source(
     same = sha256_file(path) == known["sha256"]
     path.unlink()
     if not same:
-        found.remarks.append("the source of the prices now gives others than those the run was made from")
+        found.warnings.append("the source of the prices now gives others than those the run was made from")
         return
     found.prices = found.prices or again
     differences = list(json_differences(known["meta"], again.meta(), place="inputs.prices.meta"))
@@ -128,8 +128,8 @@ def beside_is_there(config: Config, claims: Mapping[str, Any]) -> str | None:
     if config.signals is not None:
         return None
     try:
-        digests = beside_digests(read_beside(config.beside))
-        if isinstance(config.model, KerasModel):
+        digests = reference_digests(read_reference_data(config.reference_files))
+        if isinstance(config.model, SavedKerasModel):
             config.model.digest()
     except (RnnStrategiesError, OSError) as error:
         return str(error)

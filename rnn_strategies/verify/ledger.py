@@ -17,7 +17,7 @@ from rnn_strategies.family import relatives_of
 from rnn_strategies.manifest import key_of
 from rnn_strategies.trials import Trial, TrialLedger, default_ledger
 from signals.errors import InputError
-from signals.models.external import KerasModel
+from signals.models.external import SavedKerasModel
 from signals.storage import read_json, read_parquet
 
 __all__ = ["check_ledger", "check_trial", "ledger_at_hand"]
@@ -32,10 +32,10 @@ def _trial_id(config: Config, claims: Mapping[str, Any]) -> str:
     if config.signals is not None:
         beside: Any = inputs["scores"]["sha256"]
         meta = inputs["scores"]["meta"]
-        if not all(isinstance(said, str) for said in (meta["file"], *meta["notes"])):
+        if not all(isinstance(said, str) for said in (meta["file"], *meta["warnings"])):
             raise TypeError
     else:
-        beside = [claims["files"], config.model.digest() if isinstance(config.model, KerasModel) else None]
+        beside = [claims["files"], config.model.digest() if isinstance(config.model, SavedKerasModel) else None]
     return key_of(config.identity, inputs["prices"]["sha256"], beside)[:16]
 
 

@@ -25,8 +25,8 @@ from rnn_strategies.verify.consistency import check_quantiles
 from rnn_strategies.verify.outcomes import DisagreementError, FrozenTrainer, read_outcomes
 from signals.assembly import SignalResult, assemble
 from signals.errors import InputError
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.plugins import source_digest
 from signals.prices import Prices
 from signals.score_files import ScoreFile, read_scores
@@ -158,9 +158,9 @@ class Replay(Run):
 
     def _make_signals(self) -> SignalResult:
         config, chosen = self.config, None
-        if not self.networks_kept or isinstance(config.model, OwnModel):
+        if not self.networks_kept or isinstance(config.model, CustomModel):
             return replace(self._from_seed_scores(), trainer=deepcopy(self.claims.get("trainer")))
-        if not isinstance(config.model, KerasModel):
+        if not isinstance(config.model, SavedKerasModel):
             chosen = choose_trainer(as_then(config.training, self._trainer_then.get("name")), config.model)
         result = compute_signals(
             self.prices,
@@ -169,7 +169,7 @@ class Replay(Run):
             seeds=config.seeds,
             artifacts=self.home.artifacts,
             trainer=None if chosen is None else FrozenTrainer(chosen.trainer),
-            beside=self._beside,
+            reference_data=self._reference_data,
             **self._settings,
         )
         if result.trainer is None:
@@ -201,8 +201,8 @@ class Replay(Run):
     def _from_seed_scores(self) -> SignalResult:
         """Everything that follows from the scores of each seed."""
         model = self.config.model
-        assert not isinstance(model, KerasModel)  # noqa: S101 - that one is never missing here
-        prepared = prepare(self.prices, model=model, beside=self._beside, **self._settings)
+        assert not isinstance(model, SavedKerasModel)  # noqa: S101 - that one is never missing here
+        prepared = prepare(self.prices, model=model, reference_data=self._reference_data, **self._settings)
         seeds = usable_seeds(self.config.seeds, model)
         outcomes = {(one.fold, one.seed): one for one in read_outcomes(prepared, seeds, self.original)}
         result = assemble(prepared.data, prepared.folds, seeds, outcomes, model.lookback)
@@ -235,7 +235,7 @@ class ImportedReplay(Replay, ImportedRun):
             return read_scores(self._file)
         meta = self.claims["inputs"]["scores"]["meta"]
         frame = read_parquet(self.original / "signals.parquet", index=["date", "ticker"])
-        return ScoreFile(frame, str(meta["file"]), self._file_hash, tuple(meta["notes"]))
+        return ScoreFile(frame, str(meta["file"]), self._file_hash, tuple(meta["warnings"]))
 
     @cached_property
     def file_is_there(self) -> bool:

@@ -20,8 +20,8 @@ from rnn_strategies.verify.outcomes import DisagreementError, MissingNetworkErro
 from rnn_strategies.verify.replay import ImportedReplay, Replay, replay_of
 from rnn_strategies.verify.schema import check_tables
 from signals.errors import InputError, RnnStrategiesError
-from signals.events import Event
-from signals.models.own import OwnModel
+from signals.events import ProgressEvent
+from signals.models.own import CustomModel
 from signals.storage import read_parquet
 
 __all__ = ["Verification"]
@@ -36,10 +36,10 @@ class Verification(Folder):
             return
         config = self.read_config()
         self.check_names()
-        self.listener(Event("verify", f"reading what {self.folder} was made from"))
+        self.on_progress(ProgressEvent("verify", f"reading what {self.folder} was made from"))
         inputs = read_inputs(self.folder, config, self.claims, self.home, self.scratch)
         self.find_all(inputs.findings)
-        self.remarks += inputs.remarks
+        self.warnings += inputs.warnings
         suspect = None if config is None else check_trial(config, self.claims, ledger_at_hand())
         if suspect is not None:
             self.find(*suspect)
@@ -63,29 +63,29 @@ class Verification(Folder):
         )
         if not self._signals_again(run):
             return False
-        self.listener(Event("verify", "trading again"))
+        self.on_progress(ProgressEvent("verify", "trading again"))
         try:
             run.make_backtest()
         except DisagreementError as error:
             self.find(error.file, str(error))
             return False
         except RnnStrategiesError as error:  # a strategy of one's own that is not here
-            self.remarks.append(f"the backtest could not be repeated: {error}")
+            self.warnings.append(f"the backtest could not be repeated: {error}")
             return False
         self.compare(run.backtest_files)
         run.finish_backtest()
         self.compare(["manifest.json", "config.toml"])
-        self.listener(Event("verify", "drawing again"))
+        self.on_progress(ProgressEvent("verify", "drawing again"))
         run.draw_report()
         self.compare_report()
         return True
 
     def _signals_again(self, run: Replay) -> bool:
-        self.listener(Event("verify", "scoring again"))
+        self.on_progress(ProgressEvent("verify", "scoring again"))
         absent = beside_is_there(run.config, self.claims)
         if absent is not None:
             run.beside_kept = False
-            self.remarks.append(f"{absent}: the scores were taken as they are")
+            self.warnings.append(f"{absent}: the scores were taken as they are")
         elif self._score(run):
             self.compare(run.signal_files)
             run.finish_signals()
@@ -101,18 +101,18 @@ class Verification(Folder):
         try:
             if isinstance(run, ImportedReplay):
                 if not run.file_is_there:
-                    self.remarks.append("the file the scores were imported from has gone: they were taken as they are")
+                    self.warnings.append("the file the scores were imported from has gone: they were taken as they are")
                     self.find_changed(["signals.parquet"])
-            elif isinstance(run.config.model, OwnModel):
+            elif isinstance(run.config.model, CustomModel):
                 run.networks_kept = False
-                self.remarks.append("models of one's own are not kept: the scores of each seed were taken as they are")
+                self.warnings.append("models of one's own are not kept: the scores of each seed were taken as they are")
             try:
                 if run.networks_kept:
                     run.make_signals()
                     return True
             except MissingNetworkError:
                 run.networks_kept = False
-                self.remarks.append(
+                self.warnings.append(
                     f"not all networks are kept in {self.home.artifacts}: scores of each seed were taken as they are"
                 )
             taken = ("seed_scores.parquet", "folds.parquet", "history.parquet", QUANTILES)
@@ -124,7 +124,7 @@ class Verification(Folder):
             self.find(error.file, str(error))
             return False
         except RnnStrategiesError as error:  # a trainer or a feature of one's own that is not here
-            self.remarks.append(f"the scores could not be computed again: {error}")
+            self.warnings.append(f"the scores could not be computed again: {error}")
             return False
         return True
 
@@ -133,7 +133,7 @@ class Verification(Folder):
         if (run.networks_kept and not isinstance(run, ImportedReplay)) or run.is_key("backtest"):
             return True
         strategy = run.config.tables["strategy"]
-        if any(":" in strategy[name] for name in ("strategy", "allocation")):
+        if any(":" in strategy[name] for name in ("kind", "allocation")):
             self.find("manifest.json", stale("backtest"))  # code of one's own may have been edited
             return True
         self.find(
@@ -166,7 +166,7 @@ class Verification(Folder):
             self.find_all(check_account(self.folder, self.claims))
         self._check_facts(config)
         if self.findings or config is None:
-            self.remarks.append("metrics and report were not computed again from files that are not what they were")
+            self.warnings.append("metrics and report were not computed again from files that are not what they were")
             return
         for path in self.folder.iterdir():
             if path.name in (*self.files, *NOT_OF_A_STAGE):
@@ -191,7 +191,11 @@ class Verification(Folder):
         if isinstance(prices, dict):
             facts["simulated"] = prices.get("simulated")
         if config is not None and "config.toml" not in self.findings:
-            facts |= {"name": config.name, "config_hash": config.hash, "risk_free": config.report["risk_free"]}
+            facts |= {
+                "name": config.name,
+                "config_hash": config.hash,
+                "risk_free_rate": config.report["risk_free_rate"],
+            }
         for name, value in facts.items():
             for place, stated, known in json_differences(claims.get(name), value, place=name):
                 self.find("manifest.json", f"{place} is {value_text(stated)}; by the rest it is {value_text(known)}")
@@ -208,7 +212,7 @@ class Verification(Folder):
         """Compare with the trial ledger, where it knows this folder; a run verifies without it."""
         for file, text in check_ledger(self.folder, self.claims, ledger_at_hand()):
             if file is None:
-                self.remarks.append(text)
+                self.warnings.append(text)
             else:
                 self.find(file, text)
 

@@ -12,7 +12,7 @@ from rnn_strategies.forecast_verify import is_forecast, verify_forecast
 from rnn_strategies.home import Home, default_home, locked
 from rnn_strategies.verify.steps import Verification
 from signals.errors import InputError, RnnStrategiesError
-from signals.events import Listener, silent
+from signals.events import ProgressCallback, ignore_progress
 from signals.storage import read_json
 
 __all__ = ["Finding", "Verified", "verify_run"]
@@ -44,7 +44,7 @@ class Verified:
         The run.
     findings : tuple of Finding
         At most one a file, in the order in which the files are made.
-    remarks : tuple of str
+    warnings : tuple of str
         What could not be recomputed, and what does not belong.
     files, figures : int
         Files that were looked at, and figures of `metrics.json` among them.
@@ -54,7 +54,7 @@ class Verified:
 
     folder: Path
     findings: tuple[Finding, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
     files: int
     figures: int
     figures_of: str = "metrics.json"
@@ -70,11 +70,13 @@ class Verified:
         if self.passed:
             counted = f"{self.files} files, {self.figures} figures in {self.figures_of}"
             lines.append(f"{self.folder}: nothing differs ({counted})")
-        lines += [f"{self.folder}: note: {line}" for line in self.remarks]
+        lines += [f"{self.folder}: note: {line}" for line in self.warnings]
         return "\n".join(" ".join(line.split()) for line in lines)
 
 
-def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listener = silent) -> Verified:
+def verify_run(
+    folder: Path | str, *, home: Home | None = None, on_progress: ProgressCallback = ignore_progress
+) -> Verified:
     """Compute every figure of a run again and compare; nothing is written.
 
     Prices come from the content store, trained networks from where they are kept; the stages then run again in a
@@ -88,7 +90,7 @@ def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listen
         A run folder.
     home : Home, optional
         Where networks and inputs are kept; `.rnn-strategies` when not given.
-    listener : callable
+    on_progress : callable
         Told of progress.
 
     Returns
@@ -116,13 +118,13 @@ def verify_run(folder: Path | str, *, home: Home | None = None, listener: Listen
         raise InputError(f"expected a run folder {folder}; found none; name the folder that `run` wrote")
     with _undisturbed(folder), tempfile.TemporaryDirectory(prefix="rnn-strategies-verify-") as scratch:
         if is_forecast(folder):
-            made = verify_forecast(folder, home or default_home(), Path(scratch), listener)
+            made = verify_forecast(folder, home or default_home(), Path(scratch), on_progress)
             differing = tuple(Finding(file, text) for file, text in made.findings)
-            return Verified(folder, differing, tuple(made.remarks), len(made.seen), made.figures, "accuracy.json")
-        work = Verification(folder, home or default_home(), Path(scratch), listener)
+            return Verified(folder, differing, tuple(made.warnings), len(made.seen), made.figures, "accuracy.json")
+        work = Verification(folder, home or default_home(), Path(scratch), on_progress)
         work.go()
     found = tuple(Finding(file, text) for file, text in work.in_order())
-    return Verified(folder, found, tuple(dict.fromkeys(work.remarks)), len(work.seen), _figures(folder))
+    return Verified(folder, found, tuple(dict.fromkeys(work.warnings)), len(work.seen), _figures(folder))
 
 
 def _figures(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Features by decision date: a built-in causal set, macro series, and anybody's own function.
 
 Every value at decision date *t* is known at the close of *t*. `FEATURES` lists the built-in ones; a feature is named by
-a text such as `"volatility(21)"` or `"return vs market"`, see `signals.features.specs`.
+a text such as `"volatility(21)"` or `"return minus market"`, see `signals.features.specs`.
 """
 
 from __future__ import annotations

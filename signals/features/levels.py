@@ -13,7 +13,15 @@ from signals.features.bars import Bars
 from signals.features.feature import session_feature
 from signals.features.rolling import enough, window_count, window_max, window_min, window_sum
 
-__all__ = ["channel", "distance_to_average", "drawdown", "intraday", "overnight", "relative_strength", "true_range"]
+__all__ = [
+    "cutler_rsi",
+    "drawdown",
+    "intraday_return",
+    "overnight_return",
+    "relative_true_range",
+    "sma_distance",
+    "stochastic_k",
+]
 
 Values = NDArray[np.float64]
 
@@ -44,8 +52,8 @@ def drawdown(bars: Bars, window: int) -> Values:
     return np.where(_covered(bars, window), found, np.nan)
 
 
-@session_feature("distance_to_average", least=2, window=50)
-def distance_to_average(bars: Bars, window: int) -> Values:
+@session_feature("sma_distance", least=2, window=50)
+def sma_distance(bars: Bars, window: int) -> Values:
     """Measure how far the close is from the mean close of the last `window` sessions.
 
     A fraction of that mean, known at the close of t.
@@ -57,8 +65,8 @@ def distance_to_average(bars: Bars, window: int) -> Values:
     return bars.latest / _mean(bars.close, bars, window) - 1.0
 
 
-@session_feature("channel", "range", window=14)
-def channel(bars: Bars, window: int) -> Values:
+@session_feature("stochastic_k", "range", window=14)
+def stochastic_k(bars: Bars, window: int) -> Values:
     """Place the close between the lowest low (0) and the highest high (1) of the last `window` sessions.
 
     Known at the close of t; NaN when high and low never differed. Lane's stochastic %K, as a fraction.
@@ -68,8 +76,8 @@ def channel(bars: Bars, window: int) -> Values:
     return np.where(_covered(bars, window) & (high > low), (bars.latest - low) / (high - low), np.nan)
 
 
-@session_feature("range", "range", window=14)
-def true_range(bars: Bars, window: int) -> Values:
+@session_feature("relative_true_range", "range", window=14)
+def relative_true_range(bars: Bars, window: int) -> Values:
     """Average the true range over `window` sessions.
 
     From the lower of low and previous close to the higher of high and previous close, as a fraction of the previous
@@ -83,8 +91,8 @@ def true_range(bars: Bars, window: int) -> Values:
     return _mean(reach / bars.previous, bars, window)
 
 
-@session_feature("relative_strength", window=14)
-def relative_strength(bars: Bars, window: int) -> Values:
+@session_feature("cutler_rsi", window=14)
+def cutler_rsi(bars: Bars, window: int) -> Values:
     """Share of rises in all movement of the last `window` sessions: rises / (rises + falls).
 
     Between 0 and 1, of sums of session returns, known at the close of t; NaN when nothing moved. Wilder's relative
@@ -95,8 +103,8 @@ def relative_strength(bars: Bars, window: int) -> Values:
     return np.where(rises + falls > 0, rises / (rises + falls), np.nan)
 
 
-@session_feature("overnight", "open", window=21)
-def overnight(bars: Bars, window: int) -> Values:
+@session_feature("overnight_return", "open", window=21)
+def overnight_return(bars: Bars, window: int) -> Values:
     """Average the return from the previous close to the open over `window` sessions.
 
     A fraction per session, known at the close of t.
@@ -109,10 +117,10 @@ def overnight(bars: Bars, window: int) -> Values:
     return _mean(bars.open / bars.previous - 1.0, bars, window)
 
 
-@session_feature("intraday", "open", window=21)
-def intraday(bars: Bars, window: int) -> Values:
+@session_feature("intraday_return", "open", window=21)
+def intraday_return(bars: Bars, window: int) -> Values:
     """Average the return from the open to the close over `window` sessions.
 
-    A fraction per session, known at the close of t; see `overnight`.
+    A fraction per session, known at the close of t; see `overnight_return`.
     """
     return _mean(bars.close / bars.open - 1.0, bars, window)

@@ -4,8 +4,8 @@
 `"volatility"`                  a built-in feature with its usual parameters, see `FEATURES`
 `"momentum(26, 2)"`             with other ones: decision dates for returns, sessions for what is computed from bars
 `"macro(UMCSENT)"`              of a macro series; a name with a comma goes in quotes
-`"return vs market"`            less the mean of that date's universe
-`"return vs sector"`            less the mean of the members of that date's universe in the ticker's sector
+`"return minus market"`            less the mean of that date's universe
+`"return minus sector"`            less the mean of the members of that date's universe in the ticker's sector
 `"package.module:function"`     anybody's own, see `signals.features.own`
 =============================== =======================================================================================
 """
@@ -21,6 +21,8 @@ from typing import Any
 from signals.errors import InputError
 from signals.features.catalogue import FEATURES
 from signals.features.feature import Feature, Parameter
+from signals.former_names import FEATURES as FORMER_FEATURES
+from signals.former_names import now_called
 from signals.plugins import import_name
 
 __all__ = ["Spec", "check_features", "parse_features"]
@@ -28,7 +30,8 @@ __all__ = ["Spec", "check_features", "parse_features"]
 GROUPS = ("market", "sector")
 
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_ -]*?)\s*(?:\((.*)\))?", re.DOTALL)
-_VERSUS = re.compile(r"(.*?)\s+vs\s+([^\s()'\"]+)", re.DOTALL)
+_VERSUS = re.compile(r"(.*?)\s+minus\s+([^\s()'\"]+)", re.DOTALL)
+_FORMER_VERSUS = re.compile(r".*?\s+(vs\s+[^\s()'\"]+)", re.DOTALL)
 _PART = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
 
 
@@ -71,7 +74,7 @@ def check_features(specs: Sequence[str]) -> None:
         For an unknown feature (the closest is named), wrong parameters, the same feature twice, and a function of one's
         own that cannot be imported or does not declare its `warm_up`.
 
-    >>> check_features(["return", "momentum(52, 4) vs market"])
+    >>> check_features(["return", "momentum(52, 4) minus market"])
     """
     parse_features(specs)
 
@@ -95,12 +98,14 @@ def _parse(text: Any) -> Spec:
         raise InputError(f"expected a feature as text; found {text!r}; write for example 'return'")
     name = " ".join(text.split())
     body, versus = name, None
+    if (match := _FORMER_VERSUS.fullmatch(name)) and (former := now_called(FORMER_FEATURES, match[1])):
+        raise InputError(f"expected 'minus market' or 'minus sector' in feature {name!r}; found {match[1]!r}; {former}")
     if match := _VERSUS.fullmatch(name):
         body, versus = match[1], match[2]
         if versus not in GROUPS:
             close = difflib.get_close_matches(versus, GROUPS, n=1)
             hint = f" (close: {close[0]})" if close else ""
-            raise InputError(f"expected 'vs market' or 'vs sector' in feature {name!r}; found {versus!r}{hint}")
+            raise InputError(f"expected 'minus market' or 'minus sector' in feature {name!r}; found {versus!r}{hint}")
     match = _NAME.fullmatch(body)
     if match is None and ":" in body:
         return Spec(name, None, (), _own_function(body), versus)
@@ -109,8 +114,8 @@ def _parse(text: Any) -> Spec:
         raise _unknown(body if match is None else match[1])
     if versus and feature.shared:
         raise InputError(
-            f"expected a feature that differs between tickers before 'vs {versus}'; found {body!r}, equal for all; "
-            f"drop 'vs {versus}'"
+            f"expected a feature that differs between tickers before 'minus {versus}'; found {body!r}, equal for all; "
+            f"drop 'minus {versus}'"
         )
     arguments = _arguments(feature, match[2], body)
     return Spec(name, feature, arguments, None, versus)
@@ -118,6 +123,8 @@ def _parse(text: Any) -> Spec:
 
 def _unknown(name: str) -> InputError:
     wanted = name.lower().replace(" ", "_").replace("-", "_")
+    if former := now_called(FORMER_FEATURES, wanted):
+        return InputError(f"expected a feature; found {name!r}; {former}")
     if close := difflib.get_close_matches(wanted, FEATURES, n=1, cutoff=0.5):
         return InputError(f"expected a feature; found {name!r} (close: {close[0]}); mend the name")
     return InputError(

@@ -13,7 +13,7 @@ from signals.features.bars import Bars
 from signals.features.feature import session_feature
 from signals.features.rolling import enough, window_count, window_sum
 
-__all__ = ["dollar_volume", "illiquidity", "volume_change"]
+__all__ = ["dollar_volume", "log_amihud", "relative_volume"]
 
 Values = NDArray[np.float64]
 
@@ -34,8 +34,8 @@ def dollar_volume(bars: Bars, window: int) -> Values:
     return np.log(_positive(_mean(bars.dollars, bars, window)))
 
 
-@session_feature("volume_change", "volume", recent=5, usual=63)
-def volume_change(bars: Bars, recent: int, usual: int) -> Values:
+@session_feature("relative_volume", "volume", recent=5, usual=63)
+def relative_volume(bars: Bars, recent: int, usual: int) -> Values:
     """Compare the mean daily dollar volume of the last `recent` sessions with that of the last `usual` sessions.
 
     Natural logarithm of the ratio, 0 when both are the same; known at the close of t, NaN when nothing was traded.
@@ -47,8 +47,8 @@ def volume_change(bars: Bars, recent: int, usual: int) -> Values:
     return np.log(_positive(_mean(bars.dollars, bars, recent)) / _positive(_mean(bars.dollars, bars, usual)))
 
 
-@session_feature("illiquidity", "volume", window=21)
-def illiquidity(bars: Bars, window: int) -> Values:
+@session_feature("log_amihud", "volume", window=21)
+def log_amihud(bars: Bars, window: int) -> Values:
     """Measure how far a million dollars move the price.
 
     Natural logarithm of the mean of |session return| / dollar volume in millions over `window` sessions; sessions

@@ -16,7 +16,7 @@ from signals.windows import MASKED
 
 if TYPE_CHECKING:
     from signals.models.encoder_decoder import EncoderDecoderSettings
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
 
 __all__ = [
     "ACTIVATIONS",
@@ -53,7 +53,7 @@ class Inputs:
     known: Any = None
 
 
-def read_inputs(settings: ModelSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
+def read_inputs(settings: RecurrentSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
     """Make the input of the windows; steps of which every feature is `MASKED` are not known."""
     sequence = keras.Input((settings.lookback, n_features), name="sequence")
     if not settings.masked:
@@ -64,7 +64,7 @@ def read_inputs(settings: ModelSettings | EncoderDecoderSettings, n_features: in
 
 def beside(
     inputs: Inputs,
-    settings: ModelSettings | EncoderDecoderSettings,
+    settings: RecurrentSettings | EncoderDecoderSettings,
     n_categories: int,
     group_sizes: Mapping[str, int],
 ) -> list[Any]:
@@ -76,18 +76,19 @@ def beside(
         Ticker embedding, months, other categoricals in the order of `settings.groups`.
     """
     merged = []
-    if settings.embedding:
+    if settings.ticker_embedding_dim:
         ticker = keras.Input((), dtype="int32", name="ticker")
         inputs.made.append(ticker)
-        merged.append(layers.Embedding(n_categories, settings.embedding, name="ticker_embedding")(ticker))
-    if settings.months:
+        merged.append(layers.Embedding(n_categories, settings.ticker_embedding_dim, name="ticker_embedding")(ticker))
+    if settings.month_onehot:
         month = keras.Input((12,), name="month")
         inputs.made.append(month)
         merged.append(month)
     for name in settings.groups:
         if name not in group_sizes:
             raise InputError(
-                f"expected the number of groups of {name!r}, which model.embeddings and model.years ask for; found "
+                f"expected the number of groups of {name!r}, which model.categorical_embeddings and model.year_onehot "
+                "ask for; found "
                 f"{', '.join(group_sizes) or 'no group'}; give Network its group_sizes"
             )
         if name == "year":
@@ -95,20 +96,20 @@ def beside(
             merged.append(entered)
         else:
             entered = keras.Input((), dtype="int32", name=name)
-            table = layers.Embedding(group_sizes[name], settings.embeddings[name], name=f"{name}_embedding")
+            table = layers.Embedding(group_sizes[name], settings.categorical_embeddings[name], name=f"{name}_embedding")
             merged.append(table(entered))
         inputs.made.append(entered)
     return merged
 
 
 def recurrent(
-    settings: ModelSettings | EncoderDecoderSettings, *, return_sequences: bool, return_state: bool
+    settings: RecurrentSettings | EncoderDecoderSettings, *, return_sequences: bool, return_state: bool
 ) -> list[Any]:
     """Make the stacked recurrent layers, to be run by `run`.
 
     Parameters
     ----------
-    settings : ModelSettings or EncoderDecoderSettings
+    settings : RecurrentSettings or EncoderDecoderSettings
         Cell, units, shares of dropout.
     return_sequences : bool
         Whether the last layer says something at every step, as those below it do.
@@ -221,7 +222,7 @@ def highway(inputs: Inputs, steps: int, outputs: int, every_step: bool) -> Any:
     return layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="highway")(seen)
 
 
-def skipped(inputs: Inputs, settings: ModelSettings) -> Any:
+def skipped(inputs: Inputs, settings: RecurrentSettings) -> Any:
     """Recurrent layer whose state is `settings.skip` steps old: the states of its last `skip` steps.
 
     The window is dealt out to `skip` chains of every `skip`-th step, which share their weights. The oldest steps that
@@ -229,16 +230,16 @@ def skipped(inputs: Inputs, settings: ModelSettings) -> Any:
 
     Returns
     -------
-    KerasTensor, shape (batch, skip * skip_units), or (batch, lookback, skip * skip_units) with `every_step`
+    KerasTensor, shape (batch, skip * units), or (batch, lookback, skip * units) with `every_step`
         States of the last `skip` steps, oldest first; 0 before there is one.
 
     References
     ----------
     Lai, Chang, Yang, Liu (2018): the recurrent-skip component of LSTNet.
     """
-    period, (lookback, _) = settings.skip, inputs.sequence.shape[1:]
+    period, (lookback, _) = settings.recurrent_skip_steps, inputs.sequence.shape[1:]
     rounds, rest = divmod(lookback, period)
-    every_step, units = settings.every_step or settings.output_recurrence, settings.skip_units
+    every_step, units = settings.sequence_loss or settings.output_recurrence, settings.recurrent_skip_units
 
     def deal(x: Any) -> Any:
         width = x.shape[2:]

@@ -42,17 +42,18 @@ class EncoderDecoderSettings:
         Whether the encoder reads the window in both directions.
     output_recurrence : bool
         Whether the decoder sees its output of the step before.
-    teacher_forcing : float
+    teacher_forcing_ratio : float
         Share of those outputs that are replaced by the true ones in training. Below 1 it also learns to go by its own,
         which is all it has afterwards (scheduled sampling, Bengio et al. 2015).
-    highway : int
+    autoregressive_lags : int
         Last steps of the window that also enter every output linearly; 0 for none.
-    min_steps, embedding, months, embeddings, years, unknown_share, clip_quantile
-        See `ModelSettings`. What does not change from step to step enters the decoder.
+    min_steps, ticker_embedding_dim, month_onehot, categorical_embeddings, year_onehot, unknown_category_rate,
+    winsorize_quantile
+        See `RecurrentSettings`. What does not change from step to step enters the decoder.
     dropout : float
         Share of the inputs dropped in training, of every recurrent layer but the first and of the decoder.
     input_dropout, recurrent_dropout, reset_after
-        See `ModelSettings`.
+        See `RecurrentSettings`.
     """
 
     lookback: int = 52
@@ -62,19 +63,19 @@ class EncoderDecoderSettings:
     attention: str = "additive"
     bidirectional: bool = False
     output_recurrence: bool = True
-    teacher_forcing: float = 1.0
-    highway: int = 0
-    embedding: int = 0
-    months: bool = False
+    teacher_forcing_ratio: float = 1.0
+    autoregressive_lags: int = 0
+    ticker_embedding_dim: int = 0
+    month_onehot: bool = False
     dropout: float = 0.0
-    unknown_share: float = 0.05
-    clip_quantile: float = 0.005
+    unknown_category_rate: float = 0.05
+    winsorize_quantile: float = 0.005
     min_steps: int | None = None
     recurrent_dropout: float = 0.0
     input_dropout: float = 0.0
     reset_after: bool = True
-    embeddings: Mapping[str, int] = field(default_factory=dict)
-    years: bool = False
+    categorical_embeddings: Mapping[str, int] = field(default_factory=dict)
+    year_onehot: bool = False
 
     def __post_init__(self) -> None:
         check_parts(self)
@@ -106,10 +107,10 @@ class EncoderDecoderSettings:
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of other categoricals it has an input for."""
-        return (*self.embeddings, *(("year",) if self.years else ()))
+        return (*self.categorical_embeddings, *(("year",) if self.year_onehot else ()))
 
     @property
-    def every_step(self) -> bool:
+    def sequence_loss(self) -> bool:
         """Never: it says what comes after the window."""
         return False
 
@@ -161,8 +162,8 @@ class EncoderDecoderSettings:
         # the states h after the last step, of a bidirectional layer those of both its halves
         given["final"] = body.beside_each_other(states[:: len(states) // 2] if self.bidirectional else states[:1])
         given["still"] = body.beside_each_other(body.beside(inputs, self, network.n_categories, network.group_sizes))
-        if self.highway:
-            given["offset"] = body.highway(inputs, self.highway, target.outputs, every_step=False)
+        if self.autoregressive_lags:
+            given["offset"] = body.highway(inputs, self.autoregressive_lags, target.outputs, every_step=False)
         if self.output_recurrence:
             given["teacher"] = keras.Input((target.steps, target.values // target.steps), name="teacher")
             inputs.made.append(given["teacher"])

@@ -17,7 +17,7 @@ from signals.errors import InputError
 from signals.storage import sha256_file
 from signals.windows import Samples
 
-__all__ = ["KerasModel", "OpenedModel", "check_keras_file"]
+__all__ = ["OpenedModel", "SavedKerasModel", "check_keras_file"]
 
 # Keras's own default, so that a row gets exactly the value that `predict` gives the owner of the file. Rows are padded
 # to whole batches: the last, smaller one would be another compiled function with (measured) other last bits, and a
@@ -32,7 +32,7 @@ FOREIGN = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer"
 
 
 @dataclass(frozen=True, slots=True)
-class KerasModel:
+class SavedKerasModel:
     """An already trained `.keras` file.
 
     Parameters
@@ -116,7 +116,7 @@ class OpenedModel:
 
     Parameters
     ----------
-    settings : KerasModel
+    settings : SavedKerasModel
         Where it came from.
     network : keras.Model
         Loaded, not compiled.
@@ -128,14 +128,14 @@ class OpenedModel:
         Numbers the network says about a row.
     """
 
-    settings: KerasModel
+    settings: SavedKerasModel
     network: Any
     roles: tuple[str, ...]
     lookback: int
     n_features: int
     outputs: int
     min_steps: int | None = None
-    clip_quantile: float | None = None
+    winsorize_quantile: float | None = None
 
     def predict(self, samples: Samples, category: NDArray[np.int32]) -> NDArray[np.float32]:
         """Score every row.
@@ -245,7 +245,7 @@ def _exists(path: Path) -> None:
         raise InputError(f"expected a trained network at {path}; found no such file; mend model.path")
 
 
-def _inspect(settings: KerasModel, network: Any) -> OpenedModel:
+def _inspect(settings: SavedKerasModel, network: Any) -> OpenedModel:
     path = settings.path
     names = [tensor.name for tensor in network.inputs]
     if unknown := sorted(set(settings.inputs) - set(names)):

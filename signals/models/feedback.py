@@ -13,7 +13,7 @@ from signals.models.cells import make_cell, one_mask_a_window, state_sizes
 from signals.windows import MASKED
 
 if TYPE_CHECKING:
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
 
 __all__ = ["FeedbackCell", "FeedbackRNN", "fed_back", "feedback_layer", "taught"]
 
@@ -138,13 +138,13 @@ class FeedbackRNN(layers.RNN):  # type: ignore[misc]  # Keras carries no annotat
 
 
 def feedback_layer(
-    settings: ModelSettings, n_features: int, beside: int, target: Target, **options: Any
+    settings: RecurrentSettings, n_features: int, beside: int, target: Target, **options: Any
 ) -> tuple[Any, Any]:
     """Make the layer and the input of its true outputs.
 
     Parameters
     ----------
-    settings : ModelSettings
+    settings : RecurrentSettings
         Sizes.
     n_features, beside : int
         Features of a step, and numbers that enter beside the cells.
@@ -164,8 +164,8 @@ def feedback_layer(
     cell = FeedbackCell(
         settings.cell,
         settings.units,
-        parts=(n_features, fed, beside, target.outputs if settings.highway else 0),
-        dense=settings.dense,
+        parts=(n_features, fed, beside, target.outputs if settings.autoregressive_lags else 0),
+        dense=settings.dense_units,
         outputs=target.outputs,
         target=target.kind,
         levels=len(target.levels),

@@ -19,14 +19,14 @@ from signals.models.recurrent import check_window
 from signals.plugins import import_name
 from signals.windows import MASKED, Samples
 
-__all__ = ["OwnModel"]
+__all__ = ["CustomModel"]
 
 LAYOUTS = ("flat", "windows")
 SEED_NAMES = ("random_state", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class OwnModel:
+class CustomModel:
     """A model of one's own.
 
     Parameters
@@ -41,7 +41,7 @@ class OwnModel:
     layout : {"flat", "windows"}
         `X` of shape (n, lookback * n_features), oldest step first and features beside each other within a step, or
         (n, lookback, n_features).
-    clip_quantile : float, optional
+    winsorize_quantile : float, optional
         Features are clipped at this quantile of the training slice and its mirror, then standardised; None leaves
         them as they are.
     min_steps : int, optional
@@ -54,20 +54,20 @@ class OwnModel:
     `decision_function`, else `predict`. `predict` is shown the rows of one date at a time, since a model that looks at
     all rows it is given would otherwise look ahead. A factory with an argument `random_state` or `seed` is given each
     seed in turn; the generators of Python, NumPy and Keras are seeded as well. An estimator of scikit-learn without
-    such a setting has no chance in it and is fitted once. `fit` sees the training slice; with `training.refit = "all"`
-    the validation slice as well. Such models are not stored (that would take pickle), so a signals stage that is
-    stopped fits them again. Keras models are fitted for `training.epochs` passes.
+    such a setting has no chance in it and is fitted once. `fit` sees the training slice; with
+    training.refit_on_validation = true the validation slice as well. Such models are not stored (that would take
+    pickle), so a signals stage that is stopped fits them again. Keras models are fitted for `training.epochs` passes.
     """
 
     factory: Any
     options: Mapping[str, Any] = field(default_factory=dict)
     lookback: int = 52
     layout: str = "flat"
-    clip_quantile: float | None = 0.005
+    winsorize_quantile: float | None = 0.005
     min_steps: int | None = None
 
     def __post_init__(self) -> None:
-        check_window(self.lookback, self.min_steps, self.clip_quantile or 0.0)
+        check_window(self.lookback, self.min_steps, self.winsorize_quantile or 0.0)
         if self.layout not in LAYOUTS:
             raise InputError(
                 f"expected model.layout to be one of {', '.join(LAYOUTS)}; found {self.layout!r}; choose one"

@@ -12,14 +12,19 @@ from signals.labels import PROBABILITY, Target
 if TYPE_CHECKING:
     from signals.trainers.seam import Network
 
-__all__ = ["CELLS", "ModelSettings", "build", "check_horizon", "check_parts", "check_window"]
+__all__ = ["CELLS", "RecurrentSettings", "build", "check_horizon", "check_parts", "check_window"]
 
 CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
-OTHERWISE = {"ticker": "model.embedding", "year": "model.years", "sequence": "another name", "teacher": "another name"}
+OTHERWISE = {
+    "ticker": "model.ticker_embedding_dim",
+    "year": "model.year_onehot",
+    "sequence": "another name",
+    "teacher": "another name",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSettings:
+class RecurrentSettings:
     """Sizes and parts of a recurrent network.
 
     Parameters
@@ -33,19 +38,19 @@ class ModelSettings:
         Recurrent cell. The peephole LSTM is that of Gers and Schmidhuber (2000), whose gates see the cell's state.
     units : tuple of int
         Units of the stacked recurrent layers, first to last.
-    embedding : int
+    ticker_embedding_dim : int
         Width of the ticker embedding; 0 leaves the ticker out.
-    months : bool
+    month_onehot : bool
         Whether the month of the decision date enters as 12 one-hot inputs.
-    dense : int
+    dense_units : int
         Units of the (linear) dense layer before the output; 0 leaves it out.
     dropout : float
         Share of the inputs of every recurrent layer but the first that is dropped in training. Keras uses one mask for
         all steps, so on the first layer, with one feature, it would blank whole series.
-    unknown_share : float
+    unknown_category_rate : float
         Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one; of
         other categoricals likewise, the year among them.
-    clip_quantile : float
+    winsorize_quantile : float
         Each feature is clipped at this quantile and its mirror of the training slice before it is standardised; so is a
         numeric target.
     recurrent_dropout : float
@@ -58,27 +63,27 @@ class ModelSettings:
         kernels) or before it (Cho et al. 2014).
     bidirectional : bool
         Whether every recurrent layer reads its window in both directions. Only the output after the last step knows
-        nothing it should not: with `every_step` or `output_recurrence` it is refused.
-    every_step : bool
+        nothing it should not: with `sequence_loss` or `output_recurrence` it is refused.
+    sequence_loss : bool
         Whether the network is trained on outputs at every step of the window (sequence to sequence) rather than on the
         last one only. What it is judged on, and its score, is the output at the last step.
     output_recurrence : bool
         Whether each step also sees the output of the step before, of quantiles the middle one; the first step sees 0.
-    teacher_forcing : float
+    teacher_forcing_ratio : float
         Share of those fed-back outputs that are replaced by the true ones in training, where they were known.
-    skip : int
+    recurrent_skip_steps : int
         Period of recurrent connections that reach so many steps back (LSTNet, Lai et al. 2018), in a layer beside the
-        others, of the same cell; 0 for none. Its states of the last `skip` steps enter the output.
-    skip_units : int
+        others, of the same cell; 0 for none. Its states of the last `recurrent_skip_steps` steps enter the output.
+    recurrent_skip_units : int
         Units of that layer.
-    highway : int
+    autoregressive_lags : int
         Last steps of the window that also enter the output linearly (the autoregressive highway of LSTNet); 0 for none.
-    truncate : int, optional
+    tbptt_steps : int, optional
         Steps through which gradients flow back in time (truncated back-propagation); all of them by default. The window
         is run in chunks of that many steps, up to its end, each with its own dropout.
-    embeddings : dict of str to int
+    categorical_embeddings : dict of str to int
         Widths of embeddings of other categoricals: `sector`, `month`, `quarter`, `weekday`.
-    years : bool
+    year_onehot : bool
         Whether the year of the decision date enters as one-hot inputs. Years outside the training slice, so those of
         every test slice, are all zeros.
     """
@@ -86,44 +91,52 @@ class ModelSettings:
     lookback: int = 52
     cell: str = "lstm"
     units: tuple[int, ...] = (25, 10)
-    embedding: int = 10
-    months: bool = True
-    dense: int = 10
+    ticker_embedding_dim: int = 10
+    month_onehot: bool = True
+    dense_units: int = 10
     dropout: float = 0.2
-    unknown_share: float = 0.05
-    clip_quantile: float = 0.005
+    unknown_category_rate: float = 0.05
+    winsorize_quantile: float = 0.005
     min_steps: int | None = None
     recurrent_dropout: float = 0.0
     input_dropout: float = 0.0
     reset_after: bool = True
     bidirectional: bool = False
-    every_step: bool = False
+    sequence_loss: bool = False
     output_recurrence: bool = False
-    teacher_forcing: float = 1.0
-    skip: int = 0
-    skip_units: int = 5
-    highway: int = 0
-    truncate: int | None = None
-    embeddings: Mapping[str, int] = field(default_factory=dict)
-    years: bool = False
+    teacher_forcing_ratio: float = 1.0
+    recurrent_skip_steps: int = 0
+    recurrent_skip_units: int = 5
+    autoregressive_lags: int = 0
+    tbptt_steps: int | None = None
+    categorical_embeddings: Mapping[str, int] = field(default_factory=dict)
+    year_onehot: bool = False
 
     def __post_init__(self) -> None:
         check_parts(self)
-        if self.dense < 0:
-            raise InputError(f"expected model.dense of at least 0; found {self.dense}")
-        if self.bidirectional and (self.every_step or self.output_recurrence or self.truncate is not None):
-            other = "every_step" if self.every_step else "output_recurrence" if self.output_recurrence else "truncate"
-            why = "steps would see the future" if other != "truncate" else "layers that read backwards have no past"
-            raise InputError(f"expected model.bidirectional without {other}, since {why}; found both; leave one out")
-        if not 0 <= self.skip <= self.lookback or self.skip_units < 1:
-            raise InputError(
-                f"expected model.skip from 0 to the look-back of {self.lookback} and model.skip_units of at least 1; "
-                f"found {self.skip} and {self.skip_units}"
+        if self.dense_units < 0:
+            raise InputError(f"expected model.dense_units of at least 0; found {self.dense_units}")
+        if self.bidirectional and (self.sequence_loss or self.output_recurrence or self.tbptt_steps is not None):
+            other = (
+                "sequence_loss"
+                if self.sequence_loss
+                else "output_recurrence"
+                if self.output_recurrence
+                else "tbptt_steps"
             )
-        if self.truncate is not None and (self.truncate < 1 or self.skip):
+            why = "steps would see the future" if other != "tbptt_steps" else "layers that read backwards have no past"
+            raise InputError(f"expected model.bidirectional without {other}, since {why}; found both; leave one out")
+        if not 0 <= self.recurrent_skip_steps <= self.lookback or self.recurrent_skip_units < 1:
             raise InputError(
-                "expected model.truncate of at least 1 step, and no model.skip, which reaches further back; found "
-                f"{self.truncate} and a skip of {self.skip}"
+                f"expected model.recurrent_skip_steps from 0 to the look-back of {self.lookback} and "
+                "model.recurrent_skip_units of at least 1; "
+                f"found {self.recurrent_skip_steps} and {self.recurrent_skip_units}"
+            )
+        if self.tbptt_steps is not None and (self.tbptt_steps < 1 or self.recurrent_skip_steps):
+            raise InputError(
+                "expected model.tbptt_steps of at least 1 step, and no model.recurrent_skip_steps, which reaches "
+                "further back; found "
+                f"{self.tbptt_steps} and a skip of {self.recurrent_skip_steps}"
             )
 
     @property
@@ -134,7 +147,7 @@ class ModelSettings:
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of other categoricals it has an input for."""
-        return (*self.embeddings, *(("year",) if self.years else ()))
+        return (*self.categorical_embeddings, *(("year",) if self.year_onehot else ()))
 
     @property
     def teacher_steps(self) -> str | None:
@@ -146,7 +159,7 @@ class ModelSettings:
         return build(self, network.n_categories, network.n_features, network.target, network.group_sizes)
 
 
-def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> None:
+def check_window(lookback: int, min_steps: int | None, winsorize_quantile: float) -> None:
     """Hold the settings of windows to what they can mean.
 
     Raises
@@ -158,8 +171,8 @@ def check_window(lookback: int, min_steps: int | None, clip_quantile: float) -> 
         raise InputError(f"expected model.lookback of at least 2 periods; found {lookback}")
     if min_steps is not None and not 1 <= min_steps <= lookback:
         raise InputError(f"expected model.min_steps from 1 to the look-back of {lookback}; found {min_steps}")
-    if not 0 <= clip_quantile < 0.5:
-        raise InputError(f"expected model.clip_quantile in [0, 0.5); found {clip_quantile}")
+    if not 0 <= winsorize_quantile < 0.5:
+        raise InputError(f"expected model.winsorize_quantile in [0, 0.5); found {winsorize_quantile}")
 
 
 def check_parts(settings: Any) -> None:
@@ -167,7 +180,7 @@ def check_parts(settings: Any) -> None:
 
     Parameters
     ----------
-    settings : ModelSettings or EncoderDecoderSettings
+    settings : RecurrentSettings or EncoderDecoderSettings
         What to look at.
 
     Raises
@@ -175,30 +188,37 @@ def check_parts(settings: Any) -> None:
     InputError
         Naming the setting.
     """
-    check_window(settings.lookback, settings.min_steps, settings.clip_quantile)
+    check_window(settings.lookback, settings.min_steps, settings.winsorize_quantile)
     if settings.cell not in CELLS:
         raise InputError(f"expected model.cell to be one of {', '.join(CELLS)}; found {settings.cell!r}")
     if not settings.units or min(settings.units) < 1:
         raise InputError(f"expected model.units like [25, 10]; found {list(settings.units)}")
-    if settings.embedding < 0:
-        raise InputError(f"expected model.embedding of at least 0; found {settings.embedding}")
-    for name in ("dropout", "recurrent_dropout", "input_dropout", "unknown_share"):
+    if settings.ticker_embedding_dim < 0:
+        raise InputError(f"expected model.ticker_embedding_dim of at least 0; found {settings.ticker_embedding_dim}")
+    for name in ("dropout", "recurrent_dropout", "input_dropout", "unknown_category_rate"):
         share = getattr(settings, name)
         if not 0 <= share < 1:
             raise InputError(f"expected model.{name} in [0, 1); found {share}")
-    if not 0 <= settings.teacher_forcing <= 1:
-        raise InputError(f"expected model.teacher_forcing in [0, 1]; found {settings.teacher_forcing}")
-    if not 0 <= settings.highway <= settings.lookback:
+    if not 0 <= settings.teacher_forcing_ratio <= 1:
+        raise InputError(f"expected model.teacher_forcing_ratio in [0, 1]; found {settings.teacher_forcing_ratio}")
+    if not 0 <= settings.autoregressive_lags <= settings.lookback:
         raise InputError(
-            f"expected model.highway from 0 to the look-back of {settings.lookback}; found {settings.highway}"
+            f"expected model.autoregressive_lags from 0 to the look-back of {settings.lookback}; found "
+            f"{settings.autoregressive_lags}"
         )
-    for name, width in settings.embeddings.items():
+    for name, width in settings.categorical_embeddings.items():
         if name in OTHERWISE:
-            raise InputError(f"expected other names in model.embeddings; found {name}; use {OTHERWISE[name]}")
-        if name == "month" and settings.months:
-            raise InputError("expected months either in model.embeddings or in model.months; found both; drop one")
+            raise InputError(
+                f"expected other names in model.categorical_embeddings; found {name}; use {OTHERWISE[name]}"
+            )
+        if name == "month" and settings.month_onehot:
+            raise InputError(
+                "expected months either in model.categorical_embeddings or in model.month_onehot; found both; drop one"
+            )
         if not isinstance(width, int) or width < 1:
-            raise InputError(f"expected widths of at least 1 in model.embeddings; found {width!r} for {name}")
+            raise InputError(
+                f"expected widths of at least 1 in model.categorical_embeddings; found {width!r} for {name}"
+            )
 
 
 def check_horizon(model: Any, horizon: int) -> None:
@@ -219,15 +239,16 @@ def check_horizon(model: Any, horizon: int) -> None:
     InputError
         For output recurrence with true outputs over a horizon of several periods.
     """
-    if horizon > 1 and getattr(model, "teacher_steps", None) == "window" and model.teacher_forcing > 0:
+    if horizon > 1 and getattr(model, "teacher_steps", None) == "window" and model.teacher_forcing_ratio > 0:
         raise InputError(
             f"expected model.output_recurrence with a horizon of 1, where the last output is over when the next one is "
-            f"due; found a horizon of {horizon}; set model.teacher_forcing = 0, or take model.kind = 'encoder_decoder'"
+            f"due; found a horizon of {horizon}; set model.teacher_forcing_ratio = 0, or take model.kind = "
+            "'encoder_decoder'"
         )
 
 
 def build(
-    settings: ModelSettings,
+    settings: RecurrentSettings,
     n_categories: int,
     n_features: int = 1,
     target: Target = PROBABILITY,
@@ -237,7 +258,7 @@ def build(
 
     Parameters
     ----------
-    settings : ModelSettings
+    settings : RecurrentSettings
         Sizes and parts.
     n_categories : int
         Rows of the ticker embedding, the unknown ticker included.
@@ -253,7 +274,7 @@ def build(
     keras.Model
         Inputs `sequence` (batch, lookback, n_features), `ticker` (batch,) int, `month` (batch, 12), one of every
         embedding's name (batch,) int, `year` (batch, years) and `teacher` (batch, lookback, fed back); unused ones are
-        absent. Output (batch, target.outputs), with `every_step` (batch, lookback, target.outputs): a probability,
+        absent. Output (batch, target.outputs), with `sequence_loss` (batch, lookback, target.outputs): a probability,
         probabilities of classes, values, or quantiles. What does not change from step to step enters at every step.
 
     References
@@ -268,21 +289,25 @@ def build(
     from signals.models import body
 
     inputs = body.read_inputs(settings, n_features)
-    truncate = settings.truncate if (settings.truncate or settings.lookback) < settings.lookback else None
-    all_steps = settings.every_step or settings.output_recurrence
+    truncate = settings.tbptt_steps if (settings.tbptt_steps or settings.lookback) < settings.lookback else None
+    all_steps = settings.sequence_loss or settings.output_recurrence
 
     def run(made: list[Any], sequence: Any) -> Any:
         return body.run(made, sequence, inputs.known, truncate)
 
-    options = {"return_sequences": settings.every_step, "return_state": truncate is not None}
+    options = {"return_sequences": settings.sequence_loss, "return_state": truncate is not None}
     hidden = []
     if not settings.output_recurrence:
         hidden.append(run(body.recurrent(settings, **options), inputs.sequence))
-    if settings.skip:
+    if settings.recurrent_skip_steps:
         hidden.append(body.skipped(inputs, settings))
     still = body.beside(inputs, settings, n_categories, group_sizes or {})
     hidden += [layers.RepeatVector(settings.lookback)(part) for part in still] if all_steps else still
-    offset = body.highway(inputs, settings.highway, target.outputs, all_steps) if settings.highway else None
+    offset = (
+        body.highway(inputs, settings.autoregressive_lags, target.outputs, all_steps)
+        if settings.autoregressive_lags
+        else None
+    )
 
     if settings.output_recurrence:
         from signals.models.feedback import feedback_layer
@@ -293,7 +318,7 @@ def build(
         return keras.Model(inputs.made, run([layer], ops.concatenate(parts, axis=-1)), name="recurrent")
 
     joined = layers.Concatenate(name="joined")(hidden) if len(hidden) > 1 else hidden[0]
-    joined = layers.Dense(settings.dense, name="dense")(joined) if settings.dense else joined
+    joined = layers.Dense(settings.dense_units, name="dense")(joined) if settings.dense_units else joined
     activation = body.ACTIVATIONS[target.kind]
     if offset is None:
         output = layers.Dense(target.outputs, activation=activation, name=target.kind)(joined)

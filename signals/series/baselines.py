@@ -65,7 +65,7 @@ class BaselineForecast:
         Made at the end of each origin, in the units of the table.
     parameters : int
         Numbers that were estimated.
-    notes : tuple of str
+    details : tuple of str
         What was chosen, and what did not go smoothly.
     warnings : tuple of str
         Which of the forecasts are not what was asked for: another order's, or those of a simpler rule, with the reason,
@@ -75,7 +75,7 @@ class BaselineForecast:
     name: str
     values: Values
     parameters: int
-    notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -135,7 +135,7 @@ class Fit(NamedTuple):
 
     values: Values
     parameters: int
-    notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -199,7 +199,7 @@ def forecast_baselines(
             dates = problem.ahead[fold.origins.start + 1 : fold.origins.stop + 1]
             where = f"{baseline}, fold {fold.number + 1} ({dates[0]} to {dates[-1]})"
             said = tuple(f"{where}: {text}" for text in fit.warnings)
-            made.append(BaselineForecast(str(baseline), fit.values, fit.parameters, fit.notes, said))
+            made.append(BaselineForecast(str(baseline), fit.values, fit.parameters, fit.details, said))
     return tuple(made)
 
 

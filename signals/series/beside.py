@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.series.baselines import BaselineForecast, forecast_baselines, historical_quantiles
 from signals.series.comparison import Comparison, comparison_table
 from signals.series.forecasts import NETWORK, ForecastResult, forecast_rows
@@ -30,7 +30,7 @@ class Baselines:
         Columns and rows as in `ForecastResult.forecasts`; the seed is 0.
     parameters : dict of str to int
         Numbers that each one estimates, in the last fold.
-    notes : dict of str to tuple of str
+    details : dict of str to tuple of str
         What each one chose in the last fold.
     warnings : tuple of str
         Forecasts, of all folds, that are not what was asked for, see `BaselineForecast.warnings`.
@@ -38,7 +38,7 @@ class Baselines:
 
     forecasts: pd.DataFrame
     parameters: dict[str, int]
-    notes: dict[str, tuple[str, ...]]
+    details: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
 
 
@@ -50,7 +50,7 @@ def compute_baselines(
     lags: int = 12,
     quantiles: Sequence[float] = (),
     returns: bool = False,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Baselines:
     """Fit baselines on every fold's training and validation rows and forecast its test slice and live origins.
 
@@ -68,25 +68,25 @@ def compute_baselines(
         Levels; with some, the last value plus quantiles of past changes stands beside the others.
     returns : bool
         Whether the series are changes themselves, see `forecast_baselines`.
-    listener : callable
+    on_progress : callable
         Told of every fold.
     """
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
     frames, parameters = [], {}
     warnings: list[str] = []
-    notes: dict[str, tuple[str, ...]] = {}
+    details: dict[str, tuple[str, ...]] = {}
     for done, cut in enumerate(cuts, start=1):
         made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
         for one in made:
             frames.append(forecast_rows(problem, cut, one.name, 0, one.values[..., None], (np.nan,)))
-            parameters[one.name], notes[one.name] = one.parameters, one.notes
+            parameters[one.name], details[one.name] = one.parameters, one.details
             warnings += one.warnings
         if quantiles:
             usual = historical_quantiles(problem, cut, quantiles, returns=returns)
             frames.append(forecast_rows(problem, cut, HISTORICAL, 0, usual, quantiles))
-            parameters[HISTORICAL], notes[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
-        listener(Event("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
-    return Baselines(pd.concat(frames, ignore_index=True), parameters, notes, tuple(warnings))
+            parameters[HISTORICAL], details[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
+        on_progress(ProgressEvent("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
+    return Baselines(pd.concat(frames, ignore_index=True), parameters, details, tuple(warnings))
 
 
 def compare(
@@ -111,7 +111,7 @@ def compare(
         pd.concat([result.forecasts, beside.forecasts], ignore_index=True),
         result.actuals,
         parameters={name: result.parameters, **beside.parameters},
-        units=ranges if settings.units == "minmax" else None,
+        units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
-        reference=settings.reference,
+        reference=settings.reference_baseline,
     )

@@ -107,9 +107,10 @@ def check_model(model: NetworkSettings) -> None:
     InputError
         For inputs there are none of: tickers, sectors, windows that are not whole.
     """
-    if model.embedding:
+    if model.ticker_embedding_dim:
         raise InputError(
-            f"expected model.embedding = 0, since a table of series has no tickers; found {model.embedding}; set it"
+            "expected model.ticker_embedding_dim = 0, since a table of series has no tickers; found "
+            f"{model.ticker_embedding_dim}; set it"
         )
     if model.masked:
         raise InputError(
@@ -118,7 +119,9 @@ def check_model(model: NetworkSettings) -> None:
         )
     for name in model.groups:
         if name not in OF_DATES:
-            raise InputError(f"expected model.embeddings of {', '.join(OF_DATES)} for series; found {name!r}; drop it")
+            raise InputError(
+                f"expected model.categorical_embeddings of {', '.join(OF_DATES)} for series; found {name!r}; drop it"
+            )
 
 
 def make_series_fold(
@@ -167,7 +170,7 @@ def make_series_fold(
     calendar = {name: calendar_categorical(name, months) for name in model.groups}
     groups = {name: found.vocabulary(_rows(cut.train)) for name, found in calendar.items()}
     month = (months.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
-    teaches = model.every_step or model.teacher_steps == "window"
+    teaches = model.sequence_loss or model.teacher_steps == "window"
     stop = cut.both.stop  # what is learnt from ends before what is scored
 
     def samples(span: range, *, labelled: bool = True) -> Samples:

@@ -18,7 +18,7 @@ from signals.assembly import Outcome
 from signals.dispatch import Remaining, run_tasks
 from signals.display import Card
 from signals.errors import InputError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.folds import WalkForward
 from signals.models.recurrent import check_horizon
 from signals.series.fold import PreparedFold, check_model, make_series_fold, target_of
@@ -125,7 +125,7 @@ def compute_forecasts(
     settings: ForecastSettings | None = None,
     trainer: Trainer | None = None,
     jobs: int = 1,
-    listener: Listener = silent,
+    on_progress: ProgressCallback = ignore_progress,
     name: str = NETWORK,
 ) -> ForecastResult:
     """Run the walk-forward.
@@ -135,9 +135,9 @@ def compute_forecasts(
     table : SeriesTable
         The series.
     model : NetworkSettings
-        The network; `clip_quantile` means nothing here, since levels that rise may not be cut off.
+        The network; `winsorize_quantile` means nothing here, since levels that rise may not be cut off.
     training, walk_forward
-        Settings; `walk_forward.start` is the first date that is forecast.
+        Settings; `walk_forward.test_start` is the first date that is forecast.
     seeds : sequence of int
         One network per fold and seed.
     artifacts : Path
@@ -148,7 +148,7 @@ def compute_forecasts(
         The trainer itself, instead of `training.trainer`'s name; it must be picklable when `jobs` > 1.
     jobs : int
         Processes. Results do not depend on it.
-    listener : callable
+    on_progress : callable
         Told of every finished network.
     name : str
         What the network is called in the frames.
@@ -172,8 +172,8 @@ def compute_forecasts(
     cuts = problem.folds(walk_forward)
     n_tasks = len(cuts) * len(seeds)
 
-    def told(event: Event) -> None:
-        listener(replace(event, stage="forecast"))
+    def told(event: ProgressEvent) -> None:
+        on_progress(replace(event, stage="forecast"))
 
     chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), told)
     training = training.filled(batch_of(chosen.trainer))
@@ -190,7 +190,7 @@ def compute_forecasts(
             facts["versions"] = dict(outcome.versions)
             verb = "reused" if outcome.reused else "trained"
             text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
-            told(Event("", text, len(outcomes), n_tasks, remaining.after(outcome)))
+            told(ProgressEvent("", text, len(outcomes), n_tasks, remaining.after(outcome)))
     kept = ArtifactStore(Path(artifacts)).load(task_key(tasks[0], chosen.trainer))
     assert kept is not None  # noqa: S101 - just trained or reused
     done = {key: outcomes[key] for key in sorted(outcomes)}

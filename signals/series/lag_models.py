@@ -45,7 +45,7 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
     values : ndarray of float64, shape (n_origins, horizon, k)
     parameters : int
         Numbers in the fitted models.
-    notes : tuple of str
+    details : tuple of str
         What was chosen on the validation rows.
 
     Notes
@@ -66,10 +66,10 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         forecast = _logistic if name == "logistic" else _regression(LAG_MODELS[name])
-        values, parameters, notes = forecast(history, lags, usable, both)
+        values, parameters, details = forecast(history, lags, usable, both)
     if failed := sum("Convergence" in warning.category.__name__ for warning in caught):
-        notes = (*notes, f"{failed} fits of {name} stopped before they had converged")
-    return Fit(values, parameters, notes)
+        details = (*details, f"{failed} fits of {name} stopped before they had converged")
+    return Fit(values, parameters, details)
 
 
 def lag_features(history: FoldHistory, origins: range | NDArray[np.int64], lags: int) -> Values:
@@ -142,10 +142,10 @@ def _regression(model: _LagModel) -> Callable[..., tuple[Values, int, tuple[str,
         labels = [
             f"{name} t+{step + 1}" if shape[0] > 1 else name for step in range(shape[0]) for name in problem.names
         ]
-        notes = tuple(
+        details = tuple(
             f"{label}: {model.targets[i]}, {said[i][j]}" for j, (label, i) in enumerate(zip(labels, best, strict=True))
         )
-        return chosen, int(np.choose(best, size).sum()), notes
+        return chosen, int(np.choose(best, size).sum()), details
 
     return forecast
 
@@ -303,7 +303,7 @@ def _logistic(
         late(lag_features(history, fold.origins, lags)),
     )
     up, up_validation, up_both = rises(usable), rises(fold.validation), rises(both)
-    made, notes = np.empty((len(fold.origins), horizon * k)), []
+    made, details = np.empty((len(fold.origins), horizon * k)), []
     for j in range(horizon * k):
         loss = [
             log_loss(up_validation[:, j], chance(early(early.raw), up[:, j], c, validation), labels=[False, True])
@@ -311,10 +311,10 @@ def _logistic(
         ]
         best = PENALTIES[int(np.argmin(loss))]
         made[:, j] = 2 * chance(late(late.raw), up_both[:, j], best, test) - 1
-        notes.append(f"{problem.names[j % k]}: penalty {1 / best:.2g}")
+        details.append(f"{problem.names[j % k]}: penalty {1 / best:.2g}")
     size = np.abs(history.moves(fold.both)).mean(axis=0)
     values = history.start(fold.origins)[:, None, :] + made.reshape(-1, horizon, k) * size
-    return values, horizon * k * (test.shape[1] + 1), tuple(notes)
+    return values, horizon * k * (test.shape[1] + 1), tuple(details)
 
 
 def _as_rows(values: Values, like: Values) -> Values:

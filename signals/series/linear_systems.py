@@ -38,7 +38,7 @@ def arima(history: FoldHistory, largest: int) -> Fit:
     """
     problem, fold = history.problem, history.fold
     made = np.empty((len(fold.origins), problem.horizon, len(problem.names)))
-    parameters, notes, warned = 0, [], []
+    parameters, details, warned = 0, [], []
     for j, name in enumerate(problem.names):
         series = problem.values[history.first : fold.origins.stop, j]
         train, known = (problem.values[rows.start : rows.stop, j] for rows in (history.train_rows, history.rows))
@@ -71,10 +71,10 @@ def arima(history: FoldHistory, largest: int) -> Fit:
         if refused:
             warned.append(f"{name}: {gave_way}ARIMA{order} is used for {count:,} forecasts instead")
         parameters += len(fitted.params) + (order[1] == 0)
-        notes.append(f"{name}: ARIMA{order}")
+        details.append(f"{name}: ARIMA{order}")
         if order[0] + order[2] and not fitted.fit_details.minimize_results.success:
-            notes.append(f"{name}: ARIMA{order} stopped before it had converged")
-    return Fit(made, parameters, tuple(notes), tuple(warned))
+            details.append(f"{name}: ARIMA{order} stopped before it had converged")
+    return Fit(made, parameters, tuple(details), tuple(warned))
 
 
 def var(history: FoldHistory, largest: int) -> Fit:

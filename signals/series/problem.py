@@ -134,11 +134,11 @@ class Problem:
     def folds(self, walk_forward: WalkForward) -> tuple[SeriesFold, ...]:
         """Cut the origins.
 
-        Slices are of the dates that are forecast, one period ahead: `walk_forward.start` is the first of them in the
-        first test slice, forecast at the end of the period before. Lengths in numbers count rows. The last origin that
-        is scored is the last but one row; the last row is a live origin of the last fold, whose networks and baselines
-        forecast it, also where the next fold would begin there: nothing is trained for it alone. Training origins have
-        `lookback` rows.
+        Slices are of the dates that are forecast, one period ahead: `walk_forward.test_start` is the first of them in
+        the first test slice, forecast at the end of the period before. Lengths in numbers count rows. The last origin
+        that is scored is the last but one row; the last row is a live origin of the last fold, whose networks and
+        baselines forecast it, also where the next fold would begin there: nothing is trained for it alone. Training
+        origins have `lookback` rows.
 
         Raises
         ------
@@ -146,9 +146,9 @@ class Problem:
             When history holds no whole fold, or the horizon leaves nothing of a slice.
         """
         dates, first = self.table.dates[1:], self.lookback - 1
-        if (start := as_day(walk_forward.start, name="walk_forward.start")) > dates[-1]:
+        if (start := as_day(walk_forward.test_start, name="walk_forward.test_start")) > dates[-1]:
             raise InputError(
-                f"expected series beyond walk_forward.start = {start}; found them up to {dates[-1]}; give longer "
+                f"expected series beyond walk_forward.test_start = {start}; found them up to {dates[-1]}; give longer "
                 "series or start earlier"
             )
         purge = self.horizon - 1  # origins whose last period ends after the next slice has begun

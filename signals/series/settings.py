@@ -16,7 +16,7 @@ SCALES = ("standard", "minmax", "none")
 INPUTS = ("level", "change")
 UNITS = ("series", "minmax")
 METRICS = ("rmse", "mae")
-REPORTING = ("units", "metric", "reference")  # what changes no network
+REPORTING = ("error_units", "metric", "reference_baseline")  # what changes no network
 
 LONGEST_HORIZON = 260
 
@@ -45,12 +45,12 @@ class ForecastSettings:
         that training looks at; later rows may lie outside. Nothing is clipped.
     series : tuple of str
         Those that are forecast; all by default. The others are only looked at.
-    units : {"series", "minmax"}
+    error_units : {"series", "minmax"}
         Unit that errors are reported in: that of the series, or shares of the range each series has over all its rows,
         as the literature does.
     metric : {"rmse", "mae"}
         Error that models are compared by.
-    reference : str
+    reference_baseline : str
         The baseline that models are compared with: persistence of values, the mean of returns, whose persistence nobody
         would use. Where it is not persistence, the series are taken for changes themselves: their sign is the direction
         that counts. Units, metric and reference change no network.
@@ -62,15 +62,15 @@ class ForecastSettings:
     inputs: tuple[str, ...] = ("level",)
     scale: str = "standard"
     series: tuple[str, ...] = ()
-    units: str = "series"
+    error_units: str = "series"
     metric: str = "rmse"
-    reference: str = "persistence"
+    reference_baseline: str = "persistence"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("target", self.target, TARGETS),
             ("scale", self.scale, SCALES),
-            ("units", self.units, UNITS),
+            ("error_units", self.error_units, UNITS),
             ("metric", self.metric, METRICS),
             *(("inputs", one, INPUTS) for one in self.inputs),
         ):

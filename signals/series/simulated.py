@@ -14,7 +14,7 @@ LEAD = 3  # months by which the first series runs ahead of the others
 
 
 def simulated_series(
-    *, seed: int = 0, months: int = 1200, series: int = 3, noise: float = 0.3, start: str = "1920-01-01"
+    *, seed: int = 0, n_months: int = 1200, n_series: int = 3, noise: float = 0.3, start: str = "1920-01-01"
 ) -> SeriesTable:
     """Simulate monthly series with a season and a common cycle.
 
@@ -27,7 +27,7 @@ def simulated_series(
     ----------
     seed : int
         Of everything random.
-    months, series : int
+    n_months, n_series : int
         Size of the table; at least 24 months.
     noise : float
         Standard deviation of the noise; season and cycle have about 1.
@@ -44,29 +44,29 @@ def simulated_series(
     InputError
         For sizes that make no such table.
 
-    >>> simulated_series(months=24).names
+    >>> simulated_series(n_months=24).names
     ('series_1', 'series_2', 'series_3')
     """
-    if months < 24 or series < 1 or not 0 <= noise < np.inf:
+    if n_months < 24 or n_series < 1 or not 0 <= noise < np.inf:
         raise InputError(
             "expected at least 24 months, 1 series and a noise of at least 0 to simulate; found "
-            f"{months}, {series} and {noise}"
+            f"{n_months}, {n_series} and {noise}"
         )
     rng = np.random.default_rng(seed)
-    cycle = _autoregression(rng, months + LEAD, 0.95)
-    month = np.arange(months) % 12
+    cycle = _autoregression(rng, n_months + LEAD, 0.95)
+    month = np.arange(n_months) % 12
     columns = []
-    for number in range(series):
+    for number in range(n_series):
         season = np.sum(
             [rng.normal() * np.sin(2 * np.pi * k * (month + rng.uniform(0, 12)) / 12) / k for k in (1, 2, 3)],
             axis=0,
         )
         season /= season.std()
         seen = cycle[LEAD:] if number == 0 else cycle[:-LEAD]
-        columns.append((1.0 + 0.5 * seen) * season + seen + noise * rng.normal(size=months))
+        columns.append((1.0 + 0.5 * seen) * season + seen + noise * rng.normal(size=n_months))
     first = as_day(start, name="series.start").astype("datetime64[M]")
-    dates = (first + np.arange(months).astype("timedelta64[M]")).astype("datetime64[D]")
-    names = tuple(f"series_{number}" for number in range(1, series + 1))
+    dates = (first + np.arange(n_months).astype("timedelta64[M]")).astype("datetime64[D]")
+    names = tuple(f"series_{number}" for number in range(1, n_series + 1))
     return SeriesTable(dates, np.column_stack(columns), names, "simulated", "at the end of its month", "simulated")
 
 

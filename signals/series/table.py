@@ -50,9 +50,9 @@ class SeriesTable:
         Finite numbers.
     names : tuple of str
         The k series.
-    vintage : str
+    vintage_note : str
         As of when the figures are: revised later, they are not what was known then.
-    release : str
+    publication_note : str
         When a figure is published.
     source : str
         Where they come from, for people: a file's name, or `"simulated"`.
@@ -73,8 +73,8 @@ class SeriesTable:
     dates: NDArray[np.datetime64]
     values: NDArray[np.float64]
     names: tuple[str, ...]
-    vintage: str = ""
-    release: str = ""
+    vintage_note: str = ""
+    publication_note: str = ""
     source: str = ""
     calendar: str | None = None
     closed: NDArray[np.datetime64] = field(default_factory=no_dates)
@@ -165,9 +165,11 @@ class SeriesTable:
                 raise InputError(f"expected series.transform among {', '.join(TRANSFORMS)}; found {one!r}{hint}")
         back = periods if any(one not in ("level", "log") for one in kinds) else 0
         if not 0 <= back < len(self):
-            raise InputError(f"expected series.periods from 1 to {len(self) - 1}, the rows less one; found {periods}")
+            raise InputError(
+                f"expected series.transform_periods from 1 to {len(self) - 1}, the rows less one; found {periods}"
+            )
         if periods < 1:
-            raise InputError(f"expected series.periods of at least 1; found {periods}")
+            raise InputError(f"expected series.transform_periods of at least 1; found {periods}")
         columns = []
         for column, one in enumerate(kinds):
             values = self.values[:, column]
@@ -209,8 +211,8 @@ def read_series(
     date: str | None = None,
     start: Any = None,
     end: Any = None,
-    vintage: str = "",
-    release: str = "",
+    vintage_note: str = "",
+    publication_note: str = "",
     calendar: str | None = None,
     on_missing: str = "raise",
 ) -> SeriesTable:
@@ -282,4 +284,6 @@ def read_series(
     days, values, closed, warnings = complete_rows(
         days, values, wanted, on_missing=on_missing, calendar=calendar, file=path.name
     )
-    return SeriesTable(days, values, tuple(wanted), vintage, release, path.name, calendar, closed, warnings)
+    return SeriesTable(
+        days, values, tuple(wanted), vintage_note, publication_note, path.name, calendar, closed, warnings
+    )

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from signals.errors import InputError
+from signals.former_names import renamed_key
 from signals.plugins import import_name
 
 if TYPE_CHECKING:
@@ -119,8 +120,9 @@ def _check_options(factory: Any, source: str, options: dict[str, Any]) -> None:
         if option not in parameters:
             close = difflib.get_close_matches(option, parameters, n=1)
             hint = f" (close: {close[0]})" if close else ""
+            remedy = renamed_key("prices", option, parameters) or "mend the name"
             raise InputError(
-                f"expected options of {source} among {', '.join(parameters)}; found {option!r}{hint}; mend the name"
+                f"expected options of {source} among {', '.join(parameters)}; found {option!r}{hint}; {remedy}"
             )
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if missing := [name for name in needed if name not in options]:

@@ -173,7 +173,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
         When a ticker has none, or has two.
     """
     if not path.exists():
-        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factors")
+        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factor_files")
     if not path.is_dir():
         if len(tickers) != 1:
             raise InputError(
@@ -202,7 +202,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
 
 
 def factors_of(
-    path: Path, bars: Bars, notes: list[str], files: dict[str, str], calendar: str = "XNYS"
+    path: Path, bars: Bars, warnings: list[str], files: dict[str, str], calendar: str = "XNYS"
 ) -> tuple[Values, pd.DataFrame | None]:
     """Factor of every bar, from the factor file of its ticker, and the splits and dividends it was made of.
 
@@ -212,7 +212,7 @@ def factors_of(
         Folder of factor files, or the one of one ticker.
     bars : Bars
         Raw bars, those of a ticker together and in order of date.
-    notes : list of str
+    warnings : list of str
         Takes a remark for each ticker whose factor file seems to be about other prices.
     files : dict of str to str
         Takes the SHA-256 of each factor file.
@@ -245,19 +245,19 @@ def factors_of(
             if actions is not None:
                 actions += table.actions(name, bars.days[mine], close[mine], calendar)
         except InputError as error:
-            notes.append(f"splits and dividends are not known: {error}")
+            warnings.append(f"splits and dividends are not known: {error}")
             actions = None
         wrong, compared, first = table.disagreements(bars.days[mine], close[mine])
         if wrong:
-            notes.append(
+            warnings.append(
                 f"{table.name}: {wrong} of {compared} reference prices differ from the raw close of {name} by more "
                 f"than 1 % ({first}): perhaps the factors of another security"
             )
-    notes.append(f"adjusted prices are raw prices times the factors of {len(held):,} factor files")
+    warnings.append(f"adjusted prices are raw prices times the factors of {len(held):,} factor files")
     odd = [row for row in actions or () if not is_simple(row[2])]
     if odd:
         day, name, ratio, _ = odd[0]
-        notes.append(
+        warnings.append(
             f"{len(odd)} splits are no simple ratio of shares (first: {ratio:.6g} for 1 of {name} on {day}): taken as "
             "the factor files have them"
         )

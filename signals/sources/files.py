@@ -64,10 +64,10 @@ class FilesSource:
     return_column : str, optional
         Column of total returns (simple, since the ticker's bar before) beside raw prices. Adjusted prices are chained
         from it, starting at each ticker's first bar.
-    factors : Path or str, optional
+    factor_files : Path or str, optional
         Folder of split and dividend factors beside raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`),
         or the one file of one ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
-    actions : Path or str, optional
+    corporate_actions : Path or str, optional
         File of splits and dividends with the columns `date` (ex-date), `ticker` and `split` (new shares for one old
         one), `dividend` (per raw share held at the close before) or both: for accounts that trade raw prices
         (`broker.dividends = "cash"`). Factor files bring their own.
@@ -88,8 +88,8 @@ class FilesSource:
                                 adjusted for splits, so its "raw" prices are as traded but for later splits
     adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
     close and `return_column`   chained; raw prices known
-    close and `factors`         all four prices × factor; raw prices, splits and dividends known
-    close alone and `actions`   prices are raw, and are adjusted by them
+    close and `factor_files`    all four prices × factor; raw prices, splits and dividends known
+    close, `corporate_actions`  prices are raw, and are adjusted by them
     adj_close alone             taken as close; raw prices unknown
     close alone                 as they are; raw prices unknown
     ==========================  =============================================================================
@@ -106,8 +106,8 @@ class FilesSource:
     calendar: str = "XNYS"
     on_bad: str = "raise"
     return_column: str | None = None
-    factors: Path | str | None = None
-    actions: Path | str | None = None
+    factor_files: Path | str | None = None
+    corporate_actions: Path | str | None = None
     file_names: str | None = None
     subfolders: bool = False
     date_format: str | None = None
@@ -139,28 +139,28 @@ class FilesSource:
         wanted = _wanted(self.tickers)
         names, form = FileNames(self.file_names), self._format()
         names.check()
-        notes: list[str] = []
+        warnings: list[str] = []
         with reading(path):
-            paths = self._paths(path, names, wanted, notes)
-            pieces, paths = self._pieces(paths, names, form, notes)
+            paths = self._paths(path, names, wanted, warnings)
+            pieces, paths = self._pieces(paths, names, form, warnings)
             bars = _combine(pieces, paths)
             del pieces
             if wanted is not None:
                 check_tickers(wanted, bars.names)
         files = {str(file.relative_to(path)) if path.is_dir() else file.name: sha256_file(file) for file in paths}
         try:
-            bars = _in_order(_traded(_without_empty(_only(bars, wanted)), notes))
+            bars = _in_order(_traded(_without_empty(_only(bars, wanted)), warnings))
             if wanted is not None:
                 _check_priced(wanted, bars)
             actions = self._actions(files)
             with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below, by name
-                bars, raw_known, derived = self._adjust(bars, notes, files, actions)
+                bars, raw_known, derived = self._adjust(bars, warnings, files, actions)
             bars = _within(bars, first, last)
             if wanted is not None:
                 _check_priced(wanted, bars, " from start to end")
             frame = _frame(bars)
             if "open" not in frame.columns:
-                notes.append("there are closes only, no open, high or low")
+                warnings.append("there are closes only, no open, high or low")
             prices = check_prices(
                 frame,
                 calendar=self.calendar,
@@ -169,20 +169,20 @@ class FilesSource:
                 close_only="open" not in frame.columns,
                 volume_known="volume" in frame.columns,
                 on_bad=self.on_bad,
-                notes=notes,
+                warnings=warnings,
                 files=files,
                 actions=derived if actions is None else actions,
             )
         except InputError as error:
             raise InputError(one_line(f"{path.name}: {error}{_more_help(str(error))}")) from None
         sparse = _sparse(prices)
-        return replace(prices, notes=(*prices.notes, sparse)) if sparse else prices
+        return replace(prices, warnings=(*prices.warnings, sparse)) if sparse else prices
 
     def _format(self) -> TableFormat:
         return TableFormat(**{field.name: getattr(self, field.name) for field in fields(TableFormat)}).check()
 
     def _pieces(
-        self, paths: list[Path], names: FileNames, form: TableFormat, notes: list[str]
+        self, paths: list[Path], names: FileNames, form: TableFormat, warnings: list[str]
     ) -> tuple[list[Bars], list[Path]]:
         """Read every file; of several, those without a row are left out and named."""
         pieces: list[Bars] = []
@@ -200,14 +200,14 @@ class FilesSource:
         if failure is not None and not pieces:
             raise failure
         if empty:
-            notes.append(one_line(f"files without any row left out: {listed(empty, 20)}"))
+            warnings.append(one_line(f"files without any row left out: {listed(empty, 20)}"))
         alone = [
             file
             for file, piece in zip(kept, pieces, strict=True)
             if [n.lower() for n in piece.names] == [stem(file).lower()]
         ]
         if names.template is None and alone and (template := vendor_names(alone)) is not None:
-            notes.append(
+            warnings.append(
                 one_line(
                     f'tickers are the names of the files, such as {stem(alone[0])}: set file_names = "{template}" to '
                     "name them by a part of it"
@@ -226,21 +226,21 @@ class FilesSource:
         )
         return _oldest_first(bars)
 
-    def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, notes: list[str]) -> list[Path]:
+    def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, warnings: list[str]) -> list[Path]:
         if not path.exists():
             raise InputError(f"expected a price file or folder {path}; found none; mend prices.path")
         if not path.is_dir():
             return [path]
         mixed = (
             self.file_names is None
-            and self.factors is not None
-            and path.resolve() == Path(self.factors).expanduser().resolve()
+            and self.factor_files is not None
+            and path.resolve() == Path(self.factor_files).expanduser().resolve()
         )
 
         def is_factors(file: Path) -> bool:
             return mixed and stem(file).lower().endswith(("_factors", "_factor"))
 
-        files = list_files(path, names, subfolders=self.subfolders, is_other=is_factors, notes=notes)
+        files = list_files(path, names, subfolders=self.subfolders, is_other=is_factors, warnings=warnings)
         if wanted is not None:
             # Thousands of files need not be read for ten tickers, if file names tell whose they are.
             named = {named_after(file, names): file for file in files}
@@ -250,18 +250,20 @@ class FilesSource:
 
     def _actions(self, files: dict[str, str]) -> pd.DataFrame | None:
         """Read splits and dividends from the user's own file."""
-        if self.actions is None:
+        if self.corporate_actions is None:
             return None
-        path = Path(self.actions).expanduser()
+        path = Path(self.corporate_actions).expanduser()
         if not path.is_file():
-            raise InputError(f"expected a file of splits and dividends at {path}; found none; mend prices.actions")
+            raise InputError(
+                f"expected a file of splits and dividends at {path}; found none; mend prices.corporate_actions"
+            )
         with reading(path):
             found = read_actions(path)
         files[f"actions/{path.name}"] = sha256_file(path)
         return check_actions(found, calendar=self.calendar)
 
     def _adjust(
-        self, bars: Bars, notes: list[str], files: dict[str, str], actions: pd.DataFrame | None
+        self, bars: Bars, warnings: list[str], files: dict[str, str], actions: pd.DataFrame | None
     ) -> tuple[Bars, bool, pd.DataFrame | None]:
         """Adjust the quotes; say whether raw prices are known, and which actions the factors were made of."""
         columns = dict(bars.columns)
@@ -273,7 +275,7 @@ class FilesSource:
                 raise InputError(
                     f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
                 )
-        if self.factors is not None:
+        if self.factor_files is not None:
             given.append("factor files")
         if len(given) > 1:
             raise InputError(
@@ -292,25 +294,27 @@ class FilesSource:
                 bars.codes,
                 where=lambda row: f"{bars.names[bars.codes[row]]} on {bars.days[row]}",
             )
-            notes.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
+            warnings.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
             if filled:
-                notes.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
+                warnings.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
                 close, rows = columns["close"], large_stand_ins(columns["close"], total, bars.codes)
                 if len(rows):
                     each = [
                         f"{bars.names[bars.codes[row]]} on {bars.days[row]} {close[row] / close[row - 1] - 1:+.1%}"
                         for row in rows.tolist()
                     ]
-                    notes.append(
+                    warnings.append(
                         f"{count_rows(len(rows))} of them with a large raw close ratio, in which a split may hide: "
                         f"{listed(each)}; give their total returns, or leave the names out"
                     )
-        elif self.factors is not None:
-            folder = Path(self.factors).expanduser()
-            columns["adj_factor"], derived = factors_of(folder, bars, notes, files, self.calendar)
+        elif self.factor_files is not None:
+            folder = Path(self.factor_files).expanduser()
+            columns["adj_factor"], derived = factors_of(folder, bars, warnings, files, self.calendar)
         elif actions is not None and not given and "close" in columns:
             columns["adj_factor"] = actions_factor(bars.days, bars.codes, columns["close"], bars.names, actions)
-            notes.append("adjusted prices are raw prices adjusted by the splits and dividends in prices.actions")
+            warnings.append(
+                "adjusted prices are raw prices adjusted by the splits and dividends in prices.corporate_actions"
+            )
         else:
             if "adj_factor" in columns and "close" in columns:
                 _check_factor(bars, columns)
@@ -394,7 +398,7 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
         names=names,
         columns={name: np.concatenate([piece.columns[name] for piece in pieces]) for name in pieces[0].columns},
         ignored=tuple(dict.fromkeys(name for piece in pieces for name in piece.ignored)),
-        notes=tuple(dict.fromkeys(note for piece in pieces for note in piece.notes)),
+        warnings=tuple(dict.fromkeys(note for piece in pieces for note in piece.warnings)),
     )
 
 
@@ -407,7 +411,7 @@ def _oldest_first(bars: Bars) -> Bars:
     if (step[same] >= 0).any() or np.bincount(bars.codes).max() < 3:
         return bars
     turned = _take(bars, np.arange(len(bars.days))[::-1])
-    return replace(turned, notes=(*bars.notes, "rows that came newest first are turned round"))
+    return replace(turned, warnings=(*bars.warnings, "rows that came newest first are turned round"))
 
 
 def _without_empty(bars: Bars) -> Bars:
@@ -421,7 +425,7 @@ def _without_empty(bars: Bars) -> Bars:
         return bars
     columns = {name: values for name, values in bars.columns.items() if name not in empty}
     note = f"columns without any value left aside: {', '.join(empty)}"
-    return replace(bars, columns=columns, notes=(*bars.notes, note))
+    return replace(bars, columns=columns, warnings=(*bars.warnings, note))
 
 
 def _more_help(message: str) -> str:
@@ -440,11 +444,11 @@ def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None
         )
 
 
-def _traded(bars: Bars, notes: list[str]) -> Bars:
+def _traded(bars: Bars, warnings: list[str]) -> Bars:
     """Leave out rows without any price, and say what else was left aside."""
     if bars.ignored:
-        notes.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
-    notes.extend(map(one_line, bars.notes))
+        warnings.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
+    warnings.extend(map(one_line, bars.warnings))
     quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
     empty = np.isnan(quotes[0])
     for quote in quotes[1:]:
@@ -452,12 +456,12 @@ def _traded(bars: Bars, notes: list[str]) -> Bars:
     if empty.all():
         raise InputError("expected prices; found none in any row; get the data again")
     if empty.any():
-        notes.append(f"{count_rows(int(empty.sum()))} without any price left out: did not trade")
+        warnings.append(f"{count_rows(int(empty.sum()))} without any price left out: did not trade")
         bars = _take(bars, ~empty)
     absent = sorted(set(range(len(bars.names))) - set(np.unique(bars.codes).tolist()))
     if absent:
         names = listed([bars.names[code] for code in absent], 20)
-        notes.append(one_line(f"tickers without any price left out: {names}"))
+        warnings.append(one_line(f"tickers without any price left out: {names}"))
     return bars
 
 

@@ -64,7 +64,7 @@ class Bars:
         Some of `FIELDS`, and the total return under the name the user gave.
     ignored : tuple of str
         Columns left aside.
-    notes : tuple of str
+    warnings : tuple of str
         What was assumed, for the report.
     """
 
@@ -73,7 +73,7 @@ class Bars:
     names: list[str]
     columns: dict[str, Values]
     ignored: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def ticker_name(name: str, *, stooq: bool = False) -> str:
@@ -135,13 +135,13 @@ def bars_of(
     date = date_column(frame, path, form)
     frame, repeated = without_headers(frame, date)
     frame, remark = without_remark(frame, date)
-    notes = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
-    notes += [f"lines that repeat the header left out: {repeated:,}"] if repeated else []
+    warnings = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
+    warnings += [f"lines that repeat the header left out: {repeated:,}"] if repeated else []
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":
         # a volume that is not in capitals is no ticker, whatever the layout
         others = [name for name in others if is_upper(name) or (field_of(name) or ("",))[0] != "volume"]
-        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
+        return replace(_wide(frame, date, others, path, form, calendar), warnings=tuple(warnings))
     roles = assign_roles(frame, date, path, form)
     settled = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
     if not settled and form.layout is None and (pairs := split_names(others)) is not None:
@@ -150,7 +150,7 @@ def bars_of(
     refuse_fields_below(frame, roles, path)
     labels = naming_column(frame, roles, path, form, ticker or stem(path))
     if labels is None and form.layout is None and _is_wide(frame, roles, path, form, return_column):
-        return replace(_wide(frame, date, others, path, form, calendar), notes=tuple(notes))
+        return replace(_wide(frame, date, others, path, form, calendar), warnings=tuple(warnings))
     if not {"close", "adj_close"} & roles.fields.keys():
         _refuse_without_close(frame, roles, labels, path)
     if return_column is None:
@@ -177,16 +177,16 @@ def bars_of(
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
     if roles.likely:
-        notes.append(f"the column {roles.fields['close']} is taken as the close")
+        warnings.append(f"the column {roles.fields['close']} is taken as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
         # CRSP marks the mean of bid and ask, where there was no trade, by a minus
-        notes.append(
+        warnings.append(
             f"{int((columns['close'] < 0).sum()):,} closes with a minus are means of bid and ask, as CRSP writes"
         )
         columns["close"] = np.abs(columns["close"])
     used = {date, labels, return_column, *roles.fields.values()}
     ignored = tuple(str(name) for name in others if name not in used and not is_companion(name))
-    return Bars(days, codes, names, columns, ignored, tuple(notes))
+    return Bars(days, codes, names, columns, ignored, tuple(warnings))
 
 
 def _with_text_names(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def vendor_names(files: Sequence[Path]) -> str | None:
 
 
 def list_files(
-    path: Path, names: FileNames, *, subfolders: bool, is_other: Callable[[Path], bool], notes: list[str]
+    path: Path, names: FileNames, *, subfolders: bool, is_other: Callable[[Path], bool], warnings: list[str]
 ) -> list[Path]:
     """Price files of a folder, sorted; those of its sub-folders only when asked for, or when it holds none itself.
 
@@ -90,7 +90,7 @@ def list_files(
         Whether files in sub-folders are read as well.
     is_other : callable
         Says of a file that it is something else, such as one of factors.
-    notes : list of str
+    warnings : list of str
         What was left aside is added here.
 
     Raises
@@ -124,7 +124,7 @@ def list_files(
             "entries; name the folder that holds them"
         )
     if left:
-        notes.append(one_line(f"left aside in the folder: {listed([child.name for child in left])}"))
+        warnings.append(one_line(f"left aside in the folder: {listed([child.name for child in left])}"))
     return files
 
 

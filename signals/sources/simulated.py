@@ -43,24 +43,24 @@ class SimulatedSource:
     ----------
     seed : int
         Equal settings and seeds give equal prices, on any machine of the same numpy.
-    tickers : int
+    n_tickers : int
         Number of tickers, named `SIM000`, `SIM001`, …
     start, end : str
         First and last day.
-    pattern : float
+    signal_strength : float
         Strength of the planted pattern; 0 switches it off: then no past price tells anything about whether a
         ticker's future return will be above the others'.
     half_life : float
         Years after which half of the pattern is gone; it is at full strength at `start`.
-    sectors : int
+    n_sectors : int
         Number of sectors, each with a common factor.
-    listings : float
+    listing_fraction : float
         Share of the tickers that come to market later, evenly over the ten years after `start`.
-    delistings : float
+    delisting_fraction : float
         Share of the tickers that stop trading, evenly over the ten years after `start` or after their listing.
-    missing : float
+    missing_rate : float
         Probability that a ticker has no bar on a session.
-    splits : float
+    split_rate : float
         Chance per ticker and year of a share split, 2:1 or 3:1 above 60 and 1:10 below 5.
     calendar : str
         Exchange calendar.
@@ -73,10 +73,10 @@ class SimulatedSource:
     0.5. (Mean simple returns do rise with volatility, as for any log-symmetric return; medians do not.)
 
     The pattern: over the sessions after a weekly decision date the residual of a ticker is expected to earn
-    `pattern` × strength × its weekly volatility × g, where g mixes a reversal of the last week, an echo of the week
-    before, the product of the two (an interaction that no linear model sees) and the momentum of weeks 3 to 12, all of
-    the ticker's own weekly residual returns. It is paid between the open and the close of each session, so returns
-    measured open to open and close to close both hold it.
+    `signal_strength` × strength × its weekly volatility × g, where g mixes a reversal of the last week, an echo of the
+    week before, the product of the two (an interaction that no linear model sees) and the momentum of weeks 3 to 12,
+    all of the ticker's own weekly residual returns. It is paid between the open and the close of each session, so
+    returns measured open to open and close to close both hold it.
 
     Shares are adjusted forward: `adj_factor` is 1.0 until a ticker's first split and the product of its split ratios
     after it. Later splits therefore never change earlier adjusted prices, unlike vendors' backward adjustment. Raw
@@ -84,28 +84,28 @@ class SimulatedSource:
     """
 
     seed: int = 0
-    tickers: int = 120
+    n_tickers: int = 120
     start: str = "2007-01-01"
     end: str = "2017-12-31"
-    pattern: float = 1.0
+    signal_strength: float = 1.0
     half_life: float = 8.0
-    sectors: int = 8
-    listings: float = 0.15
-    delistings: float = 0.1
-    missing: float = 0.002
-    splits: float = 0.1
+    n_sectors: int = 8
+    listing_fraction: float = 0.15
+    delisting_fraction: float = 0.1
+    missing_rate: float = 0.002
+    split_rate: float = 0.1
     calendar: str = "XNYS"
 
     def __post_init__(self) -> None:
-        for name, least in (("seed", 0), ("tickers", 1), ("sectors", 1)):
+        for name, least in (("seed", 0), ("n_tickers", 1), ("n_sectors", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"expected {name} to be a whole number of at least {least}; found {value!r}")
-        for name in ("listings", "delistings", "missing", "splits"):
+        for name in ("listing_fraction", "delisting_fraction", "missing_rate", "split_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"expected {name} between 0 and 1 (1 excluded); found {getattr(self, name)!r}")
-        if not 0 <= self.pattern <= 3:
-            raise InputError(f"expected pattern between 0 (off) and 3; found {self.pattern!r}")
+        if not 0 <= self.signal_strength <= 3:
+            raise InputError(f"expected signal_strength between 0 (off) and 3; found {self.signal_strength!r}")
         if not self.half_life > 0:
             raise InputError(f"expected half_life above 0 years; found {self.half_life!r}")
 
@@ -134,14 +134,14 @@ class SimulatedSource:
         days_of_splits, split = np.nonzero(factor[1:] != factor[:-1])
         ratio = factor[1:][days_of_splits, split] / factor[:-1][days_of_splits, split]
         happened = zip(market.dates[1:][days_of_splits], split, ratio, strict=True)
-        note = f"simulated prices (seed {self.seed}, pattern {self.pattern:g})"
+        note = f"simulated prices (seed {self.seed}, pattern {self.signal_strength:g})"
         return check_prices(
             frame,
             calendar=self.calendar,
             source="simulated",
             simulated=True,
             raw_known=True,
-            notes=(note,),
+            warnings=(note,),
             actions=actions_frame((day, market.names[at], float(new), 0.0) for day, at, new in happened),
         )
 
@@ -178,7 +178,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
         raise InputError(
             f"expected sessions between {settings.start} and {settings.end}; found none; choose later ends"
         )
-    T, N = len(dates), settings.tickers
+    T, N = len(dates), settings.n_tickers
     # One stream per purpose, each drawn session by session: ending earlier draws a prefix of the same numbers.
     seeds = np.random.SeedSequence(settings.seed).spawn(9)
     fixed, shocks, factors, own_vol, factor_vol, presence, ranges, activity, corporate = map(
@@ -187,7 +187,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
 
     volatility = fixed.uniform(0.014, 0.026, N)
     beta = fixed.uniform(0.7, 1.3, N)
-    sector = fixed.permutation(N) % settings.sectors
+    sector = fixed.permutation(N) % settings.n_sectors
     first_price = np.exp(fixed.normal(np.log(35), 0.6, N))
     dollar_volume = np.exp(fixed.normal(np.log(2e7), 1.0, N))
     life = _life(fixed, settings)
@@ -196,12 +196,12 @@ def _simulate(settings: SimulatedSource) -> _Market:
     turbulence = _cluster(factor_vol.standard_normal((T, 1)), persistence=0.98, spread=0.3)
     own = volatility * turbulence * _cluster(own_vol.standard_normal((T, N)), persistence=0.95, spread=0.25)
     night_day = np.sqrt([OVERNIGHT, 1 - OVERNIGHT])
-    common = factors.standard_normal((T, 1 + settings.sectors, 2)) * turbulence[:, :, None] * night_day
+    common = factors.standard_normal((T, 1 + settings.n_sectors, 2)) * turbulence[:, :, None] * night_day
     residual = shocks.standard_normal((T, N, 2)) * own[:, :, None] * night_day
 
     decisions = np.searchsorted(dates, decision_dates(dates[0], dates[-1], "weekly", settings.calendar))
     years = (dates - dates[0]).astype(np.float64) / 365.25
-    strength = settings.pattern * AMPLITUDE * 0.5 ** (years / settings.half_life)
+    strength = settings.signal_strength * AMPLITUDE * 0.5 ** (years / settings.half_life)
     expected = _plant(residual, decisions, volatility * np.sqrt(WEEK), strength)
 
     moves = MARKET * beta[:, None] * common[:, :1] + SECTOR * common[:, 1 + sector] + residual
@@ -216,13 +216,13 @@ def _simulate(settings: SimulatedSource) -> _Market:
         "low": np.minimum(opened, close) * np.exp(-reach[:, :, 1]),
         "close": close,
     }
-    factor = _splits(corporate.random((T, N, 2)), close, settings.splits / sessions_per_year(settings.calendar))
+    factor = _splits(corporate.random((T, N, 2)), close, settings.split_rate / sessions_per_year(settings.calendar))
     excitement = _cluster(activity.standard_normal((T, N)), persistence=0.9, spread=0.4)
     surprise = np.exp(0.25 * np.abs(moves.sum(axis=2)) / volatility)
     columns["volume"] = np.round(dollar_volume * excitement * surprise / (close / factor)) + 1.0
     columns["adj_factor"] = factor
     day = np.arange(T)[:, None]
-    traded = (day >= life[0]) & (day < life[1]) & (presence.random((T, N)) >= settings.missing)
+    traded = (day >= life[0]) & (day < life[1]) & (presence.random((T, N)) >= settings.missing_rate)
     if not traded.any():
         raise InputError(
             f"expected at least one bar between {settings.start} and {settings.end}; found none; take more tickers "
@@ -243,12 +243,12 @@ def _life(rng: np.random.Generator, settings: SimulatedSource) -> tuple[Values, 
     """First session of each ticker, and the session from which it no longer trades; neither looks at `end`."""
     year = sessions_per_year(settings.calendar)
     span = SPREAD_YEARS * year
-    N = settings.tickers
+    N = settings.n_tickers
     order = rng.permutation(N)
     listed = np.zeros(N)
-    late = order[: round(settings.listings * N)]
+    late = order[: round(settings.listing_fraction * N)]
     listed[late] = np.floor(rng.random(N)[late] * span) + 1
-    dead = rng.permutation(N)[: round(settings.delistings * N)]
+    dead = rng.permutation(N)[: round(settings.delisting_fraction * N)]
     ends = np.full(N, np.inf)
     # at least a year of life, so that a dead ticker has been somebody's choice
     ends[dead] = listed[dead] + year + np.floor(rng.random(N)[dead] * (span - year))

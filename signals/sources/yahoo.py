@@ -18,12 +18,12 @@ import pandas as pd
 from signals.actions import actions_frame
 from signals.calendar import as_day, exchange_zone, session_closes, sessions
 from signals.errors import InputError, ServiceError
-from signals.events import Listener, silent
+from signals.events import ProgressCallback, ignore_progress
 from signals.panel import PRICE_COLUMNS
 from signals.price_index import INDEX
 from signals.prices import Prices, check_prices
 from signals.sources.yahoo_cache import History, cache_path, read_history
-from signals.sources.yahoo_coverage import Coverage, coverage_notes, coverage_of, reasons
+from signals.sources.yahoo_coverage import Coverage, coverage_of, coverage_warnings, reasons
 from signals.sources.yahoo_door import YahooDoor
 from signals.sources.yahoo_refresh import Refresh
 from signals.storage import read_json, sha256_file, write_json
@@ -63,21 +63,21 @@ class YahooSource:
         Folder of the cache; by default `yahoo` in `.rnn-strategies`, or in the folder `RNN_STRATEGIES_HOME` names.
     on_bad : {"raise", "repair"}
         What to do with bad rows, see `check_prices`.
-    minimum_coverage : float
+    min_coverage : float
         Share of the expected sessions (from listing to last trade) a ticker must have bars for; spans below a year are
         judged as a year.
-    missing : {"raise", "skip"}
+    on_missing_ticker : {"raise", "skip"}
         What to do with a ticker Yahoo does not have, or has too little of: fail, or leave it out and say so. Yahoo out
         of reach is always an error; what came before it is kept, and the next call goes on from there.
-    revisions : {"keep", "take"}
+    revisions : {"keep", "accept"}
         Bars Yahoo has changed since they were first seen stay as they were and are reported, or are replaced (which
         downloads everything again, and makes networks trained on them train anew).
-    attempts : int
+    max_attempts : int
         Requests per ticker before giving up; waits double from 1 s, from 15 s after too many requests.
-    pause : float
+    request_interval : float
         Seconds between tickers.
-    listener : callable
-        Gets an `Event` per ticker, and one before each wait.
+    on_progress : callable
+        Gets an `ProgressEvent` per ticker, and one before each wait.
     session, sleep, clock
         How to reach Yahoo, how to wait, and what time it is (UTC): for proxies and tests.
 
@@ -96,26 +96,28 @@ class YahooSource:
     calendar: str = "XNYS"
     cache: Path | str | None = None
     on_bad: str = "raise"
-    minimum_coverage: float = 0.99
-    missing: str = "raise"
+    min_coverage: float = 0.99
+    on_missing_ticker: str = "raise"
     revisions: str = "keep"
-    attempts: int = 5
-    pause: float = 0.25
-    listener: Listener = field(default=silent, repr=False)
+    max_attempts: int = 5
+    request_interval: float = 0.25
+    on_progress: ProgressCallback = field(default=ignore_progress, repr=False)
     session: Any = field(default=None, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], np.datetime64] = field(default=_now, repr=False)
 
     def __post_init__(self) -> None:
-        for name, known in (("missing", ("raise", "skip")), ("revisions", ("keep", "take"))):
+        for name, known in (("on_missing_ticker", ("raise", "skip")), ("revisions", ("keep", "accept"))):
             if (value := getattr(self, name)) not in known:
                 raise InputError(f'expected {name} = "{known[0]}" or "{known[1]}"; found {value!r}; choose one')
-        if not 0 <= self.minimum_coverage <= 1:
-            raise InputError(f"expected minimum_coverage from 0 to 1; found {self.minimum_coverage!r}; 0.99 is 99 %")
-        if not isinstance(self.attempts, int) or self.attempts < 1:
-            raise InputError(f"expected attempts of at least 1; found {self.attempts!r}; write a whole number")
-        if not 0 <= self.pause <= 3600:
-            raise InputError(f"expected pause in seconds, from 0 to 3600; found {self.pause!r}; write a number")
+        if not 0 <= self.min_coverage <= 1:
+            raise InputError(f"expected min_coverage from 0 to 1; found {self.min_coverage!r}; 0.99 is 99 %")
+        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise InputError(f"expected max_attempts of at least 1; found {self.max_attempts!r}; write a whole number")
+        if not 0 <= self.request_interval <= 3600:
+            raise InputError(
+                f"expected request_interval in seconds, from 0 to 3600; found {self.request_interval!r}; write a number"
+            )
         if isinstance(self.tickers, str) or not len(self.tickers):
             raise InputError(
                 f'expected tickers as a list of symbols like ["AAPL", "SPY"]; found {self.tickers!r}; use a list'
@@ -147,7 +149,7 @@ class YahooSource:
         InputError
             For dates or tickers that cannot be, damaged files, more than one currency, or bad bars.
         ServiceError
-            When Yahoo is out of reach, or a ticker is missing or too short and `missing` is `"raise"`.
+            When Yahoo is out of reach, or a ticker is missing or too short and `on_missing_ticker` is `"raise"`.
         """
         start, end, until = self._span()
         wanted = tuple(sorted(set(self.tickers)))
@@ -170,20 +172,20 @@ class YahooSource:
                 continue
             found = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
             counts[ticker] = found
-            if found.below(self.minimum_coverage) or not found.bars:
-                failed[ticker] = found.complaint
+            if found.below(self.min_coverage) or not found.bars:
+                failed[ticker] = found.warning
         kept = [h for t in wanted if t not in failed and (h := histories[t]) is not None]
         self._write_report(wanted, histories, counts, failed, start, end)
-        if failed and (self.missing == "raise" or not kept):
+        if failed and (self.on_missing_ticker == "raise" or not kept):
             raise ServiceError(
                 f"expected prices of {len(wanted)} tickers from Yahoo; found none, or too few, of {len(failed)}: "
-                f'{reasons(failed)}; mend the names, or set missing = "skip" to go without (all of them: '
+                f'{reasons(failed)}; mend the names, or set on_missing_ticker = "skip" to go without (all of them: '
                 f"{self.folder / REPORT})"
             )
-        notes = [SURVIVORS]
+        warnings = [SURVIVORS]
         if failed:
-            notes.append(f"{len(failed)} of {len(wanted)} tickers left out: {reasons(failed)}")
-        notes += coverage_notes([counts[h.ticker] for h in kept], kept, start, end)
+            warnings.append(f"{len(failed)} of {len(wanted)} tickers left out: {reasons(failed)}")
+        warnings += coverage_warnings([counts[h.ticker] for h in kept], kept, start, end)
         _check_currency(kept)
         files = {path.name: sha256_file(path) for path in (cache_path(self.folder, h.ticker) for h in kept)}
         check = partial(
@@ -196,10 +198,10 @@ class YahooSource:
             files=files,
         )
         try:
-            return check(notes=notes, actions=_actions(kept, start, end, self.calendar))
+            return check(warnings=warnings, actions=_actions(kept, start, end, self.calendar))
         except InputError as error:
             # bad bars are refused again; splits that do not fit to good ones only rule out trading raw prices
-            return check(notes=[*notes, f"splits and dividends are not known: {error}"])
+            return check(warnings=[*warnings, f"splits and dividends are not known: {error}"])
 
     def actions(self) -> pd.DataFrame:
         """Dividends and splits of what was downloaded, without asking Yahoo.
@@ -242,7 +244,7 @@ class YahooSource:
         return start, end, until
 
     def _stale(self, history: History | None, start: np.datetime64, end: np.datetime64) -> bool:
-        if history is None or self.revisions == "take" or not history.reaches(start):
+        if history is None or self.revisions == "accept" or not history.reaches(start):
             return True
         return bool(history.checked_until < end)
 
@@ -250,17 +252,17 @@ class YahooSource:
         door = YahooDoor(
             zone=exchange_zone(self.calendar),
             session=self.session,
-            attempts=self.attempts,
-            pause=self.pause,
+            max_attempts=self.max_attempts,
+            request_interval=self.request_interval,
             sleep=self.sleep,
         )
         return Refresh(
             folder=self.folder,
             door=door,
             calendar=self.calendar,
-            minimum_coverage=self.minimum_coverage,
+            min_coverage=self.min_coverage,
             revisions=self.revisions,
-            listener=self.listener,
+            on_progress=self.on_progress,
         )
 
     def _write_report(

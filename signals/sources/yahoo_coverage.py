@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from signals.calendar import sessions
 from signals.sources.yahoo_cache import History
 
-__all__ = ["Coverage", "coverage_notes", "coverage_of", "reasons"]
+__all__ = ["Coverage", "coverage_of", "coverage_warnings", "reasons"]
 
 # Two absent bars of a young ticker say no more than two of an old one: spans are judged as a year at least.
 YEAR = 252
@@ -62,7 +62,7 @@ class Coverage:
         return self.missing > (1 - minimum) * max(self.expected, YEAR) + 1e-9
 
     @property
-    def complaint(self) -> str:
+    def warning(self) -> str:
         """What is short, for an error."""
         if not self.bars:
             return f"no bars in {self.expected:,} sessions"
@@ -125,40 +125,40 @@ def coverage_of(
     )
 
 
-def coverage_notes(
+def coverage_warnings(
     counts: Sequence[Coverage], histories: Sequence[History], start: np.datetime64, end: np.datetime64
 ) -> list[str]:
     """Say in a few lines what is short, for the report of a run."""
-    notes = []
+    warnings = []
     if holes := [c for c in counts if c.missing]:
         worst = max(holes, key=lambda c: (c.missing, c.ticker))
-        notes.append(
+        warnings.append(
             f"{sum(c.missing for c in holes)} sessions without a bar in {_tickers(len(holes))} (most: {worst.ticker}, "
             f"{worst.missing} of {worst.expected})"
         )
     if late := [c for c in counts if c.late_start]:
         last = max(late, key=lambda c: (c.late_start, c.ticker))
         verb = "begins" if len(late) == 1 else "begin"
-        notes.append(f"{_tickers(len(late))} {verb} after {start} (latest: {last.ticker}, {last.first})")
+        warnings.append(f"{_tickers(len(late))} {verb} after {start} (latest: {last.ticker}, {last.first})")
     if early := [c for c in counts if c.early_end]:
         first = max(early, key=lambda c: (c.early_end, c.ticker))
         verb = "ends" if len(early) == 1 else "end"
-        notes.append(f"{_tickers(len(early))} {verb} before {end} (earliest: {first.ticker}, {first.last})")
+        warnings.append(f"{_tickers(len(early))} {verb} before {end} (earliest: {first.ticker}, {first.last})")
     if gone := [h.ticker for h in histories if h.gone]:
-        notes.append(f"no longer at Yahoo, delisted or renamed; bars once seen are kept: {_listed(gone)}")
+        warnings.append(f"no longer at Yahoo, delisted or renamed; bars once seen are kept: {_listed(gone)}")
     if revised := [h for h in histories if h.revised]:
         bars = sum(len(h.revised) for h in revised)
         day, text = next(iter(revised[0].revised.items()))
-        notes.append(
+        warnings.append(
             f"{bars} bars of {_tickers(len(revised))} revised by Yahoo since they were first seen, kept as they were "
             f"(first: {revised[0].ticker} on {day}: {text})"
         )
     if unpaid := [h for h in histories if h.unadjusted]:
-        notes.append(
+        warnings.append(
             f"{sum(len(h.unadjusted) for h in unpaid)} dividends of {_tickers(len(unpaid))} that Yahoo's adjusted "
             f"prices do not show (first: {unpaid[0].ticker} on {unpaid[0].unadjusted[0]})"
         )
-    return notes
+    return warnings
 
 
 def reasons(failed: Mapping[str, str], most: int = 5) -> str:

@@ -106,9 +106,9 @@ class YahooDoor:
         Time zone of the exchange, to which days of a request belong.
     session : curl_cffi or requests Session, optional
         For a proxy, or for recorded replies in tests; yfinance makes its own otherwise.
-    attempts : int
+    max_attempts : int
         Requests per ticker before giving up.
-    pause : float
+    request_interval : float
         Seconds between requests.
     timeout : float
         Seconds to wait for an answer.
@@ -123,8 +123,8 @@ class YahooDoor:
 
     zone: str = "America/New_York"
     session: Any = None
-    attempts: int = 5
-    pause: float = 0.25
+    max_attempts: int = 5
+    request_interval: float = 0.25
     timeout: float = 20.0
     sleep: Callable[[float], None] = time.sleep
 
@@ -150,8 +150,8 @@ class YahooDoor:
         """
         from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
-        self.sleep(self.pause)
-        for attempt in range(1, self.attempts + 1):
+        self.sleep(self.request_interval)
+        for attempt in range(1, self.max_attempts + 1):
             limited = odd = False
             try:
                 return self._ask(ticker, start)
@@ -169,11 +169,11 @@ class YahooDoor:
             # whatever else curl, JSON or yfinance may raise: the caller is told, nothing is hidden
             except Exception as error:
                 reason = f"{type(error).__name__}: {one_line(str(error))[:160]}"
-            if attempt < self.attempts:
+            if attempt < self.max_attempts:
                 wait = 2.0 ** (attempt - 1) * (15 if limited else 1)
                 tell(f"{reason}; trying again in {wait:.0f} s")
                 self.sleep(wait)
-        reason = f"{reason}, {self.attempts} times" if self.attempts > 1 else reason
+        reason = f"{reason}, {self.max_attempts} times" if self.max_attempts > 1 else reason
         if odd:
             raise OddReplyError(reason)
         raise UnreachableError(reason, limited=limited)

@@ -88,8 +88,8 @@ def extend(
         Bars since `asked_from`, overlapping with those kept.
     asked_from, until : datetime64[D]
         As in `first_seen`.
-    revisions : {"keep", "take"}
-        `"keep"`: bars kept stay as they are, to the bit; where Yahoo now says otherwise is recorded. `"take"`: bars
+    revisions : {"keep", "accept"}
+        `"keep"`: bars kept stay as they are, to the bit; where Yahoo now says otherwise is recorded. `"accept"`: bars
         that differ by more than 1e-4 are replaced (in the old scale), those Yahoo now has or no longer has too; all
         others stay, to the bit.
 
@@ -101,7 +101,7 @@ def extend(
     days, new = _as_traded(reply, until)
     common, kept_rows, new_rows = np.intersect1d(history.days, days, assume_unique=True, return_indices=True)
     if not len(common):
-        if revisions == "take":
+        if revisions == "accept":
             return first_seen(history.ticker, reply, asked_from, until)
         raise OddReplyError(f"no bar in common with those kept up to {history.days[-1]}: perhaps a reused symbol")
     old = {name: history.columns[name][kept_rows] for name in PRICE_COLUMNS}
@@ -120,7 +120,7 @@ def extend(
     stay = np.ones(len(history.days), dtype=bool)
     use = ~inside
     revised = dict(history.revised)
-    if revisions == "take":
+    if revisions == "accept":
         stay[kept_rows[differ]] = False
         stay &= ~dropped
         use[new_rows[differ]] = True
@@ -136,7 +136,7 @@ def extend(
     merged = {name: np.r_[history.columns[name][stay], linked[name][use]][order] for name in PRICE_COLUMNS}
     all_days = np.r_[history.days[stay], days[use]][order]
     actions = {action.day: action for action in (*_actions(reply, until), *history.actions)}
-    if revisions == "take":
+    if revisions == "accept":
         actions |= {action.day: action for action in _actions(reply, until)}
     unpaid = (day for day in _unadjusted(reply) if str(history.days[-1]) < day <= str(until))
     return replace(

@@ -11,7 +11,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from signals.errors import InputError, LockedError
-from signals.events import Event, Listener, silent
+from signals.events import ProgressCallback, ProgressEvent, ignore_progress
 from signals.sources.yahoo_cache import History, read_history, write_history
 from signals.sources.yahoo_coverage import coverage_of
 from signals.sources.yahoo_door import NotThereError, OddReplyError, UnreachableError, YahooDoor
@@ -58,21 +58,21 @@ class Refresh:
         How Yahoo is asked.
     calendar : str
         Exchange calendar of the tickers.
-    minimum_coverage : float
+    min_coverage : float
         Share of the expected sessions an answer must hold to be kept: what is cut short once must not become
         "as first seen".
-    revisions : {"keep", "take"}
+    revisions : {"keep", "accept"}
         As in `extend`.
-    listener : callable
-        Gets an `Event` per ticker, and one before each wait.
+    on_progress : callable
+        Gets an `ProgressEvent` per ticker, and one before each wait.
     """
 
     folder: Path
     door: YahooDoor
     calendar: str = "XNYS"
-    minimum_coverage: float = 0.99
+    min_coverage: float = 0.99
     revisions: str = "keep"
-    listener: Listener = silent
+    on_progress: ProgressCallback = ignore_progress
 
     def run(self, tickers: Sequence[str], start: np.datetime64, until: np.datetime64) -> Renewed:
         """Bring some tickers up to date.
@@ -100,7 +100,7 @@ class Refresh:
         silence = 0
         with self._locked():
             for place, ticker in enumerate(tickers):
-                tell = _Teller(self.listener, ticker, place, len(tickers))
+                tell = _Teller(self.on_progress, ticker, place, len(tickers))
                 try:
                     history = self._update(ticker, start, until, tell)
                     renewed.histories[ticker] = history
@@ -121,7 +121,7 @@ class Refresh:
         history = read_history(self.folder, ticker)
         since = start
         if history is not None:
-            whole = self.revisions == "take" or not history.reaches(start)
+            whole = self.revisions == "accept" or not history.reaches(start)
             since = min(start, history.asked_from) if whole else history.days[-OVERLAP:][0]
         try:
             reply = self.door.ask(ticker, since, tell)
@@ -134,8 +134,8 @@ class Refresh:
         else:
             done = reply.days[reply.days <= until]
             found = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
-            if not found.bars or found.below(self.minimum_coverage):
-                raise OddReplyError(found.complaint)
+            if not found.bars or found.below(self.min_coverage):
+                raise OddReplyError(found.warning)
             if history is None:
                 history = first_seen(ticker, reply, since, until)
             else:
@@ -165,10 +165,10 @@ class Refresh:
 class _Teller:
     """Progress of one ticker among many."""
 
-    listener: Listener
+    on_progress: ProgressCallback
     ticker: str
     place: int
     total: int
 
     def __call__(self, text: str, *, finished: int = 0) -> None:
-        self.listener(Event("prices", f"{self.ticker}: {text}", self.place + finished, self.total))
+        self.on_progress(ProgressEvent("prices", f"{self.ticker}: {text}", self.place + finished, self.total))

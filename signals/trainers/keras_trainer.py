@@ -83,7 +83,7 @@ class KerasTrainer:
         keras.utils.set_random_seed(task.seed)
         network = task.network.model.build(task.network)
         kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[task.settings.optimizer]
-        optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.clip_norm)
+        optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.global_clipnorm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
         network.compile(optimizer, loss_of(task.network.target, task.settings.loss), jit_compile=False)
         rng = np.random.default_rng([task.seed, len(task.training), 1])
@@ -103,7 +103,7 @@ class KerasTrainer:
 
     @staticmethod
     def _learn(network: Any, task: FitTask, one: Pass, rng: np.random.Generator) -> float:
-        samples, total, share = task.training, 0.0, task.network.model.unknown_share
+        samples, total, share = task.training, 0.0, task.network.model.unknown_category_rate
         unknown = {name: rng.random(len(samples)) < share for name in task.network.model.groups}
         samples = replace(samples, groups={k: np.where(unknown[k], 0, samples.groups[k]) for k in unknown})
         for begin in range(0, len(one.rows), one.size):
@@ -180,7 +180,7 @@ def loss_of(target: Target, loss: str = "mse") -> Any:
 
 def _truth(network: Network, samples: Samples, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
     """Labels of a batch, and for labels of every step the weights that leave unknown ones out."""
-    if not network.model.every_step:
+    if not network.model.sequence_loss:
         return (samples.label[rows].reshape(len(rows), -1),)
     labels = _step_labels(samples, rows)
     known = (labels != MASKED).all(axis=2)
@@ -191,7 +191,7 @@ def _truth(network: Network, samples: Samples, rows: NDArray[np.int64]) -> tuple
 def _step_labels(samples: Samples, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     if samples.step_labels is None:
         raise InputError(
-            "expected labels of every step of the windows, which model.every_step and model.output_recurrence learn "
+            "expected labels of every step of the windows, which model.sequence_loss and model.output_recurrence learn "
             "from; found those of the last step only; give Samples its step_labels"
         )
     return samples.step_labels.gather(rows)
@@ -202,9 +202,9 @@ def _inputs(
 ) -> dict[str, NDArray[Any]]:
     model = network.model
     inputs: dict[str, NDArray[Any]] = {"sequence": samples.windows.gather(rows)}
-    if model.embedding:
+    if model.ticker_embedding_dim:
         inputs["ticker"] = category
-    if model.months:
+    if model.month_onehot:
         inputs["month"] = np.eye(12, dtype=np.float32)[samples.month[rows]]
     for name in model.groups:
         ids = samples.groups[name][rows]
@@ -242,8 +242,8 @@ def _teacher(
             classes = np.where(known, before, 0)[..., 0].astype(np.int64)
             before = np.where(known, np.eye(width, dtype=np.float32)[classes], MASKED)
     taught[:, 1:] = before[:, :-1]
-    if network.model.teacher_forcing < 1:
-        taught[rng.random((len(rows), steps)) >= network.model.teacher_forcing] = MASKED
+    if network.model.teacher_forcing_ratio < 1:
+        taught[rng.random((len(rows), steps)) >= network.model.teacher_forcing_ratio] = MASKED
     return taught
 
 

@@ -47,7 +47,7 @@ def one_pass(task: FitTask, rng: np.random.Generator) -> Pass:
     batches = -(-len(samples) // batch_size)
     size = len(samples) // batches
     rows = rng.permutation(len(samples))[: batches * size]
-    unknown = rng.random(len(samples)) < task.network.model.unknown_share
+    unknown = rng.random(len(samples)) < task.network.model.unknown_category_rate
     return Pass(rows, size, np.where(unknown, 0, samples.category).astype(np.int32))
 
 

@@ -55,14 +55,15 @@ class TrainingSettings:
         faster there. Those learn as much from many rows, and less from few (.005 of AUC from 20,000 to 40,000).
     optimizer : {"adam", "rmsprop"}
         With Keras's other settings.
-    clip_norm : float, optional
+    global_clipnorm : float, optional
         Gradients are scaled down to this norm, taken over all weights together; by default they are left alone.
     epochs : int
         At most so many passes; the one with the lowest validation loss is kept.
     patience : int
         Passes without a lower validation loss before training stops.
-    refit : {"none", "all"}
-        `"all"` trains again on training and validation rows together, for the number of passes just chosen.
+    refit_on_validation : bool
+        Whether the network is trained again on training and validation rows together, for the number of epochs just
+        chosen.
     loss : {"mse", "mae"}
         Of numbers: mean squared or mean absolute error. Probabilities and classes are trained by cross-entropy,
         quantiles by the pinball loss, whatever this says.
@@ -72,10 +73,10 @@ class TrainingSettings:
     batch_size: int | None = None
     learning_rate: float | None = None
     optimizer: str = "adam"
-    clip_norm: float | None = None
+    global_clipnorm: float | None = None
     epochs: int = 5
     patience: int = 2
-    refit: str = "none"
+    refit_on_validation: bool = False
     loss: str = "mse"
 
     def __post_init__(self) -> None:
@@ -96,10 +97,12 @@ class TrainingSettings:
             raise InputError(
                 f"expected training.optimizer to be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}"
             )
-        if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
-            raise InputError(f"expected training.clip_norm above 0, or none at all; found {self.clip_norm}")
-        if self.refit not in ("none", "all"):
-            raise InputError(f"expected training.refit to be none or all; found {self.refit!r}")
+        if self.global_clipnorm is not None and not 0 < self.global_clipnorm < float("inf"):
+            raise InputError(f"expected training.global_clipnorm above 0, or none at all; found {self.global_clipnorm}")
+        if not isinstance(self.refit_on_validation, bool):
+            raise InputError(
+                f"expected training.refit_on_validation to be true or false; found {self.refit_on_validation!r}"
+            )
         if self.loss not in LOSSES:
             raise InputError(f"expected training.loss to be one of {', '.join(LOSSES)}; found {self.loss!r}")
 
@@ -130,17 +133,17 @@ class NetworkSettings(WindowSettings, Protocol):
         ...
 
     @property
-    def unknown_share(self) -> float:
+    def unknown_category_rate(self) -> float:
         """Share of ticker ids replaced by "unknown" in training."""
         ...
 
     @property
-    def embedding(self) -> int:
+    def ticker_embedding_dim(self) -> int:
         """Width of the ticker embedding; 0 for none."""
         ...
 
     @property
-    def months(self) -> bool:
+    def month_onehot(self) -> bool:
         """Whether the month enters as 12 one-hot inputs."""
         ...
 
@@ -150,7 +153,7 @@ class NetworkSettings(WindowSettings, Protocol):
         ...
 
     @property
-    def every_step(self) -> bool:
+    def sequence_loss(self) -> bool:
         """Whether it is trained on outputs at every step of the window."""
         ...
 
@@ -160,7 +163,7 @@ class NetworkSettings(WindowSettings, Protocol):
         ...
 
     @property
-    def teacher_forcing(self) -> float:
+    def teacher_forcing_ratio(self) -> float:
         """Share of the fed-back outputs that are the true ones in training; never in prediction."""
         ...
 

@@ -134,12 +134,12 @@ def my_cerebro():
         rs.add_prices(cerebro, prices, signals=signals)
         cerebro.addstrategy(strategy, **(options or {}))
         if ledger:
-            cerebro.addanalyzer(rs.Ledger)
+            cerebro.addanalyzer(rs.AccountRecorder)
         with warnings.catch_warnings():
             # the live loop of backtrader, which runonce=False takes
             warnings.filterwarnings("ignore", message="datetime.datetime.utcnow", category=DeprecationWarning)
             done = cerebro.run(**run_options)[0]
-        return done, done.analyzers.ledger.result() if ledger else None
+        return done, done.analyzers.accountrecorder.result() if ledger else None
 
     return run
 

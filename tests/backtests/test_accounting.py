@@ -20,8 +20,8 @@ from signals.errors import CheckFailedError
 def test_with_shorts_delistings_rejections_and_partial_fills(random_prices, random_scores, settings):
     prices = random_prices(120, 260, seed=1, gaps=0.05, deaths=0.4, listings=0.3)
     signals = random_scores(prices, share=0.9)
-    broker = settings(borrow_rate=0.03, delist_haircut=0.3, cash_buffer=0.0, max_volume_share=0.05)
-    allocation = rs.LongShortQuantile(0.2, gross=2.0, missing="hold")
+    broker = settings(borrow_rate=0.03, delist_haircut=0.3, cash_buffer=0.0, max_participation_rate=0.05)
+    allocation = rs.LongShortQuantile(0.2, gross=2.0, on_missing_score="hold")
     result = rs.run_backtest(prices, signals, allocation=allocation, broker=broker)
     statuses = result.orders["status"].value_counts()
     assert statuses["filled"] > 1000
@@ -44,7 +44,7 @@ def test_with_every_cost_there_is(random_prices, random_scores):
         cash=200_000.0,
         commission=0.0005,
         slippage=0.0002,
-        cash_rate=0.03,
+        cash_interest_rate=0.03,
         delist_haircut=0.3,
         maintenance_margin=0.0,
         initial_margin=0.0,
@@ -89,7 +89,7 @@ def test_with_splits_and_dividends_in_cash(random_prices, random_scores):
 def test_the_volume_limit_is_in_raw_shares(random_prices, random_scores, settings):
     """Before a split of 4 for 1 one share of adjusted prices is a quarter of a share that was traded."""
     prices = with_actions(random_prices(6, 60, seed=6), [Happens(j, 30, 4.0) for j in range(6)])
-    account = settings(max_volume_share=0.001)
+    account = settings(max_participation_rate=0.001)
     result = rs.run_backtest(prices, random_scores(prices), allocation=rs.TopK(2), broker=account)
     panel = prices.panel()
     limited = result.orders[result.orders["reason"].str.startswith("volume sufficed")]
@@ -105,7 +105,9 @@ def test_the_volume_limit_is_in_raw_shares(random_prices, random_scores, setting
 
 def test_debt_pays_interest_for_every_night(make_prices, settings, my_cerebro, plan):
     prices = make_prices({"A": [100.0] * 12, "S": [100.0] * 2 + [150.0] * 10})
-    account = settings(cash=100_000.0, borrow_rate=0.5, margin_rate=0.2, cash_rate=0.1, maintenance_margin=0.0)
+    account = settings(
+        cash=100_000.0, borrow_rate=0.5, margin_interest_rate=0.2, cash_interest_rate=0.1, maintenance_margin=0.0
+    )
     orders = {0: [("A", 800), ("S", -500)], 3: [("S", 500)]}  # to cover takes 75,000, and 50,000 came in
     _, result = my_cerebro(prices, plan(orders), account)
     assert (result.orders["status"] == "filled").all()
@@ -154,7 +156,7 @@ def test_the_bookkeeper_finds_what_is_missing(make_prices, settings, my_cerebro,
 allocations = st.sampled_from(
     [
         rs.TopK(3),
-        rs.TopK(3, max_turnover=0.2, missing="hold"),
+        rs.TopK(3, max_turnover=0.2, on_missing_score="hold"),
         rs.LongShortQuantile(0.3, gross=2.0),
         rs.Threshold(0.3, short=-0.3, max_weight=0.2),
         rs.ScoreWeighted(long_only=False),
@@ -167,18 +169,18 @@ brokers = st.fixed_dictionaries(
         "commission": st.sampled_from([0.0, 0.002]),
         "slippage": st.sampled_from([0.0, 0.01]),
         "borrow_rate": st.sampled_from([0.0, 0.5]),
-        "delist_after": st.integers(1, 6),
+        "delist_after_sessions": st.integers(1, 6),
         "delist_haircut": st.sampled_from([0.0, 0.5, 1.0]),
         "cash_buffer": st.sampled_from([0.0, 0.02, 0.3]),
         "fractional": st.booleans(),
-        "max_volume_share": st.sampled_from([None, 0.01]),
+        "max_participation_rate": st.sampled_from([None, 0.01]),
         "maintenance_margin": st.sampled_from([0.0, 0.5]),
         "min_trade_value": st.sampled_from([0.0, 100.0]),
         "commission_per_share": st.sampled_from([0.0, 0.02]),
-        "commission_minimum": st.sampled_from([0.0, 5.0]),
+        "min_commission": st.sampled_from([0.0, 5.0]),
         "half_spread": st.sampled_from([0.0, 0.002]),
-        "cash_rate": st.sampled_from([0.0, 0.2]),
-        "margin_rate": st.sampled_from([0.0, 0.5]),
+        "cash_interest_rate": st.sampled_from([0.0, 0.2]),
+        "margin_interest_rate": st.sampled_from([0.0, 0.5]),
         "initial_margin": st.sampled_from([0.0, 0.5]),
     }
 )

@@ -127,9 +127,9 @@ def test_zero_scores_and_no_scores_want_nothing(allocation):
 
 def test_a_name_without_a_score_is_sold_or_held():
     assert decide(rs.TopK(1), [NAN, 0.5], [0.4, 0.0]).tolist() == [0.0, 1.0]
-    held = decide(rs.TopK(1, missing="hold"), [NAN, 0.5], [0.4, 0.0])
+    held = decide(rs.TopK(1, on_missing_score="hold"), [NAN, 0.5], [0.4, 0.0])
     assert held.tolist() == [0.4, 0.6]
-    assert decide(rs.TopK(1, missing="hold", max_weight=0.25), [NAN, 0.5], [0.4, 0.0]).tolist() == [0.25, 0.25]
+    assert decide(rs.TopK(1, on_missing_score="hold", max_weight=0.25), [NAN, 0.5], [0.4, 0.0]).tolist() == [0.25, 0.25]
 
 
 def test_an_untradable_name_keeps_its_weight_and_the_others_get_what_it_leaves():
@@ -159,7 +159,7 @@ def test_later_names_change_no_bit():
     scores, weights = rng.normal(size=200), rng.normal(size=200) / 100
     for allocation in (
         rs.ScoreWeighted(long_only=False, max_turnover=0.3),
-        rs.TopK(30, max_turnover=0.1, missing="hold"),
+        rs.TopK(30, max_turnover=0.1, on_missing_score="hold"),
         rs.LongShortQuantile(0.1, max_weight=0.02),
     ):
         known = decide(allocation, scores, weights)
@@ -179,7 +179,7 @@ shared = st.fixed_dictionaries(
         "gross": st.sampled_from([0.5, 1.0, 2.0]),
         "max_weight": st.sampled_from([None, 0.05, 0.3]),
         "max_turnover": st.sampled_from([None, 0.1, 1.0]),
-        "missing": st.sampled_from(["zero", "hold"]),
+        "on_missing_score": st.sampled_from(["zero", "hold"]),
     }
 )
 kinds = st.sampled_from(
@@ -219,7 +219,7 @@ def test_promises(kind, limits, date, random):
     # what cannot be traded is untouched
     assert (target[~tradable] == weights[~tradable]).all()
     scored = tradable & ~np.isnan(scores)
-    kept = ~scored if allocation.missing == "hold" else ~tradable
+    kept = ~scored if allocation.on_missing_score == "hold" else ~tradable
     if allocation.max_turnover is not None:
         assert np.abs(target - weights).sum() <= allocation.max_turnover + 1e-12
         assert np.abs(target).sum() <= max(allocation.gross + np.abs(weights[kept]).sum(), np.abs(weights).sum()) + 1e-9
@@ -227,7 +227,7 @@ def test_promises(kind, limits, date, random):
         assert np.abs(target).sum() <= max(allocation.gross, np.abs(target[kept]).sum()) + 1e-12
         if allocation.max_weight is not None:
             assert (np.abs(target[tradable]) <= allocation.max_weight).all()
-        if allocation.missing == "zero":
+        if allocation.on_missing_score == "zero":
             assert not target[tradable & np.isnan(scores)].any()
         if not allocation.can_be_short:
             assert (target[scored] >= 0.0).all()
@@ -254,7 +254,7 @@ def test_promises(kind, limits, date, random):
         (lambda: rs.TopK(5, gross=-1.0), "gross"),
         (lambda: rs.TopK(5, max_weight=0.0), "max_weight"),
         (lambda: rs.TopK(5, max_turnover=-0.1), "max_turnover"),
-        (lambda: rs.TopK(5, missing="keep"), "missing"),
+        (lambda: rs.TopK(5, on_missing_score="keep"), "on_missing_score"),
         (lambda: rs.LongShortQuantile(0.6), "quantile"),
         (lambda: rs.LongShortQuantile(0.0), "quantile"),
         (lambda: rs.Threshold(NAN), "long"),

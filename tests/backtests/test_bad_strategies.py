@@ -22,10 +22,10 @@ def run(prices, strategy, broker, *, feeds=None, **mode):
     cerebro.setbroker(rs.Broker(broker))
     (feeds or (lambda c: rs.add_prices(c, prices)))(cerebro)
     cerebro.addstrategy(strategy)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet():
         ran = cerebro.run(**mode)[0]
-    return ran, ran.analyzers.ledger.result()
+    return ran, ran.analyzers.accountrecorder.result()
 
 
 def rows(result, *columns):
@@ -168,7 +168,7 @@ def test_what_was_half_filled_at_the_end_is_open_for_the_rest(make_prices, setti
                 self.buy(size=100, exectype=bt.Order.Limit, price=12.0)
 
     prices = make_prices({"A": [10.0] * 5}, volume=1000.0)
-    _, result = run(prices, Large, settings(**FREE, max_volume_share=0.04))
+    _, result = run(prices, Large, settings(**FREE, max_participation_rate=0.04))
     assert rows(result, "filled", "status") == [(40.0, "open")]
     assert result.positions["A"].iloc[-1] == 400.0
 

@@ -180,7 +180,7 @@ def test_the_trap_pinned_stock_backtrader_goes_on(make_prices, my_cerebro, plan)
 def test_no_more_than_a_share_of_the_volume_and_the_rest_expires(make_prices, settings, my_cerebro, plan):
     prices = make_prices({"A": [10.0] * 5, "B": [10.0] * 5}, volume={"A": 5_000.0, "B": [0.0] * 5})
     strategy, result = my_cerebro(
-        prices, plan({0: [("A", 800), ("B", 10)], 2: [("A", 300)]}), settings(**FREE, max_volume_share=0.1)
+        prices, plan({0: [("A", 800), ("B", 10)], 2: [("A", 300)]}), settings(**FREE, max_participation_rate=0.1)
     )
     assert result.orders["status"].tolist() == ["partial", "expired", "filled"]
     assert result.orders["filled"].tolist() == [500.0, 0.0, 300.0]
@@ -193,7 +193,7 @@ def test_no_more_than_a_share_of_the_volume_and_the_rest_expires(make_prices, se
 
 def test_a_liquidation_needs_no_volume(make_prices, settings, my_cerebro, plan):
     prices = make_prices({"DEAD": [10.0] * 3 + [NAN] * 8, "B": [1.0] * 11}, volume={"DEAD": 1e3, "B": 1e3})
-    _, result = my_cerebro(prices, plan({0: [("DEAD", 90)], 1: [("DEAD", 90)]}), settings(max_volume_share=0.1))
+    _, result = my_cerebro(prices, plan({0: [("DEAD", 90)], 1: [("DEAD", 90)]}), settings(max_participation_rate=0.1))
     assert result.orders["filled"].tolist() == [90.0, 90.0, 180.0]
 
 

@@ -328,9 +328,9 @@ def run(prices, plan, **changes):
     cerebro.setbroker(rs.Broker(rs.BrokerSettings(**given)))
     rs.add_prices(cerebro, prices, adjusted=False)
     cerebro.addstrategy(Plan, plan=plan)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     strategy = cerebro.run()[0]
-    return strategy, strategy.analyzers.ledger.result()
+    return strategy, strategy.analyzers.accountrecorder.result()
 
 
 def buy(size, **options):
@@ -447,7 +447,7 @@ def test_a_dead_name_is_cashed_out_at_its_price_in_new_shares(raw_prices):
     nan = float("nan")
     price = {"A": [50.0, 50.0, *[nan] * 8], "B": [1.0] * 10}
     prices = raw_prices(price, price, [(3, "A", 0.1, 0.0)])
-    _, result = run(prices, {0: [buy(25)]}, delist_after=4)
+    _, result = run(prices, {0: [buy(25)]}, delist_after_sessions=4)
     # 2.5 shares at 500: half of one in cash, two at the delisting
     assert flows(result) == [("A", "split", 0.0, -23.0), ("A", "cash in lieu", pytest.approx(250.0), 0.0)]
     assert result.transactions[["amount", "price"]].to_numpy().tolist() == [[25.0, 50.0], [-2.0, pytest.approx(500.0)]]
@@ -502,8 +502,8 @@ def test_with_splits_alone_raw_and_adjusted_accounts_are_the_same(raw_prices, se
     for dividends in ("adjusted", "cash"):
         costs = rs.BrokerSettings(
             cash=1e5, commission=0.001, slippage=0.0005, fractional=True, borrow_rate=0.02, dividends=dividends,
-            commission_per_share=0.005, commission_minimum=1.0, half_spread=0.0005, volatility_slippage=0.1,
-            max_volume_share=0.0005, cash_rate=0.01,
+            commission_per_share=0.005, min_commission=1.0, half_spread=0.0005, volatility_slippage_coef=0.1,
+            max_participation_rate=0.0005, cash_interest_rate=0.01,
         )  # fmt: skip
         found[dividends] = rs.run_backtest(prices, scores, allocation=rs.LongShortQuantile(0.34), broker=costs)
     raw, adjusted = found["cash"], found["adjusted"]
@@ -570,7 +570,13 @@ def test_books_balance_whatever_is_ordered_across_actions(raw_prices, seed, orde
     plan = defaultdict(list)
     for at, name, kind, size in orders:
         plan[at].append(does(name, kind, size))
-    costs = {"commission": 0.001, "slippage": 0.001, "borrow_rate": 0.05, "cash_rate": 0.02, "delist_after": 4}
+    costs = {
+        "commission": 0.001,
+        "slippage": 0.001,
+        "borrow_rate": 0.05,
+        "cash_interest_rate": 0.02,
+        "delist_after_sessions": 4,
+    }
     strategy, result = run(market, plan, cash=1e5, fractional=fractional, maintenance_margin=0.0, **costs)
     # `result` has held the cash of every session to fills and flows; trades and shares belong together too
     for data in strategy.datas:

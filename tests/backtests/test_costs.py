@@ -40,25 +40,31 @@ def test_costs_have_no_default():
         ({"cash": float("inf")}, r"broker\.cash"),
         ({"borrow_rate": -0.01}, r"broker\.borrow_rate"),
         ({"borrow_rate": 5}, r"broker\.borrow_rate"),
-        ({"delist_after": 0}, r"broker\.delist_after"),
-        ({"delist_after": 2.5}, r"broker\.delist_after"),
+        ({"delist_after_sessions": 0}, r"broker\.delist_after_sessions"),
+        ({"delist_after_sessions": 2.5}, r"broker\.delist_after_sessions"),
         ({"delist_haircut": 30}, r"broker\.delist_haircut"),
         ({"cash_buffer": 1.0}, r"broker\.cash_buffer"),
         ({"fractional": "yes"}, r"broker\.fractional"),
-        ({"max_volume_share": 0.0}, r"broker\.max_volume_share"),
+        ({"max_participation_rate": 0.0}, r"broker\.max_participation_rate"),
         ({"maintenance_margin": 25}, r"broker\.maintenance_margin"),
         ({"min_trade_value": -1}, r"broker\.min_trade_value"),
         ({"commission_per_share": -0.005}, r"broker\.commission_per_share as an amount of money.*found -0\.005"),
         ({"commission_per_share": True}, r"broker\.commission_per_share .*found True"),
-        ({"commission_minimum": float("inf")}, r"broker\.commission_minimum .*found inf"),
-        ({"commission_minimum": "1"}, r"broker\.commission_minimum .*found '1'"),
+        ({"min_commission": float("inf")}, r"broker\.min_commission .*found inf"),
+        ({"min_commission": "1"}, r"broker\.min_commission .*found '1'"),
         ({"half_spread": 5}, r"broker\.half_spread .*did you mean 0\.0005 \(= 5 bp\)"),
         ({"half_spread": -0.0005}, r"broker\.half_spread .*found -0\.0005"),
-        ({"volatility_slippage": 10}, r"broker\.volatility_slippage as a multiple of daily volatility from 0 to 1"),
-        ({"volatility_slippage": float("nan")}, r"broker\.volatility_slippage"),
-        ({"cash_rate": 2}, r"broker\.cash_rate as a yearly fraction from 0 to 1, such as 0\.01; found 2"),
-        ({"cash_rate": None}, r"broker\.cash_rate .*found None"),
-        ({"margin_rate": -0.06}, r"broker\.margin_rate .*found -0\.06"),
+        (
+            {"volatility_slippage_coef": 10},
+            r"broker\.volatility_slippage_coef as a multiple of daily volatility from 0 to 1",
+        ),
+        ({"volatility_slippage_coef": float("nan")}, r"broker\.volatility_slippage_coef"),
+        (
+            {"cash_interest_rate": 2},
+            r"broker\.cash_interest_rate as a yearly fraction from 0 to 1, such as 0\.01; found 2",
+        ),
+        ({"cash_interest_rate": None}, r"broker\.cash_interest_rate .*found None"),
+        ({"margin_interest_rate": -0.06}, r"broker\.margin_interest_rate .*found -0\.06"),
         ({"initial_margin": 50}, r"broker\.initial_margin as a fraction from 0 to 1; found 50"),
         ({"dividends": "reinvested"}, r'broker\.dividends as "adjusted" or "cash"; found \'reinvested\''),
         ({"dividends": ["cash"]}, r"broker\.dividends"),
@@ -116,13 +122,13 @@ def test_a_fraction_alone_has_the_bits_of_backtrader(settings):
     ],
 )
 def test_commission_per_share_with_a_minimum(settings, size, price, raw_per_share, paid):
-    costs = Costs(settings(commission=0.0, commission_per_share=0.005, commission_minimum=1.0))
+    costs = Costs(settings(commission=0.0, commission_per_share=0.005, min_commission=1.0))
     assert not costs.simple_commission
     assert costs.commission(size, price, raw_per_share) == pytest.approx(paid, abs=1e-12)
 
 
 def test_what_closes_pays_alone_and_what_opens_the_rest(settings):
-    costs = Costs(settings(commission=0.0, commission_per_share=0.005, commission_minimum=1.0))
+    costs = Costs(settings(commission=0.0, commission_per_share=0.005, min_commission=1.0))
     # 100 closed: 0.50, so the minimum; 400 in all: 2.00
     assert costs.commissions(-100, -300, 20.0) == pytest.approx((1.0, 1.0))
     assert costs.commissions(-100, 0.0, 20.0) == (1.0, 0.0)
@@ -134,7 +140,7 @@ def test_what_closes_pays_alone_and_what_opens_the_rest(settings):
 
 
 def test_a_fraction_and_a_rate_per_share_add_up_before_the_minimum(settings):
-    costs = Costs(settings(commission=0.001, commission_per_share=0.01, commission_minimum=4.0))
+    costs = Costs(settings(commission=0.001, commission_per_share=0.01, min_commission=4.0))
     # 10 bp of 200 x 10 = 2.00, and 200 x 0.01 = 2.00
     assert costs.commission(200, 10.0) == pytest.approx(4.0)
     # 10 bp of 300 x 10 = 3.00, and 300 x 0.01 = 3.00
@@ -145,7 +151,7 @@ def test_a_fraction_and_a_rate_per_share_add_up_before_the_minimum(settings):
 @given(adjusted_by=st.floats(0.01, 10.0), shares=st.integers(1, 100_000), price=st.floats(0.5, 5e3))
 @hypothesis_settings(max_examples=100, deadline=None)
 def test_adjusted_prices_cost_what_raw_ones_do(adjusted_by, shares, price):
-    chosen = rs.BrokerSettings(1e6, 0.001, 0.0, commission_per_share=0.005, commission_minimum=1.0)
+    chosen = rs.BrokerSettings(1e6, 0.001, 0.0, commission_per_share=0.005, min_commission=1.0)
     raw = Costs(chosen).commission(shares, price)
     assert Costs(chosen).commission(shares / adjusted_by, price * adjusted_by, adjusted_by) == pytest.approx(raw)
 
@@ -160,7 +166,7 @@ def test_slippage_alone_has_its_own_bits(settings):
 
 
 def test_spread_slippage_and_volatility_add_up(settings):
-    costs = Costs(settings(slippage=0.0005, half_spread=0.0002, volatility_slippage=0.1))
+    costs = Costs(settings(slippage=0.0005, half_spread=0.0002, volatility_slippage_coef=0.1))
     assert costs.varying_slippage
     # 5 bp + 2 bp + 0.1 x 2 % = 27 bp
     assert costs.slippage(0.02) == pytest.approx(0.0027)
@@ -168,7 +174,7 @@ def test_spread_slippage_and_volatility_add_up(settings):
 
 
 def test_no_sale_is_below_half_its_price(settings):
-    assert Costs(settings(volatility_slippage=1.0)).slippage(7.0) == 0.5
+    assert Costs(settings(volatility_slippage_coef=1.0)).slippage(7.0) == 0.5
 
 
 def test_volatility_by_hand():
@@ -203,7 +209,7 @@ def test_borrowed_shares_by_hand(settings):
 
 
 def test_interest_on_cash_by_hand(settings):
-    costs = Costs(settings(cash_rate=0.0365))
+    costs = Costs(settings(cash_interest_rate=0.0365))
     # 3.65 % / 365 is 1 bp a night
     assert costs.cash_interest(100_000.0, 0.0, 1.0) == pytest.approx(10.0)
     # 160,000 of which 60,000 came from shares sold short, over three nights
@@ -213,7 +219,7 @@ def test_interest_on_cash_by_hand(settings):
 
 
 def test_interest_on_debt_by_hand(settings):
-    costs = Costs(settings(margin_rate=0.073))
+    costs = Costs(settings(margin_interest_rate=0.073))
     # 7.3 % / 365 is 2 bp a night
     assert costs.margin_interest(-5_000.0, 1.0) == pytest.approx(1.0)
     assert costs.margin_interest(-5_000.0, 4.0) == pytest.approx(4.0)
@@ -222,7 +228,7 @@ def test_interest_on_debt_by_hand(settings):
 
 @pytest.mark.parametrize("nights", [math.inf, -math.inf, math.nan, 0.0, -1.0])
 def test_before_the_first_session_there_is_no_night(settings, nights):
-    costs = Costs(settings(borrow_rate=0.01, cash_rate=0.01, margin_rate=0.01))
+    costs = Costs(settings(borrow_rate=0.01, cash_interest_rate=0.01, margin_interest_rate=0.01))
     assert costs.borrow_fee(1e5, nights) == costs.cash_interest(1e5, 0.0, nights) == 0.0
     assert costs.margin_interest(-1e5, nights) == 0.0
 
@@ -273,9 +279,9 @@ def test_ideal_costs_nothing_at_all():
 
 
 def test_what_is_said_comes_before_the_preset():
-    chosen = rs.BrokerSettings.from_preset("retail", cash=1e5, commission_minimum=0.0, max_volume_share=None)
-    assert (chosen.commission_per_share, chosen.commission_minimum, chosen.max_volume_share) == (0.005, 0.0, None)
-    assert set(chosen.changes()) == {"commission_minimum", "max_volume_share"}
+    chosen = rs.BrokerSettings.from_preset("retail", cash=1e5, min_commission=0.0, max_participation_rate=None)
+    assert (chosen.commission_per_share, chosen.min_commission, chosen.max_participation_rate) == (0.005, 0.0, None)
+    assert set(chosen.changes()) == {"min_commission", "max_participation_rate"}
     assert rs.BrokerSettings(1e5, 0.001, 0.0005).changes() == ()
 
 
@@ -296,15 +302,15 @@ def test_wrong_presets_are_refused_in_one_line(name, changes, message):
 
 
 def test_all_costs_can_be_multiplied_within_their_limits(settings):
-    retail = rs.BrokerSettings.from_preset("retail", cash=1e5, cash_rate=0.01)
-    twice = retail.times(2.0)
-    paid = ("commission_per_share", "commission_minimum", "half_spread", "volatility_slippage", "borrow_rate")
-    for name in (*paid, "margin_rate"):
+    retail = rs.BrokerSettings.from_preset("retail", cash=1e5, cash_interest_rate=0.01)
+    twice = retail.with_scaled_costs(2.0)
+    paid = ("commission_per_share", "min_commission", "half_spread", "volatility_slippage_coef", "borrow_rate")
+    for name in (*paid, "margin_interest_rate"):
         assert getattr(twice, name) == 2 * getattr(retail, name) > 0
-    assert (twice.cash_rate, twice.cash, twice.max_volume_share) == (0.01, 1e5, 0.01)
-    dear = settings(commission=0.03, borrow_rate=0.6).times(3.0)
+    assert (twice.cash_interest_rate, twice.cash, twice.max_participation_rate) == (0.01, 1e5, 0.01)
+    dear = settings(commission=0.03, borrow_rate=0.6).with_scaled_costs(3.0)
     assert (dear.commission, dear.borrow_rate) == (0.05, 1.0)
-    assert settings().times(2.0).borrow_rate is None
+    assert settings().with_scaled_costs(2.0).borrow_rate is None
 
 
 # -- as a commission scheme --------------------------------------------------------------------------------------------
@@ -313,7 +319,7 @@ def test_all_costs_can_be_multiplied_within_their_limits(settings):
 def test_the_scheme_charges_what_the_settings_say(settings):
     from backtests.commission import CommissionModel
 
-    scheme = CommissionModel.from_settings(settings(commission_per_share=0.005, commission_minimum=1.0, commission=0.0))
+    scheme = CommissionModel.from_settings(settings(commission_per_share=0.005, min_commission=1.0, commission=0.0))
     assert scheme.stocklike
     assert scheme.getcommission(-400, 20.0) == 2.0
     assert scheme.getcommission(10, 20.0) == scheme.getcommission(-10, 20.0) == 1.0

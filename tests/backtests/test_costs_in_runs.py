@@ -45,7 +45,7 @@ def _flows(result, kind):
 
 def test_per_share_with_a_minimum_and_one_reversal(account, flat):
     orders = {0: [("A", 100)], 1: [("A", 400)], 2: [("A", -900)], 3: [("A", 400)]}
-    result = account(flat(A=20.0), orders, commission_per_share=0.005, commission_minimum=1.0)
+    result = account(flat(A=20.0), orders, commission_per_share=0.005, min_commission=1.0)
     # 100 x 0.005 = 0.50 is below 1.00; then 2.00; from +500 to -400 is one fill of 900: 4.50; closing 400: 2.00
     assert result.transactions["commission"].tolist() == pytest.approx([1.0, 2.0, 4.5, 2.0])
     assert result.orders["commission"].tolist() == pytest.approx([1.0, 2.0, 4.5, 2.0])
@@ -54,7 +54,7 @@ def test_per_share_with_a_minimum_and_one_reversal(account, flat):
 
 def test_a_small_reversal_pays_the_minimum_once(account, flat):
     orders = {0: [("A", 10)], 1: [("A", -20)]}
-    result = account(flat(A=20.0), orders, commission_per_share=0.005, commission_minimum=1.0)
+    result = account(flat(A=20.0), orders, commission_per_share=0.005, min_commission=1.0)
     assert result.transactions["commission"].tolist() == pytest.approx([1.0, 1.0])
 
 
@@ -62,7 +62,7 @@ def test_a_reversal_of_which_half_is_refused_pays_for_the_half_that_filled(accou
     # bought back and more: checked at 50, but the session opens at 110, and there is no money for the second half
     prices = make_prices({"A": [50.0, 50.0, 50.0, 110.0, 110.0, 110.0]}, {"A": [50.0, 50.0, 50.0, 110.0, 110.0, 110.0]})
     orders = {0: [("A", -100)], 2: [("A", 200)]}
-    result = account(prices, orders, cash=10_000.0, commission_per_share=0.01, commission_minimum=4.0)
+    result = account(prices, orders, cash=10_000.0, commission_per_share=0.01, min_commission=4.0)
     assert result.transactions["amount"].tolist() == [-100.0, 100.0]
     assert result.transactions["commission"].tolist() == pytest.approx([4.0, 4.0])
     assert result.positions["cash"].iloc[-1] == pytest.approx(10_000 + 5_000 - 11_000 - 8.0)
@@ -71,7 +71,7 @@ def test_a_reversal_of_which_half_is_refused_pays_for_the_half_that_filled(accou
 def test_the_minimum_is_due_on_every_session_an_order_fills(account, make_prices):
     prices = make_prices({"A": [20.0] * 6}, volume=1_000.0)
     waiting = {"exectype": bt.Order.Limit, "price": 21.0}
-    result = account(prices, {0: [("A", 250, waiting)]}, max_volume_share=0.1, commission_minimum=1.0)
+    result = account(prices, {0: [("A", 250, waiting)]}, max_participation_rate=0.1, min_commission=1.0)
     assert result.transactions["amount"].tolist() == [100.0, 100.0, 50.0]
     assert result.transactions["commission"].tolist() == pytest.approx([1.0, 1.0, 1.0])
     assert result.orders["commission"].tolist() == pytest.approx([3.0])
@@ -103,7 +103,7 @@ def test_shares_are_counted_as_they_changed_hands(account, adjusted):
 def test_participation_is_of_the_shares_that_changed_hands(account, adjusted):
     # a tenth of 1,000 raw shares is 100, or 400 of the feed's
     prices = adjusted([0.25, 0.25, 1.0, 1.0, 1.0])
-    result = account(prices, {0: [("A", 900)], 1: [("A", 900)]}, max_volume_share=0.1)
+    result = account(prices, {0: [("A", 900)], 1: [("A", 900)]}, max_participation_rate=0.1)
     assert result.transactions["amount"].tolist() == [400.0, 100.0]
     assert result.orders["status"].tolist() == ["partial", "partial"]
 
@@ -126,7 +126,7 @@ def test_slippage_follows_the_volatility_known_before_the_fill(account, make_pri
     closes = [100.0, 110.0, 99.0, 108.9, 98.01, 107.811, 250.0, 250.0, 250.0]
     opens = [100.0, 110.0, 99.0, 108.9, 98.01, 100.0, 200.0, 250.0, 250.0]
     orders = {4: [("A", 10)], 5: [("A", 10)]}
-    result = account(make_prices({"A": opens}, {"A": closes}), orders, volatility_slippage=0.1, half_spread=0.001)
+    result = account(make_prices({"A": opens}, {"A": closes}), orders, volatility_slippage_coef=0.1, half_spread=0.001)
     # four returns are none; five have deviations 8, -12, 8, -12, 8 % from their mean: sqrt(0.048 / 4) = 10.95 %
     volatility = math.sqrt(0.048 / 4)
     assert result.transactions["price"].tolist() == pytest.approx([100.0 * 1.001, 200.0 * (1.001 + 0.1 * volatility)])
@@ -137,7 +137,7 @@ def test_sales_slip_down_and_limits_hold(account, make_prices):
     closes = [*opens[:7], 102.0, 100.0]
     limit = {"exectype": bt.Order.Limit, "price": 101.0}
     orders = {5: [("A", -10)], 6: [("A", 10, limit)]}
-    result = account(make_prices({"A": opens}, {"A": closes}), orders, volatility_slippage=0.5)
+    result = account(make_prices({"A": opens}, {"A": closes}), orders, volatility_slippage_coef=0.5)
     volatility = math.sqrt(0.048 / 4)
     sold, bought = result.transactions["price"]
     assert sold == pytest.approx(100.0 * (1 - 0.5 * volatility))
@@ -148,7 +148,7 @@ def test_volatility_is_each_tickers_own(account, make_prices):
     wild = [100.0, 110.0, 99.0, 108.9, 98.01, 107.811, 100.0, 100.0]
     prices = make_prices({"CALM": [50.0] * 8, "WILD": wild})
     for order in (("CALM", "WILD"), ("WILD", "CALM")):
-        result = account(prices, {5: [(ticker, 10) for ticker in order]}, volatility_slippage=0.1)
+        result = account(prices, {5: [(ticker, 10) for ticker in order]}, volatility_slippage_coef=0.1)
         paid = dict(zip(result.transactions["symbol"], result.transactions["price"], strict=True))
         assert paid["CALM"] == 50.0
         assert paid["WILD"] == pytest.approx(100.0 * (1 + 0.1 * math.sqrt(0.048 / 4)))
@@ -167,7 +167,7 @@ def test_borrowed_shares_cost_by_the_night(account, make_prices):
 
 def test_cash_earns_by_the_night_but_not_the_proceeds_of_shorts(account, flat):
     orders = {1: [("A", 1_000)], 2: [("B", -500)]}
-    result = account(flat(n=6, A=60.0, B=40.0), orders, cash_rate=0.0365)
+    result = account(flat(n=6, A=60.0, B=40.0), orders, cash_interest_rate=0.0365)
     # 1 bp a night. 100,000 over the weekend and to the 6th, when 60,000 are spent: 40,000 and interest; then B is sold
     # short for 20,000 on the 7th, which earns nothing
     first = 100_000 * 3e-4
@@ -184,7 +184,7 @@ def test_debt_costs_by_the_night(account, make_prices):
     # B is sold short at 50 and bought back at 100, with money that is in A: 5,000 of debt
     prices = make_prices({"A": [100.0] * 8, "B": [50.0, 50.0, 50.0, 100.0, 100.0, 100.0, 100.0, 100.0]})
     orders = {0: [("A", 100), ("B", -100)], 3: [("B", 100)]}
-    result = account(prices, orders, cash=10_000.0, margin_rate=0.073, maintenance_margin=0.1)
+    result = account(prices, orders, cash=10_000.0, margin_interest_rate=0.073, maintenance_margin=0.1)
     # debt since the 8th: 5,000 x 7.3 % / 365 is 1.00 a night, then 5,001 over three
     day, weekend = 5_000 * 0.0002, 5_001 * 0.0006
     last = (5_001 + weekend) * 0.0002
@@ -241,7 +241,7 @@ def test_presets_run_balance_and_cost_in_order(random_prices, random_scores, pre
     if preset == "ideal":
         assert fills.empty
         return
-    rate, least = settings.commission_per_share, settings.commission_minimum
+    rate, least = settings.commission_per_share, settings.min_commission
     expected = np.maximum(fills["amount"].abs() * rate, least)
     np.testing.assert_allclose(fills["commission"], expected)
     assert (result.orders["slippage"].dropna() >= 0).all()
@@ -266,7 +266,7 @@ class _Mixed(bt.Strategy):
 @pytest.mark.parametrize("beside", ["nothing", "a future", "a scheme of one's own"])
 def test_costs_hold_in_whatever_company(flat, beside):
     """Other commission schemes in the run take backtrader's own path for every order; nothing may become free by it."""
-    settings = rs.BrokerSettings(**FREE, commission_per_share=0.01, commission_minimum=4.0, half_spread=0.0005)
+    settings = rs.BrokerSettings(**FREE, commission_per_share=0.01, min_commission=4.0, half_spread=0.0005)
     broker = rs.Broker(settings)
     if beside == "a future":
         broker.setcommission(commission=1.0, margin=10.0, mult=5.0, name="ZZ")
@@ -301,11 +301,11 @@ def account_of_splits(days, plan):
         actions = pd.DataFrame({"split": [2.0], "dividend": [0.0]}, index=index)
         prices = rs.check_prices(frame.set_index(["date", "ticker"]), actions=actions)
         cerebro = bt.Cerebro(stdstats=False)
-        cerebro.setbroker(rs.Broker(rs.BrokerSettings(**FREE, volatility_slippage=0.1, dividends=dividends)))
+        cerebro.setbroker(rs.Broker(rs.BrokerSettings(**FREE, volatility_slippage_coef=0.1, dividends=dividends)))
         rs.add_prices(cerebro, prices, adjusted=dividends == "adjusted")
         cerebro.addstrategy(plan({5: [("A", 10)]}))
-        cerebro.addanalyzer(rs.Ledger)
-        result = cerebro.run()[0].analyzers.ledger.result()
+        cerebro.addanalyzer(rs.AccountRecorder)
+        result = cerebro.run()[0].analyzers.accountrecorder.result()
         return result.transactions["price"].iloc[0] / 100.0 - 1.0
 
     return run

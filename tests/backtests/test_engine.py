@@ -82,7 +82,7 @@ def test_close_only_prices_fill_at_the_next_close_and_say_so(make_prices, scores
 
 def test_progress(prices, signals, settings):
     heard = []
-    go(prices, signals, settings, listener=heard.append)
+    go(prices, signals, settings, on_progress=heard.append)
     assert {event.stage for event in heard} == {"backtest"}
     assert len(heard) > 10
     assert [event.done for event in heard] == sorted(event.done for event in heard)
@@ -132,8 +132,8 @@ def test_bad_options(prices, signals, settings, options, message):
 
 def test_a_volume_limit_needs_volume(make_prices, scores, settings, days):
     prices = make_prices({"A": [10.0] * 5}, volume=0.0, volume_known=False)
-    with pytest.raises(InputError, match="max_volume_share"):
-        go(prices, scores({(days(1)[0], "A"): 1.0}), settings, broker=settings(max_volume_share=0.1))
+    with pytest.raises(InputError, match="max_participation_rate"):
+        go(prices, scores({(days(1)[0], "A"): 1.0}), settings, broker=settings(max_participation_rate=0.1))
 
 
 class MyOwn(bt.Strategy):
@@ -200,7 +200,7 @@ def test_weights_that_are_held_are_not_traded(prices, signals, settings, days):
     only_once = signals[
         (signals.index.get_level_values("date") == first) | (signals.index.get_level_values("ticker") == "T000")
     ]
-    allocation = rs.TopK(5, missing="hold", min_score=-np.inf)
+    allocation = rs.TopK(5, on_missing_score="hold", min_score=-np.inf)
     result = go(prices, only_once, settings, allocation=allocation)
     assert (result.orders.groupby("ticker").size().drop("T000") == 1).all()
 

@@ -43,7 +43,7 @@ def test_a_gap_after_the_decision_leaves_it_invested(names, gap):
     close[10:] *= 2  # everything doubles later
     opens = np.vstack([close[:1], close[1:]])
     earned = (
-        1 + rs.equal_weight_universe(market(opens, close), scores_on(market(opens, close), 0), account())
+        1 + rs.equal_weight_returns(market(opens, close), scores_on(market(opens, close), 0), account())
     ).prod() - 1
     bought = 0.98 * (1 + gap)  # at the close it was sized at 98 %
     assert earned == pytest.approx(bought if bought <= 1 else 0.98)
@@ -53,7 +53,7 @@ def test_a_gap_after_the_decision_leaves_it_invested(names, gap):
 def test_costs_above_the_buffer_are_paid_out_of_what_is_invested(costs):
     close = np.full((20, 3), 40.0)
     earned = (
-        1 + rs.equal_weight_universe(market(close, close), scores_on(market(close, close), 0), account(**costs))
+        1 + rs.equal_weight_returns(market(close, close), scores_on(market(close, close), 0), account(**costs))
     ).prod()
     spent = (1 + costs.get("commission", 0.0)) * (1 + costs.get("slippage", 0.0) + costs.get("half_spread", 0.0))
     assert earned == pytest.approx(0.02 + 0.98 / spent)
@@ -67,7 +67,7 @@ def test_purchases_that_fit_are_those_of_an_account():
     scores = scores_on(prices, *range(0, 55, 5))
     held = rs.run_backtest(prices, scores, allocation=rs.EqualWeight(), broker=broker)
     assert set(held.orders["status"]) == {"filled"}
-    assert rs.equal_weight_universe(prices, scores, broker).equals(held.returns)
+    assert rs.equal_weight_returns(prices, scores, broker).equals(held.returns)
 
 
 def test_every_rebalancing_after_a_gap_keeps_equal_parts():
@@ -75,7 +75,7 @@ def test_every_rebalancing_after_a_gap_keeps_equal_parts():
     close = 50 * np.exp(np.cumsum(rng.normal(0.0, 0.02, (60, 4)), axis=0))
     opens = np.vstack([close[:1], close[:-1]]) * 1.06  # every night up, every day down again
     prices = market(opens, close)
-    universe = rs.equal_weight_universe(prices, scores_on(prices, *range(0, 55, 5)), account())
+    universe = rs.equal_weight_returns(prices, scores_on(prices, *range(0, 55, 5)), account())
     refused = rs.run_backtest(
         prices, scores_on(prices, 0), allocation=rs.EqualWeight(), broker=account(fractional=True)
     )

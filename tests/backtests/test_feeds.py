@@ -166,8 +166,8 @@ def test_a_cerebro_can_run_twice(random_prices, settings, random_scores):
     cerebro.setbroker(rs.Broker(settings(borrow_rate=0.02)))
     rs.add_prices(cerebro, prices, signals=random_scores(prices))
     cerebro.addstrategy(rs.SignalStrategy, allocation=rs.LongShortQuantile(0.3))
-    cerebro.addanalyzer(rs.Ledger)
-    first, second = (cerebro.run()[0].analyzers.ledger.result() for _ in range(2))
+    cerebro.addanalyzer(rs.AccountRecorder)
+    first, second = (cerebro.run()[0].analyzers.accountrecorder.result() for _ in range(2))
     assert first.returns.to_numpy().tobytes() == second.returns.to_numpy().tobytes()
     assert first.orders.equals(second.orders)
     assert len(first.orders) > 10

@@ -13,7 +13,7 @@ from backtrader.order import Order
 import rnn_strategies as rs
 from backtests.clock import day_numbers
 from backtests.fills import UNFILLED, Ending, Fill, FillSource, split_commission
-from backtests.journal import Journal
+from backtests.journal import FillJournal
 from signals.errors import CheckFailedError, InputError
 
 DAY = "2015-01-05"
@@ -63,12 +63,12 @@ GOOD = entries((DAY, "A", 100.0, 10.0, 1.0), (NEXT, "A", -100.0, 11.0, 0.5))
 
 def test_a_journal_keeps_its_fills_in_the_order_of_sessions_and_sequence(tmp_path):
     shuffled = GOOD.assign(sequence=[7, 0]).iloc[::-1]
-    journal = Journal.from_frame(shuffled)
+    journal = FillJournal.from_frame(shuffled)
     assert len(journal) == 2
-    assert repr(journal) == "Journal(2 fills of 1 ticker, 2015-01-05 to 2015-01-06)"
+    assert repr(journal) == "FillJournal(2 fills of 1 ticker, 2015-01-05 to 2015-01-06)"
     assert journal.frame["amount"].tolist() == [100.0, -100.0]
     journal.write(tmp_path / "journal.parquet")
-    again = Journal.read(tmp_path / "journal.parquet")
+    again = FillJournal.read(tmp_path / "journal.parquet")
     pd.testing.assert_frame_equal(again.frame, journal.frame)
     again.write(tmp_path / "again.parquet")
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "journal.parquet").read_bytes()
@@ -80,11 +80,11 @@ def test_a_journal_keeps_its_fills_in_the_order_of_sessions_and_sequence(tmp_pat
 )
 def test_dates_may_be_the_index_and_have_the_time_zone_of_transactions(index):
     frame = GOOD.drop(columns="date").set_index(index.rename("date"))
-    pd.testing.assert_frame_equal(Journal.from_frame(frame).frame, Journal.from_frame(GOOD).frame)
+    pd.testing.assert_frame_equal(FillJournal.from_frame(frame).frame, FillJournal.from_frame(GOOD).frame)
 
 
 def test_an_empty_journal_is_one():
-    journal = Journal.from_frame(GOOD.iloc[:0])
+    journal = FillJournal.from_frame(GOOD.iloc[:0])
     assert len(journal) == 0
     assert repr(journal) == "Journal(no fills)"
     assert journal.fills_of(Asked("A", 10), number(DAY)) == []
@@ -119,32 +119,32 @@ def test_an_empty_journal_is_one():
 )
 def test_the_door_refuses_in_one_line(change, says):
     with pytest.raises(InputError, match=says) as refused:
-        Journal.from_frame(GOOD.assign(**change))
+        FillJournal.from_frame(GOOD.assign(**change))
     assert "\n" not in str(refused.value)
 
 
 def test_the_door_names_missing_columns_and_damaged_files(tmp_path):
     with pytest.raises(InputError, match="missing commission"):
-        Journal.from_frame(GOOD.drop(columns="commission"))
+        FillJournal.from_frame(GOOD.drop(columns="commission"))
     with pytest.raises(InputError, match="expected a DataFrame of fills; found dict"):
-        Journal.from_frame({})
+        FillJournal.from_frame({})
     with pytest.raises(InputError, match=r"none\.parquet"):
-        Journal.read(tmp_path / "none.parquet")
+        FillJournal.read(tmp_path / "none.parquet")
     GOOD.assign(price=-1.0).to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(InputError, match=r"price above 0.*\(in .*bad.parquet\)"):
-        Journal.read(tmp_path / "bad.parquet")
+        FillJournal.read(tmp_path / "bad.parquet")
     with pytest.raises(InputError, match="simulate_after as a date; found 'soon'"):
-        Journal.from_frame(GOOD, simulate_after="soon")
+        FillJournal.from_frame(GOOD, simulate_after="soon")
     two = entries(*[(DAY, "A", 0.0, np.nan, 0.0, {"given": DAY, "number": 1, "status": "expired"})] * 2)
     with pytest.raises(InputError, match="one ending for an order"):
-        Journal.from_frame(two)
+        FillJournal.from_frame(two)
 
 
 # -- whom an entry belongs to ----------------------------------------------------------------------------------------
 
 
 def test_fills_go_to_the_order_once_each():
-    journal = Journal.from_frame(entries((DAY, "A", 40.0, 10.0, 1.0), (DAY, "A", 60.0, 10.5, 2.0)))
+    journal = FillJournal.from_frame(entries((DAY, "A", 40.0, 10.0, 1.0), (DAY, "A", 60.0, 10.5, 2.0)))
     order = give(journal, Asked("A", 100))
     assert journal.expects(order, number(DAY))
     assert journal.fills_of(order, number(DAY)) == [Fill(40.0, 10.0, 1.0), Fill(60.0, 10.5, 2.0)]
@@ -164,21 +164,21 @@ def test_without_numbers_ticker_side_size_session_and_limit_decide():
         Asked("A", 100, kind=Order.Limit, price=9.99),
         Asked("A", 100, kind=Order.StopLimit, price=11.0, limit=9.0),
     ]
-    journal = Journal.from_frame(row)
+    journal = FillJournal.from_frame(row)
     for order in strangers:
         assert journal.fills_of(give(journal, order), number(DAY)) == []
     mine = give(journal, Asked("A", 100, kind=Order.Limit, price=10.0))
     assert journal.fills_of(mine, number(NEXT)) == []
     assert journal.fills_of(mine, number(DAY)) == [Fill(100.0, 10.0, 0.0)]
 
-    sold = Journal.from_frame(entries((DAY, "A", -5.0, 10.0, 0.0)))
+    sold = FillJournal.from_frame(entries((DAY, "A", -5.0, 10.0, 0.0)))
     assert sold.fills_of(give(sold, Asked("A", -5, kind=Order.Limit, price=10.5)), number(DAY)) == []
     assert sold.fills_of(give(sold, Asked("A", -5, kind=Order.Stop, price=12.0)), number(DAY)) == [Fill(-5, 10, 0)]
 
 
 def test_with_numbers_only_that_order_is_meant():
     known = {"given": DAY, "number": 2}
-    journal = Journal.from_frame(entries((NEXT, "A", 100.0, 10.0, 0.0, known)))
+    journal = FillJournal.from_frame(entries((NEXT, "A", 100.0, 10.0, 0.0, known)))
     first, second = (give(journal, Asked("A", 100)) for _ in range(2))
     other = give(journal, Asked("B", 100))
     assert [journal.expects(order, number(DAY)) for order in (first, second, other)] == [False, True, False]
@@ -188,24 +188,24 @@ def test_with_numbers_only_that_order_is_meant():
 
 @pytest.mark.parametrize("size", [99.0, -100.0])
 def test_more_than_the_order_is_an_error_when_the_order_is_known(size):
-    journal = Journal.from_frame(entries((NEXT, "A", 100.0, 10.0, 0.0, {"given": DAY, "number": 1})))
+    journal = FillJournal.from_frame(entries((NEXT, "A", 100.0, 10.0, 0.0, {"given": DAY, "number": 1})))
     order = give(journal, Asked("A", size))
     with pytest.raises(CheckFailedError, match=r"given on 2015-01-05; found \+100 in the journal"):
         journal.fills_of(order, number(NEXT))
 
 
 def test_what_no_order_asked_for_is_a_complaint_told_once():
-    journal = Journal.from_frame(GOOD)
+    journal = FillJournal.from_frame(GOOD)
     assert journal.left_over(number("2015-01-02")) == []
-    (complaint,) = journal.left_over(number(DAY))
-    assert "found none for +100 A at 10 on 2015-01-05" in complaint
-    (complaint,) = journal.left_over(number(NEXT))
-    assert "-100 A at 11 on 2015-01-06" in complaint
+    (warning,) = journal.left_over(number(DAY))
+    assert "found none for +100 A at 10 on 2015-01-05" in warning
+    (warning,) = journal.left_over(number(NEXT))
+    assert "-100 A at 11 on 2015-01-06" in warning
     assert journal.left_over(number(NEXT)) == []
 
 
 def test_rounding_leaves_no_rest():
-    journal = Journal.from_frame(entries((DAY, "A", 0.1, 10.0, 0.0), (DAY, "A", 0.2, 10.0, 0.0)))
+    journal = FillJournal.from_frame(entries((DAY, "A", 0.1, 10.0, 0.0), (DAY, "A", 0.2, 10.0, 0.0)))
     order = give(journal, Asked("A", 0.3))
     assert 0.3 - 0.1 - 0.2 != 0.0
     fills = journal.fills_of(order, number(DAY))
@@ -217,7 +217,7 @@ def test_rounding_leaves_no_rest():
 
 def test_endings_say_how_an_order_ended():
     how = {"given": DAY, "number": 1, "status": "rejected", "reason": "not shortable today"}
-    journal = Journal.from_frame(entries((NEXT, "A", 0.0, np.nan, 0.0, how)))
+    journal = FillJournal.from_frame(entries((NEXT, "A", 0.0, np.nan, 0.0, how)))
     order, other = give(journal, Asked("A", -10)), give(journal, Asked("A", -10))
     assert not journal.expects(order, number(DAY))
     assert journal.ending_of(order, number(DAY)) is None
@@ -226,7 +226,7 @@ def test_endings_say_how_an_order_ended():
 
 
 def test_after_its_last_session_the_broker_simulates_again():
-    journal = Journal.from_frame(GOOD, simulate_after=DAY)
+    journal = FillJournal.from_frame(GOOD, simulate_after=DAY)
     order = give(journal, Asked("A", 100))
     assert journal.fills_of(order, number(DAY)) == [Fill(100.0, 10.0, 1.0)]
     assert journal.fills_of(order, number(NEXT)) is None
@@ -251,7 +251,7 @@ def replay(my_cerebro, prices, strategy, broker, journal, **options):
 def test_an_order_fills_at_the_journalled_price_size_and_commission(make_prices, settings, my_cerebro, plan, days):
     d = [str(day) for day in days(4)]
     prices = make_prices({"A": [10.0, 10.0, 11.0, 12.0]})
-    journal = Journal.from_frame(
+    journal = FillJournal.from_frame(
         entries((d[1], "A", 60.0, 10.25, 3.0), (d[1], "A", 20.0, 10.5, 0.5), (d[3], "A", -80.0, 11.75, 4.0))
     )
     strategy, result = replay(my_cerebro, prices, plan({0: [("A", 100)], 2: [("A", -80)]}), settings(), journal)
@@ -273,7 +273,7 @@ def test_an_order_fills_at_the_journalled_price_size_and_commission(make_prices,
 def test_without_an_entry_a_market_order_expires_and_others_wait(make_prices, settings, my_cerebro, plan, days):
     prices = make_prices({"A": [10.0, 10.0, 11.0, 12.0]})
     limit = {"exectype": bt.Order.Limit, "price": 10.0}
-    journal = Journal.from_frame(entries((str(days(4)[3]), "A", 50.0, 9.5, 1.0)))
+    journal = FillJournal.from_frame(entries((str(days(4)[3]), "A", 50.0, 9.5, 1.0)))
     orders = plan({0: [("A", 100), ("A", 50, limit)]})
     _, result = replay(my_cerebro, prices, orders, settings(), journal)
     market, waiting = result.orders.itertuples()
@@ -288,7 +288,7 @@ def test_what_was_filled_is_not_refused_for_cash_or_a_missing_borrow_rate(
 ):
     d = [str(day) for day in days(4)]
     prices = make_prices({"A": [10.0] * 4, "S": [5.0] * 4})
-    journal = Journal.from_frame(entries((d[1], "A", 110.0, 10.0, 0.0), (d[2], "S", -10.0, 5.0, 0.0)))
+    journal = FillJournal.from_frame(entries((d[1], "A", 110.0, 10.0, 0.0), (d[2], "S", -10.0, 5.0, 0.0)))
     orders = plan({0: [("A", 110)], 1: [("S", -10), ("A", 1)]})
     broker = settings(cash=1_000.0, maintenance_margin=0.0)
     _, result = replay(my_cerebro, prices, orders, broker, journal)
@@ -299,7 +299,7 @@ def test_what_was_filled_is_not_refused_for_cash_or_a_missing_borrow_rate(
 
 def test_a_fill_that_nobody_asked_for_stops_the_run(make_prices, settings, my_cerebro, plan, days):
     prices = make_prices({"A": [10.0] * 4})
-    journal = Journal.from_frame(entries((str(days(4)[2]), "A", 100.0, 10.0, 0.0)))
+    journal = FillJournal.from_frame(entries((str(days(4)[2]), "A", 100.0, 10.0, 0.0)))
     for orders in ({}, {0: [("A", 100)]}, {1: [("A", -100)]}):
         with pytest.raises(CheckFailedError, match=rf"found none for \+100 A at 10 on {days(4)[2]}"):
             replay(my_cerebro, prices, plan(orders), settings(), journal)
@@ -309,7 +309,7 @@ def test_the_account_of_today_is_the_journal_up_to_yesterday(make_prices, settin
     """Paper trading: nothing is simulated, today's orders are tomorrow's."""
     d = [str(day) for day in days(3)]
     prices = make_prices({"A": [10.0, 10.0, 11.0]})
-    journal = Journal.from_frame(entries((d[1], "A", 100.0, 10.1, 1.0)))
+    journal = FillJournal.from_frame(entries((d[1], "A", 100.0, 10.1, 1.0)))
     orders = plan({0: [("A", 100)], 2: [("A", -100)]})
     _, result = replay(my_cerebro, prices, orders, settings(), journal)
     assert result.orders["status"].tolist() == ["filled", "open"]
@@ -319,7 +319,7 @@ def test_the_account_of_today_is_the_journal_up_to_yesterday(make_prices, settin
 def test_orders_end_as_the_journal_says(make_prices, settings, my_cerebro, plan, days):
     d = [str(day) for day in days(4)]
     how = {"given": d[0], "number": 2, "status": "rejected", "reason": "halted at the exchange"}
-    journal = Journal.from_frame(entries((d[1], "A", 0.0, np.nan, 0.0, how)))
+    journal = FillJournal.from_frame(entries((d[1], "A", 0.0, np.nan, 0.0, how)))
     orders = plan({0: [("A", 100), ("A", 50)]})
     strategy, result = replay(my_cerebro, make_prices({"A": [10.0] * 4}), orders, settings(), journal)
     assert result.orders["status"].tolist() == ["expired", "rejected"]
@@ -331,7 +331,7 @@ def test_a_fill_on_a_session_without_a_bar_is_booked(make_prices, settings, my_c
     """Our prices lack a bar, the exchange did not: the position is worth its last close until there is one."""
     d = [str(day) for day in days(5)]
     prices = make_prices({"A": [10.0, 11.0, np.nan, np.nan, 13.0], "B": [5.0] * 5})
-    journal = Journal.from_frame(entries((d[2], "A", 100.0, 12.0, 1.0)))
+    journal = FillJournal.from_frame(entries((d[2], "A", 100.0, 12.0, 1.0)))
     _, result = replay(my_cerebro, prices, plan({1: [("A", 100)]}), settings(), journal)
     assert result.orders["status"].tolist() == ["filled"]
     assert result.positions["A"].tolist() == [0.0, 0.0, 1100.0, 1100.0, 1300.0]
@@ -339,7 +339,7 @@ def test_a_fill_on_a_session_without_a_bar_is_booked(make_prices, settings, my_c
 
 
 def test_only_a_source_of_fills_is_taken(settings):
-    for wrong in (GOOD, "journal.parquet", Journal):
+    for wrong in (GOOD, "journal.parquet", FillJournal):
         with pytest.raises(InputError, match="fills"):
             rs.Broker(settings(), fills=wrong)
 
@@ -369,11 +369,11 @@ RUNS = {
     "top k, whole market": (rs.TopK(10), {}, {}),
     "top k, refusals for cash": (rs.TopK(10), ROUGH, {"cash_buffer": 0.0}),
     "long short": (rs.LongShortQuantile(0.2, gross=2.0), ROUGH, {"borrow_rate": 0.03, "cash_buffer": 0.0}),
-    "partial fills": (rs.TopK(5), ROUGH, {"max_volume_share": 0.02, "delist_haircut": 0.3}),
+    "partial fills": (rs.TopK(5), ROUGH, {"max_participation_rate": 0.02, "delist_haircut": 0.3}),
     "short partial fills": (
-        rs.LongShortQuantile(0.3, missing="hold"),
+        rs.LongShortQuantile(0.3, on_missing_score="hold"),
         ROUGH,
-        {"borrow_rate": 0.1, "max_volume_share": 0.01, "fractional": True},
+        {"borrow_rate": 0.1, "max_participation_rate": 0.01, "fractional": True},
     ),
     "small account": (rs.Threshold(0.5), ROUGH, {"cash": 2_000.0, "min_trade_value": 50.0}),
 }
@@ -385,7 +385,7 @@ def test_a_run_replayed_from_its_own_journal_repeats_itself(name, random_prices,
     prices = random_prices(30, 120, seed=3, **rough)
     signals = random_scores(prices, share=0.9)
     first = signal_run(my_cerebro, prices, signals, allocation, settings(**changes))
-    journal = Journal.from_result(first)
+    journal = FillJournal.from_result(first)
     assert len(journal) > 50
     liquidations = first.orders["type"] == "liquidation"
     assert len(journal) == len(first.transactions) - liquidations.sum()
@@ -441,7 +441,7 @@ class Mixed(bt.Strategy):
 @pytest.mark.parametrize("rough", [{}, ROUGH])
 def test_waiting_orders_repeat_themselves_too(volume_share, rough, random_prices, settings, my_cerebro):
     prices = random_prices(6, 120, seed=5, **rough)
-    broker = settings(cash=1e7, borrow_rate=0.02, max_volume_share=volume_share)
+    broker = settings(cash=1e7, borrow_rate=0.02, max_participation_rate=volume_share)
     strategy, first = my_cerebro(prices, Mixed, broker)
     types = first.orders["type"].value_counts()
     assert min(types[name] for name in ("market", "limit", "stop")) > 10
@@ -449,7 +449,7 @@ def test_waiting_orders_repeat_themselves_too(volume_share, rough, random_prices
     if volume_share:
         per_order = first.orders["filled"][first.orders["status"] == "filled"]
         assert len(first.transactions) > len(per_order) + 5  # orders with fills on several sessions
-    journal = Journal.from_result(first)
+    journal = FillJournal.from_result(first)
     again, second = replay(my_cerebro, prices, Mixed, broker, journal)
     same(first, second)
     assert again.heard == strategy.heard
@@ -461,8 +461,8 @@ def test_a_finished_run_can_be_replayed_from_its_folder(tmp_path, random_prices,
     first = signal_run(my_cerebro, prices, signals, rs.TopK(3), settings())
     first.save(tmp_path)
     loaded = rs.BacktestResult.load(tmp_path, initial_cash=first.initial_cash)
-    Journal.from_result(loaded).write(tmp_path / "journal.parquet")
-    journal = Journal.read(tmp_path / "journal.parquet")
+    FillJournal.from_result(loaded).write(tmp_path / "journal.parquet")
+    journal = FillJournal.read(tmp_path / "journal.parquet")
     same(first, signal_run(my_cerebro, prices, signals, rs.TopK(3), settings(), journal))
 
 
@@ -472,9 +472,9 @@ def test_replay_up_to_a_day_and_simulation_after_it_are_the_simulation(
     prices = random_prices(10, 60, **ROUGH)
     signals = random_scores(prices)
     first = signal_run(my_cerebro, prices, signals, rs.TopK(3), settings())
-    frame = Journal.from_result(first).frame
+    frame = FillJournal.from_result(first).frame
     middle = first.returns.index[30].tz_localize(None)
-    half = Journal.from_frame(frame[frame["date"] <= middle], simulate_after=middle)
+    half = FillJournal.from_frame(frame[frame["date"] <= middle], simulate_after=middle)
     same(first, signal_run(my_cerebro, prices, signals, rs.TopK(3), settings(), half))
 
 
@@ -482,10 +482,10 @@ def test_equal_orders_that_fill_bit_by_bit_are_told_apart(make_prices, settings,
     prices = make_prices({"A": [10.0] * 6}, volume=400.0)
     limit = {"exectype": bt.Order.Limit, "price": 10.0}
     orders = plan({0: [("A", 100, limit)] * 3})
-    broker = settings(max_volume_share=0.1)
+    broker = settings(max_participation_rate=0.1)
     _, first = my_cerebro(prices, orders, broker)
     assert first.transactions["amount"].tolist() == [40.0, 40.0, 40.0, 40.0, 40.0, 40.0, 20.0, 20.0, 20.0]
-    journal = Journal.from_result(first)
+    journal = FillJournal.from_result(first)
     assert journal.frame["number"].tolist() == [1, 2, 3] * 3
     same(first, replay(my_cerebro, prices, orders, broker, journal)[1])
 
@@ -498,7 +498,7 @@ def test_fills_that_belong_to_no_order_are_refused(random_prices, random_scores,
     fills = result.transactions.copy()
     fills.iloc[3, 0] += 1.0
     with pytest.raises(InputError, match=r"expected fills that add up to .* of the order given on"):
-        Journal.from_result(replace(result, transactions=fills))
+        FillJournal.from_result(replace(result, transactions=fills))
     doubled = pd.concat([result.transactions, result.transactions.iloc[-1:]])
     with pytest.raises(InputError, match="expected an order for every fill of the result; found none"):
-        Journal.from_result(replace(result, transactions=doubled))
+        FillJournal.from_result(replace(result, transactions=doubled))

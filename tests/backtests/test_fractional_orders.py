@@ -47,7 +47,7 @@ def lived(prices, account, strategy, *, feeds="ours", sizer=None, **options):
     if sizer is not None:
         cerebro.addsizer(sizer[0], **sizer[1])
     cerebro.addstrategy(strategy, **options)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     done = cerebro.run()[0]
     return done, done.analyzers.ledger.result()
 
@@ -179,7 +179,7 @@ def test_remainders_block_nothing_cost_nothing_and_are_no_holdings(feeds, sign, 
     totals = [0.3, 1.7, 12.345, 0.001, 9.9]
     rounds = [([*parts_of(total, 3, rng)], [*parts_of(total, 4, rng)]) for total in totals]
     rounds[0] = ([0.1, 0.2], [0.3])
-    account = broker(commission_minimum=1.0)
+    account = broker(min_commission=1.0)
     prices = make_prices({"A": [10.0] * 60, "B": [5.0] * 60})
     strategy, result = lived(prices, account, Rounds, feeds=feeds, rounds=rounds, sign=sign)
     given = sum(len(buys) + len(sells) for buys, sells in rounds)
@@ -202,7 +202,7 @@ def test_remainders_block_nothing_cost_nothing_and_are_no_holdings(feeds, sign, 
 def test_a_target_that_is_met_is_not_ordered_again(how, make_prices):
     """The same target every day at the same price; what rounding leaves of it is no order and no commission."""
     target = {"percent": 1 / 3, "value": CASH / 3, "size": CASH / 3 / 7.0}[how]
-    account = broker(commission_minimum=1.0 if how != "percent" else 0.0)
+    account = broker(min_commission=1.0 if how != "percent" else 0.0)
     strategy, result = lived(make_prices({"A": [7.0] * 30}), account, Targets, how=how, targets=[target] * 25)
     assert len(result.orders) == 1
     assert [order for order in strategy.given if order is not None] == strategy.given[:1]
@@ -229,7 +229,7 @@ def test_a_rest_that_the_volume_leaves_by_rounding_is_filled(feeds, make_prices)
             if len(self) == 1:
                 self.buy(size=0.1 + 0.2 + 0.3, exectype=bt.Order.Limit, price=11.0)
 
-    strategy, result = lived(prices, broker(max_volume_share=0.1, commission_minimum=1.0), Waits, feeds=feeds)
+    strategy, result = lived(prices, broker(max_participation_rate=0.1, min_commission=1.0), Waits, feeds=feeds)
     assert result.orders["status"].tolist() == ["filled"]
     assert len(result.transactions) == 2
     assert strategy.position.size == pytest.approx(0.6)

@@ -36,7 +36,7 @@ def lived(prices, account, strategy, *, feeds=our_feeds, **options):
     cerebro.setbroker(account)
     feeds(prices, **options)(cerebro)
     cerebro.addstrategy(strategy)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     return cerebro.run()[0].analyzers.ledger.result()
 
 
@@ -110,11 +110,11 @@ def borrow_fees(case):
 def margin_interest(case):
     prices = case.make_prices({"A": [100.0] * 10, "B": [100.0] * 2 + [150.0] * 8})
     orders = {0: [("A", 800), ("B", -500)], 3: [("B", 500)]}
-    return case.trade(orders, prices, margin_rate=0.2, borrow_rate=0.1, maintenance_margin=0.0)
+    return case.trade(orders, prices, margin_interest_rate=0.2, borrow_rate=0.1, maintenance_margin=0.0)
 
 
 def cash_interest(case):
-    return case.trade({3: [("A", 100)]}, case.make_prices({"A": np.linspace(30, 60, 15)}), cash_rate=0.08)
+    return case.trade({3: [("A", 100)]}, case.make_prices({"A": np.linspace(30, 60, 15)}), cash_interest_rate=0.08)
 
 
 def delisting(case):
@@ -129,12 +129,12 @@ def delisting_at_nothing(case):
 
 
 def fractional(case):
-    return case.allocate(rs.TopK(3), case.market(gaps=0.05, deaths=0.4), fractional=True, cash_rate=0.03)
+    return case.allocate(rs.TopK(3), case.market(gaps=0.05, deaths=0.4), fractional=True, cash_interest_rate=0.03)
 
 
 def remainders(case):
     orders = {0: [("A", 0.1)], 1: [("A", 0.2)], 2: [("A", -0.3)], 4: [("A", 0.7)], 5: [("A", -0.4)]}
-    return case.trade(orders, case.make_prices({"A": np.linspace(9, 12, 9)}), commission_minimum=1.0)
+    return case.trade(orders, case.make_prices({"A": np.linspace(9, 12, 9)}), min_commission=1.0)
 
 
 class Brackets(bt.Strategy):
@@ -156,7 +156,7 @@ class Brackets(bt.Strategy):
 
 def brackets(case):
     prices = case.random_prices(3, 100, seed=8)
-    settings = account(borrow_rate=0.05, max_volume_share=0.001, slippage=0.002)
+    settings = account(borrow_rate=0.05, max_participation_rate=0.001, slippage=0.002)
     return lived(prices, rs.Broker(settings), Brackets), prices.panel()
 
 
@@ -179,7 +179,9 @@ def closed_by_ruin(case):
 
 def partial_fills(case):
     prices = case.random_prices(6, 60, seed=5, gaps=0.05, deaths=0.3)
-    return case.allocate(rs.TopK(2), prices, max_volume_share=0.0005, commission_per_share=0.01, commission_minimum=2.0)
+    return case.allocate(
+        rs.TopK(2), prices, max_participation_rate=0.0005, commission_per_share=0.01, min_commission=2.0
+    )
 
 
 def backtraders_own_broker(case):

@@ -127,7 +127,7 @@ def test_the_number_of_sessions_is_a_setting_and_counts_the_exchange(make_prices
     d = days(12)
     # nobody trades on sessions 4 and 5: they are sessions all the same
     prices = make_prices({"DEAD": [10, 10, 12] + [NAN] * 9, "B": [5, 5, 5, 5, NAN, NAN, 5, 5, 5, 5, 5, 5]})
-    _, result = my_cerebro(prices, plan({0: [("DEAD", 10)]}), settings(delist_after=3))
+    _, result = my_cerebro(prices, plan({0: [("DEAD", 10)]}), settings(delist_after_sessions=3))
     assert str(order(result, -1)["executed"].date()) == str(d[5])
 
 
@@ -137,10 +137,10 @@ def test_without_our_feeds_sessions_are_the_dates_on_which_any_feed_has_a_bar(ma
     cerebro = bt.Cerebro(stdstats=False)
     for ticker in ("B", "DEAD"):
         cerebro.adddata(bt.feeds.PandasData(dataname=prices.frame.xs(ticker, level="ticker")), name=ticker)
-    cerebro.setbroker(rs.Broker(settings(delist_after=3)))
+    cerebro.setbroker(rs.Broker(settings(delist_after_sessions=3)))
     cerebro.addstrategy(plan({0: [("DEAD", 10)]}))
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     assert order(result, -1)["status"] == "liquidated"
     assert str(order(result, -1)["executed"].date()) == str(d[7])  # 3, 6 and 7
 
@@ -214,8 +214,8 @@ def test_nan_bars_of_a_users_own_feed_are_no_bars(make_prices, settings, plan, d
     cerebro.adddata(Nans(dataname=frame), name="A")
     cerebro.setbroker(rs.Broker(settings(slippage=0.0, commission=0.0)))
     cerebro.addstrategy(plan({0: [("A", 100)], 2: [("A", 50)], 3: [("A", 50)], 5: [("A", -100)]}))
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     assert result.orders["status"].tolist() == ["filled", "expired", "rejected", "filled"]
     assert (result.positions["A"].iloc[2:5] == 1100.0).all()
     assert result.positions["cash"].iloc[-1] == 1e6 + 300.0

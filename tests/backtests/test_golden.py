@@ -127,11 +127,11 @@ RETAIL = {
     "commission": 0.0,
     "slippage": 0.0,
     "commission_per_share": 0.005,
-    "commission_minimum": 1.0,
+    "min_commission": 1.0,
     "half_spread": 0.0005,
-    "volatility_slippage": 0.1,
-    "cash_rate": 0.01,
-    "margin_rate": 0.06,
+    "volatility_slippage_coef": 0.1,
+    "cash_interest_rate": 0.01,
+    "margin_interest_rate": 0.06,
 }
 PLAIN = {"commission": 0.001, "slippage": 0.0005}
 
@@ -165,8 +165,8 @@ def threshold(folder):
 
 def delistings(folder):
     prices = with_the_dead(folder)
-    broker = rs.BrokerSettings(cash=1e7, delist_haircut=0.3, max_volume_share=0.02, **PLAIN)
-    allocation = rs.TopK(60, missing="hold")
+    broker = rs.BrokerSettings(cash=1e7, delist_haircut=0.3, max_participation_rate=0.02, **PLAIN)
+    allocation = rs.TopK(60, on_missing_score="hold")
     return rs.run_backtest(prices, momentum(prices, sessions=20, every=10), allocation=allocation, broker=broker)
 
 
@@ -179,7 +179,7 @@ def brackets(folder):
 def dividends_in_cash(folder):
     """Raw prices: splits change shares, dividends are paid."""
     sample = folder / "corporate-actions-sample"
-    prices = rs.load_prices(source="files", path=sample, file_names="{ticker}_daily_raw", factors=sample)
+    prices = rs.load_prices(source="files", path=sample, file_names="{ticker}_daily_raw", factor_files=sample)
     broker = rs.BrokerSettings(cash=1e5, dividends="cash", **RETAIL)
     rows = momentum(prices, sessions=120, every=20)
     return rs.run_backtest(prices, rows, allocation=rs.TopK(2), broker=broker, start="1999-01-01", end="2008-12-31")

@@ -226,7 +226,7 @@ def test_settings_with_compat_are_set_as_on_stock():
     """Cash, commission and slippage of `BrokerSettings`, and nothing else of them."""
     prices = build(5, 100, seed=15)
     todo = random_flow(15, 100, 5, per_session=2.0)
-    settings = rs.BrokerSettings(cash=2e5, commission=0.002, slippage=0.004, max_volume_share=0.001)
+    settings = rs.BrokerSettings(cash=2e5, commission=0.002, slippage=0.004, max_participation_rate=0.001)
     account = set_account(cash=2e5, commission=0.002, slippage=("perc", 0.004, {}))
     theirs, _ = lived(pandas_feeds(prices), stock_broker(), flow(todo), account=account)
     ours, _ = lived(our_feeds(prices), rs.Broker(settings, compat=True), flow(todo))

@@ -68,9 +68,16 @@ def test_any_orders_on_any_market_at_length(run):
 
 
 # rules that have nothing to say where every ticker has every bar, nobody pays in or asks what several feeds are worth,
-# no scheme charges interest and no volume is short; `last_price` adds worths up in the order of the feeds, which shows
-# in the last bits where positions are first looked at in another
-SILENT = set(RULES) - {"last_price", "reductions", "refused_orders", "initial_margin", "ruin", "uncapped_slippage"}
+# no scheme charges interest and no volume is short; `keep_last_price_over_nan_bars` adds worths up in the order of the
+# feeds, which shows in the last bits where positions are first looked at in another
+SILENT = set(RULES) - {
+    "keep_last_price_over_nan_bars",
+    "never_refuse_reductions",
+    "ignore_refused_orders_in_cash_check",
+    "initial_margin",
+    "close_ruined_account",
+    "uncapped_slippage",
+}
 
 
 @st.composite
@@ -161,7 +168,7 @@ def test_any_rotation_on_any_market_at_length(run):
 allocations = st.sampled_from(
     [
         rs.TopK(2, min_score=-np.inf),
-        rs.TopK(3, missing="hold", max_turnover=0.4),
+        rs.TopK(3, on_missing_score="hold", max_turnover=0.4),
         rs.LongShortQuantile(0.34, gross=2.0),
         rs.Threshold(0.4, short=-0.4, max_weight=0.3),
         rs.ScoreWeighted(long_only=False),
@@ -216,7 +223,7 @@ def careful_is_the_default(run):
     market, signals, allocation, params, rules = run
     note(str(market.frame))
     # what the reference has no hand for
-    compat = {"exchange_sessions", "ruin", "initial_margin", "reductions"}
+    compat = {"exchange_sessions", "close_ruined_account", "initial_margin", "never_refuse_reductions"}
     known = sorted(signals.index.get_level_values("ticker").unique())
     market = rs.check_prices(market.frame[market.frame.index.get_level_values("ticker").isin(known)].copy())
     held_against_the_reference(market, signals, allocation, params, compat=compat, **rules)

@@ -117,25 +117,29 @@ def day_orders(make_prices):
 
 def bar_barrier(make_prices):
     prices = make_prices({"A": [10, NAN, NAN, 12, 13], "B": [5.0] * 5})
-    ours, theirs = two("bar_barrier", prices, {1: buys("A", 100)})
+    ours, theirs = two("match_later_bars_only", prices, {1: buys("A", 100)})
     assert (ours.statuses, ours.fills) == (["Rejected"], [])
     assert (theirs.statuses, theirs.fills) == (["Completed"], [(3, "A", 100, 12.0)])
 
     prices = make_prices({"A": [10, NAN, NAN, 9, 8], "B": [5.0] * 5})
     limit = {"exectype": bt.Order.Limit, "price": 10.5}
-    ours, theirs = two("bar_barrier", prices, {0: buys("A", 100, **limit)})
+    ours, theirs = two("match_later_bars_only", prices, {0: buys("A", 100, **limit)})
     assert ours.fills == [(3, "A", 100, 9.0)]
     assert theirs.fills == [(1, "A", 100, 10.0)]  # the bar it was given at, which was over
 
 
 def delistings(make_prices):
     prices = make_prices({"A": [10, 10, 12, NAN, NAN, NAN, NAN, NAN], "B": [5.0] * 8})
-    ours, theirs = two("delistings", prices, {0: buys("A", 100)}, delist_after=3, delist_haircut=0.25)
+    ours, theirs = two(
+        "cash_out_delisted_holdings", prices, {0: buys("A", 100)}, delist_after_sessions=3, delist_haircut=0.25
+    )
     assert ours.fills == [(1, "A", 100, 10.0), (5, "A", -100, 9.0)]
     assert ours.values == [1e4, 1e4, 10_200, 10_200, 10_200, 9_900, 9_900, 9_900]
     assert theirs.fills == ours.fills[:1]
     assert theirs.values == [1e4, 1e4, *[10_200] * 6]
-    ours, theirs = two("delistings", prices, {0: sells("A", 100)}, delist_after=3, delist_haircut=0.25)
+    ours, theirs = two(
+        "cash_out_delisted_holdings", prices, {0: sells("A", 100)}, delist_after_sessions=3, delist_haircut=0.25
+    )
     assert ours.fills[1:] == [(5, "A", 100, 12.0)]
     assert ours.values == theirs.values  # the same, but for good
 
@@ -149,7 +153,7 @@ def last_price(make_prices):
         cerebro.adddata(bt.feeds.PandasData(dataname=rows), name="A")
 
     plan = {0: buys("A", 100), 1: buys("A", 10)}
-    ours, theirs = went(feed, only("last_price"), plan), went(feed, stock(), plan)
+    ours, theirs = went(feed, only("keep_last_price_over_nan_bars"), plan), went(feed, stock(), plan)
     assert ours.fills == [(1, "A", 100, 10.0), (4, "A", 10, 13.0)]
     assert ours.values == [1e4, 1e4, 1e4, 1e4, 10_300, 10_410]
     assert np.isnan(theirs.values[2:]).all()
@@ -164,27 +168,27 @@ def value_of_some(make_prices):
         told.append((strategy.broker.getvalue(strategy.datas), strategy.broker.getvalue()))
 
     plan = {0: lambda s: (buys("A", 10)(s), buys("B", 10)(s)), 2: ask}
-    two("value_of_some", prices, plan)
+    two("value_of_given_feeds", prices, plan)
     assert told == [(300.0, 1e4), (1e4, 1e4)]
 
     def ask_some(strategy):
         told.append((strategy.broker.getvalue([strategy.datas[0]] * 2), strategy.broker.getvalue()))
 
-    two("value_of_some", prices, plan | {2: ask_some})
+    two("value_of_given_feeds", prices, plan | {2: ask_some})
     assert told[2:] == [(200.0, 1e4), (9_900.0, 9_900.0)]  # stock forgets what B is worth
 
 
 def sizes(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: buys("A", NAN), 1: buys("A", float("inf")), 2: buys("A", 10)}
-    ours, theirs = two("sizes", prices, plan)
+    ours, theirs = two("reject_non_finite_sizes", prices, plan)
     assert ours.statuses == ["Rejected", "Rejected", "Completed"]
     assert theirs.statuses == ["Margin", "Margin", "Completed"]
 
     def unchecked(broker):
         broker.set_checksubmit(False)
 
-    ours, theirs = two("sizes", prices, plan, change=unchecked)
+    ours, theirs = two("reject_non_finite_sizes", prices, plan, change=unchecked)
     assert ours.statuses == ["Rejected", "Rejected", "Completed"]
     assert ours.cash[-1] == 9_900.0
     assert np.isnan(theirs.cash[-1])
@@ -193,44 +197,44 @@ def sizes(make_prices):
 def reductions(make_prices):
     prices = make_prices({"A": [10.0, 10, 10, 15, 15, 15, 15], "B": [10.0] * 7})
     plan = {0: sells("A", 900), 1: buys("B", 1900), 3: buys("A", 900), 5: sells("B", 100)}
-    ours, theirs = two("reductions", prices, plan)
+    ours, theirs = two("never_refuse_reductions", prices, plan)
     assert ours.statuses == ["Completed"] * 4
     assert ours.cash == [1e4, 19_000, 0, 0, -13_500, -13_500, -12_500]
     assert theirs.statuses == ["Completed", "Completed", "Margin", "Completed"]
     assert theirs.cash == [1e4, 19_000, 0, 0, 0, 0, 1_000]
     # what opens is refused all the same
-    ours, theirs = two("reductions", prices, {0: buys("A", 1_001)})
+    ours, theirs = two("never_refuse_reductions", prices, {0: buys("A", 1_001)})
     assert ours.statuses == theirs.statuses == ["Margin"]
 
 
 def share_remainders(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: buys("A", 0.1), 1: buys("A", 0.2), 2: sells("A", 0.3)}
-    ours, theirs = two("share_remainders", prices, plan)
+    ours, theirs = two("clear_share_remainders", prices, plan)
     assert ours.statuses == theirs.statuses == ["Completed"] * 3
     assert ours.fills[2] == (3, "A", -(0.1 + 0.2), 10.0)
     assert theirs.fills[2] == (3, "A", -0.3, 10.0)
     assert ours.getposition().size == 0.0 < theirs.getposition().size < 1e-15
     # nothing is left over for an order, or a minimum commission, of its own
     remainder = {1: sells("A", 1e-15)}
-    ours, theirs = two("share_remainders", prices, {0: buys("A", 10)} | remainder)
+    ours, theirs = two("clear_share_remainders", prices, {0: buys("A", 10)} | remainder)
     assert (ours.statuses, theirs.statuses) == (["Completed"], ["Completed", "Completed"])
     # parts that cost all the cash there is, and an ulp more
     third = 1e4 / 3 * (1 + 1e-15)
     prices = make_prices({"A": [3.0] * 4})
-    ours, theirs = two("share_remainders", prices, {0: buys("A", third)})
+    ours, theirs = two("clear_share_remainders", prices, {0: buys("A", third)})
     assert (ours.statuses, theirs.statuses) == (["Completed"], ["Margin"])
 
 
 def short_sales(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: sells("A", 10), 1: buys("A", 30), 2: sells("A", 20), 3: sells("A", 40)}
-    ours, theirs = two("short_sales", prices, plan)
+    ours, theirs = two("require_borrow_rate_for_shorts", prices, plan)
     assert ours.statuses == ["Rejected", "Completed", "Completed", "Rejected"]
     assert theirs.statuses == ["Completed"] * 4
     assert ours.getposition().size == 10
     assert theirs.getposition().size == -40
-    ours, _ = two("short_sales", prices, plan, borrow_rate=0.0)
+    ours, _ = two("require_borrow_rate_for_shorts", prices, plan, borrow_rate=0.0)
     assert ours.fills == theirs.fills
 
 
@@ -238,25 +242,29 @@ def refused_orders(make_prices):
     """Seen where reductions are never refused: which orders are taken for reductions."""
     prices = make_prices({"A": [10.0] * 4})
     plan = {0: lambda s: (buys("A", 2_000)(s), sells("A", 500)(s))}
-    assert went(our_feeds(prices), only("refused_orders", "reductions"), plan).statuses == ["Margin", "Margin"]
-    naked = went(our_feeds(prices), only("reductions"), plan)
+    assert went(
+        our_feeds(prices), only("ignore_refused_orders_in_cash_check", "never_refuse_reductions"), plan
+    ).statuses == ["Margin", "Margin"]
+    naked = went(our_feeds(prices), only("never_refuse_reductions"), plan)
     assert naked.statuses == ["Margin", "Completed"]
     assert naked.getposition().size == -500  # sold what the refused purchase would have brought
     # a purchase that can be paid, and its sale, are no matter
-    ours, theirs = two("refused_orders", prices, {0: lambda s: (buys("A", 900)(s), sells("A", 500)(s))})
+    ours, theirs = two(
+        "ignore_refused_orders_in_cash_check", prices, {0: lambda s: (buys("A", 900)(s), sells("A", 500)(s))}
+    )
     assert ours.statuses == theirs.statuses == ["Completed", "Completed"]
 
 
 def cancellations(make_prices):
     prices = make_prices({"A": [10.0] * 4})
     plan = {0: lambda s: s.cancel(buys("A", 10)(s))}
-    ours, theirs = two("cancellations", prices, plan)
+    ours, theirs = two("cancel_unchecked_orders", prices, plan)
     assert (ours.statuses, ours.fills) == (["Canceled"], [])
     assert (theirs.statuses, theirs.fills) == (["Completed"], [(1, "A", 10, 10.0)])
     limit = {"exectype": bt.Order.Limit, "price": 9.0}
     kept = []
     plan = {0: lambda s: kept.append(buys("A", 10, **limit)(s)), 1: lambda s: s.cancel(kept[-1])}
-    ours, theirs = two("cancellations", prices, plan)
+    ours, theirs = two("cancel_unchecked_orders", prices, plan)
     assert ours.statuses == theirs.statuses == ["Canceled"]
 
 
@@ -296,7 +304,7 @@ def ruin(make_prices):
     prices = make_prices({"A": [10.0, 10, 10, 31, 50, 5]})
     plan = {0: sells("A", 500)}
     with pytest.warns(RuinWarning, match=r"ruined on 2015-01-07: its value was -500\.00"):
-        ours, theirs = two("ruin", prices, plan)
+        ours, theirs = two("close_ruined_account", prices, plan)
     assert ours.values == [1e4, 1e4, 1e4, -500]
     assert theirs.values == [1e4, 1e4, 1e4, -500, -10_000, 12_500]
     assert ours.broker.stopped.startswith("The account was ruined on 2015-01-07")
@@ -333,13 +341,13 @@ def bracket_legs(make_prices):
     entry = brackets(
         parent=10.0, limit=20.0, valid=dt.timedelta(days=3), stopargs={"valid": None}, limitargs={"valid": None}
     )
-    ours, theirs = two("bracket_legs", prices, {0: entry}, change=filler)
+    ours, theirs = two("bracket_legs_follow_parent", prices, {0: entry}, change=filler)
     assert ours.fills == [(1, "A", 4, 10.0), (3, "A", -4, 8.0)]
     assert ours.statuses == ["Expired", "Completed", "Canceled"]
     assert theirs.fills == ours.fills[:1]
     assert theirs.statuses == ["Expired", "Canceled", "Canceled"]
     # two exits are no entry, for which there would be no cash
-    ours, theirs = two("bracket_legs", make_prices({"A": [10.0] * 4}), {0: short_bracket})
+    ours, theirs = two("bracket_legs_follow_parent", make_prices({"A": [10.0] * 4}), {0: short_bracket})
     assert ours.statuses[0] == "Completed"
     assert theirs.statuses[0] != "Completed"
 
@@ -351,16 +359,16 @@ def short_bracket(strategy):
 
 def entry_bar(make_prices):
     prices = bars(make_prices, (10, 10, 10, 10), (10, 10.5, 8, 10), (7, 7, 7, 7))
-    ours, theirs = two("entry_bar", prices, {0: brackets()})
+    ours, theirs = two("bracket_legs_on_entry_bar", prices, {0: brackets()})
     assert ours.fills == [(1, "A", 10, 10.0), (1, "A", -10, 9.0)]
     assert theirs.fills == [(1, "A", 10, 10.0), (2, "A", -10, 7.0)]
     # filled within its bar: what came before and what after cannot be known
     prices = bars(make_prices, (10, 10, 10, 10), (10, 10.5, 8, 10), (7, 7, 7, 7))
-    ours, theirs = two("entry_bar", prices, {0: brackets(parent=9.5)})
+    ours, theirs = two("bracket_legs_on_entry_bar", prices, {0: brackets(parent=9.5)})
     assert ours.fills == theirs.fills == [(1, "A", 10, 9.5), (2, "A", -10, 7.0)]
     # at an open below its limit
     prices = bars(make_prices, (10, 10, 10, 10), (9.4, 10.5, 8, 10), (7, 7, 7, 7))
-    ours, theirs = two("entry_bar", prices, {0: brackets(parent=9.5)})
+    ours, theirs = two("bracket_legs_on_entry_bar", prices, {0: brackets(parent=9.5)})
     assert ours.fills == [(1, "A", 10, 9.4), (1, "A", -10, 9.0)]
     assert theirs.fills[1] == (2, "A", -10, 7.0)
 
@@ -374,13 +382,13 @@ def stop_first(make_prices):
         strategy.sell(size=10, exectype=bt.Order.Stop, price=9.0, parent=parent)
 
     prices = bars(make_prices, (10, 10, 10, 10), (10, 10, 10, 10), wide, (10, 10, 10, 10))
-    ours, theirs = two("stop_first", prices, {0: by_hand})
+    ours, theirs = two("stop_orders_before_limit_orders", prices, {0: by_hand})
     assert ours.fills[1] == (2, "A", -10, 9.0)
     assert theirs.fills[1] == (2, "A", -10, 11.0)
     assert ours.broker.both_reached == 1
     # an open beyond the limit leaves no doubt
     gap = bars(make_prices, (10, 10, 10, 10), (10, 10, 10, 10), (11.2, 11.5, 8.5, 10), (10, 10, 10, 10))
-    ours, theirs = two("stop_first", gap, {0: brackets()})
+    ours, theirs = two("stop_orders_before_limit_orders", gap, {0: brackets()})
     assert ours.fills[1] == (2, "A", -10, 11.2)
     assert theirs.fills[1] == (2, "A", -10, 9.0)
     assert ours.broker.both_reached == 0
@@ -389,7 +397,7 @@ def stop_first(make_prices):
         first = strategy.sell(size=10, exectype=bt.Order.Limit, price=11.0)
         strategy.sell(size=10, exectype=bt.Order.Stop, price=9.0, oco=first)
 
-    ours, theirs = two("stop_first", prices, {0: buys("A", 10), 1: companions})
+    ours, theirs = two("stop_orders_before_limit_orders", prices, {0: buys("A", 10), 1: companions})
     assert (ours.fills[1][3], theirs.fills[1][3]) == (9.0, 11.0)
     assert sorted(ours.statuses) == sorted(theirs.statuses) == ["Canceled", "Completed", "Completed"]
 
@@ -401,7 +409,7 @@ def deposits(make_prices):
         strategy.broker.add_cash(500.0)
 
     with pytest.raises(InputError, match="no deposits"):
-        went(our_feeds(prices), only("deposits"), {1: deposit})
+        went(our_feeds(prices), only("refuse_deposits"), {1: deposit})
     assert went(pandas_feeds(prices), stock(), {1: deposit}).values == [1e4, 1e4, 10_500, 10_500]
 
 
@@ -411,7 +419,9 @@ def interest_apart(make_prices):
     def lends(broker):
         broker.setcommission(commission=0.0, interest=0.365, name="A")
 
-    ours, theirs = two("interest_apart", prices, {0: sells("A", 100), 3: buys("A", 100)}, change=lends)
+    ours, theirs = two(
+        "interest_separate_from_commission", prices, {0: sells("A", 100), 3: buys("A", 100)}, change=lends
+    )
     assert ours.values == theirs.values
     paid = 1e4 - ours.values[-1]
     assert paid > 2.0
@@ -426,7 +436,7 @@ def orders_let_go(make_prices):
 
     prices = make_prices({"A": [10.0] * 6})
     kept = []
-    for feeds, broker in ((our_feeds, only("orders_let_go")), (pandas_feeds, stock())):
+    for feeds, broker in ((our_feeds, only("release_finished_orders")), (pandas_feeds, stock())):
         cerebro = bt.Cerebro(stdstats=False)
         cerebro.setbroker(broker)
         feeds(prices)(cerebro)
@@ -447,7 +457,7 @@ def past_only(make_prices):
         late = strategy.getdatabyname("LATE")
         read.append((late.close[0], late.close[-1], strategy.getposition(late).size, strategy.broker.getvalue()))
 
-    two("past_only", prices, {1: look, 3: look})
+    two("nan_before_first_bar", prices, {1: look, 3: look})
     assert read == [
         pytest.approx((NAN, NAN, 0, 1e4), nan_ok=True),
         pytest.approx((7.0, NAN, 0, 1e4), nan_ok=True),
@@ -535,7 +545,16 @@ def test_elsewhere_it_changes_nothing(name, ordinary):
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["bracket_legs", "entry_bar", "stop_first", "share_remainders", "all of them"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bracket_legs_follow_parent",
+        "bracket_legs_on_entry_bar",
+        "stop_orders_before_limit_orders",
+        "clear_share_remainders",
+        "all of them",
+    ],
+)
 def test_brackets_and_oco_groups_that_leave_nothing_open_are_those_of_stock(name):
     """One leg a bar is reached at most, never on the entry bar, and parents fill at once."""
     prices = build(2, 200, seed=32, volatility=0.01)
@@ -579,7 +598,7 @@ def test_the_others_stay_as_they_were(name, make_prices):
     """Opening one trap alone leaves all others closed: the market of another rule still comes out as ruled there."""
     broker = rs.Broker(rs.BrokerSettings(**MODEST), compat={name})
     assert broker.rules == set(RULES) - {name}
-    if name == "deposits":
+    if name == "refuse_deposits":
         broker.add_cash(1.0)
     else:
         with pytest.raises(InputError, match="no deposits"):
@@ -592,4 +611,4 @@ def test_names_that_are_no_rules_are_refused():
     with pytest.raises(InputError, match="expected BrokerSettings; found none"):
         rs.Broker()
     with pytest.raises(InputError, match="expected BrokerSettings; found none"):
-        rs.Broker(compat={"ruin"})
+        rs.Broker(compat={"close_ruined_account"})

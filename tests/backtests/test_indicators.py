@@ -42,14 +42,14 @@ def seen(feed, *, index=0, runonce=True, **options):
         return cerebro.run(runonce=runonce)[0].seen
 
 
-def expected(prices, signals, ticker, *, threshold=0.0, neutral=0.0, carry=True):
+def expected(prices, signals, ticker, *, threshold=0.0, neutral=0.0, forward_fill=True):
     """The same in pandas: scores of the ticker on decision dates, carried to its own bars."""
     own = prices.frame.xs(ticker, level="ticker").index
     decided = signals["score"].unstack().reindex(columns=[ticker])[ticker] - threshold
     out = {}
     for day in own:
         before = decided[decided.index <= day]
-        known = len(before) and (carry or before.index[-1] == day) and not np.isnan(before.iloc[-1])
+        known = len(before) and (forward_fill or before.index[-1] == day) and not np.isnan(before.iloc[-1])
         out[day.date()] = before.iloc[-1] if known else neutral
     return out
 
@@ -61,7 +61,7 @@ def market(random_prices, random_scores):
 
 
 @pytest.mark.parametrize("runonce", [True, False], ids=["vectorised", "bar by bar"])
-@pytest.mark.parametrize("options", [{}, {"threshold": 0.5, "neutral": -1.0}, {"carry": False}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.5, "neutral": -1.0}, {"forward_fill": False}], ids=str)
 def test_the_line_on_our_feeds_and_on_any(market, options, runonce):
     prices, signals = market
     ours = [t for t in prices.tickers if t in signals.index.get_level_values("ticker")]
@@ -101,9 +101,9 @@ def test_add_signal_is_long_while_the_score_is_above(make_prices, scores, settin
     cerebro.setbroker(rs.Broker(settings(cash=1000.0, commission=0.0, slippage=0.0)))
     rs.add_prices(cerebro, prices, signals=signals)
     cerebro.add_signal(bt.SIGNAL_LONG, rs.SignalIndicator, threshold=0.5)
-    cerebro.addsizer(rs.EqualWeightSizer, parts=1)
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addsizer(rs.EqualWeightSizer, n_positions=1)
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     fills = [
         (np.datetime64(day.date()), row.symbol, row.amount, row.price) for day, row in result.transactions.iterrows()
     ]
@@ -123,8 +123,8 @@ def test_no_opinion_is_no_signal_of_any_kind(make_prices, scores, kind):
     cerebro.setbroker(rs.Broker(compat=True))
     rs.add_prices(cerebro, prices, signals=first_opinion)
     cerebro.add_signal(getattr(bt, f"SIGNAL_{kind}"), rs.SignalIndicator)
-    cerebro.addanalyzer(rs.Ledger)
-    orders = cerebro.run()[0].analyzers.ledger.result().orders
+    cerebro.addanalyzer(rs.AccountRecorder)
+    orders = cerebro.run()[0].analyzers.accountrecorder.result().orders
     assert (orders["submitted"].to_numpy() >= days[8].astype("M8[ns]")).all()
 
 

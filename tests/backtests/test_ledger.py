@@ -20,10 +20,10 @@ def test_positions_have_every_asset_and_pyfolios_analyzer_has_not(random_prices,
     rs.add_prices(cerebro, prices, signals=random_scores(prices))
     cerebro.addstrategy(rs.SignalStrategy, allocation=rs.EqualWeight())
     cerebro.addanalyzer(bt.analyzers.PyFolio, _name="pyfolio")
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     analyzers = cerebro.run()[0].analyzers
     _, stock, _, _ = analyzers.pyfolio.get_pf_items()
-    result = analyzers.ledger.result()
+    result = analyzers.accountrecorder.result()
     assert list(stock.columns) == ["T003", "cash"]
     assert list(result.positions.columns) == ["T000", "T001", "T002", "T003", "cash"]
     gross = (result.positions.drop(columns="cash").abs().sum(axis=1) / result.positions.sum(axis=1)).iloc[10:]
@@ -123,7 +123,7 @@ def test_names_have_to_tell_feeds_apart(make_prices, settings, first, second):
     for name in (first, second):
         cerebro.adddata(bt.feeds.PandasData(dataname=frame), name=name)
     cerebro.addstrategy(bt.Strategy)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with pytest.raises(InputError, match=rf"own name; found '{first}'"):
         cerebro.run()
 
@@ -133,7 +133,7 @@ def test_one_strategy_per_account(make_prices):
     rs.add_prices(cerebro, make_prices({"A": [10.0] * 3}))
     cerebro.addstrategy(bt.Strategy)
     cerebro.addstrategy(bt.Strategy)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with pytest.raises(InputError, match="one strategy"):
         cerebro.run()
 
@@ -147,7 +147,7 @@ def test_shorter_bars_and_futures_are_refused(make_prices, my_cerebro):
     cerebro = bt.Cerebro(stdstats=False)
     frame = prices.frame.xs("A", level="ticker")
     cerebro.adddata(bt.feeds.PandasData(dataname=frame, timeframe=bt.TimeFrame.Minutes), name="A")
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with pytest.raises(InputError, match="bars of a day or longer"):
         cerebro.run()
 
@@ -180,8 +180,8 @@ def test_daily_and_weekly_bars_together(random_prices, settings):
     cerebro.resampledata(feeds[0], timeframe=bt.TimeFrame.Weeks, name="week")
     cerebro.setbroker(rs.Broker(settings()))
     cerebro.addstrategy(Weekly)
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     assert len(result.returns) == 60
     assert list(result.positions.columns) == ["T000", "T001", "week", "cash"]
     last = prices.frame["close"].unstack().iloc[-1]
@@ -194,8 +194,8 @@ def test_a_run_without_a_session_is_an_error(settings, make_prices):
     cerebro = bt.Cerebro(stdstats=False)
     rs.add_prices(cerebro, make_prices({"A": [10.0] * 3}))
     cerebro.addstrategy(bt.Strategy)
-    cerebro.addanalyzer(rs.Ledger)
-    run = cerebro.run()[0].analyzers.ledger
+    cerebro.addanalyzer(rs.AccountRecorder)
+    run = cerebro.run()[0].analyzers.accountrecorder
     run._days = []
     with pytest.raises(InputError, match="at least one session"):
         run.result()
@@ -220,8 +220,8 @@ def test_optstrategy(random_prices, random_scores, settings, processes):
     cerebro.setbroker(rs.Broker(settings()))
     rs.add_prices(cerebro, prices, signals=signals)
     cerebro.optstrategy(rs.SignalStrategy, allocation=[rs.TopK(1), rs.TopK(3)])
-    cerebro.addanalyzer(rs.Ledger)
-    found = [run[0].analyzers.ledger.result() for run in cerebro.run()]
+    cerebro.addanalyzer(rs.AccountRecorder)
+    found = [run[0].analyzers.accountrecorder.result() for run in cerebro.run()]
     for k, result in zip((1, 3), found, strict=True):
         alone = rs.run_backtest(prices, signals, allocation=rs.TopK(k), broker=settings())
         assert result.orders.equals(alone.orders)
@@ -234,12 +234,12 @@ def test_beside_backtraders_own_observers_and_analyzers(random_prices, random_sc
     cerebro.setbroker(rs.Broker(settings(borrow_rate=0.01)))
     rs.add_prices(cerebro, prices, signals=random_scores(prices))
     cerebro.addstrategy(rs.SignalStrategy, allocation=rs.LongShortQuantile(0.5))
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     cerebro.addanalyzer(bt.analyzers.TradeAnalyzer, _name="trades")
     cerebro.addanalyzer(bt.analyzers.TimeReturn, _name="time")
     cerebro.addanalyzer(bt.analyzers.DrawDown, _name="drawdown")
     run = cerebro.run()[0]
-    result = run.analyzers.ledger.result()
+    result = run.analyzers.accountrecorder.result()
     assert list(run.analyzers.time.get_analysis().values()) == pytest.approx(result.returns.tolist(), abs=1e-14)
     assert run.analyzers.trades.get_analysis().total.total > 10
     value = result.positions.sum(axis=1)

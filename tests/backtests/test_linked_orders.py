@@ -137,7 +137,7 @@ def ran(prices, plan, *, sign=1, compat=False, **settings):
     cerebro.setbroker(rs.Broker(rs.BrokerSettings(**terms), compat=compat))
     rs.add_prices(cerebro, prices)
     cerebro.addstrategy(Linked, plan=plan, sign=sign)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     strategy = cerebro.run()[0]
     result = strategy.analyzers.ledger.result()
     refs = sorted(order.ref for order in strategy.named.values())
@@ -287,7 +287,7 @@ def test_legs_of_a_day_order_follow_the_part_that_the_volume_allowed(ending, way
     reached = {"stop": (0.0, 1.0, -6.0, -6.0), "target": (0.0, 11.0, -1.0, 11.0)}[ending]
     volume = [1e6, 300.0, 1e6, 1e6, 1e6]
     prices = market([*flat(0.0, 3), reached, *flat(reached[3])], sign=sign, volume=volume)
-    result, rows = ran(prices, {0: [WAYS[way]()]}, sign=sign, max_volume_share=0.1)
+    result, rows = ran(prices, {0: [WAYS[way]()]}, sign=sign, max_participation_rate=0.1)
     price = STOP if ending == "stop" else TARGET
     assert fills(result) == expected(sign, (1, 30.0, 0.0), (3, -30.0, price))
     other = "target" if ending == "stop" else "stop"
@@ -306,7 +306,7 @@ def test_legs_grow_with_a_parent_that_fills_day_by_day(way, side, market):
     volume = [1e6, 300.0, 300.0, 1e6, 1e6]
     entry = WAYS[way]("Limit", 0.0)
     prices = market([*flat(0.0, 3), (-1.0, 0.5, -6.0, -6.0), *flat(-6.0)], sign=sign, volume=volume)
-    result, rows = ran(prices, {0: [entry]}, sign=sign, max_volume_share=0.1, cash=1e6)
+    result, rows = ran(prices, {0: [entry]}, sign=sign, max_participation_rate=0.1, cash=1e6)
     # on the third day the entry's rest of 40 fills at the open below its limit, and the stop has 100 to sell
     assert fills(result) == expected(sign, (1, 30.0, 0.0), (2, 30.0, 0.0), (3, 40.0, -1.0), (3, -100.0, STOP))
     assert_ends(rows, parent=("filled", ""), stop=("filled", ""), target=("cancelled", "another order of its bracket"))
@@ -320,7 +320,7 @@ def test_a_stop_that_fills_before_all_of_its_parent_ends_the_rest_of_it(way, sid
     entry = WAYS[way]("Limit", 0.0)
     # the next day opens through the stop, above the limit for shorts and below for longs
     prices = market([*flat(0.0, 2), *flat(-7.0, 2)], sign=sign, volume=volume)
-    result, rows = ran(prices, {0: [entry]}, sign=sign, max_volume_share=0.1)
+    result, rows = ran(prices, {0: [entry]}, sign=sign, max_participation_rate=0.1)
     done = fills(result)
     assert done[0] == expected(sign, (1, 30.0, 0.0))[0]
     assert sum(shares for _, shares, _ in done) == 0.0
@@ -342,7 +342,7 @@ def test_what_was_filled_stays_protected_when_the_rest_ends(end, way, side, mark
     if end == "cancelled":
         plan[3] = [cancel("parent")]
     prices = market([*flat(0.0, 6), (0.0, 0.0, -8.0, -8.0), *flat(-8.0)], sign=sign, volume=volume)
-    result, rows = ran(prices, plan, sign=sign, max_volume_share=0.1)
+    result, rows = ran(prices, plan, sign=sign, max_participation_rate=0.1)
     assert fills(result) == expected(sign, (1, 30.0, 0.0), (6, -30.0, STOP))
     reason = "cancelled by the strategy" if end == "cancelled" else "its validity ended"
     assert_ends(rows, parent=("partial", reason), stop=("filled", ""), target=("cancelled", "another order of its"))
@@ -360,7 +360,7 @@ def test_what_one_leg_fills_in_part_the_other_does_not_sell_again(way, side, mar
     volume = [1e6, 1e6, 400.0, 1e6, 1e6]
     bars = [*flat(0.0, 2), (9.0, 11.0, 8.0, 9.0), (0.0, 0.0, -6.0, -6.0), *flat(-6.0)]
     prices = market(bars, sign=sign, volume=volume)
-    result, rows = ran(prices, {0: [WAYS[way]()]}, sign=sign, max_volume_share=0.1)
+    result, rows = ran(prices, {0: [WAYS[way]()]}, sign=sign, max_participation_rate=0.1)
     assert fills(result) == expected(sign, (1, 100.0, 0.0), (2, -40.0, TARGET), (3, -60.0, STOP))
     assert result.positions["A"].iloc[-1] == 0.0
     assert_ends(rows, stop=("filled", ""), target=("partial", "another order of its bracket filled"))
@@ -384,11 +384,11 @@ def test_less_than_a_share_for_a_leg_ends_it(side, market):
 
     volume = [1e6, 300.0, 1e6, 1e6]
     prices = market([*flat(0.0, 2), *flat(-7.0, 2)], sign=sign, volume=volume)
-    result, rows = ran(prices, {0: [give]}, sign=sign, max_volume_share=0.1)
+    result, rows = ran(prices, {0: [give]}, sign=sign, max_participation_rate=0.1)
     assert rows["small"]["status"] == "cancelled"
     assert rows["small"]["reason"] == "its parent order filled less than a share for it"
     assert fills(result) == expected(sign, (1, 30.0, 0.0), (2, -15.0, -7.0))
-    result, rows = ran(prices, {0: [give]}, sign=sign, max_volume_share=0.1, fractional=True)
+    result, rows = ran(prices, {0: [give]}, sign=sign, max_participation_rate=0.1, fractional=True)
     # whichever of two stops fills first ends the other: they are one bracket
     assert fills(result)[1][1] == pytest.approx(-sign * 0.9)
 
@@ -418,7 +418,7 @@ def test_a_stop_is_live_on_the_bar_whose_open_filled_its_parent(kind, price, bar
     # stock waits for the next bar, which opens far below
     stocks, _ = ran(market(bars, sign=sign), plan, sign=sign, compat=True)
     assert fills(stocks) == expected(sign, (1, 100.0, 0.0), (2, -100.0, -20.0))
-    only, _ = ran(market(bars, sign=sign), plan, sign=sign, compat={"entry_bar"})
+    only, _ = ran(market(bars, sign=sign), plan, sign=sign, compat={"bracket_legs_on_entry_bar"})
     assert fills(only) == fills(stocks)
 
 
@@ -482,7 +482,7 @@ def test_what_a_stop_on_the_entry_bar_brings_in_is_not_spent_at_the_open(side, m
 
 @both
 @every_way
-@pytest.mark.parametrize("entry_bar", [True, False])
+@pytest.mark.parametrize("bracket_legs_on_entry_bar", [True, False])
 def test_the_stop_fills_first_and_the_bar_is_counted(entry_bar, way, side, market):
     sign = SIDES[side]
     wide = (0.0, 12.0, -7.0, 0.0)
@@ -541,7 +541,7 @@ def test_the_report_counts_such_bars(market, tmp_path):
     cerebro.setbroker(rs.Broker(rs.BrokerSettings(cash=1e5, commission=0.0, slippage=0.0)))
     rs.add_prices(cerebro, market([*flat(0.0), *[wide] * 4, *flat(0.0, 2)]))
     cerebro.addstrategy(Linked, plan={0: [bracket()], 2: [bracket()]})
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     result = cerebro.run()[0].analyzers.ledger.result()
     assert result.settings["both_reached"] == 2
     page = tear_sheet(result, path=tmp_path / "report.html").read_text(encoding="utf-8")

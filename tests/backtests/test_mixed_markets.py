@@ -40,7 +40,7 @@ def run(feeds, strategy, broker, **options):
     cerebro.setbroker(broker if isinstance(broker, rs.Broker) else rs.Broker(broker))
     feeds(cerebro)
     cerebro.addstrategy(strategy, **options)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     return cerebro.run()[0]
 
 
@@ -86,13 +86,15 @@ def test_holidays_of_one_exchange_are_no_missing_bars_of_the_other(new_york, tok
         rs.add_prices(cerebro, new_york)
         rs.add_prices(cerebro, tokyo)
 
-    done = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after=3), name="T1", day=GOLDEN_WEEK)
-    orders = done.analyzers.ledger.result().orders
+    done = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=GOLDEN_WEEK)
+    orders = done.analyzers.accountrecorder.result().orders
     assert orders[["type", "status"]].to_numpy().tolist() == [["market", "filled"]]
     assert str(orders["executed"].iloc[0].date()) == "2019-05-07"
 
-    held = run(feeds, Buys, rs.BrokerSettings(**FREE, delist_after=3), name="T1", day=pd.Timestamp("2019-04-10"))
-    assert held.analyzers.ledger.result().orders["status"].tolist() == ["filled"]
+    held = run(
+        feeds, Buys, rs.BrokerSettings(**FREE, delist_after_sessions=3), name="T1", day=pd.Timestamp("2019-04-10")
+    )
+    assert held.analyzers.accountrecorder.result().orders["status"].tolist() == ["filled"]
 
 
 def test_a_score_is_not_repeated_on_sessions_of_another_exchange(new_york, tokyo):
@@ -107,7 +109,7 @@ def test_a_score_is_not_repeated_on_sessions_of_another_exchange(new_york, tokyo
     assert np.isnan(seen[pd.Timestamp("2019-04-29")]).all()  # New York trades, Tokyo does not
 
     done = run(feeds, rs.SignalStrategy, rs.BrokerSettings(**FREE), allocation=rs.EqualWeight())
-    orders = done.analyzers.ledger.result().orders
+    orders = done.analyzers.accountrecorder.result().orders
     assert set(orders["submitted"].dt.date.astype(str)) == {"2019-04-04", "2019-04-26"}
 
 
@@ -128,7 +130,7 @@ def test_an_order_never_fills_in_a_longer_bar_that_began_before_it(new_york):
 def test_volatility_slippage_is_paid_from_the_first_fill_on():
     prices = market(["AAA", "BBB"], n=80)
     dates = prices.frame.index.levels[0]
-    broker = rs.BrokerSettings(**FREE, volatility_slippage=0.1)
+    broker = rs.BrokerSettings(**FREE, volatility_slippage_coef=0.1)
     result = rs.run_backtest(prices, scored(prices, dates[60::5]), allocation=rs.TopK(1), broker=broker)
     first = result.orders.iloc[0]
     closes = prices.frame["close"].xs(first["ticker"], level="ticker")[: dates[60]].to_numpy()[-22:]

@@ -127,7 +127,7 @@ def test_equal_weight_universe_is_the_mean_after_costs(make_prices, days, scores
     opens = {"A": [10.0, 10, 10, 11], "B": [20.0, 20, 20, 18]}
     d = days(4)
     rows = scores({(d[0], "A"): -5.0, (d[0], "B"): 0.0})  # the scores do not matter
-    returns = rs.equal_weight_universe(make_prices(opens, closes), rows, settings(cash_buffer=0.0, commission=0.001))
+    returns = rs.equal_weight_returns(make_prices(opens, closes), rows, settings(cash_buffer=0.0, commission=0.001))
     assert returns.name == "universe"
     assert returns.iloc[0] == 0.0
     # 49 % of the money into each at the close of the first day (an idea always keeps the usual buffer, lest the last
@@ -140,7 +140,7 @@ def test_equal_weight_universe_is_the_mean_after_costs(make_prices, days, scores
 def test_a_small_account_does_not_make_the_universe_look_bad(random_prices, random_scores, settings):
     prices = random_prices(30, 60)
     signals = random_scores(prices)
-    rich, poor = (rs.equal_weight_universe(prices, signals, settings(cash=cash)) for cash in (1e9, 1e3))
+    rich, poor = (rs.equal_weight_returns(prices, signals, settings(cash=cash)) for cash in (1e9, 1e3))
     assert poor.to_numpy() == pytest.approx(rich.to_numpy(), abs=1e-12)
     alone = rs.run_backtest(prices, signals, allocation=rs.EqualWeight(), broker=settings(cash=1e3))
     assert any("worth less than one share" in line for line in alone.warnings)

@@ -92,7 +92,7 @@ def traded(prices, plan, **changes):
     cerebro.setbroker(rs.Broker(rs.BrokerSettings(**terms)))
     rs.add_prices(cerebro, prices, adjusted=False)
     cerebro.addstrategy(Planned, plan=plan)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     return cerebro.run()[0].analyzers.ledger.result()
 
 
@@ -181,7 +181,7 @@ def test_only_what_is_left_of_it_is_split(name, ratio, raw_market):
     price = 52.0 if name == "Limit" else 48.0  # reached at once
     volume = [1e6, 1e6, 400.0, 0.0, *[1e6] * 5]
     waits = give(100, exectype=getattr(bt.Order, name), price=price)
-    result = traded(raw_market(bars, {SPLIT: k}, volume=volume), {1: [waits]}, max_volume_share=0.1)
+    result = traded(raw_market(bars, {SPLIT: k}, volume=volume), {1: [waits]}, max_participation_rate=0.1)
     fills = [(result.returns.index.get_loc(day), row.amount) for day, row in result.transactions.iterrows()]
     assert fills == [(2, 40.0), (SPLIT, pytest.approx(60 * k))]
     assert result.orders["filled"].tolist() == [pytest.approx(40 + 60 * k)]

@@ -53,7 +53,7 @@ def until(result, day):
 
 
 ALLOCATIONS = [
-    rs.LongShortQuantile(0.2, gross=1.5, missing="hold"),
+    rs.LongShortQuantile(0.2, gross=1.5, on_missing_score="hold"),
     rs.TopK(5, max_turnover=0.4, max_weight=0.15),
     rs.ScoreWeighted(long_only=False, max_weight=0.2),
     rs.EqualWeight(),
@@ -65,7 +65,7 @@ ALLOCATIONS = [
 def test_up_to_a_date_every_bit_is_the_same(market, settings, allocation, session):
     prices, signals = market
     day = str(prices.panel().dates[session])
-    broker = settings(borrow_rate=0.02, delist_haircut=0.3, max_volume_share=0.05, fractional=session % 2 == 0)
+    broker = settings(borrow_rate=0.02, delist_haircut=0.3, max_participation_rate=0.05, fractional=session % 2 == 0)
     whole = until(rs.run_backtest(prices, signals, allocation=allocation, broker=broker), day)
     other = rs.run_backtest(*poisoned(prices, signals, day), allocation=allocation, broker=broker)
     assert any(ticker.startswith("0T") for ticker in other.positions.columns)

@@ -18,7 +18,7 @@ from reference_strategies import Flow
 
 import rnn_strategies as rs
 from backtests.broker import RuinWarning
-from backtests.journal import Journal
+from backtests.journal import FillJournal
 from signals.actions import raw_panel
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
@@ -29,19 +29,19 @@ MONEY = {
     "commission": st.sampled_from([0.0, 0.001, 0.05]),
     "slippage": st.sampled_from([0.0, 0.01, 0.05]),
     "borrow_rate": st.sampled_from([None, 0.0, 0.03, 1.0]),
-    "delist_after": st.integers(1, 6),
+    "delist_after_sessions": st.integers(1, 6),
     "delist_haircut": st.sampled_from([0.0, 0.3, 1.0]),
     "cash_buffer": st.sampled_from([0.0, 0.02]),
     "fractional": st.booleans(),
-    "max_volume_share": st.sampled_from([None, 0.01, 0.2]),
+    "max_participation_rate": st.sampled_from([None, 0.01, 0.2]),
     "maintenance_margin": st.sampled_from([0.0, 0.25, 0.6]),
     "min_trade_value": st.sampled_from([0.0, 100.0]),
     "commission_per_share": st.sampled_from([0.0, 0.005, 0.5]),
-    "commission_minimum": st.sampled_from([0.0, 1.0, 25.0]),
+    "min_commission": st.sampled_from([0.0, 1.0, 25.0]),
     "half_spread": st.sampled_from([0.0, 0.002]),
-    "volatility_slippage": st.sampled_from([0.0, 0.1, 1.0]),
-    "cash_rate": st.sampled_from([0.0, 0.02, 1.0]),
-    "margin_rate": st.sampled_from([0.0, 0.08, 1.0]),
+    "volatility_slippage_coef": st.sampled_from([0.0, 0.1, 1.0]),
+    "cash_interest_rate": st.sampled_from([0.0, 0.02, 1.0]),
+    "margin_interest_rate": st.sampled_from([0.0, 0.08, 1.0]),
     "initial_margin": st.sampled_from([0.0, 0.5, 1.0]),
 }
 custom = st.builds(rs.BrokerSettings, **MONEY)
@@ -76,11 +76,11 @@ def run(prices, broker, todo, *, adjusted=True, feeds=None, trades="begun"):
     else:
         feeds(cerebro)
     cerebro.addstrategy(Flow, todo=tuple(todo), trades=trades)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuinWarning)
         done = cerebro.run()[0]
-    return done.analyzers.ledger.result()
+    return done.analyzers.accountrecorder.result()
 
 
 # -- the books -------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def books_balance(world, account, *, adjusted=True):
     assert audit(result, panel, actions) < TOLERANCE
     flows_are_due(result, account)
     fills_are_lawful(result, panel, account, prices.panel().close, closes_by_session(result, panel, actions))
-    again = run(prices, rs.Broker(account, fills=Journal.from_result(result)), todo, adjusted=adjusted)
+    again = run(prices, rs.Broker(account, fills=FillJournal.from_result(result)), todo, adjusted=adjusted)
     for name in ("returns", "positions", "transactions", "cash_flows"):
         assert getattr(again, name).equals(getattr(result, name))
     if refused_as_they_filled(result):
@@ -172,14 +172,14 @@ def fills_are_lawful(result, panel, account, comparable, closes):
         low = panel.low[t, j] * (1.0 - (slip if fill.amount < 0 else 0.0))
         high = panel.high[t, j] * (1.0 + (slip if fill.amount > 0 else 0.0))
         assert low * (1 - 1e-9) <= fill.price <= high * (1 + 1e-9)
-        if account.max_volume_share is not None:
-            most = account.max_volume_share * panel.volume[t, j] / panel.adj_factor[t, j]
+        if account.max_participation_rate is not None:
+            most = account.max_participation_rate * panel.volume[t, j] / panel.adj_factor[t, j]
             assert abs(fill.amount) <= most * (1 + 1e-12)
     for order in orders[(orders["type"] == "market") & (orders["filled"] > 0.0)].itertuples():
         t, j = row[np.datetime64(order.executed, "D")], column[order.ticker]
         assert t == row[np.datetime64(order.submitted, "D")] + 1
         if order.reason.startswith("volume sufficed"):
-            most = account.max_volume_share * panel.volume[t, j] / panel.adj_factor[t, j]
+            most = account.max_participation_rate * panel.volume[t, j] / panel.adj_factor[t, j]
             assert order.filled == pytest.approx(most if account.fractional else np.floor(most), rel=1e-12)
         slip = slippage_of(account, comparable[:t, j])
         side = 1.0 if order.side == "buy" else -1.0
@@ -189,7 +189,7 @@ def fills_are_lawful(result, panel, account, comparable, closes):
 def commission_of(account, fill, factor):
     worth = abs(fill.amount) * fill.price
     charged = worth * account.commission + abs(fill.amount) * factor * account.commission_per_share
-    return max(charged, account.commission_minimum)
+    return max(charged, account.min_commission)
 
 
 def slippage_of(account, closes):
@@ -199,7 +199,7 @@ def slippage_of(account, closes):
     returns = known[1:] / known[:-1] - 1.0
     if len(returns) < 5:
         return fixed
-    return min(fixed + account.volatility_slippage * float(np.std(returns, ddof=1)), 0.5)
+    return min(fixed + account.volatility_slippage_coef * float(np.std(returns, ddof=1)), 0.5)
 
 
 @QUICK
@@ -297,7 +297,7 @@ def with_rows_of_nan(prices):
 def test_a_bar_of_nan_is_no_bar(world, account):
     """Fills, positions and reasons are those of feeds that lack the bar; in stock cash would be NaN for ever."""
     prices, todo = world
-    account = replace(account, volatility_slippage=0.0, commission_per_share=0.0, max_volume_share=None)
+    account = replace(account, volatility_slippage_coef=0.0, commission_per_share=0.0, max_participation_rate=None)
     result = run(prices, rs.Broker(account), todo, trades="any")
     filled = run(prices, rs.Broker(account), todo, trades="any", feeds=with_rows_of_nan(prices))
     for name in ("returns", "positions", "transactions", "cash_flows", "orders"):

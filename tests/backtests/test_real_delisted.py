@@ -45,7 +45,7 @@ def signals(prices, ended):
 @pytest.fixture(scope="module")
 def results(prices, signals):
     """At most a thousandth of the account in each, kept until it dies, at three haircuts."""
-    hold = rs.EqualWeight(missing="hold", max_weight=0.001)
+    hold = rs.EqualWeight(on_missing_score="hold", max_weight=0.001)
     costs = {"cash": CASH, "commission": 0.001, "slippage": 0.0005, "fractional": True}
     return {
         haircut: rs.run_backtest(
@@ -102,7 +102,7 @@ def test_long_and_short_with_costs_balances(prices):
     index = index[index.get_level_values("date").isin(dates)]
     signals = pd.DataFrame({"score": rng.normal(size=len(index))}, index=index)
     broker = rs.BrokerSettings(
-        cash=1e7, commission=0.001, slippage=0.0005, borrow_rate=0.03, delist_haircut=0.3, max_volume_share=0.02
+        cash=1e7, commission=0.001, slippage=0.0005, borrow_rate=0.03, delist_haircut=0.3, max_participation_rate=0.02
     )
     allocation = rs.LongShortQuantile(0.1, max_turnover=0.3)
     result = rs.run_backtest(prices, signals, allocation=allocation, broker=broker, start="2016-04-01")

@@ -27,8 +27,8 @@ def bought(prices, broker, **options):
     rs.add_prices(cerebro, prices)
     cerebro.addstrategy(BuyAll)
     cerebro.addsizer(rs.EqualWeightSizer, **options)
-    cerebro.addanalyzer(rs.Ledger)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     return {row.symbol: row.amount for row in result.transactions.itertuples()}
 
 
@@ -37,7 +37,7 @@ def test_every_feed_gets_an_equal_part(prices, settings):
     whole = {"AAA": part // 40, "BBB": part // 7, "CCC": part // 300}
     assert bought(prices, settings_broker(settings)) == whole
     assert bought(prices, bt.brokers.BackBroker(cash=1e6)) == whole
-    tenth = bought(prices, settings_broker(settings), parts=10, cash_buffer=0.0)
+    tenth = bought(prices, settings_broker(settings), n_positions=10, cash_buffer=0.0)
     assert tenth == {"AAA": 2500, "BBB": 100_000 // 7, "CCC": 333}
 
 
@@ -65,8 +65,8 @@ def test_backtraders_percent_sizer_gives_the_later_less(prices):
         rs.add_prices(cerebro, prices)
         cerebro.addstrategy(OneADay)
         cerebro.addsizer(sizer, **options)
-        cerebro.addanalyzer(rs.Ledger)
-        held = cerebro.run()[0].analyzers.ledger.result().positions.iloc[-1]
+        cerebro.addanalyzer(rs.AccountRecorder)
+        held = cerebro.run()[0].analyzers.accountrecorder.result().positions.iloc[-1]
         return held.drop("cash")
 
     assert values(bt.sizers.PercentSizer, percents=100 / 3).min() < 2e5
@@ -92,7 +92,7 @@ def test_a_feed_without_a_price_gets_nothing(make_prices, settings):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"parts": 0}, "parts of at least 1"), ({"cash_buffer": 2}, "0.02 is 2 %")]
+    ("options", "words"), [({"n_positions": 0}, "n_positions of at least 1"), ({"cash_buffer": 2}, "0.02 is 2 %")]
 )
 def test_impossible_settings_are_refused(prices, settings, options, words):
     with pytest.raises(rs.InputError, match=words):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from backtests.journal import Journal
+from backtests.journal import FillJournal
 from reports.cost_words import cost_words, unknown_costs
 from reports.formats import small_bps
 from reports.run_files import run_from_result
@@ -32,14 +32,14 @@ COSTS = {
     "none": {},
     "fixed beyond the limit": {"slippage": 0.02},
     "spread": {"half_spread": 0.0003, "slippage": 0.0004},
-    "volatility and fixed": {"volatility_slippage": 0.3, "slippage": 0.001},
+    "volatility and fixed": {"volatility_slippage_coef": 0.3, "slippage": 0.001},
 }
 
 
 def fraction(costs):
     """Fraction of the price that an order loses at the bar after the decision."""
     returns = [now / before - 1.0 for before, now in pairwise(WARM_UP)]
-    volatile = costs.get("volatility_slippage", 0.0) * statistics.stdev(returns)
+    volatile = costs.get("volatility_slippage_coef", 0.0) * statistics.stdev(returns)
     return costs.get("slippage", 0.0) + costs.get("half_spread", 0.0) + volatile
 
 
@@ -121,7 +121,7 @@ def traded(frame, orders, broker, plan, *, feeds="ours"):
     else:
         cerebro.adddata(bt.feeds.PandasData(dataname=prices.frame.xs("A", level="ticker")), name="A")
     cerebro.addstrategy(plan(orders))
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     return cerebro.run()[0].analyzers.ledger.result()
 
 
@@ -209,7 +209,7 @@ def test_slippage_of_parts_adds_up(kind, side, frame, plan):
     table = frame(*((price,) * 4 for price in opens))
     table["volume"] = 1000.0
     orders = {DECISION: [("A", sign * SIZE, options(kind, sign))]}
-    result = traded(table, orders, account(slippage=0.001, max_volume_share=0.1), plan)
+    result = traded(table, orders, account(slippage=0.001, max_participation_rate=0.1), plan)
     assert result.transactions["amount"].tolist() == [sign * 100.0] * 3
     assert result.transactions["price"].tolist() == pytest.approx([price * (1 + sign * 0.001) for price in opens])
     assert_stated(result, 100 * 0.001 * sum(opens))
@@ -219,7 +219,7 @@ def test_what_waits_in_part_at_the_end_is_counted(frame, plan):
     table = frame((97.0,) * 4)
     table["volume"] = 500.0
     orders = {DECISION: [("A", SIZE, options("Limit", 1))]}
-    result = traded(table, orders, account(slippage=0.001, max_volume_share=0.1), plan)
+    result = traded(table, orders, account(slippage=0.001, max_participation_rate=0.1), plan)
     assert (result.orders["status"].iloc[0], result.orders["filled"].iloc[0]) == ("open", 150.0)
     assert_stated(result, 150 * 0.097)
 
@@ -313,7 +313,7 @@ def test_fills_that_were_given_have_no_known_slippage(frame, plan):
     table = frame((98.0, 102.0, 97.0, 100.0))
     day = table.index[DECISION + 1][0]
     entry = {"date": [day], "ticker": ["A"], "amount": [100.0], "price": [98.5], "commission": [2.0]}
-    journal = Journal.from_frame(pd.DataFrame(entry))
+    journal = FillJournal.from_frame(pd.DataFrame(entry))
     limit = {"exectype": bt.Order.Limit, "price": 99.0}
     broker = rs.Broker(rs.BrokerSettings(cash=1e6, commission=0.0, slippage=0.0), fills=journal)
     replayed = traded(table, {DECISION: [("A", 100, limit)]}, broker, plan)
@@ -326,7 +326,7 @@ def test_fills_that_were_given_have_no_known_slippage(frame, plan):
     rs.add_prices(cerebro, rs.check_prices(table))
     cerebro.add_order_history([[f"{day:%Y-%m-%d}", 100, 98.5]], notify=True)
     cerebro.addstrategy(plan({}))
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     booked = cerebro.run()[0].analyzers.ledger.result()
     assert booked.transactions["price"].tolist() == [98.5]
     assert_unknown(booked, "slippage")

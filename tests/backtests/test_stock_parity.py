@@ -88,7 +88,7 @@ def test_with_the_stock_broker_too(random_prices, random_scores, my_cerebro, set
 def test_signals_from_a_frame_and_from_the_line_agree(random_prices, random_scores, my_cerebro, settings):
     prices = random_prices(8, 120, seed=6, gaps=0.1, deaths=0.3)
     signals = random_scores(prices, share=0.8)
-    allocation = {"allocation": rs.TopK(3, missing="hold")}
+    allocation = {"allocation": rs.TopK(3, on_missing_score="hold")}
     _, line = my_cerebro(prices, rs.SignalStrategy, settings(), signals=signals, options=allocation)
     _, frame = my_cerebro(prices, rs.SignalStrategy, settings(), options={**allocation, "signals": signals})
     assert line.orders.equals(frame.orders)

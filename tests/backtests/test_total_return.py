@@ -60,7 +60,7 @@ class History:
 def sample(shared_data):
     folder = shared_data / "corporate-actions-sample"
     prices = rs.load_prices(
-        source="files", path=folder, file_names="{ticker}_daily_raw", factors=folder, tickers=list(TICKERS)
+        source="files", path=folder, file_names="{ticker}_daily_raw", factor_files=folder, tickers=list(TICKERS)
     )
     return prices, {ticker: History(folder, ticker) for ticker in TICKERS}
 
@@ -72,8 +72,8 @@ def hold(prices, ticker, reinvested=None, *, adjusted=False):
     cerebro.setbroker(rs.Broker(settings))
     rs.add_prices(cerebro, prices, tickers=[ticker], adjusted=adjusted)
     cerebro.addstrategy(Holder, reinvested=reinvested)
-    cerebro.addanalyzer(rs.Ledger)
-    return cerebro.run()[0].analyzers.ledger.result()
+    cerebro.addanalyzer(rs.AccountRecorder)
+    return cerebro.run()[0].analyzers.accountrecorder.result()
 
 
 @pytest.mark.parametrize("ticker", TICKERS)
@@ -129,8 +129,8 @@ def test_a_long_short_account_of_whole_shares_balances_for_22_years(sample):
     index = pd.MultiIndex.from_product([dates, TICKERS], names=["date", "ticker"])
     scores = pd.DataFrame({"score": np.random.default_rng(0).normal(size=len(index))}, index=index)
     broker = rs.BrokerSettings(
-        cash=CASH, commission=0.0002, slippage=0.0005, commission_per_share=0.005, commission_minimum=1.0,
-        borrow_rate=0.01, cash_rate=0.02, dividends="cash",
+        cash=CASH, commission=0.0002, slippage=0.0005, commission_per_share=0.005, min_commission=1.0,
+        borrow_rate=0.01, cash_interest_rate=0.02, dividends="cash",
     )  # fmt: skip
     result = rs.run_backtest(prices, scores, allocation=rs.LongShortQuantile(0.4), broker=broker)
     assert set(result.cash_flows["kind"]) == {"borrow fee", "cash interest", "dividend", "split", "cash in lieu"}

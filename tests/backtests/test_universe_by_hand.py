@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from backtests.engine import equal_weight_universe
+from backtests.engine import equal_weight_returns
 from reports.seed_fan import closed_accounts
 from reports.statistics import ruin_date
 from rnn_strategies.variants import seed_returns
@@ -21,7 +21,7 @@ NAN = float("nan")
 FREE = {"cash": 1e5, "commission": 0.0, "slippage": 0.0}
 
 
-def by_hand(prices, scores, *, commission=0.0, slippage=0.0, buffer=0.02, delist_after=5, haircut=0.0, **_):
+def by_hand(prices, scores, *, commission=0.0, slippage=0.0, buffer=0.02, delist_after_sessions=5, haircut=0.0, **_):
     """Returns of holding all scored names in equal parts: orders at the next open, expired without a bar there."""
     opens, closes = (prices.frame[name].unstack("ticker") for name in ("open", "close"))
     every = pd.DatetimeIndex(prices.panel().dates.astype("datetime64[ns]"))
@@ -41,7 +41,7 @@ def by_hand(prices, scores, *, commission=0.0, slippage=0.0, buffer=0.02, delist
         cash -= needed * scale
         shares = shares + sold + bought * scale
         quiet = (quiet + 1).where(closes.loc[day].isna(), 0)
-        dead = (quiet >= delist_after) & (shares.abs() > 1e-12)
+        dead = (quiet >= delist_after_sessions) & (shares.abs() > 1e-12)
         cash += (shares * last.loc[day] * (1 - haircut) * (1 - commission))[dead].sum()
         shares = shares.mask(dead, 0.0)
         worth = (shares * last.loc[day]).fillna(0.0)
@@ -113,7 +113,7 @@ def test_it_earns_what_a_few_lines_say(name, costs, market):
     prices = market(**MARKETS[name])
     scores = scores_of(prices)
     terms = FREE | COSTS[costs] | {"delist_haircut": 0.3 if "delisted" in name else 0.0}
-    universe = equal_weight_universe(prices, scores, rs.BrokerSettings(**terms))
+    universe = equal_weight_returns(prices, scores, rs.BrokerSettings(**terms))
     hand = by_hand(
         prices, scores, commission=terms["commission"], slippage=terms["slippage"], haircut=terms["delist_haircut"]
     )
@@ -128,17 +128,17 @@ def test_and_on_rough_markets(seed, random_prices):
     prices = random_prices(12, 90, seed=seed, **rough)
     scores = scores_of(prices, every=4, share=0.8, seed=seed)
     terms = FREE | {"commission": 0.001, "slippage": 0.0005, "delist_haircut": 0.5, "cash_buffer": 0.03}
-    universe = equal_weight_universe(prices, scores, rs.BrokerSettings(**terms))
+    universe = equal_weight_returns(prices, scores, rs.BrokerSettings(**terms))
     hand = by_hand(prices, scores, commission=0.001, slippage=0.0005, haircut=0.5, buffer=0.03)
     np.testing.assert_allclose(universe, hand.loc[universe.index[0].tz_localize(None) :], rtol=0.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("limits", [{"cash": 500.0}, {"max_volume_share": 1e-6}, {"commission_minimum": 50.0}])
+@pytest.mark.parametrize("limits", [{"cash": 500.0}, {"max_participation_rate": 1e-6}, {"min_commission": 50.0}])
 def test_what_limits_an_account_does_not_limit_it(limits, market):
     prices = market(6, gap=0.02)
     scores = scores_of(prices)
-    free = equal_weight_universe(prices, scores, rs.BrokerSettings(**FREE))
-    bound = equal_weight_universe(prices, scores, rs.BrokerSettings(**FREE | limits))
+    free = equal_weight_returns(prices, scores, rs.BrokerSettings(**FREE))
+    bound = equal_weight_returns(prices, scores, rs.BrokerSettings(**FREE | limits))
     np.testing.assert_allclose(bound, free, rtol=0.0, atol=1e-12)
 
 
@@ -149,7 +149,7 @@ def test_about_98_percent_are_invested_whatever_happens_overnight(make_prices):
             price = np.r_[100.0, np.full(2, 100.0 * (1 + gap)), np.full(17, 200.0 * (1 + gap))]
             prices = make_prices({f"N{k:02d}": price for k in range(n_names)})
             scores = pd.Series(1.0, index=prices.frame.index[:n_names], name="score")
-            earned = (1 + equal_weight_universe(prices, scores, rs.BrokerSettings(**FREE))).prod() - 1
+            earned = (1 + equal_weight_returns(prices, scores, rs.BrokerSettings(**FREE))).prod() - 1
             assert 0.975 <= earned <= 1.0
 
 
@@ -177,7 +177,7 @@ def config(**changes):
     return SimpleNamespace(broker=broker, allocation=rs.Threshold(0.5, short=-0.5), strategy="SignalStrategy")
 
 
-@pytest.mark.parametrize("kind", ["ruin", "a margin call"])
+@pytest.mark.parametrize("kind", ["close_ruined_account", "a margin call"])
 def test_seeds_end_where_their_accounts_were_closed(kind, crash, make_prices):
     prices, signals, scores = crash
     if kind == "a margin call":  # it rises less: the account is left with something
@@ -196,7 +196,7 @@ def test_seeds_end_where_their_accounts_were_closed(kind, crash, make_prices):
     assert list(found) == ["1"]
     assert found["1"][0] == f"closed by {kind} on {ended:%Y-%m-%d}"
     assert len(found["1"][1]) == len(alone["1"].dropna())
-    assert (ruin_date(alone["1"].dropna()) is not None) == (kind == "ruin")
+    assert (ruin_date(alone["1"].dropna()) is not None) == (kind == "close_ruined_account")
 
 
 def test_a_run_that_was_closed_ends_there_too(crash):
@@ -215,7 +215,7 @@ def test_a_universe_that_lost_everything_is_not_continued(make_prices, days):
     prices = make_prices({"A": [10.0] * 5 + [NAN] * 15, "B": [20.0] * 5 + [NAN] * 15, "C": [1.0] * 20})
     index = prices.frame.index[prices.frame.index.get_level_values("ticker") != "C"][:2]
     scores = pd.Series(1.0, index=index, name="score")
-    universe = equal_weight_universe(prices, scores, rs.BrokerSettings(**FREE | {"delist_haircut": 1.0}))
+    universe = equal_weight_returns(prices, scores, rs.BrokerSettings(**FREE | {"delist_haircut": 1.0}))
     assert (1 + universe).prod() == pytest.approx(0.02)
     assert universe.loc[universe != 0.0].tolist() == pytest.approx([-0.98])
     assert closed_accounts(universe.to_frame("universe"), universe.index) == {}

@@ -85,7 +85,7 @@ class Job:
         cerebro = bt.Cerebro(stdstats=False)
         cerebro.setbroker(broker)
         rs.add_prices(cerebro, self.inputs["prices"], signals=self.inputs["signals"])
-        cerebro.addanalyzer(rs.Ledger, _name="ledger")
+        cerebro.addanalyzer(rs.AccountRecorder, _name="recorder")
         cerebro.addstrategy(PlainStrategy, days=self.inputs["days"], places=self.places)
         return account_of(cerebro)
 

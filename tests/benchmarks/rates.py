@@ -112,7 +112,7 @@ def simulated(folds: int, tickers: int) -> Iterator[Slices]:
     """Folds of a market with a planted pattern: knowing it, the per-date AUC is about .56."""
     import rnn_strategies as rs
 
-    prices = rs.load_prices(source="simulated", seed=606, tickers=tickers, start="2007-01-01")
+    prices = rs.load_prices(source="simulated", seed=606, n_tickers=tickers, start="2007-01-01")
     yield from _folds("simulated", prices, folds, {"start": "2012-01-01", "test": "1Y"}, "open_to_open")
 
 
@@ -133,8 +133,8 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
         prices,  # type: ignore[arg-type]
         walk_forward=rs.WalkForward(validation="1Y", **cut),
         universe=rs.UniverseFilters(min_price=1.0, min_history=252),
-        labels=rs.LabelSettings(kind="above_median", measured=measured),
-        model=rs.ModelSettings(),
+        labels=rs.LabelSettings(kind="above_median", price_basis=measured),
+        model=rs.RecurrentSettings(),
     )
     spread = np.unique(np.linspace(0, len(prepared.folds) - 1, folds).round().astype(int))
     for fold in (prepared.folds[i] for i in spread):
@@ -144,12 +144,12 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
 def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
     """Train one network and judge it."""
     from signals.diagnostics import auc_by_date
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
     from signals.trainers.passes import mean_loss
     from signals.trainers.seam import FitTask, Network, TrainingSettings
 
     trainer = _trainer(cell.trainer)
-    network = Network(ModelSettings(), slices.categories)
+    network = Network(RecurrentSettings(), slices.categories)
     settings = TrainingSettings(batch_size=cell.batch_size, learning_rate=cell.learning_rate, epochs=cell.epochs)
     began = time.process_time()
     fitted = next(iter(trainer.fit([FitTask(network, slices.training, slices.stopping, settings, seed)])))
@@ -164,11 +164,11 @@ def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
 
 
 def _trainer(name: str) -> Trainer:
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
     from signals.trainers import choose_trainer
     from signals.trainers.seam import TrainingSettings
 
-    return choose_trainer(TrainingSettings(trainer=name), ModelSettings()).trainer
+    return choose_trainer(TrainingSettings(trainer=name), RecurrentSettings()).trainer
 
 
 def compare(fits: Sequence[Fit]) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def test_no_row_of_a_test_slice_is_looked_at(tmp_path):
 
     for preset in ("us-weekly", "us-wide"):
         write_preset(tmp_path / f"{preset}.toml", preset=preset)
-        assert load_config(tmp_path / f"{preset}.toml").walk_forward.start > REAL_END
+        assert load_config(tmp_path / f"{preset}.toml").walk_forward.test_start > REAL_END
 
 
 def test_a_fit_learns_the_planted_pattern():

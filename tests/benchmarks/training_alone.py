@@ -25,7 +25,7 @@ def million(rows: int) -> dict[str, float]:
     """Train on so many windows of 52 weeks from 2,500 tickers, with a tenth more to validate on; peak memory."""
     import numpy as np
 
-    from signals.models.recurrent import ModelSettings
+    from signals.models.recurrent import RecurrentSettings
     from signals.trainers.compiled import CompiledTrainer
     from signals.trainers.seam import FitTask, Network, TrainingSettings
     from signals.windows import Samples, Windows
@@ -44,7 +44,7 @@ def million(rows: int) -> dict[str, float]:
         return Samples(Windows(panel, ticker, end, lookback), ticker + np.int32(1), end % np.int32(12), label)
 
     task = FitTask(
-        Network(ModelSettings(lookback=lookback), tickers + 1),
+        Network(RecurrentSettings(lookback=lookback), tickers + 1),
         slices(0, rows),
         slices(rows, rows + rows // 10),
         TrainingSettings(epochs=2),

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from signals.labels import Target
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled import CompiledTrainer, get_ready
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import Network, TrainingSettings
@@ -22,7 +22,15 @@ __all__ = ["bench"]
 REPETITIONS = 5
 COMPILED_ROWS, KERAS_ROWS, SERIES_ROWS = 65_536, 16_384, 2_000
 # The forecaster of a daily index: 63 levels, 20 units, one number; batches of 20 (see `reproduce`).
-FORECASTER = ModelSettings(lookback=63, units=(20,), embedding=0, months=False, dense=0, dropout=0.0, unknown_share=0.0)
+FORECASTER = RecurrentSettings(
+    lookback=63,
+    units=(20,),
+    ticker_embedding_dim=0,
+    month_onehot=False,
+    dense_units=0,
+    dropout=0.0,
+    unknown_category_rate=0.0,
+)
 SERIES = TrainingSettings(batch_size=20, learning_rate=0.001, optimizer="rmsprop")
 
 

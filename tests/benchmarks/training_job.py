@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from signals.models.recurrent import ModelSettings, build
+from signals.models.recurrent import RecurrentSettings, build
 from signals.trainers.seam import FitTask, Network, Trainer, TrainingSettings
 from signals.windows import Samples, Windows
 from tests.benchmarks.environments import JOBS, python_of, why_not
@@ -64,7 +64,7 @@ def make_samples(rows: int, *, tickers: int = TICKERS, lookback: int = 52, featu
 def make_network(samples: Samples, **model: Any) -> Network:
     """Describe the published network, or one that differs in `model`, for these rows."""
     panel = samples.windows.panel
-    settings = ModelSettings(lookback=samples.windows.lookback, **model)
+    settings = RecurrentSettings(lookback=samples.windows.lookback, **model)
     return Network(settings, n_categories=len(panel) + 1, n_features=panel.shape[2])
 
 
@@ -127,7 +127,9 @@ def torch_serving(network: Network, samples: Samples) -> Iterator[tuple[str, Cal
         yield None
         return
     model, windows = network.model, samples.windows
-    size = {name: getattr(model, name) for name in ("lookback", "units", "embedding", "dense", "dropout")}
+    size = {
+        name: getattr(model, name) for name in ("lookback", "units", "ticker_embedding_dim", "dense_units", "dropout")
+    }
     size |= {"categories": network.n_categories, "features": network.n_features}
     size["learning_rate"] = TrainingSettings().filled().learning_rate
     arrays = {name: getattr(samples, name) for name in ("category", "month", "label")}

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from signals.events import Event
+from signals.events import ProgressEvent
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.prices import Prices
 from signals.sources.simulated import SimulatedSource
 from signals.tasks import Task, network_of
@@ -27,7 +27,12 @@ PASSES = 5
 def make_prices(tickers: int, folds: int) -> Prices:
     """Simulate a market without gaps: a year to look back, four to learn, half to choose, then a year for each fold."""
     source = SimulatedSource(
-        tickers=tickers, start="2006-05-01", end=f"{2011 + folds}-12-31", listings=0.0, delistings=0.0, missing=0.0
+        n_tickers=tickers,
+        start="2006-05-01",
+        end=f"{2011 + folds}-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
+        missing_rate=0.0,
     )
     return source.load()
 
@@ -35,10 +40,10 @@ def make_prices(tickers: int, folds: int) -> Prices:
 def settings() -> dict[str, Any]:
     """Give what makes folds of one size: the published network, four rolling years, judged on half a year."""
     return {
-        "walk_forward": WalkForward(start="2012-01-01", train="4Y", validation="26W", test="1Y"),
+        "walk_forward": WalkForward(test_start="2012-01-01", train="4Y", validation="26W", test="1Y"),
         "universe": UniverseFilters(min_history=1),
         "labels": LabelSettings(kind="above_median"),
-        "model": ModelSettings(),
+        "model": RecurrentSettings(),
     }
 
 
@@ -51,14 +56,14 @@ def walk(prices: Prices, seeds: Sequence[int], *, jobs: int = 1, trainer: str = 
     """Compute signals from nothing; wall seconds from the end of what happens once (data, folds) to the frames."""
     began: list[float] = []
 
-    def listen(event: Event) -> None:
+    def listen(event: ProgressEvent) -> None:
         if not began:  # the trainer has just been chosen
             began.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as artifacts:
         compute_signals(
             prices, **settings(), training=training(trainer), seeds=seeds, artifacts=Path(artifacts), jobs=jobs,
-            listener=listen,
+            on_progress=listen,
         )  # fmt: skip
         return time.perf_counter() - began[0]
 

@@ -30,10 +30,11 @@ def _rows(run):
 
 def test_every_cost_is_said_with_its_unit(stated):
     settings = BrokerSettings(
-        cash=250_000, commission=0.0003, slippage=0.0001, commission_per_share=0.0035, commission_minimum=0.35,
-        half_spread=0.00025, volatility_slippage=0.1, borrow_rate=0.005, cash_rate=0.02, margin_rate=0.0625,
-        max_volume_share=0.05, initial_margin=0.4, maintenance_margin=0.3, min_trade_value=500.0, cash_buffer=0.01,
-        delist_after=7, delist_haircut=0.3, fractional=True, dividends="cash",
+        cash=250_000, commission=0.0003, slippage=0.0001, commission_per_share=0.0035, min_commission=0.35,
+        half_spread=0.00025, volatility_slippage_coef=0.1, borrow_rate=0.005, cash_interest_rate=0.02,
+        margin_interest_rate=0.0625, max_participation_rate=0.05, initial_margin=0.4, maintenance_margin=0.3,
+        min_trade_value=500.0, cash_buffer=0.01, delist_after_sessions=7, delist_haircut=0.3,
+        fractional=True, dividends="cash",
     )  # fmt: skip
     assert _rows(stated(settings.describe())) == {
         "Taken from": "no preset",
@@ -56,7 +57,7 @@ def test_every_cost_is_said_with_its_unit(stated):
 
 
 def test_what_costs_nothing_is_said_too(stated):
-    rows = _rows(stated(BrokerSettings(cash=50.5, commission=0.0, slippage=0.0, delist_after=1).describe()))
+    rows = _rows(stated(BrokerSettings(cash=50.5, commission=0.0, slippage=0.0, delist_after_sessions=1).describe()))
     for name in ("Commission", "Slippage", "Cash below zero", "Cash above zero"):
         assert rows[name] == "nothing"
     assert rows["Borrowed shares"] == "short sales are refused"
@@ -68,7 +69,7 @@ def test_what_costs_nothing_is_said_too(stated):
 
 def test_traps_left_open_are_named(run):
     settings = {"broker": BrokerSettings(1e6, 0.001, 0.0005).describe()}
-    data = replace(read_run(run.folder), settings=settings | {"compat": ["deposits", "ruin"]})
+    data = replace(read_run(run.folder), settings=settings | {"compat": ["refuse_deposits", "close_ruined_account"]})
     assert _rows(data)["Left as in backtrader"] == "deposits, ruin"
     assert "Left as in backtrader" not in _rows(replace(data, settings=settings))
 

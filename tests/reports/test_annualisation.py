@@ -42,7 +42,7 @@ def returns_on(calendar: str, rule: str, seed: int = 0) -> pd.Series:
 @pytest.mark.parametrize(("calendar", "rule"), list(YEARS))
 def test_figures_are_empyricals_with_the_table_and_a_few_lines_of_pandas(calendar, rule):
     r, b, year = returns_on(calendar, rule), returns_on(calendar, rule, 1), YEARS[calendar, rule]
-    m = compute_metrics(r, benchmark=b, calendar=calendar, risk_free=0.03)
+    m = compute_metrics(r, benchmark=b, calendar=calendar, risk_free_rate=0.03)
     rate = 1.03 ** (1 / year) - 1
     assert m["periods_per_year"] == year
     assert m["annual_return"] == ep.annual_return(r, annualization=year)

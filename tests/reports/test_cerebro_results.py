@@ -13,7 +13,7 @@ import pytest
 import rnn_strategies as rs
 from reports.cerebro_results import result_of
 
-LEDGER = {"ledger": (rs.Ledger, {})}
+LEDGER = {"recorder": (rs.AccountRecorder, {})}
 
 
 class Holder(bt.Strategy):
@@ -27,7 +27,7 @@ class Holder(bt.Strategy):
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=5, tickers=3, start="2014-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=5, n_tickers=3, start="2014-01-01", end="2014-12-31")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def lived(prices):
 
 def test_the_ledger_is_found_in_a_list_or_a_strategy(lived, tmp_path):
     done = lived({"returns": (bt.analyzers.TimeReturn, {}), **LEDGER})
-    wanted = done[0].analyzers.ledger.result()
+    wanted = done[0].analyzers.recorder.result()
     for given in (done, done[0], wanted, (done[0],)):
         found = result_of(given)
         assert found.returns.equals(wanted.returns)
@@ -66,8 +66,8 @@ def test_the_ledger_is_found_in_a_list_or_a_strategy(lived, tmp_path):
 
 
 def test_ledger_beside_the_stock_broker_on_its_own_feeds(lived):
-    theirs = lived(LEDGER)[0].analyzers.ledger.result()
-    ours = lived(LEDGER, ours=True)[0].analyzers.ledger.result()
+    theirs = lived(LEDGER)[0].analyzers.recorder.result()
+    ours = lived(LEDGER, ours=True)[0].analyzers.recorder.result()
     assert len(theirs.transactions) == 3
     assert theirs.returns.equals(ours.returns)
     assert theirs.transactions.equals(ours.transactions)
@@ -83,7 +83,7 @@ def test_ledger_beside_the_stock_broker_on_its_own_feeds(lived):
     ],
 )
 def test_backtraders_own_analyzers_give_returns_and_the_report_says_only_those(lived, tmp_path, kind, options):
-    exact = lived(LEDGER)[0].analyzers.ledger.result().returns
+    exact = lived(LEDGER)[0].analyzers.recorder.result().returns
     done = lived({"own": (kind, options)})
     found = result_of(done)
     # their first value is against the account before the run, as ours is
@@ -111,14 +111,14 @@ def test_the_returns_of_a_feed_are_not_those_of_the_account(lived, prices):
     for name, (kind, options) in measure(feed).items():
         cerebro.addanalyzer(kind, _name=name, **options)
     done = cerebro.run()
-    with pytest.raises(rs.InputError, match=r"found TimeReturn; add cerebro\.addanalyzer\(rs\.Ledger\)"):
+    with pytest.raises(rs.InputError, match=r"found TimeReturn; add cerebro\.addanalyzer\(rs\.AccountRecorder\)"):
         result_of(done)
 
 
 @pytest.mark.parametrize(
     ("analyzers", "words"),
     [
-        ({}, r"found no analyzer; add cerebro\.addanalyzer\(rs\.Ledger\)"),
+        ({}, r"found no analyzer; add cerebro\.addanalyzer\(rs\.AccountRecorder\)"),
         ({"sharpe": (bt.analyzers.SharpeRatio, {})}, "found SharpeRatio"),
         (
             {"years": (bt.analyzers.TimeReturn, {"timeframe": bt.TimeFrame.Months})},
@@ -158,7 +158,7 @@ def test_an_optimisation_gives_many(prices):
     for ticker in prices.tickers:
         cerebro.adddata(bt.feeds.PandasData(dataname=prices.frame.xs(ticker, level="ticker")), name=ticker)
     cerebro.optstrategy(Tuned, n=[1, 2])
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     done = cerebro.run()
     with pytest.raises(rs.InputError, match=r"2 runs of an optimisation; pass one of them"):
         result_of(done)

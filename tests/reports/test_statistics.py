@@ -106,9 +106,9 @@ def test_drawdown_from_the_first_day():
 
 
 def test_risk_free_rate_is_yearly(run):
-    metrics = compute_metrics(run.returns, risk_free=0.05)
+    metrics = compute_metrics(run.returns, risk_free_rate=0.05)
     daily = 1.05 ** (1 / 252) - 1
-    assert metrics["risk_free"] == 0.05
+    assert metrics["risk_free_rate"] == 0.05
     assert metrics["sharpe_ratio"] == ep.sharpe_ratio(run.returns, risk_free=daily)
     assert metrics["sortino_ratio"] == ep.sortino_ratio(run.returns, required_return=daily)
     assert metrics["annual_return"] == ep.annual_return(run.returns)

@@ -45,7 +45,7 @@ def bytes_of(folder):
 
 def test_every_check_gives_a_verdict_and_the_folder_stays_as_it_is(finished):
     before = bytes_of(finished.folder)
-    found = audit_run(finished.folder, days=1, jobs=1)
+    found = audit_run(finished.folder, cutoffs=1, jobs=1)
     assert [verdict.check for verdict in found.verdicts] == list(CHECKS)
     assert found.passed, found.text()
     assert bytes_of(finished.folder) == before
@@ -78,7 +78,7 @@ def test_sensitivity_tries_what_should_not_matter_and_counts_what_it_trained(fin
 
 
 def test_a_delay_moves_every_score_to_the_next_session():
-    prices = rs.load_prices(source="simulated", seed=1, tickers=3, start="2014-01-01", end="2014-01-31")
+    prices = rs.load_prices(source="simulated", seed=1, n_tickers=3, start="2014-01-01", end="2014-01-31")
     days = pd.DatetimeIndex(["2014-01-10", "2014-01-17", "2014-01-31"]).astype("datetime64[ns]")
     index = pd.MultiIndex.from_product([days, prices.tickers[:2]], names=["date", "ticker"])
     later = delayed(pd.DataFrame({"score": np.arange(6.0)}, index=index), prices)
@@ -102,14 +102,14 @@ def test_what_our_own_trainer_trained_is_reused(small, trainer):
     path = small
     text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', f'trainer = "{trainer}"')
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
-    found = audit_run(path, only=["look-ahead"], days=1, jobs=1)
+    found = audit_run(path, only=["look-ahead"], cutoffs=1, jobs=1)
     removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
     assert removed
     assert all("0 models trained" in said for said in removed)
 
 
 def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monkeypatch):
-    audit_run(small, only=["folds"], jobs=1)
+    audit_run(small, only=["fold-checks"], jobs=1)
     assert [trial.kind for trial in default_ledger().trials().values()] == ["audit"]
     monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
     run = rs.run(small, out=tmp_path / "r", overrides=["model.lookback=9", "training.seeds=[0]"], jobs=1)
@@ -128,25 +128,33 @@ def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkey
     statuses = {verdict.check: verdict.status for verdict in found.verdicts}
     assert statuses["look-ahead"] == "skipped"
     assert found.covered.startswith("imported scores: covered is what their prices show (adjustments, ")
-    assert statuses["dead-names"] == "passed"
+    assert statuses["delisted-names"] == "passed"
     assert statuses["survivorship"] in ("passed", "noted")
 
 
 @pytest.mark.parametrize(
-    "options", [{"only": ["folds"], "skip": ["folds"]}, {"only": ["lookahead"]}, {"skip": ["nothing"]}, {"days": -1}]
+    "options",
+    [
+        {"only": ["fold-checks"], "skip": ["fold-checks"]},
+        {"only": ["lookahead"]},
+        {"skip": ["nothing"]},
+        {"cutoffs": -1},
+    ],
 )
 def test_what_is_no_check_is_said(small, options):
-    with pytest.raises(InputError, match=r"expected (checks among|a number of days|at least one check)"):
+    with pytest.raises(InputError, match=r"expected (checks among|a number of cutoffs|at least one check)"):
         audit_run(small, **options)
 
 
 def test_the_command_line(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["rnn-strategies"])
-    assert app(["audit", str(small), "--only", "folds", "--save", str(tmp_path / "a.json")], standalone_mode=False) in (
+    assert app(
+        ["audit", str(small), "--only", "fold-checks", "--json", str(tmp_path / "a.json")], standalone_mode=False
+    ) in (
         None,
         0,
     )
-    assert "PASSED   folds" in capsys.readouterr().out
+    assert "PASSED   fold-checks" in capsys.readouterr().out
     saved = json.loads((tmp_path / "a.json").read_text())
     assert saved["verdicts"][0]["status"] == "passed"
     leaky = small.read_text() + '\n[features]\ninputs = ["return", "leaky_features:centred_average"]\n'
@@ -161,7 +169,8 @@ def test_the_fixture_in_a_project_of_ones_own(small, support_path, tmp_path):
     project.mkdir()
     (project / "conftest.py").write_text('pytest_plugins = ["rnn_strategies.testing"]\n')
     (project / "test_mine.py").write_text(
-        f"def test_clean(audited):\n    audited({str(small)!r}, only=['folds', 'look-ahead'], days=1, jobs=1)\n\n"
+        f"def test_clean(audit_run):\n    audit_run({str(small)!r}, only=['fold-checks', 'look-ahead'], cutoffs=1, "
+        "jobs=1)\n\n"
         f"def test_leaky(audited):\n    audited({str(small)!r}, only=['look-ahead'], jobs=1,\n"
         '            overrides=[\'features.inputs=["return", "leaky_features:next_open"]\'])\n'
     )

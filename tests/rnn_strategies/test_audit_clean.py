@@ -22,7 +22,7 @@ def drawn(seed):
 
     per_ticker = [feature.usage for feature in FEATURES.values() if not feature.shared and "252" not in feature.usage]
     dates = [feature.usage for feature in FEATURES.values() if feature.kind == "date"]
-    suffix = one("", " vs market")
+    suffix = one("", " minus market")
     inputs = ["return", *(f"{name}{suffix}" for name in rng.choice(per_ticker, 3, replace=False)), one(*dates)]
     frequency = one("weekly", "weekly", "daily", "monthly")
     lookback = {"weekly": 8, "daily": 15, "monthly": 4}[frequency]
@@ -34,16 +34,16 @@ def drawn(seed):
     return {
         "prices": {
             "seed": int(rng.integers(1000)),
-            "listings": float(rng.uniform(0, 0.3)),
-            "delistings": float(rng.uniform(0.1, 0.3)),
-            "missing": float(rng.uniform(0, 0.02)),
+            "listing_fraction": float(rng.uniform(0, 0.3)),
+            "delisting_fraction": float(rng.uniform(0.1, 0.3)),
+            "missing_rate": float(rng.uniform(0, 0.02)),
         },
         "features": {"frequency": frequency, "inputs": inputs},
         "labels": {
             "kind": one(*LABELS),
             "horizon": int(one(1, 1, 2) if frequency == "monthly" else one(1, 3, 6)),
-            "measured": one("open_to_open", "close_to_close"),
-            "window": 8,
+            "price_basis": one("open_to_open", "close_to_close"),
+            "estimation_window": 8,
         },
         "model": {"lookback": lookback, "min_steps": one(lookback, lookback - 1)},
         "training": {"refit": one("none", "all"), "seeds": [0, 1][: int(rng.integers(1, 3))]},
@@ -55,7 +55,7 @@ def drawn(seed):
         },
         "strategy": allocation,
         "broker": {"borrow_rate": 0.01, "delist_haircut": one(0.0, 0.3)},
-        "universe": {"top": int(rng.integers(15, 35)), "min_price": float(one(0.0, 2.0))},
+        "universe": {"max_tickers": int(rng.integers(15, 35)), "min_price": float(one(0.0, 2.0))},
     }
 
 
@@ -70,6 +70,6 @@ def test_a_clean_pipeline_raises_no_alarm(support, tmp_path, seed):
         kept = {} if name == "strategy" else settings.get(name, {})
         settings[name] = kept | changes
     path.write_text(tomli_w.dumps(settings))
-    found = audit_run(path, skip=["sensitivity"], days=2, jobs=1)
+    found = audit_run(path, skip=["sensitivity"], cutoffs=2, jobs=1)
     assert [(v.check, v.finding) for v in found.verdicts if v.status == "failed"] == []
     assert found.verdict("look-ahead").status == "passed"

@@ -12,7 +12,7 @@ from rnn_strategies.audit.histories import histories, stale_bars, stretches
 from rnn_strategies.audit.jumps import split_like_jumps
 from rnn_strategies.audit.verdict import Status
 from signals.dataset import make_dataset
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 
 
 @pytest.fixture
@@ -42,7 +42,13 @@ LIVES = {
 def every():
     """Forty tickers that all live through four years."""
     return rs.load_prices(
-        source="simulated", seed=5, tickers=40, start="2011-01-01", end="2014-12-31", delistings=0.0, listings=0.0
+        source="simulated",
+        seed=5,
+        n_tickers=40,
+        start="2011-01-01",
+        end="2014-12-31",
+        delisting_fraction=0.0,
+        listing_fraction=0.0,
     )
 
 
@@ -57,9 +63,9 @@ def data_of(prices, *, start="2013-01-04", **filters):
         prices,
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
-        labels=rs.LabelSettings(measured="close_to_close" if prices.close_only else "open_to_open"),
-        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=8),
-        walk_forward=rs.WalkForward(start=start),
+        labels=rs.LabelSettings(price_basis="close_to_close" if prices.close_only else "open_to_open"),
+        windows=CustomModel("sklearn.linear_model:LogisticRegression", lookback=8),
+        walk_forward=rs.WalkForward(test_start=start),
     )
 
 
@@ -73,7 +79,7 @@ def said(verdict, name):
 @pytest.mark.parametrize("seed", range(4))
 def test_clean_simulated_prices_pass(seed):
     prices = rs.load_prices(
-        source="simulated", seed=seed, tickers=60, start="2010-01-01", end="2014-12-31", delistings=0.4
+        source="simulated", seed=seed, n_tickers=60, start="2010-01-01", end="2014-12-31", delisting_fraction=0.4
     )
     verdict = dead_names(prices, data=data_of(prices))
     assert verdict.status is Status.PASSED, verdict.finding
@@ -316,7 +322,7 @@ def test_real_splits_show_in_raw_prices_and_not_in_adjusted_ones(shared_data):
         ("ibm", "1999-05-27", "2"),
     }
     adjusted = rs.load_prices(
-        source="files", path=folder, file_names="{ticker}_daily_raw", factors=folder, on_bad="repair"
+        source="files", path=folder, file_names="{ticker}_daily_raw", factor_files=folder, on_bad="repair"
     )
     verdict = dead_names(adjusted)
     assert verdict.status is Status.PASSED

@@ -18,7 +18,7 @@ from rnn_strategies.audit.skill import beyond, measure
 from rnn_strategies.audit.verdict import Status
 from signals.diagnostics import auc_by_date
 from signals.long_run_variance import mean_interval
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.pooled_skill import area_under_curve, pooled_auc
 from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
 from signals.walk_forward import compute_signals, prepare
@@ -145,12 +145,12 @@ def test_more_predictors_know_nothing_of_later_dates(seed, cut):
 # -- verdicts, simulated
 
 
-MODEL = OwnModel("sklearn.linear_model:LogisticRegression", {"C": 0.01}, lookback=8)
+MODEL = CustomModel("sklearn.linear_model:LogisticRegression", {"C": 0.01}, lookback=8)
 
 
 def scored(prices, model=MODEL, *, start="2012-07-06", kind="above_median", **more):
     settings = {
-        "walk_forward": rs.WalkForward(start=start, validation="13W", test="1Y"),
+        "walk_forward": rs.WalkForward(test_start=start, validation="13W", test="1Y"),
         "universe": rs.UniverseFilters(min_history=60),
         "labels": rs.LabelSettings(kind=kind),
         "model": model,
@@ -168,7 +168,13 @@ def judged(data, result, **more):
 def quiet():
     """Nothing can be predicted here."""
     prices = rs.load_prices(
-        source="simulated", seed=11, tickers=80, start="2010-01-01", end="2014-12-31", pattern=0.0, delistings=0.4
+        source="simulated",
+        seed=11,
+        n_tickers=80,
+        start="2010-01-01",
+        end="2014-12-31",
+        signal_strength=0.0,
+        delisting_fraction=0.4,
     )
     return prices, *scored(prices)
 
@@ -215,7 +221,9 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
 @pytest.fixture(scope="module")
 def planted():
     """A pattern that a window knows and its last return alone does not."""
-    prices = rs.load_prices(source="simulated", seed=4, tickers=120, start="2010-01-01", end="2014-12-31", pattern=1.5)
+    prices = rs.load_prices(
+        source="simulated", seed=4, n_tickers=120, start="2010-01-01", end="2014-12-31", signal_strength=1.5
+    )
     return prices, *scored(prices)
 
 
@@ -252,7 +260,7 @@ def test_padded_dead_names_are_found_out(worlds, quiet):
     prices, _, _ = quiet
     spans = {f"SIM{i:03d}": ("2010-01-01", f"201{1 + i % 3}-0{1 + i % 9}-10") for i in range(0, 80, 4)}
     dead = worlds.lived(prices, {name: span for name, span in spans.items() if name in prices.tickers})
-    trees = OwnModel(
+    trees = CustomModel(
         "sklearn.tree:DecisionTreeClassifier",
         {"max_depth": 6, "min_samples_leaf": 100, "random_state": 0},
         lookback=8,
@@ -291,7 +299,7 @@ def test_nothing_known_is_skipped(quiet):
 @pytest.mark.parametrize("kind", ["terciles", "return"])
 def test_other_labels_are_judged_too(quiet, kind):
     prices, _, _ = quiet
-    model = MODEL if kind == "terciles" else OwnModel("sklearn.linear_model:Ridge", lookback=8)
+    model = MODEL if kind == "terciles" else CustomModel("sklearn.linear_model:Ridge", lookback=8)
     verdict = judged(*scored(prices, model, kind=kind))
     assert verdict.status in (Status.PASSED, Status.NOTED)
     assert "unknown" not in dict(verdict.evidence)["the score"]
@@ -355,7 +363,7 @@ def delisted(shared_data):
     )
 
 
-TREES = OwnModel(
+TREES = CustomModel(
     "sklearn.tree:DecisionTreeClassifier",
     {"max_depth": 6, "min_samples_leaf": 200, "random_state": 0},
     lookback=8,

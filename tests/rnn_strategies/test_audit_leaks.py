@@ -15,7 +15,7 @@ from rnn_strategies.audit.audit import audit_run
 from signals import fold_data, universe
 from signals.macro import MacroTable
 
-EXPERIMENTS = ["folds", "adjustments", "look-ahead"]
+EXPERIMENTS = ["fold-checks", "adjustments", "look-ahead"]
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def failed(found, check, *words):
 
 
 def examined(path, *checks, days=1):
-    return audit_run(path, only=checks or EXPERIMENTS, days=days, jobs=1)
+    return audit_run(path, only=checks or EXPERIMENTS, cutoffs=days, jobs=1)
 
 
 def test_what_is_clean_passes(write, request):
-    found = examined(write(features={"inputs": ["return", "volatility(21) vs market"]}), days=2)
+    found = examined(write(features={"inputs": ["return", "volatility(21) minus market"]}), days=2)
     others = [(v.check, v.status, v.finding) for v in found.verdicts if v.status != "passed"]
     if request.node.callspec.params["write"] == "real":  # the closes of these stocks are adjusted for splits
         ((check, status, finding),) = others
@@ -165,7 +165,7 @@ def test_stopping_on_the_test_slice(write, monkeypatch):
 
     made_honestly = fold_data.make_fold_data
     monkeypatch.setattr("signals.walk_forward.make_fold_data", stops_on_the_test)
-    failed(examined(write(), "folds"), "folds", "validation")
+    failed(examined(write(), "fold-checks"), "fold-checks", "validation")
 
 
 def test_shuffled_folds_without_purge(write, monkeypatch):
@@ -187,7 +187,7 @@ def test_shuffled_folds_without_purge(write, monkeypatch):
         return replace(made, training=rows)
 
     monkeypatch.setattr("signals.walk_forward.make_fold_data", shuffled)
-    failed(examined(write(), "folds"), "folds", "learns from what came later", "training")
+    failed(examined(write(), "fold-checks"), "fold-checks", "learns from what came later", "training")
 
 
 # -- universe --------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_benchmark_among_the_prices_raises_no_alarm(simulated):
 
 
 def test_a_strategy_that_reads_the_next_close(write, support):
-    path = write(strategy={"allocation": "TopK", "k": 5, "strategy": "leaky_strategies:Clairvoyant"})
+    path = write(strategy={"allocation": "TopK", "k": 5, "kind": "leaky_strategies:Clairvoyant"})
     failed(examined(path), "look-ahead", "orders")
 
 
@@ -281,7 +281,13 @@ def with_names_changed(request, support, tmp_path):
 
     def changed(change, **tables):
         prices = rs.load_prices(
-            source="simulated", seed=5, tickers=60, start="2010-01-01", end="2015-12-31", listings=0.2, delistings=0.4
+            source="simulated",
+            seed=5,
+            n_tickers=60,
+            start="2010-01-01",
+            end="2015-12-31",
+            listing_fraction=0.2,
+            delisting_fraction=0.4,
         )
         change(prices).frame.reset_index().to_parquet(tmp_path / "changed.parquet")
         path = write(**tables)
@@ -296,9 +302,9 @@ def with_names_changed(request, support, tmp_path):
 def test_dead_tickers_padded(with_names_changed):
     from audit_worlds import padded
 
-    found = examined(with_names_changed(padded), "dead-names")
-    failed(found, "dead-names", "after")
-    assert examined(with_names_changed(lambda prices: prices), "dead-names").passed
+    found = examined(with_names_changed(padded), "delisted-names")
+    failed(found, "delisted-names", "after")
+    assert examined(with_names_changed(lambda prices: prices), "delisted-names").passed
 
 
 def test_a_universe_of_survivors(with_names_changed):

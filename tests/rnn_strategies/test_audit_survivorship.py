@@ -29,7 +29,13 @@ def worlds(support):
 def every():
     """Sixty tickers that all live through seven years."""
     return rs.load_prices(
-        source="simulated", seed=2, tickers=60, start="2010-01-01", end="2016-12-31", delistings=0.0, listings=0.0
+        source="simulated",
+        seed=2,
+        n_tickers=60,
+        start="2010-01-01",
+        end="2016-12-31",
+        delisting_fraction=0.0,
+        listing_fraction=0.0,
     )
 
 
@@ -46,7 +52,7 @@ def prices(worlds, every):
 def audited(prices, *, start="2013-01-04", membership=None, filters=None, **more):
     filters = filters or rs.UniverseFilters()
     dates = decision_dates(prices.first, prices.last, "weekly")
-    days = refit_dates(dates, rs.WalkForward(start=start))
+    days = refit_dates(dates, rs.WalkForward(test_start=start))
     drawn = {str(d): len(m) for d, m in universe_schedule(prices.panel(), days, filters, membership)}
     return survivorship(prices, universe_sizes=drawn, filters=filters, membership=membership, **more)
 
@@ -71,7 +77,7 @@ def survivors(prices, worlds):
 
 @pytest.mark.parametrize("seed", [1, 4, 7])
 def test_simulated_prices_with_deaths_pass(seed):
-    prices = rs.load_prices(source="simulated", seed=seed, tickers=60, start="2010-01-01", end="2016-12-31")
+    prices = rs.load_prices(source="simulated", seed=seed, n_tickers=60, start="2010-01-01", end="2016-12-31")
     assert audited(prices).status is Status.PASSED
 
 
@@ -220,7 +226,9 @@ def test_chances_are_hypergeometric():
 def test_the_real_weekly_preset_fails(shared_data):
     path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
     prices = rs.load_prices(source="files", path=path, on_bad="repair")
-    verdict = audited(prices, start="2011-01-01", filters=rs.UniverseFilters(min_price=1.0, min_history=252, top=500))
+    verdict = audited(
+        prices, start="2011-01-01", filters=rs.UniverseFilters(min_price=1.0, min_history=252, max_tickers=500)
+    )
     assert verdict.status is Status.FAILED
     assert "600 tickers trade to the end of the file on 2017-11-10" in verdict.finding
     assert dict(verdict.evidence)["tickers that begin with the file"] == "600 of 600"

@@ -79,7 +79,7 @@ def one_line(err):
 
 def prices_frame():
     return rs.load_prices(
-        source="simulated", seed=1, tickers=25, start="2013-01-01", end="2014-12-31"
+        source="simulated", seed=1, n_tickers=25, start="2013-01-01", end="2014-12-31"
     ).frame.reset_index()
 
 
@@ -126,19 +126,19 @@ def test_bad_prices_are_refused_naming_the_place(command, small, case):
         ("training.epoch=3", "did you mean 'epochs'"),
         ("prices.tickres=30", "did you mean 'tickers'"),
         ("prices.end=2011-01-01", "2011-01-01"),
-        ("walk_forward.start=2012-03-01", "history"),
-        ("prices.end=2013-06-30", "expected prices beyond walk_forward.start"),
+        ("walk_forward.test_start=2012-03-01", "history"),
+        ("prices.end=2013-06-30", "expected prices beyond walk_forward.test_start"),
         ("benchmark.ticker=SPYX", "SPYX"),
         ("universe.include=['NOSUCH']", "NOSUCH"),
         ("strategy.allocation=TopKK", "did you mean 'TopK'"),
         ("strategy.kk=3", "kk"),
         ("labels.horizon=0", "horizon"),
-        ("model.dense=-1", "model.dense of at least 0"),
-        ("model.embedding=-1", "model.embedding of at least 0"),
+        ("model.dense_units=-1", "model.dense_units of at least 0"),
+        ("model.ticker_embedding_dim=-1", "model.ticker_embedding_dim of at least 0"),
         ("training.seeds=[4294967296]", "training.seeds"),
         ("training.trainer=os:path", "fit, predict and versions"),
-        ("strategy.strategy=os:path", "backtrader.Strategy"),
-        ("strategy.strategy=nowhere:Name", "nowhere"),
+        ("strategy.kind=os:path", "backtrader.Strategy"),
+        ("strategy.kind=nowhere:Name", "nowhere"),
         ("strategy.max_weight=nan", "finite number"),
         ("broker.cash=true", "a number"),
         ("broker.cash='5'", "without quotes"),
@@ -156,7 +156,7 @@ def test_bad_settings_are_refused_in_one_line(command, small, setting, words):
 
 
 def test_a_configuration_that_cannot_run_does_not_claim_the_folder(command, small):
-    code, _, _ = command("run", small, "--out", "out", "--jobs", "1", "--set=walk_forward.start=2012-03-01")
+    code, _, _ = command("run", small, "--out", "out", "--jobs", "1", "--set=walk_forward.test_start=2012-03-01")
     assert code == 2
     code, _, err = command("run", small, "--out", "out", "--jobs", "1")
     assert code == 0, err

@@ -11,7 +11,7 @@ MINIMAL = """
 [prices]
 source = "simulated"
 [walk_forward]
-start = "2014-01-01"
+test_start = "2014-01-01"
 [broker]
 cash = 1e6
 commission = 0.001
@@ -49,9 +49,9 @@ def test_presets_are_valid(preset, tmp_path):
         assert config.prices["path"].endswith("some/data/us-stocks-daily/ohlcv_top600.parquet")
         assert (config.model.lookback, config.model.units, config.training.batch_size) == (52, (25, 10), 1024)
     if preset == "us-wide":  # a file of closes: nothing may need an open or a volume
-        assert config.labels.measured == "close_to_close"
+        assert config.labels.price_basis == "close_to_close"
         assert not config.universe.needs_volume
-        assert (config.walk_forward.start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
+        assert (config.walk_forward.test_start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
 
 
 def test_an_existing_configuration_is_not_replaced_unasked(tmp_path):
@@ -84,15 +84,21 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
         (("slippage = 0.0005\n", ""), r"broker.slippage; found none; costs are never silently zero"),
         (("cash = 1e6\n", ""), r"broker.cash; found none"),
         (("commission = 0.001", "commission = 0.1"), r"commission"),
-        (('start = "2014-01-01"', ""), r"walk_forward.start; found none"),
+        (('start = "2014-01-01"', ""), r"walk_forward.test_start; found none"),
         (("[broker]", "[training]\nepochs = 'many'\n[broker]"), r"training.epochs to be a valid number.*found 'many'"),
         (("[broker]", "[features]\nfrequency = 'hourly'\n[broker]"), r"daily, weekly or monthly; found 'hourly'"),
         (("k = 5", "k = 5\nmax_wieght = 3"), r"found 'max_wieght'; did you mean 'max_weight'"),
         (('"TopK"\nk = 5', "'LongShortQuantile'\nquantile = 0.1"), r"broker.borrow_rate"),
         (('[strategy]\nallocation = "TopK"\nk = 5\n', ""), r"a table \[strategy\]; found none"),
         (("[prices]", "[prices"), r"expected TOML in"),
-        (("[prices]", "[prices]\npattern = 'strong'"), r"prices.pattern to be a valid number.*found 'strong'"),
-        (("[prices]", "[prices]\ntickres = 3"), r"known key in \[prices\]; found 'tickres'; did you mean 'tickers'"),
+        (
+            ("[prices]", "[prices]\nsignal_strength = 'strong'"),
+            r"prices.signal_strength to be a valid number.*found 'strong'",
+        ),
+        (
+            ("[prices]", "[prices]\nn_tickres = 3"),
+            r"known key in \[prices\]; found 'n_tickres'; did you mean 'n_tickers'",
+        ),
         (
             ("[prices]", "[benchmark]\ntickr = 'SPY'\n[prices]"),
             r"in \[benchmark\]; found 'tickr'; did you mean 'ticker'",
@@ -114,9 +120,10 @@ def test_a_missing_file_says_how_to_make_one(tmp_path):
 
 def test_overrides_are_toml_values_or_plain_text(write):
     config = load_config(
-        write(MINIMAL), ["training.seeds=[4, 5]", "walk_forward.start=2015-01-01", "model.lookback=26", "name=other"]
+        write(MINIMAL),
+        ["training.seeds=[4, 5]", "walk_forward.test_start=2015-01-01", "model.lookback=26", "name=other"],
     )
-    assert (config.seeds, config.walk_forward.start, config.model.lookback, config.name) == (
+    assert (config.seeds, config.walk_forward.test_start, config.model.lookback, config.name) == (
         (4, 5), "2015-01-01", 26, "other",
     )  # fmt: skip
     with pytest.raises(InputError, match=r"table.key=value"):
@@ -148,14 +155,14 @@ def test_a_preset_fills_in_what_the_broker_table_leaves_out(write):
     config = load_config(write(text))
     expected = rs.BrokerSettings.from_preset("retail", cash=1e6, half_spread=0.001)
     assert config.broker == expected
-    assert config.tables["broker"]["commission_minimum"] == 1.0  # spelled out, not left to the name
+    assert config.tables["broker"]["min_commission"] == 1.0  # spelled out, not left to the name
     assert load_config(write(config.to_toml(), "b.toml")).broker == expected
     assert load_config(write(MINIMAL), ["broker.preset=institutional"]).broker.half_spread == 0.0002
 
 
 def test_false_switches_off_what_a_preset_has(write):
-    config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_volume_share=false"])
-    assert (config.broker.max_volume_share, config.broker.borrow_rate) == (None, 0.02)
+    config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_participation_rate=false"])
+    assert (config.broker.max_participation_rate, config.broker.borrow_rate) == (None, 0.02)
     again = load_config(write(config.to_toml(), "b.toml"))
     assert (again.broker, again.hash, again.to_toml()) == (config.broker, config.hash, config.to_toml())
     assert config.hash != load_config(write(MINIMAL), ["broker.preset=retail"]).hash

@@ -13,8 +13,8 @@ import tomli_w
 import rnn_strategies as rs
 from rnn_strategies.config import load_config, parse_config
 from signals.errors import InputError
-from signals.models.external import KerasModel
-from signals.models.own import OwnModel
+from signals.models.external import SavedKerasModel
+from signals.models.own import CustomModel
 from signals.trainers.keras_trainer import load_keras
 
 
@@ -51,7 +51,7 @@ def test_an_estimator_by_name(write, tmp_path):
     lines = 'kind = "sklearn.linear_model:LogisticRegression"\nlookback = 8\noptions = {C = 0.1}'
     path = with_tables(write(tmp_path / "c.toml"), model=lines)
     config = load_config(path)
-    assert config.model == OwnModel("sklearn.linear_model:LogisticRegression", {"C": 0.1}, lookback=8)
+    assert config.model == CustomModel("sklearn.linear_model:LogisticRegression", {"C": 0.1}, lookback=8)
     made = rs.run(config, out=tmp_path / "run", jobs=1)
     assert made.signals["score"].between(0, 1).all()
     again = load_config(made.folder / "config.toml")
@@ -67,7 +67,7 @@ def test_a_network_that_comes_trained(write, tmp_path):
     lines = 'kind = "keras_file"\npath = "mine.keras"\ntrained_until = "2013-12-31"'
     path = with_tables(write(tmp_path / "c.toml"), model=lines)
     config = load_config(path)
-    assert config.model == KerasModel(str(tmp_path / "mine.keras"), "2013-12-31")
+    assert config.model == SavedKerasModel(str(tmp_path / "mine.keras"), "2013-12-31")
     made = rs.run(config, out=tmp_path / "run", jobs=1)
     assert (made.signals["trained_until"] == np.datetime64("2013-12-31")).all()
     assert manifest(made)["seeds"] == [0]
@@ -104,14 +104,14 @@ def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeyp
         ({"features": 'inputs = ["retrun"]'}, r"did you mean|close|return"),
         ({"features": 'inputs = ["nowhere.at:all"]'}, r"nowhere"),
         ({"features": "inputs = []"}, r"feature"),
-        ({"features": "macro = {lag = '45D'}"}, r"a setting features.macro.path"),
+        ({"features": "macro = {publication_lag = '45D'}"}, r"a setting features.macro.path"),
         ({"universe": 'membership = ""'}, r"path"),
         ({"labels": 'kind = "tercile"'}, r"did you mean 'terciles'"),
         ({"labels": "horizon = 0"}, r"labels.horizon"),
         ({"walk_forward": 'retrain_every = "nevr"'}, r"walk_forward.retrain_every as .* 'never'; found 'nevr'"),
         ({"walk_forward": "test = 0"}, r"walk_forward.test as a length"),
         ({"model": 'kind = "keras_file"\npath = 5\ntrained_until = "2013-12-31"'}, r"model.path to be a valid string"),
-        ({"universe": 'symbols = {outside = "drop"}'}, r"universe.symbols"),
+        ({"universe": 'symbol_changes = {on_uncovered = "drop"}'}, r"universe.symbol_changes"),
     ],
 )
 def test_mistakes_are_one_line(write, tmp_path, tables, words):
@@ -138,9 +138,9 @@ def test_the_yahoo_source_has_settings_but_no_clock():
 
 
 @pytest.fixture
-def beside(tmp_path):
+def reference_data(tmp_path):
     """Files that go with the simulated prices of the small configuration."""
-    names = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31").tickers
+    names = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31").tickers
     members = pd.DataFrame({"ticker": names, "start": "2012-01-01", "end": ""})
     members.loc[:9, "end"] = "2014-12-01"
     members.to_csv(tmp_path / "members.csv", index=False)
@@ -153,14 +153,17 @@ def beside(tmp_path):
 
 
 UNIVERSE = 'membership = "members.csv"\nsectors = "sectors.csv"'
-FEATURES = 'inputs = ["return", "return(4) vs sector", "macro(RATE)"]\nmacro = {path = "rates.csv", lag = "45D"}'
+FEATURES = (
+    'inputs = ["return", "return(4) minus sector", "macro(RATE)"]\nmacro = {path = "rates.csv", '
+    'publication_lag = "45D"}'
+)
 
 
-def test_members_sectors_and_macro_series(write, tmp_path, beside):
+def test_members_sectors_and_macro_series(write, tmp_path, reference_data):
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     dates = made.signals.index.get_level_values("date")
-    left = made.signals[made.signals.index.get_level_values("ticker").isin(beside[:10])]
+    left = made.signals[made.signals.index.get_level_values("ticker").isin(reference_data[:10])]
     assert len(left)
     # who left the index is out from the next time the universe is drawn
     assert left.index.get_level_values("date").max() < pd.Timestamp("2015-01-10") <= dates.max()
@@ -176,44 +179,44 @@ def test_members_sectors_and_macro_series(write, tmp_path, beside):
     assert (made.folder / "signals.parquet").stat().st_mtime_ns != done  # an edited file is another input
 
 
-def test_sectors_of_today_are_said_in_the_report(write, tmp_path, beside):
+def test_sectors_of_today_are_said_in_the_report(write, tmp_path, reference_data):
     pd.read_csv(tmp_path / "sectors.csv").drop(columns="start").to_csv(tmp_path / "sectors.csv", index=False)
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
     said = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
     assert any("Sectors are those of the day the file was made" in line for line in said)
 
 
-def test_a_ticker_change_is_one_security(write, tmp_path, beside):
+def test_a_ticker_change_is_one_security(write, tmp_path, reference_data):
     """One half of a history under another symbol, put together again by a file of ticker changes."""
-    prices = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31")
     frame = prices.frame.reset_index()
-    old = (frame["ticker"] == beside[0]) & (frame["date"] < "2013-07-01")
+    old = (frame["ticker"] == reference_data[0]) & (frame["date"] < "2013-07-01")
     frame.loc[old, "ticker"] = "OLDNAME"
     frame.to_csv(tmp_path / "prices.csv", index=False)
     changes = pd.DataFrame(
         {
-            "id": beside[0],
-            "ticker": ["OLDNAME", beside[0]],
+            "id": reference_data[0],
+            "ticker": ["OLDNAME", reference_data[0]],
             "start": ["2012-01-01", "2013-07-01"],
             "end": ["2013-07-01", ""],
         }
     )
     changes.to_csv(tmp_path / "changes.csv", index=False)
     files = 'source = "files"\npath = "prices.csv"'
-    path = with_tables(write(tmp_path / "c.toml"), prices=files, universe='symbols = "changes.csv"')
+    path = with_tables(write(tmp_path / "c.toml"), prices=files, universe='symbol_changes = "changes.csv"')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert made.prices.tickers == prices.tickers
     whole = rs.run(write(tmp_path / "whole.toml"), out=tmp_path / "whole", jobs=1)
     np.testing.assert_allclose(made.signals["score"].to_numpy(), whole.signals["score"].to_numpy(), atol=1e-6)
 
 
-def test_bars_outside_the_spells_of_a_ticker_can_be_left_out(write, tmp_path, beside):
-    changes = pd.DataFrame({"id": ["X"], "ticker": [beside[0]], "start": ["2012-06-01"], "end": [""]})
+def test_bars_outside_the_spells_of_a_ticker_can_be_left_out(write, tmp_path, reference_data):
+    changes = pd.DataFrame({"id": ["X"], "ticker": [reference_data[0]], "start": ["2012-06-01"], "end": [""]})
     changes.to_csv(tmp_path / "changes.csv", index=False)
-    path = with_tables(write(tmp_path / "c.toml"), universe='symbols = "changes.csv"')
-    with pytest.raises(InputError, match="outside"):
+    path = with_tables(write(tmp_path / "c.toml"), universe='symbol_changes = "changes.csv"')
+    with pytest.raises(InputError, match="on_uncovered"):
         rs.run(path, out=tmp_path / "run", jobs=1)
-    path = with_tables(path, universe='symbols = {path = "changes.csv", outside = "drop"}')
+    path = with_tables(path, universe='symbol_changes = {path = "changes.csv", on_uncovered = "drop"}')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert "X" in made.prices.tickers
     assert load_config(made.folder / "config.toml").tables == made.config.tables
@@ -240,7 +243,7 @@ def test_an_edit_anywhere_in_ones_own_package_is_noticed(write, tmp_path, monkey
 
 
 @pytest.mark.parametrize("table", ["universe", "features"])
-def test_a_missing_file_is_one_line(write, tmp_path, beside, table):
+def test_a_missing_file_is_one_line(write, tmp_path, reference_data, table):
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
     (tmp_path / {"universe": "members.csv", "features": "rates.csv"}[table]).unlink()
     with pytest.raises(InputError, match=r"members.csv|rates.csv") as caught:

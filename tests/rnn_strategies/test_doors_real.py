@@ -8,20 +8,20 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import rnn_strategies as rs
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.diagnostics import auc_by_date, binary_outcome
 from signals.long_run_variance import mean_interval
 from signals.macro import read_macro
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.sectors import read_sectors
 from signals.walk_forward import compute_signals
 
 FEATURES = [
     "return",
-    "return(4) vs sector",
-    "volatility(63) vs market",
+    "return(4) minus sector",
+    "volatility(63) minus market",
     "momentum(26, 4)",
-    "volume_change",
+    "relative_volume",
     "month_sin",
     "macro_change(UMCSENT, 12)",
 ]
@@ -39,31 +39,33 @@ def prices(shared_data):
 
 
 @pytest.fixture(scope="module")
-def beside(shared_data, prices):
+def reference_data(shared_data, prices):
     table = pd.read_csv(shared_data / "book-metadata" / "us_equities_meta_data.csv.gz", keep_default_na=False)
     table = table.loc[table["ticker"].isin(prices.tickers) & (table["sector"] != ""), ["ticker", "sector"]]
-    macro = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", lag={"UMCSENT": "5D"})
-    return Beside(sectors=read_sectors(table), macro=macro)
+    macro = read_macro(
+        shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag={"UMCSENT": "5D"}
+    )
+    return ReferenceData(sectors=read_sectors(table), macro=macro)
 
 
-def score(prices, beside, **changes):
+def score(prices, reference_data, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2011-01-01", validation="26W", test="1Y"),
-        "universe": rs.UniverseFilters(min_price=5, min_history=120, top=100),
+        "walk_forward": rs.WalkForward(test_start="2011-01-01", validation="26W", test="1Y"),
+        "universe": rs.UniverseFilters(min_price=5, min_history=120, max_tickers=100),
         "labels": rs.LabelSettings(horizon=4),
-        "model": OwnModel(LogisticRegression(C=0.01), lookback=13),
+        "model": CustomModel(LogisticRegression(C=0.01), lookback=13),
         "training": rs.TrainingSettings(),
         "seeds": [0],
         "artifacts": "unused",
         "features": FEATURES,
-        "beside": beside,
+        "beside": reference_data,
     }
     return compute_signals(prices, **(options | changes))
 
 
 @pytest.fixture(scope="module")
-def scored(prices, beside):
-    return score(prices, beside)
+def scored(prices, reference_data):
+    return score(prices, reference_data)
 
 
 def test_what_a_logistic_regression_knows_is_little_and_not_a_leak(scored):
@@ -75,25 +77,25 @@ def test_what_a_logistic_regression_knows_is_little_and_not_a_leak(scored):
 
 
 @pytest.mark.parametrize("day", ["2012-08-15", "2011-12-30"])
-def test_cut_and_poisoned_after_a_day_nothing_before_it_changes(support, prices, beside, scored, day):
+def test_cut_and_poisoned_after_a_day_nothing_before_it_changes(support, prices, reference_data, scored, day):
     from feature_worlds import poisoned
 
     for other in (prices.until(day), poisoned(prices, day)):
-        again = score(other, beside)
+        again = score(other, reference_data)
         one, two = (result.signals[result.signals.index.get_level_values("date") <= day] for result in (scored, again))
         pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-def test_real_returns_by_thirds_and_in_their_own_unit(prices, beside):
-    thirds = score(prices, beside, labels=rs.LabelSettings(kind="terciles"))
+def test_real_returns_by_thirds_and_in_their_own_unit(prices, reference_data):
+    thirds = score(prices, reference_data, labels=rs.LabelSettings(kind="terciles"))
     counts = thirds.labels.groupby("date")["label"].value_counts().unstack()
     assert (counts.max(axis=1) - counts.min(axis=1)).max() <= 1
     from sklearn.linear_model import Ridge
 
-    ridge = OwnModel(Ridge(1000.0), lookback=13)
-    returns = score(prices, beside, labels=rs.LabelSettings(kind="return"), model=ridge)
+    ridge = CustomModel(Ridge(1000.0), lookback=13)
+    returns = score(prices, reference_data, labels=rs.LabelSettings(kind="return"), model=ridge)
     assert np.abs(returns.signals["score"]).median() < 0.03  # weekly returns, as a fraction
-    residual = score(prices, beside, labels=rs.LabelSettings(kind="residual"), model=ridge)
+    residual = score(prices, reference_data, labels=rs.LabelSettings(kind="residual"), model=ridge)
     # what is left of the market has no common part: the mean over the names of a date is near zero
     common = residual.labels["label"].groupby("date").mean().std()
     assert common < 0.3 * residual.labels["forward_return"].groupby("date").mean().std()

@@ -18,15 +18,15 @@ from rnn_strategies.presets import FORECAST_PRESETS, write_preset
 from rnn_strategies.verify.verify import verify_run
 from signals.errors import InputError
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.storage import read_json, sha256_file, write_json, write_parquet
 
 SMALL = """
 name = "small"
 [series]
 source = "simulated"
-months = 144
-series = 2
+n_months = 144
+n_series = 2
 start = 1980-01-01
 [forecast]
 horizon = 2
@@ -38,7 +38,7 @@ units = [4]
 trainer = "series_trainer:SeriesTrainer"
 seeds = [0, 1]
 [walk_forward]
-start = 1990-01-01
+test_start = 1990-01-01
 validation = "2Y"
 test = "1Y"
 """
@@ -60,7 +60,7 @@ def said(call, *arguments, **options):
 
 def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_path):
     events = []
-    run = forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    run = forecast(small, out=tmp_path / "out", jobs=1, on_progress=events.append)
     assert {path.name for path in run.folder.iterdir()} == {*FILES, "config.toml", "manifest.json", "timings.json"}
     assert set(run.forecasts["model"]) == {"network", "persistence", "seasonal_mean(12)", "ridge(6)"}
     assert len(run.actuals) == 24 * 2 * 2
@@ -85,11 +85,11 @@ def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_pa
     assert manifest["outputs"] == {name: sha256_file(run.folder / name) for name in FILES}
 
     before = {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()}
-    again = forecast(run.folder, listener=events.append)  # the folder itself is a configuration
+    again = forecast(run.folder, on_progress=events.append)  # the folder itself is a configuration
     assert events[-1].message == "already done"
     assert {path.name: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
     assert again.accuracy == run.accuracy
-    elsewhere = forecast(small, out=tmp_path / "elsewhere", jobs=1, listener=events.append)
+    elsewhere = forecast(small, out=tmp_path / "elsewhere", jobs=1, on_progress=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
     for name in (*FILES, "config.toml", "manifest.json"):
         assert (elsewhere.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
@@ -119,16 +119,16 @@ NETWORKS = {
     "gru": ["model.cell=gru", "model.reset_after=false", "model.units=[4, 3]"],
     "peephole": ["model.cell=peephole_lstm"],
     "bidirectional": ["model.bidirectional=true"],
-    "lstnet": ["model.skip=4", "model.skip_units=2", "model.highway=3"],
-    "truncated": ["model.truncate=5"],
-    "sequence to sequence": ["model.every_step=true", "model.months=true"],
-    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing=0.5", "forecast.horizon=1"],
-    "categoricals": ["model.embeddings={month=2, weekday=2}", "model.years=true"],
+    "lstnet": ["model.recurrent_skip_steps=4", "model.recurrent_skip_units=2", "model.autoregressive_lags=3"],
+    "truncated": ["model.tbptt_steps=5"],
+    "sequence to sequence": ["model.sequence_loss=true", "model.month_onehot=true"],
+    "output recurrence": ["model.output_recurrence=true", "model.teacher_forcing_ratio=0.5", "forecast.horizon=1"],
+    "categoricals": ["model.categorical_embeddings={month=2, weekday=2}", "model.year_onehot=true"],
     "dropout": ["model.dropout=0.2", "model.recurrent_dropout=0.2", "model.input_dropout=0.1"],
     "quantiles, compiled": ["forecast.quantiles=[0.1, 0.5, 0.9]", "training.trainer=auto"],
     "decoder": ["model.kind=encoder_decoder", "model.attention=dot", "model.bidirectional=true"],
     "plain decoder": ["model.kind=encoder_decoder", "model.attention=none", "forecast.quantiles=[0.1, 0.5, 0.9]"],
-    "refit": ["training.refit=all", "walk_forward.train=60", "training.loss=mae"],
+    "refit": ["training.refit_on_validation=true", "walk_forward.train=60", "training.loss=mae"],
 }
 
 
@@ -145,7 +145,7 @@ def test_every_part_of_a_network_is_reached_from_toml(small, tmp_path, name):
 def test_a_new_title_gets_a_new_table(small, tmp_path):
     forecast(small, out=tmp_path / "out", jobs=1)
     events = []
-    run = forecast(small, out=tmp_path / "out", overrides=["title=Two series"], jobs=1, listener=events.append)
+    run = forecast(small, out=tmp_path / "out", overrides=["title=Two series"], jobs=1, on_progress=events.append)
     assert run.table.startswith("# Two series\n")
     assert events[-1].message == "0 networks trained, 4 reused"
 
@@ -155,7 +155,7 @@ def test_an_altered_file_is_made_again(small, tmp_path):
     (run.folder / "forecasts.parquet").write_bytes(b"")
     assert "done    nothing yet" in repr(run)
     events = []
-    forecast(small, out=tmp_path / "out", jobs=1, listener=events.append)
+    forecast(small, out=tmp_path / "out", jobs=1, on_progress=events.append)
     assert events[-1].message == "0 networks trained, 4 reused"
     assert len(run.forecasts) == 25 * 2 * 2 * (2 + 3)
 
@@ -171,13 +171,13 @@ def test_another_configuration_does_not_get_the_folder(small, tmp_path):
 
 
 def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
-    table = rs.simulated_series(months=144, series=2, start="1980-01-01")
+    table = rs.simulated_series(n_months=144, n_series=2, start="1980-01-01")
     lines = [f"{day},{a},{b}" for day, (a, b) in zip(table.dates, np.exp(table.values), strict=True)]
     (tmp_path / "data.csv").write_text("\n".join(["date,a,b", *lines]))
     text = SMALL.replace('source = "simulated"\nmonths = 144\nseries = 2\nstart = 1980-01-01', 'path = "data.csv"')
     text = text.replace("[forecast]", 'transform = "log_difference"\nperiods = 12\nvintage = "of today"\n[forecast]')
     (tmp_path / "file.toml").write_text(text)
-    run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.units=minmax"], jobs=1)
+    run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.error_units=minmax"], jobs=1)
     assert run.series.names == ("a", "b")
     np.testing.assert_allclose(run.series.values, table.values[12:] - table.values[:-12], atol=1e-12)
     plain = forecast(tmp_path / "file.toml", out=tmp_path / "plain", jobs=1)
@@ -193,8 +193,13 @@ def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
 
 def test_the_configuration_is_written_whole_and_read_back(small):
     config = load_forecast_config(small)
-    assert isinstance(config.model, ModelSettings)
-    assert (config.model.embedding, config.model.months, config.model.dense, config.model.dropout) == (0, False, 0, 0.0)
+    assert isinstance(config.model, RecurrentSettings)
+    assert (
+        config.model.ticker_embedding_dim,
+        config.model.month_onehot,
+        config.model.dense_units,
+        config.model.dropout,
+    ) == (0, False, 0, 0.0)
     assert (config.training.batch_size, config.training.epochs, config.training.patience) == (32, 200, 20)
     again = small.with_name("again.toml")
     again.write_text(config.to_toml())
@@ -216,7 +221,7 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("forecast.baselines=['rigde']", "did you mean 'ridge'?"),
         ("forecast.lags=0", "expected forecast.lags"),
         ("forecast.series=['series_1', 'series_1']", "expected each of forecast.series once"),
-        ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing = 0"),
+        ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing_ratio = 0"),
         ("forecast.metric=mse", "expected forecast.metric to be one of rmse, mae"),
         ("series.month=3", "found 'month'; did you mean 'months'?"),
         ("series.path=a.csv", "found 'path'"),
@@ -224,13 +229,13 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("series.source=[1]", "found [1]"),
         ("series.transform=logs", "did you mean 'log'?"),
         ("model.layers=[2]", "expected a known key in [model]; found 'layers'"),
-        ("model.clip_quantile=0.01", "found 'clip_quantile'"),
-        ("model.embedding=2", "expected model.embedding = 0"),
+        ("model.winsorize_quantile=0.01", "found 'clip_quantile'"),
+        ("model.ticker_embedding_dim=2", "expected model.ticker_embedding_dim = 0"),
         ("model.kind=recurent", "did you mean 'recurrent'?"),
         ("model.kind=keras_file", "found 'keras_file'"),
         ("model.kind=sklearn.linear_model:Ridge", "of series the baselines are there"),
         ("training.epoch=3", "did you mean 'epochs'?"),
-        ("walk_forward.start=1999-01-01", "found them up to 1991-12-01"),
+        ("walk_forward.test_start=1999-01-01", "found them up to 1991-12-01"),
         ("walk_forward.tests=1Y", "found 'tests'; did you mean 'test'?"),
         ("prices.source=files", "found 'prices'"),
         ("name=a/b", "a plain folder name"),
@@ -250,20 +255,23 @@ def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_pa
         out=tmp_path / "out",
         overrides=["forecast.baselines=['ridge(1000)']"],
         jobs=1,
-        listener=events.append,
+        on_progress=events.append,
     )
     assert not [event for event in events if "trained" in event.message]
 
 
 def test_a_folder_belongs_to_one_file(tmp_path, small):
-    table = rs.simulated_series(seed=1, months=144, series=2)
+    table = rs.simulated_series(seed=1, n_months=144, n_series=2)
     frame = pd.DataFrame(table.values, columns=list(table.names), index=pd.Index(table.dates, name="date"))
     for name in ("a", "b"):
         frame.to_csv(tmp_path / f"{name}.csv")
     forecast(
-        small, out=tmp_path / "out", overrides=["series={ path = 'a.csv' }", "walk_forward.start=1928-01-01"], jobs=1
+        small,
+        out=tmp_path / "out",
+        overrides=["series={ path = 'a.csv' }", "walk_forward.test_start=1928-01-01"],
+        jobs=1,
     )
-    other = ["series={ path = 'b.csv' }", "walk_forward.start=1928-01-01"]
+    other = ["series={ path = 'b.csv' }", "walk_forward.test_start=1928-01-01"]
     assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
 
 
@@ -442,14 +450,14 @@ def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
     run = forecast(path, out=tmp_path / "out", jobs=1)
     before = {one.name: one.read_bytes() for one in run.folder.iterdir()}
     for target in (run.folder, path):
-        found = audit_run(target, days=5, jobs=1)
+        found = audit_run(target, cutoffs=5, jobs=1)
         assert found.passed
         status = {verdict.check: verdict.status for verdict in found.verdicts}
         assert list(status) == list(CHECKS)
         assert {check for check, one in status.items() if one is not Status.SKIPPED} == {
-            "folds", "look-ahead", "explained",
+            "fold-checks", "look-ahead", "baseline-attribution",
         }  # fmt: skip
-        assert "forecasts of series: covered are folds, look-ahead, explained" in found.text()
+        assert "forecasts of series: covered are fold-checks, look-ahead, baseline-attribution" in found.text()
         assert "adjustments: Series have no adjusted prices" in found.text()
     assert {one.name: one.read_bytes() for one in run.folder.iterdir()} == before
 
@@ -458,7 +466,7 @@ def test_every_origin_but_the_first_of_a_fold_passes_the_audit(tmp_path, support
     from rnn_strategies.audit.audit import audit_run
 
     path, _ = monthly_file(tmp_path)
-    verdict = audit_run(path, only=["look-ahead"], days=1000, jobs=1).verdict("look-ahead")
+    verdict = audit_run(path, only=["look-ahead"], cutoffs=1000, jobs=1).verdict("look-ahead")
     assert verdict.status == "passed", verdict.finding
     assert "on 34 days" in verdict.finding  # 24 and 12 origins, less one each
 
@@ -474,6 +482,6 @@ def test_the_audit_finds_a_baseline_that_looks_ahead(tmp_path, support, monkeypa
 
     monkeypatch.setitem(module.BASELINES, "drift", module._Kind(peeking))
     path, _ = monthly_file(tmp_path)
-    verdict = audit_run(path, only=["look-ahead"], days=0, jobs=1).verdict("look-ahead")
+    verdict = audit_run(path, only=["look-ahead"], cutoffs=0, jobs=1).verdict("look-ahead")
     assert verdict.status == "failed"
     assert "drift forecasts S&P <i>" in verdict.finding

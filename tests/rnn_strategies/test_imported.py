@@ -36,7 +36,7 @@ slippage = 0.0005
 @pytest.fixture(scope="session")
 def market():
     """Prices with a death among them, and scores that know the coming week a little."""
-    prices = rs.load_prices(source="simulated", seed=9, tickers=25, start="2013-01-01", end="2014-12-31")
+    prices = rs.load_prices(source="simulated", seed=9, n_tickers=25, start="2013-01-01", end="2014-12-31")
     frame = prices.frame.reset_index()
     doomed = frame["ticker"].iloc[0]
     frame = frame[(frame["ticker"] != doomed) | (frame["date"] < "2014-06-16")]
@@ -242,7 +242,7 @@ def rewrite(change):
 def test_what_happens_to_scores_without_prices_is_taken_from_wherever_it_is_set(work, command, place, value):
     with Path("scores.csv").open("a") as file:
         file.write("2014-06-06,NOSUCH,0.5\n")
-    given = {"override": ["--set", f"signals.outside={value}"], "option": ["--outside", value]}.get(place, [])
+    given = {"override": ["--set", f"signals.on_uncovered={value}"], "option": ["--on-uncovered", value]}.get(place, [])
     table = value if place == "file" else "drop" if value == "raise" else "raise"
     Path("rnn-strategies.toml").write_text(f'{CONFIG}[signals]\npath = "scores.csv"\noutside = "{table}"\n')
     answer = command("import", "scores.csv", "--out", "mine", *given)
@@ -256,13 +256,13 @@ def test_what_happens_to_scores_without_prices_is_taken_from_wherever_it_is_set(
 def test_scores_outside_the_prices(work, command):
     rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2014-01-03"], "ticker": ["NOSUCH"], "score": [1.0]})]))
     refused(command("import", "scores.csv", "--out", "mine"), "found 'NOSUCH'")
-    refused(command("import", "scores.csv", "--out", "mine"), 'or set outside = "drop"')
+    refused(command("import", "scores.csv", "--out", "mine"), 'or set on_uncovered = "drop"')
     assert not Path("mine").exists()
     rewrite(lambda t: pd.concat([t, pd.DataFrame({"date": ["2015-02-06"], "ticker": ["SIM001"], "score": [1.0]})]))
-    code, _, err = command("import", "scores.csv", "--out", "mine", "--outside", "drop")
+    code, _, err = command("import", "scores.csv", "--out", "mine", "--on-uncovered", "drop")
     assert code == 0, err
-    notes = read_json(Path("mine/manifest.json"))["warnings"]
-    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in notes
+    warnings = read_json(Path("mine/manifest.json"))["warnings"]
+    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in warnings
     rewrite(lambda t: t[t["ticker"] != "NOSUCH"])
     refused(command("import", "scores.csv", "--out", "other"), "1 row outside, the first on 2015-02-06")
 
@@ -289,7 +289,7 @@ def test_bad_scores_are_one_line_and_make_no_folder(work, command, case):
 
 def test_what_is_missing_is_named(work, command):
     refused(command("import", "none.csv", "--out", "mine"), "none.csv; found none")
-    refused(command("import", "scores.csv", "--out", "mine", "--outside", "ignore"), "'raise' or 'drop'")
+    refused(command("import", "scores.csv", "--out", "mine", "--on-uncovered", "ignore"), "'raise' or 'drop'")
     Path("rnn-strategies.toml").rename("elsewhere.toml")
     refused(command("import", "scores.csv", "--out", "mine"), "init --preset imported")
     Path("c.toml").write_text(CONFIG + '[signals]\npath = "none.csv"\n')
@@ -304,7 +304,7 @@ def test_closes_alone_need_their_labels_said(work, command, market):
     frame, _, _ = market
     frame[["date", "ticker", "close"]].to_parquet("prices.parquet")
     refused(command("import", "scores.csv", "--out", "mine"), "set measured = 'close_to_close'")
-    code, _, err = command("import", "scores.csv", "--out", "mine", "--set", "labels.measured=close_to_close")
+    code, _, err = command("import", "scores.csv", "--out", "mine", "--set", "labels.price_basis=close_to_close")
     assert code == 0, err
 
 

@@ -21,11 +21,11 @@ EVERYTHING = """
 [model]
 lookback = 8
 units = [4, 3]
-dense = 0
-every_step = true
-highway = 8
-embeddings = { sector = 2, quarter = 2 }
-years = true
+dense_units = 0
+sequence_loss = true
+autoregressive_lags = 8
+categorical_embeddings = { sector = 2, quarter = 2 }
+year_onehot = true
 [labels]
 kind = "residual"
 horizon = 2
@@ -60,7 +60,7 @@ def write(support, tmp_path):
 
 def messages_of(config, out):
     said = []
-    made = rs.run(config, out=out, jobs=1, listener=lambda event: said.append(event.message))
+    made = rs.run(config, out=out, jobs=1, on_progress=lambda event: said.append(event.message))
     return made, said
 
 
@@ -68,8 +68,10 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     made, _ = messages_of(write(EVERYTHING), tmp_path / "run")
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
-    audit = audit_run(made.folder, only=["look-ahead", "warm-up", "explained", "sensitivity"], days=1, jobs=1)
+    assert found.warnings == ()
+    audit = audit_run(
+        made.folder, only=["look-ahead", "warm-up", "baseline-attribution", "sensitivity"], cutoffs=1, jobs=1
+    )
     assert audit.passed, audit.text()
     tried = [row["choice"] for row in audit.verdict("sensitivity").table]
     assert {"look-back 7 (seed 0)", "look-back 9 (seed 0)"} < set(tried)  # the highway of 8 steps becomes one of 7
@@ -79,13 +81,13 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     # a sector more, told by the file: other inputs, other networks
     with open(tmp_path / "sectors.csv", "a") as file:
         file.write("SIM099,D,2010-01-01,\n")
-    assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).remarks] == [True]
+    assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).warnings] == [True]
 
 
 def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
     config = write(EVERYTHING)
     tables = config.tables | {"universe": config.tables["universe"] | {"sectors": None}}
-    with pytest.raises(InputError, match=r"a file of sectors, because model.embeddings names sector"):
+    with pytest.raises(InputError, match=r"a file of sectors, because model.categorical_embeddings names sector"):
         rs.run(parse_config(tables), out=tmp_path / "run", jobs=1)
 
 
@@ -93,9 +95,9 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
     ("model", "words"),
     [
         ("embeddings = { sectors = 4 }", r"of sector, month, quarter, weekday; found 'sectors'; did you mean 'sector'"),
-        ('embeddings = { sector = "4" }', "model.embeddings to be a valid number, without quotes"),
-        ("embeddings = { sector = true }", "model.embeddings to be a number"),
-        ("embeddings = { year = 2 }", "use model.years"),
+        ('embeddings = { sector = "4" }', "model.categorical_embeddings to be a valid number, without quotes"),
+        ("embeddings = { sector = true }", "model.categorical_embeddings to be a number"),
+        ("embeddings = { year = 2 }", "use model.year_onehot"),
         ("embedings = { sector = 4 }", "found 'embedings'; did you mean 'embeddings'"),
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
@@ -112,21 +114,23 @@ def test_mistakes_in_the_table_are_one_line(write, model, words):
 def test_the_table_of_a_kind_is_read_back_as_it_was_written(write, tmp_path):
     table = '[model]\nkind = "encoder_decoder"\nunits = [6]\nembeddings = { quarter = 2, sector = 3 }\nyears = true\n'
     config = write(table)
-    assert config.model == rs.EncoderDecoderSettings(units=(6,), embeddings={"quarter": 2, "sector": 3}, years=True)
+    assert config.model == rs.EncoderDecoderSettings(
+        units=(6,), categorical_embeddings={"quarter": 2, "sector": 3}, year_onehot=True
+    )
     (tmp_path / "again.toml").write_text(config.to_toml())
     again = load_config(tmp_path / "again.toml")
     assert (again.hash, again.model) == (config.hash, config.model)
-    assert list(again.model.embeddings) == ["quarter", "sector"]
-    assert load_config(tmp_path / "again.toml", ["model.embeddings.sector=4"]).hash != config.hash
+    assert list(again.model.categorical_embeddings) == ["quarter", "sector"]
+    assert load_config(tmp_path / "again.toml", ["model.categorical_embeddings.sector=4"]).hash != config.hash
 
 
 def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
-    for model in (rs.ModelSettings(recurrent_dropout=0.2), rs.ModelSettings(every_step=True)):
+    for model in (rs.RecurrentSettings(recurrent_dropout=0.2), rs.RecurrentSettings(sequence_loss=True)):
         (line,) = choose_trainer(rs.TrainingSettings(), model).warnings
         assert line.startswith("Training leaves the fast path, because the compiled trainer cannot train this network:")
         assert "Keras takes about 5 times as long with batches of 1024" in line
         assert ("recurrent dropout doubles that" in line) == bool(model.recurrent_dropout)
-    assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.ModelSettings(every_step=True)).warnings == ()
+    assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.RecurrentSettings(sequence_loss=True)).warnings == ()
 
 
 @pytest.mark.slow
@@ -147,8 +151,8 @@ def test_a_run_by_keras_says_so_and_is_audited_and_verified(write, tmp_path, mod
     )
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
-    audit = audit_run(made.folder, only=["warm-up", "explained"], jobs=1)
+    assert found.warnings == ()
+    audit = audit_run(made.folder, only=["warm-up", "baseline-attribution"], jobs=1)
     assert audit.passed, audit.text()
     assert ["network" in row["what"] for row in audit.verdict("warm-up").table].count(True) == 1
 
@@ -165,7 +169,7 @@ HEADS = {
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=15, start="2012-06-01", end="2014-03-28")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=15, start="2012-06-01", end="2014-03-28")
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -174,10 +178,10 @@ def test_every_cell_with_every_head(prices, tmp_path, cell, head):
     trainer = KerasTrainer() if cell == "peephole_lstm" else CompiledTrainer()
     result = compute_signals(
         prices,
-        walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        walk_forward=rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         universe=rs.UniverseFilters(min_history=30),
         labels=HEADS[head],
-        model=rs.ModelSettings(lookback=6, cell=cell, units=(4, 3), embedding=2, dense=4),
+        model=rs.RecurrentSettings(lookback=6, cell=cell, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         training=rs.TrainingSettings(batch_size=128, learning_rate=0.01, epochs=2),
         seeds=[0],
         artifacts=tmp_path,

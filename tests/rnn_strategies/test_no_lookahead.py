@@ -84,9 +84,9 @@ def same_until(day, whole, other):
 
 
 SMALL = {
-    "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
-    "universe": rs.UniverseFilters(min_price=1.0, min_history=60, top=30),
-    "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+    "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
+    "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
+    "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
     "training": rs.TrainingSettings(batch_size=512, epochs=1),
 }
 
@@ -97,7 +97,13 @@ DAYS = ["2014-03-12", "2014-04-30", "2014-07-03", "2014-07-02", "2014-10-17", "2
 @pytest.fixture(scope="module")
 def simulated():
     return rs.load_prices(
-        source="simulated", seed=11, tickers=40, start="2012-01-01", end="2015-03-31", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=11,
+        n_tickers=40,
+        start="2012-01-01",
+        end="2015-03-31",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
 
 
@@ -163,7 +169,7 @@ def real(shared_data):
     )
 
 
-REAL = {**SMALL, "walk_forward": rs.WalkForward(start="2011-01-01", validation="26W", test="1Y")}
+REAL = {**SMALL, "walk_forward": rs.WalkForward(test_start="2011-01-01", validation="26W", test="1Y")}
 
 
 @pytest.mark.parametrize("day", ["2012-08-15", "2011-12-30"])
@@ -183,8 +189,8 @@ def test_real_prices_of_stocks_that_died(shared_data, linear_trainer, tmp_path):
     )
     settings = {
         **SMALL,
-        "walk_forward": rs.WalkForward(start="2016-01-01", validation="8W", test="26W"),
-        "universe": rs.UniverseFilters(min_price=1.0, min_history=40, top=200),
+        "walk_forward": rs.WalkForward(test_start="2016-01-01", validation="8W", test="26W"),
+        "universe": rs.UniverseFilters(min_price=1.0, min_history=40, max_tickers=200),
     }
     options = (linear_trainer, tmp_path, rs.TopK(k=20))
     whole = everything(prices, *options, **settings)

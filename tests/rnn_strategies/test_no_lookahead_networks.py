@@ -8,19 +8,30 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies.audit.futures import Inputs, cut, poisoned
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.sectors import read_sectors
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.walk_forward import compute_signals, prepare
 
-SMALL = {"lookback": 6, "units": (3,), "unknown_share": 0.1}
+SMALL = {"lookback": 6, "units": (3,), "unknown_category_rate": 0.1}
 NETWORKS = {
-    "every step": rs.ModelSettings(
-        **SMALL, dense=0, every_step=True, highway=3, embeddings={"sector": 2, "quarter": 2}, years=True
+    "every step": rs.RecurrentSettings(
+        **SMALL,
+        dense_units=0,
+        sequence_loss=True,
+        autoregressive_lags=3,
+        categorical_embeddings={"sector": 2, "quarter": 2},
+        year_onehot=True,
     ),
-    "fed back": rs.ModelSettings(**SMALL, min_steps=4, dense=3, output_recurrence=True, teacher_forcing=0.7),
-    "both directions": rs.ModelSettings(**SMALL, bidirectional=True, skip=2, embeddings={"weekday": 1, "sector": 2}),
-    "encoder-decoder": rs.EncoderDecoderSettings(**SMALL, teacher_forcing=0.5, embeddings={"sector": 2}, years=True),
+    "fed back": rs.RecurrentSettings(
+        **SMALL, min_steps=4, dense_units=3, output_recurrence=True, teacher_forcing_ratio=0.7
+    ),
+    "both directions": rs.RecurrentSettings(
+        **SMALL, bidirectional=True, recurrent_skip_steps=2, categorical_embeddings={"weekday": 1, "sector": 2}
+    ),
+    "encoder-decoder": rs.EncoderDecoderSettings(
+        **SMALL, teacher_forcing_ratio=0.5, categorical_embeddings={"sector": 2}, year_onehot=True
+    ),
 }
 LABELS = {
     "every step": rs.LabelSettings(kind="return", horizon=3, quantiles=(0.1, 0.5, 0.9)),
@@ -34,13 +45,19 @@ DAYS = [np.datetime64(day) for day in ("2014-03-12", "2014-07-02", "2014-07-25")
 @pytest.fixture(scope="module")
 def inputs():
     prices = rs.load_prices(
-        source="simulated", seed=11, tickers=24, start="2012-06-01", end="2014-09-30", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=11,
+        n_tickers=24,
+        start="2012-06-01",
+        end="2014-09-30",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
     moved = "2014-05-05"
     rows = [(name, f"S{i % 3}", "2012-01-01", moved if i % 4 == 0 else "") for i, name in enumerate(prices.tickers)]
     rows += [(name, "S1", moved, "") for name in prices.tickers[::4]]
     sectors = read_sectors(pd.DataFrame(rows, columns=["ticker", "sector", "start", "end"]))
-    return Inputs(prices, Beside(sectors=sectors))
+    return Inputs(prices, ReferenceData(sectors=sectors))
 
 
 def futures(inputs, day):
@@ -50,8 +67,10 @@ def futures(inputs, day):
 
 def settings(name, **walk_forward):
     return {
-        "walk_forward": rs.WalkForward(start="2014-01-01", **({"validation": "13W", "test": "26W"} | walk_forward)),
-        "universe": rs.UniverseFilters(min_price=1.0, min_history=60, top=20),
+        "walk_forward": rs.WalkForward(
+            test_start="2014-01-01", **({"validation": "13W", "test": "26W"} | walk_forward)
+        ),
+        "universe": rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=20),
         "labels": LABELS[name],
         "model": NETWORKS[name],
     }
@@ -78,12 +97,12 @@ def scored(data, fold, until):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_networks_learn_from_and_score(inputs, name):
-    whole = prepare(inputs.prices, beside=inputs.beside, **settings(name))
+    whole = prepare(inputs.prices, reference_data=inputs.reference_data, **settings(name))
     for day in DAYS:
         mine = [fold for fold in whole.folds if whole.data.dates[fold.fold.test.start] <= day]
         assert mine
         for other in futures(inputs, day):
-            there = prepare(other.prices, beside=other.beside, **settings(name))
+            there = prepare(other.prices, reference_data=other.reference_data, **settings(name))
             for one, two in zip(mine, there.folds, strict=False):
                 assert list(learnt(whole.data, one)) == list(learnt(there.data, two))
                 assert list(scored(whole.data, one, day)) == list(scored(there.data, two, day))
@@ -92,11 +111,11 @@ def test_what_networks_learn_from_and_score(inputs, name):
 def test_the_comparison_can_fail(inputs):
     """A sector that changed the day before, and a label of a step that ended then, are seen."""
     name, day = "every step", DAYS[2]
-    whole = prepare(inputs.prices, beside=inputs.beside, **settings(name))
+    whole = prepare(inputs.prices, reference_data=inputs.reference_data, **settings(name))
     other = poisoned(inputs, np.datetime64("2014-06-13"), seed=7)
-    there = prepare(other.prices, beside=inputs.beside, **settings(name))
+    there = prepare(other.prices, reference_data=inputs.reference_data, **settings(name))
     assert list(learnt(whole.data, whole.folds[1])) != list(learnt(there.data, there.folds[1]))
-    there = prepare(inputs.prices, beside=other.beside, **settings(name))
+    there = prepare(inputs.prices, reference_data=other.reference_data, **settings(name))
     assert list(learnt(whole.data, whole.folds[0])) == list(learnt(there.data, there.folds[0]))
     assert list(scored(whole.data, whole.folds[0], day)) != list(scored(there.data, there.folds[0], day))
 
@@ -109,7 +128,9 @@ def test_scores_of_networks(inputs, tmp_path, name):
     day = DAYS[2]
 
     def scores(given):
-        return compute_signals(given.prices, beside=given.beside, artifacts=tmp_path, trainer=KerasTrainer(), **options)
+        return compute_signals(
+            given.prices, reference_data=given.reference_data, artifacts=tmp_path, trainer=KerasTrainer(), **options
+        )
 
     whole, other = scores(inputs), scores(poisoned(inputs, day, seed=7))
     # the same key: it stands for everything that the network was trained on, see above

@@ -13,7 +13,7 @@ import pytest
 
 import rnn_strategies as rs
 from signals.calendar import FREQUENCIES
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.labels import LABELS
 from signals.membership import read_membership
 from signals.sectors import read_sectors
@@ -28,12 +28,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=11,
-        tickers=40,
+        n_tickers=40,
         start="2011-01-01",
         end="2014-12-24",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.02,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.02,
     )
 
 
@@ -44,7 +44,7 @@ def worlds(support):
     return feature_worlds
 
 
-def beside(prices, worlds, day=None):
+def reference_data(prices, worlds, day=None):
     """Members, sectors and macro figures; with a day, others from then on."""
     members = pd.DataFrame({"ticker": prices.tickers, "start": "2011-01-01", "end": ""})
     members.loc[::5, "end"] = "2014-06-01"
@@ -60,7 +60,7 @@ def beside(prices, worlds, day=None):
         sectors["end"] = later
         moved = sectors.assign(sector="0-NEW", start=later, end="")
         sectors = pd.concat([sectors, moved])
-    return Beside(
+    return ReferenceData(
         membership=read_membership(members),
         sectors=read_sectors(sectors),
         macro=worlds.macro_table(poisoned_after=day),
@@ -73,17 +73,17 @@ def signals(prices, given, trainer, artifacts, *, frequency, features, labels):
     test = "2Y" if frequency == "monthly" else "26W"
     return compute_signals(
         prices,
-        walk_forward=rs.WalkForward(start="2014-01-01", train="2Y", validation="26W", test=test),
-        universe=rs.UniverseFilters(min_price=1.0, min_history=60, top=30),
+        walk_forward=rs.WalkForward(test_start="2014-01-01", train="2Y", validation="26W", test=test),
+        universe=rs.UniverseFilters(min_price=1.0, min_history=60, max_tickers=30),
         labels=labels,
-        model=rs.ModelSettings(lookback=lookback, min_steps=lookback - 3),
+        model=rs.RecurrentSettings(lookback=lookback, min_steps=lookback - 3),
         training=rs.TrainingSettings(),
         seeds=[0],
         artifacts=artifacts,
         trainer=trainer,
         frequency=frequency,
         features=features,
-        beside=given,
+        reference_data=given,
     )
 
 
@@ -93,11 +93,11 @@ def until(result, day):
 
 
 def compare(prices, worlds, trainer, tmp_path, days, **settings):
-    whole = signals(prices, beside(prices, worlds), trainer, tmp_path / "whole", **settings)
+    whole = signals(prices, reference_data(prices, worlds), trainer, tmp_path / "whole", **settings)
     for day in days:
         others = {
-            "poisoned": (worlds.poisoned(prices, day), beside(prices, worlds, day)),
-            "cut": (prices.until(day), beside(prices, worlds)),
+            "poisoned": (worlds.poisoned(prices, day), reference_data(prices, worlds, day)),
+            "cut": (prices.until(day), reference_data(prices, worlds)),
         }
         for name, (other, given) in others.items():
             again = signals(other, given, trainer, tmp_path / f"{name}-{day}", **settings)
@@ -110,7 +110,7 @@ def compare(prices, worlds, trainer, tmp_path, days, **settings):
 @pytest.mark.parametrize("frequency", FREQUENCIES)
 def test_every_feature_at_every_frequency(prices, worlds, linear_trainer, tmp_path, frequency):
     features = worlds.all_specs(usual=False)
-    settings = {"frequency": frequency, "features": features, "labels": rs.LabelSettings(window=8)}
+    settings = {"frequency": frequency, "features": features, "labels": rs.LabelSettings(estimation_window=8)}
     compare(prices, worlds, linear_trainer, tmp_path, DAYS[1:3], **settings)
 
 
@@ -118,8 +118,8 @@ def test_every_feature_at_every_frequency(prices, worlds, linear_trainer, tmp_pa
 def test_every_label_with_a_horizon_that_is_not_the_rhythm(prices, worlds, linear_trainer, tmp_path, kind):
     settings = {
         "frequency": "weekly",
-        "features": ["return", "return(4) vs sector", "macro(TEST)"],
-        "labels": rs.LabelSettings(kind=kind, horizon=4, window=26),
+        "features": ["return", "return(4) minus sector", "macro(TEST)"],
+        "labels": rs.LabelSettings(kind=kind, horizon=4, estimation_window=26),
     }
     compare(prices, worlds, linear_trainer, tmp_path, DAYS, **settings)
 
@@ -131,7 +131,7 @@ def test_every_label_frequency_and_horizon(prices, worlds, linear_trainer, tmp_p
     settings = {
         "frequency": frequency,
         "features": worlds.all_specs(usual=False),
-        "labels": rs.LabelSettings(kind=kind, horizon=horizon, window=8),
+        "labels": rs.LabelSettings(kind=kind, horizon=horizon, estimation_window=8),
     }
     compare(prices, worlds, linear_trainer, tmp_path, DAYS, **settings)
 
@@ -141,9 +141,9 @@ def test_the_comparison_can_fail(prices, worlds, linear_trainer, tmp_path):
     settings = {"frequency": "weekly", "features": ["return", "macro(TEST)"], "labels": rs.LabelSettings()}
     day = DAYS[1]
     early = worlds.macro_table()
-    one = signals(prices, beside(prices, worlds), linear_trainer, tmp_path / "a", **settings)
+    one = signals(prices, reference_data(prices, worlds), linear_trainer, tmp_path / "a", **settings)
     shifted = early.observations.assign(available_at=early.observations["available_at"] - pd.Timedelta("8D"))
-    given = Beside(membership=beside(prices, worlds).membership, macro=type(early)(shifted, early.names))
+    given = ReferenceData(membership=reference_data(prices, worlds).membership, macro=type(early)(shifted, early.names))
     two = signals(prices, given, linear_trainer, tmp_path / "b", **settings)
     with pytest.raises(AssertionError):
         pd.testing.assert_frame_equal(until(one, day)[0], until(two, day)[0], check_exact=True)

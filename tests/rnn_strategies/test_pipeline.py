@@ -56,7 +56,7 @@ class Watcher:
 
 def go(config, out, **options):
     watcher = Watcher()
-    made = rs.run(config, out=out, jobs=1, listener=watcher, **options)
+    made = rs.run(config, out=out, jobs=1, on_progress=watcher, **options)
     return made, watcher
 
 
@@ -140,7 +140,7 @@ def test_another_week_of_prices_trains_only_folds_that_are_new(write, tmp_path):
 
 @pytest.mark.usefixtures("no_drawing", "verify_every_run")
 def test_prices_that_grew_under_the_same_configuration_refresh_the_same_folder(write, tmp_path):
-    prices = rs.load_prices(source="simulated", seed=3, tickers=40, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=40, start="2012-01-01", end="2015-12-31")
     table = prices.frame.reset_index()
     file = tmp_path / "prices.parquet"
     config = write(tmp_path / "c.toml")
@@ -172,7 +172,7 @@ def test_an_edited_configuration_does_not_speak_for_old_results(small, tmp_path)
     with pytest.raises(InputError, match=r"config\.toml as the run left it; found it edited"):
         open_run(made.folder)
     with pytest.raises(InputError, match=r"found a run of another one"):
-        open_run(small, out=made.folder, overrides=["report.risk_free=0.05"])
+        open_run(small, out=made.folder, overrides=["report.risk_free_rate=0.05"])
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -193,10 +193,10 @@ def test_a_strategy_that_was_edited_runs_again(small, tmp_path, monkeypatch):
     module.parent.mkdir()
     module.write_text("import backtrader as bt\n\n\nclass Own(bt.Strategy):\n    pass\n")
     monkeypatch.syspath_prepend(str(module.parent))
-    made, _ = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    made, _ = go(small, tmp_path / "a", overrides=["strategy.kind=own_strategy:Own"])
     assert made.result.transactions.empty
     module.write_text(module.read_text() + "# edited\n")
-    _, watcher = go(small, tmp_path / "a", overrides=["strategy.strategy=own_strategy:Own"])
+    _, watcher = go(small, tmp_path / "a", overrides=["strategy.kind=own_strategy:Own"])
     assert "trading the signals" in watcher.messages
     assert (watcher.trained, watcher.reused) == (0, 0)
 
@@ -276,7 +276,7 @@ def test_an_interrupted_run_is_a_trial_too(small, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rs.run(small, out=tmp_path / "a", jobs=1, listener=stop)
+        rs.run(small, out=tmp_path / "a", jobs=1, on_progress=stop)
     assert [trial.status for trial in default_ledger().trials().values()] == ["started"]
     _, watcher = go(small, tmp_path / "a")
     assert watcher.reused >= 3

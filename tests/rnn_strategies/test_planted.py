@@ -17,14 +17,14 @@ def auc_over_simulations(pattern, artifacts):
     markets = []
     for seed in range(SIMULATIONS):
         prices = rs.load_prices(
-            source="simulated", seed=seed, tickers=60, start="2010-01-01", end="2014-12-31", pattern=pattern
+            source="simulated", seed=seed, n_tickers=60, start="2010-01-01", end="2014-12-31", signal_strength=pattern
         )
         run = compute_signals(
             prices,
-            walk_forward=rs.WalkForward(start="2013-01-01", validation="26W", test="1Y"),
+            walk_forward=rs.WalkForward(test_start="2013-01-01", validation="26W", test="1Y"),
             universe=rs.UniverseFilters(min_history=126),
             labels=rs.LabelSettings(),
-            model=rs.ModelSettings(lookback=12, units=(12, 8), embedding=2),
+            model=rs.RecurrentSettings(lookback=12, units=(12, 8), ticker_embedding_dim=2),
             training=rs.TrainingSettings(batch_size=256, learning_rate=0.01, epochs=6),
             seeds=[seed],
             artifacts=artifacts,

@@ -15,7 +15,7 @@ from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
 from rnn_strategies.audit.promises import adjustments_of_imported
 from rnn_strategies.audit.survivorship import survivorship
 from rnn_strategies.audit.verdict import Status
-from rnn_strategies.remarks import price_remarks
+from rnn_strategies.remarks import price_warnings
 from signals.calendar import sessions
 
 QUOTES = ["open", "high", "low", "close"]
@@ -24,7 +24,7 @@ QUOTES = ["open", "high", "low", "close"]
 @pytest.fixture(scope="module")
 def market():
     """Eleven years of sixty tickers with splits, listings and ends; raw prices are known."""
-    return rs.load_prices(source="simulated", seed=1, tickers=60, splits=0.06, delistings=0.3)
+    return rs.load_prices(source="simulated", seed=1, n_tickers=60, split_rate=0.06, delisting_fraction=0.3)
 
 
 def raw_frame(prices: rs.Prices) -> pd.DataFrame:
@@ -75,12 +75,12 @@ def test_adjusted_closes_are_named_in_the_report(all_views, view):
     assert found.expected >= 5
     assert found.found == 0
     (text,) = [
-        line for line in price_remarks(prices, rs.UniverseFilters(min_price=5)) if "later splits already" in line
+        line for line in price_warnings(prices, rs.UniverseFilters(min_price=5)) if "later splits already" in line
     ]
     assert "and none is found" in text
     assert "universe.min_price looks ahead" in text
     assert text.startswith("Raw closes (close / adj_factor)" if prices.raw_known else "The closes")
-    (without,) = [line for line in price_remarks(prices) if "later splits already" in line]
+    (without,) = [line for line in price_warnings(prices) if "later splits already" in line]
     assert "a filter on price would look ahead" in without
 
 
@@ -120,7 +120,7 @@ def test_a_session_that_every_ticker_lacks_is_named(calendar):
     options = {"calendar": calendar, "close_only": True, "volume_known": False}
 
     def lines(table):
-        return [line for line in price_remarks(rs.check_prices(table, **options)) if line.startswith("No ticker has")]
+        return [line for line in price_warnings(rs.check_prices(table, **options)) if line.startswith("No ticker has")]
 
     assert lines(frame) == []
     gone = days[[50, 51]]
@@ -180,7 +180,7 @@ def test_report_and_audit_use_one_test_of_survivorship(market, make, status, wor
     prices = make(market)
     verdict = survivorship(prices, universe_sizes={}, filters=rs.UniverseFilters())
     assert verdict.status is status
-    warned = [line for line in price_remarks(prices) if line.endswith("flattered by knowing which names survive.")]
+    warned = [line for line in price_warnings(prices) if line.endswith("flattered by knowing which names survive.")]
     bias = survivorship_bias(lifetimes(prices))
     if words is None:
         assert (bias, warned) == (None, [])
@@ -203,12 +203,12 @@ def test_a_split_left_in_is_found_in_every_run(market, ratio):
     later = mine & (clean.index.get_level_values("date") >= day)
     broken = clean.copy()
     broken.loc[later, QUOTES] /= ratio
-    (text,) = [line for line in price_remarks(rs.check_prices(broken)) if "overnight move" in line]
+    (text,) = [line for line in price_warnings(rs.check_prices(broken)) if "overnight move" in line]
     assert f"{ticker} on {day:%Y-%m-%d}" in text
-    assert not [line for line in price_remarks(rs.check_prices(clean)) if "overnight move" in line]
+    assert not [line for line in price_warnings(rs.check_prices(clean)) if "overnight move" in line]
     # volume in shares of today, as adjusted files have it, does not hide it
     broken["volume"] = frame["volume"]
-    assert [line for line in price_remarks(rs.check_prices(broken)) if f"{ticker} on {day:%Y-%m-%d}" in line]
+    assert [line for line in price_warnings(rs.check_prices(broken)) if f"{ticker} on {day:%Y-%m-%d}" in line]
 
 
 def test_near_identical_tickers_are_in_notes_report_and_audit(market):
@@ -217,7 +217,7 @@ def test_near_identical_tickers_are_in_notes_report_and_audit(market):
     copy = market.frame.xs(market.tickers[3], level="ticker", drop_level=False)
     copy = copy.rename(index={market.tickers[3]: "COPY"}, level="ticker")
     prices = rs.check_prices(pd.concat([market.frame, copy]).sort_index())
-    for lines in (prices.notes, price_remarks(prices), [dead_names(prices).finding]):
+    for lines in (prices.warnings, price_warnings(prices), [dead_names(prices).finding]):
         assert [line for line in lines if f"COPY and {market.tickers[3]} (identical)" in line]
 
 

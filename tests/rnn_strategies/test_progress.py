@@ -8,14 +8,14 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from rnn_strategies.progress import ConsoleProgress, NotebookProgress, in_notebook, show_progress
-from signals.events import Event
+from signals.events import ProgressEvent
 
 EVENTS = [
-    Event("signals", "training walk-forward"),
-    Event("signals", "fold 1 of 2 <b>", 1, 2),
-    Event("signals", "fold 2 of 2", 2, 2),
-    Event("signals", "2 networks trained"),
-    Event("backtest", "2014-02-03", 1, 4),
+    ProgressEvent("signals", "training walk-forward"),
+    ProgressEvent("signals", "fold 1 of 2 <b>", 1, 2),
+    ProgressEvent("signals", "fold 2 of 2", 2, 2),
+    ProgressEvent("signals", "2 networks trained"),
+    ProgressEvent("backtest", "2014-02-03", 1, 4),
 ]
 
 
@@ -92,14 +92,14 @@ def test_lines_for_a_pipe():
     ("left", "words"), [(40.0, ", about 40 s left"), (600.0, ", about 10 min left"), (float("nan"), "")]
 )
 def test_what_the_work_knows_of_the_time_that_remains_is_shown(screen, left, words):
-    event = Event("signals", "fold 1 of 2", 1, 2, left)
+    event = ProgressEvent("signals", "fold 1 of 2", 1, 2, left)
     stream, bar = io.StringIO(), NotebookProgress()
     ConsoleProgress(stream)(event)
     bar(event)
     assert stream.getvalue() == f"[signals 1/2] fold 1 of 2{words}\n"
     assert repr(screen.shown[1]) == f"[signals 1/2] fold 1 of 2{words}"
     # the last one leaves nothing to wait for
-    ConsoleProgress(stream)(Event("signals", "fold 2 of 2", 2, 2, 0.0))
+    ConsoleProgress(stream)(ProgressEvent("signals", "fold 2 of 2", 2, 2, 0.0))
     assert stream.getvalue().endswith("[signals 2/2] fold 2 of 2\n")
 
 
@@ -123,33 +123,33 @@ def shown(monkeypatch, *timed):
 
 def test_no_estimate_before_the_pace_is_known(monkeypatch):
     counted = [
-        (0, Event("baselines", "a", 1, 4)),
-        (10, Event("baselines", "b", 2, 4)),
-        (30, Event("baselines", "c", 3, 4)),
+        (0, ProgressEvent("baselines", "a", 1, 4)),
+        (10, ProgressEvent("baselines", "b", 2, 4)),
+        (30, ProgressEvent("baselines", "c", 3, 4)),
     ]
     assert shown(monkeypatch, *counted) == [
         "[baselines 1/4] a",  # nothing is known of how long it took
         "[baselines 2/4] b, about 20 s left",
         "[baselines 3/4] c, about 15 s left",
     ]
-    begun = [(0, Event("signals", "training")), (10, Event("signals", "a", 1, 4))]
+    begun = [(0, ProgressEvent("signals", "training")), (10, ProgressEvent("signals", "a", 1, 4))]
     assert shown(monkeypatch, *begun)[1] == "[signals 1/4] a, about 30 s left"
 
 
 def test_a_stage_that_begins_again_is_timed_anew(monkeypatch):
     lines = shown(
         monkeypatch,
-        (0, Event("forecast", "a", 1, 3)),
-        (500, Event("forecast", "b", 3, 3)),
-        (1000, Event("forecast", "c", 1, 3)),
-        (1010, Event("forecast", "d", 2, 3)),
+        (0, ProgressEvent("forecast", "a", 1, 3)),
+        (500, ProgressEvent("forecast", "b", 3, 3)),
+        (1000, ProgressEvent("forecast", "c", 1, 3)),
+        (1010, ProgressEvent("forecast", "d", 2, 3)),
     )
     assert lines[2:] == ["[forecast 1/3] c", "[forecast 2/3] d, about 10 s left"]
 
 
 def test_less_than_a_second_is_no_estimate(monkeypatch):
-    assert shown(monkeypatch, (0, Event("signals", "a", 1, 2, 0.3)))[0] == "[signals 1/2] a"
-    assert shown(monkeypatch, (0, Event("signals", "a", 0, 8, float("nan"))))[0] == "[signals 0/8] a"
+    assert shown(monkeypatch, (0, ProgressEvent("signals", "a", 1, 2, 0.3)))[0] == "[signals 1/2] a"
+    assert shown(monkeypatch, (0, ProgressEvent("signals", "a", 0, 8, float("nan"))))[0] == "[signals 0/8] a"
 
 
 def test_where_progress_is_shown(kernel):

@@ -74,7 +74,7 @@ def test_the_file_is_one_of_the_signals_stage_and_verified(run, home):
 
 def of_the_run(found):
     """Give the notes without that on the ledger: each test has its own, and the run was made before all of them."""
-    return [line for line in found.remarks if "the trial ledger has no record" not in line]
+    return [line for line in found.warnings if "the trial ledger has no record" not in line]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import rnn_strategies as rs
 from rnn_strategies.audit.futures import Inputs, cut, poisoned
 from rnn_strategies.config import parse_config
 from signals.actions import actions_frame
-from signals.dataset import Beside
+from signals.dataset import ReferenceData
 from signals.errors import InputError
 
 
@@ -54,7 +54,9 @@ def test_a_run_on_raw_prices_is_made_and_verified(config, tmp_path):
 @pytest.fixture(scope="module")
 def market():
     """Prices with many splits, a dividend of every ticker each quarter, and scores."""
-    prices = rs.load_prices(source="simulated", seed=11, tickers=8, splits=0.9, start="2013-01-02", end="2014-06-30")
+    prices = rs.load_prices(
+        source="simulated", seed=11, n_tickers=8, split_rate=0.9, start="2013-01-02", end="2014-06-30"
+    )
     panel = prices.panel()
     paid = [(day, ticker, 1.0, 0.05) for ticker in prices.tickers for day in panel.dates[20::63]]
     splits = prices.actions.reset_index().itertuples(index=False, name=None)
@@ -70,7 +72,7 @@ def market():
 def test_accounts_on_raw_prices_know_no_later_split(market, day, future):
     prices, scores = market
     day = np.datetime64(day)
-    other = future(Inputs(prices, Beside()), day).prices
+    other = future(Inputs(prices, ReferenceData()), day).prices
     assert future is cut or len(other.actions) > len(prices.until(day).actions)
     broker = rs.BrokerSettings(cash=1e5, commission=0.001, slippage=0.0, borrow_rate=0.01, dividends="cash")
     runs = []
@@ -96,13 +98,13 @@ def with_files(config, more=""):
 
 def test_prices_without_actions_are_refused_before_anything_is_trained(config, tmp_path, monkeypatch):
     monkeypatch.setattr("rnn_strategies.pipeline.compute_signals", None)
-    prices = rs.load_prices(source="simulated", tickers=12, start="2012-09-01", end="2014-12-31")
+    prices = rs.load_prices(source="simulated", n_tickers=12, start="2012-09-01", end="2014-12-31")
     config.write_text(with_files(config))
     prices.frame.drop(columns="adj_factor").to_parquet(tmp_path / "prices.parquet")
     with pytest.raises(InputError, match=r"raw prices are known; found adjusted ones alone; .*broker\.dividends"):
         rs.run(config, out=tmp_path / "none", jobs=1)
     prices.frame.to_parquet(tmp_path / "prices.parquet")
-    with pytest.raises(InputError, match=r"splits and dividends are known; found none; .*prices\.actions"):
+    with pytest.raises(InputError, match=r"splits and dividends are known; found none; .*prices\.corporate_actions"):
         rs.run(config, out=tmp_path / "none", jobs=1)
 
 

@@ -23,8 +23,8 @@ SMALL = """
 name = "{name}"
 [series]
 path = "{path}"
-vintage = "final"
-release = "at the close"
+vintage_note = "final"
+publication_note = "at the close"
 {series}
 [forecast]
 {forecast}
@@ -36,14 +36,14 @@ trainer = "series_trainer:SeriesTrainer"
 epochs = 2
 batch_size = 20
 [walk_forward]
-start = "2013-01-01"
+test_start = "2013-01-01"
 validation = "6M"
 test = "6M"
 """
 PRESETS = {
-    "published-univariate": ("", 'units = "minmax"\nbaselines = ["persistence"]'),
-    "honest-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
-    "honest-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
+    "published-univariate": ("", 'error_units = "minmax"\nbaselines = ["persistence"]'),
+    "improved-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
+    "improved-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
 }
 
 
@@ -168,7 +168,7 @@ def test_a_missing_file_is_fetched_when_asked_for(world, tmp_path, monkeypatch, 
     code, _, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
     assert (code, "fetch what can be fetched with --download" in err) == (2, True)
 
-    def fetch(file, folder, *, listener):
+    def fetch(file, folder, *, on_progress):
         asked.append(file)
         (folder / file).write_bytes(content)
 
@@ -190,14 +190,14 @@ def test_every_system_names_its_files_and_presets():
 def test_every_preset_in_the_folder_can_be_asked_for(monkeypatch, tmp_path, capsys):
     folder = Path(presets.__file__).parent
     assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
-    for preset, then in (("seasonal", "forecast"), ("honest-stacked", "run")):
+    for preset, then in (("seasonal", "forecast"), ("improved-stacked", "run")):
         file = tmp_path / f"{preset}.toml"
         monkeypatch.setattr(sys, "argv", ["rnn-strategies", "init", str(file), "--preset", preset])
         with pytest.raises(SystemExit):
             cli.main()
         assert capsys.readouterr().out == f"{file}\nRun it with: rnn-strategies {then} {file}\n"
-    with pytest.raises(InputError, match="found 'honest-staked'; did you mean 'honest-stacked'"):
-        presets.preset_text("honest-staked", "data")
+    with pytest.raises(InputError, match="found 'improved-staked'; did you mean 'improved-stacked'"):
+        presets.preset_text("improved-staked", "data")
 
 
 @pytest.mark.parametrize("name", SERIES_SYSTEMS)
@@ -211,6 +211,6 @@ def test_every_network_is_a_configuration(name, tmp_path):
             write_preset(tmp_path / "c.toml", preset=preset, data=str(tmp_path), force=True)
             config = load_forecast_config(tmp_path / "c.toml", overrides)
             cut = config.walk_forward
-            metrics.add((config.forecast.metric, config.forecast.units, cut.start, cut.test))
+            metrics.add((config.forecast.metric, config.forecast.error_units, cut.test_start, cut.test))
             assert len(config.seeds) <= systems.SYSTEMS[name].seeds
         assert len(metrics) == 1  # one table holds them all

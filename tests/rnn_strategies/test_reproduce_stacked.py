@@ -15,7 +15,7 @@ from rnn_strategies.presets import write_preset
 from rnn_strategies.reproduce import stacked, systems
 from rnn_strategies.reproduce.variations import VARIATIONS
 from signals.calendar import sessions
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.sources import load_prices
 from signals.storage import sha256_file
 from signals.universe import universe_at
@@ -24,11 +24,11 @@ SMALL = (
     "training.trainer=linear_trainer:LinearTrainer",
     "training.epochs=1",
     "model.lookback=8",
-    "walk_forward.start=2012-01-01",
+    "walk_forward.test_start=2012-01-01",
     "walk_forward.train=1Y",
     "walk_forward.validation=13W",
     "universe.min_history=20",
-    "universe.zero_window=40",
+    "universe.zero_return_window=40",
 )
 
 
@@ -175,16 +175,16 @@ def test_every_variation_is_a_configuration(variation, tmp_path):
     write_preset(tmp_path / "c.toml", preset=variation.preset, data="data")
     base, config = (load_config(tmp_path / "c.toml", more) for more in ((), variation.overrides))
     assert (config.universe, config.walk_forward) == (base.universe, base.walk_forward)
-    assert config.labels.measured == "close_to_close"
+    assert config.labels.price_basis == "close_to_close"
     assert config.model.lookback == 52
-    if isinstance(config.model, OwnModel):
+    if isinstance(config.model, CustomModel):
         assert config.model.make(0)
         assert variation.key == "boosting" or variation.parameters
 
 
 @pytest.mark.slow
 def test_the_liquid_universe_is_wide_enough(shared_data, tmp_path):
-    write_preset(tmp_path / "c.toml", preset="honest-stacked", data=str(shared_data))
+    write_preset(tmp_path / "c.toml", preset="improved-stacked", data=str(shared_data))
     config = load_config(tmp_path / "c.toml")
     panel = load_prices(**config.prices).panel()
     for year in range(2014, 2018):

@@ -8,12 +8,12 @@ import pytest
 from rnn_strategies.forecast_config import load_forecast_config
 from rnn_strategies.forecast_run import forecast
 from rnn_strategies.presets import FORECAST_PRESETS, write_preset
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.series.accuracy import information_coefficient, mean_absolute_error, root_mean_squared_error
 from signals.series.baselines import forecast_baselines
 from signals.series.forecasts import make_problem
 
-IN_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.start=2019-01-01")
+IN_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.test_start=2019-01-01")
 SERIES = [name for name in FORECAST_PRESETS if name != "seasonal"]
 
 
@@ -24,11 +24,11 @@ def preset(name, folder, data="data", overrides=()):
 
 
 def test_published_settings_are_the_published_ones(tmp_path):
-    plain = {"embedding": 0, "months": False}
+    plain = {"ticker_embedding_dim": 0, "month_onehot": False}
     univariate, multivariate = (preset(f"published-{kind}variate", tmp_path) for kind in ("uni", "multi"))
-    assert univariate.model == ModelSettings(lookback=63, units=(20,), dense=0, dropout=0.0, **plain)
+    assert univariate.model == RecurrentSettings(lookback=63, units=(20,), dense_units=0, dropout=0.0, **plain)
     shares = {"dropout": 0.2, "input_dropout": 0.2, "recurrent_dropout": 0.2}
-    assert multivariate.model == ModelSettings(lookback=24, units=(12, 6), dense=10, **shares, **plain)
+    assert multivariate.model == RecurrentSettings(lookback=24, units=(12, 6), dense_units=10, **shares, **plain)
     for config, loss, epochs in ((univariate, "mse", 500), (multivariate, "mae", 50)):
         training = config.training
         assert (training.optimizer, training.loss, training.batch_size, training.epochs) == (
@@ -37,7 +37,7 @@ def test_published_settings_are_the_published_ones(tmp_path):
             20,
             epochs,
         )
-        assert (training.learning_rate, training.refit) == (0.001, "none")  # Keras's default rate
+        assert (training.learning_rate, training.refit_on_validation) == (0.001, False)  # Keras's default rate
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -45,9 +45,9 @@ def test_every_figure_stands_beside_that_of_persistence(tmp_path, name):
     config = preset(name, tmp_path)
     assert "persistence" in config.baselines
     assert len(config.seeds) >= (10 if "multi" in name else 5)
-    assert config.series["vintage"]
-    assert config.series["release"]
-    if name.startswith("honest"):
+    assert config.series["vintage_note"]
+    assert config.series["publication_note"]
+    if name.startswith("improved"):
         wanted = {"ridge", "logistic", "mlp", "gradient_boosting", "arima", "last_sign", "mean"}
         assert wanted <= {one.split("(")[0] for one in config.baselines}
 
@@ -88,7 +88,7 @@ def test_macro_baselines_are_those_of_the_literature(tmp_path, shared_data):
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), IN_2019])
 def test_residual_network_stays_with_persistence(tmp_path, shared_data, overrides):
-    config = preset("honest-univariate", tmp_path, shared_data, (*overrides, 'forecast.baselines=["persistence"]'))
+    config = preset("improved-univariate", tmp_path, shared_data, (*overrides, 'forecast.baselines=["persistence"]'))
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]
     assert (network["model"], network["parameters"], network["seeds"]) == ("network", 1781, 5)
     assert network["ratio"] <= 1.02
@@ -97,8 +97,8 @@ def test_residual_network_stays_with_persistence(tmp_path, shared_data, override
 
 @pytest.mark.slow
 def test_highway_network_beats_the_published_macro_error(tmp_path, shared_data):
-    last_block = ("walk_forward.start=2016-01-01", 'forecast.baselines=["persistence"]')
-    config = preset("honest-multivariate", tmp_path, shared_data, last_block)
+    last_block = ("walk_forward.test_start=2016-01-01", 'forecast.baselines=["persistence"]')
+    config = preset("improved-multivariate", tmp_path, shared_data, last_block)
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]
     assert network["seeds"] == 10
     assert network["mae"] <= 1.71

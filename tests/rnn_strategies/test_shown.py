@@ -48,7 +48,7 @@ def test_a_card_is_escaped_and_says_the_same_both_ways():
 
 @pytest.fixture(scope="module")
 def traded():
-    prices = rs.load_prices(source="simulated", seed=2, tickers=6, start="2014-01-01", end="2014-12-31")
+    prices = rs.load_prices(source="simulated", seed=2, n_tickers=6, start="2014-01-01", end="2014-12-31")
     close = prices.frame["close"]
     scores = close[close.index.get_level_values("date").day_of_week == 4].rename("score")
     broker = rs.BrokerSettings(cash=1e6, commission=0.001, slippage=0.0005)

@@ -25,12 +25,12 @@ name = "few"
 [prices]
 source = "simulated"
 seed = 6
-tickers = 1
-sectors = 1
+n_tickers = 1
+n_sectors = 1
 start = "2012-01-01"
 end = "2014-12-31"
-listings = 0.0
-delistings = 0.0
+listing_fraction = 0.0
+delisting_fraction = 0.0
 [universe]
 [features]
 inputs = ["return"]
@@ -42,7 +42,7 @@ lookback = 4
 [training]
 seeds = [0]
 [walk_forward]
-start = "2013-07-01"
+test_start = "2013-07-01"
 validation = "26W"
 test = "26W"
 [strategy]
@@ -116,7 +116,7 @@ def test_scores_of_one_name_from_elsewhere_are_measured_over_time(tmp_path):
 source = "files"
 path = "prices.csv"
 [labels]
-measured = "close_to_close"
+price_basis = "close_to_close"
 {kind}
 [strategy]
 allocation = "TopK"
@@ -142,7 +142,7 @@ slippage = 0.0005
 
 @pytest.mark.parametrize("kind", ["up", "above_median"])
 def test_a_run_of_two_names_states_that_there_is_no_rank_ic_and_counts_dates(tmp_path, kind):
-    run = rs.run(write(tmp_path, tickers="tickers = 2", kind=f'kind = "{kind}"'), out=tmp_path / "run")
+    run = rs.run(write(tmp_path, n_tickers="n_tickers = 2", kind=f'kind = "{kind}"'), out=tmp_path / "run")
     labels = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])["label"]
     by_date = labels.groupby(level="date")
     both = int((by_date.nunique() == 2).sum())
@@ -161,7 +161,7 @@ def test_a_run_of_two_names_states_that_there_is_no_rank_ic_and_counts_dates(tmp
     [
         ({"kind": 'kind = "above_median"'}, 'labels.kind = "above_median"'),
         ({"kind": 'kind = "residual"'}, 'labels.kind = "residual"'),
-        ({"inputs": 'inputs = ["return vs market"]'}, "the feature 'return vs market'"),
+        ({"inputs": 'inputs = ["return minus market"]'}, "the feature 'return minus market'"),
         ({"inputs": 'inputs = ["beta"]'}, "the feature 'beta'"),
         ({"k": "k = 5"}, "expected k = 1 for TopK on one name"),
         ({"allocation": 'allocation = "LongShortQuantile"', "k": "quantile = 0.2"}, "2 names for LongShortQuantile"),
@@ -170,7 +170,7 @@ def test_a_run_of_two_names_states_that_there_is_no_rank_ic_and_counts_dates(tmp
 @pytest.mark.parametrize("stated", [True, False])
 def test_what_ranks_one_name_is_refused_at_configuration_or_before_training(tmp_path, changes, message, stated):
     if stated:
-        changes = {**changes, "universe": '[universe]\ninclude = ["SIM000"]', "tickers": "tickers = 5"}
+        changes = {**changes, "universe": '[universe]\ninclude = ["SIM000"]', "n_tickers": "n_tickers = 5"}
         with pytest.raises(InputError, match=re.escape(message)):
             load_config(write(tmp_path, **changes))
         return
@@ -180,13 +180,13 @@ def test_what_ranks_one_name_is_refused_at_configuration_or_before_training(tmp_
 
 
 def test_thirds_of_two_names_are_refused(tmp_path):
-    path = write(tmp_path, tickers="tickers = 2", kind='kind = "terciles"')
+    path = write(tmp_path, n_tickers="n_tickers = 2", kind='kind = "terciles"')
     with pytest.raises(InputError, match=r'3 names .*"terciles".*found 2 \(SIM000, SIM001\); .*"above_median", "up"'):
         rs.run(path, out=tmp_path / "run")
 
 
 def test_more_places_than_names_are_a_warning_in_the_report(tmp_path):
-    run = rs.run(write(tmp_path, tickers="tickers = 4", k="k = 10"), out=tmp_path / "run")
+    run = rs.run(write(tmp_path, n_tickers="n_tickers = 4", k="k = 10"), out=tmp_path / "run")
     warnings = read_json(run.folder / "manifest.json")["backtest"]["warnings"]
     (warning,) = [line for line in warnings if "most of the account stays in cash" in line]
     assert warning.startswith("TopK has 10 places and 4 names have a score on the median decision date")
@@ -194,8 +194,8 @@ def test_more_places_than_names_are_a_warning_in_the_report(tmp_path):
 
 
 def test_the_audit_judges_one_name_over_time(one):
-    audit = audit_run(one, only=["explained"])
-    verdict = audit.verdict("explained")
+    audit = audit_run(one, only=["baseline-attribution"])
+    verdict = audit.verdict("baseline-attribution")
     assert verdict.status in (Status.PASSED, Status.NOTED)
     assert "over time" in verdict.finding
     assert "unknown" not in verdict.finding

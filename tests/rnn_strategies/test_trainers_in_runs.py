@@ -21,7 +21,7 @@ def write(support):
     from configs import write_small
 
     def write(path, trainer="auto", **changes):
-        shorter = {"end": 'end = "2014-12-19"', "tickers": "tickers = 20"}
+        shorter = {"end": 'end = "2014-12-19"', "n_tickers": "n_tickers = 20"}
         return write_small(path, trainer=f'trainer = "{trainer}"', **(shorter | changes))
 
     return write
@@ -57,7 +57,7 @@ class Watcher:
 
 def go(config, out, **options):
     watcher = Watcher()
-    return rs.run(config, out=out, jobs=1, listener=watcher, **options), watcher
+    return rs.run(config, out=out, jobs=1, on_progress=watcher, **options), watcher
 
 
 def read(run, name):
@@ -78,7 +78,7 @@ def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tm
     assert cost["total"] == pytest.approx(sum(cost["networks"].values()), abs=1e-3) != 0
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -108,9 +108,9 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
     no_compiler.undo()
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
     watcher = Watcher()
-    audit_run(made.folder, only=["warm-up"], jobs=1, listener=watcher)
+    audit_run(made.folder, only=["warm-up"], jobs=1, on_progress=watcher)
     assert (watcher.count("trained"), watcher.count("reused")) == (0, 2)  # the run's own networks are audited
     # the compiled trainer's networks are others, and neither is taken for the other
     _, watcher = go(config, tmp_path / "other")
@@ -134,7 +134,7 @@ def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_another_week_costs_the_new_fold_only_and_scores_are_appended(write, tmp_path, trainer):
-    prices = rs.load_prices(source="simulated", seed=3, tickers=20, start="2012-01-01", end="2015-01-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=20, start="2012-01-01", end="2015-01-31")
     table = prices.frame.reset_index()
     file = tmp_path / "prices.parquet"
     config = write(tmp_path / "c.toml", trainer)

@@ -111,7 +111,9 @@ def test_a_place_that_cannot_be_written_is_said_before_any_work_with_the_remedy(
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "file" / "ledger"))
     stages = []
     with pytest.raises(InputError) as error:
-        rs.run(write_tiny(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, listener=lambda e: stages.append(e.stage))
+        rs.run(
+            write_tiny(tmp_path / "c.toml"), out=tmp_path / "1", jobs=1, on_progress=lambda e: stages.append(e.stage)
+        )
     assert "expected to write the trial ledger in" in str(error.value)
     assert "set RNN_STRATEGIES_LEDGER to the absolute path of another one" in str(error.value)
     assert set(stages) <= {"prices"}
@@ -249,7 +251,9 @@ def test_equal_names_of_another_market_are_no_shared_tickers():
 def test_the_market_is_the_mean_return_of_the_tickers_on_each_date():
     from rnn_strategies.evaluation_set import evaluation_set
 
-    prices = rs.load_prices(source="simulated", seed=2, tickers=5, start="2020-01-01", end="2020-12-31", missing=0.1)
+    prices = rs.load_prices(
+        source="simulated", seed=2, n_tickers=5, start="2020-01-01", end="2020-12-31", missing_rate=0.1
+    )
     panel = prices.panel()
     names, days = panel.tickers[1:4], panel.dates[[0, 7, 100, 101, 200]]
     found = evaluation_set(prices, [*days, days[1], np.datetime64("2020-07-04")], names)

@@ -53,9 +53,9 @@ def test_swept_abandoned_and_failed_runs_are_counted_and_repeats_are_not(small, 
             raise InputError("as if the disk were full")
 
     with pytest.raises(KeyboardInterrupt):  # abandoned
-        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, listener=interrupt)
+        rs.run(small, out=tmp_path / "k6", overrides=["strategy.k=6"], jobs=1, on_progress=interrupt)
     with pytest.raises(InputError, match="disk"):  # failed
-        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, listener=fail)
+        rs.run(small, out=tmp_path / "k8", overrides=["strategy.k=8"], jobs=1, on_progress=fail)
     rs.run(small, out=tmp_path / "again", jobs=1)  # a repetition
     last = rs.run(small, out=tmp_path / "last", overrides=["strategy.k=2"], jobs=1)
     # 1, three swept, one abandoned, one failed, the last: the repetition is none
@@ -79,7 +79,7 @@ def test_a_run_that_is_stopped_before_its_first_score_is_no_trial(small, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rs.run(small, out=tmp_path / "1", jobs=1, listener=interrupt)
+        rs.run(small, out=tmp_path / "1", jobs=1, on_progress=interrupt)
     assert default_ledger().trials() == {}
 
 
@@ -92,7 +92,7 @@ def test_a_failed_repetition_keeps_the_results_of_the_trial(small, tmp_path):
             raise InputError("as if the disk were full")
 
     with pytest.raises(InputError, match="disk"):
-        rs.run(small, out=tmp_path / "2", jobs=1, listener=fail)
+        rs.run(small, out=tmp_path / "2", jobs=1, on_progress=fail)
     assert default_ledger().trials() == before
 
 
@@ -147,8 +147,8 @@ def family(run):
     [
         "universe.min_price=0.5",  # all prices are above one
         "universe.min_history=59",
-        "universe.top=1000",
-        "walk_forward.start=2014-03-01",
+        "universe.max_tickers=1000",
+        "walk_forward.test_start=2014-03-01",
         "features.frequency=daily",
         "features.frequency=monthly",
         "prices.end=2015-06-19",
@@ -163,7 +163,7 @@ def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the
 
 def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
     """Both were searched already; a wider universe and a longer period were not."""
-    shorter, narrower = ["walk_forward.start=2015-01-01"], ["universe.top=2"]
+    shorter, narrower = ["walk_forward.test_start=2015-01-01"], ["universe.max_tickers=2"]
     before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
     assert family(before) == (1, 1, 0)
     whole = rs.run(small, out=tmp_path / "2", jobs=1)
@@ -181,7 +181,7 @@ def test_other_markets_on_the_same_dates_are_mentioned_beside(small, tmp_path):
     other = rs.run(small, out=tmp_path / "2", overrides=["prices.seed=4"], jobs=1)  # the same names, other prices
     assert family(other) == (1, 1, 1)
     assert other.metrics["trials_other_universes"] == 1
-    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.start=2016-01-01"]
+    later = ["prices.start=2014-01-01", "prices.end=2017-06-30", "walk_forward.test_start=2016-01-01"]
     assert family(rs.run(small, out=tmp_path / "3", overrides=later, jobs=1)) == (1, 1, 0)
 
 
@@ -189,8 +189,7 @@ def test_a_copy_of_the_prices_elsewhere_is_the_same_market(small, tmp_path):
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     made.prices.frame.reset_index().to_parquet(tmp_path / "prices.parquet")
     text = small.read_text().replace('source = "simulated"', f'source = "files"\npath = "{tmp_path}/prices.parquet"')
-    lines = [line for line in text.splitlines() if line.split(" =")[0] not in ("seed", "tickers", "start", "end")]
-    lines.insert(lines.index("[walk_forward]") + 1, 'start = "2014-01-01"')
+    lines = [line for line in text.splitlines() if line.split(" =")[0] not in ("seed", "n_tickers", "start", "end")]
     (tmp_path / "files.toml").write_text("\n".join(lines))
     assert family(rs.run(tmp_path / "files.toml", out=tmp_path / "2", jobs=1)) == (2, 2, 0)
 
@@ -209,7 +208,7 @@ def test_experiments_of_the_audit_are_marked_and_deflate_nothing(small, tmp_path
 
 
 def test_a_configuration_that_was_audited_before_it_was_run_is_one_trial(small, tmp_path):
-    audit_run(small, only=["folds"], jobs=1)  # which shows its result
+    audit_run(small, only=["fold-checks"], jobs=1)  # which shows its result
     assert family(rs.run(small, out=tmp_path / "1", overrides=["strategy.k=4"], jobs=1)) == (2, 2, 0)
     assert family(rs.run(small, out=tmp_path / "2", jobs=1)) == (2, 2, 0)
 
@@ -295,11 +294,11 @@ def test_a_run_verifies_without_a_ledger(small, tmp_path, monkeypatch):
 
     rs.run(small, out=tmp_path / "0", overrides=["strategy.k=4"], jobs=1)
     made = rs.run(small, out=tmp_path / "1", jobs=1)
-    assert assert_verified(made.folder).remarks == ()
+    assert assert_verified(made.folder).warnings == ()
     shutil.rmtree(default_ledger().root)
     shutil.rmtree(tmp_path / "0")
     found = assert_verified(made.folder)
-    assert ["the trial ledger has no record" in line for line in found.remarks] == [True]
+    assert ["the trial ledger has no record" in line for line in found.warnings] == [True]
     assert not default_ledger().root.exists()
     (tmp_path / "file").write_text("")
     for unusable in (tmp_path / "file" / "ledger", "relative"):

@@ -90,7 +90,7 @@ def test_an_untouched_run_passes_to_the_byte_of_its_report_and_nothing_is_writte
     before = contents(tmp_path)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert found.remarks == ()
+    assert found.warnings == ()
     assert (found.files, found.figures) == (17, len(json.loads((run / "metrics.json").read_bytes())))
     assert found.text().count("\n") == 0
     assert contents(tmp_path) == before
@@ -101,7 +101,7 @@ def test_networks_that_are_gone_are_said_and_what_follows_from_their_scores_is_s
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert ["not all networks are kept" in line for line in found.remarks] == [True]
+    assert ["not all networks are kept" in line for line in found.warnings] == [True]
     assert not home.artifacts.exists()
     edit(run, "folds.parquet", column="auc_volatility", row=0, change=lambda x: x + 0.01)
     from verified import match_hashes
@@ -119,10 +119,10 @@ def test_without_prices_and_ledger_the_files_are_held_to_each_other(run, tmp_pat
         patch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "no ledger"))
         found = verify_run(run, home=Home(tmp_path / "nothing"))
     assert found.passed, found.text()
-    assert any("ledger" in line for line in found.remarks)
+    assert any("ledger" in line for line in found.warnings)
     found = without_inputs(run, tmp_path)
     assert found.passed, found.text()
-    assert any("prices are not kept" in line for line in found.remarks)
+    assert any("prices are not kept" in line for line in found.warnings)
 
 
 def without_inputs(run, tmp_path):
@@ -139,7 +139,7 @@ def test_results_of_other_versions_are_compared_to_nine_digits(run, home, monkey
     monkeypatch.setattr("rnn_strategies.verify.folder.versions", lambda: versions() | {"numpy": "9.9"})
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert ["numpy" in line and "nine digits" in line for line in found.remarks] == [True]
+    assert ["numpy" in line and "nine digits" in line for line in found.warnings] == [True]
     from verified import match_hashes
 
     edit(run, "returns.parquet", column="returns", row=30, change=lambda x: x * (1 + 1e-13))
@@ -155,7 +155,7 @@ def test_what_does_not_belong_is_named(run, home):
     (run / "notes.txt").write_text("mine")
     found = verify_run(run, home=home)
     assert found.passed
-    assert found.remarks == ("notes.txt does not belong to the run and was not looked at",)
+    assert found.warnings == ("notes.txt does not belong to the run and was not looked at",)
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -292,7 +292,7 @@ def edit_config_and_hash(run):
 
 def other_prices(run):
     """Somebody else's prices, which are in the store too."""
-    prices = rs.load_prices(source="simulated", seed=8, tickers=12, start="2012-09-01", end="2014-08-29")
+    prices = rs.load_prices(source="simulated", seed=8, n_tickers=12, start="2012-09-01", end="2014-08-29")
     digest = Home(run.parent / "home").inputs.put(prices.save)
     in_json(run, "manifest.json", lambda m: m["inputs"]["prices"].update(sha256=digest))
 
@@ -435,7 +435,7 @@ def holds(found, run, file):
         digest = json.loads((run / "manifest.json").read_bytes())["inputs"]["prices"]["sha256"]
         file = str(Home(run.parent / "home").inputs.path(digest))
     assert file in named(found), found.text()
-    assert len(found.text().splitlines()) == len(found.findings) + len(found.remarks)
+    assert len(found.text().splitlines()) == len(found.findings) + len(found.warnings)
     return named(found)
 
 
@@ -608,15 +608,15 @@ def test_models_of_ones_own_and_files_beside_prices(made, tmp_path, support):
     head, tail = text.split("[model]")
     tail = tail[tail.index("[training]") :]
     own = '[model]\nkind = "sklearn.linear_model:LogisticRegression"\nlookback = 8\n'
-    own += '[features]\ninputs = ["return", "macro(RATE)"]\nmacro = {path = "rates.csv", lag = "45D"}\n'
+    own += '[features]\ninputs = ["return", "macro(RATE)"]\nmacro = {path = "rates.csv", publication_lag = "45D"}\n'
     (tmp_path / "c.toml").write_text(head + own + tail)
     run = rs.run(tmp_path / "c.toml", out=tmp_path / "run", jobs=1)
     found = assert_verified(run.folder)
-    assert any("models of one's own are not kept" in line for line in found.remarks)
+    assert any("models of one's own are not kept" in line for line in found.warnings)
     with open(tmp_path / "rates.csv", "a") as file:
         file.write("2014-09-01,9\n")
     found = assert_verified(run.folder)  # what was read beside prices is another file now
-    assert any("rates.csv is not the file it was: the scores were taken as they are" in line for line in found.remarks)
+    assert any("rates.csv is not the file it was: the scores were taken as they are" in line for line in found.warnings)
     edit(run.folder, "signals.parquet", column="score", row=2, change=lambda x: x + 0.1)
     match_hashes(run.folder)
     assert "signals.parquet" in named(verify_run(run.folder))
@@ -632,13 +632,15 @@ def test_imported_scores(run, made, tmp_path, support, monkeypatch):
     text = (made / "c.toml").read_text()
     kept = text.split("[universe]")[0] + "[strategy]" + text.split("[strategy]")[1]
     (tmp_path / "i.toml").write_text(kept)
-    imported = rs.import_scores(tmp_path / "scores.csv", config=tmp_path / "i.toml", out=tmp_path / "i", outside="drop")
+    imported = rs.import_scores(
+        tmp_path / "scores.csv", config=tmp_path / "i.toml", out=tmp_path / "i", on_uncovered="drop"
+    )
     imported.compute_backtest()
     imported.write_report()
     assert_verified(imported.folder)
     (tmp_path / "scores.csv").rename(tmp_path / "moved.csv")
     found = assert_verified(imported.folder)
-    assert any("imported from has gone" in line for line in found.remarks)
+    assert any("imported from has gone" in line for line in found.warnings)
     untouched = contents(imported.folder)
     edit(imported.folder, "signals.parquet", column="score", row=4, change=lambda x: x + 0.1)
     assert named(verify_run(imported.folder)) == {"signals.parquet"}
@@ -659,7 +661,7 @@ def test_a_strategy_of_ones_own_that_was_edited_or_is_not_here(made, tmp_path, s
     module = tmp_path / "plug" / "verified_strategy.py"
     module.parent.mkdir()
     module.write_text("import backtrader as bt\n\n\nclass Own(bt.Strategy):\n    pass\n")
-    own = ["strategy.strategy=verified_strategy:Own"]
+    own = ["strategy.kind=verified_strategy:Own"]
     with monkeypatch.context() as patch:
         patch.syspath_prepend(str(module.parent))
         run = rs.run(made / "c.toml", out=tmp_path / "run", overrides=own, jobs=1)
@@ -671,7 +673,7 @@ def test_a_strategy_of_ones_own_that_was_edited_or_is_not_here(made, tmp_path, s
     sys.modules.pop("verified_strategy")
     found = verify_run(run.folder)
     assert found.passed, found.text()
-    assert any("the backtest could not be repeated" in line for line in found.remarks)
+    assert any("the backtest could not be repeated" in line for line in found.warnings)
 
 
 @pytest.mark.usefixtures("no_drawing")

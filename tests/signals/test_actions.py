@@ -13,7 +13,7 @@ from signals.errors import InputError
 from signals.prices import Prices, check_prices
 from signals.sources import load_prices
 from signals.sources.action_files import read_actions
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 
 DAYS = pd.to_datetime(["2015-01-02", "2015-01-05", "2015-01-06", "2015-01-07", "2015-01-08"])
 
@@ -106,7 +106,7 @@ def test_prices_carry_what_concerns_them():
     )  # fmt: skip
     prices = check_prices(SPLIT, actions=given)
     assert list(prices.actions.index) == [(DAYS[2], "A")]
-    assert prices.notes == ()
+    assert prices.warnings == ()
     assert "splits and dividends" in repr(prices)
     assert prices.panel().actions is prices.actions
     assert len(prices.until("2015-01-05").actions) == 0
@@ -132,11 +132,11 @@ def test_a_split_that_factors_leave_out_is_refused():
 
 def test_smaller_differences_are_noted():
     dividend = adjusted([100.0, 100.0, 99.0, 99.0, 99.0], [0.99, 0.99, 1.0, 1.0, 1.0])
-    assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).notes == ()
-    (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).notes
+    assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).warnings == ()
+    (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).warnings
     assert "do not explain adj_factor on 1 of 5 bars" in note
     assert "A on 2015-01-06, where it changes by 0.99 and actions say 0.97" in note
-    (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).notes
+    (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).warnings
     assert "on 2 of 5 bars" in note
 
 
@@ -144,7 +144,7 @@ def test_several_actions_between_two_bars_agree_with_one_change_of_the_factor():
     # 100, then 1.00 paid, 2 for 1, and 0.50 per new share: (99 / 2 - 0.5) / 100 = 0.49, no bar on the days themselves
     frame = adjusted([100.0, 49.0], [0.49, 1.0], days=DAYS[[0, 4]])
     given = actions(("2015-01-05", "A", 1.0, 1.0), ("2015-01-06", "A", 2.0, 0.0), ("2015-01-07", "A", 1.0, 0.5))
-    assert check_prices(frame, actions=given).notes == ()
+    assert check_prices(frame, actions=given).warnings == ()
 
 
 def test_prices_and_actions_are_kept_together(tmp_path):
@@ -182,7 +182,7 @@ def test_a_changed_ticker_takes_its_actions_along():
         {"id": ["one", "one"], "ticker": ["A", "NEW"], "start": ["", "2015-01-06"], "end": ["2015-01-06", ""]}
     )
     given = actions(("2015-01-05", "A", 1.0, 0.1), ("2015-01-06", "NEW", 2.0, 0.0), ("2015-01-07", "A", 1.0, 9.0))
-    prices = read_symbols(table).apply(check_prices(frame, actions=given))
+    prices = read_symbol_changes(table).apply(check_prices(frame, actions=given))
     assert prices.actions.reset_index().to_numpy().tolist() == [
         [DAYS[1], "one", 1.0, 0.1], [DAYS[2], "one", 2.0, 0.0],
     ]  # fmt: skip
@@ -214,7 +214,7 @@ def load_days(n):
 def test_raw_prices_have_to_be_known():
     with pytest.raises(InputError, match="raw prices are known; found adjusted ones alone"):
         raw_panel(check_prices(SPLIT.drop(columns="adj_factor"), actions=actions_frame(())).panel())
-    with pytest.raises(InputError, match=r"splits and dividends are known; found none; give prices\.factors"):
+    with pytest.raises(InputError, match=r"splits and dividends are known; found none; give prices\.factor_files"):
         raw_panel(check_prices(SPLIT).panel())
 
 
@@ -262,7 +262,7 @@ def raw_file(tmp_path):
 
 
 def test_raw_closes_are_adjusted_by_actions(raw_file):
-    prices = load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+    prices = load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
     # 2015-01-06: (102 - 1.02) / 2 / 102 = 0.495; 2015-01-08: 49.5 / 50 = 0.99; the first row is the anchor
     factor = prices.frame["adj_factor"].to_numpy()
     np.testing.assert_allclose(factor, [1.0, 1.0, 1 / 0.495, 1 / 0.495, 1 / 0.495 / 0.99], rtol=1e-12)
@@ -274,32 +274,34 @@ def test_raw_closes_are_adjusted_by_actions(raw_file):
     assert prices.actions.to_dict("list") == {"split": [2.0, 1.0], "dividend": [1.02, 0.5]}
     assert raw_panel(prices.panel()).close[:, 0].tolist() == [100.0, 102.0, 50.49, 50.0, 50.5]
     assert "actions/actions.txt" in prices.files
-    assert any("adjusted by the splits and dividends in prices.actions" in note for note in prices.notes)
+    assert any("adjusted by the splits and dividends in prices.corporate_actions" in note for note in prices.warnings)
 
 
 def test_adjusted_closes_are_not_adjusted_again(raw_file):
     text = raw_file.read_text().replace("100.0,", "49.5,").replace("102.0,", "50.5,")
     raw_file.write_text(text)
     with pytest.raises(InputError, match=r"found 50\.5 and then 50\.49 for A on 2015-01-06, across a split of 2 for 1"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
 
 
 def test_a_dividend_beyond_the_price_is_refused(raw_file):
     (raw_file.parent / "actions.txt").write_text("date,ticker,dividend\n2015-01-06,A,102\n")
     with pytest.raises(InputError, match="expected dividends below the close before; found more than 102 for A"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "actions.txt")
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "actions.txt")
 
 
 def test_a_missing_file_of_actions_is_named(raw_file):
-    with pytest.raises(InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.actions"):
-        load_prices(source="files", path=raw_file, actions=raw_file.parent / "none.csv")
+    with pytest.raises(
+        InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.corporate_actions"
+    ):
+        load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "none.csv")
 
 
 def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     # 1 % of 102 paid and two for one; then 0.5 of 50; the last line is for ever
     (tmp_path / "factors" / "A.csv").write_text("20150105,0.9801,0.5,102\n20150107,0.99,1,50\n20501231,1,1,0\n")
-    prices = load_prices(source="files", path=raw_file, factors=tmp_path / "factors")
+    prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
     assert prices.actions.index.tolist() == [(DAYS[2], "A"), (DAYS[4], "A")]
     np.testing.assert_allclose(prices.actions["dividend"], [1.02, 0.5], rtol=1e-9)
     assert prices.actions["split"].tolist() == [2.0, 1.0]
@@ -308,14 +310,16 @@ def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
 def test_factors_no_dividend_makes_leave_actions_unknown(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     (tmp_path / "factors" / "A.csv").write_text("20150105,1.2,0.5,102\n20501231,1,1,0\n")
-    prices = load_prices(source="files", path=raw_file, factors=tmp_path / "factors")
+    prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
     assert prices.actions is None
-    assert any(note.startswith("splits and dividends are not known: expected price factors") for note in prices.notes)
+    assert any(
+        note.startswith("splits and dividends are not known: expected price factors") for note in prices.warnings
+    )
 
 
 def test_real_factor_files(shared_data):
     folder = shared_data / "corporate-actions-sample"
-    prices = load_prices(source="files", path=folder, file_names="{ticker}_daily_raw", factors=folder)
+    prices = load_prices(source="files", path=folder, file_names="{ticker}_daily_raw", factor_files=folder)
     splits = prices.actions[prices.actions["split"] != 1.0]["split"]
     assert splits.xs("aapl", level="ticker").to_dict() == {
         pd.Timestamp("2000-06-21"): 2.0, pd.Timestamp("2005-02-28"): 2.0, pd.Timestamp("2014-06-09"): 7.0,
@@ -324,8 +328,10 @@ def test_real_factor_files(shared_data):
     # Apple paid 2.65 per share in August 2012, the first dividend since 1995; factors have seven digits
     apple = prices.actions["dividend"].xs("aapl", level="ticker")
     assert apple.loc["2012-08-09"] == pytest.approx(2.65, abs=0.05)
-    assert not any("do not explain" in note for note in prices.notes)
-    assert any("2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.notes)
+    assert not any("do not explain" in note for note in prices.warnings)
+    assert any(
+        "2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
+    )
     raw = raw_panel(prices.panel())
     for column, ticker in enumerate(raw.tickers):
         delivered = pd.read_csv(folder / f"{ticker}_daily_raw.csv.gz")

@@ -11,20 +11,22 @@ import pytest
 import rnn_strategies as rs
 from signals.artifacts import Artifact, ArtifactStore
 from signals.categoricals import Categorical, calendar_categorical, make_categoricals
-from signals.dataset import Beside, make_dataset
+from signals.dataset import ReferenceData, make_dataset
 from signals.errors import InputError
 from signals.fold_data import make_fold_data
 from signals.folds import make_folds
 from signals.sectors import read_sectors
 from signals.trainers.seam import Fitted
 
-MODEL = rs.ModelSettings(lookback=8, embeddings={"sector": 2, "quarter": 2}, years=True)
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+MODEL = rs.RecurrentSettings(lookback=8, categorical_embeddings={"sector": 2, "quarter": 2}, year_onehot=True)
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.3)
+    return rs.load_prices(
+        source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31", delisting_fraction=0.3
+    )
 
 
 def sectors(prices, *, moved=None):
@@ -37,7 +39,7 @@ def sectors(prices, *, moved=None):
     return read_sectors(pd.DataFrame(rows, columns=["ticker", "sector", "start", "end"]))
 
 
-def dataset(prices, model=MODEL, **beside):
+def dataset(prices, model=MODEL, **reference_data):
     return make_dataset(
         prices,
         frequency="weekly",
@@ -45,7 +47,7 @@ def dataset(prices, model=MODEL, **beside):
         labels=rs.LabelSettings(),
         windows=model,
         walk_forward=WALK,
-        beside=Beside(**beside),
+        reference_data=ReferenceData(**reference_data),
     )
 
 
@@ -113,7 +115,7 @@ def test_the_key_of_a_network_follows_what_its_rows_belong_to(prices):
     assert [one["groups"] for one in facts(sectors=swapped)] == [one["groups"] for one in base]
     assert facts(sectors=swapped)[0]["rows"] != base[0]["rows"]
     # a network without them has the key it always had, whatever files there are
-    plain = replace(MODEL, embeddings={}, years=False)
+    plain = replace(MODEL, categorical_embeddings={}, year_onehot=False)
     assert facts(plain, sectors=sectors(prices)) == facts(plain)
     assert "groups" not in facts(plain)[0]
 

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers import choose_trainer
 from signals.trainers.keras_trainer import load_keras
 from signals.trainers.seam import TrainingSettings
 
-SMALL = ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4)
+SMALL = RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_trainer_that_was_asked_for_is_taken(name):
 
 
 def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
-    model = ModelSettings(recurrent_dropout=0.1)
+    model = RecurrentSettings(recurrent_dropout=0.1)
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
     assert chosen.reason == "the compiled trainer cannot train this network: it has no recurrent dropout"
@@ -70,12 +70,12 @@ def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error)
 def test_auto_falls_back_without_its_parts(part):
     code = (
         f"import sys; sys.modules[{part!r}] = None\n"
-        "from signals.models.recurrent import ModelSettings\n"
+        "from signals.models.recurrent import RecurrentSettings\n"
         "from signals.trainers import choose_trainer\n"
         "from signals.trainers.seam import TrainingSettings\n"
-        "chosen = choose_trainer(TrainingSettings(), ModelSettings())\n"
+        "chosen = choose_trainer(TrainingSettings(), RecurrentSettings())\n"
         "print(chosen.trainer.name, chosen.reason)\n"
-        "choose_trainer(TrainingSettings(trainer='compiled'), ModelSettings())"
+        "choose_trainer(TrainingSettings(trainer='compiled'), RecurrentSettings())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("keras the compiled trainer cannot be loaded: ")
@@ -112,7 +112,7 @@ def test_a_trainer_of_ones_own_has_to_be_one(name, words):
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]], ids=["cpu", "gpu"])
 def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypatch, changes, setting, devices):
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: devices)
-    model = ModelSettings(lookback=8, **changes)
+    model = RecurrentSettings(lookback=8, **changes)
     warnings = choose_trainer(TrainingSettings(trainer="keras"), model).warnings
     if setting is None or not devices:
         assert warnings == ()

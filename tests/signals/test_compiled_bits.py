@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for, take, weights_for
 
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
 
-DROPPING = Network(ModelSettings(lookback=9, units=(7, 5), embedding=3, dense=4), 9)
+DROPPING = Network(RecurrentSettings(lookback=9, units=(7, 5), ticker_embedding_dim=3, dense_units=4), 9)
 NETWORKS = {
     "lstm": DROPPING,
     "gru": replace(DROPPING, model=replace(DROPPING.model, cell="gru")),
@@ -28,7 +28,7 @@ NETWORKS = {
 
 
 def task_for(network, n=700, seed=5, **changes):
-    settings = TrainingSettings(batch_size=200, epochs=2, learning_rate=0.01, clip_norm=0.5)
+    settings = TrainingSettings(batch_size=200, epochs=2, learning_rate=0.01, global_clipnorm=0.5)
     training, validation = samples_for(network, n, 0), samples_for(network, 150, 1)
     return replace(FitTask(network, training, validation, settings, seed), **changes)
 

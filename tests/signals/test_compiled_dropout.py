@@ -12,13 +12,15 @@ from plain_network import evaluate, gradient, rows_of
 from plain_optimizers import Descent
 from scipy import stats
 
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.trainer import CompiledTrainer
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 
 SHARE = 0.3
 KEPT = 1 / (1 - SHARE)
-FEW = ModelSettings(lookback=6, units=(3, 2), embedding=2, dense=3, dropout=SHARE, unknown_share=0.0)
+FEW = RecurrentSettings(
+    lookback=6, units=(3, 2), ticker_embedding_dim=2, dense_units=3, dropout=SHARE, unknown_category_rate=0.0
+)
 STILL = TrainingSettings(batch_size=64, epochs=1500, learning_rate=1e-30)
 
 

@@ -102,8 +102,10 @@ OPTIMIZERS = [("adam", None), ("rmsprop", None), ("adam", 0.05), ("rmsprop", 0.0
 @pytest.mark.parametrize("name", ["three layers", "gru, five features, classes", "masked, two features, value"])
 def test_twenty_updates_are_the_plain_networks(name, optimizer, clip_norm):
     network = CASES[name]
-    network = replace(network, model=replace(network.model, unknown_share=0.2))
-    settings = TrainingSettings(batch_size=24, epochs=1, optimizer=optimizer, clip_norm=clip_norm, learning_rate=0.003)
+    network = replace(network, model=replace(network.model, unknown_category_rate=0.2))
+    settings = TrainingSettings(
+        batch_size=24, epochs=1, optimizer=optimizer, global_clipnorm=clip_norm, learning_rate=0.003
+    )
     task, start, end = fitted(network, samples_for(network, 20 * 24), settings)
     plain, updates = Descent(start, settings), 0
     for rows in batches(task):
@@ -121,7 +123,9 @@ def test_twenty_updates_are_kerass(name, optimizer, clip_norm):
     network = CASES[name]
     if name != "published" and (optimizer, clip_norm) not in OPTIMIZERS[1:3]:
         pytest.skip("the other optimizers are tried on the published network")
-    settings = TrainingSettings(batch_size=64, epochs=1, optimizer=optimizer, clip_norm=clip_norm, learning_rate=0.001)
+    settings = TrainingSettings(
+        batch_size=64, epochs=1, optimizer=optimizer, global_clipnorm=clip_norm, learning_rate=0.001
+    )
     task, start, end = fitted(network, samples_for(network, 20 * 64), settings)
     keras = KerasReference(network, start)
     keras.compile(settings)

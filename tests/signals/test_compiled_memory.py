@@ -16,7 +16,7 @@ import os, sys, warnings
 from dataclasses import replace
 sys.path[:0] = {paths!r}
 from network_cases import samples_for
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from {module} import {name}
 
@@ -24,7 +24,7 @@ def megabytes():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-network = Network(ModelSettings(lookback=6, units=(4, 3), embedding=2, dense=3), 9)
+network = Network(RecurrentSettings(lookback=6, units=(4, 3), ticker_embedding_dim=2, dense_units=3), 9)
 rows = samples_for(network, 130, outside=0.0)
 for seed in range({refits}):
     task = FitTask(network, rows, rows, TrainingSettings(batch_size=64, epochs=1), seed)

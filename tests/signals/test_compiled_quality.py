@@ -15,7 +15,7 @@ from scipy import stats
 
 from signals.folds import WalkForward
 from signals.labels import LabelSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.sources.simulated import SimulatedSource
 from signals.tasks import Task, network_of
 from signals.trainers.compiled.trainer import CompiledTrainer
@@ -47,13 +47,13 @@ def auc(score, label):
 @pytest.fixture(scope="module")
 def figures():
     """AUC of each leg, by fold and seed."""
-    source = SimulatedSource(seed=11, tickers=400, start="2005-01-01", end="2016-12-31")
+    source = SimulatedSource(seed=11, n_tickers=400, start="2005-01-01", end="2016-12-31")
     prepared = prepare(
         source.load(),
-        walk_forward=WalkForward(start="2012-01-01", train="4Y", validation="26W", test="1Y"),
+        walk_forward=WalkForward(test_start="2012-01-01", train="4Y", validation="26W", test="1Y"),
         universe=UniverseFilters(min_history=252),
         labels=LabelSettings(),
-        model=ModelSettings(),
+        model=RecurrentSettings(),
     )
     keras, plain = load_keras(), load_keras().Model.compile
     found: dict = {leg: {} for leg in LEGS}
@@ -62,7 +62,7 @@ def figures():
         patch.setattr(keras.Model, "compile", lambda *given, **named: plain(*given, **named | {"jit_compile": jit}))
         for fold, seed, (leg, (trainer, settings)) in itertools.product(prepared.folds, SEEDS, LEGS.items()):
             jit = leg == "published"
-            network = network_of(Task(fold, ModelSettings(), settings, seed))
+            network = network_of(Task(fold, RecurrentSettings(), settings, seed))
             fitted = next(trainer().fit([FitTask(network, fold.training, fold.validation, settings, seed)]))
             label = prepared.data.labels.label[fold.test_ticker, fold.test_date]
             known = np.isfinite(label)

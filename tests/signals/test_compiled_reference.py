@@ -64,7 +64,7 @@ def test_the_plain_gradient_is_the_slope_of_the_loss(name):
 def test_plain_updates_are_kerass(optimizer, clip_norm):
     network = CASES["masked, three layers"]
     weights, samples = weights_for(network), samples_for(network, 200)
-    settings = TrainingSettings(optimizer=optimizer, clip_norm=clip_norm, learning_rate=0.01)
+    settings = TrainingSettings(optimizer=optimizer, global_clipnorm=clip_norm, learning_rate=0.01)
     keras, plain = KerasReference(network, weights), Descent(weights, settings)
     keras.compile(settings)
     for update in range(20):

@@ -10,14 +10,14 @@ from network_cases import CASES, samples_for
 
 from signals.errors import InputError
 from signals.labels import Target
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, why_not
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.passes import mean_loss
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
 
-SMALL = ModelSettings(lookback=8, units=(6, 4), embedding=3, dense=4)
+SMALL = RecurrentSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
 SETTINGS = TrainingSettings(batch_size=64, epochs=8, learning_rate=0.02)
 
 
@@ -128,7 +128,7 @@ def test_the_unknown_ticker_has_a_trained_row():
     moved = fit(task_for("probability")).weights[name]
     still = fit(task_for("probability", settings=replace(SETTINGS, epochs=1, learning_rate=1e-30))).weights[name]
     assert (moved[0] != still[0]).any()
-    model = replace(SMALL, unknown_share=0.0)
+    model = replace(SMALL, unknown_category_rate=0.0)
     network = replace(task_for("probability").network, model=model)
     never = fit(task_for("probability", network=network)).weights[name]
     np.testing.assert_allclose(never[0], still[0], rtol=0, atol=1e-20)
@@ -158,13 +158,13 @@ def test_what_it_cannot_train_it_says():
         {"input_dropout": 0.1},
         {"cell": "gru", "reset_after": False},
         {"bidirectional": True},
-        {"every_step": True},
+        {"sequence_loss": True},
         {"output_recurrence": True},
-        {"skip": 2},
-        {"highway": 3},
-        {"truncate": 4},
-        {"embeddings": {"sector": 2}},
-        {"years": True},
+        {"recurrent_skip_steps": 2},
+        {"autoregressive_lags": 3},
+        {"tbptt_steps": 4},
+        {"categorical_embeddings": {"sector": 2}},
+        {"year_onehot": True},
     ],
     ids=lambda setting: list(setting)[-1],
 )
@@ -189,5 +189,7 @@ def test_whole_numbers_as_settings_compile_nothing_anew():
 
     task = task_for("value")
     network = replace(task.network, model=replace(SMALL, dropout=0))
-    next(CompiledTrainer().fit([replace(task, network=network, settings=replace(SETTINGS, epochs=1, clip_norm=1))]))
+    next(
+        CompiledTrainer().fit([replace(task, network=network, settings=replace(SETTINGS, epochs=1, global_clipnorm=1))])
+    )
     assert len(_entry().signatures) == 1

@@ -9,7 +9,7 @@ import pytest
 from network_cases import CASES, samples_for, weights_for
 from scipy import stats
 
-from signals.models.recurrent import ModelSettings, build
+from signals.models.recurrent import RecurrentSettings, build
 from signals.trainers.compiled.trainer import CompiledTrainer
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import FitTask, Network, TrainingSettings
@@ -59,7 +59,9 @@ def test_weights_go_through_the_compiled_trainer_unchanged():
 @pytest.fixture(scope="module", params=["lstm", "gru"])
 def drawn(request):
     """First weights of 40 networks: by the initializers of the Keras network, and by the compiled trainer."""
-    network = Network(ModelSettings(lookback=3, cell=request.param, units=(9, 6), embedding=5, dense=7), 30, 4)
+    network = Network(
+        RecurrentSettings(lookback=3, cell=request.param, units=(9, 6), ticker_embedding_dim=5, dense_units=7), 30, 4
+    )
     samples, theirs, ours, model = samples_for(network, 8), [], [], built(network)
     makers = {}
     for layer in model.layers:

@@ -10,13 +10,19 @@ from signals.cross_section import check_cross_section, small_universe_warning
 from signals.dataset import make_dataset
 from signals.errors import InputError
 from signals.labels import LABELS, make_labels
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 
 
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=2, tickers=3, start="2012-01-01", end="2013-12-31", listings=0.0, delistings=0.0
+        source="simulated",
+        seed=2,
+        n_tickers=3,
+        start="2012-01-01",
+        end="2013-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
     )
 
 
@@ -26,8 +32,8 @@ def dataset(prices, *, kind="up", features=("return",), **filters):
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(kind=kind),
-        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=4),
-        walk_forward=rs.WalkForward(start="2013-07-05"),
+        windows=CustomModel("sklearn.linear_model:LogisticRegression", lookback=4),
+        walk_forward=rs.WalkForward(test_start="2013-07-05"),
         features=features,
     )
 
@@ -64,9 +70,9 @@ def test_two_names_are_enough_for_a_median_and_a_mean(prices, kind):
 @pytest.mark.parametrize(
     ("feature", "instead"),
     [
-        ("return vs market", "'return'"),
-        ("momentum(26, 2) vs market", "'momentum(26, 2)'"),
-        ("volatility vs sector", "'volatility'"),
+        ("return minus market", "'return'"),
+        ("momentum(26, 2) minus market", "'momentum(26, 2)'"),
+        ("volatility minus sector", "'volatility'"),
         ("beta", "'volatility' or 'return'"),
         ("idiosyncratic_volatility", "'volatility' or 'return'"),
     ],
@@ -80,8 +86,8 @@ def test_features_against_the_market_are_refused_for_one_name(feature, instead):
 
 
 def test_a_universe_of_one_is_found_when_it_is_drawn(prices):
-    with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return vs market'"):
-        dataset(prices, features=("return vs market",), top=1)
+    with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return minus market'"):
+        dataset(prices, features=("return minus market",), max_tickers=1)
 
 
 def test_a_date_with_too_few_names_has_no_label(prices):
@@ -91,7 +97,7 @@ def test_a_date_with_too_few_names_has_no_label(prices):
     eligible[1:, 3] = False
     eligible[2, 5] = False
     for kind, few in (("above_median", [3]), ("residual", [3]), ("terciles", [3, 5]), ("up", [])):
-        labels = make_labels(panel, decisions, eligible, rs.LabelSettings(kind=kind, window=4))
+        labels = make_labels(panel, decisions, eligible, rs.LabelSettings(kind=kind, estimation_window=4))
         unlabelled = ~np.isfinite(labels.label[:, :-1]).any(axis=0)
         assert np.flatnonzero(unlabelled).tolist() == few, kind
 

@@ -5,20 +5,26 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import Beside, make_dataset
+from signals.dataset import ReferenceData, make_dataset
 from signals.errors import InputError
 from signals.fold_data import make_fold_data
 from signals.folds import make_folds
 from signals.windows import MASKED
 
-MODEL = rs.ModelSettings(lookback=8)
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+MODEL = rs.RecurrentSettings(lookback=8)
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.4, listings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        delisting_fraction=0.4,
+        listing_fraction=0.3,
     )
 
 
@@ -150,7 +156,7 @@ def test_opens_are_needed_for_open_to_open_labels(prices):
     close_only = rs.check_prices(closes, close_only=True, volume_known=False, raw_known=False)
     with pytest.raises(InputError, match="measured = 'close_to_close'"):
         dataset(close_only)
-    assert dataset(close_only, labels=rs.LabelSettings(measured="close_to_close")).eligible.any()
+    assert dataset(close_only, labels=rs.LabelSettings(price_basis="close_to_close")).eligible.any()
 
 
 # -- several features, short histories, numeric targets ---------------------------------------------------------------
@@ -179,9 +185,9 @@ def test_every_feature_is_scaled_by_its_own_training_cells(prices):
 
 
 def test_short_histories_are_masked_where_nothing_was_known(prices):
-    windows, everybody = rs.ModelSettings(lookback=26, min_steps=4), rs.UniverseFilters()
+    windows, everybody = rs.RecurrentSettings(lookback=26, min_steps=4), rs.UniverseFilters()
     data = dataset(prices, windows=windows, universe=everybody)
-    whole = dataset(prices, windows=rs.ModelSettings(lookback=26), universe=everybody)
+    whole = dataset(prices, windows=rs.RecurrentSettings(lookback=26), universe=everybody)
     assert (data.eligible >= whole.eligible).all()
     more = data.eligible & ~whole.eligible
     assert more.any()
@@ -227,7 +233,7 @@ def test_rows_without_a_label_are_not_trained_on(prices):
 def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
     from signals.macro import read_macro
 
-    prices = rs.load_prices(source="simulated", seed=3, tickers=12, start="2012-01-01", end="2015-12-31")
+    prices = rs.load_prices(source="simulated", seed=3, n_tickers=12, start="2012-01-01", end="2015-12-31")
     months = pd.date_range("2013-01-01", "2015-12-01", freq="MS")
     pd.DataFrame({"observation_date": months, "X": np.arange(len(months)) * 1.0, "Y": 1.0}).to_csv(
         tmp_path / "late.csv", index=False
@@ -236,13 +242,15 @@ def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
         "frequency": "weekly",
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "windows": rs.ModelSettings(lookback=5),
-        "walk_forward": rs.WalkForward(start="2015-01-01", validation="13W", test="26W"),
+        "windows": rs.RecurrentSettings(lookback=5),
+        "walk_forward": rs.WalkForward(test_start="2015-01-01", validation="13W", test="26W"),
     }
     whole = make_dataset(prices, features=("return",), **options)
     assert whole.warnings == ()
-    beside = Beside(macro=read_macro(tmp_path / "late.csv", lag="15D"))
-    data = make_dataset(prices, features=("return", "macro(X)", "macro_change(X, 12)"), beside=beside, **options)
+    reference_data = ReferenceData(macro=read_macro(tmp_path / "late.csv", publication_lag="15D"))
+    data = make_dataset(
+        prices, features=("return", "macro(X)", "macro_change(X, 12)"), reference_data=reference_data, **options
+    )
     early = data.dates < np.datetime64("2015-01-01")
     assert len(data.warnings) == 2
     for i, name in ((1, "macro(X)"), (2, "macro_change(X, 12)")):
@@ -257,5 +265,7 @@ def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
     assert int(data.eligible.sum()) < int(whole.eligible.sum())
     early_file = pd.DataFrame({"observation_date": pd.date_range("2005-01-01", "2015-12-01", freq="MS"), "X": 1.0})
     early_file.to_csv(tmp_path / "early.csv", index=False)
-    beside = Beside(macro=read_macro(tmp_path / "early.csv", lag="15D"))
-    assert make_dataset(prices, features=("return", "macro(X)"), beside=beside, **options).warnings == ()
+    reference_data = ReferenceData(macro=read_macro(tmp_path / "early.csv", publication_lag="15D"))
+    assert (
+        make_dataset(prices, features=("return", "macro(X)"), reference_data=reference_data, **options).warnings == ()
+    )

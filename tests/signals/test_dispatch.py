@@ -22,15 +22,15 @@ from signals.walk_forward import compute_signals
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31")
 
 
 def run(prices, artifacts, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(trainer="compiled", batch_size=256, epochs=2),
         "seeds": [0, 1],
         "artifacts": artifacts,
@@ -57,7 +57,10 @@ def test_neither_processes_nor_threads_change_a_bit(prices, tmp_path):
 
 
 def test_one_task_is_done_here_with_all_the_threads(prices, tmp_path):
-    once = {"walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", retrain_every="never"), "seeds": [3]}
+    once = {
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", retrain_every="never"),
+        "seeds": [3],
+    }
     same(run(prices, tmp_path / "1", **once), run(prices, tmp_path / "3", jobs=3, **once))
 
 
@@ -76,7 +79,9 @@ if __name__ == "__main__":
     result = compute_signals(
         prices, walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
         universe=rs.UniverseFilters(min_history=30), labels=rs.LabelSettings(), seeds=[0], artifacts=folder / "a",
-        model=rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4), trainer=Watching(folder), jobs=2,
+        model=rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
+        trainer=Watching(folder),
+        jobs=2,
         training=rs.TrainingSettings(epochs=1),
     )
     assert result.trained == 2
@@ -90,7 +95,7 @@ if __name__ == "__main__":
         assert {name.split(".")[0] for name in path.read_text().split()} & {"keras", "tensorflow", "jax"} == set(), path
 
 
-QUARTERS = rs.WalkForward(start="2013-01-01", validation="13W", test="3M")
+QUARTERS = rs.WalkForward(test_start="2013-01-01", validation="13W", test="3M")
 
 
 def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):
@@ -100,7 +105,7 @@ def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):
         nonlocal most
         most = max(most, sum(isinstance(thing, FoldData) for thing in gc.get_objects()))
 
-    done = run(prices, tmp_path, trainer=linear_trainer, walk_forward=QUARTERS, seeds=[0], listener=look)
+    done = run(prices, tmp_path, trainer=linear_trainer, walk_forward=QUARTERS, seeds=[0], on_progress=look)
     assert len(done.folds) == 8
     assert 1 <= most <= 2
 
@@ -154,7 +159,7 @@ def test_a_killed_process_is_said_and_what_was_done_is_kept(prices, support, tmp
 
 def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
     said = []
-    result = run(prices, tmp_path, jobs=1, listener=said.append)
+    result = run(prices, tmp_path, jobs=1, on_progress=said.append)
     assert result.core_seconds.keys() == result.seconds.keys() == {f"fold {f} seed {s}" for f in (0, 1) for s in (0, 1)}
     assert all(cost > 0 for cost in result.core_seconds.values())
     assert result.trainer["name"] == "compiled"
@@ -213,7 +218,7 @@ def test_an_interruption_stops_the_processes_without_further_remarks(prices, lin
 
     options = {"trainer": linear_trainer, "walk_forward": QUARTERS, "seeds": [0, 1]}
     with pytest.raises(KeyboardInterrupt):
-        run(prices, tmp_path / "a", jobs=2, listener=interrupt, **options)
+        run(prices, tmp_path / "a", jobs=2, on_progress=interrupt, **options)
     gc.collect()
     assert not [record.getMessage() for record in caplog.records]
     assert not [str(warning.message) for warning in recwarn.list]

@@ -52,17 +52,17 @@ def test_a_copy_of_a_ticker_is_found_at_the_door(how):
     (pair,) = duplicate_tickers(prices.frame)
     assert (pair.first, pair.second) == ("N04", "ZZ")
     assert pair.correlation > 0.98
-    (note,) = prices.notes
+    (note,) = prices.warnings
     assert "one pair of tickers with the same or nearly the same returns: N04 and ZZ" in note
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_names_of_one_market_are_no_copies(seed):
-    assert checked(frame_of(market(seed), NAMES)).notes == ()
+    assert checked(frame_of(market(seed), NAMES)).warnings == ()
 
 
 def test_prices_that_never_move_are_no_copies():
-    assert checked(frame_of(np.full((len(DAYS), 3), 100.0), ["A", "B", "C"])).notes == ()
+    assert checked(frame_of(np.full((len(DAYS), 3), 100.0), ["A", "B", "C"])).warnings == ()
 
 
 def test_a_short_history_has_to_be_identical():

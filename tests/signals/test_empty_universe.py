@@ -8,30 +8,36 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import Beside, make_dataset
+from signals.dataset import ReferenceData, make_dataset
 from signals.errors import InputError
 from signals.membership import read_membership
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.sectors import read_sectors
 
 
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=6, start="2012-01-01", end="2014-12-31", listings=0.0, delistings=0.0
+        source="simulated",
+        seed=4,
+        n_tickers=6,
+        start="2012-01-01",
+        end="2014-12-31",
+        listing_fraction=0.0,
+        delisting_fraction=0.0,
     )
 
 
-def dataset(prices, *, features=("return",), lookback=4, beside=None, **filters):
+def dataset(prices, *, features=("return",), lookback=4, reference_data=None, **filters):
     return make_dataset(
         prices,
         frequency="weekly",
         universe=rs.UniverseFilters(**filters),
         labels=rs.LabelSettings(kind="up"),
-        windows=OwnModel("sklearn.linear_model:LogisticRegression", lookback=lookback),
-        walk_forward=rs.WalkForward(start="2014-01-03"),
+        windows=CustomModel("sklearn.linear_model:LogisticRegression", lookback=lookback),
+        walk_forward=rs.WalkForward(test_start="2014-01-03"),
         features=features,
-        beside=beside or Beside(),
+        reference_data=reference_data or ReferenceData(),
     )
 
 
@@ -40,7 +46,7 @@ def dataset(prices, *, features=("return",), lookback=4, beside=None, **filters)
     [("min_price", 1e5), ("min_dollar_volume", 1e12), ("min_history", 900), ("max_zero_returns", 0.0)],
 )
 def test_the_filter_that_leaves_none_is_named_and_its_remedy_works(prices, name, value):
-    more = {"zero_window": 2000} if name == "max_zero_returns" else {}
+    more = {"zero_return_window": 2000} if name == "max_zero_returns" else {}
     with pytest.raises(InputError, match=r"expected tickers in the universe; found none on any of its") as refused:
         dataset(prices, **({"exclude": ("OLD",), name: value} | more))
     text = str(refused.value)
@@ -60,7 +66,7 @@ def test_a_membership_of_other_years_is_named(prices):
     with pytest.raises(
         InputError, match=r"universe.membership leaves none of 6 .*correct the dates of the membership file"
     ):
-        dataset(prices, beside=Beside(membership=old))
+        dataset(prices, reference_data=ReferenceData(membership=old))
 
 
 def test_tickers_that_are_all_excluded_are_named(prices):
@@ -72,15 +78,19 @@ def test_tickers_that_are_all_excluded_are_named(prices):
 def test_sectors_that_are_spelt_otherwise_are_named(prices, spelt):
     table = pd.DataFrame({"ticker": [spelt(name) for name in prices.tickers], "sector": ["A", "B"] * 3})
     with pytest.raises(InputError, match=r"expected universe.sectors to name some of the 6 tickers of the prices"):
-        dataset(prices, features=("return vs sector",), beside=Beside(sectors=read_sectors(table)))
+        dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
     right = read_sectors(table.assign(ticker=list(prices.tickers)))
-    assert dataset(prices, features=("return vs sector",), beside=Beside(sectors=right)).eligible.any()
+    assert dataset(
+        prices, features=("return minus sector",), reference_data=ReferenceData(sectors=right)
+    ).eligible.any()
 
 
 def test_sectors_that_end_too_early_are_named(prices):
     table = pd.DataFrame({"ticker": prices.tickers, "sector": "A", "start": "1990-01-01", "end": "1995-01-01"})
-    with pytest.raises(InputError, match=r"expected values of the feature 'return vs sector' .* no member .* sector"):
-        dataset(prices, features=("return vs sector",), beside=Beside(sectors=read_sectors(table)))
+    with pytest.raises(
+        InputError, match=r"expected values of the feature 'return minus sector' .* no member .* sector"
+    ):
+        dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
 
 
 def test_a_feature_that_is_never_known_is_named(prices):

@@ -15,9 +15,9 @@ from signals.tasks import Task, work
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.windows import MASKED
 
-MODEL = rs.ModelSettings(lookback=8, every_step=True)
-FED_BACK = rs.ModelSettings(lookback=8, output_recurrence=True)
-WALK = rs.WalkForward(start="2014-01-01", train="1Y", validation="13W", test="26W")
+MODEL = rs.RecurrentSettings(lookback=8, sequence_loss=True)
+FED_BACK = rs.RecurrentSettings(lookback=8, output_recurrence=True)
+WALK = rs.WalkForward(test_start="2014-01-01", train="1Y", validation="13W", test="26W")
 LABELS = {
     "a median of its date": rs.LabelSettings(horizon=3),
     "up": rs.LabelSettings(kind="up"),
@@ -31,7 +31,13 @@ LABELS = {
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", delistings=0.4, listings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        delisting_fraction=0.4,
+        listing_fraction=0.3,
     )
 
 
@@ -133,7 +139,7 @@ def test_the_key_follows_labels_of_steps_in_front_of_the_first_row(prices):
     other = replace(data, labels=replace(data.labels, label=flipped))
     assert make_fold_data(other, fold.fold, MODEL).facts["rows"] != fold.facts["rows"]
     # a network that learns from the last step only does not see them
-    plain = rs.ModelSettings(lookback=8)
+    plain = rs.RecurrentSettings(lookback=8)
     assert make_fold_data(other, fold.fold, plain).facts == make_fold_data(data, fold.fold, plain).facts
     flipped[:, first - 3] = 1 - flipped[:, first - 3]
     flipped[:, first - 8] = 1 - flipped[:, first - 8]  # one step before the oldest that is looked at
@@ -159,8 +165,8 @@ def test_the_key_follows_which_slice_may_know_a_step(prices):
 def test_who_feeds_outputs_back_is_shown_them_and_nobody_else(prices):
     data = dataset(prices, LABELS["up"])
     assert folds_of(data, FED_BACK)[0].training.step_labels is not None
-    assert folds_of(data, rs.ModelSettings(lookback=8))[0].training.step_labels is None
-    assert folds_of(data, rs.OwnModel("sklearn.linear_model:Ridge", lookback=8))[0].training.step_labels is None
+    assert folds_of(data, rs.RecurrentSettings(lookback=8))[0].training.step_labels is None
+    assert folds_of(data, rs.CustomModel("sklearn.linear_model:Ridge", lookback=8))[0].training.step_labels is None
 
 
 @pytest.mark.slow
@@ -170,7 +176,7 @@ def test_what_is_planted_in_each_step_is_learnt(prices, tmp_path, model):
     data = dataset(prices, LABELS["up"])
     values = np.where(np.isfinite(data.labels.label), data.labels.label, 0.5) + 0.0 * data.features.values[..., 0]
     data = replace(data, features=replace(data.features, values=values[..., None]))
-    model = replace(model, units=(6,), dense=0, embedding=0, months=False)
+    model = replace(model, units=(6,), dense_units=0, ticker_embedding_dim=0, month_onehot=False)
     fold = make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], model)
     training = rs.TrainingSettings(batch_size=32, learning_rate=0.02, epochs=8, patience=8)
     (outcome,) = work([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)

@@ -12,18 +12,24 @@ import pytest
 import rnn_strategies as rs
 from signals.dataset import make_dataset
 from signals.errors import InputError
-from signals.models.external import KerasModel, check_keras_file
+from signals.models.external import SavedKerasModel, check_keras_file
 from signals.trainers.keras_trainer import load_keras
 from signals.walk_forward import compute_signals
 
 UNIVERSE = rs.UniverseFilters(min_history=30)
-WALK = rs.WalkForward(start="2014-01-01", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", test="26W")
 
 
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
 
 
@@ -108,9 +114,9 @@ def own(network, *inputs):
 
 def test_a_single_input_network_scores_exactly_its_own_predictions(prices, keras, tmp_path):
     network = single(keras)
-    model = KerasModel(saved(network, tmp_path), trained_until="2013-12-31")
+    model = SavedKerasModel(saved(network, tmp_path), trained_until="2013-12-31")
     result = score(prices, model)
-    windows, *_ = rows_of(prices, result, rs.ModelSettings(lookback=8), ["return"])
+    windows, *_ = rows_of(prices, result, rs.RecurrentSettings(lookback=8), ["return"])
     expected = own(network, windows)
     assert len(expected) > 500
     assert result.signals["score"].to_numpy().tobytes() == expected.tobytes()
@@ -123,11 +129,11 @@ def test_a_single_input_network_scores_exactly_its_own_predictions(prices, keras
 def test_a_multiple_input_network_scores_exactly_its_own_predictions(prices, keras, tmp_path):
     network, features = multiple(keras), ["return", "volatility(21)"]
     ids = {ticker: 3 + i for i, ticker in enumerate(prices.tickers[:20])}
-    model = KerasModel(
+    model = SavedKerasModel(
         saved(network, tmp_path), trained_until="2013-12-31", tickers=ids, mean=(0, 0.02), std=(0.03, 0.01)
     )
     result = score(prices, model, features=features)
-    windows, dates, columns, names = rows_of(prices, result, rs.ModelSettings(lookback=8), features)
+    windows, dates, columns, names = rows_of(prices, result, rs.RecurrentSettings(lookback=8), features)
     assert {names[c] for c in columns} <= set(ids)  # a ticker the network has no id for is not scored
     months = np.eye(12, dtype=np.float32)[dates.astype("datetime64[M]").astype(int) % 12]
     who = np.array([[ids[names[c]]] for c in columns], np.int32)
@@ -137,7 +143,7 @@ def test_a_multiple_input_network_scores_exactly_its_own_predictions(prices, ker
 
 
 def test_scores_do_not_depend_on_what_comes_later(prices, keras, tmp_path):
-    model = KerasModel(saved(single(keras), tmp_path), trained_until="2013-12-31")
+    model = SavedKerasModel(saved(single(keras), tmp_path), trained_until="2013-12-31")
     whole, cut = score(prices, model).signals, score(prices.until("2014-08-20"), model).signals
     early = whole[whole.index.get_level_values("date") <= "2014-08-20"]
     assert early["score"].to_numpy().tobytes() == cut["score"].to_numpy().tobytes()
@@ -147,7 +153,7 @@ def test_thirds_and_values(prices, keras, tmp_path):
     three = single(keras, outputs=3, activation="softmax")
     result = score(
         prices,
-        KerasModel(saved(three, tmp_path), trained_until="2013-12-31"),
+        SavedKerasModel(saved(three, tmp_path), trained_until="2013-12-31"),
         labels=rs.LabelSettings(kind="terciles"),
     )
     assert result.signals["score"].between(-1, 1).all()
@@ -155,25 +161,25 @@ def test_thirds_and_values(prices, keras, tmp_path):
     value = single(keras, activation="linear")
     result = score(
         prices,
-        KerasModel(saved(value, tmp_path, "v.keras"), trained_until="2013-12-31"),
+        SavedKerasModel(saved(value, tmp_path, "v.keras"), trained_until="2013-12-31"),
         labels=rs.LabelSettings(kind="return"),
     )
-    windows, *_ = rows_of(prices, result, rs.ModelSettings(lookback=8), ["return"])
+    windows, *_ = rows_of(prices, result, rs.RecurrentSettings(lookback=8), ["return"])
     assert result.signals["score"].to_numpy().tobytes() == own(value, windows).tobytes()
 
 
 def test_scores_before_trained_until_are_refused(prices, keras, tmp_path):
     path = saved(single(keras), tmp_path)
     with pytest.raises(InputError, match=r"model.trained_until = 2014-01-04; found a first score on 2014-01-03"):
-        score(prices, KerasModel(path, trained_until="2014-01-04"))
-    assert len(score(prices, KerasModel(path, trained_until="2014-01-03")).signals)  # known at that very close
+        score(prices, SavedKerasModel(path, trained_until="2014-01-04"))
+    assert len(score(prices, SavedKerasModel(path, trained_until="2014-01-03")).signals)  # known at that very close
 
 
 def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
     path = saved(single(keras, lookback=None), tmp_path)
     with pytest.raises(InputError, match=r"open length in the file and no model.lookback"):
-        score(prices, KerasModel(path, trained_until="2013-12-31"))
-    assert len(score(prices, KerasModel(path, trained_until="2013-12-31", lookback=5)).signals)
+        score(prices, SavedKerasModel(path, trained_until="2013-12-31"))
+    assert len(score(prices, SavedKerasModel(path, trained_until="2013-12-31", lookback=5)).signals)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +201,7 @@ def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_said(prices, keras, tmp_path, build, options, changes, words):
-    model = KerasModel(saved(build(keras), tmp_path), trained_until="2013-12-31", **options)
+    model = SavedKerasModel(saved(build(keras), tmp_path), trained_until="2013-12-31", **options)
     with pytest.raises(InputError, match=words):
         score(prices, model, **changes)
 
@@ -211,21 +217,21 @@ def test_what_does_not_fit_is_said(prices, keras, tmp_path, build, options, chan
 )
 def test_settings_are_checked(options, words):
     with pytest.raises(InputError, match=words):
-        KerasModel("net.keras", **({"trained_until": "2013-12-31"} | options))
+        SavedKerasModel("net.keras", **({"trained_until": "2013-12-31"} | options))
 
 
 def test_a_network_that_was_never_built_is_said(keras, tmp_path):
     with pytest.warns(UserWarning, match="not yet been built"):
         path = saved(keras.Sequential([keras.layers.LSTM(2), keras.layers.Dense(1)]), tmp_path)
     with pytest.raises(InputError, match="built Keras model"):
-        KerasModel(path, trained_until="2013-12-31").open()
+        SavedKerasModel(path, trained_until="2013-12-31").open()
 
 
 def test_several_outputs_by_name_are_said(keras, tmp_path):
     window = keras.Input((8, 1))
     path = saved(keras.Model(window, {"y": keras.layers.LSTM(1)(window)}), tmp_path)
     with pytest.raises(InputError, match="one output"):
-        KerasModel(path, trained_until="2013-12-31").open()
+        SavedKerasModel(path, trained_until="2013-12-31").open()
 
 
 def test_a_network_with_memory_between_batches_is_refused(keras, tmp_path):
@@ -237,7 +243,7 @@ def test_a_network_with_memory_between_batches_is_refused(keras, tmp_path):
 
 def test_an_id_the_embedding_does_not_have_is_one_line(prices, keras, tmp_path):
     ids = {ticker: 1000 + i for i, ticker in enumerate(prices.tickers)}
-    model = KerasModel(saved(multiple(keras), tmp_path), trained_until="2013-12-31", tickers=ids)
+    model = SavedKerasModel(saved(multiple(keras), tmp_path), trained_until="2013-12-31", tickers=ids)
     with pytest.raises(InputError, match=r"model\.tickers") as caught:
         score(prices, model, features=["return", "volatility(21)"])
     assert "\n" not in str(caught.value)
@@ -312,7 +318,7 @@ def test_other_files_are_refused(tmp_path, content, name, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words):
-        KerasModel(tmp_path / name, trained_until="2013-12-31").open()
+        SavedKerasModel(tmp_path / name, trained_until="2013-12-31").open()
 
 
 def test_damaged_archives_are_one_line(keras, tmp_path):
@@ -322,15 +328,15 @@ def test_damaged_archives_are_one_line(keras, tmp_path):
     for cut in (10, len(content) // 2, len(content) - 30):
         path.write_bytes(content[:cut])
         with pytest.raises(InputError):
-            KerasModel(path, trained_until="2013-12-31").open()
+            SavedKerasModel(path, trained_until="2013-12-31").open()
     for _ in range(30):
         broken = bytearray(content)
         for at in rng.integers(0, len(content), 20):
             broken[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(bytes(broken))
         with contextlib.suppress(InputError):  # some bits do no harm; anything but one clear line fails here
-            KerasModel(path, trained_until="2013-12-31").open()
+            SavedKerasModel(path, trained_until="2013-12-31").open()
     path.write_bytes(content)
     rewritten(path, lambda config: config["config"].pop("layers"))
     with pytest.raises(InputError):
-        KerasModel(path, trained_until="2013-12-31").open()
+        SavedKerasModel(path, trained_until="2013-12-31").open()

@@ -41,7 +41,7 @@ def folders(make_bars, tmp_path):
 
 def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
     raw, factors = folders
-    prices = FilesSource(raw, factors=factors).load()
+    prices = FilesSource(raw, factor_files=factors).load()
     bars = make_bars()
     expected = np.repeat([0.45] * 4 + [0.5] * 3 + [1.0] * 3, 2)  # 4 to 7 January, until the 12th, until the 15th
     np.testing.assert_allclose(prices.frame["adj_factor"], expected, rtol=1e-15)
@@ -51,35 +51,35 @@ def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
     assert prices.raw_known
     digest = hashlib.sha256(FACTORS.encode()).hexdigest()
     assert prices.files["factors/aaa.csv"] == prices.files["factors/bbb.csv"] == digest
-    assert "adjusted prices are raw prices times the factors of 2 factor files" in prices.notes
+    assert "adjusted prices are raw prices times the factors of 2 factor files" in prices.warnings
     wrong = "aaa.csv: 1 of 1 reference prices differ from the raw close of AAA by more than 1 %"
-    assert any(note.startswith(wrong) for note in prices.notes)
+    assert any(note.startswith(wrong) for note in prices.warnings)
 
 
 def test_only_what_is_asked_for_needs_factors(folders):
     raw, factors = folders
     (factors / "bbb.csv").unlink()
-    line = refused(raw, factors=factors)
+    line = refused(raw, factor_files=factors)
     assert "like BBB_factors.csv; found none for BBB" in line
-    assert FilesSource(raw, factors=factors, tickers=["AAA"]).load().tickers == ("AAA",)
+    assert FilesSource(raw, factor_files=factors, tickers=["AAA"]).load().tickers == ("AAA",)
     long = pd.concat([pd.read_csv(file).assign(ticker=file.stem) for file in sorted(raw.iterdir())])
     long.to_csv(raw.parent / "long.csv", index=False)
-    assert FilesSource(raw.parent / "long.csv", factors=factors, tickers=["AAA"]).load().tickers == ("AAA",)
-    one = FilesSource(raw / "AAA.csv", factors=factors / "aaa.csv").load()
+    assert FilesSource(raw.parent / "long.csv", factor_files=factors, tickers=["AAA"]).load().tickers == ("AAA",)
+    one = FilesSource(raw / "AAA.csv", factor_files=factors / "aaa.csv").load()
     np.testing.assert_allclose(one.frame["adj_factor"].iloc[[0, -1]], [0.45, 1.0])
-    assert "for 2 tickers; name their folder" in refused(raw, factors=factors / "aaa.csv")
-    assert "found none; mend prices.factors" in refused(raw, factors=factors / "none")
+    assert "for 2 tickers; name their folder" in refused(raw, factor_files=factors / "aaa.csv")
+    assert "found none; mend prices.factor_files" in refused(raw, factor_files=factors / "none")
     (factors / "AAA_factors.csv").write_text(FACTORS)
-    assert FilesSource(raw, factors=factors, tickers=["AAA"]).load()  # the longer name is meant
+    assert FilesSource(raw, factor_files=factors, tickers=["AAA"]).load()  # the longer name is meant
     (factors / "aaa_factor.csv").write_text(FACTORS)
-    assert "found AAA_factors.csv and aaa_factor.csv for AAA" in refused(raw, factors=factors, tickers=["AAA"])
+    assert "found AAA_factors.csv and aaa_factor.csv for AAA" in refused(raw, factor_files=factors, tickers=["AAA"])
 
 
 def test_one_way_to_adjust(folders):
     raw, factors = folders
     for file in raw.iterdir():
         pd.read_csv(file).assign(adj_close=1.0).to_csv(file, index=False)
-    assert "expected one way to adjust prices; found adj_close and factor files" in refused(raw, factors=factors)
+    assert "expected one way to adjust prices; found adj_close and factor files" in refused(raw, factor_files=factors)
 
 
 def test_names_of_files(folders, tmp_path):
@@ -90,9 +90,9 @@ def test_names_of_files(folders, tmp_path):
         (both / f"daily_{file.stem}_raw.csv").write_bytes(file.read_bytes())
         (both / f"{file.stem}_factors.csv").write_text(FACTORS)
     (both / "daily__raw.csv").write_text("x")
-    prices = FilesSource(both, file_names="daily_{ticker}_raw", factors=both).load()
+    prices = FilesSource(both, file_names="daily_{ticker}_raw", factor_files=both).load()
     assert prices.tickers == ("AAA", "BBB")
-    assert prices.notes[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
+    assert prices.warnings[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
     assert FilesSource(both, file_names="daily_{ticker}_raw", tickers=["AAA"]).load().tickers == ("AAA",)
     assert FilesSource(both / "daily_AAA_raw.csv", file_names="daily_{ticker}_raw").load().tickers == ("AAA",)
     assert "expected files named x_{ticker} and ending in .csv" in refused(both, file_names="x_{ticker}")
@@ -101,7 +101,7 @@ def test_names_of_files(folders, tmp_path):
     # factors beside the prices are no prices, even without a pattern
     for file in raw.iterdir():
         (raw / f"{file.stem}_factors.csv").write_text(FACTORS)
-    assert FilesSource(raw, factors=raw).load().tickers == ("AAA", "BBB")
+    assert FilesSource(raw, factor_files=raw).load().tickers == ("AAA", "BBB")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_names_of_files(folders, tmp_path):
 def test_malformed_factor_files(folders, text, words):
     raw, factors = folders
     (factors / "aaa.csv").write_text(text)
-    assert words in refused(raw, factors=factors)
+    assert words in refused(raw, factor_files=factors)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -149,7 +149,7 @@ TICKERS = ("aapl", "aig", "bac", "ibm", "spy")
 @pytest.fixture(scope="module")
 def real(shared_data):
     folder = shared_data / "corporate-actions-sample"
-    return FilesSource(folder, file_names="{ticker}_daily_raw", factors=folder).load()
+    return FilesSource(folder, file_names="{ticker}_daily_raw", factor_files=folder).load()
 
 
 def test_real_adjusted_and_raw_prices_agree_with_the_factor_files(real, shared_data):
@@ -192,7 +192,7 @@ def test_real_splits_leave_no_jump(real, ticker, day, ratio):
 
 
 def test_real_factors_of_another_security_are_noticed(real):
-    told = [note for note in real.notes if "another security" in note]
+    told = [note for note in real.warnings if "another security" in note]
     assert len(told) == 1
     assert told[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
 
@@ -219,7 +219,7 @@ def test_real_history_before_a_split_may_be_rescaled(real, factors, cells):
         price, recent = float(raw[t, column]), slice(t - 62, t + 1)
         dollars = float(np.median(raw[recent, column] * panel.volume[recent, column]))
         at_price, at_dollars = UniverseFilters(min_price=price), UniverseFilters(min_dollar_volume=dollars)
-        for filters in (at_price, at_dollars, UniverseFilters(top=2, min_price=price)):
+        for filters in (at_price, at_dollars, UniverseFilters(max_tickers=2, min_price=price)):
             assert universe_at(panel, day, filters) == universe_at(scaled, day, filters)
         assert TICKERS[column] in universe_at(scaled, day, at_price)
         assert TICKERS[column] in universe_at(scaled, day, at_dollars)

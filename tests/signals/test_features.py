@@ -72,7 +72,7 @@ def true_range(w: Wide, k: int, n: int) -> pd.Series:
     return w.window(reach, k, n).mean()
 
 
-def relative_strength(w: Wide, k: int, n: int) -> pd.Series:
+def cutler_rsi(w: Wide, k: int, n: int) -> pd.Series:
     moves = w.window(w.returns, k, n)
     return moves.clip(lower=0).sum() / moves.abs().sum().replace(0, np.nan)
 
@@ -113,17 +113,17 @@ REFERENCES = {
     "beta": lambda w, k, n: w.regression(k, n)[0],
     "idiosyncratic_volatility": lambda w, k, n: w.regression(k, n)[1],
     "drawdown": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).max() - 1,
-    "distance_to_average": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).mean() - 1,
-    "channel": channel,
-    "range": true_range,
-    "relative_strength": relative_strength,
-    "overnight": lambda w, k, n: w.window(w.open / w.close.shift(1) - 1, k, n).mean(),
-    "intraday": lambda w, k, n: w.window(w.close / w.open - 1, k, n).mean(),
+    "sma_distance": lambda w, k, n: w.closes.iloc[k] / w.window(w.close, k, n).mean() - 1,
+    "stochastic_k": channel,
+    "relative_true_range": true_range,
+    "cutler_rsi": cutler_rsi,
+    "overnight_return": lambda w, k, n: w.window(w.open / w.close.shift(1) - 1, k, n).mean(),
+    "intraday_return": lambda w, k, n: w.window(w.close / w.open - 1, k, n).mean(),
     "dollar_volume": lambda w, k, n: np.log(w.window(w.dollars, k, n).mean()),
-    "volume_change": lambda w, k, short, long: np.log(
+    "relative_volume": lambda w, k, short, long: np.log(
         w.window(w.dollars, k, short).mean() / w.window(w.dollars, k, long).mean()
     ),
-    "illiquidity": lambda w, k, n: np.log(
+    "log_amihud": lambda w, k, n: np.log(
         w.window((w.returns.abs() / w.dollars * 1e6).replace(np.inf, np.nan), k, n).mean().replace(0, np.nan)
     ),
     "month_sin": lambda w, k: np.sin(2 * np.pi * (w.days[k].month - 1) / 12),
@@ -181,12 +181,12 @@ def test_simulated_prices(worlds, frequency, every):
     prices = rs.load_prices(
         source="simulated",
         seed=5,
-        tickers=12,
+        n_tickers=12,
         start="2008-06-01",
         end="2014-05-15",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.04,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.04,
     )
     context = worlds.context(prices, frequency, macro=worlds.macro_table())
     agree(context, worlds.all_specs(groups=False), every)
@@ -234,9 +234,11 @@ def test_bars_missing_for_most_tickers_on_one_day_cost_no_year(shared_data, worl
 
 
 def test_the_mean_of_market_and_sector(worlds):
-    prices = rs.load_prices(source="simulated", seed=2, tickers=30, start="2012-01-01", end="2012-12-31", missing=0.05)
+    prices = rs.load_prices(
+        source="simulated", seed=2, n_tickers=30, start="2012-01-01", end="2012-12-31", missing_rate=0.05
+    )
     made = worlds.context(prices)
-    found = compute_features(["volatility(10)", "volatility(10) vs market", "volatility(10) vs sector"], made)
+    found = compute_features(["volatility(10)", "volatility(10) minus market", "volatility(10) minus sector"], made)
     plain, market, sector = (pd.DataFrame(found.values[:, :, i]) for i in range(3))
     members = plain.where(made.member)
     pd.testing.assert_frame_equal(market, plain - members.mean(), rtol=1e-12, atol=1e-15)
@@ -251,7 +253,7 @@ def test_the_mean_of_market_and_sector(worlds):
 
 def test_dates_are_as_scheduled_beforehand():
     """On Monday 10 September 2001 nobody knew that the exchange would stay shut from the next day on."""
-    prices = rs.load_prices(source="simulated", tickers=2, start="2001-08-01", end="2001-10-31", missing=0.0)
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2001-08-01", end="2001-10-31", missing_rate=0.0)
     panel = prices.panel()
     made = FeatureContext(panel, np.arange(len(panel.dates)), np.ones((2, len(panel.dates)), dtype=bool))
     left = compute_features(["days_to_month_end"], made).values[0, :, 0]
@@ -262,7 +264,7 @@ def test_dates_are_as_scheduled_beforehand():
 
 
 def test_macro_values_are_known_when_released_and_not_before(worlds):
-    prices = rs.load_prices(source="simulated", tickers=2, start="2012-01-01", end="2012-06-30")
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2012-01-01", end="2012-06-30")
     made = worlds.context(prices, "daily", macro=worlds.macro_table())
     days = made.panel.dates[made.decisions]
     value = compute_features(["macro(TEST)"], made).values[0, :, 0]
@@ -277,8 +279,8 @@ def test_real_macro_series(worlds, shared_data):
     from signals.macro import read_macro
 
     path = shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv"
-    prices = rs.load_prices(source="simulated", tickers=2, start="2014-01-01", end="2015-12-31")
-    made = worlds.context(prices, "monthly", macro=read_macro(path, lag="30D"))
+    prices = rs.load_prices(source="simulated", n_tickers=2, start="2014-01-01", end="2015-12-31")
+    made = worlds.context(prices, "monthly", macro=read_macro(path, publication_lag="30D"))
     growth, level = compute_features(["macro_growth(INDPRO, 12)", "macro(UMCSENT)"], made).values[0].T
     table = pd.read_csv(path, parse_dates=["date"], index_col="date")
     for k, day in enumerate(pd.DatetimeIndex(made.panel.dates[made.decisions].astype("datetime64[ns]"))):
@@ -293,11 +295,11 @@ def test_real_macro_series(worlds, shared_data):
     ("spec", "message"),
     [
         ("dollar_volume", "expected prices with volume for the feature 'dollar_volume'; found none"),
-        ("illiquidity vs market", "prices with volume"),
-        ("range", "prices with high and low"),
-        ("channel", "prices with high and low"),
-        ("overnight", "prices with opening prices"),
-        ("return vs sector", "expected sectors for the feature 'return vs sector'"),
+        ("log_amihud minus market", "prices with volume"),
+        ("relative_true_range", "prices with high and low"),
+        ("stochastic_k", "prices with high and low"),
+        ("overnight_return", "prices with opening prices"),
+        ("return minus sector", "expected sectors for the feature 'return minus sector'"),
         ("macro(UMCSENT)", "expected macro series for the feature"),
     ],
 )
@@ -307,7 +309,7 @@ def test_prices_that_lack_what_a_feature_needs(worlds, make_bars, spec, message)
     made = FeatureContext(made.panel, made.decisions, made.member)
     with pytest.raises(InputError, match=message):
         compute_features([spec], made)
-    assert np.isfinite(compute_features(["volatility(8) vs market"], made).values).any()
+    assert np.isfinite(compute_features(["volatility(8) minus market"], made).values).any()
 
 
 def test_an_unknown_series_is_named(worlds, make_bars):
@@ -328,8 +330,8 @@ def test_values_are_finite_or_unknown_on_odd_prices(worlds, make_bars):
     found = compute_features(specs, made)
     assert not np.isinf(found.values).any()
     at = {spec: found.values[0, -1, i] for i, spec in enumerate(specs)}
-    assert (at["volatility(8)"], at["return(3)"], at["drawdown(8)"], at["range(8)"]) == (0, 0, 0, 0)
-    for spec in ("skewness(8)", "relative_strength(8)", "channel(8)", "dollar_volume(8)", "illiquidity(8)"):
+    assert (at["volatility(8)"], at["return(3)"], at["drawdown(8)"], at["relative_true_range(8)"]) == (0, 0, 0, 0)
+    for spec in ("skewness(8)", "cutler_rsi(8)", "stochastic_k(8)", "dollar_volume(8)", "log_amihud(8)"):
         assert np.isnan(at[spec]), spec
 
 

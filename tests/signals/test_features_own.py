@@ -23,12 +23,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=3,
-        tickers=15,
+        n_tickers=15,
         start="2011-01-01",
         end="2013-06-28",
-        listings=0.3,
-        delistings=0.4,
-        missing=0.03,
+        listing_fraction=0.3,
+        delisting_fraction=0.4,
+        missing_rate=0.03,
     )
 
 
@@ -80,7 +80,8 @@ def test_the_prices_it_gets_are_those_of_the_door(worlds, prices, support, monke
 def test_less_the_mean_of_the_market(worlds, prices):
     made = worlds.context(prices)
     plain, market = (
-        compute_features([f"own_features:five_sessions{versus}"], made).values[:, :, 0] for versus in ("", " vs market")
+        compute_features([f"own_features:five_sessions{versus}"], made).values[:, :, 0]
+        for versus in ("", " minus market")
     )
     mean = np.nanmean(np.where(made.member, plain, np.nan)[:, 10:], axis=0)
     np.testing.assert_allclose(market[:, 10:], plain[:, 10:] - mean, rtol=1e-12, atol=1e-15)

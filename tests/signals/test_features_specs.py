@@ -23,11 +23,11 @@ from signals.features.specs import parse_features
         ("momentum(26, 2)", "momentum", (26, 2), None),
         ("momentum(26)", "momentum", (26, 4), None),
         ("volatility  vs  market", "volatility", (21,), "market"),
-        ("return(4) vs sector", "return", (4,), "sector"),
+        ("return(4) minus sector", "return", (4,), "sector"),
         ("macro(UMCSENT)", "macro", ("UMCSENT",), None),
         ("macro_change(S&P: indust, 3)", "macro_change", ("S&P: indust", 3), None),
         ("macro_growth('a, b (vs c)', 6)", "macro_growth", ("a, b (vs c)", 6), None),
-        ('macro("x vs market")', "macro", ("x vs market",), None),
+        ('macro("x minus market")', "macro", ("x minus market",), None),
     ],
 )
 def test_what_a_text_means(text, name, arguments, versus):
@@ -46,9 +46,9 @@ def test_every_feature_can_be_written_as_its_usage(feature):
 def test_a_function_of_ones_own(support):
     import own_features
 
-    (spec,) = parse_features(["own_features:five_sessions vs market"])
+    (spec,) = parse_features(["own_features:five_sessions minus market"])
     assert spec.function is own_features.five_sessions
-    assert (spec.feature, spec.versus, spec.name) == (None, "market", "own_features:five_sessions vs market")
+    assert (spec.feature, spec.versus, spec.name) == (None, "market", "own_features:five_sessions minus market")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,11 @@ def test_a_function_of_ones_own(support):
         (["macro('')"], r"name of a series as series of"),
         (["return(4"], r"found 'return\(4'"),
         (["return vs markt"], r"found 'markt' \(close: market\)"),
-        (["month_sin vs market"], r"differs between tickers before 'vs market'; found 'month_sin', equal for all"),
-        (["macro(X) vs sector"], r"equal for all"),
+        (
+            ["month_sin minus market"],
+            r"differs between tickers before 'minus market'; found 'month_sin', equal for all",
+        ),
+        (["macro(X) minus sector"], r"equal for all"),
         (["return", "return(1)"], r"each feature once; found 'return\(1\)' beside 'return'"),
         ([], r"at least one feature; found \[\]"),
         ("return", r"a list of at least one feature; found 'return'"),

@@ -26,12 +26,12 @@ def prices():
     return rs.load_prices(
         source="simulated",
         seed=8,
-        tickers=24,
+        n_tickers=24,
         start="2009-01-01",
         end="2014-06-30",
-        listings=0.3,
-        delistings=0.3,
-        missing=0.03,
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
+        missing_rate=0.03,
     )
 
 
@@ -170,7 +170,7 @@ def test_a_halt_is_not_padded(worlds, prices):
     assert np.isfinite(features.values[row, k - 1]).all()
     # windows of a year are hardly touched by a week's halt, short ones wait until they are full again
     after = dict(zip(specs, features.values[row, k + 1], strict=True))
-    assert np.isnan([after["return(1)"], after["volume_change(5, 63)"], after["range(14)"]]).sum() >= 2
+    assert np.isnan([after["return(1)"], after["relative_volume(5, 63)"], after["relative_true_range(14)"]]).sum() >= 2
     assert np.isfinite([after["beta(252)"], after["drawdown(252)"]]).all()
 
 
@@ -226,14 +226,16 @@ def test_memory_stays_near_that_of_the_prices(worlds):
 
     rng = np.random.default_rng(0)
     days = (
-        rs.load_prices(source="simulated", tickers=1, start="2007-01-01", end="2014-12-31", missing=0.0).panel().dates
+        rs.load_prices(source="simulated", n_tickers=1, start="2007-01-01", end="2014-12-31", missing_rate=0.0)
+        .panel()
+        .dates
     )
     close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (len(days), 900)), axis=0))
     volume, factor = np.full(close.shape, 1e5), np.ones(close.shape)
     panel = PricePanel(days, tuple(f"T{i:03d}" for i in range(900)), close, close, close, close, volume, factor)
     decisions = np.arange(4, len(days), 5)
     made = FeatureContext(panel, decisions, np.ones((900, len(decisions)), dtype=bool))
-    for spec in ("skewness(252)", "beta(252)", "volume_change(5, 252)"):
+    for spec in ("skewness(252)", "beta(252)", "relative_volume(5, 252)"):
         tracemalloc.start()
         found = compute_features([spec], made)
         peak = tracemalloc.get_traced_memory()[1]

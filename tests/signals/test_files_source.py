@@ -64,7 +64,7 @@ def test_one_long_table(bars, tmp_path, suffix, order):
     same(prices, bars)
     assert prices.source == "files"
     assert not prices.simulated
-    assert prices.notes == ()
+    assert prices.warnings == ()
     assert prices.files == {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -133,7 +133,7 @@ def test_only_closes_and_no_volume(bars, tmp_path):
     long_table(bars)[["date", "ticker", "close"]].to_csv(path, index=False)
     prices = load(path)
     assert (prices.close_only, prices.volume_known, prices.raw_known) == (True, False, False)
-    assert prices.notes == ("there are closes only, no open, high or low",)
+    assert prices.warnings == ("there are closes only, no open, high or low",)
     np.testing.assert_array_equal(prices.frame["open"], bars["close"])
     long_table(bars).drop(columns="volume").to_csv(path, index=False)
     same(load(path), bars.assign(volume=0.0), volume_known=False)
@@ -183,7 +183,7 @@ def test_two_and_three_header_rows(bars, tmp_path, grouped, adjusted, header):
     for name in ("yf.csv", "yf.parquet"):
         prices = load(tmp_path / name)
         same(prices, expected, raw_known=adjusted)
-        assert prices.notes == ("1 row without any price left out: did not trade",)
+        assert prices.warnings == ("1 row without any price left out: did not trade",)
 
 
 def test_a_folder_of_one_file_per_ticker(bars, tmp_path):
@@ -194,7 +194,7 @@ def test_a_folder_of_one_file_per_ticker(bars, tmp_path):
     (tmp_path / "more").mkdir()
     prices = load(tmp_path)
     same(prices, bars)
-    assert prices.notes == ("left aside in the folder: README.md, more",)
+    assert prices.warnings == ("left aside in the folder: README.md, more",)
     assert sorted(prices.files) == ["AAA.csv", "BBB.csv"]
     one = load(tmp_path, tickers=["BBB"])
     assert one.tickers == ("BBB",)
@@ -329,7 +329,7 @@ def test_rows_without_any_price_did_not_trade(bars, tmp_path):
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
     assert len(prices.frame) == 18
-    assert prices.notes == ("2 rows without any price left out: did not trade",)
+    assert prices.warnings == ("2 rows without any price left out: did not trade",)
     table.loc[10, "open"] = np.nan
     table.to_csv(tmp_path / "p.csv", index=False)
     assert "expected a number as open; found open = nan for AAA on 2010-01-11 (1 row)" in refused(tmp_path / "p.csv")
@@ -343,9 +343,9 @@ def test_other_columns_are_left_aside_and_named(bars, tmp_path):
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
     same(prices, bars)
-    assert prices.notes == ("columns left aside: sector",)
+    assert prices.warnings == ("columns left aside: sector",)
     table.rename(columns={"sector": "sec\x1etor"}).to_csv(tmp_path / "p.csv", index=False)
-    assert load(tmp_path / "p.csv").notes == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
+    assert load(tmp_path / "p.csv").warnings == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
 
 
 def test_calendar_and_repair_are_passed_on(bars, tmp_path):
@@ -357,7 +357,7 @@ def test_calendar_and_repair_are_passed_on(bars, tmp_path):
     assert "found a bar for BBB on 2010-01-18" in refused(path)
     prices = load(path, on_bad="repair")
     assert len(prices.frame) == 19
-    assert len(prices.notes) == 2
+    assert len(prices.warnings) == 2
     assert load(path, calendar="XLON", on_bad="repair").calendar == "XLON"
     assert "found 'XNYX'" in refused(path, calendar="XNYX")
     assert "found 'maybe'" in refused(path, on_bad="maybe")
@@ -384,7 +384,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     returns_table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv", return_column="ret")
     assert prices.raw_known
-    assert prices.notes == (
+    assert prices.warnings == (
         "adjusted prices are chained from the total returns in 'ret'",
         "1 row without a total return: the raw close ratio stands in",
     )
@@ -398,7 +398,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     # without being asked for, returns are only named
     ignored = load(tmp_path / "p.csv")
     assert not ignored.raw_known
-    assert ignored.notes == ("columns left aside: ret",)
+    assert ignored.warnings == ("columns left aside: ret",)
 
 
 def test_later_rows_leave_chained_history_as_it_was(returns_table, tmp_path):
@@ -561,7 +561,7 @@ def test_damaged_files_give_one_line_or_valid_prices(make_bars, tmp_path, data, 
 def test_sources_by_name(bars, tmp_path):
     long_table(bars).to_csv(tmp_path / "p.csv", index=False)
     same(load_prices(source="files", path=tmp_path / "p.csv"), bars)
-    assert load_prices(source="simulated", tickers=5, end="2007-03-01").simulated
+    assert load_prices(source="simulated", n_tickers=5, end="2007-03-01").simulated
     source = open_source(source="signals.sources.files:FilesSource", path=tmp_path / "p.csv")
     assert isinstance(source, PriceSource)
     same(source.load(), bars)
@@ -606,10 +606,10 @@ def test_real_ohlcv_with_known_defects(shared_data):
     prices = load(path, on_bad="repair")
     assert len(prices.frame) == 1_641_839
     assert len(prices.tickers) == 600
-    assert len(prices.notes) == 3
-    assert prices.notes[0].startswith("10 rows with high widened")
-    assert prices.notes[1].startswith("19 rows with low widened")
-    assert "of tickers with the same or nearly the same returns" in prices.notes[2]
+    assert len(prices.warnings) == 3
+    assert prices.warnings[0].startswith("10 rows with high widened")
+    assert prices.warnings[1].startswith("19 rows with low widened")
+    assert "of tickers with the same or nearly the same returns" in prices.warnings[2]
     panel = prices.panel()
     assert panel.close.shape == (2737, 600)
     assert panel.traded.sum() == len(prices.frame)
@@ -686,10 +686,10 @@ def test_real_files_that_are_no_daily_bars(shared_data):
 def test_bars_of_weeks_and_months_are_noticed(bars, tmp_path, shared_data):
     folder = shared_data / "backtrader-sample-datas"
     for name, gap in (("2006-week-001.txt", 5), ("2006-month-001.txt", 21)):
-        (note,) = load(folder / name).notes
+        (note,) = load(folder / name).warnings
         assert note.startswith(f"bars lie {gap} sessions apart: weekly or monthly bars are taken as daily ones")
     long_table(bars).iloc[::3].to_csv(tmp_path / "p.csv", index=False)
-    assert load(tmp_path / "p.csv").notes == ()
+    assert load(tmp_path / "p.csv").warnings == ()
 
 
 def test_real_yahoo_files(shared_data):
@@ -700,7 +700,7 @@ def test_real_yahoo_files(shared_data):
     assert row["close"] / row["adj_factor"] == pytest.approx(2.117284, rel=1e-12)
     tweets = load(shared_data / "stocknet-tweets" / "prices.parquet")
     assert len(tweets.tickers) == 66
-    assert tweets.notes[0] == "2 rows without any price left out: did not trade"
-    assert [note.split(":")[0] for note in tweets.notes[1:]] == [
+    assert tweets.warnings[0] == "2 rows without any price left out: did not trade"
+    assert [note.split(":")[0] for note in tweets.warnings[1:]] == [
         "one pair of tickers with the same or nearly the same returns"
     ]

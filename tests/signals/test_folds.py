@@ -21,7 +21,7 @@ lengths = st.one_of(st.integers(5, 120), st.sampled_from(["26W", "1Y", "6M", "13
     start=st.sampled_from(["2012-01-01", "2013-06-15", "2016-02-29"]),
 )
 def test_slices_touch_and_tests_partition_time(train, validation, test, start):
-    folds = make_folds(WEEKS, WalkForward(start=start, train=train, validation=validation, test=test))
+    folds = make_folds(WEEKS, WalkForward(test_start=start, train=train, validation=validation, test=test))
     tested = []
     for fold in folds:
         assert fold.train.stop == fold.validation.start
@@ -33,45 +33,45 @@ def test_slices_touch_and_tests_partition_time(train, validation, test, start):
 
 
 def test_yearly_folds_fall_on_years():
-    folds = make_folds(WEEKS, WalkForward(start="2011-01-01", validation="26W"))
+    folds = make_folds(WEEKS, WalkForward(test_start="2011-01-01", validation="26W"))
     assert [str(WEEKS[fold.test.start])[:4] for fold in folds] == [str(y) for y in range(2011, 2018)]
     assert folds[0].train.start == 0
     assert str(WEEKS[folds[-1].test.stop - 1]) == "2017-11-10"
 
 
 def test_rolling_training_has_the_length_asked_for():
-    folds = make_folds(WEEKS, WalkForward(start="2013-01-01", train="4Y", validation="1Y", test="1Y"))
+    folds = make_folds(WEEKS, WalkForward(test_start="2013-01-01", train="4Y", validation="1Y", test="1Y"))
     for fold in folds:
         years = (WEEKS[fold.train.stop - 1] - WEEKS[fold.train.start]) / np.timedelta64(365, "D")
         assert 3.9 < years < 4.05
 
 
 def test_refits_more_often_than_the_test_is_long_cut_the_test_short():
-    folds = make_folds(WEEKS, WalkForward(start="2014-01-01", test="1Y", retrain_every="13W"))
+    folds = make_folds(WEEKS, WalkForward(test_start="2014-01-01", test="1Y", retrain_every="13W"))
     assert all(len(fold.test) <= 13 for fold in folds)
     assert len(folds) == pytest.approx(202 / 13, abs=1)
 
 
 def test_refits_less_often_than_the_test_is_long_are_refused():
     with pytest.raises(InputError, match=r"retrain_every no longer than walk_forward.test"):
-        make_folds(WEEKS, WalkForward(start="2014-01-01", test="13W", retrain_every="1Y"))
+        make_folds(WEEKS, WalkForward(test_start="2014-01-01", test="13W", retrain_every="1Y"))
 
 
 def test_lengths_of_different_kinds_leave_no_date_without_a_model():
     with pytest.raises(InputError, match=r"decision dates from 2014-04-04 to 2015-01-01 would have no model"):
-        make_folds(WEEKS, WalkForward(start="2014-01-01", test=13, retrain_every="1Y"))
+        make_folds(WEEKS, WalkForward(test_start="2014-01-01", test=13, retrain_every="1Y"))
 
 
 def test_long_tests_still_draw_the_universe_yearly_before_them():
-    drawn = refit_dates(WEEKS, WalkForward(start="2013-01-01", test="3Y"))
+    drawn = refit_dates(WEEKS, WalkForward(test_start="2013-01-01", test="3Y"))
     assert [str(day)[:4] for day in drawn] == [*map(str, range(2007, 2014)), "2016"]
 
 
 @pytest.mark.parametrize(
     ("wf", "words"),
     [
-        (WalkForward(start="2007-02-01"), "expected history for training and validation before 2007-02-01"),
-        (WalkForward(start="2018-01-01"), "expected prices beyond walk_forward.start"),
+        (WalkForward(test_start="2007-02-01"), "expected history for training and validation before 2007-02-01"),
+        (WalkForward(test_start="2018-01-01"), "expected prices beyond walk_forward.test_start"),
     ],
 )
 def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
@@ -95,7 +95,7 @@ def test_what_is_no_length_is_said_at_once(settings, words):
 
 
 def test_folds_up_to_a_date_do_not_depend_on_what_follows():
-    wf = WalkForward(start="2011-01-01", test="26W")
+    wf = WalkForward(test_start="2011-01-01", test="26W")
     whole, day = make_folds(WEEKS, wf), np.searchsorted(WEEKS, np.datetime64("2014-05-01"))
     for fold, cut in zip(whole, make_folds(WEEKS[:day], wf), strict=False):
         assert (fold.train, fold.validation, fold.test.start) == (cut.train, cut.validation, cut.test.start)
@@ -106,25 +106,25 @@ def test_folds_up_to_a_date_do_not_depend_on_what_follows():
 
 
 def test_universe_is_drawn_at_every_refit_and_back_to_the_first_date():
-    drawn = refit_dates(WEEKS, WalkForward(start="2011-01-01"))
+    drawn = refit_dates(WEEKS, WalkForward(test_start="2011-01-01"))
     assert [str(day)[:4] for day in drawn] == [str(y) for y in range(2007, 2018)]
     assert drawn[0] == WEEKS[0]
     assert set(drawn) <= set(WEEKS)
 
 
 def test_trained_once_there_is_one_fold_and_every_date_after_it():
-    settings = WalkForward(start="2011-01-01", validation="26W", retrain_every="never")
+    settings = WalkForward(test_start="2011-01-01", validation="26W", retrain_every="never")
     (fold,) = make_folds(WEEKS, settings)
-    walked = make_folds(WEEKS, WalkForward(start="2011-01-01", validation="26W"))
+    walked = make_folds(WEEKS, WalkForward(test_start="2011-01-01", validation="26W"))
     assert (fold.train, fold.validation) == (walked[0].train, walked[0].validation)
     assert fold.test == range(walked[0].test.start, len(WEEKS))
     # the universe is drawn as often as before
     drawn = refit_dates(WEEKS, settings)
-    assert drawn.tolist() == refit_dates(WEEKS, WalkForward(start="2011-01-01", validation="26W")).tolist()
+    assert drawn.tolist() == refit_dates(WEEKS, WalkForward(test_start="2011-01-01", validation="26W")).tolist()
 
 
 def test_a_model_that_comes_trained_needs_no_history():
-    (fold,) = make_folds(WEEKS, WalkForward(start=str(WEEKS[0])), trained=True)
+    (fold,) = make_folds(WEEKS, WalkForward(test_start=str(WEEKS[0])), trained=True)
     assert not fold.train
     assert not fold.validation
     assert fold.test == range(len(WEEKS))

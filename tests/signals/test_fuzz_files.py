@@ -23,7 +23,7 @@ from signals.membership import read_membership
 from signals.prices import check_prices
 from signals.sectors import read_sectors
 from signals.sources.files import FilesSource
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 
 quick = settings(
     max_examples=int(os.environ.get("FUZZ", 100)),
@@ -78,7 +78,7 @@ def hold(prices, line):
     assert (values[:, :4] > 0).all()
     assert prices.frame.index.is_unique
     assert prices.panel().traded.sum() == len(prices.frame)
-    assert all(len(note.splitlines()) == 1 for note in prices.notes), prices.notes
+    assert all(len(note.splitlines()) == 1 for note in prices.warnings), prices.warnings
 
 
 def load(path, **options):
@@ -171,7 +171,7 @@ def test_adjusting(tmp_path, text, factors):
         hold(*load(path, on_bad=on_bad))
         write(tmp_path / "BBB.csv", text.replace("Adj Close", "total"))
         hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, return_column="total"))
-        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, factors=tmp_path / "factors.txt"))
+        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, factor_files=tmp_path / "factors.txt"))
 
 
 FIELDS = ["Close", "Open", "Adj Close", "Volume", "x", ""]
@@ -266,7 +266,7 @@ def test_any_bytes(tmp_path, content, suffix, frame):
     path = tmp_path / f"p{suffix}"
     path.write_bytes(content)
     hold(*load(path))
-    for read in (read_membership, read_sectors, read_symbols):
+    for read in (read_membership, read_sectors, read_symbol_changes):
         made, line = outcome(lambda read=read: read(path))
         assert (made is None) == (len(line.splitlines()) == 1)
 
@@ -281,7 +281,7 @@ def test_folders(tmp_path_factory, data, files):
         text = data.draw(tables(*ONE))
         write(folder / f"{name}{number}{data.draw(st.sampled_from(['.csv', '.txt', '.csv.gz', '.md']))}", text)
     hold(*load(folder, on_bad="repair"))
-    hold(*load(folder, on_bad="repair", file_names="A{ticker}", factors=folder))
+    hold(*load(folder, on_bad="repair", file_names="A{ticker}", factor_files=folder))
     hold(*load(folder, tickers=["AAA0", "TRUE1"], start="2010-01-05", return_column="close"))
 
 
@@ -384,7 +384,7 @@ def test_sector_tables(tmp_path, text):
 @given(text=tables(*SYMBOLS), outside=st.sampled_from(["raise", "drop"]))
 def test_symbol_tables(tmp_path, make_bars, text, outside):
     prices = check_prices(make_bars())
-    made, line = outcome(lambda: read_symbols(write(tmp_path / "s.csv", text), outside=outside))
+    made, line = outcome(lambda: read_symbol_changes(write(tmp_path / "s.csv", text), on_uncovered=outside))
     if made is not None:
         made, line = outcome(lambda: made.apply(prices))
         hold(made, line)

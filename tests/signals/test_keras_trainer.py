@@ -9,13 +9,13 @@ import pytest
 
 from signals.errors import InputError
 from signals.labels import PROBABILITY, Target
-from signals.models.recurrent import ModelSettings, build
+from signals.models.recurrent import RecurrentSettings, build
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.passes import mean_loss
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
 
-SMALL = ModelSettings(lookback=8, units=(6, 4), embedding=3, dense=4)
+SMALL = RecurrentSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
 NETWORK = Network(SMALL, 13)
 
 
@@ -50,19 +50,21 @@ def fitted():
 )
 def test_parameter_count_is_the_published_one_and_the_unknown_row(tickers, parameters):
     load_keras()
-    assert build(ModelSettings(), tickers + 1).count_params() == parameters
+    assert build(RecurrentSettings(), tickers + 1).count_params() == parameters
 
 
 def test_without_ticker_and_months_only_the_sequence_is_left():
     load_keras()
-    network = build(ModelSettings(embedding=0, months=False), 1)
+    network = build(RecurrentSettings(ticker_embedding_dim=0, month_onehot=False), 1)
     assert [tensor.name for tensor in network.inputs] == ["sequence"]
     assert network.count_params() == 2700 + 1440 + 10 * 10 + 10 + 11
 
 
 def test_every_size_is_a_setting():
     load_keras()
-    network = build(ModelSettings(lookback=4, units=(3, 3, 2), embedding=2, dense=5), 7, n_features=2)
+    network = build(
+        RecurrentSettings(lookback=4, units=(3, 3, 2), ticker_embedding_dim=2, dense_units=5), 7, n_features=2
+    )
     assert network.input_shape["sequence"] if isinstance(network.input_shape, dict) else True
     lstms = 4 * (3 * (2 + 3) + 3) + 4 * (3 * (3 + 3) + 3) + 4 * (2 * (3 + 2) + 2)
     assert network.count_params() == lstms + 7 * 2 + (2 + 2 + 12) * 5 + 5 + 5 + 1
@@ -122,8 +124,8 @@ def test_classes_and_values_are_learnt_too(target, label, naive):
 def test_masked_steps_change_nothing():
     """A short history scores like a network of that length: unknown steps are skipped, not read as numbers."""
     load_keras()
-    long = Network(ModelSettings(lookback=8, min_steps=3, units=(6, 4), embedding=3, dense=4), 13)
-    short = Network(ModelSettings(lookback=5, units=(6, 4), embedding=3, dense=4), 13)
+    long = Network(RecurrentSettings(lookback=8, min_steps=3, units=(6, 4), ticker_embedding_dim=3, dense_units=4), 13)
+    short = Network(RecurrentSettings(lookback=5, units=(6, 4), ticker_embedding_dim=3, dense_units=4), 13)
     weights = next(KerasTrainer().fit([task(network=long, settings=TrainingSettings(epochs=1))])).weights
     rows = samples(300, seed=4)
     known = Samples(
@@ -188,7 +190,9 @@ def test_unknown_tickers_get_a_trained_row(fitted):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_cells_and_recurrent_dropout_learn_the_pattern(cell):
-    model = ModelSettings(lookback=8, cell=cell, units=(6, 4), embedding=3, dense=4, recurrent_dropout=0.1)
+    model = RecurrentSettings(
+        lookback=8, cell=cell, units=(6, 4), ticker_embedding_dim=3, dense_units=4, recurrent_dropout=0.1
+    )
     fit = next(KerasTrainer().fit([task(network=Network(model, 13))]))
     assert min(epoch.validation_loss for epoch in fit.history) < np.log(2) - 0.02
     assert any(f"{cell}_1/" in name for name in fit.weights)
@@ -209,7 +213,7 @@ def test_weights_are_copies_that_later_passes_leave_alone():
 
 def test_the_optimizer_and_the_norm_of_gradients_are_settings(fitted):
     short = {"batch_size": 256, "epochs": 1, "learning_rate": 0.02}
-    kinds = [{"clip_norm": 1e5}, {"optimizer": "rmsprop"}, {"clip_norm": 1e-4}, {"clip_norm": 1e6}]
+    kinds = [{"global_clipnorm": 1e5}, {"optimizer": "rmsprop"}, {"global_clipnorm": 1e-4}, {"global_clipnorm": 1e6}]
     plain, rms, clipped, loose = (
         next(KerasTrainer().fit([task(settings=TrainingSettings(**short, **more))])).weights for more in kinds
     )

@@ -98,7 +98,7 @@ def dated(values=1):
 def test_labels_of_every_step_and_weights_that_leave_unknown_ones_out():
     labels = dated(2)
     labels[2, 1] = MASKED
-    recorder, _ = fitted(Target("value", 2), samples(labels), every_step=True)
+    recorder, _ = fitted(Target("value", 2), samples(labels), sequence_loss=True)
     inputs, truth, weight = recorder.batches[0]
     dates = inputs["sequence"][..., 0].astype(int)  # each step's own date
     known = dates != 2
@@ -149,7 +149,7 @@ def test_a_decoder_is_taught_the_steps_of_its_horizon():
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_the_share_of_true_outputs_is_drawn_by_the_seed(share):
-    wishes = {"teacher_steps": "window", "teacher_forcing": share, "epochs": 200}
+    wishes = {"teacher_steps": "window", "teacher_forcing_ratio": share, "epochs": 200}
     taught = []
     for _ in range(2):
         recorder, _ = fitted(Target("value"), samples(dated()), **wishes)
@@ -181,7 +181,7 @@ def test_some_groups_are_unknown_in_training_and_none_in_prediction():
         epochs=200,
         group_sizes={"sector": 2, "year": 2},
         groups=("sector", "year"),
-        unknown_share=0.2,
+        unknown_category_rate=0.2,
     )
     for name in groups:
         known = np.stack([inputs[name].reshape(N) for inputs, _, _ in recorder.batches])
@@ -193,7 +193,7 @@ def test_some_groups_are_unknown_in_training_and_none_in_prediction():
 def test_labels_of_every_step_are_asked_for():
     rows = replace(samples(dated()), step_labels=None)
     with pytest.raises(InputError, match=r"expected labels of every step .*give Samples its step_labels"):
-        fitted(Target("value"), rows, every_step=True)
+        fitted(Target("value"), rows, sequence_loss=True)
 
 
 @pytest.mark.parametrize(

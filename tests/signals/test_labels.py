@@ -32,7 +32,7 @@ def test_open_to_open_is_bought_and_sold_at_the_next_opens():
 def test_close_to_close_ends_on_the_decision_date_itself():
     panel = panel_of([[10], [11], [12]], [[10.5], [11.5], [12.6]])
     labels = make_labels(
-        panel, np.array([0, 2]), np.ones((1, 2), bool), LabelSettings(kind="up", measured="close_to_close")
+        panel, np.array([0, 2]), np.ones((1, 2), bool), LabelSettings(kind="up", price_basis="close_to_close")
     )
     assert labels.forward_return[0, 0] == pytest.approx(12.6 / 10.5 - 1)
     assert labels.end[0, 0] == 2
@@ -45,7 +45,7 @@ N = np.nan
 def test_a_name_that_dies_is_worth_its_last_price_less_the_haircut(haircut):
     closes = [[10], [11], [12], [N], [N], [N], [N]]
     panel = panel_of(closes, closes)
-    settings = LabelSettings(kind="up", delist_after=3, delist_haircut=haircut)
+    settings = LabelSettings(kind="up", delist_after_sessions=3, delist_haircut=haircut)
     labels = make_labels(panel, np.array([0, 3]), np.ones((1, 2), bool), settings)
     assert labels.forward_return[0, 0] == pytest.approx(12 * (1 - haircut) / 11 - 1)
     assert labels.end[0, 0] == 5  # the third session without a bar, later than the usual exit
@@ -53,11 +53,11 @@ def test_a_name_that_dies_is_worth_its_last_price_less_the_haircut(haircut):
 
 @pytest.mark.parametrize("haircut", [0.0, 0.3])
 @pytest.mark.parametrize("kind", ["up", "return", "above_median"])
-@pytest.mark.parametrize("measured", ["open_to_open", "close_to_close"])
-def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, measured, haircut):
+@pytest.mark.parametrize("price_basis", ["open_to_open", "close_to_close"])
+def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, price_basis, haircut):
     closes = [[10, 20, 30], [11, 21, 30], [N, 22, 31], [N, 22, 33], [N, 23, 33], [N, 24, 35], [N, 25, 36]]
     panel = panel_of(closes, closes)
-    settings = LabelSettings(kind=kind, measured=measured, delist_after=3, delist_haircut=haircut)
+    settings = LabelSettings(kind=kind, price_basis=price_basis, delist_after_sessions=3, delist_haircut=haircut)
     labels = make_labels(panel, np.array([1, 4]), panel.traded[[1, 4]].T, settings)
     assert labels.end[:, 0].tolist()[0] == -1
     assert np.isnan(labels.label[0, 0])
@@ -68,14 +68,18 @@ def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, measure
 def test_a_death_not_yet_certain_leaves_the_outcome_open():
     closes = [[10], [11], [12], [N], [N]]
     panel = panel_of(closes, closes)
-    labels = make_labels(panel, np.array([0, 3]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after=3))
+    labels = make_labels(
+        panel, np.array([0, 3]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after_sessions=3)
+    )
     assert labels.end[0, 0] == -1
 
 
 def test_a_pause_is_valued_where_trading_resumes():
     closes = [[10], [11], [12], [N], [N], [15], [16]]
     panel = panel_of(closes, closes)
-    labels = make_labels(panel, np.array([0, 3]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after=3))
+    labels = make_labels(
+        panel, np.array([0, 3]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after_sessions=3)
+    )
     assert labels.forward_return[0, 0] == pytest.approx(15 / 11 - 1)
     assert labels.end[0, 0] == 5
 
@@ -83,7 +87,9 @@ def test_a_pause_is_valued_where_trading_resumes():
 def test_a_name_cashed_out_inside_the_horizon_does_not_come_back():
     closes = [[10], [11], [N], [N], [N], [40], [50], [60]]
     panel = panel_of(closes, closes)
-    labels = make_labels(panel, np.array([0, 6]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after=3))
+    labels = make_labels(
+        panel, np.array([0, 6]), np.ones((1, 2), bool), LabelSettings(kind="up", delist_after_sessions=3)
+    )
     assert labels.forward_return[0, 0] == pytest.approx(0.0)
     assert labels.end[0, 0] == 4
 
@@ -92,7 +98,7 @@ def test_above_median_is_known_when_the_slowest_name_is():
     closes = [[10, 10, 10], [10, 10, 10], [11, 12, 10], [11, 13, N], [11, 13, N], [11, 13, N]]
     panel = panel_of(closes, closes)
     eligible = np.array([[True, False]] * 3)
-    settings = LabelSettings(delist_after=3)
+    settings = LabelSettings(delist_after_sessions=3)
     labels = make_labels(panel, np.array([0, 2]), eligible, settings)
     assert labels.label[:, 0].tolist() == [0.0, 1.0, 0.0]
     assert labels.end[:, 0].tolist() == [5, 5, 5]
@@ -113,7 +119,7 @@ def test_only_eligible_rows_make_the_median():
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"kind": "down"}, "labels.kind"), ({"measured": "close"}, "labels.measured"), ({"horizon": 0}, "horizon")],
+    [({"kind": "down"}, "labels.kind"), ({"price_basis": "close"}, "labels.price_basis"), ({"horizon": 0}, "horizon")],
 )
 def test_unknown_settings_are_named(settings, words):
     with pytest.raises(InputError, match=words):
@@ -127,7 +133,13 @@ def test_unknown_settings_are_named(settings, words):
 def market():
     """Forty names over two years of weeks, some of which list late or die."""
     prices = load_prices(
-        source="simulated", seed=9, tickers=40, start="2012-01-01", end="2014-06-30", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=9,
+        n_tickers=40,
+        start="2012-01-01",
+        end="2014-06-30",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
     panel = prices.panel()
     decisions = np.searchsorted(panel.dates, decision_dates(panel.dates[0], panel.dates[-1]))
@@ -178,7 +190,7 @@ def test_thirds_are_of_equal_size_and_in_order(market):
 
 def test_a_residual_is_what_the_market_model_leaves(market):
     panel, decisions, eligible = market
-    labels = labels_of(market, "residual", window=30)
+    labels = labels_of(market, "residual", estimation_window=30)
     returns = period_returns(panel, decisions)
     index = np.array(
         [np.nanmean(np.where(e & np.isfinite(r), r, np.nan)) if (e & np.isfinite(r)).any() else np.nan
@@ -198,7 +210,7 @@ def test_a_residual_is_what_the_market_model_leaves(market):
 
 def test_a_scaled_return_is_in_trailing_standard_deviations(market):
     panel, decisions, _ = market
-    labels = labels_of(market, "volatility_scaled", window=30, horizon=4)
+    labels = labels_of(market, "volatility_scaled", estimation_window=30, horizon=4)
     returns = period_returns(panel, decisions)
     checked = 0
     for ticker, k in np.argwhere(labels.end >= 0)[::53]:
@@ -231,7 +243,7 @@ def test_no_label_depends_on_what_comes_after_it_is_known(market, kind, horizon)
         assert before[known].tobytes() == after[known].tobytes()
 
 
-@pytest.mark.parametrize("settings", [{"horizon": 261}, {"window": 3}, {"kind": "tercile"}])
+@pytest.mark.parametrize("settings", [{"horizon": 261}, {"estimation_window": 3}, {"kind": "tercile"}])
 def test_settings_out_of_range_are_said(settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         LabelSettings(**settings)

@@ -28,7 +28,7 @@ def prices_of(**closes) -> rs.Prices:
 
 
 def labelled(prices, *, kind="up", haircut=0.0):
-    settings = rs.LabelSettings(kind=kind, measured="close_to_close", delist_haircut=haircut)
+    settings = rs.LabelSettings(kind=kind, price_basis="close_to_close", delist_haircut=haircut)
     panel = prices.panel()
     decisions = np.arange(0, len(panel.dates), 5)
     eligible = panel.traded[decisions].T
@@ -85,6 +85,6 @@ def test_raw_ratios_that_stand_in_for_total_returns_are_named_when_large(tmp_pat
     table = pd.DataFrame({"date": days, "ticker": "AAA", "close": close, "ret": total})
     table.to_csv(tmp_path / "prices.csv", index=False)
     prices = rs.load_prices(source="files", path=str(tmp_path / "prices.csv"), return_column="ret")
-    (note,) = [note for note in prices.notes if "large raw close ratio" in note]
+    (note,) = [note for note in prices.warnings if "large raw close ratio" in note]
     assert note.startswith("2 rows of them")
     assert f"AAA on {days[5]} +300.0%, AAA on {days[2]} -50.5%" in note

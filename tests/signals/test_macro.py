@@ -52,7 +52,7 @@ def available(table, series):
 
 
 def test_a_figure_is_known_a_lag_after_the_end_of_its_period(monthly):
-    table = read_macro(monthly, lag="15D")
+    table = read_macro(monthly, publication_lag="15D")
     assert table.names == ("INDPRO", "UMCSENT")
     assert available(table, "UMCSENT") == {
         "2020-01-01": "2020-02-16 00:00",
@@ -68,7 +68,7 @@ def test_a_figure_is_known_a_lag_after_the_end_of_its_period(monthly):
 
 
 def test_to_the_nanosecond(monthly):
-    table = read_macro(monthly, lag="15D")
+    table = read_macro(monthly, publication_lag="15D")
     at = moments("2020-03-15T23:59:59.999999999", "2020-03-16T00:00:00")
     assert table.as_of("UMCSENT", at).tolist() == [99.8, 101.0]
     assert table.as_of("UMCSENT", at[::-1]).tolist() == [101.0, 99.8]
@@ -78,7 +78,7 @@ def test_to_the_nanosecond(monthly):
 
 
 def test_missing_figures_are_skipped_but_keep_their_place(monthly):
-    table = read_macro(monthly, lag="0D")
+    table = read_macro(monthly, publication_lag="0D")
     at = moments("2020-04-15", "2020-05-15")
     assert table.as_of("INDPRO", at).tolist() == [101.7, 84.2]
     # a month before April is March, of which there is no figure
@@ -88,13 +88,13 @@ def test_missing_figures_are_skipped_but_keep_their_place(monthly):
 
 
 def test_lags_by_series(monthly):
-    table = read_macro(monthly, lag={"UMCSENT": "0D", "INDPRO": "1M"})
+    table = read_macro(monthly, publication_lag={"UMCSENT": "0D", "INDPRO": "1M"})
     assert available(table, "UMCSENT")["2020-01-01"] == "2020-02-01 00:00"
     assert available(table, "INDPRO")["2020-01-01"] == "2020-03-01 00:00"
-    only = read_macro(monthly, lag={"UMCSENT": "0D"})
+    only = read_macro(monthly, publication_lag={"UMCSENT": "0D"})
     assert only.names == ("UMCSENT",)
-    assert any("1 series left aside" in note for note in only.notes)
-    assert read_macro(monthly, lag="2W", series=["INDPRO"]).names == ("INDPRO",)
+    assert any("1 series left aside" in note for note in only.warnings)
+    assert read_macro(monthly, publication_lag="2W", series=["INDPRO"]).names == ("INDPRO",)
 
 
 def test_there_is_no_lag_by_default(monthly):
@@ -114,20 +114,26 @@ def test_there_is_no_lag_by_default(monthly):
 )
 def test_the_length_of_a_period_is_read_off_the_dates(tmp_path, dates, first_end, second_end):
     path = write(tmp_path / "x.csv", f"DATE,X\n{dates[0]},1\n{dates[1]},2\n")
-    assert [v[:10] for v in available(read_macro(path, lag="0D"), "X").values()] == [first_end, second_end]
+    assert [v[:10] for v in available(read_macro(path, publication_lag="0D"), "X").values()] == [first_end, second_end]
 
 
 def test_the_length_of_a_period_can_be_given_and_dates_can_be_ends(tmp_path):
     path = write(tmp_path / "x.csv", "DATE,X\n2020-01-01,1\n2020-02-01,2\n")
-    assert available(read_macro(path, lag="0D", frequency="quarterly"), "X")["2020-01-01"] == "2020-04-01 00:00"
-    assert available(read_macro(path, lag="0D", frequency={"X": "annual"}), "X")["2020-01-01"] == "2021-01-01 00:00"
+    assert (
+        available(read_macro(path, publication_lag="0D", frequency="quarterly"), "X")["2020-01-01"]
+        == "2020-04-01 00:00"
+    )
+    assert (
+        available(read_macro(path, publication_lag="0D", frequency={"X": "annual"}), "X")["2020-01-01"]
+        == "2021-01-01 00:00"
+    )
     weekly = write(tmp_path / "w.csv", "DATE,X\n2020-01-04,1\n2020-01-11,2\n")
-    assert available(read_macro(weekly, lag="5D", dates="end"), "X")["2020-01-04"] == "2020-01-10 00:00"
-    assert "choose one" in refused(path, "frequency", lag="0D", frequency="fortnightly")
-    assert "choose one" in refused(path, "dates", lag="0D", dates="middle")
+    assert available(read_macro(weekly, publication_lag="5D", dates="end"), "X")["2020-01-04"] == "2020-01-10 00:00"
+    assert "choose one" in refused(path, "frequency", publication_lag="0D", frequency="fortnightly")
+    assert "choose one" in refused(path, "dates", publication_lag="0D", dates="middle")
     single = write(tmp_path / "s.csv", "DATE,X\n2020-01-01,1\n")
-    assert "set frequency" in refused(single, "two dates of X", lag="0D")
-    assert len(read_macro(single, lag="0D", frequency="monthly").observations) == 1
+    assert "set frequency" in refused(single, "two dates of X", publication_lag="0D")
+    assert len(read_macro(single, publication_lag="0D", frequency="monthly").observations) == 1
 
 
 def test_a_series_that_turns_monthly_changes_nothing_before(tmp_path):
@@ -136,9 +142,9 @@ def test_a_series_that_turns_monthly_changes_nothing_before(tmp_path):
     months = [f"1978-{month:02d}-01" for month in range(1, 13)]
     lines = [f"{day},{place}.5" for place, day in enumerate(quarters + months)]
     at = moments(*[f"{year}-{month:02d}-20" for year in (1976, 1977, 1978, 1979) for month in range(1, 13)])
-    whole = read_macro(write(tmp_path / "whole.csv", "\n".join(["DATE,X", *lines])), lag="10D")
+    whole = read_macro(write(tmp_path / "whole.csv", "\n".join(["DATE,X", *lines])), publication_lag="10D")
     for rows in range(2, len(lines)):
-        cut = read_macro(write(tmp_path / "cut.csv", "\n".join(["DATE,X", *lines[:rows]])), lag="10D")
+        cut = read_macro(write(tmp_path / "cut.csv", "\n".join(["DATE,X", *lines[:rows]])), publication_lag="10D")
         until = cut.observations["available_at"].max()
         early = at[at <= until.to_numpy()]
         for lag in (0, 1, 4, 12):
@@ -164,7 +170,7 @@ def test_vintages_are_looked_up_as_they_stood(tmp_path):
     np.testing.assert_array_equal(table.as_of("GDP", at), [np.nan, 21.5, 21.4, 19.4])
     np.testing.assert_array_equal(table.as_of("GDP", at, lag=1), [np.nan, np.nan, np.nan, 21.6])
     assert table.as_of("U", moments("2020-05-08T12:29", "2020-05-08T12:30")).tolist() == [4.4, 14.7]
-    assert REVISED not in table.notes
+    assert REVISED not in table.warnings
     assert "GDP, U" in repr(table)
     # a late revision of an old period is not the latest period
     late = LONG + "GDP,2019-10-01,21.7,2020-09-01 12:30\n"
@@ -178,7 +184,7 @@ def test_a_publication_day_without_a_time_counts_from_its_end(tmp_path):
     path = write(tmp_path / "x.csv", "series,date,value,realtime_start\nX,2020-01-01,1,2020-02-14\n")
     table = read_macro(path)
     np.testing.assert_array_equal(table.as_of("X", moments("2020-02-14T21:00", "2020-02-15")), [np.nan, 1.0])
-    assert any("end of that day" in note for note in table.notes)
+    assert any("end of that day" in note for note in table.warnings)
     frame = pd.DataFrame(
         {"series": ["X", "X"], "date": pd.to_datetime(["2020-01-01", "2020-02-01"]), "value": [1, 2.0]}
     )
@@ -205,7 +211,7 @@ def test_alfred_s_columns_are_vintages(tmp_path):
     at = moments("2020-04-29T21:00", "2020-04-30", "2020-05-29", "2020-07-31")
     np.testing.assert_array_equal(table.as_of("GDP", at), [np.nan, 21.5, 21.4, 19.4])
     np.testing.assert_array_equal(table.as_of("GDP", at, lag=1), [np.nan, 21.7, 21.7, 21.5])
-    refused(path, "drop the lag", lag="45D")
+    refused(path, "drop the lag", publication_lag="45D")
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -245,7 +251,7 @@ def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
 
 
 def test_as_of_refuses(monthly):
-    table = read_macro(monthly, lag="0D")
+    table = read_macro(monthly, publication_lag="0D")
     with pytest.raises(InputError, match="close: UMCSENT"):
         table.as_of("UMCSEN", moments("2020-01-01"))
     with pytest.raises(InputError, match="later periods are unknown"):
@@ -264,15 +270,15 @@ def test_fred_md(tmp_path):
     )
     path = tmp_path / "md.csv.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    table = read_macro(path, lag="45D")
+    table = read_macro(path, publication_lag="45D")
     assert available(table, "RPI") == {
         "1959-01-01": "1959-03-18 00:00",
         "1959-02-01": "1959-04-15 00:00",
         "1959-03-01": "1959-05-16 00:00",
     }
     assert len(table.observations) == 5
-    assert any("transformation codes are not applied" in note for note in table.notes)
-    assert REVISED in table.notes
+    assert any("transformation codes are not applied" in note for note in table.warnings)
+    assert REVISED in table.warnings
     assert set(table.files) == {"md.csv.gz"}
 
 
@@ -317,10 +323,10 @@ def test_malformed_files_are_one_line(tmp_path, text, words, options):
 
 
 def test_files_that_are_none(tmp_path):
-    refused(tmp_path / "none.csv", "found none", lag="45D")
-    refused(write(tmp_path / "x.xlsx", "x"), "x.xlsx", lag="45D")
+    refused(tmp_path / "none.csv", "found none", publication_lag="45D")
+    refused(write(tmp_path / "x.xlsx", "x"), "x.xlsx", publication_lag="45D")
     (tmp_path / "y.csv").write_bytes(b"DATE,X\n2020-01-01,\xff\n")
-    refused(tmp_path / "y.csv", "UTF-8", lag="45D")
+    refused(tmp_path / "y.csv", "UTF-8", publication_lag="45D")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -336,7 +342,7 @@ def test_any_text_is_a_table_or_one_line(tmp_path, data):
     path.write_bytes("\n".join(text(row) for row in rows).encode(data.draw(st.sampled_from(["utf-8", "utf-16"]))))
     line = ""
     try:
-        table = read_macro(path, lag=data.draw(st.sampled_from([None, "45D"])))
+        table = read_macro(path, publication_lag=data.draw(st.sampled_from([None, "45D"])))
         assert len(table.observations)
     except InputError as error:
         line = str(error)
@@ -350,7 +356,7 @@ def test_any_bytes_are_one_line(tmp_path, content, suffix):
     path.write_bytes(content)
     line = ""
     try:
-        read_macro(path, lag="45D")
+        read_macro(path, publication_lag="45D")
     except InputError as error:
         line = str(error)
     assert "\n" not in line
@@ -362,7 +368,7 @@ def test_any_bytes_are_one_line(tmp_path, content, suffix):
 def test_real_series_against_pandas(shared_data):
     path = shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv"
     lags = {"UMCSENT": "0D", "IPGMFN": "45D"}
-    table = read_macro(path, lag=lags)
+    table = read_macro(path, publication_lag=lags)
     raw = pd.read_csv(path, index_col="date", parse_dates=True)
     assert raw.loc["1980-01":"1980-03", "UMCSENT"].tolist() == [67.0, 66.9, 56.5]
     closes = session_closes(sessions("1980-01-01", "2019-03-31"))
@@ -379,14 +385,14 @@ def test_real_series_against_pandas(shared_data):
 
 def test_real_fred_md(shared_data):
     path = shared_data / "us-macro-monthly" / "fred_md_vintage_2023_to_2019.csv.gz"
-    table = read_macro(path, lag="45D", series=["INDPRO", "UMCSENTx", "FEDFUNDS"])
+    table = read_macro(path, publication_lag="45D", series=["INDPRO", "UMCSENTx", "FEDFUNDS"])
     assert table.names == ("FEDFUNDS", "INDPRO", "UMCSENTx")
-    assert any("124 series left aside" in note for note in table.notes)
-    other = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", lag="45D")
+    assert any("124 series left aside" in note for note in table.warnings)
+    other = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag="45D")
     at = session_closes(sessions("1985-01-01", "2018-12-31"))
     for name, same in (("INDPRO", "INDPRO"), ("UMCSENTx", "UMCSENT")):
         assert table.as_of(name, at).tobytes() == other.as_of(same, at).tobytes()
-    whole = read_macro(path, lag="45D")
+    whole = read_macro(path, publication_lag="45D")
     assert len(whole.names) == 127
     assert whole.as_of("INDPRO", at).tobytes() == table.as_of("INDPRO", at).tobytes()
     refused(path, "too early")
@@ -410,8 +416,8 @@ def test_periods_without_a_figure_are_noted_by_frequency(tmp_path, freq):
     frame = pd.DataFrame({"observation_date": dates, "X": np.arange(60.0), "Y": 1.0})
     frame.loc[20, "X"] = np.nan
     frame.to_csv(tmp_path / "x.csv", index=False)
-    table = read_macro(tmp_path / "x.csv", lag="1D")
-    (note,) = [note for note in table.notes if note != REVISED]
+    table = read_macro(tmp_path / "x.csv", publication_lag="1D")
+    (note,) = [note for note in table.warnings if note != REVISED]
     name, _, change = GAPS[freq]
     period = pd.Period(dates[20], "M") if freq == "MS" else None
     assert note.startswith(f"x.csv: X ({name}) has no figure for 1 of 60 periods, ")
@@ -429,11 +435,11 @@ def test_columns_that_number_the_rows_are_no_series(tmp_path, kind):
         frame.reset_index().to_csv(path, index=False)
     else:
         frame.to_csv(path, index_label=None if kind == "unnamed" else kind)
-    assert read_macro(path, lag="1M").names == ("X",)
+    assert read_macro(path, publication_lag="1M").names == ("X",)
 
 
 def test_headers_of_two_lines_are_read(tmp_path):
     index = pd.DatetimeIndex(sessions("2020-01-02", "2020-02-28"), name="Date")
     columns = pd.MultiIndex.from_product([["Close"], ["^VIX", "^TNX"]], names=["Price", "Ticker"])
     pd.DataFrame(np.ones((len(index), 2)), index, columns).to_csv(tmp_path / "x.csv")
-    assert read_macro(tmp_path / "x.csv", lag="1D").names == ("^TNX", "^VIX")
+    assert read_macro(tmp_path / "x.csv", publication_lag="1D").names == ("^TNX", "^VIX")

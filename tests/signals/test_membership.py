@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.errors import InputError
-from signals.membership import membership_remarks, read_membership
+from signals.membership import membership_warnings, read_membership
 from signals.prices import check_prices
 from signals.universe import UniverseFilters, universe_at, universe_schedule
 
@@ -48,7 +48,7 @@ def test_spells_are_half_open(tmp_path):
         assert members.members_at(day) == expected, day
     assert members.tickers == ("AAA", "BBB", "NA")
     assert members.files == {"members.csv": hashlib.sha256(TEXT.encode()).hexdigest()}
-    assert members.notes == ()
+    assert members.warnings == ()
     assert repr(members) == "Membership(3 tickers, 4 spells)"
 
 
@@ -140,7 +140,7 @@ def test_only_members_are_drawn_and_top_counts_among_them(make_bars, tmp_path):
     panel, members = prices.panel(), read_membership(write(tmp_path, TEXT))
     assert universe_at(panel, "2010-01-08", UniverseFilters(), members) == ("AAA", "BBB", "NA")
     assert universe_at(panel, "2010-01-12", UniverseFilters(), members) == ("BBB", "NA")
-    filters = UniverseFilters(top=2, window=3, exclude=("NA",))
+    filters = UniverseFilters(max_tickers=2, dollar_volume_window=3, exclude=("NA",))
     schedule = universe_schedule(panel, ["2010-01-08", "2010-01-12"], filters, members)
     assert [names for _, names in schedule] == [("AAA", "BBB"), ("BBB",)]
     # a weekend stands for the Friday before, for prices and for members alike
@@ -154,10 +154,10 @@ def test_members_without_prices_are_named(make_bars, tmp_path):
     frame = make_bars(tickers=("AAA", "BBB"), days=30)
     late = frame.drop(index=[(day, "BBB") for day in frame.index.levels[0][:10]])
     panel, members = check_prices(late).panel(), read_membership(write(tmp_path, TEXT))
-    (line,) = membership_remarks(panel, ["2010-01-08", "2010-02-01"], members)
+    (line,) = membership_warnings(panel, ["2010-01-08", "2010-02-01"], members)
     assert "Prices are missing for index members (BBB, NA): at worst 1 of 3 on 2010-01-08 have any." in line
     only = read_membership(pd.DataFrame({"ticker": ["AAA"], "start": "2010-01-04"}))
-    assert membership_remarks(panel, ["2010-01-08"], only) == []
+    assert membership_warnings(panel, ["2010-01-08"], only) == []
 
 
 DAYS = pd.date_range("2010-01-01", periods=80).strftime("%Y-%m-%d").tolist()

@@ -14,17 +14,23 @@ from sklearn.svm import LinearSVC
 
 import rnn_strategies as rs
 from signals.errors import InputError
-from signals.models.own import OwnModel
+from signals.models.own import CustomModel
 from signals.trainers.keras_trainer import load_keras
 from signals.walk_forward import compute_signals
 
-WALK = rs.WalkForward(start="2014-01-01", validation="13W", test="26W")
+WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
 
 @pytest.fixture(scope="module")
 def prices():
     return rs.load_prices(
-        source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31", listings=0.3, delistings=0.3
+        source="simulated",
+        seed=4,
+        n_tickers=30,
+        start="2012-01-01",
+        end="2014-12-31",
+        listing_fraction=0.3,
+        delisting_fraction=0.3,
     )
 
 
@@ -58,7 +64,7 @@ class Recorder:
 def test_any_object_with_fit_and_predict_is_fitted_anew_in_every_fold(prices):
     Recorder.seen.clear()
     mine = Recorder()
-    result = score(prices, OwnModel(mine, lookback=8, layout="windows"), seeds=[0])
+    result = score(prices, CustomModel(mine, lookback=8, layout="windows"), seeds=[0])
     assert not hasattr(mine, "up")  # what was passed is never fitted itself
     assert [shape[1:] for shape, _, _ in Recorder.seen] == [(8, 1), (8, 1)]  # two folds
     assert Recorder.seen[0][0][0] < Recorder.seen[1][0][0]
@@ -79,22 +85,22 @@ def test_any_object_with_fit_and_predict_is_fitted_anew_in_every_fold(prices):
     ids=str,
 )
 def test_estimators_of_scikit_learn(prices, estimator):
-    result = score(prices, OwnModel(estimator, lookback=8), seeds=[0, 1])
+    result = score(prices, CustomModel(estimator, lookback=8), seeds=[0, 1])
     assert np.isfinite(result.signals["score"]).all()
-    again = score(prices, OwnModel(estimator, lookback=8), seeds=[0, 1])
+    again = score(prices, CustomModel(estimator, lookback=8), seeds=[0, 1])
     pd.testing.assert_frame_equal(result.signals, again.signals, check_exact=True)
     seeded = not isinstance(estimator, Ridge) and hasattr(estimator, "random_state")
     if isinstance(estimator, RandomForestClassifier):
         assert seeded
         assert (result.signals["score_std"] > 0).any()
     early = result.signals[result.signals.index.get_level_values("date") <= "2014-09-10"]
-    cut = score(prices.until("2014-09-10"), OwnModel(estimator, lookback=8)).signals
+    cut = score(prices.until("2014-09-10"), CustomModel(estimator, lookback=8)).signals
     pd.testing.assert_frame_equal(early, cut, check_exact=True)
 
 
 def test_processes_change_nothing(prices):
-    one = score(prices, OwnModel(RandomForestClassifier(10), lookback=8), jobs=1)
-    two = score(prices, OwnModel(RandomForestClassifier(10), lookback=8), jobs=2)
+    one = score(prices, CustomModel(RandomForestClassifier(10), lookback=8), jobs=1)
+    two = score(prices, CustomModel(RandomForestClassifier(10), lookback=8), jobs=2)
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
 
 
@@ -103,7 +109,7 @@ def test_it_equals_the_estimator_fitted_by_hand(prices):
     from signals.fold_data import make_fold_data
     from signals.folds import make_folds
 
-    model = OwnModel(LogisticRegression(), lookback=8)
+    model = CustomModel(LogisticRegression(), lookback=8)
     data = make_dataset(
         prices,
         frequency="weekly",
@@ -133,7 +139,7 @@ def test_it_equals_the_estimator_fitted_by_hand(prices):
     ],
 )
 def test_every_kind_of_label(prices, kind, estimator):
-    result = score(prices, OwnModel(estimator, lookback=8), labels=rs.LabelSettings(kind=kind, window=26))
+    result = score(prices, CustomModel(estimator, lookback=8), labels=rs.LabelSettings(kind=kind, estimation_window=26))
     low, high = result.signals["score"].min(), result.signals["score"].max()
     assert (low < 0 < high) if kind != "up" else (0 <= low < high <= 1)
     if kind == "return":
@@ -142,25 +148,25 @@ def test_every_kind_of_label(prices, kind, estimator):
 
 def test_short_histories_are_scored_by_a_model_that_bears_them(prices):
     tree = HistGradientBoostingClassifier(max_iter=5)
-    short = score(prices, OwnModel(tree, lookback=26, min_steps=4), seeds=[0]).signals
-    whole = score(prices, OwnModel(tree, lookback=26), seeds=[0]).signals
+    short = score(prices, CustomModel(tree, lookback=26, min_steps=4), seeds=[0]).signals
+    whole = score(prices, CustomModel(tree, lookback=26), seeds=[0]).signals
     assert len(short) > len(whole)
     with pytest.raises(InputError, match=r"expected (fit|predict) of LogisticRegression to take X .*NaN"):
-        score(prices, OwnModel(LogisticRegression(), lookback=26, min_steps=4))
+        score(prices, CustomModel(LogisticRegression(), lookback=26, min_steps=4))
 
 
 def test_a_classifier_is_not_asked_for_numbers(prices):
     with pytest.raises(InputError, match=r"expected a regressor for numeric labels; found the classifier Logistic"):
-        score(prices, OwnModel(LogisticRegression(), lookback=8), labels=rs.LabelSettings(kind="residual"))
+        score(prices, CustomModel(LogisticRegression(), lookback=8), labels=rs.LabelSettings(kind="residual"))
 
 
 def test_trained_once_and_kept(prices):
     Recorder.seen.clear()
-    fixed = rs.WalkForward(start="2014-01-01", validation="13W", test="26W", retrain_every="never")
-    result = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed, seeds=[0])
+    fixed = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W", retrain_every="never")
+    result = score(prices, CustomModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed, seeds=[0])
     assert len(Recorder.seen) == 1
     assert (result.signals["fold"] == 0).all()
-    walked = score(prices, OwnModel(Recorder(), lookback=8, layout="windows"), seeds=[0]).signals
+    walked = score(prices, CustomModel(Recorder(), lookback=8, layout="windows"), seeds=[0]).signals
     assert len(result.signals) == len(walked)  # the universe is drawn anew all the same
     first = walked["fold"] == 0
     pd.testing.assert_frame_equal(result.signals[first], walked[first])
@@ -168,9 +174,9 @@ def test_trained_once_and_kept(prices):
 
 def test_refit_all_shows_the_validation_rows_too(prices):
     Recorder.seen.clear()
-    model = OwnModel(Recorder(), lookback=8, layout="windows")
+    model = CustomModel(Recorder(), lookback=8, layout="windows")
     score(prices, model, seeds=[0])
-    score(prices, model, seeds=[0], training=rs.TrainingSettings(refit="all"))
+    score(prices, model, seeds=[0], training=rs.TrainingSettings(refit_on_validation=True))
     rows = [shape[0] for shape, *_ in Recorder.seen]
     assert all(both > plain for plain, both in zip(rows[:2], rows[2:], strict=True))
 
@@ -179,12 +185,12 @@ def test_a_keras_model_is_rebuilt_for_every_fold_and_seed(prices):
     keras = load_keras()
     network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(1, activation="sigmoid")])
     with pytest.raises(InputError, match="compiled"):
-        score(prices, OwnModel(network, lookback=8, layout="windows"))
+        score(prices, CustomModel(network, lookback=8, layout="windows"))
     network.compile("adam", "binary_crossentropy")
     before = [w.copy() for w in network.get_weights()]
     training = rs.TrainingSettings(epochs=1, batch_size=256)
-    one = score(prices, OwnModel(network, lookback=8, layout="windows"), training=training)
-    two = score(prices, OwnModel(network, lookback=8, layout="windows"), training=training)
+    one = score(prices, CustomModel(network, lookback=8, layout="windows"), training=training)
+    two = score(prices, CustomModel(network, lookback=8, layout="windows"), training=training)
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
     assert (one.signals["score_std"] > 0).all()
     assert all((a == b).all() for a, b in zip(before, network.get_weights(), strict=True))
@@ -201,18 +207,18 @@ class Relative:
 
 
 def test_a_model_that_looks_at_all_rows_it_is_shown_sees_one_date(prices):
-    whole = score(prices, OwnModel(Relative(), lookback=8), seeds=[0]).signals["score"]
+    whole = score(prices, CustomModel(Relative(), lookback=8), seeds=[0]).signals["score"]
     by_date = whole.groupby("date")
     np.testing.assert_allclose(by_date.mean(), 0, atol=1e-6)
     np.testing.assert_allclose(by_date.std(ddof=0), 1, atol=1e-6)
-    cut = score(prices.until("2014-09-10"), OwnModel(Relative(), lookback=8), seeds=[0]).signals["score"]
+    cut = score(prices.until("2014-09-10"), CustomModel(Relative(), lookback=8), seeds=[0]).signals["score"]
     pd.testing.assert_series_equal(whole[whole.index.get_level_values("date") <= "2014-09-10"], cut, check_exact=True)
 
 
 @pytest.mark.parametrize("estimator", [Ridge(), LogisticRegression()], ids=str)
 def test_processes_and_threads_change_no_bit(prices, estimator):
     labels = rs.LabelSettings(kind="return" if isinstance(estimator, Ridge) else "up")
-    one, two = (score(prices, OwnModel(estimator, lookback=8), jobs=jobs, labels=labels) for jobs in (1, 2))
+    one, two = (score(prices, CustomModel(estimator, lookback=8), jobs=jobs, labels=labels) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
 
 
@@ -225,13 +231,13 @@ class Noisy:
 
 
 def test_what_draws_at_random_without_asking_for_a_seed_repeats_all_the_same(prices):
-    one, two = (score(prices, OwnModel(Noisy, lookback=8)) for _ in range(2))
+    one, two = (score(prices, CustomModel(Noisy, lookback=8)) for _ in range(2))
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
     assert (one.signals["score_std"] > 0).all()
 
 
 def test_a_seed_among_the_options_is_the_only_one(prices):
-    named = OwnModel("sklearn.ensemble:RandomForestClassifier", {"n_estimators": 5, "random_state": 1}, lookback=8)
+    named = CustomModel("sklearn.ensemble:RandomForestClassifier", {"n_estimators": 5, "random_state": 1}, lookback=8)
     assert named.seed_name is None
     result = score(prices, named)
     assert sorted(result.seed_scores["seed"].unique()) == [0]
@@ -253,16 +259,16 @@ class Wide(DummyClassifier):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: OwnModel(Broken(), lookback=8), r"fit of Broken to take X .*RuntimeError: no luck; mend it there"),
-        (lambda: OwnModel(Wide(), lookback=8), r"predict of Wide to say 1 or 1 finite numbers a row"),
-        (lambda: OwnModel("math:sqrt", lookback=8), r"math:sqrt"),
-        (lambda: OwnModel("collections:OrderedDict", lookback=8), r"an object with fit\(X, y\) and predict\(X\)"),
-        (lambda: OwnModel("nowhere.at:All", lookback=8), r"a module 'nowhere.at' for model.kind"),
-        (lambda: OwnModel("sklearn.linear_model:Ridge", {"beta": 1}, lookback=8), r"Ridge\(beta"),
-        (lambda: OwnModel(Ridge(), {"alpha": 1}, lookback=8), r"model.options only with a class"),
-        (lambda: OwnModel(Ridge(), layout="wide"), r"model.layout to be one of flat, windows"),
-        (lambda: OwnModel(Ridge(), lookback=1), r"model.lookback of at least 2"),
-        (lambda: OwnModel(Ridge(), lookback=8, min_steps=9), r"model.min_steps from 1 to the look-back of 8"),
+        (lambda: CustomModel(Broken(), lookback=8), r"fit of Broken to take X .*RuntimeError: no luck; mend it there"),
+        (lambda: CustomModel(Wide(), lookback=8), r"predict of Wide to say 1 or 1 finite numbers a row"),
+        (lambda: CustomModel("math:sqrt", lookback=8), r"math:sqrt"),
+        (lambda: CustomModel("collections:OrderedDict", lookback=8), r"an object with fit\(X, y\) and predict\(X\)"),
+        (lambda: CustomModel("nowhere.at:All", lookback=8), r"a module 'nowhere.at' for model.kind"),
+        (lambda: CustomModel("sklearn.linear_model:Ridge", {"beta": 1}, lookback=8), r"Ridge\(beta"),
+        (lambda: CustomModel(Ridge(), {"alpha": 1}, lookback=8), r"model.options only with a class"),
+        (lambda: CustomModel(Ridge(), layout="wide"), r"model.layout to be one of flat, windows"),
+        (lambda: CustomModel(Ridge(), lookback=1), r"model.lookback of at least 2"),
+        (lambda: CustomModel(Ridge(), lookback=8, min_steps=9), r"model.min_steps from 1 to the look-back of 8"),
     ],
 )
 def test_what_cannot_work_is_one_line(prices, model, words):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.passes import fit_by_passes, one_pass
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
@@ -16,7 +16,7 @@ def task(n=1000, *, validation=True, unknown_share=0.05, **settings):
     rows = np.arange(n, dtype=np.int32)
     windows = Windows(np.zeros((n, 8, 1), np.float32), rows, np.full(n, 7, np.int32), 8)
     samples = Samples(windows, rows + 1, rows % 12, (rows % 2).astype(np.float32))
-    network = Network(ModelSettings(lookback=8, unknown_share=unknown_share), n + 1)
+    network = Network(RecurrentSettings(lookback=8, unknown_category_rate=unknown_share), n + 1)
     return FitTask(network, samples, samples if validation else None, TrainingSettings(**settings), seed=3)
 
 
@@ -33,7 +33,7 @@ def test_batches_have_one_size_and_hardly_a_row_sits_out(n, batch):
 
 def test_some_tickers_are_unknown_and_others_the_next_time():
     rng = np.random.default_rng(0)
-    first, second = (one_pass(task(20_000, unknown_share=0.1), rng) for _ in range(2))
+    first, second = (one_pass(task(20_000, unknown_category_rate=0.1), rng) for _ in range(2))
     for one in (first, second):
         assert (one.category == 0).mean() == pytest.approx(0.1, abs=0.01)
         known = one.category != 0

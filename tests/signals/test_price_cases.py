@@ -105,7 +105,7 @@ def test_factors_of_crsp_and_compustat_are_not_left_aside_where_they_change(tmp_
     np.testing.assert_allclose(load(tmp_path).frame["close"].pct_change().dropna(), true, rtol=1e-9)
     table[factor] = 1.0  # a factor that never changes hides nothing
     table.to_csv(tmp_path / "all.csv")
-    assert factor in " ".join(load(tmp_path).notes)
+    assert factor in " ".join(load(tmp_path).warnings)
 
 
 # -- tickers ---------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def test_headers_that_are_repeated_inside_a_file_are_left_out(tmp_path, separato
     (tmp_path / "all.csv").write_text(text)
     prices = load(tmp_path)
     assert_closes(prices, AAA=AAA, BBB=BBB)
-    assert "lines that repeat the header left out: 1" in prices.notes
+    assert "lines that repeat the header left out: 1" in prices.warnings
 
 
 @pytest.mark.parametrize("line", [",USD,USD,USD,USD,shares", "Total,,,,,12300", "n/a,1,1,1,1,1"])
@@ -197,7 +197,7 @@ def test_columns_without_any_value_are_left_aside(tmp_path, column, cell):
     prices = load(tmp_path)
     assert_closes(prices, EURUSD=AAA)
     assert prices.volume_known is (column != "Volume")
-    assert any(note.startswith("columns without any value left aside: ") for note in prices.notes)
+    assert any(note.startswith("columns without any value left aside: ") for note in prices.warnings)
 
 
 def test_rows_of_an_unknown_volume_can_be_kept(tmp_path):
@@ -266,7 +266,7 @@ def test_files_without_a_row_in_a_bulk_folder_are_named_at_once(tmp_path, suffix
     AAA.to_csv(tmp_path / f"aaa{suffix}")
     for name in ("bbb", "ccc", "ddd"):
         (tmp_path / f"{name}{suffix}").write_text("")
-    (note,) = [note for note in load(tmp_path).notes if "without any row" in note]
+    (note,) = [note for note in load(tmp_path).warnings if "without any row" in note]
     assert all(name in note for name in ("bbb", "ccc", "ddd"))
 
 

@@ -32,12 +32,12 @@ def put(frame, date, ticker, column, value):
 def test_good_prices_pass_unchanged(make_bars):
     frame = make_bars()
     before = frame.copy()
-    prices = check_prices(frame, source="mine", notes=["a"], files={"x.csv": "00"})
+    prices = check_prices(frame, source="mine", warnings=["a"], files={"x.csv": "00"})
     pd.testing.assert_frame_equal(prices.frame, before, check_exact=True)
     pd.testing.assert_frame_equal(frame, before, check_exact=True)
     assert list(prices.frame.columns) == list(PRICE_COLUMNS)
     assert (prices.raw_known, prices.volume_known, prices.close_only, prices.simulated) == (True, True, False, False)
-    assert prices.notes == ("a",)
+    assert prices.warnings == ("a",)
     assert prices.tickers == ("AAA", "BBB")
     assert (str(prices.first), str(prices.last)) == ("2010-01-04", "2010-01-15")
     assert str(prices.frame.index.levels[0].dtype) == "datetime64[ns]"
@@ -134,8 +134,8 @@ def test_high_below_low_above(make_bars, column, factor, relation):
     row = prices.frame.loc[(pd.Timestamp("2010-01-06"), "BBB")]
     assert row["low"] <= min(row["open"], row["close"])
     assert max(row["open"], row["close"]) <= row["high"]
-    assert len(prices.notes) == 1
-    assert prices.notes[0].startswith(f"1 row with {column} widened to contain open and close (first: {column} = ")
+    assert len(prices.warnings) == 1
+    assert prices.warnings[0].startswith(f"1 row with {column} widened to contain open and close (first: {column} = ")
     untouched = prices.frame.drop(index=(pd.Timestamp("2010-01-06"), "BBB"))
     pd.testing.assert_frame_equal(untouched, make_bars().drop(index=(pd.Timestamp("2010-01-06"), "BBB")))
 
@@ -146,7 +146,7 @@ def test_rounding_is_widened_and_noted(make_bars):
     top = max(row["open"], row["close"])
     prices = check_prices(put(frame, "2010-01-06", "BBB", "high", top * (1 - 5e-7)))
     assert prices.frame.loc[(pd.Timestamp("2010-01-06"), "BBB"), "high"] == top
-    assert prices.notes == ("1 row with high widened within rounding (1e-6 of the price)",)
+    assert prices.warnings == ("1 row with high widened within rounding (1e-6 of the price)",)
     refused(put(frame, "2010-01-06", "BBB", "high", top * (1 - 5e-6)))
 
 
@@ -165,9 +165,9 @@ def test_repair_drops_bad_rows_and_says_so(make_bars):
     frame = put(frame, "2010-01-08", "AAA", "low", -1.0)
     frame = put(frame, "2010-01-11", "AAA", "volume", np.nan)
     frame = put(frame, "2010-01-12", "AAA", "adj_factor", 0.0)
-    prices = check_prices(frame, on_bad="repair", notes=["before"])
+    prices = check_prices(frame, on_bad="repair", warnings=["before"])
     assert len(prices.frame) == len(frame) - 5
-    assert prices.notes == (
+    assert prices.warnings == (
         "before",
         "1 row dropped: expected open above 0 (first: open = 0 for AAA on 2010-01-07)",
         "1 row dropped: expected low above 0 (first: low = -1 for AAA on 2010-01-08)",
@@ -195,7 +195,7 @@ def test_bars_on_days_without_session(make_bars):
     assert "expected dates that are sessions of XNYS; found a bar for AAA on 2010-01-10 (2 rows)" in line
     prices = check_prices(frame, on_bad="repair")
     assert len(prices.frame) == len(frame) - 2
-    assert "2 rows dropped: expected dates that are sessions of XNYS" in prices.notes[0]
+    assert "2 rows dropped: expected dates that are sessions of XNYS" in prices.warnings[0]
 
 
 def test_minute_bars(make_bars):
@@ -341,7 +341,7 @@ def test_cutting_before_or_after_laying_out_is_the_same(make_bars):
 
 
 def test_save_and_load(make_bars, tmp_path):
-    prices = check_prices(make_bars(tickers=("NA", "TRUE", "brk-b")), notes=["n"], files={"a.csv": "ab"}, source="x")
+    prices = check_prices(make_bars(tickers=("NA", "TRUE", "brk-b")), warnings=["n"], files={"a.csv": "ab"}, source="x")
     prices.save(tmp_path / "a.parquet")
     prices.save(tmp_path / "b.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
@@ -443,7 +443,7 @@ def test_nothing_bad_passes_the_door(row, column, value, on_bad):
 
 def test_prices_and_panels_show_themselves(make_bars):
     bad = "<script>alert(1)</script>"
-    prices = check_prices(make_bars(tickers=("A", "BC", bad, "x" * 99, "Z")), notes=[f"note {bad}"], simulated=True)
+    prices = check_prices(make_bars(tickers=("A", "BC", bad, "x" * 99, "Z")), warnings=[f"note {bad}"], simulated=True)
     lines = repr(prices).splitlines()
     assert lines[0] == "Prices (simulated)"
     assert lines[1].split() == ["source", "frame"]

@@ -21,15 +21,15 @@ LABELS = rs.LabelSettings(kind="return", quantiles=LEVELS)
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31")
 
 
 def run(prices, artifacts, trainer=None, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": LABELS,
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(batch_size=512, epochs=1),
         "seeds": [0, 1, 2],
         "artifacts": artifacts,
@@ -96,10 +96,12 @@ def test_the_fold_table_has_the_loss_of_each_seed_their_mean_and_the_training_sl
         frequency="weekly",
         universe=rs.UniverseFilters(min_history=30),
         labels=LABELS,
-        windows=rs.ModelSettings(lookback=8),
-        walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        windows=rs.RecurrentSettings(lookback=8),
+        walk_forward=rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
     )
-    fold = make_folds(data.dates, rs.WalkForward(start="2014-01-01", validation="13W", test="26W"), first=data.first)[0]
+    fold = make_folds(
+        data.dates, rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"), first=data.first
+    )[0]
     label, end = (values[:, fold.train.start : fold.train.stop] for values in (data.labels.label, data.labels.end))
     learnt = label[(end >= 0) & (end <= data.decisions[fold.validation.start])]
     first = result.labels["label"][result.signals["fold"].reindex(result.labels.index) == 0].to_numpy()
@@ -138,11 +140,11 @@ class Spread:
 
 
 def test_a_model_of_ones_own_says_all_of_them_or_is_refused(prices, tmp_path):
-    result = run(prices, tmp_path, model=rs.OwnModel(Spread(), lookback=8), seeds=[0])
+    result = run(prices, tmp_path, model=rs.CustomModel(Spread(), lookback=8), seeds=[0])
     values = result.quantiles["value"].to_numpy().reshape(-1, 3)
     np.testing.assert_allclose(values - values[:, 1:2], np.tile([-0.1, 0, 0.1], (len(values), 1)), atol=1e-7)
     with pytest.raises(InputError, match="to say 3 finite numbers a row; found 1 a row"):
-        run(prices, tmp_path, model=rs.OwnModel(Spread(1), lookback=8), seeds=[0])
+        run(prices, tmp_path, model=rs.CustomModel(Spread(1), lookback=8), seeds=[0])
 
 
 def test_crossing_quantiles_are_put_in_order_seed_by_seed():
@@ -161,9 +163,9 @@ def test_a_network_that_comes_trained_says_as_many_as_there_are_levels(prices, t
         network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(outputs)])
         network.save(tmp_path / f"{outputs}.keras")
     trained = {"trained_until": "2013-12-31"}
-    result = run(prices, tmp_path, model=rs.KerasModel(tmp_path / "3.keras", **trained))
+    result = run(prices, tmp_path, model=rs.SavedKerasModel(tmp_path / "3.keras", **trained))
     assert len(result.quantiles) == 3 * len(result.signals)
     assert result.folds["pinball"].notna().all()
     assert result.folds["pinball_empirical"].isna().all()  # nothing was trained here
     with pytest.raises(InputError, match=r"what \[labels\] asks for; found 1 numbers a row"):
-        run(prices, tmp_path, model=rs.KerasModel(tmp_path / "1.keras", **trained))
+        run(prices, tmp_path, model=rs.SavedKerasModel(tmp_path / "1.keras", **trained))

@@ -18,26 +18,31 @@ from plain_cells import evaluate, layer, part, random_weights
 from signals.errors import InputError
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings, build, check_horizon
+from signals.models.recurrent import RecurrentSettings, build, check_horizon
 from signals.trainers.keras_trainer import KerasTrainer, load_keras
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
 
 VALUE = Target("value")
-ALONE = {"embedding": 0, "months": False}
+ALONE = {"ticker_embedding_dim": 0, "month_onehot": False}
 
 
 @pytest.mark.parametrize(
     ("settings", "features", "target", "parameters"),
     [
-        (ModelSettings(lookback=63, units=(20,), dense=0, **ALONE), 1, VALUE, 1_781),
-        (ModelSettings(lookback=24, units=(12, 6), **ALONE), 2, Target("value", 2), 1_268),
-        (ModelSettings(lookback=24, units=(12, 6), highway=13, **ALONE), 2, Target("value", 2), 1_268 + 13 * 2 * 2),
-        (ModelSettings(units=(32,), cell="gru", dense=0, **ALONE), 100, VALUE, 12_897),
-        (ModelSettings(units=(32,), cell="gru", reset_after=False, dense=0, **ALONE), 100, VALUE, 12_801),
-        (ModelSettings(units=(20,), cell="peephole_lstm", dense=0, **ALONE), 1, VALUE, 1_781 + 3 * 20),
-        (ModelSettings(units=(20,), cell="simple_rnn", dense=0, **ALONE), 1, VALUE, 20 * (1 + 20 + 1) + 21),
-        (ModelSettings(units=(20,), bidirectional=True, dense=0, **ALONE), 1, VALUE, 2 * 1_760 + 41),
+        (RecurrentSettings(lookback=63, units=(20,), dense_units=0, **ALONE), 1, VALUE, 1_781),
+        (RecurrentSettings(lookback=24, units=(12, 6), **ALONE), 2, Target("value", 2), 1_268),
+        (
+            RecurrentSettings(lookback=24, units=(12, 6), autoregressive_lags=13, **ALONE),
+            2,
+            Target("value", 2),
+            1_268 + 13 * 2 * 2,
+        ),
+        (RecurrentSettings(units=(32,), cell="gru", dense_units=0, **ALONE), 100, VALUE, 12_897),
+        (RecurrentSettings(units=(32,), cell="gru", reset_after=False, dense_units=0, **ALONE), 100, VALUE, 12_801),
+        (RecurrentSettings(units=(20,), cell="peephole_lstm", dense_units=0, **ALONE), 1, VALUE, 1_781 + 3 * 20),
+        (RecurrentSettings(units=(20,), cell="simple_rnn", dense_units=0, **ALONE), 1, VALUE, 20 * (1 + 20 + 1) + 21),
+        (RecurrentSettings(units=(20,), bidirectional=True, dense_units=0, **ALONE), 1, VALUE, 2 * 1_760 + 41),
     ],
     ids=["univariate", "multivariate", "with a highway", "gru", "gru before", "peephole", "simple", "both directions"],
 )
@@ -48,37 +53,40 @@ def test_parameter_counts_are_the_published_ones(settings, features, target, par
 
 def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     load_keras()
-    assert build(ModelSettings(), 2_489 + 1).count_params() == 29_371 + 10
+    assert build(RecurrentSettings(), 2_489 + 1).count_params() == 29_371 + 10
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
-            {"bidirectional": True, "every_step": True},
+            {"bidirectional": True, "sequence_loss": True},
             "bidirectional without every_step, since steps would see",
         ),
         ({"bidirectional": True, "output_recurrence": True}, "bidirectional without output_recurrence, since steps"),
-        ({"bidirectional": True, "truncate": 3}, "bidirectional without truncate"),
-        ({"skip": 53}, "model.skip from 0 to the look-back of 52"),
-        ({"skip": 4, "truncate": 8}, "no model.skip, which reaches further back"),
-        ({"truncate": 0}, "model.truncate of at least 1 step"),
-        ({"highway": 53}, "model.highway from 0 to the look-back of 52; found 53"),
-        ({"teacher_forcing": 1.1}, r"model.teacher_forcing in \[0, 1\]; found 1.1"),
+        ({"bidirectional": True, "tbptt_steps": 3}, "bidirectional without truncate"),
+        ({"recurrent_skip_steps": 53}, "model.recurrent_skip_steps from 0 to the look-back of 52"),
+        ({"recurrent_skip_steps": 4, "tbptt_steps": 8}, "no model.recurrent_skip_steps, which reaches further back"),
+        ({"tbptt_steps": 0}, "model.tbptt_steps of at least 1 step"),
+        ({"autoregressive_lags": 53}, "model.autoregressive_lags from 0 to the look-back of 52; found 53"),
+        ({"teacher_forcing_ratio": 1.1}, r"model.teacher_forcing_ratio in \[0, 1\]; found 1.1"),
         ({"cell": "lstn"}, "model.cell to be one of lstm, gru, simple_rnn, peephole_lstm; found 'lstn'"),
         ({"units": ()}, "model.units like"),
-        ({"embeddings": {"ticker": 3}}, "found ticker; use model.embedding"),
-        ({"embeddings": {"year": 3}}, "found year; use model.years"),
-        ({"embeddings": {"month": 3}}, "found both; drop one"),
-        ({"embeddings": {"sector": 0}}, "widths of at least 1 in model.embeddings; found 0 for sector"),
+        ({"categorical_embeddings": {"ticker": 3}}, "found ticker; use model.ticker_embedding_dim"),
+        ({"categorical_embeddings": {"year": 3}}, "found year; use model.year_onehot"),
+        ({"categorical_embeddings": {"month": 3}}, "found both; drop one"),
+        (
+            {"categorical_embeddings": {"sector": 0}},
+            "widths of at least 1 in model.categorical_embeddings; found 0 for sector",
+        ),
         ({"input_dropout": 1.0}, r"model.input_dropout in \[0, 1\)"),
-        ({"dense": -1}, "model.dense of at least 0"),
+        ({"dense_units": -1}, "model.dense_units of at least 0"),
     ],
     ids=str,
 )
 def test_settings_that_mean_nothing_are_refused(changes, message):
     with pytest.raises(InputError, match=message) as raised:
-        ModelSettings(**changes)
+        RecurrentSettings(**changes)
     assert "\n" not in str(raised.value)
 
 
@@ -89,7 +97,7 @@ def test_settings_that_mean_nothing_are_refused(changes, message):
         ({"attention": "dot", "units": (8,), "decoder_units": 5}, "the 8 numbers the encoder says"),
         ({"attention": "dot", "output_recurrence": False}, "a decoder that reads something"),
         ({"decoder_units": -1}, "model.decoder_units of at least 0"),
-        ({"highway": 99}, "model.highway from 0"),
+        ({"autoregressive_lags": 99}, "model.autoregressive_lags from 0"),
     ],
     ids=str,
 )
@@ -103,12 +111,12 @@ def test_what_a_network_cannot_be_built_for_is_said():
     with pytest.raises(InputError, match=r"found classes; use model.kind = 'recurrent'"):
         EncoderDecoderSettings().build(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
     with pytest.raises(InputError, match=r"number of groups of 'sector'.*found no group"):
-        build(ModelSettings(embeddings={"sector": 2}), 3)
+        build(RecurrentSettings(categorical_embeddings={"sector": 2}), 3)
 
 
 def test_the_loss_of_every_step_is_the_mean_over_known_labels():
     """Unknown labels count nothing, and steps whose features are unknown count like any other."""
-    model = ModelSettings(lookback=6, units=(3,), every_step=True, min_steps=2, **ALONE)
+    model = RecurrentSettings(lookback=6, units=(3,), sequence_loss=True, min_steps=2, **ALONE)
     network = Network(model, 7, 2, Target("value", 2))
     rows = family.rows_for(network, 30)
     settings = TrainingSettings(batch_size=30, epochs=1, learning_rate=1e-12)
@@ -126,7 +134,7 @@ def chunks(model, weights, weights_then, x):
     """Outputs of a network of LSTMs whose chunks of `truncate` steps begin from what other weights made of the past."""
     names, known = [f"lstm_{number}" for number in range(1, len(model.units) + 1)], np.ones(x.shape[:2], bool)
     states, said = [None] * len(names), []
-    bounds = [0, *range(model.lookback % model.truncate or model.truncate, model.lookback + 1, model.truncate)]
+    bounds = [0, *range(model.lookback % model.tbptt_steps or model.tbptt_steps, model.lookback + 1, model.tbptt_steps)]
     for begin, end in pairwise(bounds):
         now = then = x[:, begin:end]
         for number, name in enumerate(names):
@@ -142,7 +150,7 @@ def test_truncated_gradients_are_those_of_the_truncated_computation(every_step):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("gradients are taken with TensorFlow's tape")
     tensorflow = importlib.import_module("tensorflow")
-    model = ModelSettings(lookback=8, units=(3, 2), dense=0, truncate=3, every_step=every_step, **ALONE)
+    model = RecurrentSettings(lookback=8, units=(3, 2), dense_units=0, tbptt_steps=3, sequence_loss=every_step, **ALONE)
     rng = np.random.default_rng(0)
     x, pull = rng.normal(size=(4, 8, 2)), rng.normal(size=(4, 8, 1))
     if not every_step:
@@ -151,7 +159,7 @@ def test_truncated_gradients_are_those_of_the_truncated_computation(every_step):
         made = build(model, 1, 2, VALUE)
         weights = random_weights({weight.path: tuple(weight.shape) for weight in made.weights})
         made.set_weights(list(weights.values()))
-        whole = build(replace(model, truncate=None), 1, 2, VALUE)
+        whole = build(replace(model, tbptt_steps=None), 1, 2, VALUE)
         whole.set_weights(list(weights.values()))
         sequence = tensorflow.constant(x)
         with tensorflow.GradientTape() as tape:
@@ -199,7 +207,9 @@ def test_every_network_trains_to_the_same_bits(name):
 def test_true_outputs_are_fed_back_in_training_only_as_often_as_asked():
     weights = []
     for share in (0.0, 1.0):
-        model = ModelSettings(lookback=4, units=(3,), output_recurrence=True, teacher_forcing=share, dense=0, **ALONE)
+        model = RecurrentSettings(
+            lookback=4, units=(3,), output_recurrence=True, teacher_forcing_ratio=share, dense_units=0, **ALONE
+        )
         network = Network(model, 7, 2, VALUE)
         rows = family.rows_for(network, 20)
         settings = TrainingSettings(batch_size=20, epochs=1, learning_rate=0.01)
@@ -219,8 +229,8 @@ def test_an_echo_is_learnt_through_the_output_that_is_fed_back():
     rows = Samples(
         Windows(shock, ticker, end, 12), ticker, end % 12, label[ticker, end, 0], {}, Windows(label, ticker, end, 12)
     )
-    model = ModelSettings(
-        lookback=12, cell="simple_rnn", units=(4,), every_step=True, output_recurrence=True, dense=0, **ALONE
+    model = RecurrentSettings(
+        lookback=12, cell="simple_rnn", units=(4,), sequence_loss=True, output_recurrence=True, dense_units=0, **ALONE
     )
     task = FitTask(
         Network(model, 5, 1, VALUE), rows, rows, TrainingSettings(batch_size=64, epochs=6, learning_rate=0.01), 1
@@ -255,11 +265,11 @@ def test_every_network_trains_on_every_installed_backend(backend):
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_true_outputs_are_not_fed_back_over_horizons_that_overlap(horizon):
-    taught = ModelSettings(output_recurrence=True)
-    for model in (replace(taught, teacher_forcing=0.0), ModelSettings(), EncoderDecoderSettings(), object()):
+    taught = RecurrentSettings(output_recurrence=True)
+    for model in (replace(taught, teacher_forcing_ratio=0.0), RecurrentSettings(), EncoderDecoderSettings(), object()):
         check_horizon(model, horizon)
     if horizon == 1:
         check_horizon(taught, horizon)
         return
-    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing = 0, or take"):
+    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or take"):
         check_horizon(taught, horizon)

@@ -8,7 +8,7 @@ from plain_cells import evaluate, random_inputs, random_weights
 
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.keras_trainer import load_keras
 from signals.trainers.seam import Network
 
@@ -19,15 +19,15 @@ GROUPS = {"sector": 4, "quarter": 5, "year": 4}
 
 
 def recurrent(target=VALUES, **changes):
-    settings = {"lookback": 5, "units": (4, 3), "embedding": 2, "dense": 3}
-    return Network(ModelSettings(**(settings | changes)), 6, 2, target, GROUPS)
+    settings = {"lookback": 5, "units": (4, 3), "ticker_embedding_dim": 2, "dense_units": 3}
+    return Network(RecurrentSettings(**(settings | changes)), 6, 2, target, GROUPS)
 
 
 def decoder(target=STEPS, **changes):
     return Network(EncoderDecoderSettings(**({"lookback": 5, "units": (4, 3)} | changes)), 6, 2, target, GROUPS)
 
 
-WHOLE = {"every_step": True, "min_steps": 2, "skip": 3, "highway": 2}
+WHOLE = {"sequence_loss": True, "min_steps": 2, "recurrent_skip_steps": 3, "autoregressive_lags": 2}
 FEEDBACK = {"output_recurrence": True, "min_steps": 2}
 CASES = {
     "lstm": recurrent(),
@@ -36,37 +36,51 @@ CASES = {
     "lstm, every step, skip, highway": recurrent(**WHOLE),
     "gru": recurrent(cell="gru"),
     "gru, reset before": recurrent(cell="gru", reset_after=False, min_steps=2),
-    "gru, masked, both directions, skip": recurrent(cell="gru", min_steps=2, bidirectional=True, skip=2, highway=3),
+    "gru, masked, both directions, skip": recurrent(
+        cell="gru", min_steps=2, bidirectional=True, recurrent_skip_steps=2, autoregressive_lags=3
+    ),
     "simple": recurrent(cell="simple_rnn", units=(3,)),
     "simple, every step, skip, highway": recurrent(cell="simple_rnn", **WHOLE),
     "peephole": recurrent(cell="peephole_lstm", units=(3, 2, 3)),
     "peephole, masked, both directions": recurrent(cell="peephole_lstm", min_steps=2, bidirectional=True),
     "peephole, every step, skip, highway": recurrent(cell="peephole_lstm", **WHOLE),
-    "no dense layer, one skip, long highway": recurrent(PROBABILITY, dense=0, skip=5, highway=5),
-    "other categoricals": recurrent(CLASSES, embeddings={"sector": 2, "quarter": 1}, years=True, months=False),
-    "a month table": recurrent(embeddings={"quarter": 3}, every_step=True, dense=0),
+    "no dense layer, one skip, long highway": recurrent(
+        PROBABILITY, dense_units=0, recurrent_skip_steps=5, autoregressive_lags=5
+    ),
+    "other categoricals": recurrent(
+        CLASSES, categorical_embeddings={"sector": 2, "quarter": 1}, year_onehot=True, month_onehot=False
+    ),
+    "a month table": recurrent(categorical_embeddings={"quarter": 3}, sequence_loss=True, dense_units=0),
     "feedback, probability": recurrent(PROBABILITY, output_recurrence=True),
-    "feedback, classes, gru": recurrent(CLASSES, cell="gru", reset_after=False, every_step=True, skip=2, **FEEDBACK),
-    "feedback, values, peephole": recurrent(VALUES, cell="peephole_lstm", dense=0, highway=2, **FEEDBACK),
-    "feedback, quantiles, simple": recurrent(QUANTILES, cell="simple_rnn", every_step=True, highway=3, **FEEDBACK),
-    "truncated, masked": recurrent(min_steps=2, truncate=3),
-    "truncated, every step, masked": recurrent(cell="gru", every_step=True, min_steps=2, highway=2, truncate=2),
-    "truncated, feedback": recurrent(truncate=3, cell="peephole_lstm", every_step=True, **FEEDBACK),
+    "feedback, classes, gru": recurrent(
+        CLASSES, cell="gru", reset_after=False, sequence_loss=True, recurrent_skip_steps=2, **FEEDBACK
+    ),
+    "feedback, values, peephole": recurrent(
+        VALUES, cell="peephole_lstm", dense_units=0, autoregressive_lags=2, **FEEDBACK
+    ),
+    "feedback, quantiles, simple": recurrent(
+        QUANTILES, cell="simple_rnn", sequence_loss=True, autoregressive_lags=3, **FEEDBACK
+    ),
+    "truncated, masked": recurrent(min_steps=2, tbptt_steps=3),
+    "truncated, every step, masked": recurrent(
+        cell="gru", sequence_loss=True, min_steps=2, autoregressive_lags=2, tbptt_steps=2
+    ),
+    "truncated, feedback": recurrent(tbptt_steps=3, cell="peephole_lstm", sequence_loss=True, **FEEDBACK),
     "additive attention": decoder(),
     "additive attention, masked, no feedback": decoder(
-        output_recurrence=False, cell="simple_rnn", decoder_units=5, min_steps=2, embeddings={"sector": 1}
+        output_recurrence=False, cell="simple_rnn", decoder_units=5, min_steps=2, categorical_embeddings={"sector": 1}
     ),
     "attention by product, both directions": decoder(
-        attention="dot", cell="gru", min_steps=2, bidirectional=True, highway=2
+        attention="dot", cell="gru", min_steps=2, bidirectional=True, autoregressive_lags=2
     ),
     "no attention, quantiles": decoder(
         Target("quantiles", 18, LEVELS, steps=3),
         attention="none",
         cell="peephole_lstm",
-        highway=3,
-        embedding=2,
-        months=True,
-        years=True,
+        autoregressive_lags=3,
+        ticker_embedding_dim=2,
+        month_onehot=True,
+        year_onehot=True,
     ),
     "decoder of one probability": decoder(PROBABILITY),
 }
@@ -94,7 +108,7 @@ def test_network_equals_its_equations(keras, name):
     expected = evaluate(network, weights, given)
     assert (
         said.shape == (11, network.model.lookback, network.target.outputs)
-        if network.model.every_step
+        if network.model.sequence_loss
         else (11, network.target.outputs)
     )
     np.testing.assert_allclose(said, expected, rtol=0, atol=1e-6)

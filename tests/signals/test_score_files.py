@@ -61,7 +61,7 @@ PLAIN = frame_of([("2014-01-03", "AAA", 0.5), ("2014-01-03", "BBB", -1e-3), ("20
 def test_layouts_that_mean_the_same(write, text, name):
     found = read_scores(write(text, name))
     pd.testing.assert_frame_equal(found.frame, PLAIN)
-    assert found.notes == ()
+    assert found.warnings == ()
     assert found.name == name
     assert len(found.sha256) == 64
 
@@ -85,7 +85,7 @@ def test_rows_without_a_score_are_no_opinion_and_are_counted(write):
     path = write("date,ticker,score,comment\n" + ROWS.replace("\n", ",x\n") + "2014-01-10,AAA,,\n2014-01-10,CCC,NaN,\n")
     found = read_scores(path)
     pd.testing.assert_frame_equal(found.frame, PLAIN)
-    assert found.notes == (
+    assert found.warnings == (
         "Columns of scores.csv that were not used: comment.",
         "2 rows of scores.csv had no score and were left out.",
     )

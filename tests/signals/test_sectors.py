@@ -25,7 +25,7 @@ def test_codes_hold_from_start_until_end(tmp_path):
     table = read_sectors(write(tmp_path, TEXT))
     assert table.names == ("Energy", "Technology", "Communication")
     assert table.point_in_time
-    assert table.notes == ()
+    assert table.warnings == ()
     dates = ["2006-01-02", "2010-01-04", "2011-01-03", "2018-09-21", "2018-09-24"]
     codes = table.codes(["NA", "GOOG", "AAPL", "XOM", "GOOG"], dates)
     assert codes.dtype == np.int32
@@ -58,8 +58,8 @@ def test_without_dates_it_is_a_view_of_today(tmp_path):
     assert not table.point_in_time
     assert table.names == ("Energy", "Tech")
     assert table.codes(["GOOG", "TRUE", "XOM"], ["1990-01-02", "2030-01-02"]).tolist() == [[1, 1], [-1, -1], [0, 0]]
-    assert table.notes[0] == "sectors.csv: 1 row without sector left aside"
-    assert "not of each date" in table.notes[1]
+    assert table.warnings[0] == "sectors.csv: 1 row without sector left aside"
+    assert "not of each date" in table.warnings[1]
     twice = "ticker,sector\nA,Tech\nA,Energy\n"
     with pytest.raises(InputError, match="not to overlap; found A twice"):
         read_sectors(write(tmp_path, twice))
@@ -93,7 +93,7 @@ def test_real_sectors(shared_data):
     assert len(table.names) == 12
     codes = table.codes(["AAPL", "XOM", "JPM", "NOT.THERE"], ["2012-01-03"])[:, 0]
     assert [table.names[code] if code >= 0 else None for code in codes] == ["Technology", "Energy", "Finance", None]
-    assert any("1,546 rows without sector" in note for note in table.notes)
+    assert any("1,546 rows without sector" in note for note in table.warnings)
     assert (
         len(read_sectors(shared_data / "book-metadata" / "us_equities_meta_data.csv.gz", column="industry").names) > 100
     )

@@ -12,7 +12,7 @@ from signals.errors import InputError
 from signals.folds import WalkForward
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.series.beside import HISTORICAL, compute_baselines
 from signals.series.fold import Scale, make_series_fold
 from signals.series.forecasts import compute_forecasts, make_problem
@@ -21,13 +21,21 @@ from signals.series.simulated import simulated_series
 from signals.series.table import SeriesTable
 from signals.trainers.seam import EpochLoss, Fitted, TrainingSettings
 
-MODEL = ModelSettings(lookback=6, units=(4,), embedding=0, months=False, dense=0, dropout=0.0, unknown_share=0.0)
+MODEL = RecurrentSettings(
+    lookback=6,
+    units=(4,),
+    ticker_embedding_dim=0,
+    month_onehot=False,
+    dense_units=0,
+    dropout=0.0,
+    unknown_category_rate=0.0,
+)
 CUT = WalkForward("1990-01-01", validation="2Y", test="1Y")
 
 
 @pytest.fixture(scope="module")
 def table():
-    return simulated_series(months=144, series=2, start="1980-01-01")  # to 1991-12
+    return simulated_series(n_months=144, n_series=2, start="1980-01-01")  # to 1991-12
 
 
 @pytest.fixture
@@ -58,7 +66,7 @@ def forecast(tmp_path, trainer):
 class Silent:
     """Says 0 on the scale it is trained on."""
 
-    name, tasks_at_once, batch_size = "silent", 1, 32
+    name, tasks_at_once, batch_size = "ignore_progress", 1, 32
 
     def versions(self):
         return {}
@@ -101,7 +109,7 @@ def test_a_linear_law_is_found_and_forecast_exactly(forecast, target, inputs):
     turn = 2 * np.cos(2 * np.pi / np.array([7.3, 11.1]))
     for t in range(2, 144):
         values[t] = turn * values[t - 1] - values[t - 2]
-    table = replace(simulated_series(months=144, series=2, start="1980-01-01"), values=values + 5)
+    table = replace(simulated_series(n_months=144, n_series=2, start="1980-01-01"), values=values + 5)
     settings = ForecastSettings(target=target, inputs=inputs, horizon=2)
     result = forecast(table, settings)
     merged = result.forecasts.merge(result.actuals, on=["date", "target_date", "series", "step"]).dropna(
@@ -178,7 +186,9 @@ def test_quantiles_ascend_and_baselines_stand_beside(forecast, table):
 
 
 def test_samples_hold_windows_labels_months_and_labels_of_every_step(table):
-    model = replace(MODEL, every_step=True, months=True, embeddings={"quarter": 2}, years=True)
+    model = replace(
+        MODEL, sequence_loss=True, month_onehot=True, categorical_embeddings={"quarter": 2}, year_onehot=True
+    )
     settings = ForecastSettings(target="change", inputs=("change", "level"), horizon=2, scale="none")
     problem = make_problem(table, model, settings)
     cut = problem.folds(CUT)[0]
@@ -245,7 +255,7 @@ def test_a_constant_series_is_centred():
 )
 @pytest.mark.parametrize("day", ["1990-02-01", "1990-12-01", "1991-01-01", "1991-06-01"])
 def test_no_forecast_changes_when_everything_after_it_does(forecast, table, settings, day):
-    model = replace(MODEL, months=True)
+    model = replace(MODEL, month_onehot=True)
     whole = forecast(table, settings, model)
     garbage = np.where(table.dates[:, None] > np.datetime64(day), 1e5 * np.sin(table.values), table.values)
     poisoned = forecast(replace(table, values=garbage), settings, model)
@@ -258,7 +268,7 @@ def test_no_forecast_changes_when_everything_after_it_does(forecast, table, sett
 def test_nothing_is_trained_twice_and_whatever_matters_trains_anew(forecast, table):
     first = forecast(table, seeds=(0, 1))
     assert (first.trained, first.reused) == (4, 0)
-    again = forecast(table, ForecastSettings(units="minmax"), seeds=(0, 1))
+    again = forecast(table, ForecastSettings(error_units="minmax"), seeds=(0, 1))
     assert (again.trained, again.reused) == (0, 4)
     pd.testing.assert_frame_equal(again.forecasts, first.forecasts, check_exact=True)
     # a new month, and a last year that was revised, leave the networks of the first fold alone
@@ -284,7 +294,7 @@ def test_nothing_is_trained_twice_and_whatever_matters_trains_anew(forecast, tab
 def test_refit_learns_from_both_slices_and_nothing_else(forecast, table, trainer):
     from series_trainer import SHOWN
 
-    result = forecast(table, training=TrainingSettings(batch_size=32, learning_rate=0.01, refit="all"))
+    result = forecast(table, training=TrainingSettings(batch_size=32, learning_rate=0.01, refit_on_validation=True))
     first, second = SHOWN[:2]
     assert len(first.training) == len(result.cuts[0].train)
     assert len(second.training) == len(result.cuts[0].both)
@@ -295,12 +305,21 @@ def test_refit_learns_from_both_slices_and_nothing_else(forecast, table, trainer
 NETWORKS = {
     "published": (replace(MODEL, lookback=63, units=(20,)), ForecastSettings(target="change"), 1781),
     "every step": (
-        replace(MODEL, every_step=True, output_recurrence=True, teacher_forcing=0.5, highway=3, months=True),
+        replace(
+            MODEL,
+            sequence_loss=True,
+            output_recurrence=True,
+            teacher_forcing_ratio=0.5,
+            autoregressive_lags=3,
+            month_onehot=True,
+        ),
         ForecastSettings(quantiles=(0.1, 0.5, 0.9), inputs=("level", "change")),
         None,
     ),
     "encoder-decoder": (
-        EncoderDecoderSettings(lookback=6, units=(3,), unknown_share=0.0, embeddings={"weekday": 2}),
+        EncoderDecoderSettings(
+            lookback=6, units=(3,), unknown_category_rate=0.0, categorical_embeddings={"weekday": 2}
+        ),
         ForecastSettings(horizon=3, scale="minmax"),
         None,
     ),
@@ -341,9 +360,9 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (replace(MODEL, embedding=3), "expected model.embedding = 0"),
+        (replace(MODEL, ticker_embedding_dim=3), "expected model.ticker_embedding_dim = 0"),
         (replace(MODEL, min_steps=3), "found model.min_steps = 3"),
-        (replace(MODEL, embeddings={"sector": 2}), "found 'sector'"),
+        (replace(MODEL, categorical_embeddings={"sector": 2}), "found 'sector'"),
     ],
 )
 def test_networks_that_series_have_no_inputs_for(forecast, table, model, said):

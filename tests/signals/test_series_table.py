@@ -49,10 +49,12 @@ def test_reads_csv_gzip_and_parquet_alike(write, tmp_path):
 
 
 def test_takes_columns_in_order_and_days_both_inclusive(write):
-    table = read_series(write(TEXT), ["b", "a"], start="2020-02-01", end="2020-03-01", vintage="v", release="r")
+    table = read_series(
+        write(TEXT), ["b", "a"], start="2020-02-01", end="2020-03-01", vintage_note="v", publication_note="r"
+    )
     assert table.names == ("b", "a")
     assert table.values.tolist() == [[20, 2], [40, 4]]
-    assert (table.vintage, table.release) == ("v", "r")
+    assert (table.vintage_note, table.publication_note) == ("v", "r")
 
 
 def test_dates_may_have_another_name(write):
@@ -125,8 +127,8 @@ def test_transforms():
         ("retrun", 1, "did you mean 'return'?"),
         ("log", 1, "found 0 of a on 2020-02-01"),
         ("return", 1, "found 0 of a on 2020-02-01"),
-        ("difference", 3, "expected series.periods from 1 to 2"),
-        ("difference", 0, "expected series.periods of at least 1"),
+        ("difference", 3, "expected series.transform_periods from 1 to 2"),
+        ("difference", 0, "expected series.transform_periods of at least 1"),
         (["level", "level"], 1, "one for each of 1 series; found 2"),
     ],
 )
@@ -143,9 +145,9 @@ def test_until_leaves_out_what_comes_later():
 
 
 def test_simulated_series_have_a_season_a_cycle_and_a_leader():
-    table = simulated_series(seed=3, months=2400, noise=0.1)
+    table = simulated_series(seed=3, n_months=2400, noise=0.1)
     assert table.source == "simulated"
-    assert (table.values == simulated_series(seed=3, months=2400, noise=0.1).values).all()
+    assert (table.values == simulated_series(seed=3, n_months=2400, noise=0.1).values).all()
     values = table.values - table.values.mean(axis=0)
     month = np.arange(len(values)) % 12
     season = np.stack([values[month == m].mean(axis=0) for m in range(12)])
@@ -156,7 +158,7 @@ def test_simulated_series_have_a_season_a_cycle_and_a_leader():
     high, low = (values[11:][(years[0] > 1) == side][:, 0] for side in (True, False))
     assert high.std() > 1.2 * low.std()  # ... and the season is the stronger the higher the cycle
     with pytest.raises(InputError, match="at least 24 months"):
-        simulated_series(months=5)
+        simulated_series(n_months=5)
 
 
 def test_real_series(shared_data):

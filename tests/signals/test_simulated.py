@@ -50,7 +50,7 @@ def prices(source):
 def test_it_says_what_it_is(prices):
     assert prices.simulated
     assert prices.source == "simulated"
-    assert prices.notes == ("simulated prices (seed 5, pattern 1)",)
+    assert prices.warnings == ("simulated prices (seed 5, pattern 1)",)
     assert prices.raw_known
     assert prices.volume_known
     assert not prices.close_only
@@ -83,7 +83,9 @@ def test_sessions_listings_delistings_and_gaps(prices):
     assert 0.05 <= dead / 120 <= 0.12
     alive = np.array([traded[a : b + 1, i].mean() for i, (a, b) in enumerate(zip(first, last, strict=True))])
     assert 0.996 < alive.mean() < 0.9995
-    calm = SimulatedSource(seed=5, listings=0.0, delistings=0.0, missing=0.0, tickers=20, end="2008-12-31").load()
+    calm = SimulatedSource(
+        seed=5, listing_fraction=0.0, delisting_fraction=0.0, missing_rate=0.0, n_tickers=20, end="2008-12-31"
+    ).load()
     assert calm.panel().traded.all()
 
 
@@ -123,7 +125,9 @@ def test_prices_look_like_prices(prices):
 
 
 def test_sectors_move_together():
-    prices = SimulatedSource(seed=1, tickers=40, sectors=2, end="2012-12-31", pattern=0.0, listings=0.0).load()
+    prices = SimulatedSource(
+        seed=1, n_tickers=40, n_sectors=2, end="2012-12-31", signal_strength=0.0, listing_fraction=0.0
+    ).load()
     returns = np.log(prices.frame["close"].unstack()).diff()
     residual = returns.sub(returns.mean(axis=1), axis=0)
     correlation = residual.corr().to_numpy().copy()
@@ -159,8 +163,8 @@ def test_the_planted_pattern_is_as_strong_as_promised(seed):
 
 
 def test_the_pattern_scales_and_fades():
-    half = SimulatedSource(seed=2, pattern=0.5, end="2009-12-31").truth()["expected_return"]
-    whole = SimulatedSource(seed=2, pattern=1.0, end="2009-12-31").truth()["expected_return"]
+    half = SimulatedSource(seed=2, signal_strength=0.5, end="2009-12-31").truth()["expected_return"]
+    whole = SimulatedSource(seed=2, signal_strength=1.0, end="2009-12-31").truth()["expected_return"]
     assert half.std() == pytest.approx(whole.std() / 2, rel=0.05)
     quick = SimulatedSource(seed=2, half_life=0.5).truth()["expected_return"].groupby("date").std()
     assert quick.iloc[-1] < 1e-4 * quick.max()
@@ -172,7 +176,7 @@ def test_without_the_pattern_there_is_nothing_to_find():
 
     found = {name: [] for name in ("ridge", "lag0", "volatility", "mean")}
     for seed in range(30):
-        source = SimulatedSource(seed=seed, tickers=40, end="2010-12-31", pattern=0.0)
+        source = SimulatedSource(seed=seed, n_tickers=40, end="2010-12-31", signal_strength=0.0)
         prices = source.load()
         assert (source.truth()["expected_return"] == 0).all()
         weekly = weekly_closes(prices).pct_change(fill_method=None)
@@ -215,9 +219,9 @@ def test_a_linear_model_finds_the_pattern():
 
 def test_truth_is_known_at_the_close():
     """Truth at a date is the same when every later day is simulated otherwise, by ending there."""
-    whole = SimulatedSource(seed=9, tickers=20, end="2009-12-31").truth()
+    whole = SimulatedSource(seed=9, n_tickers=20, end="2009-12-31").truth()
     day = whole.index.levels[0][60]
-    cut = SimulatedSource(seed=9, tickers=20, end=str(day.date())).truth()
+    cut = SimulatedSource(seed=9, n_tickers=20, end=str(day.date())).truth()
     pd.testing.assert_series_equal(cut.loc[day]["expected_return"], whole.loc[day]["expected_return"], check_exact=True)
 
 
@@ -226,14 +230,14 @@ def test_truth_is_known_at_the_close():
     [
         {"seed": -1},
         {"seed": 1.5},
-        {"tickers": 0},
-        {"sectors": 0},
-        {"listings": 1.0},
-        {"delistings": -0.1},
-        {"missing": 1.5},
-        {"splits": -1},
-        {"pattern": -1.0},
-        {"pattern": float("nan")},
+        {"n_tickers": 0},
+        {"n_sectors": 0},
+        {"listing_fraction": 1.0},
+        {"delisting_fraction": -0.1},
+        {"missing_rate": 1.5},
+        {"split_rate": -1},
+        {"signal_strength": -1.0},
+        {"signal_strength": float("nan")},
         {"half_life": 0},
     ],
 )
@@ -252,6 +256,8 @@ def test_bad_periods():
 
 
 def test_a_few_days_are_enough():
-    prices = SimulatedSource(tickers=3, start="2010-01-04", end="2010-01-05", listings=0, missing=0).load()
+    prices = SimulatedSource(
+        n_tickers=3, start="2010-01-04", end="2010-01-05", listing_fraction=0, missing_rate=0
+    ).load()
     assert len(prices.frame) == 6
-    assert len(SimulatedSource(tickers=3, start="2010-01-04", end="2010-01-05").truth()) == 0
+    assert len(SimulatedSource(n_tickers=3, start="2010-01-04", end="2010-01-05").truth()) == 0

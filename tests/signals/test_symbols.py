@@ -8,7 +8,7 @@ from signals.calendar import sessions
 from signals.errors import InputError
 from signals.membership import read_membership
 from signals.prices import PRICE_COLUMNS, check_prices
-from signals.symbols import read_symbols
+from signals.symbols import read_symbol_changes
 from signals.universe import UniverseFilters, universe_at
 
 QUOTES = ["open", "high", "low", "close"]
@@ -36,7 +36,7 @@ def bars_of(spans, *, factor=None, seed=0):
 
 
 def table(*rows, **options):
-    return read_symbols(pd.DataFrame(rows, columns=["id", "ticker", "start", "end"]), **options)
+    return read_symbol_changes(pd.DataFrame(rows, columns=["id", "ticker", "start", "end"]), **options)
 
 
 RENAMED = [("FB", 0, 12), ("META", 12, 30), ("OLD", 0, 8), ("KO", 0, 30)]
@@ -85,7 +85,7 @@ def test_prices_are_linked_where_the_ticker_changes():
     np.testing.assert_allclose(mine["close"].pct_change()[1:], raw.pct_change()[1:], rtol=1e-12, atol=1e-14)
     # what was known before the change keeps its bits
     np.testing.assert_array_equal(mine["close"][:12], expected["close"][:12])
-    assert any("1 change of ticker linked" in note for note in got.notes)
+    assert any("1 change of ticker linked" in note for note in got.warnings)
     assert (got.frame["high"] >= got.frame["close"]).all()
     apart = table(*FACEBOOK, link=False).apply(prices).frame.xs("facebook", level=1)
     np.testing.assert_array_equal(apart["close"], expected["close"])
@@ -106,13 +106,15 @@ def test_bars_outside_every_spell():
     late = [("facebook", "FB", str(DAYS[3]), CHANGE), ("facebook", "META", CHANGE, "")]
     with pytest.raises(InputError, match=r"one of its spells; found FB on 2010-01-04 in none \(3 rows\)"):
         table(*late).apply(prices)
-    got = table(*late, outside="drop").apply(prices)
+    got = table(*late, on_uncovered="drop").apply(prices)
     assert len(got.frame) == len(prices.frame) - 3
-    assert any("3 rows left out: outside the spells" in note for note in got.notes)
+    assert any("3 rows left out: outside the spells" in note for note in got.warnings)
     with pytest.raises(InputError, match="all others outside"):
-        table(("x", "KO", "1990-01-02", "1991-01-02"), outside="drop").apply(check_prices(bars_of([("KO", 0, 30)])))
-    with pytest.raises(InputError, match='expected outside = "raise" or "drop"; found \'keep\''):
-        table(*late, outside="keep")
+        table(("x", "KO", "1990-01-02", "1991-01-02"), on_uncovered="drop").apply(
+            check_prices(bars_of([("KO", 0, 30)]))
+        )
+    with pytest.raises(InputError, match='expected on_uncovered = "raise" or "drop"; found \'keep\''):
+        table(*late, on_uncovered="keep")
 
 
 def test_two_securities_never_become_one():
@@ -149,16 +151,16 @@ def test_malformed_tables(rows, words):
 def test_ids_are_text_and_bad_ones_are_refused(tmp_path):
     path = tmp_path / "symbols.csv"
     path.write_text("id,ticker,start,end\n007,FB,,\nTRUE,KO,,\n")
-    symbols = read_symbols(path)
+    symbols = read_symbol_changes(path)
     got = symbols.apply(check_prices(bars_of(RENAMED)))
     assert got.tickers == ("007", "META", "OLD", "TRUE")
     assert got.files.keys() == {"symbols.csv"}
     assert repr(symbols) == "SymbolTable(2 ids, 2 tickers, 2 spells)"
     path.write_text("id,ticker,start,end\ncash,FB,,\n")
     with pytest.raises(InputError, match="expected no ticker named 'cash'"):
-        read_symbols(path).apply(check_prices(bars_of(RENAMED)))
+        read_symbol_changes(path).apply(check_prices(bars_of(RENAMED)))
     nothing = table(("a", "NOT", "", "")).apply(check_prices(bars_of(RENAMED)))
-    assert nothing.notes[-1] == "the symbol table: no ticker of the prices is in it"
+    assert nothing.warnings[-1] == "the symbol table: no ticker of the prices is in it"
 
 
 def test_closes_only_and_unknown_factors():

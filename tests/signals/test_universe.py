@@ -40,15 +40,27 @@ def test_no_filters_mean_everybody_who_traded_lately(make_bars):
 
 def test_dollar_volume_is_the_median_of_raw_close_times_volume(make_bars):
     panel = panel_of(make_bars)
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, min_dollar_volume=2000.0)) == (
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=5, min_dollar_volume=2000.0)) == (
         "BBB",
         "CCC",
         "DDD",
     )
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, min_dollar_volume=2000.01)) == ("BBB", "CCC")
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=1)) == ("BBB",)
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=3)) == ("BBB", "CCC", "DDD")
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=5, top=99)) == ("AAA", "BBB", "CCC", "DDD")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=5, min_dollar_volume=2000.01)) == (
+        "BBB",
+        "CCC",
+    )
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=5, max_tickers=1)) == ("BBB",)
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=5, max_tickers=3)) == (
+        "BBB",
+        "CCC",
+        "DDD",
+    )
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=5, max_tickers=99)) == (
+        "AAA",
+        "BBB",
+        "CCC",
+        "DDD",
+    )
 
 
 def test_raw_prices_count(make_bars):
@@ -59,18 +71,22 @@ def test_raw_prices_count(make_bars):
     assert universe_at(panel, day, UniverseFilters(min_price=2.51)) == ("AAA", "CCC", "DDD")
     assert universe_at(panel, day, UniverseFilters(min_price=20.0)) == ("DDD",)
     # 400 × 2.50 = 1000 is no longer the largest; 200 × 20 = 4000 is
-    assert universe_at(panel, day, UniverseFilters(window=3, top=2)) == ("CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(dollar_volume_window=3, max_tickers=2)) == ("CCC", "DDD")
 
 
 def test_missing_days_count_as_no_dollars(make_bars):
     # BBB trades on 4 of the last 9 sessions: the median day has no trade
     panel = panel_of(make_bars, drop=[(day, "BBB") for day in (21, 22, 24, 26, 28)])
     day = panel.dates[-1]
-    assert universe_at(panel, day, UniverseFilters(window=9, min_dollar_volume=1.0)) == ("AAA", "CCC", "DDD")
-    assert universe_at(panel, day, UniverseFilters(window=11, top=1)) == ("BBB",)
+    assert universe_at(panel, day, UniverseFilters(dollar_volume_window=9, min_dollar_volume=1.0)) == (
+        "AAA",
+        "CCC",
+        "DDD",
+    )
+    assert universe_at(panel, day, UniverseFilters(dollar_volume_window=11, max_tickers=1)) == ("BBB",)
     # the window reaches back before prices begin: those sessions count as none either
-    assert universe_at(panel, panel.dates[3], UniverseFilters(window=9, min_dollar_volume=1.0)) == ()
-    assert universe_at(panel, panel.dates[4], UniverseFilters(window=9, min_dollar_volume=1.0)) != ()
+    assert universe_at(panel, panel.dates[3], UniverseFilters(dollar_volume_window=9, min_dollar_volume=1.0)) == ()
+    assert universe_at(panel, panel.dates[4], UniverseFilters(dollar_volume_window=9, min_dollar_volume=1.0)) != ()
 
 
 def test_history_is_counted_before_the_date(make_bars):
@@ -84,13 +100,20 @@ def test_history_is_counted_before_the_date(make_bars):
 
 def test_ties_go_to_the_first_name(make_bars):
     panel = panel_of(make_bars, volume=[5.0, 7.0, 5.0, 5.0])
-    assert universe_at(panel, panel.dates[-1], UniverseFilters(window=3, top=3)) == ("AAA", "BBB", "CCC")
+    assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=3, max_tickers=3)) == (
+        "AAA",
+        "BBB",
+        "CCC",
+    )
 
 
 def test_include_and_exclude(make_bars):
     panel = panel_of(make_bars)
     day = panel.dates[-1]
-    assert universe_at(panel, day, UniverseFilters(window=3, top=2, exclude=("BBB",))) == ("CCC", "DDD")
+    assert universe_at(panel, day, UniverseFilters(dollar_volume_window=3, max_tickers=2, exclude=("BBB",))) == (
+        "CCC",
+        "DDD",
+    )
     assert universe_at(panel, day, UniverseFilters(include=("DDD", "AAA"))) == ("AAA", "DDD")
     assert universe_at(panel, day, UniverseFilters(include=["AAA"])) == ("AAA",)
     with pytest.raises(InputError, match=r"found 'AAAA' \(close: AAA\)"):
@@ -123,8 +146,12 @@ def test_rescaling_adjusted_history_changes_nothing(make_bars, factor):
     threshold = float(np.sort(frame["close"].to_numpy()[-8:])[4])  # somebody's price, to the cent
     share = float(np.sort(shares_without_return(frame, 20))[3])  # somebody's share
     panels = check_prices(frame).panel(), check_prices(scaled).panel()
-    quiet = UniverseFilters(max_zero_returns=share, zero_window=20)
-    for filters in (UniverseFilters(min_price=threshold), UniverseFilters(window=20, top=4), quiet):
+    quiet = UniverseFilters(max_zero_returns=share, zero_return_window=20)
+    for filters in (
+        UniverseFilters(min_price=threshold),
+        UniverseFilters(dollar_volume_window=20, max_tickers=4),
+        quiet,
+    ):
         a, b = (universe_at(panel, panel.dates[-1], filters) for panel in panels)
         assert a == b
         assert len(a) == 4
@@ -142,7 +169,7 @@ def test_sessions_without_a_return_are_counted(make_bars):
             bars[name] = closes.ravel()
         dates = bars.index.levels[0]
         panel = check_prices(bars.drop(index=[(dates[i], ticker) for i, ticker in drop])).panel()
-        return universe_at(panel, panel.dates[day], UniverseFilters(zero_window=10, **filters))
+        return universe_at(panel, panel.dates[day], UniverseFilters(zero_return_window=10, **filters))
 
     assert members() == ("AAA", "BBB", "CCC", "DDD")
     assert members(max_zero_returns=0.6) == ("AAA", "BBB", "CCC")
@@ -169,7 +196,13 @@ def test_nothing_later_is_looked_at(make_bars):
     poisoned.loc[future, ["open", "high", "low", "close"]] *= 50
     poisoned.loc[future, "volume"] = rng.integers(1, 10**9, int(future.sum())).astype(float)
     filters = UniverseFilters(
-        window=20, top=4, min_price=10.0, min_history=20, max_stale=2, max_zero_returns=0.3, zero_window=20
+        dollar_volume_window=20,
+        max_tickers=4,
+        min_price=10.0,
+        min_history=20,
+        max_stale=2,
+        max_zero_returns=0.3,
+        zero_return_window=20,
     )
     whole = check_prices(frame)
     expected = universe_at(whole.panel(), "2010-03-03", filters)
@@ -181,7 +214,9 @@ def test_nothing_later_is_looked_at(make_bars):
 
 def test_schedule(make_bars):
     panel = panel_of(make_bars, drop=[(day, "BBB") for day in range(20, 30)])
-    schedule = universe_schedule(panel, ["2010-01-15", panel.dates[-1]], UniverseFilters(window=3, top=2))
+    schedule = universe_schedule(
+        panel, ["2010-01-15", panel.dates[-1]], UniverseFilters(dollar_volume_window=3, max_tickers=2)
+    )
     assert [(str(day), members) for day, members in schedule] == [
         ("2010-01-15", ("BBB", "CCC")),
         ("2010-02-16", ("CCC", "DDD")),
@@ -197,8 +232,8 @@ def test_volume_must_be_known(make_bars):
     panel = check_prices(make_bars()[["close"]], close_only=True, volume_known=False).panel()
     day = panel.dates[-1]
     assert universe_at(panel, day, UniverseFilters(min_price=1.0)) == ("AAA", "BBB")
-    with pytest.raises(InputError, match=r"prices with volume for universe\.top; found none"):
-        universe_at(panel, day, UniverseFilters(top=1))
+    with pytest.raises(InputError, match=r"prices with volume for universe\.max_tickers; found none"):
+        universe_at(panel, day, UniverseFilters(max_tickers=1))
     with pytest.raises(InputError, match=r"prices with volume for universe\.min_dollar_volume; found none"):
         universe_at(panel, day, UniverseFilters(min_dollar_volume=1.0))
 
@@ -206,9 +241,9 @@ def test_volume_must_be_known(make_bars):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"top": 0},
-        {"top": 2.5},
-        {"window": 0},
+        {"max_tickers": 0},
+        {"max_tickers": 2.5},
+        {"dollar_volume_window": 0},
         {"min_history": -1},
         {"max_stale": 0},
         {"min_price": -1.0},
@@ -216,7 +251,7 @@ def test_volume_must_be_known(make_bars):
         {"max_zero_returns": 1.0},
         {"max_zero_returns": float("nan")},
         {"max_zero_returns": True},
-        {"zero_window": 0},
+        {"zero_return_window": 0},
         {"min_dollar_volume": float("inf")},
         {"include": "AAA"},
         {"exclude": (1,)},
@@ -235,7 +270,7 @@ def test_real_prices(shared_data):
         source="files", path=shared_data / "us-stocks-daily" / "ohlcv_top600.parquet", on_bad="repair", end="2012-12-31"
     )
     panel = prices.panel()
-    filters = UniverseFilters(min_price=5.0, top=50, min_history=252)
+    filters = UniverseFilters(min_price=5.0, max_tickers=50, min_history=252)
     members = universe_at(panel, "2011-06-30", filters)
     assert len(members) == 50
     assert {"AAPL", "GOOGL", "XOM", "BAC"} <= set(members)
@@ -272,8 +307,8 @@ def test_history_before_any_split_may_be_rescaled(data):
         dollars = float(np.median((raw * volume)[t - 7 : t + 1], axis=0)[data.draw(st.integers(0, 4))])
         for filters in (
             UniverseFilters(min_price=price),
-            UniverseFilters(min_dollar_volume=dollars, window=8),
-            UniverseFilters(top=2, window=8, min_price=price),
+            UniverseFilters(min_dollar_volume=dollars, dollar_volume_window=8),
+            UniverseFilters(max_tickers=2, dollar_volume_window=8, min_price=price),
         ):
             assert universe_at(one, dates[t], filters) == universe_at(other, dates[t], filters)
         at = universe_at(other, dates[t], UniverseFilters(min_price=price))
@@ -288,7 +323,9 @@ def test_names_listed_later_change_nothing_even_when_they_sort_first(make_bars, 
     cut = frame.index.levels[0][day]
     more = pd.concat([frame, late[late.index.get_level_values(0) > cut]]).sort_index()
     more.loc[more.index.get_level_values(0) > cut, ["open", "high", "low", "close"]] *= 1e3
-    filters = UniverseFilters(window=20, top=3, min_history=5, include=("A", "B", "C", "D", "F"), exclude=("Z", "H"))
+    filters = UniverseFilters(
+        dollar_volume_window=20, max_tickers=3, min_history=5, include=("A", "B", "C", "D", "F"), exclude=("Z", "H")
+    )
     whole, cut_off = check_prices(more), check_prices(frame).until(cut)
     dates = whole.panel().dates[10 : day + 1]
     assert universe_schedule(whole.panel(), dates, filters) == universe_schedule(cut_off.panel(), dates, filters)

@@ -278,7 +278,7 @@ def test_a_vendor_folder_is_read_right_or_by_the_settings_its_message_names(case
         right = [(p, s) for p, s in readings(path, calendar=case.calendar) if is_right(p, case, reference)]
         assert len(right) == 1
         prices, settings = right[0]
-    proposed = [way for note in prices.notes for way in remedies(note)]
+    proposed = [way for note in prices.warnings for way in remedies(note)]
     assert bool(proposed) is bool(case.renamed)
     for way in proposed:
         assert FilesSource(path, **settings, **way).load().tickers == case.renamed
@@ -599,4 +599,4 @@ def test_a_last_line_of_words_is_left_out_with_a_note(tmp_path, columns):
     (tmp_path / "AAA.csv").write_text(text)
     prices = FilesSource(tmp_path).load()
     assert prices.frame.index.get_level_values("date").unique().equals(DAYS.rename("date"))
-    assert [note for note in prices.notes if "Downloaded from somewhere" in note and "left out" in note]
+    assert [note for note in prices.warnings if "Downloaded from somewhere" in note and "left out" in note]

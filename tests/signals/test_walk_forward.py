@@ -20,15 +20,15 @@ from signals.walk_forward import compute_signals
 
 @pytest.fixture(scope="module")
 def prices():
-    return rs.load_prices(source="simulated", seed=4, tickers=30, start="2012-01-01", end="2014-12-31")
+    return rs.load_prices(source="simulated", seed=4, n_tickers=30, start="2012-01-01", end="2014-12-31")
 
 
 def run(prices, trainer, artifacts, **changes):
     options = {
-        "walk_forward": rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         "universe": rs.UniverseFilters(min_history=30),
         "labels": rs.LabelSettings(),
-        "model": rs.ModelSettings(lookback=8, units=(4, 3), embedding=2, dense=4),
+        "model": rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         "training": rs.TrainingSettings(batch_size=512, epochs=1),
         "seeds": [0, 1],
         "artifacts": artifacts,
@@ -70,7 +70,7 @@ def test_seeds_are_checked(prices, linear_trainer, tmp_path, seeds):
 def test_refitting_on_all_rows_is_another_network_with_the_same_number_of_passes(prices, tmp_path):
     settings = {"batch_size": 256, "epochs": 2}
     plain = run(prices, None, tmp_path, seeds=[0], training=rs.TrainingSettings(**settings))
-    refit = run(prices, None, tmp_path, seeds=[0], training=rs.TrainingSettings(**settings, refit="all"))
+    refit = run(prices, None, tmp_path, seeds=[0], training=rs.TrainingSettings(**settings, refit_on_validation=True))
     assert (refit.trained, refit.reused) == (2, 0)
     assert refit.folds["epochs"].tolist() == plain.folds["epochs"].tolist()
     assert refit.folds["validation_loss"].tolist() == plain.folds["validation_loss"].tolist()

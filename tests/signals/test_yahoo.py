@@ -126,7 +126,7 @@ def test_prices_bring_their_splits_and_dividends_and_agree_with_them(source, yah
     rows = [(str(day.date()), ticker) for day, ticker in prices.actions.index]
     assert rows == [("2020-08-31", "AAA"), ("2020-11-06", "AAA"), ("2021-03-01", "BBB")]
     np.testing.assert_allclose(prices.actions, [[4.0, 0.0], [1.0, 0.2], [1.0, 1.0]], rtol=1e-12)
-    assert not any("do not explain" in note for note in prices.notes)
+    assert not any("do not explain" in note for note in prices.warnings)
     raw = raw_panel(prices.panel())
     traded = raw.traded[:, 0]
     np.testing.assert_allclose(raw.close[traded, 0], yahoo.shares["AAA"].close[-traded.sum() :], rtol=1e-11)
@@ -137,7 +137,7 @@ def test_splits_that_do_not_fit_leave_prices_usable(source, monkeypatch):
     monkeypatch.setattr("signals.sources.yahoo._actions", lambda *_: wrong)
     prices = source().load()
     assert prices.actions is None
-    (note,) = (note for note in prices.notes if note.startswith("splits and dividends are not known"))
+    (note,) = (note for note in prices.warnings if note.startswith("splits and dividends are not known"))
     assert "found one of 3 for 1 for AAA on 2020-03-02" in note
 
 
@@ -155,7 +155,7 @@ def test_it_is_a_source_by_name_with_an_end_and_several_tickers(yahoo, tmp_path)
     prices = load_prices(source="yahoo", tickers=["BBB", "AAA"], start="2019-01-02", end="2019-12-31", **options)
     assert prices.tickers == ("AAA", "BBB")
     assert (str(prices.first), str(prices.last)) == ("2019-01-02", "2019-12-31")
-    assert any("1 ticker begins after 2019-01-02 (latest: BBB, 2019-06-03)" in note for note in prices.notes)
+    assert any("1 ticker begins after 2019-01-02 (latest: BBB, 2019-06-03)" in note for note in prices.warnings)
     assert len(prices.files) == 2
     # later splits are known although the span ends before them
     assert bars(prices)["adj_factor"].iloc[0] < 0.26
@@ -179,14 +179,14 @@ def test_another_exchange_in_another_time_zone(sim, tmp_path):
 
 
 def test_one_request_per_ticker_and_a_pause_before_each(source, yahoo):
-    source(["AAA", "BBB"], pause=0.5).load()
+    source(["AAA", "BBB"], request_interval=0.5).load()
     assert asked(yahoo) == ["AAA", "BBB"]
     assert yahoo.slept == [0.5, 0.5]
 
 
 def test_progress_is_told(source):
     events = []
-    source(["AAA", "BBB"], listener=events.append).load()
+    source(["AAA", "BBB"], on_progress=events.append).load()
     assert [(event.stage, event.done, event.total) for event in events] == [("prices", 1, 2), ("prices", 2, 2)]
     assert events[0].message == "AAA: 757 bars"
 
@@ -235,7 +235,7 @@ def test_a_full_cache_asks_nobody(source, yahoo):
     yahoo.shares.clear()
     again = source(["BBB", "AAA"]).load()
     pd.testing.assert_frame_equal(again.frame, first.frame, check_exact=True)
-    assert (again.notes, again.files) == (first.notes, first.files)
+    assert (again.warnings, again.files) == (first.warnings, first.files)
     assert asked(yahoo) == []
     # nor does an end in the past, years later
     yahoo.now = np.datetime64("2022-06-01T23:00", "s")
@@ -283,7 +283,7 @@ def test_a_killed_download_goes_on_where_it_was(source, yahoo):
             raise Killed
 
     with pytest.raises(Killed):
-        source(["AAA", "BBB", "CCC"], listener=kill).load()
+        source(["AAA", "BBB", "CCC"], on_progress=kill).load()
     yahoo.asked.clear()
     left = source().folder / ".CCC.parquet.abc.tmp"
     left.write_bytes(b"half a fi")
@@ -353,15 +353,15 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     assert asked(yahoo).count("NOPE") <= 2  # yfinance itself asks again with another cookie
     assert sum(yahoo.slept) < 1
     yahoo.asked.clear()
-    prices = source(["AAA", "NOPE", "BBB"], missing="skip").load()
+    prices = source(["AAA", "NOPE", "BBB"], on_missing_ticker="skip").load()
     assert prices.tickers == ("AAA", "BBB")
     assert set(asked(yahoo)) == {"NOPE"}
-    assert any("1 of 3 tickers left out: NOPE" in note for note in prices.notes)
+    assert any("1 of 3 tickers left out: NOPE" in note for note in prices.warnings)
     report = json.loads((tmp_path / "cache" / "report.json").read_text())["tickers"]
     assert "delisted" in report["NOPE"]["status"]
     assert report["AAA"]["bars"] == 757
     assert report["AAA"]["status"] == "complete"
-    fails(source(["NOPE"], missing="skip"))  # nothing left
+    fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
 
 
 def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
@@ -371,12 +371,12 @@ def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     prices = source(["AAA", "CCC"]).load()
     same_bits(prices.frame, old)
-    assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.notes)
-    assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.notes)
+    assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.warnings)
+    assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.warnings)
     yahoo.asked.clear()
     again = source(["AAA", "CCC"]).load()
     assert asked(yahoo) == []
-    assert again.notes == prices.notes
+    assert again.warnings == prices.warnings
 
 
 @pytest.mark.parametrize("status", ["429", "500", "502", "down", "timeout", "lost"])
@@ -392,7 +392,7 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
     # an HTTP error is asked about twice by yfinance, with two kinds of cookie
     yahoo.trouble["AAA"] = [trouble] * (4 if status in ("429", "500", "502") else 2)
     events = []
-    frame = source(listener=events.append).load().frame
+    frame = source(on_progress=events.append).load().frame
     assert len(frame) == 757
     assert yahoo.slept == ([0.25, 15.0, 30.0] if status == "429" else [0.25, 1.0, 2.0])
     assert events[0].message.startswith("AAA: ")
@@ -401,7 +401,7 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
 
 def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
     yahoo.trouble["BBB"] = [("429", "Too Many Requests")] * 10
-    line = fails(source(["AAA", "BBB", "CCC"], missing="skip"))  # an outage is no missing ticker
+    line = fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
     assert "BBB (too many requests (429), 5 times)" in line
     assert "1 of 3 tickers are up to date" in line
     assert "CCC" not in asked(yahoo)
@@ -416,14 +416,14 @@ def test_a_dead_line_is_not_tried_for_every_ticker(source, yahoo, sim):
     for name in ("T1", "T2", "T3", "T4", "T5"):
         yahoo.shares[name] = yahoo.shares["CCC"]
         yahoo.trouble[name] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    line = fails(source(["T1", "T2", "T3", "T4", "T5"], attempts=2))
+    line = fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
     assert "T1 (Timeout: Operation timed out, 2 times)" in line
     assert asked(yahoo) == ["T1", "T1", "T2", "T2", "T3", "T3"]
 
 
 def test_a_single_time_out_is_an_error_too_and_the_rest_is_kept(source, yahoo, sim):
     yahoo.trouble["AAA"] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], missing="skip"))
+    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
     yahoo.trouble.clear()
     yahoo.asked.clear()
     source(["AAA", "BBB"]).load()
@@ -499,8 +499,8 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     made = source(["CCC"])
     prices = made.load()
     assert len(prices.frame) == 754
-    assert any("2 sessions without a bar in 1 ticker (most: CCC, 2 of 756)" in note for note in prices.notes)
-    assert any("ends before 2021-12-31" in note for note in prices.notes)
+    assert any("2 sessions without a bar in 1 ticker (most: CCC, 2 of 756)" in note for note in prices.warnings)
+    assert any("ends before 2021-12-31" in note for note in prices.warnings)
     row = made.report().loc["CCC"]
     assert (row["missing"], row["early_end"], row["status"]) == (2, 1, "short")
     # the bar of the last session was not there yet: the next call asks again
@@ -509,7 +509,7 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     assert len(source(["CCC"]).load().frame) == 755
     assert asked(yahoo) == ["CCC"]
     # what is enough is the user's to say, for what is in the cache too
-    fails(source(["CCC"], minimum_coverage=1.0))
+    fails(source(["CCC"], min_coverage=1.0))
 
 
 def renamed(old, new):
@@ -559,7 +559,7 @@ def test_a_split_without_its_adjustment(source, yahoo):
 )
 def test_garbage(source, yahoo, sim, garbage):
     yahoo.trouble["AAA"] = [sim.Answer(garbage)] * 5
-    fails(source(attempts=2))
+    fails(source(max_attempts=2))
 
 
 def spoil_anywhere(data, node, depth=0):
@@ -604,7 +604,7 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
         session=yahoo,
         sleep=yahoo.slept.append,
         clock=yahoo.clock,
-        attempts=1,
+        max_attempts=1,
     )
     try:
         prices = made.load()
@@ -614,7 +614,7 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
         line = ""
         short = len(share.days) - len(prices.frame)
         said = ("without a bar", "begins after 2021-01-04", "ends before")
-        assert not short or sum(any(words in note for words in said) for note in prices.notes)
+        assert not short or sum(any(words in note for words in said) for note in prices.warnings)
     assert "\n" not in line
 
 
@@ -638,7 +638,7 @@ def test_rows_without_numbers_did_not_trade(source, yahoo):
     yahoo.trouble["CCC"] = [blank]
     prices = source(["CCC"]).load()
     assert len(prices.frame) == 756
-    assert any("1 sessions without a bar" in note for note in prices.notes)
+    assert any("1 sessions without a bar" in note for note in prices.warnings)
 
 
 def test_a_bar_with_one_hole_is_the_door_s_business(source, yahoo):
@@ -682,7 +682,7 @@ def test_a_reused_symbol_is_refused(source, yahoo, sim):
     yahoo.shares["CCC"] = sim.Share(start="2020-03-02", seed=9)
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     assert "perhaps a reused symbol" in fails(source(["CCC"]))
-    assert len(source(["CCC"], revisions="take").load().frame) == len(yahoo.shares["CCC"].days)
+    assert len(source(["CCC"], revisions="accept").load().frame) == len(yahoo.shares["CCC"].days)
 
 
 def test_two_currencies_are_refused(source, yahoo, sim):
@@ -692,7 +692,7 @@ def test_two_currencies_are_refused(source, yahoo, sim):
 
 def test_nothing_in_the_span(source):
     assert "BBB (no bars in " in fails(source(["AAA", "BBB"], end="2019-03-29"))
-    assert source(["AAA", "BBB"], end="2019-03-29", missing="skip").load().tickers == ("AAA",)
+    assert source(["AAA", "BBB"], end="2019-03-29", on_missing_ticker="skip").load().tickers == ("AAA",)
 
 
 # -- revisions -------------------------------------------------------------------------------------------------------
@@ -711,16 +711,16 @@ def revised(source, yahoo):
 def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     prices = source(["AAA", "CCC"]).load()
     same_bits(prices.frame, revised)
-    assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.notes)
+    assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.warnings)
     # one revised bar does not bend the link: what comes after is on the old level
     share = yahoo.shares["CCC"]
     np.testing.assert_allclose(bars(prices, "CCC")["close"], share.close, rtol=1e-12)
-    assert source(["AAA", "CCC"]).load().notes == prices.notes
+    assert source(["AAA", "CCC"]).load().warnings == prices.warnings
 
 
 def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised):
     source(["AAA", "CCC"]).load()
-    prices = source(["AAA", "CCC"], revisions="take").load()
+    prices = source(["AAA", "CCC"], revisions="accept").load()
     changed = (prices.frame.loc[revised.index] != revised).any(axis=1)
     assert changed[changed].index.tolist() == [
         (pd.Timestamp("2021-11-23"), "CCC"), (pd.Timestamp("2021-11-30"), "CCC"),
@@ -730,8 +730,8 @@ def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised)
         yahoo.shares["CCC"].close[yahoo.shares["CCC"].days == np.datetime64("2021-11-23")][0] * 1.03,
         rtol=1e-12,
     )
-    assert not any("revised" in note for note in prices.notes)
-    assert not any("revised" in note for note in source(["AAA", "CCC"]).load().notes)
+    assert not any("revised" in note for note in prices.warnings)
+    assert not any("revised" in note for note in source(["AAA", "CCC"]).load().warnings)
 
 
 def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
@@ -742,8 +742,8 @@ def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     kept = source(["CCC"]).load()
     assert "2021-11-23" not in bars(kept, "CCC").index
-    assert any("2 bars of 1 ticker revised" in n and "2021-11-22: now has no bar" in n for n in kept.notes)
-    taken = bars(source(["CCC"], revisions="take").load(), "CCC")
+    assert any("2 bars of 1 ticker revised" in n and "2021-11-22: now has no bar" in n for n in kept.warnings)
+    taken = bars(source(["CCC"], revisions="accept").load(), "CCC")
     assert "2021-11-23" in taken.index
     assert "2021-11-22" not in taken.index
 
@@ -759,7 +759,7 @@ def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
     yahoo.trouble["AAA"] = [unadjusted]
     prices = source().load()
     same_bits(prices.frame, old)
-    assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.notes)
+    assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.warnings)
 
 
 # -- settings --------------------------------------------------------------------------------------------------------
@@ -778,11 +778,11 @@ def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
         ({"start": "2019"}, "date like"),
         ({"start": "2025-01-02", "end": "2024-01-02"}, "start on or before"),
         ({"start": "2030-01-02"}, "start on or before 2021-12-31"),
-        ({"missing": "ignore"}, 'missing = "raise" or "skip"'),
-        ({"revisions": "maybe"}, 'revisions = "keep" or "take"'),
-        ({"minimum_coverage": 1.5}, "minimum_coverage"),
-        ({"attempts": 0}, "attempts"),
-        ({"pause": -1.0}, "pause"),
+        ({"on_missing_ticker": "ignore"}, 'on_missing_ticker = "raise" or "skip"'),
+        ({"revisions": "maybe"}, 'revisions = "keep" or "accept"'),
+        ({"min_coverage": 1.5}, "min_coverage"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"request_interval": -1.0}, "request_interval"),
         ({"calendar": "nyse"}, "close: NYSE"),
         ({"on_bad": "ignore"}, "on_bad"),
     ],

@@ -143,7 +143,9 @@ def test_taking_revisions_changes_only_revised_bars(sim):
     share = sim.Share(end="2020-12-31", dividends={"2020-07-01": 1.0}, splits={"2020-08-03": 2.0})
     history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     share.corrections = {"2019-03-01": 1.05, "2020-03-02": 0.9}
-    taken = extend(history, reply_of(share, "2020-12-31T23:00"), day("2019-01-02"), day("2020-12-31"), revisions="take")
+    taken = extend(
+        history, reply_of(share, "2020-12-31T23:00"), day("2019-01-02"), day("2020-12-31"), revisions="accept"
+    )
     changed = taken.columns["close"][: len(history.days)] != history.columns["close"]
     assert history.days[changed].tolist() == [day("2019-03-01"), day("2020-03-02")]
     factor = taken.columns["close"][: len(history.days)][changed] / history.columns["close"][changed]
@@ -158,7 +160,9 @@ def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     kept = extend(history, reply, history.days[-OVERLAP], day("2020-06-30"))
     assert kept.columns["close"][: len(history.days)].tobytes() == history.columns["close"].tobytes()
     assert next(iter(kept.revised)) == "2020-05-28"  # the level of the last 21 bars is the one most of them agree on
-    taken = extend(history, reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"), revisions="take")
+    taken = extend(
+        history, reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"), revisions="accept"
+    )
     final = first_seen("AAA", reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"))
     ratio = taken.columns["close"] / final.columns["close"]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)

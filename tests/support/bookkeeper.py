@@ -135,8 +135,8 @@ def expected_flows(result, settings):
         cash = float(table[t - 1, -1])
         for kind, amount in (
             ("borrow fee", -short * (settings.borrow_rate or 0.0) * years),
-            ("cash interest", max(cash - short, 0.0) * settings.cash_rate * years),
-            ("margin interest", min(cash, 0.0) * settings.margin_rate * years),
+            ("cash interest", max(cash - short, 0.0) * settings.cash_interest_rate * years),
+            ("margin interest", min(cash, 0.0) * settings.margin_interest_rate * years),
         ):
             if amount:
                 found[index[t], kind] = amount

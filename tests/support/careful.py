@@ -22,16 +22,16 @@ def held_against_the_reference(prices, signals, allocation, params, *, delist_af
         **costs,
         borrow_rate=0.0,
         cash_buffer=1.0 - gross if gross != 0.98 else 0.02,
-        delist_after=delist_after,
+        delist_after_sessions=delist_after,
         delist_haircut=haircut,
     )
     cerebro = bt.Cerebro(stdstats=False)
     rs.add_prices(cerebro, prices)
     cerebro.setbroker(rs.Broker(settings, compat=compat))
     cerebro.addstrategy(rs.SignalStrategy, allocation=allocation, signals=signals)
-    cerebro.addanalyzer(rs.Ledger)
+    cerebro.addanalyzer(rs.AccountRecorder)
     with quiet():
-        ours = cerebro.run(**mode)[0].analyzers.ledger.result()
+        ours = cerebro.run(**mode)[0].analyzers.accountrecorder.result()
 
     cerebro = bt.Cerebro(stdstats=False)
     pandas_feeds(prices)(cerebro)

@@ -9,7 +9,7 @@ name = "small"
 [prices]
 source = "simulated"
 seed = 3
-tickers = 40
+n_tickers = 40
 start = "2012-01-01"
 end = "2015-12-31"
 [universe]
@@ -18,15 +18,15 @@ min_history = 60
 [model]
 lookback = 8
 units = [4, 3]
-embedding = 2
-dense = 4
+ticker_embedding_dim = 2
+dense_units = 4
 [training]
 trainer = "linear_trainer:LinearTrainer"
 seeds = [0, 1]
 batch_size = 512
 epochs = 1
 [walk_forward]
-start = "2014-01-01"
+test_start = "2014-01-01"
 validation = "13W"
 test = "6M"
 [strategy]
@@ -43,7 +43,7 @@ def write_tiny(path: Path) -> Path:
     """Write the small configuration with fewer tickers and sessions and one seed: a run takes a second."""
     return write_small(
         path,
-        tickers="tickers = 10",
+        n_tickers="n_tickers = 10",
         end='end = "2015-06-30"',
         min_history="min_history = 40",
         seeds="seeds = [0]",

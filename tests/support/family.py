@@ -11,7 +11,7 @@ import numpy as np
 
 from signals.labels import Target
 from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import MASKED, Samples, Windows
@@ -23,8 +23,8 @@ GROUPS = {"sector": 4, "year": 3}
 
 
 def _recurrent(target, **changes):
-    settings = {"lookback": 6, "units": (4, 3), "embedding": 2, "dense": 3}
-    return Network(ModelSettings(**(settings | changes)), 7, 2, target, GROUPS)
+    settings = {"lookback": 6, "units": (4, 3), "ticker_embedding_dim": 2, "dense_units": 3}
+    return Network(RecurrentSettings(**(settings | changes)), 7, 2, target, GROUPS)
 
 
 def _decoder(target, **changes):
@@ -37,34 +37,46 @@ EVERYTHING = {
     "feedback of quantiles at every step": _recurrent(
         QUANTILES,
         cell="peephole_lstm",
-        every_step=True,
+        sequence_loss=True,
         output_recurrence=True,
-        teacher_forcing=0.7,
-        skip=2,
-        highway=3,
+        teacher_forcing_ratio=0.7,
+        recurrent_skip_steps=2,
+        autoregressive_lags=3,
         min_steps=3,
         input_dropout=0.1,
         recurrent_dropout=0.1,
-        embeddings={"sector": 2},
-        years=True,
+        categorical_embeddings={"sector": 2},
+        year_onehot=True,
     ),
     "both directions": _recurrent(
-        Target("classes", 3), cell="gru", reset_after=False, bidirectional=True, skip=4, highway=2, min_steps=2, dense=0
+        Target("classes", 3),
+        cell="gru",
+        reset_after=False,
+        bidirectional=True,
+        recurrent_skip_steps=4,
+        autoregressive_lags=2,
+        min_steps=2,
+        dense_units=0,
     ),
     "attention": _decoder(
-        Target("value", 6, steps=3), bidirectional=True, highway=2, min_steps=4, dropout=0.1, recurrent_dropout=0.1
+        Target("value", 6, steps=3),
+        bidirectional=True,
+        autoregressive_lags=2,
+        min_steps=4,
+        dropout=0.1,
+        recurrent_dropout=0.1,
     ),
 }
 FAMILY = EVERYTHING | {
     "lstm": _recurrent(PROBABILITY),
     "gru": _recurrent(VALUES, cell="gru"),
-    "simple rnn": _recurrent(QUANTILES, cell="simple_rnn", every_step=True, min_steps=2),
+    "simple rnn": _recurrent(QUANTILES, cell="simple_rnn", sequence_loss=True, min_steps=2),
     "peephole": _recurrent(VALUES, cell="peephole_lstm", recurrent_dropout=0.1),
     "feedback of classes": _recurrent(Target("classes", 3), output_recurrence=True),
-    "truncated": _recurrent(VALUES, truncate=2, every_step=True, min_steps=2),
-    "truncated feedback": _recurrent(PROBABILITY, truncate=4, output_recurrence=True, cell="gru"),
+    "truncated": _recurrent(VALUES, tbptt_steps=2, sequence_loss=True, min_steps=2),
+    "truncated feedback": _recurrent(PROBABILITY, tbptt_steps=4, output_recurrence=True, cell="gru"),
     "attention by product": _decoder(Target("quantiles", 9, LEVELS, steps=3), attention="dot", cell="gru"),
-    "no attention": _decoder(Target("value", 6, steps=3), attention="none", cell="simple_rnn", embedding=2),
+    "no attention": _decoder(Target("value", 6, steps=3), attention="none", cell="simple_rnn", ticker_embedding_dim=2),
 }
 
 

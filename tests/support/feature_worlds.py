@@ -26,7 +26,7 @@ def all_specs(*, usual=True, groups=True):
         spec = f"{feature.name}({inside})"
         specs.append(spec)
         if groups and not feature.shared:
-            specs += [f"{spec} vs market", f"{spec} vs sector"]
+            specs += [f"{spec} minus market", f"{spec} minus sector"]
     return specs
 
 

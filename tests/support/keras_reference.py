@@ -46,9 +46,9 @@ class KerasReference:
     def inputs(self, rows):
         sequence = np.where(rows.known[:, :, None], rows.sequence, np.float64(MASKED))
         given = {"sequence": sequence.astype(self.keras.config.floatx())}
-        if self.network.model.embedding:
+        if self.network.model.ticker_embedding_dim:
             given["ticker"] = rows.ticker.astype(np.int32)
-        if self.network.model.months:
+        if self.network.model.month_onehot:
             given["month"] = np.eye(12, dtype=self.keras.config.floatx())[rows.month]
         return given
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 
 from signals.labels import Target
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import Network
 from signals.windows import MASKED, Samples, Windows
 
 __all__ = ["CASES", "SMALL", "samples_for", "take", "weights_for"]
 
-SMALL = ModelSettings(lookback=7, units=(6, 4), embedding=3, dense=5, dropout=0.0, unknown_share=0.0)
+SMALL = RecurrentSettings(
+    lookback=7, units=(6, 4), ticker_embedding_dim=3, dense_units=5, dropout=0.0, unknown_category_rate=0.0
+)
 CLASSES, VALUE = Target("classes", 3), Target("value")
 
 
@@ -23,10 +25,10 @@ def _small(n_categories=9, n_features=1, target=None, **changes):
 
 
 CASES = {
-    "published": Network(ModelSettings(dropout=0.0, unknown_share=0.0), 40),
-    "published gru": Network(ModelSettings(cell="gru", dropout=0.0, unknown_share=0.0), 40),
-    "published, two features": Network(ModelSettings(dropout=0.0, unknown_share=0.0), 40, 2),
-    "published, three classes": Network(ModelSettings(dropout=0.0, unknown_share=0.0), 40, 1, CLASSES),
+    "published": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40),
+    "published gru": Network(RecurrentSettings(cell="gru", dropout=0.0, unknown_category_rate=0.0), 40),
+    "published, two features": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40, 2),
+    "published, three classes": Network(RecurrentSettings(dropout=0.0, unknown_category_rate=0.0), 40, 1, CLASSES),
     "gru": _small(cell="gru"),
     "gru, five features, classes": _small(cell="gru", n_features=5, target=CLASSES),
     "gru, value": _small(cell="gru", target=VALUE),
@@ -43,29 +45,31 @@ CASES = {
     "one layer": _small(units=(8,)),
     "three layers": _small(units=(5, 16, 2)),
     "four layers": _small(units=(4, 3, 2, 1)),
-    "one unit": _small(units=(1,), dense=1, embedding=1),
+    "one unit": _small(units=(1,), dense_units=1, ticker_embedding_dim=1),
     "one unit twice": _small(units=(1, 1)),
     "three units": _small(units=(3, 3)),
     "seventeen units": _small(units=(17, 17)),
-    "thirty-three units": _small(units=(33, 5), dense=33),
-    "wide top": _small(units=(2, 40), dense=17),
+    "thirty-three units": _small(units=(33, 5), dense_units=33),
+    "wide top": _small(units=(2, 40), dense_units=17),
     "many units": _small(units=(64, 32), lookback=4),
-    "no embedding": _small(embedding=0),
-    "no months": _small(months=False),
-    "sequence alone": _small(embedding=0, months=False),
-    "wide embedding": _small(embedding=33),
-    "wide dense": _small(dense=70),
+    "no embedding": _small(ticker_embedding_dim=0),
+    "no months": _small(month_onehot=False),
+    "sequence alone": _small(ticker_embedding_dim=0, month_onehot=False),
+    "wide embedding": _small(ticker_embedding_dim=33),
+    "wide dense": _small(dense_units=70),
     "two steps": _small(lookback=2),
     "masked": _small(min_steps=2),
     "simple": _small(cell="simple_rnn"),
     "simple, one layer, value": _small(cell="simple_rnn", units=(8,), target=VALUE),
     "simple, odd units, two features": _small(cell="simple_rnn", units=(17, 3, 1), n_features=2),
     "simple, masked": _small(cell="simple_rnn", min_steps=2),
-    "no dense": _small(dense=0),
-    "no dense, sequence alone, value": _small(dense=0, embedding=0, months=False, units=(20,), target=VALUE),
-    "no dense, gru, masked, classes": _small(dense=0, cell="gru", min_steps=2, target=CLASSES),
+    "no dense": _small(dense_units=0),
+    "no dense, sequence alone, value": _small(
+        dense_units=0, ticker_embedding_dim=0, month_onehot=False, units=(20,), target=VALUE
+    ),
+    "no dense, gru, masked, classes": _small(dense_units=0, cell="gru", min_steps=2, target=CLASSES),
     "two values": _small(n_features=2, target=Target("value", 2)),
-    "six values, no dense": _small(dense=0, target=Target("value", 6, steps=3)),
+    "six values, no dense": _small(dense_units=0, target=Target("value", 6, steps=3)),
     "quantiles": _small(target=Target("quantiles", 3, (0.1, 0.5, 0.9))),
     "quantiles of two values": _small(cell="gru", target=Target("quantiles", 4, (0.2, 0.8))),
     "masked, two features, value": _small(min_steps=1, n_features=2, target=VALUE),
@@ -84,14 +88,14 @@ def weights_for(network, seed=0):
         shapes[f"{name}/recurrent_kernel"] = (units, gates * units)
         shapes[f"{name}/bias"] = (2, gates * units) if model.cell == "gru" else (gates * units,)
         inputs = units
-    if model.embedding:
-        shapes["ticker_embedding/embeddings"] = (network.n_categories, model.embedding)
-    joined = inputs + model.embedding + 12 * model.months
-    if model.dense:
-        shapes |= {"dense/kernel": (joined, model.dense), "dense/bias": (model.dense,)}
+    if model.ticker_embedding_dim:
+        shapes["ticker_embedding/embeddings"] = (network.n_categories, model.ticker_embedding_dim)
+    joined = inputs + model.ticker_embedding_dim + 12 * model.month_onehot
+    if model.dense_units:
+        shapes |= {"dense/kernel": (joined, model.dense_units), "dense/bias": (model.dense_units,)}
     kind = network.target.kind
     shapes |= {
-        f"{kind}/kernel": (model.dense or joined, network.target.outputs),
+        f"{kind}/kernel": (model.dense_units or joined, network.target.outputs),
         f"{kind}/bias": (network.target.outputs,),
     }
 

@@ -106,9 +106,9 @@ def stack(model, weights, x, known):
 def still(network, weights, given):
     """What does not change from step to step."""
     model, found = network.model, [np.zeros((len(given["sequence"]), 0))]
-    if model.embedding:
+    if model.ticker_embedding_dim:
         found.append(weights["ticker_embedding/embeddings"][given["ticker"]])
-    if model.months:
+    if model.month_onehot:
         found.append(given["month"])
     for name in model.groups:
         found.append(given["year"] if name == "year" else weights[f"{name}_embedding/embeddings"][given[name]])
@@ -121,9 +121,9 @@ def linear(weights, name, x):
 
 def highway(network, weights, x, t):
     """Share of the last `highway` steps up to t in the output."""
-    if not network.model.highway:
+    if not network.model.autoregressive_lags:
         return 0.0
-    kernels = np.split(weights["highway/kernel"], network.model.highway)
+    kernels = np.split(weights["highway/kernel"], network.model.autoregressive_lags)
     return sum(x[:, t - back] @ kernels[-1 - back] for back in range(len(kernels)) if t >= back)
 
 
@@ -147,11 +147,11 @@ def evaluate(network, weights, given):
         return _decoded(network, weights, x, known, given)
     beside = still(network, weights, given)
     skipped = np.zeros((*x.shape[:2], 0))
-    if model.skip:
-        first = model.lookback % model.skip
-        states, _ = layer(model.cell, part(weights, f"skip_{model.cell}"), x, known, model.skip, first)
-        padded = np.concatenate([np.zeros((len(x), model.skip - 1, states.shape[2])), states], axis=1)
-        skipped = np.concatenate([padded[:, k : k + model.lookback] for k in range(model.skip)], axis=2)
+    if model.recurrent_skip_steps:
+        first = model.lookback % model.recurrent_skip_steps
+        states, _ = layer(model.cell, part(weights, f"skip_{model.cell}"), x, known, model.recurrent_skip_steps, first)
+        padded = np.concatenate([np.zeros((len(x), model.recurrent_skip_steps - 1, states.shape[2])), states], axis=1)
+        skipped = np.concatenate([padded[:, k : k + model.lookback] for k in range(model.recurrent_skip_steps)], axis=2)
     if model.output_recurrence:
         return _fed_back(network, weights, x, known, given, np.concatenate([skipped, _repeat(beside, x)], axis=2))
     states, last = stack(model, weights, x, known)
@@ -159,7 +159,7 @@ def evaluate(network, weights, given):
         states = np.repeat(last[:, None], model.lookback, axis=1)
     joined = np.concatenate([states, skipped, _repeat(beside, x)], axis=2)
     said = [_head(network, weights, "", joined[:, t], highway(network, weights, x, t)) for t in range(model.lookback)]
-    return np.stack(said, axis=1) if model.every_step else said[-1]
+    return np.stack(said, axis=1) if model.sequence_loss else said[-1]
 
 
 def _repeat(beside, x):
@@ -167,7 +167,7 @@ def _repeat(beside, x):
 
 
 def _head(network, weights, scope, joined, offset):
-    if network.model.dense:
+    if network.model.dense_units:
         joined = linear(weights, f"{scope}dense", joined)
     return say(network.target, linear(weights, f"{scope}{network.target.kind}", joined) + offset)
 
@@ -189,7 +189,7 @@ def _fed_back(network, weights, x, known, given, beside):
         joined = np.concatenate([hidden, beside[:, t]], axis=1)
         said = np.where(keep, _head(network, weights, scope, joined, highway(network, weights, x, t)), said)
         all_said.append(said)
-    return np.stack(all_said, axis=1) if model.every_step else said
+    return np.stack(all_said, axis=1) if model.sequence_loss else said
 
 
 def _decoded(network, weights, x, known, given):
@@ -246,9 +246,9 @@ def random_inputs(network, n, seed=0):
         unknown = rng.random((n, model.lookback)) < 0.4
         unknown[:, -1] = False
         given["sequence"][unknown] = MASKED
-    if model.embedding:
+    if model.ticker_embedding_dim:
         given["ticker"] = rng.integers(0, network.n_categories, n)
-    if model.months:
+    if model.month_onehot:
         given["month"] = np.eye(12)[rng.integers(0, 12, n)]
     for name in model.groups:
         ids = rng.integers(0, network.group_sizes[name], n)

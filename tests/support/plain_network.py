@@ -99,13 +99,13 @@ def gradient(network, weights, rows, masks=None, absolute=False):
 
     made[f"{kind}/kernel"], made[f"{kind}/bias"] = hidden.T @ error, error.sum(axis=0)
     error = error @ weights[f"{kind}/kernel"].T
-    if network.model.dense:
+    if network.model.dense_units:
         made["dense/kernel"], made["dense/bias"] = joined.T @ error, error.sum(axis=0)
         error = error @ weights["dense/kernel"].T
 
     model, slices = network.model, np.zeros((n, 0))
-    if model.embedding:
-        slices = error[:, model.units[-1] : model.units[-1] + model.embedding]
+    if model.ticker_embedding_dim:
+        slices = error[:, model.units[-1] : model.units[-1] + model.ticker_embedding_dim]
         table = made["ticker_embedding/embeddings"] = np.zeros_like(weights["ticker_embedding/embeddings"])
         np.add.at(table, rows.ticker, slices)
     outside = np.zeros((*rows.known.shape, model.units[-1]))
@@ -144,12 +144,12 @@ def _forward(network, weights, rows, masks):
         hidden, cache = forward(kept, hidden, rows.known)
         caches.append(cache)
     parts = [hidden[:, -1]]
-    if model.embedding:
+    if model.ticker_embedding_dim:
         parts.append(weights["ticker_embedding/embeddings"][rows.ticker])
-    if model.months:
+    if model.month_onehot:
         parts.append(np.eye(12)[rows.month])
     joined = np.concatenate(parts, axis=1)
-    dense = joined @ weights["dense/kernel"] + weights["dense/bias"] if model.dense else joined
+    dense = joined @ weights["dense/kernel"] + weights["dense/bias"] if model.dense_units else joined
     kind = network.target.kind
     said = dense @ weights[f"{kind}/kernel"] + weights[f"{kind}/bias"]
     if kind == "classes":

@@ -35,5 +35,5 @@ class SeriesTrainer:
 
 def _design(network, samples):
     X = samples.windows.gather(slice(None)).astype(np.float64)
-    months = np.eye(12)[samples.month] if network.model.months else np.zeros((len(X), 0))
+    months = np.eye(12)[samples.month] if network.model.month_onehot else np.zeros((len(X), 0))
     return np.concatenate([X.reshape(len(X), -1), months, np.ones((len(X), 1))], axis=1)

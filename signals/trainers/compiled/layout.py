@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.seam import Network, Weights
 
 __all__ = ["Layout", "Piece"]
@@ -161,7 +161,7 @@ class _Places:
 
 def _lay_out(network: Network) -> Layout:
     model, steps = network.model, network.model.lookback
-    assert isinstance(model, ModelSettings)  # noqa: S101 - the trainer looked at it
+    assert isinstance(model, RecurrentSettings)  # noqa: S101 - the trainer looked at it
     gru = model.cell == "gru"
     weights, back, rows = _Places(), _Places(), _Places()
     pieces: list[Piece] = []
@@ -196,28 +196,38 @@ def _lay_out(network: Network) -> Layout:
             ones.append(first + depth - 1)
         inputs = units
 
-    learnt = inputs + model.embedding  # what the dense layer sees that has a gradient
-    joined = learnt + (MONTHS_OF_A_YEAR if model.months else 0)
+    learnt = inputs + model.ticker_embedding_dim  # what the dense layer sees that has a gradient
+    joined = learnt + (MONTHS_OF_A_YEAR if model.month_onehot else 0)
     outputs = network.target.outputs
     head[[KIND, IS_MASKED, STEPS, TARGET]] = KINDS[model.cell], model.masked, steps, TARGETS[network.target.kind]
-    head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = model.embedding, joined - learnt, model.dense, outputs
+    head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = model.ticker_embedding_dim, joined - learnt, model.dense_units, outputs
     head[LEVELS] = max(len(network.target.levels), 1)
-    stack = [("dense", joined, model.dense, DENSE_WEIGHTS, DENSE_BACK)] if model.dense else []
-    stack.append((network.target.kind, model.dense or joined, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK))
+    stack = [("dense", joined, model.dense_units, DENSE_WEIGHTS, DENSE_BACK)] if model.dense_units else []
+    stack.append((network.target.kind, model.dense_units or joined, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK))
     for name, height, width, at, transposed in stack:
         head[at], head[transposed] = weights.used, back.take(height * width)
         pieces.append(Piece(f"{name}/kernel", (height, width), (weights.slice(height * width),)))
         pieces.append(Piece(f"{name}/bias", (width,), (weights.slice(width),)))
     head[EMBEDDING_WEIGHTS] = n_shared = weights.used
-    if model.embedding:
-        shape = (network.n_categories, model.embedding)
+    if model.ticker_embedding_dim:
+        shape = (network.n_categories, model.ticker_embedding_dim)
         pieces.append(Piece("ticker_embedding/embeddings", shape, (weights.slice(shape[0] * shape[1]),)))
 
     head[[JOINED, HIDDEN, SAID, D_SAID, D_HIDDEN, D_JOINED, ONES, ZEROS, KNOWN]] = [
         rows.take(count)
-        for count in (joined + 1, model.dense + 1, outputs, outputs, model.dense, learnt, inputs, inputs, steps)
+        for count in (
+            joined + 1,
+            model.dense_units + 1,
+            outputs,
+            outputs,
+            model.dense_units,
+            learnt,
+            inputs,
+            inputs,
+            steps,
+        )
     ]
-    ones += [head[JOINED] + [joined], head[HIDDEN] + [model.dense], head[ONES] + np.arange(inputs)]
+    ones += [head[JOINED] + [joined], head[HIDDEN] + [model.dense_units], head[ONES] + np.arange(inputs)]
     sizes = weights.used, n_shared, back.used, rows.used
     return Layout(tuple(pieces), *sizes, layers, head, np.concatenate(ones))
 

@@ -67,9 +67,9 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
         ("rows of the panel", windows.ticker, 0, tickers - 1),
         ("last dates of windows", windows.end, model.lookback - 1, dates - 1),
     ]
-    if model.embedding:
+    if model.ticker_embedding_dim:
         bounds.append(("ticker ids", samples.category, 0, network.n_categories - 1))
-    if model.months:
+    if model.month_onehot:
         bounds.append(("months", samples.month, 0, 11))
     if labelled:
         most = float(np.finfo(np.float32).max)

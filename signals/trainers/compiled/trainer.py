@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InputError
-from signals.models.recurrent import ModelSettings
+from signals.models.recurrent import RecurrentSettings
 from signals.trainers.compiled.initial import initial_weights
 from signals.trainers.compiled.layout import ABSOLUTE, KINDS, TARGET, TARGETS, Layout
 from signals.trainers.compiled.rows import Rows, plain
@@ -33,8 +33,8 @@ __all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
 
 # Settings of a network that the kernels have only one way for.
 PLAIN = (
-    "input_dropout", "reset_after", "bidirectional", "every_step", "output_recurrence", "skip", "highway", "truncate",
-    "embeddings", "years",
+    "input_dropout", "reset_after", "bidirectional", "sequence_loss", "output_recurrence",
+    "recurrent_skip_steps", "autoregressive_lags", "tbptt_steps", "categorical_embeddings", "year_onehot",
 )  # fmt: skip
 HUGE_PAGE = 2**19  # floats in 2 MB
 NO_KEY = np.uint64(0)
@@ -45,13 +45,13 @@ def why_not(model: NetworkSettings) -> str | None:
 
     Anything but the plain stack of layers, whose settings are at their defaults, is Keras's.
     """
-    if not isinstance(model, ModelSettings):
+    if not isinstance(model, RecurrentSettings):
         return "it knows recurrent networks only, kind = 'recurrent'"
     if model.cell not in KINDS:
         return f"it has no {model.cell} cells"
     if model.recurrent_dropout:
         return "it has no recurrent dropout"
-    plain = ModelSettings()
+    plain = RecurrentSettings()
     for name in PLAIN:
         if getattr(model, name) != getattr(plain, name):
             return f"it knows nothing of model.{name}"
@@ -68,7 +68,7 @@ def get_ready(announce: Callable[[str], None]) -> None:
     """
     from numba.core import event
 
-    class Announcer(event.Listener):  # type: ignore[misc]
+    class Announcer(event.ProgressCallback):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
             if not self.said:
                 announce("compiling the trainer for this machine, once: it takes about 20 s and is kept")
@@ -142,7 +142,7 @@ class CompiledTrainer:
 
     def _fit_one(self, task: FitTask) -> Fitted:
         model = task.network.model
-        assert isinstance(model, ModelSettings)  # noqa: S101 - nothing else is sent here
+        assert isinstance(model, RecurrentSettings)  # noqa: S101 - nothing else is sent here
         machine = _Machine(task.network, self.threads)
         machine.weights[:] = machine.layout.vector(initial_weights(machine.layout, task.seed))
         training = Rows.of(task.network, task.training, labelled=True)
@@ -294,7 +294,7 @@ class _Machine:
             self._embedded, self._losses, self.gradient, self._moments, self._states[thread],
             rows.panel, rows.ticker, rows.end, rows.category, rows.month, rows.label, self._levels, out, order,
             *span, *chunks, key, float(dropout), self._steps, float(settings.learning_rate or 0),
-            OPTIMIZERS.index(settings.optimizer), float(settings.clip_norm or 0),
+            OPTIMIZERS.index(settings.optimizer), float(settings.global_clipnorm or 0),
         )  # fmt: skip
         return loss
 
