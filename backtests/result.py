@@ -88,7 +88,8 @@ class BacktestResult:
         `commission` and `slippage` account currency, `slippage` = |fill − price before slippage| × shares: before it a
         market order fills at the open, a stop order at its stop or at an open beyond it, a limit order at its limit or
         at a better open. NaN means unknown: a broker that has slippage but does not record it, or fills that were given
-        instead of simulated. `status` is one of filled, partial, open, margin, rejected, cancelled, expired, liquidated.
+        instead of simulated. `status` is one of filled, partial, open, margin, rejected, cancelled, expired,
+        liquidated.
     initial_cash : float
         Account value before the first session.
     warnings : tuple of str

@@ -27,7 +27,8 @@ class BrokerSettings:
     What an order loses of its price is `slippage` + `half_spread` + `volatility_slippage` × volatility, a fraction of
     the open, or of the stop that is passed within the bar. Orders with a limit lose it up to their limit; a limit that
     is reached within the bar, and an order of kind Close, fill as they are. What a fill pays in commission is the
-    larger of `commission_minimum` and `commission` × value + `commission_per_share` × shares. See `backtests.costs.Costs` for the formulas.
+    larger of `commission_minimum` and `commission` × value + `commission_per_share` × shares. The formulas are in
+    `backtests.costs.Costs`.
 
     Parameters
     ----------
