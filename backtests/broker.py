@@ -155,6 +155,8 @@ class Broker(LinkedBroker):
             return True
         order.reject(self)
         order.addinfo(broker_reason=reason)
+        if order.parent is not None and order.parent.status == Order.Rejected:
+            order.addinfo(broker_follows=True)
         self.notify(order)
         return True
 

@@ -225,6 +225,16 @@ def test_legs_of_a_parent_without_a_bar_to_be_given_on_end_with_it(way, side, ma
 
 @both
 @every_way
+def test_with_stocks_rule_on_legs_what_was_rejected_counts_once_too(way, side, market):
+    bars = [*flat(0.0), None, *flat(0.0, 3)]
+    plan = {1: [WAYS[way]()]}
+    result, rows = ran(market(bars, sign=SIDES[side]), plan, sign=SIDES[side], compat={"bracket_legs"})
+    assert {row["status"] for row in rows.values()} == {"rejected"}
+    assert_counted_once(result, "(1 rejected;", SIZE * 100.0)
+
+
+@both
+@every_way
 def test_legs_of_a_parent_that_expires_end_with_it(way, side, market):
     sign = SIDES[side]
     # a day order without a bar on its day
