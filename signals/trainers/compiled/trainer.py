@@ -68,7 +68,7 @@ def get_ready(announce: Callable[[str], None]) -> None:
     """
     from numba.core import event
 
-    class Announcer(event.ProgressCallback):  # type: ignore[misc]
+    class Announcer(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
             if not self.said:
                 announce("compiling the trainer for this machine, once: it takes about 20 s and is kept")
