@@ -49,7 +49,7 @@ def lived(prices, account, strategy, *, feeds="ours", sizer=None, **options):
     cerebro.addstrategy(strategy, **options)
     cerebro.addanalyzer(rs.AccountRecorder)
     done = cerebro.run()[0]
-    return done, done.analyzers.ledger.result()
+    return done, done.analyzers.accountrecorder.result()
 
 
 PATHS = {
@@ -123,8 +123,8 @@ class BuyOnce(bt.Strategy):
 
 SIZERS = {
     "ours": ((rs.EqualWeightSizer, {"cash_buffer": 0.0}), CASH / 700.0, 0.0),
-    "ours, by the broker": ((rs.EqualWeightSizer, {"parts": 4}), 0.98 * CASH / 4 / 700.0, 0.0),
-    "ours, whole": ((rs.EqualWeightSizer, {"parts": 4, "fractional": False}), 3.0, 0.0),
+    "ours, by the broker": ((rs.EqualWeightSizer, {"n_positions": 4}), 0.98 * CASH / 4 / 700.0, 0.0),
+    "ours, whole": ((rs.EqualWeightSizer, {"n_positions": 4, "fractional": False}), 3.0, 0.0),
     "percent": ((bt.sizers.PercentSizer, {"percents": 10}), 0.1 * CASH / 700.0, 0.0),
     "percent, whole": ((bt.sizers.PercentSizerInt, {"percents": 10}), 1.0, 0.0),
     "all in": ((bt.sizers.AllInSizer, {}), CASH / 700.0, 0.0),

@@ -37,7 +37,7 @@ def lived(prices, account, strategy, *, feeds=our_feeds, **options):
     feeds(prices, **options)(cerebro)
     cerebro.addstrategy(strategy)
     cerebro.addanalyzer(rs.AccountRecorder)
-    return cerebro.run()[0].analyzers.ledger.result()
+    return cerebro.run()[0].analyzers.accountrecorder.result()
 
 
 def account(**changes):

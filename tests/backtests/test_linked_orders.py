@@ -139,7 +139,7 @@ def ran(prices, plan, *, sign=1, compat=False, **settings):
     cerebro.addstrategy(Linked, plan=plan, sign=sign)
     cerebro.addanalyzer(rs.AccountRecorder)
     strategy = cerebro.run()[0]
-    result = strategy.analyzers.ledger.result()
+    result = strategy.analyzers.accountrecorder.result()
     refs = sorted(order.ref for order in strategy.named.values())
     given = result.orders[result.orders["type"] != "liquidation"]
     assert len(given) == len(refs)
@@ -228,7 +228,7 @@ def test_legs_of_a_parent_without_a_bar_to_be_given_on_end_with_it(way, side, ma
 def test_with_stocks_rule_on_legs_what_was_rejected_counts_once_too(way, side, market):
     bars = [*flat(0.0), None, *flat(0.0, 3)]
     plan = {1: [WAYS[way]()]}
-    result, rows = ran(market(bars, sign=SIDES[side]), plan, sign=SIDES[side], compat={"bracket_legs"})
+    result, rows = ran(market(bars, sign=SIDES[side]), plan, sign=SIDES[side], compat={"bracket_legs_follow_parent"})
     assert {row["status"] for row in rows.values()} == {"rejected"}
     assert_counted_once(result, "(1 rejected;", SIZE * 100.0)
 
@@ -492,7 +492,7 @@ def test_what_a_stop_on_the_entry_bar_brings_in_is_not_spent_at_the_open(side, m
 
 @both
 @every_way
-@pytest.mark.parametrize("bracket_legs_on_entry_bar", [True, False])
+@pytest.mark.parametrize("entry_bar", [True, False])
 def test_the_stop_fills_first_and_the_bar_is_counted(entry_bar, way, side, market):
     sign = SIDES[side]
     wide = (0.0, 12.0, -7.0, 0.0)
@@ -552,7 +552,7 @@ def test_the_report_counts_such_bars(market, tmp_path):
     rs.add_prices(cerebro, market([*flat(0.0), *[wide] * 4, *flat(0.0, 2)]))
     cerebro.addstrategy(Linked, plan={0: [bracket()], 2: [bracket()]})
     cerebro.addanalyzer(rs.AccountRecorder)
-    result = cerebro.run()[0].analyzers.ledger.result()
+    result = cerebro.run()[0].analyzers.accountrecorder.result()
     assert result.settings["both_reached"] == 2
     page = tear_sheet(result, path=tmp_path / "report.html").read_text(encoding="utf-8")
     assert "2 bars reached both a stop and a limit order of one bracket or OCO group" in page

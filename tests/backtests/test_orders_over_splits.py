@@ -93,7 +93,7 @@ def traded(prices, plan, **changes):
     rs.add_prices(cerebro, prices, adjusted=False)
     cerebro.addstrategy(Planned, plan=plan)
     cerebro.addanalyzer(rs.AccountRecorder)
-    return cerebro.run()[0].analyzers.ledger.result()
+    return cerebro.run()[0].analyzers.accountrecorder.result()
 
 
 def path(kind, moment, sign, *, reached=True):

@@ -122,7 +122,7 @@ def traded(frame, orders, broker, plan, *, feeds="ours"):
         cerebro.adddata(bt.feeds.PandasData(dataname=prices.frame.xs("A", level="ticker")), name="A")
     cerebro.addstrategy(plan(orders))
     cerebro.addanalyzer(rs.AccountRecorder)
-    return cerebro.run()[0].analyzers.ledger.result()
+    return cerebro.run()[0].analyzers.accountrecorder.result()
 
 
 def account(**costs):
@@ -327,7 +327,7 @@ def test_fills_that_were_given_have_no_known_slippage(frame, plan):
     cerebro.add_order_history([[f"{day:%Y-%m-%d}", 100, 98.5]], notify=True)
     cerebro.addstrategy(plan({}))
     cerebro.addanalyzer(rs.AccountRecorder)
-    booked = cerebro.run()[0].analyzers.ledger.result()
+    booked = cerebro.run()[0].analyzers.accountrecorder.result()
     assert booked.transactions["price"].tolist() == [98.5]
     assert_unknown(booked, "slippage")
 

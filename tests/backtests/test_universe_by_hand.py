@@ -177,7 +177,7 @@ def config(**changes):
     return SimpleNamespace(broker=broker, allocation=rs.Threshold(0.5, short=-0.5), strategy="SignalStrategy")
 
 
-@pytest.mark.parametrize("kind", ["close_ruined_account", "a margin call"])
+@pytest.mark.parametrize("kind", ["ruin", "a margin call"])
 def test_seeds_end_where_their_accounts_were_closed(kind, crash, make_prices):
     prices, signals, scores = crash
     if kind == "a margin call":  # it rises less: the account is left with something
@@ -196,7 +196,7 @@ def test_seeds_end_where_their_accounts_were_closed(kind, crash, make_prices):
     assert list(found) == ["1"]
     assert found["1"][0] == f"closed by {kind} on {ended:%Y-%m-%d}"
     assert len(found["1"][1]) == len(alone["1"].dropna())
-    assert (ruin_date(alone["1"].dropna()) is not None) == (kind == "close_ruined_account")
+    assert (ruin_date(alone["1"].dropna()) is not None) == (kind == "ruin")
 
 
 def test_a_run_that_was_closed_ends_there_too(crash):

@@ -244,13 +244,13 @@ def test_what_happens_to_scores_without_prices_is_taken_from_wherever_it_is_set(
         file.write("2014-06-06,NOSUCH,0.5\n")
     given = {"override": ["--set", f"signals.on_uncovered={value}"], "option": ["--on-uncovered", value]}.get(place, [])
     table = value if place == "file" else "drop" if value == "raise" else "raise"
-    Path("rnn-strategies.toml").write_text(f'{CONFIG}[signals]\npath = "scores.csv"\noutside = "{table}"\n')
+    Path("rnn-strategies.toml").write_text(f'{CONFIG}[signals]\npath = "scores.csv"\non_uncovered = "{table}"\n')
     answer = command("import", "scores.csv", "--out", "mine", *given)
     if value == "drop":
         assert answer[0] == 0, answer[2]
         assert "1 row of scores lie outside the prices" in " ".join(read_json(Path("mine/manifest.json"))["warnings"])
     else:
-        refused(answer, 'or set outside = "drop"')
+        refused(answer, 'or set on_uncovered = "drop"')
 
 
 def test_scores_outside_the_prices(work, command):
