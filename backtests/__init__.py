@@ -10,6 +10,7 @@ from signals.lazy import lazy_names
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "AccountRecorder": "backtests.ledger",
         "Allocation": "backtests.allocations",
         "BacktestResult": "backtests.result",
         "Broker": "backtests.broker",
@@ -17,9 +18,8 @@ __all__, __getattr__, __dir__ = lazy_names(
         "EqualWeight": "backtests.allocations",
         "EqualWeightSizer": "backtests.sizers",
         "Fill": "backtests.fills",
-        "FillSource": "backtests.fills",
         "FillJournal": "backtests.journal",
-        "AccountRecorder": "backtests.ledger",
+        "FillSource": "backtests.fills",
         "LongShortQuantile": "backtests.allocations",
         "ScoreWeighted": "backtests.allocations",
         "SignalIndicator": "backtests.indicators",

@@ -142,11 +142,11 @@ class FillJournal:
     def __repr__(self) -> str:
         fills = self.frame[self.frame["amount"] != 0.0]
         if not len(fills):
-            return "Journal(no fills)"
+            return "FillJournal(no fills)"
         tickers = fills["ticker"].nunique()
         first, last = fills["date"].iloc[[0, -1]]
         return (
-            f"Journal({len(fills):,} fill{'s' * (len(fills) > 1)} of {tickers:,} ticker{'s' * (tickers > 1)}, "
+            f"FillJournal({len(fills):,} fill{'s' * (len(fills) > 1)} of {tickers:,} ticker{'s' * (tickers > 1)}, "
             f"{first:%Y-%m-%d} to {last:%Y-%m-%d})"
         )
 

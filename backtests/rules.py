@@ -118,8 +118,8 @@ def closed_rules(compat: bool | Iterable[str]) -> frozenset[str]:
 
     Examples
     --------
-    >>> len(closed_rules(True)), "close_ruined_account" in closed_rules({"close_ruined_account"}),
-    "close_ruined_account" in closed_rules({"refuse_deposits"}) (0, False, True)
+    >>> len(closed_rules(True)), "day_orders" in closed_rules({"day_orders"}), "day_orders" in
+    closed_rules({"uncapped_slippage"}) (0, False, True)
     """
     if isinstance(compat, bool):
         return frozenset() if compat else frozenset(RULES)

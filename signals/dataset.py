@@ -16,7 +16,7 @@ from signals.empty_universe import no_rows
 from signals.errors import InputError
 from signals.features import FeatureContext, Features, compute_features, period_returns
 from signals.features.specs import parse_features
-from signals.folds import WalkForward, refit_dates
+from signals.folds import WalkForward, retraining_dates
 from signals.labels import Labels, LabelSettings, Target, make_labels
 from signals.prices import PricePanel, Prices
 from signals.universe import UniverseFilters, universe_schedule
@@ -139,7 +139,7 @@ def make_dataset(
     decisions = np.searchsorted(panel.dates, dates).astype(np.int64)
     returns = period_returns(panel, decisions)
 
-    drawn = refit_dates(dates, walk_forward)
+    drawn = retraining_dates(dates, walk_forward)
     member = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
     column = {ticker: i for i, ticker in enumerate(panel.tickers)}
     schedule = universe_schedule(panel, drawn, universe, reference_data.membership)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from signals.calendar import add_offset, as_day
 from signals.errors import InputError
 
-__all__ = ["Fold", "WalkForward", "make_folds", "refit_dates"]
+__all__ = ["Fold", "WalkForward", "make_folds", "retraining_dates"]
 
 Length = str | int
 
@@ -30,7 +30,7 @@ class WalkForward:
     validation, test : str or int
         Lengths of the slices, calendar offsets or numbers of decision dates.
     retrain_every : str or int, optional
-        Time between refits; the test length when not given. Shorter than `test`, each date is predicted by the
+        Time between retrainings; the test length when not given. Shorter than `test`, each date is predicted by the
         latest model; longer is refused, since dates in between would have no model. `"never"` trains once, before
         `test_start`, and scores everything after it; the universe is still drawn anew every test length.
     """
@@ -66,13 +66,13 @@ class WalkForward:
 
     @property
     def cadence(self) -> Length:
-        """Time between draws of the universe, and between refits unless there is only one."""
+        """Time between draws of the universe, and between retrainings unless there is only one."""
         return self.test if self.retrain_every in (None, NEVER) else self.retrain_every
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One refit: half-open ranges of decision dates, by index.
+    """One fold: half-open ranges of decision dates, by index.
 
     The slices follow each other without gap; rows whose label ends after the next slice has begun are purged later,
     row by row, because only labels know when they end.
@@ -98,11 +98,11 @@ def _shift(
     return np.datetime64(dates[position] if position < len(dates) else dates[-1] + np.timedelta64(1, "D"))
 
 
-def refit_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray[np.datetime64]:
-    """Decision dates on which the universe is drawn: every refit, and the same rhythm back to the first date.
+def retraining_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray[np.datetime64]:
+    """Decision dates on which the universe is drawn: every retraining, and the same rhythm back to the first date.
 
-    Going back matters: networks train on the years before the first refit, and those years need a universe that was
-    known then, dead names included. It is drawn at least yearly there, however long the test slices are.
+    Going back matters: networks train on the years before the first retraining, and those years need a universe that
+    was known then, dead names included. It is drawn at least yearly there, however long the test slices are.
 
     Returns
     -------

@@ -124,12 +124,13 @@ def _facts(config: Config, figures: Mapping[str, Any], models: Mapping[str, Any]
         ("naive", f"{_auc(naive['years'][ALL_YEARS])}, {naive['label']}, the best trivial predictor, by hindsight"),
         ("data", f"{data['file']}, SHA-256 {data['sha256']}; {data['tickers_in_file']:,} tickers, {data['first']} to "
          f"{data['last']}, adjusted closes, final as of the file; survivors only"),
-        ("universe", f"drawn at each refit from what was known then: at most {universe.max_zero_returns:.0%} of the "
+        ("universe", f"drawn at each retraining from what was known then: at most {universe.max_zero_returns:.0%} of "
+                     "the "
          f"last {universe.zero_return_window} sessions without a return (Lesmond, Ogden and Trzcinka 1999: there is no "
          f"volume), {universe.min_history} sessions of history, an adjusted close of at least {universe.min_price:g}; "
          f"only names with a bar on the day are scored: {live}"),
         ("slices", f"train {walk_forward.train}, validation {walk_forward.validation}, test {walk_forward.test} from "
-         f"{walk_forward.test_start}, refit for each; {learnt} training rows; no label of one slice ends after the "
+         f"{walk_forward.test_start}, retrained for each; {learnt} training rows; no label of one slice ends after the "
          "next "
          "begins"),
         ("epoch", f"the pass with the lowest loss on the validation slice, of at most {config.training.epochs}; "

@@ -4,8 +4,8 @@
 `"volatility"`                  a built-in feature with its usual parameters, see `FEATURES`
 `"momentum(26, 2)"`             with other ones: decision dates for returns, sessions for what is computed from bars
 `"macro(UMCSENT)"`              of a macro series; a name with a comma goes in quotes
-`"return minus market"`            less the mean of that date's universe
-`"return minus sector"`            less the mean of the members of that date's universe in the ticker's sector
+`"return minus market"`         less the mean of that date's universe
+`"return minus sector"`         less the mean of the members of that date's universe in the ticker's sector
 `"package.module:function"`     anybody's own, see `signals.features.own`
 =============================== =======================================================================================
 """

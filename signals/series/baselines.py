@@ -167,7 +167,7 @@ def forecast_baselines(
     problem : Problem
         Series and horizon.
     fold : SeriesFold
-        One refit. What a baseline has to choose (how strong ridge regression is, how many trees) it chooses on the
+        One fold. What a baseline has to choose (how strong ridge regression is, how many trees) it chooses on the
         validation rows, and is then fitted again on both.
     baselines : iterable of str
         Names as in `BASELINES`, with their number where they take one: `"ridge(13)"`.

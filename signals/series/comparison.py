@@ -74,7 +74,7 @@ class Comparison:
         frames = {"models": self.table, "series": self.by_series, "steps": self.by_step, "folds": self.by_fold}
         return {
             "metric": self.metric,
-            "reference": self.reference,
+            "reference_baseline": self.reference,
             "spans": {str(fold): span for fold, span in self.spans.items()},
             **{name: [_plain(row) for row in frame.to_dict("records")] for name, frame in frames.items()},
         }

@@ -17,7 +17,7 @@ __all__ = ["Problem", "SeriesFold"]
 
 @dataclass(frozen=True, slots=True)
 class SeriesFold:
-    """One refit: ranges of origins, by row of the table.
+    """One fold: ranges of origins, by row of the table.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ class KerasTrainer:
 
     def _fit_one(self, task: FitTask) -> Fitted:
         keras = load_keras()
-        # without this, layers of finished fits pile up in Keras's global state over hundreds of refits
+        # without this, layers of finished fits pile up in Keras's global state over hundreds of fits
         keras.backend.clear_session(free_memory=True)
         keras.utils.set_random_seed(task.seed)
         network = task.network.model.build(task.network)

@@ -86,7 +86,7 @@ def test_dates_may_be_the_index_and_have_the_time_zone_of_transactions(index):
 def test_an_empty_journal_is_one():
     journal = FillJournal.from_frame(GOOD.iloc[:0])
     assert len(journal) == 0
-    assert repr(journal) == "Journal(no fills)"
+    assert repr(journal) == "FillJournal(no fills)"
     assert journal.fills_of(Asked("A", 10), number(DAY)) == []
 
 

@@ -115,7 +115,7 @@ def day_orders(make_prices):
     )
 
 
-def bar_barrier(make_prices):
+def match_later_bars_only(make_prices):
     prices = make_prices({"A": [10, NAN, NAN, 12, 13], "B": [5.0] * 5})
     ours, theirs = two("match_later_bars_only", prices, {1: buys("A", 100)})
     assert (ours.statuses, ours.fills) == (["Rejected"], [])
@@ -128,7 +128,7 @@ def bar_barrier(make_prices):
     assert theirs.fills == [(1, "A", 100, 10.0)]  # the bar it was given at, which was over
 
 
-def delistings(make_prices):
+def cash_out_delisted_holdings(make_prices):
     prices = make_prices({"A": [10, 10, 12, NAN, NAN, NAN, NAN, NAN], "B": [5.0] * 8})
     ours, theirs = two(
         "cash_out_delisted_holdings", prices, {0: buys("A", 100)}, delist_after_sessions=3, delist_haircut=0.25
@@ -144,7 +144,7 @@ def delistings(make_prices):
     assert ours.values == theirs.values  # the same, but for good
 
 
-def last_price(make_prices):
+def keep_last_price_over_nan_bars(make_prices):
     """Feeds of this project have no bars of NaN, feeds of one's own can."""
     rows = make_prices({"A": [10.0, 10, 11, 12, 13, 14]}).frame.xs("A", level="ticker").copy()
     rows.iloc[2:4] = np.nan
@@ -160,7 +160,7 @@ def last_price(make_prices):
     assert np.isnan(theirs.cash[-1])
 
 
-def value_of_some(make_prices):
+def value_of_given_feeds(make_prices):
     prices = make_prices({"A": [10.0] * 4, "B": [20.0] * 4})
     told = []
 
@@ -178,7 +178,7 @@ def value_of_some(make_prices):
     assert told[2:] == [(200.0, 1e4), (9_900.0, 9_900.0)]  # stock forgets what B is worth
 
 
-def sizes(make_prices):
+def reject_non_finite_sizes(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: buys("A", NAN), 1: buys("A", float("inf")), 2: buys("A", 10)}
     ours, theirs = two("reject_non_finite_sizes", prices, plan)
@@ -194,7 +194,7 @@ def sizes(make_prices):
     assert np.isnan(theirs.cash[-1])
 
 
-def reductions(make_prices):
+def never_refuse_reductions(make_prices):
     prices = make_prices({"A": [10.0, 10, 10, 15, 15, 15, 15], "B": [10.0] * 7})
     plan = {0: sells("A", 900), 1: buys("B", 1900), 3: buys("A", 900), 5: sells("B", 100)}
     ours, theirs = two("never_refuse_reductions", prices, plan)
@@ -207,7 +207,7 @@ def reductions(make_prices):
     assert ours.statuses == theirs.statuses == ["Margin"]
 
 
-def share_remainders(make_prices):
+def clear_share_remainders(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: buys("A", 0.1), 1: buys("A", 0.2), 2: sells("A", 0.3)}
     ours, theirs = two("clear_share_remainders", prices, plan)
@@ -226,7 +226,7 @@ def share_remainders(make_prices):
     assert (ours.statuses, theirs.statuses) == (["Completed"], ["Margin"])
 
 
-def short_sales(make_prices):
+def require_borrow_rate_for_shorts(make_prices):
     prices = make_prices({"A": [10.0] * 6})
     plan = {0: sells("A", 10), 1: buys("A", 30), 2: sells("A", 20), 3: sells("A", 40)}
     ours, theirs = two("require_borrow_rate_for_shorts", prices, plan)
@@ -238,7 +238,7 @@ def short_sales(make_prices):
     assert ours.fills == theirs.fills
 
 
-def refused_orders(make_prices):
+def ignore_refused_orders_in_cash_check(make_prices):
     """Seen where reductions are never refused: which orders are taken for reductions."""
     prices = make_prices({"A": [10.0] * 4})
     plan = {0: lambda s: (buys("A", 2_000)(s), sells("A", 500)(s))}
@@ -255,7 +255,7 @@ def refused_orders(make_prices):
     assert ours.statuses == theirs.statuses == ["Completed", "Completed"]
 
 
-def cancellations(make_prices):
+def cancel_unchecked_orders(make_prices):
     prices = make_prices({"A": [10.0] * 4})
     plan = {0: lambda s: s.cancel(buys("A", 10)(s))}
     ours, theirs = two("cancel_unchecked_orders", prices, plan)
@@ -300,7 +300,7 @@ def initial_margin(make_prices):
     assert len(ours.fills) == 3
 
 
-def ruin(make_prices):
+def close_ruined_account(make_prices):
     prices = make_prices({"A": [10.0, 10, 10, 31, 50, 5]})
     plan = {0: sells("A", 500)}
     with pytest.warns(RuinWarning, match=r"ruined on 2015-01-07: its value was -500\.00"):
@@ -331,7 +331,7 @@ def bars(make_prices, *rows, **more):
     return make_prices(opens, closes, highs=highs, lows=lows, **more)
 
 
-def bracket_legs(make_prices):
+def bracket_legs_follow_parent(make_prices):
     prices = make_prices({"A": [10.0, 10, 10, 8, 8, 8]})
 
     def filler(broker):
@@ -357,7 +357,7 @@ def short_bracket(strategy):
     strategy.sell_bracket(data=data, size=1_500, exectype=bt.Order.Market, stopprice=12.0, limitprice=8.0)
 
 
-def entry_bar(make_prices):
+def bracket_legs_on_entry_bar(make_prices):
     prices = bars(make_prices, (10, 10, 10, 10), (10, 10.5, 8, 10), (7, 7, 7, 7))
     ours, theirs = two("bracket_legs_on_entry_bar", prices, {0: brackets()})
     assert ours.fills == [(1, "A", 10, 10.0), (1, "A", -10, 9.0)]
@@ -373,7 +373,7 @@ def entry_bar(make_prices):
     assert theirs.fills[1] == (2, "A", -10, 7.0)
 
 
-def stop_first(make_prices):
+def stop_orders_before_limit_orders(make_prices):
     wide = (10, 11.5, 8.5, 10)
 
     def by_hand(strategy):
@@ -402,7 +402,7 @@ def stop_first(make_prices):
     assert sorted(ours.statuses) == sorted(theirs.statuses) == ["Canceled", "Completed", "Completed"]
 
 
-def deposits(make_prices):
+def refuse_deposits(make_prices):
     prices = make_prices({"A": [10.0] * 4})
 
     def deposit(strategy):
@@ -413,7 +413,7 @@ def deposits(make_prices):
     assert went(pandas_feeds(prices), stock(), {1: deposit}).values == [1e4, 1e4, 10_500, 10_500]
 
 
-def interest_apart(make_prices):
+def interest_separate_from_commission(make_prices):
     prices = make_prices({"A": [10.0] * 6})
 
     def lends(broker):
@@ -429,7 +429,7 @@ def interest_apart(make_prices):
     assert list(theirs.comm.values()) == [0.0, pytest.approx(paid)]
 
 
-def orders_let_go(make_prices):
+def release_finished_orders(make_prices):
     class Deaf(bt.Strategy):
         def next(self):
             self.buy(size=1)
@@ -449,7 +449,7 @@ def orders_let_go(make_prices):
     assert kept == [(0, 0, 5, 9_950.0), (6, 5, 5, 9_950.0)]
 
 
-def past_only(make_prices):
+def nan_before_first_bar(make_prices):
     prices = make_prices({"A": [1.0, 2, 3, 4, 5, 6], "LATE": [NAN, NAN, NAN, 7, 8, 9]})
     read = []
 
@@ -482,26 +482,26 @@ CASES = {
     case.__name__: case
     for case in (
         day_orders,
-        bar_barrier,
-        delistings,
-        last_price,
-        value_of_some,
-        sizes,
-        reductions,
-        share_remainders,
-        short_sales,
-        refused_orders,
-        cancellations,
+        match_later_bars_only,
+        cash_out_delisted_holdings,
+        keep_last_price_over_nan_bars,
+        value_of_given_feeds,
+        reject_non_finite_sizes,
+        never_refuse_reductions,
+        clear_share_remainders,
+        require_borrow_rate_for_shorts,
+        ignore_refused_orders_in_cash_check,
+        cancel_unchecked_orders,
         initial_margin,
-        ruin,
+        close_ruined_account,
         uncapped_slippage,
-        bracket_legs,
-        entry_bar,
-        stop_first,
-        deposits,
-        interest_apart,
-        orders_let_go,
-        past_only,
+        bracket_legs_follow_parent,
+        bracket_legs_on_entry_bar,
+        stop_orders_before_limit_orders,
+        refuse_deposits,
+        interest_separate_from_commission,
+        release_finished_orders,
+        nan_before_first_bar,
         exchange_sessions,
     )
 }

@@ -113,7 +113,7 @@ def simulated(folds: int, tickers: int) -> Iterator[Slices]:
     import rnn_strategies as rs
 
     prices = rs.load_prices(source="simulated", seed=606, n_tickers=tickers, start="2007-01-01")
-    yield from _folds("simulated", prices, folds, {"start": "2012-01-01", "test": "1Y"}, "open_to_open")
+    yield from _folds("simulated", prices, folds, {"test_start": "2012-01-01", "test": "1Y"}, "open_to_open")
 
 
 def real(folds: int, data: Path) -> Iterator[Slices]:
@@ -122,7 +122,7 @@ def real(folds: int, data: Path) -> Iterator[Slices]:
 
     path = data / "us-stocks-daily" / "close_all.parquet"
     prices = rs.load_prices(source="files", path=path, end=REAL_END, on_bad="repair")
-    yield from _folds("real", prices, folds, {"start": "2010-01-01", "test": "26W"}, "close_to_close")
+    yield from _folds("real", prices, folds, {"test_start": "2010-01-01", "test": "26W"}, "close_to_close")
 
 
 def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measured: str) -> Iterator[Slices]:

@@ -46,7 +46,7 @@ def drawn(seed):
             "estimation_window": 8,
         },
         "model": {"lookback": lookback, "min_steps": one(lookback, lookback - 1)},
-        "training": {"refit": one("none", "all"), "seeds": [0, 1][: int(rng.integers(1, 3))]},
+        "training": {"refit_on_validation": one(False, True), "seeds": [0, 1][: int(rng.integers(1, 3))]},
         "walk_forward": {
             "train": one("expanding", "2Y"),
             "validation": "9M" if frequency == "monthly" else "6M",

@@ -51,7 +51,7 @@ def real(simulated, shared_data, tmp_path):
     frame.reset_index().to_parquet(tmp_path / "stocks.parquet")
 
     def write(**tables):
-        walk = {"start": "2011-06-01"}
+        walk = {"test_start": "2011-06-01"}
         source = {"source": "files", "path": str(tmp_path / "stocks.parquet")}
         path = simulated(**{**tables, "walk_forward": walk | tables.get("walk_forward", {})})
         settings = tomllib.loads(path.read_text())
@@ -261,7 +261,7 @@ def died(simulated, shared_data, tmp_path):
         known = {"raw_known": prices.raw_known, "on_bad": "repair"}
         changed = change(rs.check_prices(frame, **known))
         changed.frame.reset_index().to_parquet(tmp_path / "died.parquet")
-        walk = {"start": "2016-04-01", "validation": "8W", "test": "26W"}
+        walk = {"test_start": "2016-04-01", "validation": "8W", "test": "26W"}
         filters = {"min_history": 40}
         path = simulated(**{"walk_forward": walk, "universe": filters, "model": {"lookback": 5}, **tables})
         settings = tomllib.loads(path.read_text())

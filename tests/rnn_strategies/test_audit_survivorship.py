@@ -12,7 +12,7 @@ import rnn_strategies as rs
 from rnn_strategies.audit.survivorship import _at_least, _none_of, survivorship
 from rnn_strategies.audit.verdict import Status
 from signals.calendar import decision_dates
-from signals.folds import refit_dates
+from signals.folds import retraining_dates
 from signals.membership import read_membership
 from signals.sectors import read_sectors
 from signals.universe import universe_schedule
@@ -52,7 +52,7 @@ def prices(worlds, every):
 def audited(prices, *, start="2013-01-04", membership=None, filters=None, **more):
     filters = filters or rs.UniverseFilters()
     dates = decision_dates(prices.first, prices.last, "weekly")
-    days = refit_dates(dates, rs.WalkForward(test_start=start))
+    days = retraining_dates(dates, rs.WalkForward(test_start=start))
     drawn = {str(d): len(m) for d, m in universe_schedule(prices.panel(), days, filters, membership)}
     return survivorship(prices, universe_sizes=drawn, filters=filters, membership=membership, **more)
 

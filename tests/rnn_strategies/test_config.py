@@ -142,7 +142,7 @@ def test_tables_may_come_from_a_program():
     config = parse_config(
         {
             "prices": {"source": "simulated"},
-            "walk_forward": {"start": "2014-01-01"},
+            "walk_forward": {"test_start": "2014-01-01"},
             "broker": {"cash": 1e6, "commission": 0.001, "slippage": 0.0005},
             "strategy": {"allocation": "TopK", "k": 5},
         }
@@ -202,7 +202,7 @@ def test_the_name_of_a_preset_changes_no_number_but_its_values_do(write):
 def test_mistakes_around_a_preset_are_one_line(broker, message):
     tables = {
         "prices": {"source": "simulated"},
-        "walk_forward": {"start": "2014-01-01"},
+        "walk_forward": {"test_start": "2014-01-01"},
         "broker": {"cash": 1e6, **broker},
         "strategy": {"allocation": "TopK", "k": 5},
     }

@@ -124,7 +124,7 @@ def test_the_yahoo_source_has_settings_but_no_clock():
     tables = {
         "prices": {"source": "yahoo", "tickers": ["SPY"], "start": "2012-01-01"},
         "labels": {"kind": "up"},
-        "walk_forward": {"start": "2014-01-01"},
+        "walk_forward": {"test_start": "2014-01-01"},
         "strategy": {"allocation": "TopK", "k": 1},
         "broker": {"cash": 1e5, "commission": 0.001, "slippage": 0.0},
     }

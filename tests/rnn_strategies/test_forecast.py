@@ -281,7 +281,7 @@ def test_networks_that_were_stopped_early_say_so(small, tmp_path):
 
 
 def test_tables_that_are_missing(small):
-    cut = {"start": "2000-01-01"}
+    cut = {"test_start": "2000-01-01"}
     assert "expected a table [series]; found none" in said(parse_forecast_config, {"walk_forward": cut})
     assert "expected a table [walk_forward]" in said(parse_forecast_config, {"series": {"path": "a.csv"}})
     assert "use `rnn-strategies run` for stocks" in said(parse_forecast_config, {"prices": {}})

@@ -26,7 +26,7 @@ def test_every_year_has_its_names(preset, first, fewest, shared_data, tmp_path):
     years = []
     for fold in prepared.folds:
         year = np.unique(prepared.data.dates[fold.test_date].astype("datetime64[Y]"))
-        assert len(year) == 1  # refit yearly, and judged by calendar years in the report
+        assert len(year) == 1  # retrained yearly, and judged by calendar years in the report
         years.append(int(year[0].astype(int)) + 1970)
         assert len(np.unique(fold.test_ticker)) >= fewest
         assert len(fold.tickers) >= fewest

@@ -30,7 +30,7 @@ def test_configuration_snippets_are_valid(tmp_path):
     from rnn_strategies.forecast_config import parse_forecast_config
 
     whole = {
-        "walk_forward": {"start": "2014-01-01"},
+        "walk_forward": {"test_start": "2014-01-01"},
         "strategy": {"allocation": "TopK", "k": 5},
         "broker": {"cash": 1e6, "commission": 0.001, "slippage": 0.0005},
         "prices": {"source": "simulated"},

@@ -74,10 +74,10 @@ from pathlib import Path
 from watching_trainer import Watching
 from signals.walk_forward import compute_signals
 if __name__ == "__main__":
-    prices = rs.load_prices(source="simulated", seed=4, tickers=20, start="2012-01-01", end="2014-12-31")
+    prices = rs.load_prices(source="simulated", seed=4, n_tickers=20, start="2012-01-01", end="2014-12-31")
     folder = Path({str(tmp_path)!r})
     result = compute_signals(
-        prices, walk_forward=rs.WalkForward(start="2014-01-01", validation="13W", test="26W"),
+        prices, walk_forward=rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W"),
         universe=rs.UniverseFilters(min_history=30), labels=rs.LabelSettings(), seeds=[0], artifacts=folder / "a",
         model=rs.RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4),
         trainer=Watching(folder),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from signals.calendar import decision_dates
 from signals.errors import InputError
-from signals.folds import WalkForward, make_folds, refit_dates
+from signals.folds import WalkForward, make_folds, retraining_dates
 
 WEEKS = decision_dates("2007-01-01", "2017-11-10")
 lengths = st.one_of(st.integers(5, 120), st.sampled_from(["26W", "1Y", "6M", "13W", "2Y"]))
@@ -63,7 +63,7 @@ def test_lengths_of_different_kinds_leave_no_date_without_a_model():
 
 
 def test_long_tests_still_draw_the_universe_yearly_before_them():
-    drawn = refit_dates(WEEKS, WalkForward(test_start="2013-01-01", test="3Y"))
+    drawn = retraining_dates(WEEKS, WalkForward(test_start="2013-01-01", test="3Y"))
     assert [str(day)[:4] for day in drawn] == [*map(str, range(2007, 2014)), "2016"]
 
 
@@ -82,7 +82,7 @@ def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"start": "soon"}, "date like 2011-01-03"),
+        ({"test_start": "soon"}, "date like 2011-01-03"),
         ({"test": "1 year"}, r"walk_forward.test as a length like '4Y'.*; found '1 year'; mend it"),
         ({"validation": 0}, r"walk_forward.validation as a length"),
         ({"train": "expnding"}, r"walk_forward.train as .*, 'expanding'; found 'expnding'"),
@@ -91,7 +91,7 @@ def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
 )
 def test_what_is_no_length_is_said_at_once(settings, words):
     with pytest.raises(InputError, match=words):
-        WalkForward(**({"start": "2012-01-01"} | settings))
+        WalkForward(**({"test_start": "2012-01-01"} | settings))
 
 
 def test_folds_up_to_a_date_do_not_depend_on_what_follows():
@@ -100,13 +100,13 @@ def test_folds_up_to_a_date_do_not_depend_on_what_follows():
     for fold, cut in zip(whole, make_folds(WEEKS[:day], wf), strict=False):
         assert (fold.train, fold.validation, fold.test.start) == (cut.train, cut.validation, cut.test.start)
         assert cut.test.stop == min(fold.test.stop, day)
-    assert refit_dates(WEEKS[:day], wf).tolist() == [
-        d for d in refit_dates(WEEKS, wf).tolist() if d < WEEKS[day].item()
+    assert retraining_dates(WEEKS[:day], wf).tolist() == [
+        d for d in retraining_dates(WEEKS, wf).tolist() if d < WEEKS[day].item()
     ]
 
 
 def test_universe_is_drawn_at_every_refit_and_back_to_the_first_date():
-    drawn = refit_dates(WEEKS, WalkForward(test_start="2011-01-01"))
+    drawn = retraining_dates(WEEKS, WalkForward(test_start="2011-01-01"))
     assert [str(day)[:4] for day in drawn] == [str(y) for y in range(2007, 2018)]
     assert drawn[0] == WEEKS[0]
     assert set(drawn) <= set(WEEKS)
@@ -119,8 +119,8 @@ def test_trained_once_there_is_one_fold_and_every_date_after_it():
     assert (fold.train, fold.validation) == (walked[0].train, walked[0].validation)
     assert fold.test == range(walked[0].test.start, len(WEEKS))
     # the universe is drawn as often as before
-    drawn = refit_dates(WEEKS, settings)
-    assert drawn.tolist() == refit_dates(WEEKS, WalkForward(test_start="2011-01-01", validation="26W")).tolist()
+    drawn = retraining_dates(WEEKS, settings)
+    assert drawn.tolist() == retraining_dates(WEEKS, WalkForward(test_start="2011-01-01", validation="26W")).tolist()
 
 
 def test_a_model_that_comes_trained_needs_no_history():
