@@ -208,7 +208,7 @@ def test_prices_that_grew_extend_a_run_whose_scores_are_gone(work, command, mark
 
 
 def test_what_a_configuration_says_of_networks_is_left_out(work, command):
-    Path("whole.toml").write_text(CONFIG + '[model]\nlookback = 9\n[walk_forward]\nstart = "2014-01-01"\n')
+    Path("whole.toml").write_text(CONFIG + '[model]\nlookback = 9\n[walk_forward]\ntest_start = "2014-01-01"\n')
     code, _, err = command("import", "scores.csv", "--config", "whole.toml", "--out", "mine")
     assert code == 0, err
     text = Path("mine/config.toml").read_text()
