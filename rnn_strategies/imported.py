@@ -257,7 +257,7 @@ class ImportedRun(Run):
         if prices.close_only and settings.price_basis == "open_to_open":
             raise InputError(
                 "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
-                "set measured = 'close_to_close' under [labels]"
+                "set price_basis = 'close_to_close' under [labels]"
             )
         names = frame.index.get_level_values("ticker")
         check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))

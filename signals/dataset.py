@@ -127,7 +127,7 @@ def make_dataset(
     if prices.close_only and labels.price_basis == "open_to_open":
         raise InputError(
             "expected opening prices for labels.price_basis = 'open_to_open'; found closes only; "
-            "set measured = 'close_to_close' under [labels]"
+            "set price_basis = 'close_to_close' under [labels]"
         )
     panel = prices.panel()
     dates = decision_dates(panel.dates[0], panel.dates[-1], frequency, calendar=prices.calendar)

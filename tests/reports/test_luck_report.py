@@ -166,7 +166,7 @@ def test_metrics_equal_what_the_functions_compute_from_the_files(lucky):
 def test_the_risk_free_rate_is_taken_off_everywhere(copied, run):
     write_trials(copied, others(run.returns, 3).assign(**{OWN: run.returns}), started=4)
     config = copied / "config.toml"
-    config.write_text(config.read_text() + "[report]\nrisk_free = 0.05\n", encoding="utf-8")
+    config.write_text(config.read_text() + "[report]\nrisk_free_rate = 0.05\n", encoding="utf-8")
     daily = 1.05 ** (1 / 252) - 1
     written = write_metrics(copied)
     returns = run.returns

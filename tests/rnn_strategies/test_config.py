@@ -84,7 +84,7 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
         (("slippage = 0.0005\n", ""), r"broker.slippage; found none; costs are never silently zero"),
         (("cash = 1e6\n", ""), r"broker.cash; found none"),
         (("commission = 0.001", "commission = 0.1"), r"commission"),
-        (('start = "2014-01-01"', ""), r"walk_forward.test_start; found none"),
+        (('test_start = "2014-01-01"', ""), r"walk_forward.test_start; found none"),
         (("[broker]", "[training]\nepochs = 'many'\n[broker]"), r"training.epochs to be a valid number.*found 'many'"),
         (("[broker]", "[features]\nfrequency = 'hourly'\n[broker]"), r"daily, weekly or monthly; found 'hourly'"),
         (("k = 5", "k = 5\nmax_wieght = 3"), r"found 'max_wieght'; did you mean 'max_weight'"),

@@ -257,7 +257,7 @@ def test_a_missing_file_is_one_line(write, tmp_path, reference_data, table):
 
 @pytest.mark.parametrize("kind", ["up", "terciles", "return", "residual", "volatility_scaled"])
 def test_every_kind_of_label_runs_to_the_report(write, tmp_path, kind):
-    path = with_tables(write(tmp_path / "c.toml"), labels=f'kind = "{kind}"\nhorizon = 4\nwindow = 26')
+    path = with_tables(write(tmp_path / "c.toml"), labels=f'kind = "{kind}"\nhorizon = 4\nestimation_window = 26')
     made = rs.run(path, out=tmp_path / "run", jobs=1)
     assert 0.3 < made.metrics["auc"] < 0.7
     labels = pd.read_parquet(made.folder / "labels.parquet").reset_index()

@@ -174,8 +174,10 @@ def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
     table = rs.simulated_series(n_months=144, n_series=2, start="1980-01-01")
     lines = [f"{day},{a},{b}" for day, (a, b) in zip(table.dates, np.exp(table.values), strict=True)]
     (tmp_path / "data.csv").write_text("\n".join(["date,a,b", *lines]))
-    text = SMALL.replace('source = "simulated"\nmonths = 144\nseries = 2\nstart = 1980-01-01', 'path = "data.csv"')
-    text = text.replace("[forecast]", 'transform = "log_difference"\nperiods = 12\nvintage = "of today"\n[forecast]')
+    text = SMALL.replace('source = "simulated"\nn_months = 144\nn_series = 2\nstart = 1980-01-01', 'path = "data.csv"')
+    text = text.replace(
+        "[forecast]", 'transform = "log_difference"\ntransform_periods = 12\nvintage_note = "of today"\n[forecast]'
+    )
     (tmp_path / "file.toml").write_text(text)
     run = forecast(tmp_path / "file.toml", out=tmp_path / "out", overrides=["forecast.error_units=minmax"], jobs=1)
     assert run.series.names == ("a", "b")
@@ -361,7 +363,7 @@ def monthly_file(tmp_path, text="", n=216):
     path.write_text(
         f'name = "x"\n[series]\npath = "x.csv"\n{text}[forecast]\nhorizon = 3\nbaselines = ["drift", "ridge(6)"]\n'
         '[model]\nlookback = 12\nunits = [4]\n[training]\ntrainer = "series_trainer:SeriesTrainer"\nseeds = [0, 1]\n'
-        '[walk_forward]\nstart = "2010-01-01"\nvalidation = "2Y"\ntest = "2Y"\n'
+        '[walk_forward]\ntest_start = "2010-01-01"\nvalidation = "2Y"\ntest = "2Y"\n'
     )
     return path, frame
 

@@ -45,7 +45,7 @@ def write(support, tmp_path):
 
     def write(tables, **training):
         head, tail = SMALL.split("[model]")
-        text = head.replace("tickers = 40", "tickers = 15").replace('end = "2015-12-31"', 'end = "2014-11-28"')
+        text = head.replace("n_tickers = 40", "n_tickers = 15").replace('end = "2015-12-31"', 'end = "2014-11-28"')
         text = text.replace("[universe]", '[universe]\nsectors = "sectors.csv"')
         tail = tail[tail.index("[training]") :].replace("seeds = [0, 1]", "seeds = [0]")
         path = tmp_path / "c.toml"
@@ -94,15 +94,21 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ("embeddings = { sectors = 4 }", r"of sector, month, quarter, weekday; found 'sectors'; did you mean 'sector'"),
-        ('embeddings = { sector = "4" }', "model.categorical_embeddings to be a valid number, without quotes"),
-        ("embeddings = { sector = true }", "model.categorical_embeddings to be a number"),
-        ("embeddings = { year = 2 }", "use model.year_onehot"),
+        (
+            "categorical_embeddings = { sectors = 4 }",
+            r"of sector, month, quarter, weekday; found 'sectors'; did you mean 'sector'",
+        ),
+        (
+            'categorical_embeddings = { sector = "4" }',
+            "model.categorical_embeddings to be a valid number, without quotes",
+        ),
+        ("categorical_embeddings = { sector = true }", "model.categorical_embeddings to be a number"),
+        ("categorical_embeddings = { year = 2 }", "use model.year_onehot"),
         ("embedings = { sector = 4 }", "found 'embedings'; did you mean 'embeddings'"),
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
         ('kind = "encoder_decoder"\nteacher_focing = 0.5', "did you mean 'teacher_forcing'"),
-        ("bidirectional = true\nevery_step = true", "steps would see the future"),
+        ("bidirectional = true\nsequence_loss = true", "steps would see the future"),
     ],
 )
 def test_mistakes_in_the_table_are_one_line(write, model, words):
@@ -112,7 +118,10 @@ def test_mistakes_in_the_table_are_one_line(write, model, words):
 
 
 def test_the_table_of_a_kind_is_read_back_as_it_was_written(write, tmp_path):
-    table = '[model]\nkind = "encoder_decoder"\nunits = [6]\nembeddings = { quarter = 2, sector = 3 }\nyears = true\n'
+    table = (
+        '[model]\nkind = "encoder_decoder"\nunits = [6]\ncategorical_embeddings = { quarter = 2, sector = 3 '
+        "}\nyear_onehot = true\n"
+    )
     config = write(table)
     assert config.model == rs.EncoderDecoderSettings(
         units=(6,), categorical_embeddings={"quarter": 2, "sector": 3}, year_onehot=True
@@ -138,7 +147,7 @@ def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
     "model",
     [
         'cell = "simple_rnn"\nrecurrent_dropout = 0.2\noutput_recurrence = true',
-        'kind = "encoder_decoder"\nembeddings = { sector = 2 }',
+        'kind = "encoder_decoder"\ncategorical_embeddings = { sector = 2 }',
     ],
     ids=["fed back", "encoder-decoder"],
 )

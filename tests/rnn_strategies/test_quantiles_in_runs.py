@@ -32,7 +32,7 @@ def made(tmp_path_factory):
         patch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
         from configs import SMALL
 
-        text = SMALL.replace("tickers = 40", "tickers = 12").replace("k = 8", "k = 3")
+        text = SMALL.replace("n_tickers = 40", "n_tickers = 12").replace("k = 8", "k = 3")
         text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-08-29"')
         (folder / "c.toml").write_text(text.replace("min_history = 60", "min_history = 40") + LABELS)
         rs.run(folder / "c.toml", out=folder / "run", jobs=1, home=Home(folder / "home"))

@@ -24,7 +24,7 @@ def config(support, tmp_path, monkeypatch):
     from configs import SMALL
 
     monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
-    text = SMALL.replace("tickers = 40", "tickers = 12\nsplits = 0.9")
+    text = SMALL.replace("n_tickers = 40", "n_tickers = 12\nsplit_rate = 0.9")
     text = text.replace('allocation = "TopK"\nk = 8', 'allocation = "EqualWeight"').replace("seed = 3", "seed = 11")
     text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-12-31"')
     text = text.replace("min_history = 60", "min_history = 40").replace("seeds = [0, 1]", "seeds = [0]")
@@ -109,7 +109,7 @@ def test_prices_without_actions_are_refused_before_anything_is_trained(config, t
 
 
 def test_a_file_of_actions_is_named_relative_to_the_configuration(config, tmp_path):
-    tables = tomllib.loads(with_files(config, 'actions = "actions.csv"'))
+    tables = tomllib.loads(with_files(config, 'corporate_actions = "actions.csv"'))
     found = parse_config(tables, base=tmp_path / "sub")
     assert found.prices["actions"] == str((tmp_path / "sub" / "actions.csv").resolve())
     # where a file lies is no setting: what is in it is part of the prices, and of their hash

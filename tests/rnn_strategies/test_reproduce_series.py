@@ -42,7 +42,10 @@ test = "6M"
 """
 PRESETS = {
     "published-univariate": ("", 'error_units = "minmax"\nbaselines = ["persistence"]'),
-    "improved-univariate": ("", 'target = "change"\nunits = "minmax"\nbaselines = ["persistence", "drift", "mean"]'),
+    "improved-univariate": (
+        "",
+        'target = "change"\nerror_units = "minmax"\nbaselines = ["persistence", "drift", "mean"]',
+    ),
     "improved-univariate-return": ('transform = "return"', 'baselines = ["persistence", "mean"]'),
 }
 

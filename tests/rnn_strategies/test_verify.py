@@ -33,10 +33,10 @@ def made(tmp_path_factory):
         patch.syspath_prepend(str(SUPPORT))
         from configs import SMALL
 
-        text = SMALL.replace("tickers = 40", "tickers = 12").replace("k = 8", "k = 3")
+        text = SMALL.replace("n_tickers = 40", "n_tickers = 12").replace("k = 8", "k = 3")
         text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-08-29"')
         text = text.replace("min_history = 60", "min_history = 40")
-        text = text.replace("slippage = 0.0005", "slippage = 0.0005\ncash_rate = 0.02")
+        text = text.replace("slippage = 0.0005", "slippage = 0.0005\ncash_interest_rate = 0.02")
         (folder / "c.toml").write_text(text + '[benchmark]\nticker = "SIM001"\n')
         home = Home(folder / "home")
         with patch.context() as quiet:

@@ -154,7 +154,7 @@ def test_the_hash_sees_the_folds_own_rows_and_nothing_else(prices, folds):
 def test_opens_are_needed_for_open_to_open_labels(prices):
     closes = prices.frame[["close"]]
     close_only = rs.check_prices(closes, close_only=True, volume_known=False, raw_known=False)
-    with pytest.raises(InputError, match="measured = 'close_to_close'"):
+    with pytest.raises(InputError, match="price_basis = 'close_to_close'"):
         dataset(close_only)
     assert dataset(close_only, labels=rs.LabelSettings(price_basis="close_to_close")).eligible.any()
 
