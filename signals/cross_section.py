@@ -44,7 +44,7 @@ def check_cross_section(
         )
     for spec in parse_features(features) if n_names < 2 else ():
         if spec.versus is not None:
-            plain = spec.name[: spec.name.rindex(" vs ")].strip()
+            plain = spec.name[: spec.name.rindex(" minus ")].strip()
             raise InputError(
                 f"expected at least 2 names on a date for the feature {spec.name!r}, which subtracts their mean; found "
                 f"{found}; use {plain!r} instead"

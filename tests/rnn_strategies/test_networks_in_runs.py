@@ -104,7 +104,7 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
         ),
         ("categorical_embeddings = { sector = true }", "model.categorical_embeddings to be a number"),
         ("categorical_embeddings = { year = 2 }", "use model.year_onehot"),
-        ("embedings = { sector = 4 }", "found 'embedings'; did you mean 'embeddings'"),
+        ("categorical_embedings = { sector = 4 }", "did you mean 'categorical_embeddings'"),
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
         ('kind = "encoder_decoder"\nteacher_focing = 0.5', "did you mean 'teacher_forcing'"),

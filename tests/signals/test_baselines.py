@@ -87,7 +87,7 @@ def test_nothing_after_an_origin_changes_its_forecast(name):
     before, after = (one(p, NAMES.get(name, name), fold, lags=3) for p in (clean, poisoned))
     assert before.values[:9].tobytes() == after.values[:9].tobytes()
     assert before.parameters == after.parameters
-    assert before.warnings == after.warnings
+    assert before.details == after.details
     if name not in ("mean", "seasonal_mean"):
         assert (before.values[9:] != after.values[9:]).any()
 
@@ -137,7 +137,7 @@ def test_ridge_is_ridge_regression():
     problem = make_problem(autoregression(), lookback=3)
     fold = make_fold(problem)
     made = one(problem, "ridge(3)", fold)
-    kind, alpha = made.warnings[0].removeprefix("x: ").split(", alpha ")
+    kind, alpha = made.details[0].removeprefix("x: ").split(", alpha ")
     history, both = FoldHistory(problem, fold), np.asarray(fold.both)
     x = lag_features(history, both, 3)
     mean, deviation = x.mean(axis=0), x.std(axis=0)
@@ -166,7 +166,7 @@ def test_arima_forecasts_as_statsmodels_does_from_every_origin():
     problem = make_problem(values, horizon=3)
     fold = make_fold(problem, test=12, validation=20)
     made = one(problem, "arima(2)", fold)
-    order = eval(made.warnings[0].removeprefix("x: ARIMA"), {})
+    order = eval(made.details[0].removeprefix("x: ARIMA"), {})
     history = FoldHistory(problem, fold)
     known = history.values()[:, 0]
     mean, deviation = known.mean(), known.std()
@@ -189,7 +189,7 @@ def test_var_forecasts_as_statsmodels_does_and_follows_the_leader():
     known = values[history.rows.start : history.rows.stop]
     model = VAR(known)
     order = int(model.select_order(4).aic)
-    assert made.warnings == (f"VAR({order}) of up to 4",)
+    assert made.details == (f"VAR({order}) of up to 4",)
     fitted = model.fit(order)
     for i, origin in enumerate(fold.test):
         ahead = fitted.forecast(values[origin + 1 - order : origin + 1], 3)[:, 1]
@@ -359,10 +359,10 @@ def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeyp
     problem = make_problem(autoregression(180, seed=2)[:, :1], horizon=2)
     fold = make_fold(problem, test=12, validation=20)
     best = one(problem, "arima(2)", fold)
-    first = eval(best.warnings[0].removeprefix("x: ARIMA"), {})
+    first = eval(best.details[0].removeprefix("x: ARIMA"), {})
     monkeypatch.setattr(*refusing({first}, method))
     made = one(problem, "arima(2)", fold)
-    second = eval(made.warnings[0].removeprefix("x: ARIMA"), {})
+    second = eval(made.details[0].removeprefix("x: ARIMA"), {})
     assert second != first
     assert f"x: ARIMA{first} (ValueError: Non-invertible starting MA parameters found) was refused" in made.warnings[0]
     assert f"ARIMA{second} is used for 24 forecasts instead" in made.warnings[0]
@@ -431,7 +431,7 @@ def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatc
 
     problem = make_problem(autoregression(200, seed=3))
     fold = make_fold(problem)
-    best = int(one(problem, "var(4)", fold).warnings[0].removeprefix("VAR(").split(")")[0])
+    best = int(one(problem, "var(4)", fold).details[0].removeprefix("VAR(").split(")")[0])
     whole = VAR.fit
 
     def fit(self, maxlags=None, **options):
@@ -441,7 +441,7 @@ def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatc
 
     monkeypatch.setattr(VAR, "fit", fit)
     made = one(problem, "var(4)", fold)
-    other = int(made.warnings[0].removeprefix("VAR(").split(")")[0])
+    other = int(made.details[0].removeprefix("VAR(").split(")")[0])
     assert other != best
     assert f"VAR({best}) (LinAlgError: Singular matrix) was refused; VAR({other}) is used" in made.warnings[0]
 

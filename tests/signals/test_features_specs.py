@@ -22,11 +22,11 @@ from signals.features.specs import parse_features
         ("return()", "return", (1,), None),
         ("momentum(26, 2)", "momentum", (26, 2), None),
         ("momentum(26)", "momentum", (26, 4), None),
-        ("volatility  vs  market", "volatility", (21,), "market"),
+        ("volatility  minus  market", "volatility", (21,), "market"),
         ("return(4) minus sector", "return", (4,), "sector"),
         ("macro(UMCSENT)", "macro", ("UMCSENT",), None),
         ("macro_change(S&P: indust, 3)", "macro_change", ("S&P: indust", 3), None),
-        ("macro_growth('a, b (vs c)', 6)", "macro_growth", ("a, b (vs c)", 6), None),
+        ("macro_growth('a, b (minus c)', 6)", "macro_growth", ("a, b (minus c)", 6), None),
         ('macro("x minus market")', "macro", ("x minus market",), None),
     ],
 )
@@ -75,7 +75,7 @@ def test_a_function_of_ones_own(support):
         (["macro()"], r"expected macro\(SERIES\)"),
         (["macro('')"], r"name of a series as series of"),
         (["return(4"], r"found 'return\(4'"),
-        (["return vs markt"], r"found 'markt' \(close: market\)"),
+        (["return minus markt"], r"found 'markt' \(close: market\)"),
         (
             ["month_sin minus market"],
             r"differs between tickers before 'minus market'; found 'month_sin', equal for all",

@@ -575,7 +575,7 @@ def test_sources_by_name(bars, tmp_path):
         ({"source": 3}, "found 3"),
         ({"source": "files"}, "expected prices.path for the source files; found none; set it"),
         ({"source": "files", "paht": "x"}, "found 'paht' (close: path)"),
-        ({"source": "simulated", "ticker": 3}, "found 'ticker' (close: tickers)"),
+        ({"source": "simulated", "n_ticker": 3}, "found 'n_ticker' (close: n_tickers)"),
         ({"source": "no.such.module:Name"}, "expected a module 'no.such.module' for prices.source"),
         ({"source": "math:Name"}, "expected 'Name' in math for prices.source"),
         ({"source": "math:pi"}, "expected math:pi to be a class or function; found float"),

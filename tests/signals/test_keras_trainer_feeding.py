@@ -54,15 +54,15 @@ class Settings:
     recorder: Any
     lookback: int = STEPS
     min_steps: int | None = None
-    clip_quantile: float = 0.0
+    winsorize_quantile: float = 0.0
     masked: bool = False
-    unknown_share: float = 0.0
-    embedding: int = 0
-    months: bool = False
+    unknown_category_rate: float = 0.0
+    ticker_embedding_dim: int = 0
+    month_onehot: bool = False
     groups: tuple[str, ...] = ()
-    every_step: bool = False
+    sequence_loss: bool = False
     teacher_steps: str | None = None
-    teacher_forcing: float = 1.0
+    teacher_forcing_ratio: float = 1.0
     recurrent_dropout: float = 0.0
 
     def build(self, network):

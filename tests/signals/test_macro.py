@@ -302,24 +302,28 @@ def test_fred_md(tmp_path):
         ("DATE,date,X\n2020-01-01,2020-01-01,1\n", "one column date", {}),
         ("DATE,X\n2020-01-01,1,2\n", "2 values in every line", {}),
         ("DATE,X\n,1\n2020-01-01,2\n", "found '' in row 1", {}),
-        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "like 45D", {"lag": "-45D"}),
-        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "like 45D", {"lag": 45}),
-        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "shorten it", {"lag": "99999Y"}),
+        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "like 45D", {"publication_lag": "-45D"}),
+        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "like 45D", {"publication_lag": 45}),
+        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "shorten it", {"publication_lag": "99999Y"}),
         ("DATE,XYZ\n2020-01-01,1\n2020-02-01,2\n", "close: XYZ", {"series": ["XYS"]}),
         ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "use a list", {"series": "X"}),
-        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "found 'Y'", {"lag": {"Y": "1M"}}),
-        ("DATE,X,Y\n2020-01-01,1,1\n2020-02-01,2,2\n", "none for Y", {"lag": {"X": "1M"}, "series": ["X", "Y"]}),
+        ("DATE,X\n2020-01-01,1\n2020-02-01,2\n", "found 'Y'", {"publication_lag": {"Y": "1M"}}),
+        (
+            "DATE,X,Y\n2020-01-01,1,1\n2020-02-01,2,2\n",
+            "none for Y",
+            {"publication_lag": {"X": "1M"}, "series": ["X", "Y"]},
+        ),
         ("series,date\nX,2020-01-01\n", "a column value", {}),
         ("series,date,value\nX,2020-01-01,1\n,2020-02-01,1\n", "a series in every row", {}),
-        ("date,value,available_at\n2020-01-01,1,soon\n", "'soon' in row 1", {"lag": None}),
-        ("date,value,available_at\n2020-01-01,1,\n", "publication date in every row", {"lag": None}),
-        ("date,value,available_at\n2020-01-01,1,9999-01-01\n", "9999", {"lag": None}),
-        ("date,value,available_at\n2020-01-01,1,2020-02-30\n", "2020-02-30", {"lag": None}),
-        ("DATE,X_20201350\n2020-01-01,1\n", "SERIES_YYYYMMDD", {"lag": None}),
+        ("date,value,available_at\n2020-01-01,1,soon\n", "'soon' in row 1", {"publication_lag": None}),
+        ("date,value,available_at\n2020-01-01,1,\n", "publication date in every row", {"publication_lag": None}),
+        ("date,value,available_at\n2020-01-01,1,9999-01-01\n", "9999", {"publication_lag": None}),
+        ("date,value,available_at\n2020-01-01,1,2020-02-30\n", "2020-02-30", {"publication_lag": None}),
+        ("DATE,X_20201350\n2020-01-01,1\n", "SERIES_YYYYMMDD", {"publication_lag": None}),
     ],
 )
 def test_malformed_files_are_one_line(tmp_path, text, words, options):
-    refused(write(tmp_path / "x.csv", text), words, **{"lag": "45D", **options})
+    refused(write(tmp_path / "x.csv", text), words, **{"publication_lag": "45D", **options})
 
 
 def test_files_that_are_none(tmp_path):

@@ -12,11 +12,11 @@ from signals.trainers.seam import FitTask, Network, TrainingSettings
 from signals.windows import Samples, Windows
 
 
-def task(n=1000, *, validation=True, unknown_share=0.05, **settings):
+def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):
     rows = np.arange(n, dtype=np.int32)
     windows = Windows(np.zeros((n, 8, 1), np.float32), rows, np.full(n, 7, np.int32), 8)
     samples = Samples(windows, rows + 1, rows % 12, (rows % 2).astype(np.float32))
-    network = Network(RecurrentSettings(lookback=8, unknown_category_rate=unknown_share), n + 1)
+    network = Network(RecurrentSettings(lookback=8, unknown_category_rate=unknown_category_rate), n + 1)
     return FitTask(network, samples, samples if validation else None, TrainingSettings(**settings), seed=3)
 
 

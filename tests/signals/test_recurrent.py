@@ -61,10 +61,10 @@ def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     [
         (
             {"bidirectional": True, "sequence_loss": True},
-            "bidirectional without every_step, since steps would see",
+            "bidirectional without sequence_loss, since steps would see",
         ),
         ({"bidirectional": True, "output_recurrence": True}, "bidirectional without output_recurrence, since steps"),
-        ({"bidirectional": True, "tbptt_steps": 3}, "bidirectional without truncate"),
+        ({"bidirectional": True, "tbptt_steps": 3}, "bidirectional without tbptt_steps"),
         ({"recurrent_skip_steps": 53}, "model.recurrent_skip_steps from 0 to the look-back of 52"),
         ({"recurrent_skip_steps": 4, "tbptt_steps": 8}, "no model.recurrent_skip_steps, which reaches further back"),
         ({"tbptt_steps": 0}, "model.tbptt_steps of at least 1 step"),

@@ -71,7 +71,7 @@ class KerasReference:
     def compile(self, settings):
         """Stock optimizer, as in the Keras trainer."""
         kind = {"adam": self.keras.optimizers.Adam, "rmsprop": self.keras.optimizers.RMSprop}[settings.optimizer]
-        optimizer = kind(settings.learning_rate, global_clipnorm=settings.clip_norm)
+        optimizer = kind(settings.learning_rate, global_clipnorm=settings.global_clipnorm)
         optimizer.build(self.model.trainable_variables)
         self.model.compile(optimizer, loss_of(self.network.target, settings.loss), jit_compile=False)
 

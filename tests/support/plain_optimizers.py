@@ -35,7 +35,7 @@ class Descent:
         if self.slices and TABLE in squares:
             squares[TABLE] = np.zeros_like(values[TABLE])
             np.add.at(squares[TABLE], tickers, gradient.slices**2)
-        if (most := self.settings.clip_norm) is not None:
+        if (most := self.settings.global_clipnorm) is not None:
             norm = np.sqrt(sum(square.sum() for square in squares.values()))
             values = {name: value * min(1.0, most / norm) for name, value in values.items()}
             squares = {name: value**2 for name, value in values.items()}
