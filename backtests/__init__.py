@@ -5,28 +5,28 @@ Light to import: every name is loaded from its module when it is first used (PEP
 
 from __future__ import annotations
 
-from signals.lazy import lazy_names
+from signals.common.lazy_names import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "AccountRecorder": "backtests.ledger",
+        "AccountRecorder": "backtests.recorder",
         "Allocation": "backtests.allocations",
         "BacktestResult": "backtests.result",
-        "Broker": "backtests.broker",
-        "BrokerSettings": "backtests.settings",
+        "Broker": "backtests.broker.broker",
+        "BrokerSettings": "backtests.broker.settings",
         "EqualWeight": "backtests.allocations",
         "EqualWeightSizer": "backtests.sizers",
-        "Fill": "backtests.fills",
-        "FillJournal": "backtests.journal",
-        "FillSource": "backtests.fills",
+        "Fill": "backtests.broker.fill_sources",
+        "FillJournal": "backtests.journal.fill_journal",
+        "FillSource": "backtests.broker.fill_sources",
         "LongShortQuantile": "backtests.allocations",
         "ScoreWeighted": "backtests.allocations",
         "SignalIndicator": "backtests.indicators",
         "SignalStrategy": "backtests.strategy",
         "Threshold": "backtests.allocations",
         "TopK": "backtests.allocations",
-        "add_prices": "backtests.feeds",
+        "add_prices": "backtests.feeds.panel_feeds",
         "equal_weight_returns": "backtests.engine",
         "make_allocation": "backtests.allocations",
         "run_backtest": "backtests.engine",

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtests.allocations import LongShortQuantile, TopK
-from signals.cross_section import counted_names
-from signals.errors import InputError
+from signals.common.errors import InputError
+from signals.dataset.cross_section_size import counted_names
 
 __all__ = ["check_enough_names", "check_target_weights", "idle_cash_warning", "unequal_ties"]
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
-from signals.former_names import renamed_key
-from signals.plugins import import_name
+from signals.common.errors import InputError
+from signals.common.former_names import renamed_key
+from signals.common.import_objects import import_name
 
 __all__ = [
     "ALLOCATIONS",

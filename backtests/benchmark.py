@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtests.outside_returns import align_returns
+from backtests.external_returns import align_returns
+from signals.annualization import Periodicity, sessions_per_year
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.periodicity import Periodicity, sessions_per_year
-from signals.prices import Prices
+from signals.common.errors import InputError
+from signals.data.prices import Prices
 
 __all__ = ["buy_and_hold", "check_span", "coverage_warning"]
 

@@ -13,21 +13,21 @@ import pandas as pd
 
 from backtests.allocation_checks import check_enough_names, idle_cash_warning
 from backtests.allocations import EqualWeight, LongShortQuantile, describe
-from backtests.broker import Broker, RuinWarning
-from backtests.feeds import add_prices
-from backtests.fills import FillSource
-from backtests.ledger import AccountRecorder
+from backtests.broker.broker import Broker, RuinWarning
+from backtests.broker.fill_sources import FillSource
+from backtests.broker.scaling_broker import ScalingBroker
+from backtests.broker.settings import BrokerSettings
+from backtests.feeds.panel_feeds import add_prices
+from backtests.feeds.score_matrix import ScoreTable
+from backtests.recorder import AccountRecorder
 from backtests.result import BacktestResult
-from backtests.scaling_broker import ScalingBroker
-from backtests.scores import ScoreTable
-from backtests.settings import BrokerSettings
 from backtests.strategy import SignalStrategy
-from signals.actions import raw_panel
-from signals.errors import InputError
-from signals.events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.panel import PRICE_COLUMNS, PricePanel, check_tickers
-from signals.plugins import import_name
-from signals.prices import Prices
+from signals.common.errors import InputError
+from signals.common.import_objects import import_name
+from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.data.corporate_actions import raw_panel
+from signals.data.panel import PRICE_COLUMNS, PricePanel, check_tickers
+from signals.data.prices import Prices
 
 __all__ = ["equal_weight_returns", "run_backtest", "strategy_class"]
 

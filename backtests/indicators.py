@@ -8,10 +8,10 @@ import backtrader as bt
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.clock import day_numbers
-from backtests.feeds import PanelFeed
-from backtests.scores import ScoreTable
-from signals.errors import InputError
+from backtests.feeds.panel_feeds import PanelFeed
+from backtests.feeds.score_matrix import ScoreTable
+from backtests.feeds.session_clock import day_numbers
+from signals.common.errors import InputError
 
 __all__ = ["SignalIndicator"]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from backtests.common.share_tolerances import HALF_SHARE, SHARE_TOLERANCE
 from backtests.gains import gains_by_ticker, unexplained
-from backtests.shares import HALF_SHARE, SHARE_TOLERANCE
-from signals.display import Card
-from signals.errors import CheckFailedError
-from signals.storage import read_parquet, write_parquet
+from signals.common.errors import CheckFailedError
+from signals.common.storage import read_parquet, write_parquet
+from signals.common.summary_card import Card
 
 __all__ = [
     "FLOW_COLUMNS",
@@ -129,9 +129,9 @@ class BacktestResult:
         """Hold the frames to the accounting identity.
 
         Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
-        fills and splits do not add up to zero (`backtests.shares`); the cash of every session is what fills,
-        commissions and cash flows have left of the initial cash; and gains by ticker, fees and interest add up to the
-        change of the account. Of a result that does not say `"flows": true` only the last session's cash is
+        fills and splits do not add up to zero (`backtests.common.share_tolerances`); the cash of every session is what
+        fills, commissions and cash flows have left of the initial cash; and gains by ticker, fees and interest add up
+        to the change of the account. Of a result that does not say `"flows": true` only the last session's cash is
         looked at, and only when it says what borrowing cost (`"borrow_fees"`).
 
         Parameters

@@ -7,8 +7,8 @@ from typing import Any
 
 import backtrader as bt
 
-from backtests.shares import ROUNDING
-from signals.errors import InputError
+from backtests.common.share_tolerances import ROUNDING
+from signals.common.errors import InputError
 
 __all__ = ["EqualWeightSizer"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from backtests.shares import HALF_SHARE, ROUNDING, SHARE_TOLERANCE
+from backtests.common.share_tolerances import HALF_SHARE, ROUNDING, SHARE_TOLERANCE
 
 __all__ = ["share_changes", "submission_order"]
 
@@ -46,7 +46,7 @@ def share_changes(
     Returns
     -------
     changes : ndarray of shape (n_tickers,)
-        Signed shares; what is only a remainder of the arithmetic (`backtests.shares`) is no change.
+        Signed shares; what is only a remainder of the arithmetic (`backtests.common.share_tolerances`) is no change.
     wanted : int
         Names whose target is not zero and not what they have.
     too_small : int

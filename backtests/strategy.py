@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from backtests.allocation_checks import check_target_weights, unequal_ties
 from backtests.allocations import LongShortQuantile
-from backtests.clock import day_numbers, day_of
-from backtests.feeds import PanelFeed
-from backtests.listening import hears
-from backtests.market import Market
-from backtests.scores import ScoreTable
+from backtests.broker.order_notifications import hears
+from backtests.broker.valuation import ValuedBroker
+from backtests.feeds.bar_store import Market
+from backtests.feeds.panel_feeds import PanelFeed
+from backtests.feeds.score_matrix import ScoreTable
+from backtests.feeds.session_clock import day_numbers, day_of
 from backtests.sizing import share_changes, submission_order
-from backtests.valuation import ValuedBroker
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 __all__ = ["SignalStrategy"]
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-__version__ = "0.1.0"
-
 
 def _check_rooms() -> None:
     """Make sure that `signals`, `backtests` and `reports` are ours: other distributions own those names too."""
@@ -18,7 +16,11 @@ def _check_rooms() -> None:
         spec = find_spec(room)
         found = Path(spec.origin).resolve() if spec and spec.origin else None
         # a distribution installed later may have written its `__init__.py` over ours, at the very same place
-        if found is None or found.parent != home / room or "signals.lazy" not in found.read_text(encoding="utf-8"):
+        if (
+            found is None
+            or found.parent != home / room
+            or "signals.common.lazy_names" not in found.read_text(encoding="utf-8")
+        ):
             raise ImportError(
                 f"expected the package {room!r} of rnn-strategies at {home / room}; found {found or 'none'}, "
                 "which belongs to another distribution or folder; install rnn-strategies into a virtual environment "
@@ -28,87 +30,89 @@ def _check_rooms() -> None:
 
 _check_rooms()
 
-from signals.lazy import lazy_names  # noqa: E402 - only now is `signals` known to be ours
+# only now are the packages known to be ours
+from rnn_strategies.runs.version import __version__ as __version__  # noqa: E402
+from signals.common.lazy_names import lazy_names  # noqa: E402
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "AccountRecorder": "backtests.ledger",
+        "AccountRecorder": "backtests.recorder",
         "Allocation": "backtests.allocations",
         "Audit": "rnn_strategies.audit.audit",
         "BacktestResult": "backtests.result",
-        "Broker": "backtests.broker",
-        "BrokerSettings": "backtests.settings",
-        "Config": "rnn_strategies.config",
-        "CustomModel": "signals.models.own",
-        "EncoderDecoderSettings": "signals.models.encoder_decoder",
+        "Broker": "backtests.broker.broker",
+        "BrokerSettings": "backtests.broker.settings",
+        "Config": "rnn_strategies.config.panel_config",
+        "CustomModel": "signals.models.custom",
+        "EncoderDecoderSettings": "signals.models.encoder_decoder_settings",
         "EqualWeight": "backtests.allocations",
         "EqualWeightSizer": "backtests.sizers",
         "FEATURES": "signals.features",
         "FeatureContext": "signals.features",
         "FilesSource": "signals.sources.files",
-        "Fill": "backtests.fills",
-        "FillJournal": "backtests.journal",
-        "FillSource": "backtests.fills",
-        "ForecastConfig": "rnn_strategies.forecast_config",
-        "ForecastRun": "rnn_strategies.forecast_run",
-        "ForecastSettings": "signals.series.settings",
-        "InputError": "signals.errors",
-        "LABELS": "signals.labels",
-        "LabelSettings": "signals.labels",
+        "Fill": "backtests.broker.fill_sources",
+        "FillJournal": "backtests.journal.fill_journal",
+        "FillSource": "backtests.broker.fill_sources",
+        "ForecastConfig": "rnn_strategies.config.forecast_config",
+        "ForecastRun": "rnn_strategies.pipelines.forecast_run",
+        "ForecastSettings": "signals.forecasting.settings",
+        "InputError": "signals.common.errors",
+        "LABELS": "signals.dataset.labels",
+        "LabelSettings": "signals.dataset.labels",
         "LongShortQuantile": "backtests.allocations",
-        "PricePanel": "signals.prices",
-        "Prices": "signals.prices",
-        "RecurrentSettings": "signals.models.recurrent",
-        "ReferenceData": "signals.dataset",
-        "Run": "rnn_strategies.pipeline",
-        "SavedKerasModel": "signals.models.external",
+        "PricePanel": "signals.data.prices",
+        "Prices": "signals.data.prices",
+        "RecurrentSettings": "signals.models.recurrent_settings",
+        "ReferenceData": "signals.dataset.dataset",
+        "Run": "rnn_strategies.pipelines.panel_run",
+        "SavedKerasModel": "signals.models.saved_keras",
         "ScoreWeighted": "backtests.allocations",
-        "SeriesTable": "signals.series.table",
+        "SeriesTable": "signals.forecasting.series_table",
         "SignalIndicator": "backtests.indicators",
         "SignalStrategy": "backtests.strategy",
         "SimulatedSource": "signals.sources.simulated",
         "Threshold": "backtests.allocations",
         "TopK": "backtests.allocations",
-        "TrainingSettings": "signals.trainers.seam",
-        "UniverseFilters": "signals.universe",
-        "WalkForward": "signals.folds",
-        "YahooSource": "signals.sources.yahoo",
-        "add_prices": "backtests.feeds",
+        "TrainingSettings": "signals.trainers.base",
+        "UniverseFilters": "signals.dataset.universe",
+        "WalkForward": "signals.dataset.folds",
+        "YahooSource": "signals.sources.yahoo.source",
+        "add_prices": "backtests.feeds.panel_feeds",
         "audit_run": "rnn_strategies.audit.audit",
         "check_features": "signals.features",
-        "check_prices": "signals.prices",
-        "check_signals": "signals.frames",
+        "check_prices": "signals.data.prices",
+        "check_signals": "signals.scores.signal_frame",
         "compute_features": "signals.features",
-        "compute_forecasts": "signals.series.forecasts",
-        "compute_metrics": "reports.statistics",
-        "compute_signals": "signals.walk_forward",
-        "deflated_sharpe_ratio": "reports.luck",
+        "compute_forecasts": "signals.forecasting.series_walk_forward",
+        "compute_metrics": "reports.metrics.performance",
+        "compute_signals": "signals.walk_forward.panel_walk_forward",
+        "deflated_sharpe_ratio": "reports.significance.sharpe_ratio",
         "equal_weight_returns": "backtests.engine",
-        "export_scores": "rnn_strategies.imported",
-        "forecast": "rnn_strategies.forecast_run",
-        "import_scores": "rnn_strategies.imported",
-        "load_config": "rnn_strategies.config",
-        "load_forecast_config": "rnn_strategies.forecast_config",
-        "load_prices": "signals.sources",
+        "export_scores": "rnn_strategies.pipelines.score_import",
+        "forecast": "rnn_strategies.pipelines.forecast_run",
+        "import_scores": "rnn_strategies.pipelines.score_import",
+        "load_config": "rnn_strategies.config.panel_config",
+        "load_forecast_config": "rnn_strategies.config.forecast_config",
+        "load_prices": "signals.sources.registry",
         "make_allocation": "backtests.allocations",
-        "min_track_record_length": "reports.luck",
-        "probabilistic_sharpe_ratio": "reports.luck",
-        "probability_of_backtest_overfitting": "reports.overfitting",
-        "read_macro": "signals.macro",
-        "read_membership": "signals.membership",
-        "read_scores": "signals.score_files",
-        "read_sectors": "signals.sectors",
-        "read_series": "signals.series.table",
-        "read_symbol_changes": "signals.symbols",
-        "reality_check": "reports.bootstrap",
+        "min_track_record_length": "reports.significance.sharpe_ratio",
+        "probabilistic_sharpe_ratio": "reports.significance.sharpe_ratio",
+        "probability_of_backtest_overfitting": "reports.significance.overfitting",
+        "read_macro": "signals.reference.macro_series",
+        "read_membership": "signals.reference.membership",
+        "read_scores": "signals.scores.score_files",
+        "read_sectors": "signals.reference.sectors",
+        "read_series": "signals.forecasting.series_table",
+        "read_symbol_changes": "signals.reference.security_ids",
+        "reality_check": "reports.significance.bootstrap",
         "reproduce_systems": "rnn_strategies.reproduce.systems",
-        "run": "rnn_strategies.pipeline",
+        "run": "rnn_strategies.pipelines.run_config",
         "run_backtest": "backtests.engine",
-        "show_progress": "rnn_strategies.progress",
-        "simulated_series": "signals.series.simulated",
-        "tear_sheet": "reports.tear_sheet",
+        "show_progress": "rnn_strategies.runs.progress_display",
+        "simulated_series": "signals.forecasting.simulated_series",
+        "tear_sheet": "reports.report",
         "verify_run": "rnn_strategies.verify.verify",
-        "write_scores": "signals.score_files",
+        "write_scores": "signals.scores.score_files",
     },
 )

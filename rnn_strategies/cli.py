@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rnn_strategies import __version__
-from signals.errors import InputError, RnnStrategiesError
-from signals.former_names import COMMAND_LINE_OPTIONS, now_called
+from rnn_strategies.runs.version import __version__
+from signals.common.errors import InputError, RnnStrategiesError
+from signals.common.former_names import COMMAND_LINE_OPTIONS, now_called
 
 if TYPE_CHECKING:
-    from rnn_strategies.pipeline import Run
+    from rnn_strategies.pipelines.panel_run import Run
     from rnn_strategies.reproduce.report import Report
-    from signals.events import ProgressCallback
+    from signals.common.progress_events import ProgressCallback
 
 __all__ = ["app", "main"]
 
@@ -76,15 +76,15 @@ class _State:
 
 def _progress() -> ProgressCallback:
     """Return what shows progress on standard error, as `--quiet` and `--verbose` say."""
-    from rnn_strategies.progress import show_progress
-    from signals.events import ignore_progress
+    from rnn_strategies.runs.progress_display import show_progress
+    from signals.common.progress_events import ignore_progress
 
     return ignore_progress if _State.quiet else show_progress(sys.stderr, verbose=_State.verbose)
 
 
 def _preset_names() -> list[str]:
     """Names that a shell completes `--preset` with."""
-    from rnn_strategies.presets import FORECAST_PRESETS, PRESETS
+    from rnn_strategies.config.presets import FORECAST_PRESETS, PRESETS
 
     return [*PRESETS, *FORECAST_PRESETS]
 
@@ -116,7 +116,7 @@ def init(
 
         typer.echo(write_example(example, path, force=force))
         return
-    from rnn_strategies.presets import write_preset
+    from rnn_strategies.config.presets import write_preset
 
     path = path or Path("rnn-strategies.toml")
     write_preset(path, preset=preset, data=data, force=force)
@@ -133,7 +133,7 @@ def run(
     accept_revisions: Revised = False,
 ) -> None:
     """Run all stages of any configuration: signals, backtest, report, or forecasts of series; resumes what is done."""
-    from rnn_strategies.toml_tables import is_of_series
+    from rnn_strategies.config.toml_files import is_of_series
 
     if is_of_series(config):
         if accept_revisions:
@@ -183,7 +183,7 @@ def forecast(
     jobs: Jobs = None,
 ) -> None:
     """Forecast series walk-forward, beside baselines; resumes what is done."""
-    from rnn_strategies.forecast_run import forecast as work
+    from rnn_strategies.pipelines.forecast_run import forecast as work
 
     made = work(config, out=out, overrides=overrides or (), jobs=jobs, on_progress=_progress())
     typer.echo(f"{made.table}\n{made.folder}")
@@ -206,7 +206,7 @@ def import_(
     overrides: Overrides = None,
 ) -> None:
     """Make a run folder of somebody else's scores."""
-    from rnn_strategies.imported import import_scores
+    from rnn_strategies.pipelines.score_import import import_scores
 
     made = import_scores(
         scores,
@@ -229,7 +229,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the scores of a run folder for other programs."""
-    from rnn_strategies.imported import export_scores
+    from rnn_strategies.pipelines.score_import import export_scores
 
     typer.echo(export_scores(target, out, format=format, force=force))
 
@@ -332,7 +332,7 @@ def _open(
     *,
     accept_revisions: bool = False,
 ) -> Run:
-    from rnn_strategies.pipeline import open_run
+    from rnn_strategies.pipelines.run_config import open_run
 
     return open_run(
         target,

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rnn_strategies.home import default_home
-from rnn_strategies.trials import default_ledger
-from signals.errors import InputError
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers import choose_trainer
-from signals.trainers.keras_trainer import gpus, load_keras
-from signals.trainers.seam import TrainingSettings
+from rnn_strategies.runs.workspace import default_home
+from rnn_strategies.trials.trial_ledger import default_ledger
+from signals.common.errors import InputError
+from signals.execution.trainer_choice import choose_trainer
+from signals.models.keras_backend import load_keras
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import TrainingSettings
+from signals.trainers.keras_trainer import gpus
 
 __all__ = ["diagnose"]
 

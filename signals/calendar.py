@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 __all__ = [
     "FREQUENCIES",

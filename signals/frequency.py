@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.calendar import EARLIEST, sessions
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 __all__ = ["Frequency", "frequency_of", "listed_periods", "missing_periods", "next_dates", "no_dates"]
 

@@ -118,7 +118,7 @@ def _verify_every_run(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def verify_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verify each run when its last stage is done."""
-    from rnn_strategies.pipeline import Run
+    from rnn_strategies.pipelines.panel_run import Run
     from rnn_strategies.verify import verify
 
     whole = Run.all_stages

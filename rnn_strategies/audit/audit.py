@@ -10,34 +10,35 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reports.signal_quality import TOO_GOOD_AUC
-from reports.statistics import compute_metrics
-from rnn_strategies.audit.dead_names import dead_names
-from rnn_strategies.audit.explained import explained
-from rnn_strategies.audit.futures import Inputs
+from reports.metrics.performance import compute_metrics
+from reports.metrics.signal_quality import TOO_GOOD_AUC
+from rnn_strategies.audit.baseline_attribution import explained
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.audit.delisted_names import dead_names
+from rnn_strategies.audit.fold_checks import adjustments, adjustments_of_imported, folds
 from rnn_strategies.audit.look_ahead import dates_to_rehearse, days_to_try, look_ahead
-from rnn_strategies.audit.promises import adjustments, adjustments_of_imported, folds
+from rnn_strategies.audit.perturbed_inputs import Inputs
 from rnn_strategies.audit.sensitivity import sensitivity
-from rnn_strategies.audit.stages import Observed, observe, settings_of
+from rnn_strategies.audit.snapshots import Observed, observe, settings_of
 from rnn_strategies.audit.survivorship import survivorship
-from rnn_strategies.audit.verdict import Status, Verdict
 from rnn_strategies.audit.warm_up import warm_up
-from rnn_strategies.beside import read_reference_data
-from rnn_strategies.config import Config
-from rnn_strategies.pipeline import Run, open_run
-from rnn_strategies.toml_tables import is_of_series
-from signals.diagnostics import auc_by_date, binary_outcome
-from signals.errors import InputError, LookAheadError
-from signals.events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.former_names import CHECKS as FORMER_CHECKS
-from signals.former_names import now_called
-from signals.long_run_variance import mean_interval
-from signals.pooled_skill import outcome_over_time, pooled_auc
-from signals.prices import Prices
-from signals.storage import write_json
-from signals.trainers import as_then
-from signals.universe import UniverseFilters
-from signals.walk_forward import Prepared, prepare
+from rnn_strategies.config.panel_config import Config
+from rnn_strategies.config.reference_files import read_reference_data
+from rnn_strategies.config.toml_files import is_of_series
+from rnn_strategies.pipelines.panel_run import Run
+from rnn_strategies.pipelines.run_config import open_run
+from signals.common.errors import InputError, LookAheadError
+from signals.common.former_names import CHECKS as FORMER_CHECKS
+from signals.common.former_names import now_called
+from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.common.storage import write_json
+from signals.data.prices import Prices
+from signals.dataset.universe import UniverseFilters
+from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome
+from signals.evaluation.long_run_variance import mean_interval
+from signals.evaluation.pooled_metrics import outcome_over_time, pooled_auc
+from signals.execution.trainer_choice import as_then
+from signals.walk_forward.panel_walk_forward import Prepared, prepare
 
 __all__ = ["CHECKS", "Audit", "audit_run"]
 
@@ -278,8 +279,8 @@ def _audit_of_series(
     jobs: int | None,
     on_progress: ProgressCallback,
 ) -> Audit:
-    from rnn_strategies.audit.series import COVERED, UNPROVED, audit_series
-    from rnn_strategies.forecast_run import open_forecast
+    from rnn_strategies.audit.series_audit import COVERED, UNPROVED, audit_series
+    from rnn_strategies.pipelines.forecast_run import open_forecast
 
     run = open_forecast(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
     covered = (

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rnn_strategies.audit.futures import Inputs, cut, poisoned
-from rnn_strategies.audit.stages import Observed, first_difference, first_prepared_difference
-from rnn_strategies.audit.verdict import Status, Verdict
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.audit.perturbed_inputs import Inputs, cut, poisoned
+from rnn_strategies.audit.snapshots import Observed, first_difference, first_prepared_difference
 from signals.calendar import session_closes
-from signals.errors import InputError, LookAheadError
-from signals.walk_forward import Prepared
+from signals.common.errors import InputError, LookAheadError
+from signals.walk_forward.panel_walk_forward import Prepared
 
 __all__ = ["dates_to_rehearse", "days_to_try", "look_ahead"]
 

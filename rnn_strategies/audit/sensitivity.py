@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports.statistics import compute_metrics
-from rnn_strategies.audit.futures import Inputs
-from rnn_strategies.audit.stages import Observed, settings_of
-from rnn_strategies.audit.verdict import Status, Verdict
-from rnn_strategies.config import Config, parse_config
-from rnn_strategies.variants import delayed, seed_signals, variant_returns
-from signals.errors import InputError
-from signals.events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.models.external import SavedKerasModel
-from signals.trainers import as_then
-from signals.walk_forward import compute_signals
+from reports.metrics.performance import compute_metrics
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.audit.perturbed_inputs import Inputs
+from rnn_strategies.audit.snapshots import Observed, settings_of
+from rnn_strategies.config.panel_config import Config, parse_config
+from rnn_strategies.runs.backtest_variants import delayed, seed_signals, variant_returns
+from signals.common.errors import InputError
+from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.execution.trainer_choice import as_then
+from signals.models.saved_keras import SavedKerasModel
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 __all__ = ["sensitivity"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rnn_strategies.audit.lifetimes import (
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.price_checks.ticker_lifetimes import (
     CERTAIN,
     NAMES,
     RATE,
@@ -19,16 +20,15 @@ from rnn_strategies.audit.lifetimes import (
     lifetimes,
     survivorship_bias,
 )
-from rnn_strategies.audit.verdict import Status, Verdict
+from signals.annualization import sessions_per_year
 from signals.calendar import as_day
+from signals.data.panel import PricePanel
+from signals.data.prices import Prices
+from signals.dataset.universe import UniverseFilters, universe_at
 from signals.features import period_returns
-from signals.membership import Membership, membership_warnings
-from signals.panel import PricePanel
-from signals.periodicity import sessions_per_year
-from signals.prices import Prices
-from signals.sectors import SectorTable
-from signals.spells import FAR
-from signals.universe import UniverseFilters, universe_at
+from signals.reference.membership import Membership, membership_warnings
+from signals.reference.sectors import SectorTable
+from signals.reference.validity_intervals import FAR
 
 __all__ = ["NAME", "survivorship"]
 

@@ -9,18 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rnn_strategies.audit.futures import Inputs
-from rnn_strategies.audit.stages import Observed
-from rnn_strategies.audit.verdict import Status, Verdict
-from rnn_strategies.config import Config
-from signals.artifacts import ArtifactStore
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.audit.perturbed_inputs import Inputs
+from rnn_strategies.audit.snapshots import Observed
+from rnn_strategies.config.panel_config import Config
+from signals.data.panel import PRICE_COLUMNS, PricePanel
+from signals.dataset.windows import Samples, Windows
+from signals.execution.artifacts import ArtifactStore
+from signals.execution.fold_tasks import Task, network_of, task_key
+from signals.execution.trainer_choice import choose_trainer
 from signals.features import FeatureContext, compute_features
-from signals.models.external import SavedKerasModel
-from signals.models.own import CustomModel
-from signals.panel import PRICE_COLUMNS, PricePanel
-from signals.tasks import Task, network_of, task_key
-from signals.trainers import choose_trainer
-from signals.windows import Samples, Windows
+from signals.models.custom import CustomModel
+from signals.models.saved_keras import SavedKerasModel
 
 __all__ = ["warm_up"]
 

@@ -6,8 +6,8 @@ import difflib
 from importlib.resources import files
 from pathlib import Path
 
-from signals.errors import InputError
-from signals.storage import atomic_write
+from signals.common.errors import InputError
+from signals.common.storage import atomic_write
 
 __all__ = ["EXAMPLES", "write_example"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signals.lazy import lazy_names
+from signals.common.lazy_names import lazy_names
 
 __all__, __getattr__, __dir__ = lazy_names(
     __name__,

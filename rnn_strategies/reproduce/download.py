@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from signals.calendar import as_day
-from signals.errors import InputError, ServiceError
-from signals.events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.storage import atomic_write, read_json, sha256_file, write_json
+from signals.common.errors import InputError, ServiceError
+from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
+from signals.common.storage import atomic_write, read_json, sha256_file, write_json
 
 __all__ = ["download_file", "downloaded_note"]
 
@@ -100,7 +100,7 @@ def _record(path: Path) -> Path:
 
 def _index(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -> tuple[str, str]:
     """Get closes of the S&P 500, to two decimals as its owner publishes them."""
-    from signals.sources.yahoo import YahooSource
+    from signals.sources.yahoo.source import YahooSource
 
     with TemporaryDirectory() as cache:
         options: dict[str, Any] = {"cache": cache, "on_progress": on_progress, **FIRST_AND_LAST, **yahoo}

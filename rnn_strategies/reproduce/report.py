@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from signals.storage import atomic_write, read_json, write_json
+from signals.common.storage import atomic_write, read_json, write_json
 
 __all__ = [
     "HINDSIGHT",

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rnn_strategies.forecast_run import ForecastRun, forecast
-from rnn_strategies.home import Home
-from rnn_strategies.presets import write_preset
+from rnn_strategies.config.presets import write_preset
+from rnn_strategies.config.toml_files import dropped
+from rnn_strategies.pipelines.forecast_run import ForecastRun, forecast
 from rnn_strategies.reproduce.download import downloaded_note
 from rnn_strategies.reproduce.report import HINDSIGHT, Report, Text, number
 from rnn_strategies.reproduce.series_systems import SERIES_SYSTEMS, SeriesSystem
-from rnn_strategies.toml_tables import dropped
-from signals.events import ProgressCallback, ProgressEvent
-from signals.long_run_variance import TOO_FEW_DATES
-from signals.series.comparison import Comparison, comparison_table
-from signals.series.forecasts import NETWORK
-from signals.storage import sha256_file
+from rnn_strategies.runs.workspace import Home
+from signals.common.progress_events import ProgressCallback, ProgressEvent
+from signals.common.storage import sha256_file
+from signals.evaluation.long_run_variance import TOO_FEW_DATES
+from signals.forecasting.comparison import Comparison, comparison_table
+from signals.forecasting.series_walk_forward import NETWORK
 
 __all__ = ["reproduce_series"]
 

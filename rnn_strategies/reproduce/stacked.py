@@ -10,22 +10,24 @@ from typing import Any
 
 import pandas as pd
 
-from rnn_strategies.config import load_config
-from rnn_strategies.home import Home
-from rnn_strategies.pipeline import Run, open_run
-from rnn_strategies.presets import write_preset
-from rnn_strategies.reproduce.measures import measure_scores, pooled_auc
-from rnn_strategies.reproduce.panel_trivial import measure_trivial
+from rnn_strategies.config.panel_config import load_config
+from rnn_strategies.config.presets import write_preset
+from rnn_strategies.pipelines.panel_run import Run
+from rnn_strategies.pipelines.run_config import open_run
+from rnn_strategies.reproduce.naive_scores import measure_trivial
 from rnn_strategies.reproduce.report import Report
+from rnn_strategies.reproduce.score_measures import measure_scores, pooled_auc
 from rnn_strategies.reproduce.stacked_report import stacked_report
 from rnn_strategies.reproduce.variations import VARIATIONS, Variation
-from signals.events import ProgressCallback, ProgressEvent
-from signals.models.external import SavedKerasModel
-from signals.models.own import CustomModel
-from signals.storage import read_parquet, sha256_file
+from rnn_strategies.runs.workspace import Home
+from signals.common.progress_events import ProgressCallback, ProgressEvent
+from signals.common.storage import read_parquet, sha256_file
+from signals.models.custom import CustomModel
+from signals.models.network import Network
+from signals.models.registry import build_network
+from signals.models.saved_keras import SavedKerasModel
 from signals.trainers.compiled import why_not
 from signals.trainers.compiled.layout import Layout
-from signals.trainers.seam import Network
 
 __all__ = ["reproduce_stacked"]
 
@@ -126,7 +128,7 @@ def _n_parameters(run: Run) -> int | None:
     network = Network(config.model, tickers + 1, len(config.features), config.labels.target)
     if why_not(config.model) is None:  # its layout is at hand without loading Keras
         return sum(math.prod(piece.shape) for piece in Layout.of(network).pieces)
-    return int(config.model.build(network).count_params())
+    return int(build_network(network).count_params())
 
 
 def _panel_facts(data: Path, run: Run) -> dict[str, Any]:

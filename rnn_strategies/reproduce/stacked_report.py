@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_strategies.config import Config
-from rnn_strategies.reproduce.measures import ALL_YEARS, dead_rows_auc
+from rnn_strategies.config.panel_config import Config
 from rnn_strategies.reproduce.report import HINDSIGHT, Report, Table, number, spread
-from signals.long_run_variance import TOO_FEW_DATES
+from rnn_strategies.reproduce.score_measures import ALL_YEARS, dead_rows_auc
+from signals.evaluation.long_run_variance import TOO_FEW_DATES
 
 __all__ = ["stacked_report"]
 

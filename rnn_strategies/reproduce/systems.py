@@ -10,11 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rnn_strategies.home import Home, default_home
 from rnn_strategies.reproduce.report import Report, write_report, write_summary
 from rnn_strategies.reproduce.series_systems import INDEX_FILE, MACRO_FILE
-from signals.errors import InputError
-from signals.events import ProgressCallback, ProgressEvent, ignore_progress
+from rnn_strategies.runs.workspace import Home, default_home
+from signals.common.errors import InputError
+from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
 
 __all__ = ["INDEX_FILE", "MACRO_FILE", "STACKED_FILE", "SYSTEMS", "System", "reproduce_systems"]
 

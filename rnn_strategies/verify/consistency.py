@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backtests.result import BacktestResult
-from reports.gains import trips_gap
-from signals.diagnostics import auc_by_date, binary_outcome, rank_ic_by_date
-from signals.errors import CheckFailedError, InputError
-from signals.frames import check_signals
-from signals.storage import read_parquet
+from reports.metrics.gains import trips_gap
+from signals.common.errors import CheckFailedError, InputError
+from signals.common.storage import read_parquet
+from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome, rank_ic_by_date
+from signals.scores.signal_frame import check_signals
 
 __all__ = ["check_account", "check_imported", "check_quantiles", "check_scores"]
 

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_strategies.config import Config, load_config
-from rnn_strategies.home import Home
-from rnn_strategies.imported import IMPORTED_FILES
-from rnn_strategies.manifest import STAGES, Manifest, versions
-from rnn_strategies.pipeline import BACKTEST_FILES, QUANTILES, SIGNAL_FILES
-from rnn_strategies.verify.difference import first_difference, json_differences, strange_stamp, value_text
-from signals.errors import InputError
-from signals.events import ProgressCallback
-from signals.storage import sha256_file
+from rnn_strategies.config.panel_config import Config, load_config
+from rnn_strategies.pipelines.imported_run import IMPORTED_FILES
+from rnn_strategies.pipelines.panel_run import BACKTEST_FILES, QUANTILES, SIGNAL_FILES
+from rnn_strategies.runs.manifest import STAGES, Manifest, versions
+from rnn_strategies.runs.workspace import Home
+from rnn_strategies.verify.file_differences import first_difference, json_differences, strange_stamp, value_text
+from signals.common.errors import InputError
+from signals.common.progress_events import ProgressCallback
+from signals.common.storage import sha256_file
 
 __all__ = ["NOT_OF_A_STAGE", "Folder", "stale"]
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rnn_strategies.beside import read_reference_data, reference_digests
-from rnn_strategies.config import Config
-from rnn_strategies.home import Home
-from rnn_strategies.run_folder import RunFolder
-from rnn_strategies.verify.difference import json_differences
-from signals.errors import InputError, RnnStrategiesError
-from signals.models.external import SavedKerasModel
-from signals.prices import Prices
-from signals.storage import sha256_file
+from rnn_strategies.config.panel_config import Config
+from rnn_strategies.config.reference_files import read_reference_data, reference_digests
+from rnn_strategies.runs.run_folder import RunFolder
+from rnn_strategies.runs.workspace import Home
+from rnn_strategies.verify.file_differences import json_differences
+from signals.common.errors import InputError, RnnStrategiesError
+from signals.common.storage import sha256_file
+from signals.data.prices import Prices
+from signals.models.saved_keras import SavedKerasModel
 
 __all__ = ["Inputs", "beside_is_there", "read_inputs"]
 

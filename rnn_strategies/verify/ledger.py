@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from rnn_strategies.config import Config
-from rnn_strategies.counted_run import TRIALS
-from rnn_strategies.family import relatives_of
-from rnn_strategies.manifest import key_of
-from rnn_strategies.trials import Trial, TrialLedger, default_ledger
-from signals.errors import InputError
-from signals.models.external import SavedKerasModel
-from signals.storage import read_json, read_parquet
+from rnn_strategies.config.panel_config import Config
+from rnn_strategies.runs.manifest import key_of
+from rnn_strategies.trials.comparable_trials import relatives_of
+from rnn_strategies.trials.registered_run import TRIALS
+from rnn_strategies.trials.trial_ledger import Trial, TrialLedger, default_ledger
+from signals.common.errors import InputError
+from signals.common.storage import read_json, read_parquet
+from signals.models.saved_keras import SavedKerasModel
 
 __all__ = ["check_ledger", "check_trial", "ledger_at_hand"]
 

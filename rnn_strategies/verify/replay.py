@@ -12,27 +12,27 @@ from typing import Any
 
 import pandas as pd
 
-from rnn_strategies import __version__
-from rnn_strategies.config import Config
-from rnn_strategies.counted_run import TRIALS
-from rnn_strategies.evaluation_set import EvaluationSet
-from rnn_strategies.family import Family, trial_table
-from rnn_strategies.home import Home
-from rnn_strategies.imported import ImportedRun
-from rnn_strategies.pipeline import QUANTILES, Run
-from rnn_strategies.trials import Trial
+from rnn_strategies.config.panel_config import Config
+from rnn_strategies.pipelines.imported_run import ImportedRun
+from rnn_strategies.pipelines.panel_run import QUANTILES, Run
+from rnn_strategies.runs.version import __version__
+from rnn_strategies.runs.workspace import Home
+from rnn_strategies.trials.comparable_trials import Family, trial_table
+from rnn_strategies.trials.evaluation_set import EvaluationSet
+from rnn_strategies.trials.registered_run import TRIALS
+from rnn_strategies.trials.trial_ledger import Trial
 from rnn_strategies.verify.consistency import check_quantiles
-from rnn_strategies.verify.outcomes import DisagreementError, FrozenTrainer, read_outcomes
-from signals.assembly import SignalResult, assemble
-from signals.errors import InputError
-from signals.models.external import SavedKerasModel
-from signals.models.own import CustomModel
-from signals.plugins import source_digest
-from signals.prices import Prices
-from signals.score_files import ScoreFile, read_scores
-from signals.storage import read_parquet, sha256_file, write_json
-from signals.trainers import as_then, choose_trainer
-from signals.walk_forward import compute_signals, prepare, usable_seeds
+from rnn_strategies.verify.task_results import DisagreementError, FrozenTrainer, read_outcomes
+from signals.common.errors import InputError
+from signals.common.import_objects import source_digest
+from signals.common.storage import read_parquet, sha256_file, write_json
+from signals.data.prices import Prices
+from signals.execution.trainer_choice import as_then, choose_trainer
+from signals.models.custom import CustomModel
+from signals.models.saved_keras import SavedKerasModel
+from signals.scores.score_files import ScoreFile, read_scores
+from signals.walk_forward.panel_walk_forward import compute_signals, prepare, usable_seeds
+from signals.walk_forward.results import SignalResult, assemble
 
 __all__ = ["ImportedReplay", "Replay", "replay_of"]
 

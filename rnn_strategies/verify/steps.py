@@ -6,23 +6,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from reports.tear_sheet import write_metrics
-from rnn_strategies.config import Config
-from rnn_strategies.imported import IMPORTED_FILES
-from rnn_strategies.manifest import SCHEMA, STAGES
-from rnn_strategies.pipeline import QUANTILES, Run
+from reports.report import write_metrics
+from rnn_strategies.config.panel_config import Config
+from rnn_strategies.pipelines.imported_run import IMPORTED_FILES
+from rnn_strategies.pipelines.panel_run import QUANTILES, Run
+from rnn_strategies.runs.manifest import SCHEMA, STAGES
 from rnn_strategies.verify.consistency import check_account, check_imported, check_scores
-from rnn_strategies.verify.difference import json_differences, value_text
+from rnn_strategies.verify.file_differences import json_differences, value_text
 from rnn_strategies.verify.folder import NOT_OF_A_STAGE, Folder, stale
 from rnn_strategies.verify.inputs import Inputs, beside_is_there, read_inputs
 from rnn_strategies.verify.ledger import check_ledger, check_trial, ledger_at_hand
-from rnn_strategies.verify.outcomes import DisagreementError, MissingNetworkError
 from rnn_strategies.verify.replay import ImportedReplay, Replay, replay_of
-from rnn_strategies.verify.schema import check_tables
-from signals.errors import InputError, RnnStrategiesError
-from signals.events import ProgressEvent
-from signals.models.own import CustomModel
-from signals.storage import read_parquet
+from rnn_strategies.verify.table_schemas import check_tables
+from rnn_strategies.verify.task_results import DisagreementError, MissingNetworkError
+from signals.common.errors import InputError, RnnStrategiesError
+from signals.common.progress_events import ProgressEvent
+from signals.common.storage import read_parquet
+from signals.models.custom import CustomModel
 
 __all__ = ["Verification"]
 

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnn_strategies.forecast_verify import is_forecast, verify_forecast
-from rnn_strategies.home import Home, default_home, locked
+from rnn_strategies.runs.workspace import Home, default_home, locked
+from rnn_strategies.verify.forecast_folder import is_forecast, verify_forecast
 from rnn_strategies.verify.steps import Verification
-from signals.errors import InputError, RnnStrategiesError
-from signals.events import ProgressCallback, ignore_progress
-from signals.storage import read_json
+from signals.common.errors import InputError, RnnStrategiesError
+from signals.common.progress_events import ProgressCallback, ignore_progress
+from signals.common.storage import read_json
 
 __all__ = ["Finding", "Verified", "verify_run"]
 

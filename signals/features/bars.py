@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.panel import PricePanel
+from signals.data.panel import PricePanel
 
 __all__ = ["Bars", "last_bar", "period_closes", "period_returns"]
 

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.calendar import session_closes
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.features.bars import Bars
 from signals.features.context import FeatureContext, Features
+from signals.features.custom import own_feature
 from signals.features.dates import read_schedule
+from signals.features.expressions import Spec, parse_features
 from signals.features.groups import less_mean, market_returns
 from signals.features.macro import Releases
-from signals.features.own import own_feature
-from signals.features.specs import Spec, parse_features
 
 __all__ = ["compute_features"]
 
@@ -31,7 +31,7 @@ def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
     Parameters
     ----------
     specs : sequence of str
-        Which, see `signals.features.specs`.
+        Which, see `signals.features.expressions`.
     context : FeatureContext
         Prices, decision dates, universe, and sectors and macro series where a feature needs them.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.panel import PricePanel
+from signals.data.panel import PricePanel
 
 if TYPE_CHECKING:
-    from signals.macro import MacroTable
+    from signals.reference.macro_series import MacroTable
 
 __all__ = ["FeatureContext", "Features"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.calendar import planned_sessions
+from signals.data.panel import PricePanel
 from signals.features.feature import date_feature
-from signals.panel import PricePanel
 
 __all__ = [
     "Schedule",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from signals.features.feature import macro_feature
 
 if TYPE_CHECKING:
-    from signals.macro import MacroTable
+    from signals.reference.macro_series import MacroTable
 
 __all__ = ["Releases", "macro", "macro_change", "macro_growth"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.features.bars import Bars
 from signals.features.feature import period_feature
 from signals.features.rolling import enough, window_count

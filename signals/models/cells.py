@@ -61,7 +61,7 @@ def make_cell(kind: str, units: int, *, reset_after: bool = True, **options: Any
     Parameters
     ----------
     kind : str
-        One of `signals.models.recurrent.CELLS`.
+        One of `signals.models.recurrent_settings.CELLS`.
     units : int
         Numbers in its state.
     reset_after : bool

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from signals.models.body import ACTIVATIONS
 from signals.models.cells import make_cell, one_mask_a_window, state_sizes
-from signals.models.feedback import fed_back, taught
+from signals.models.network_blocks import ACTIVATIONS
+from signals.models.output_feedback import fed_back, taught
 
 __all__ = ["Decoder"]
 

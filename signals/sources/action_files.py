@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.actions import ACTION_COLUMNS
-from signals.errors import InputError
-from signals.price_index import INDEX
-from signals.sources.dates import FAR, days_of
-from signals.sources.layouts import tickers_of
-from signals.sources.opening import shown
-from signals.sources.readers import MISSING, TICKER_KEYS, column_key, read_raw
+from signals.common.errors import InputError
+from signals.common.text import shown
+from signals.data.corporate_actions import ACTION_COLUMNS
+from signals.data.price_index import INDEX
+from signals.tabular.date_columns import FAR, days_of
+from signals.tabular.table_files import MISSING, TICKER_KEYS, column_key, read_raw
+from signals.tabular.table_layouts import tickers_of
 
 __all__ = ["read_actions"]
 

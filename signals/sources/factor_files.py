@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.actions import actions_frame, is_simple, simple_ratio
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.sources.dates import parse_day
-from signals.sources.layouts import Bars
-from signals.sources.opening import open_text, reading, shown
-from signals.sources.readers import is_price_file, stem
-from signals.storage import sha256_file
+from signals.common.errors import InputError
+from signals.common.storage import sha256_file
+from signals.common.text import shown
+from signals.data.corporate_actions import actions_frame, is_simple, simple_ratio
+from signals.tabular.date_columns import parse_day
+from signals.tabular.table_files import is_price_file, stem
+from signals.tabular.table_layouts import Bars
+from signals.tabular.text_files import open_text, reading
 
 __all__ = ["FactorTable", "factors_of", "find_factor_files", "read_factors"]
 

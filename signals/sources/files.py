@@ -11,22 +11,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from signals.actions import check_actions
 from signals.calendar import as_day, sessions
-from signals.errors import InputError
-from signals.panel import check_tickers
-from signals.price_frames import factor_jumps
-from signals.price_index import INDEX, count_rows
-from signals.prices import Prices, check_prices
+from signals.common.errors import InputError
+from signals.common.storage import sha256_file
+from signals.common.text import one_line
+from signals.data.corporate_actions import check_actions
+from signals.data.panel import check_tickers
+from signals.data.price_frame_hints import factor_jumps
+from signals.data.price_index import INDEX, count_rows
+from signals.data.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
-from signals.sources.adjust import actions_factor, chained_factor, close_factor, large_stand_ins
+from signals.sources.adjustment import actions_factor, chained_factor, close_factor, large_stand_ins
 from signals.sources.factor_files import factors_of
-from signals.sources.layouts import Bars, bars_of
-from signals.sources.opening import EmptyTableError, one_line, reading
 from signals.sources.price_folder import FileNames, list_files, listed, named_after, vendor_names
-from signals.sources.readers import read_raw, stem
-from signals.sources.table_format import FIELDS, TableFormat
-from signals.storage import sha256_file
+from signals.tabular.table_files import read_raw, stem
+from signals.tabular.table_format import FIELDS, TableFormat
+from signals.tabular.table_layouts import Bars, bars_of
+from signals.tabular.text_files import EmptyTableError, reading
 
 __all__ = ["FilesSource"]
 
@@ -77,7 +78,7 @@ class FilesSource:
     subfolders : bool
         Whether the price files in sub-folders are read beside those of the folder.
     date_format, time_zone, decimal, thousands, header, column_names, ticker_column, layout : optional
-        How the tables are written, see `signals.sources.table_format.TableFormat`.
+        How the tables are written, see `signals.tabular.table_format.TableFormat`.
 
     Notes
     -----

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from signals.errors import InputError
-from signals.sources.layouts import ticker_name
-from signals.sources.opening import one_line
-from signals.sources.readers import SUFFIXES, is_price_file, stem
+from signals.common.errors import InputError
+from signals.common.text import one_line
+from signals.tabular.table_files import SUFFIXES, is_price_file, stem
+from signals.tabular.table_layouts import ticker_name
 
 __all__ = ["FileNames", "list_files", "listed", "named_after", "vendor_names"]
 

@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from signals.actions import actions_frame
+from signals.annualization import sessions_per_year
 from signals.calendar import as_day, decision_dates, sessions
-from signals.errors import InputError
-from signals.periodicity import sessions_per_year
-from signals.price_index import INDEX
-from signals.prices import Prices, check_prices
+from signals.common.errors import InputError
+from signals.data.corporate_actions import actions_frame
+from signals.data.price_index import INDEX
+from signals.data.prices import Prices, check_prices
 
 __all__ = ["SimulatedSource"]
 

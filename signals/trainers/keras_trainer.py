@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -13,13 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
-from signals.labels import Target
-from signals.trainers.passes import Pass, fit_by_passes
-from signals.trainers.seam import FitTask, Fitted, Network, NetworkSettings, Weights
-from signals.windows import MASKED, Samples
+from signals.common.errors import InputError
+from signals.dataset.labels import Target
+from signals.dataset.windows import MASKED, Samples
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network, NetworkSettings
+from signals.models.registry import build_network
+from signals.trainers.base import FitTask, Fitted, Weights
+from signals.trainers.training_loop import Pass, fit_by_passes
 
-__all__ = ["KerasTrainer", "gpus", "load_keras", "loss_of", "lost_on_gpu"]
+__all__ = ["KerasTrainer", "gpus", "loss_of", "lost_on_gpu"]
 
 # Every prediction goes through batches of exactly this many rows, the last one padded. With one static shape there is
 # one compiled function and one order of additions, so a row's score has the same bits whatever else is scored with it:
@@ -28,29 +28,6 @@ PREDICT_BATCH = 1024
 
 CROSS_ENTROPIES = {"probability": "binary_crossentropy", "classes": "sparse_categorical_crossentropy"}
 ERRORS = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
-
-
-def load_keras() -> Any:
-    """Import Keras quietly; the backend is `KERAS_BACKEND` or Keras's own default, TensorFlow.
-
-    Raises
-    ------
-    InputError
-        When the backend that was asked for cannot be loaded.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a network per fold looks like needless retracing to it
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # backends warn about NumPy and protobuf while they load
-            import keras
-    except (ImportError, ValueError) as error:
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        raise InputError(
-            f"expected Keras with the backend {backend!r} to load; found: {error}; install that backend or set "
-            "KERAS_BACKEND to tensorflow, jax or torch"
-        ) from error
-    return keras
 
 
 class KerasTrainer:
@@ -81,7 +58,7 @@ class KerasTrainer:
         # without this, layers of finished fits pile up in Keras's global state over hundreds of fits
         keras.backend.clear_session(free_memory=True)
         keras.utils.set_random_seed(task.seed)
-        network = task.network.model.build(task.network)
+        network = build_network(task.network)
         kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[task.settings.optimizer]
         optimizer = kind(task.settings.learning_rate, global_clipnorm=task.settings.global_clipnorm)
         optimizer.build(network.trainable_variables)  # variables made inside the first step would trace it twice
@@ -119,7 +96,7 @@ class KerasTrainer:
         """Rebuild the network around stored weights and score every row."""
         keras = load_keras()
         keras.backend.clear_session(free_memory=True)
-        made = network.model.build(network)
+        made = build_network(network)
         made.set_weights([weights[weight.path] for weight in made.weights])
         return self._predict(made, network, samples)
 

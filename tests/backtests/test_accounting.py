@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from real_world import Happens, with_actions
 
 import rnn_strategies as rs
-from signals.actions import raw_panel
-from signals.errors import CheckFailedError
+from signals.common.errors import CheckFailedError
+from signals.data.corporate_actions import raw_panel
 
 
 def test_with_shorts_delistings_rejections_and_partial_fills(random_prices, random_scores, settings):
@@ -223,7 +223,7 @@ def test_on_any_market(random_prices, random_scores, allocation, broker, seed, v
 
 def test_the_check_runs_in_production(random_prices, random_scores, settings, monkeypatch):
     """A broker that books a cent too little does not get away with it."""
-    from backtests.broker import Broker
+    from backtests.broker.broker import Broker
 
     prices = random_prices(4, 40)
     stock = Broker._match_pending

@@ -7,7 +7,7 @@ import pytest
 
 import rnn_strategies as rs
 from backtests.allocation_checks import check_enough_names, check_target_weights, idle_cash_warning
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rnn_strategies as rs
 from backtests.allocations import ALLOCATIONS, Allocation, describe, make_allocation
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 NAN = float("nan")
 

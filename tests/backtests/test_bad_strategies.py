@@ -10,7 +10,7 @@ import pytest
 from diary import pandas_feeds, quiet
 
 import rnn_strategies as rs
-from backtests.broker import RuinWarning
+from backtests.broker.broker import RuinWarning
 
 NAN = float("nan")
 FREE = {"commission": 0.0, "slippage": 0.0, "borrow_rate": 0.0}

@@ -7,7 +7,7 @@ import pytest
 import rnn_strategies as rs
 from backtests.benchmark import buy_and_hold, check_span, coverage_warning
 from signals.calendar import sessions
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from backtests.broker import RuinWarning
-from signals.errors import InputError
+from backtests.broker.broker import RuinWarning
+from signals.common.errors import InputError
 
 NAN = float("nan")
 FREE = {"commission": 0.0, "slippage": 0.0}

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnn_strategies as rs
-from backtests.corporate_actions import CorporateAction, CorporateActions, apply_actions, split_order, split_shares
-from signals.actions import actions_frame
-from signals.errors import InputError
-from signals.sources.adjust import actions_factor
+from backtests.broker.corporate_actions import apply_actions, split_order, split_shares
+from backtests.feeds.action_schedule import CorporateAction, CorporateActions
+from signals.common.errors import InputError
+from signals.data.corporate_actions import actions_frame
+from signals.sources.adjustment import actions_factor
 
 TODAY = 735600.0
 DATA = SimpleNamespace(_name="A")

@@ -13,10 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import rnn_strategies as rs
-from backtests.commission import commission_scheme
-from backtests.costs import Costs, VolumeShare, daily_volatility
-from backtests.presets import PRESETS
-from signals.errors import InputError
+from backtests.broker.commission import commission_scheme
+from backtests.broker.costs import Costs, VolumeShare, daily_volatility
+from backtests.broker.presets import PRESETS
+from signals.common.errors import InputError
 
 
 def test_costs_have_no_default():
@@ -317,7 +317,7 @@ def test_all_costs_can_be_multiplied_within_their_limits(settings):
 
 
 def test_the_scheme_charges_what_the_settings_say(settings):
-    from backtests.commission import CommissionModel
+    from backtests.broker.commission import CommissionModel
 
     scheme = CommissionModel.from_settings(settings(commission_per_share=0.005, min_commission=1.0, commission=0.0))
     assert scheme.stocklike

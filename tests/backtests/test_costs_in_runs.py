@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from backtests.presets import PRESETS
+from backtests.broker.presets import PRESETS
 
 # what costs nothing, unless a test says otherwise
 FREE = {"commission": 0.0, "slippage": 0.0, "borrow_rate": 0.0, "cash": 100_000.0}

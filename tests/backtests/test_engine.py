@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,7 @@ def test_weights_that_are_held_are_not_traded(prices, signals, settings, days):
 
 
 def test_settings_are_plain_json(prices, signals, settings):
-    from signals.storage import canonical_json
+    from signals.common.storage import canonical_json
 
     result = go(prices, signals, settings, allocation=rs.TopK(2, min_score=-np.inf))
     assert b'"min_score":"-inf"' in canonical_json(result.settings)

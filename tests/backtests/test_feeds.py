@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from backtests.clock import day_numbers, day_of
-from backtests.feeds import PanelFeed
-from backtests.market import Market
-from signals.errors import InputError
+from backtests.feeds.bar_store import Market
+from backtests.feeds.panel_feeds import PanelFeed
+from backtests.feeds.session_clock import day_numbers, day_of
+from signals.common.errors import InputError
 
 NAN = float("nan")
 

@@ -11,10 +11,10 @@ import pytest
 from backtrader.order import Order
 
 import rnn_strategies as rs
-from backtests.clock import day_numbers
-from backtests.fills import UNFILLED, Ending, Fill, FillSource, split_commission
-from backtests.journal import FillJournal
-from signals.errors import CheckFailedError, InputError
+from backtests.broker.fill_sources import UNFILLED, Ending, Fill, FillSource, split_commission
+from backtests.feeds.session_clock import day_numbers
+from backtests.journal.fill_journal import FillJournal
+from signals.common.errors import CheckFailedError, InputError
 
 DAY = "2015-01-05"
 NEXT = "2015-01-06"

@@ -8,9 +8,9 @@ import pytest
 from diary import our_feeds, pandas_feeds
 
 import rnn_strategies as rs
-from backtests.shares import SHARE_TOLERANCE
-from reports.round_trips import open_trips, round_trips
-from reports.trading import exposure_table
+from backtests.common.share_tolerances import SHARE_TOLERANCE
+from reports.metrics.round_trips import open_trips, round_trips
+from reports.metrics.trading import exposure_table
 
 CASH = 10_000.0
 FEEDS = {"ours": our_feeds, "backtrader's": pandas_feeds}

@@ -16,16 +16,17 @@ from diary import our_feeds, pandas_feeds
 from real_world import Happens, with_actions
 
 import rnn_strategies as rs
-from backtests.broker import Broker, RuinWarning
+from backtests.broker.broker import Broker, RuinWarning
+from backtests.common.share_tolerances import SHARE_TOLERANCE
 from backtests.gains import account_flows
-from backtests.shares import SHARE_TOLERANCE
-from reports.formats import count, money
-from reports.gains import gains_of_trips, gains_table, trips_gap
-from reports.round_trips import net_gain, open_trips, round_trips
-from reports.run_files import run_from_result
-from reports.tables import round_trip_table
-from signals.actions import raw_panel
-from signals.errors import CheckFailedError
+from reports.common.number_format import count, money
+from reports.common.run_data import run_from_result
+from reports.metrics.gains import gains_of_trips, trips_gap
+from reports.metrics.round_trips import net_gain, open_trips, round_trips
+from reports.tables.gains_table import gains_table
+from reports.tables.performance_tables import round_trip_table
+from signals.common.errors import CheckFailedError
+from signals.data.corporate_actions import raw_panel
 
 NAN = float("nan")
 CASH = 100_000.0

@@ -224,7 +224,7 @@ def test_nan_bars_of_a_users_own_feed_are_no_bars(make_prices, settings, plan, d
 @pytest.mark.parametrize("haircut", [0.0, 0.4])
 def test_labels_and_broker_agree_on_what_a_dying_name_returns(make_prices, settings, scores, days, haircut):
     """Bought at the next open, cashed out when dead: the networks are taught the return that the account earns."""
-    from signals.labels import LabelSettings, make_labels
+    from signals.dataset.labels import LabelSettings, make_labels
 
     d = days(25)
     opens = [10.0, 10.4, 10.2, 10.8] + [NAN] * 21

@@ -16,7 +16,7 @@ from markets import QUIET_KINDS, accounts, flows, markets, set_account
 from reference_strategies import Reference, flow, table_of
 
 import rnn_strategies as rs
-from backtests.rules import RULES
+from backtests.common.broker_rules import RULES
 
 QUICK = settings(max_examples=60, deadline=None, print_blob=True)
 LONG = settings(max_examples=3000, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

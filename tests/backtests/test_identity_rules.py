@@ -16,9 +16,9 @@ from markets import QUIET_KINDS, build, random_flow, set_account
 from reference_strategies import flow
 
 import rnn_strategies as rs
-from backtests.broker import RuinWarning
-from backtests.rules import RULES
-from signals.errors import InputError
+from backtests.broker.broker import RuinWarning
+from backtests.common.broker_rules import RULES
+from signals.common.errors import InputError
 
 NAN = float("nan")
 MODEST = {"cash": 1e4, "commission": 0.0, "slippage": 0.0}

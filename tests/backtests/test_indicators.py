@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from backtests.scores import ScoreTable
+from backtests.feeds.score_matrix import ScoreTable
 
 
 class Look(bt.Strategy):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 FREE = {"commission": 0.0, "slippage": 0.0}
 

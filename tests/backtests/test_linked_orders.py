@@ -14,7 +14,7 @@ import pytest
 from diary import pandas_feeds
 
 import rnn_strategies as rs
-from reports.tear_sheet import tear_sheet
+from reports.report import tear_sheet
 
 SIDES = {"long": 1, "short": -1}
 SIZE = 100

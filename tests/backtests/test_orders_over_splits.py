@@ -1,7 +1,8 @@
 """Orders that wait over a split of raw prices: held to the same run without the split, counted in new shares.
 
-The rule of `backtests.corporate_actions`: what is left of the size is multiplied by the ratio, towards zero in whole
-shares; stop, limit and trailing amounts are divided by it; less than one share is cancelled, and a warning lists it.
+The rule of `backtests.broker.corporate_actions`: what is left of the size is multiplied by the ratio, towards zero in
+whole shares; stop, limit and trailing amounts are divided by it; less than one share is cancelled, and a warning lists
+it.
 """
 
 from __future__ import annotations

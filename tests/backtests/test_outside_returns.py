@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtests.outside_returns import align_returns, check_returns, session_dates
+from backtests.external_returns import align_returns, check_returns, session_dates
+from signals.annualization import Periodicity
 from signals.calendar import session_closes, sessions
-from signals.errors import InputError
-from signals.periodicity import Periodicity
+from signals.common.errors import InputError
 
 DAILY = Periodicity("daily", 252.0, "XNYS")
 

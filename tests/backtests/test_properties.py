@@ -17,9 +17,9 @@ from real_world import happenings, with_actions
 from reference_strategies import Flow
 
 import rnn_strategies as rs
-from backtests.broker import RuinWarning
-from backtests.journal import FillJournal
-from signals.actions import raw_panel
+from backtests.broker.broker import RuinWarning
+from backtests.journal.fill_journal import FillJournal
+from signals.data.corporate_actions import raw_panel
 
 QUICK = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 MANY = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)

@@ -11,7 +11,7 @@ import pytest
 
 import rnn_strategies as rs
 from backtests.result import FLOW_COLUMNS, ORDER_COLUMNS, flows_frame
-from signals.errors import CheckFailedError, InputError
+from signals.common.errors import CheckFailedError, InputError
 
 FILES = ("returns.parquet", "positions.parquet", "transactions.parquet", "orders.parquet", "cash_flows.parquet")
 
@@ -229,7 +229,7 @@ def test_flows_come_back_and_folders_without_them_have_none(flowing, tmp_path):
 
 
 def test_results_are_read_without_backtrader():
-    modules = "backtests, backtests.result, backtests.allocations, backtests.costs"
+    modules = "backtests, backtests.result, backtests.allocations, backtests.broker.costs"
     code = f"import sys, {modules}; print('backtrader' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtests.scores import ScoreTable
-from signals.errors import InputError
+from backtests.feeds.score_matrix import ScoreTable
+from signals.common.errors import InputError
 
 
 @pytest.fixture

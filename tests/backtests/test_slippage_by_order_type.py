@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from backtests.journal import FillJournal
-from reports.cost_words import cost_words, unknown_costs
-from reports.formats import small_bps
-from reports.run_files import run_from_result
-from reports.tables import trading_table
+from backtests.journal.fill_journal import FillJournal
+from reports.common.number_format import small_bps
+from reports.common.run_data import run_from_result
+from reports.cost_sentences import cost_words, unknown_costs
+from reports.tables.performance_tables import trading_table
 
 KINDS = ("Market", "Close", "Stop", "Limit", "StopLimit", "StopTrail", "StopTrailLimit")
 SIDES = {"buy": 1, "sell": -1}

@@ -13,9 +13,9 @@ import pytest
 
 import rnn_strategies as rs
 from backtests.engine import equal_weight_returns
-from reports.seed_fan import closed_accounts
-from reports.statistics import ruin_date
-from rnn_strategies.variants import seed_returns
+from reports.metrics.performance import ruin_date
+from reports.significance.seed_dispersion import closed_accounts
+from rnn_strategies.runs.backtest_variants import seed_returns
 
 NAN = float("nan")
 FREE = {"cash": 1e5, "commission": 0.0, "slippage": 0.0}

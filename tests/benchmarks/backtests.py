@@ -21,7 +21,7 @@ from typing import Any
 import backtrader as bt
 
 import rnn_strategies as rs
-from backtests.rules import RULES
+from backtests.common.broker_rules import RULES
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.market import Market, simulate
 from tests.benchmarks.measure import ROOT, Leg, fresh_process, interleaved

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.calendar import decision_dates, sessions
-from signals.prices import Prices, check_prices
+from signals.data.prices import Prices, check_prices
 
 __all__ = ["Market", "simulate"]
 

@@ -24,8 +24,8 @@ import pandas as pd
 from tests.benchmarks.measure import ONE_THREAD, ROOT
 
 if TYPE_CHECKING:
-    from signals.trainers.seam import Trainer
-    from signals.windows import Samples
+    from signals.dataset.windows import Samples
+    from signals.trainers.base import Trainer
 
 __all__ = ["Cell", "Fit", "Slices", "compare", "halves", "main", "table"]
 
@@ -127,7 +127,7 @@ def real(folds: int, data: Path) -> Iterator[Slices]:
 
 def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measured: str) -> Iterator[Slices]:
     import rnn_strategies as rs
-    from signals.walk_forward import prepare
+    from signals.walk_forward.panel_walk_forward import prepare
 
     prepared = prepare(
         prices,  # type: ignore[arg-type]
@@ -143,10 +143,11 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
 
 def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
     """Train one network and judge it."""
-    from signals.diagnostics import auc_by_date
-    from signals.models.recurrent import RecurrentSettings
-    from signals.trainers.passes import mean_loss
-    from signals.trainers.seam import FitTask, Network, TrainingSettings
+    from signals.evaluation.cross_section_metrics import auc_by_date
+    from signals.models.network import Network
+    from signals.models.recurrent_settings import RecurrentSettings
+    from signals.trainers.base import FitTask, TrainingSettings
+    from signals.trainers.training_loop import mean_loss
 
     trainer = _trainer(cell.trainer)
     network = Network(RecurrentSettings(), slices.categories)
@@ -164,9 +165,9 @@ def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
 
 
 def _trainer(name: str) -> Trainer:
-    from signals.models.recurrent import RecurrentSettings
-    from signals.trainers import choose_trainer
-    from signals.trainers.seam import TrainingSettings
+    from signals.execution.trainer_choice import choose_trainer
+    from signals.models.recurrent_settings import RecurrentSettings
+    from signals.trainers.base import TrainingSettings
 
     return choose_trainer(TrainingSettings(trainer=name), RecurrentSettings()).trainer
 

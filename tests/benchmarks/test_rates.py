@@ -16,7 +16,7 @@ def _tree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def samples(dates: range):
-    from signals.windows import Samples, Windows
+    from signals.dataset.windows import Samples, Windows
 
     end = np.repeat(np.asarray(dates, np.int32), 5)
     ticker = np.tile(np.arange(5, dtype=np.int32), len(dates))
@@ -60,8 +60,8 @@ def test_cells_are_compared_in_pairs():
 
 
 def test_no_row_of_a_test_slice_is_looked_at(tmp_path):
-    from rnn_strategies.config import load_config
-    from rnn_strategies.presets import write_preset
+    from rnn_strategies.config.panel_config import load_config
+    from rnn_strategies.config.presets import write_preset
     from tests.benchmarks.rates import REAL_END
 
     for preset in ("us-weekly", "us-wide"):

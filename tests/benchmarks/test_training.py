@@ -57,8 +57,8 @@ def test_rate_leaves_out_what_does_not_grow_and_jobs_take_turns() -> None:
 
 def test_every_trainer_learns_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
     from signals.models import recurrent
+    from signals.trainers.base import FitTask, TrainingSettings
     from signals.trainers.compiled import CompiledTrainer
-    from signals.trainers.seam import FitTask, TrainingSettings
     from tests.benchmarks import training_job
 
     made = []
@@ -171,7 +171,7 @@ def test_plain_loops_do_the_work_of_the_walk(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_growth_varies_one_thing_and_its_exponent_is_exact() -> None:
-    from signals.trainers.seam import FitTask, Fitted
+    from signals.trainers.base import FitTask, Fitted
     from tests.benchmarks.training_growth import VARIED, exponent, job
 
     assert exponent({size: 3.0 * size**1.5 for size in (1, 10, 100)}) == pytest.approx(1.5)

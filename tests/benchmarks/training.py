@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
+from signals.dataset.windows import Samples
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.trainers.base import FitTask, Trainer, TrainingSettings
 from signals.trainers.compiled import CompiledTrainer, get_ready
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.seam import FitTask, Network, Trainer, TrainingSettings
-from signals.windows import Samples
+from signals.trainers.keras_trainer import KerasTrainer
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import interleaved, one_core
 from tests.benchmarks.training_job import (

@@ -25,10 +25,11 @@ def million(rows: int) -> dict[str, float]:
     """Train on so many windows of 52 weeks from 2,500 tickers, with a tenth more to validate on; peak memory."""
     import numpy as np
 
-    from signals.models.recurrent import RecurrentSettings
+    from signals.dataset.windows import Samples, Windows
+    from signals.models.network import Network
+    from signals.models.recurrent_settings import RecurrentSettings
+    from signals.trainers.base import FitTask, TrainingSettings
     from signals.trainers.compiled import CompiledTrainer
-    from signals.trainers.seam import FitTask, Network, TrainingSettings
-    from signals.windows import Samples, Windows
     from tests.benchmarks.peer_jobs.memory import peak_mb
 
     tickers, lookback = 2500, 52

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from signals.labels import Target
-from signals.models.recurrent import RecurrentSettings
+from signals.dataset.labels import Target
+from signals.dataset.windows import Samples
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import TrainingSettings
 from signals.trainers.compiled import CompiledTrainer, get_ready
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.seam import Network, TrainingSettings
-from signals.windows import Samples
+from signals.trainers.keras_trainer import KerasTrainer
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import one_core
 from tests.benchmarks.training_job import fitting, make_network, make_samples, rates, ratio

@@ -10,8 +10,8 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 
+from signals.trainers.base import Trainer
 from signals.trainers.compiled import CompiledTrainer, get_ready
-from signals.trainers.seam import Trainer
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import interleaved, one_core
 from tests.benchmarks.training_job import Job, fitting, make_network, make_samples, rates

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from signals.models.recurrent import RecurrentSettings, build
-from signals.trainers.seam import FitTask, Network, Trainer, TrainingSettings
-from signals.windows import Samples, Windows
+from signals.dataset.windows import Samples, Windows
+from signals.models.network import Network
+from signals.models.recurrent import build
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, Trainer, TrainingSettings
 from tests.benchmarks.environments import JOBS, python_of, why_not
 from tests.benchmarks.measure import cpu_seconds
 

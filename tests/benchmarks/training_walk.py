@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from signals.events import ProgressEvent
-from signals.folds import WalkForward
-from signals.labels import LabelSettings
-from signals.models.recurrent import RecurrentSettings
-from signals.prices import Prices
+from signals.common.progress_events import ProgressEvent
+from signals.data.prices import Prices
+from signals.dataset.folds import WalkForward
+from signals.dataset.labels import LabelSettings
+from signals.dataset.universe import UniverseFilters
+from signals.execution.fold_tasks import Task, network_of
+from signals.models.recurrent_settings import RecurrentSettings
 from signals.sources.simulated import SimulatedSource
-from signals.tasks import Task, network_of
-from signals.trainers.seam import FitTask, Trainer, TrainingSettings
-from signals.universe import UniverseFilters
-from signals.walk_forward import compute_signals, prepare
+from signals.trainers.base import FitTask, Trainer, TrainingSettings
+from signals.walk_forward.panel_walk_forward import compute_signals, prepare
 
 __all__ = ["make_prices", "make_tasks", "rows_learnt", "settings", "walk", "work_through"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.diagnostics import auc_by_date, rank_ic_by_date
-from signals.storage import write_json, write_parquet
-from signals.trivial import TRIVIAL_PREDICTORS
+from signals.common.storage import write_json, write_parquet
+from signals.evaluation.cross_section_metrics import auc_by_date, rank_ic_by_date
+from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
 
 COMMISSION, SLIPPAGE, CASH = 0.001, 0.0005, 1_000_000.0
 

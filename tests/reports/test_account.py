@@ -7,11 +7,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from backtests.settings import BrokerSettings
-from reports.account import account_settings, account_table, flows_table, preset_words
-from reports.run_files import read_run
-from reports.tear_sheet import render
-from reports.wording import summary
+from backtests.broker.settings import BrokerSettings
+from reports.common.run_data import read_run
+from reports.narrative import summary
+from reports.report import render
+from reports.tables.account_tables import account_settings, account_table, flows_table, preset_words
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from reports.luck_measures import luck_metrics, measure_luck
-from reports.run_files import RunData, run_from_result
-from reports.statistics import compute_metrics
+from reports.common.run_data import RunData, run_from_result
+from reports.metrics.performance import compute_metrics
+from reports.significance.measures import luck_metrics, measure_luck
 from signals.calendar import sessions
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 YEARS = {
     ("XNYS", "D"): 252.0,

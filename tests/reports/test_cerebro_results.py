@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from reports.cerebro_results import result_of
+from reports.common.cerebro_results import result_of
 
 LEDGER = {"recorder": (rs.AccountRecorder, {})}
 
@@ -166,5 +166,5 @@ def test_an_optimisation_gives_many(prices):
 
 
 def test_no_backtrader_is_needed_to_read_a_result():
-    code = "import reports.cerebro_results, sys; sys.exit('backtrader' in sys.modules)"
+    code = "import reports.common.cerebro_results, sys; sys.exit('backtrader' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import canvas
-from reports.book_figures import position_charts, trading_charts
-from reports.canvas import Chart, NothingToDrawError, draw
-from reports.crises import CRISES, crisis_returns
-from reports.return_figures import drawdown_charts, return_charts, rolling_beta
-from reports.round_trips import round_trips
-from reports.run_files import RunData, read_run
+from reports.charts import charting
+from reports.charts.charting import Chart, NothingToDrawError, draw
+from reports.charts.position_figures import position_charts, trading_charts
+from reports.charts.return_figures import drawdown_charts, return_charts, rolling_beta
+from reports.common.run_data import RunData, read_run
+from reports.metrics.round_trips import round_trips
+from reports.metrics.stress_periods import CRISES, crisis_returns
 
 
 def svg(chart: Chart) -> str:
@@ -84,7 +84,7 @@ def test_same_data_same_bytes():
 
 
 def test_a_large_drawing_becomes_pixels(monkeypatch):
-    monkeypatch.setattr(canvas, "SVG_LIMIT", 1000)
+    monkeypatch.setattr(charting, "SVG_LIMIT", 1000)
     charts = [draw("x", lambda axes: axes.plot([1, 2]) and None, title="x", note="") for _ in range(2)]
     assert charts[0].uri.startswith("data:image/png;base64,")
     assert charts[0] == charts[1]
@@ -106,7 +106,7 @@ def test_outside_names_are_drawn_as_text(run):
     charts = by_name(position_charts(data))
     for name in odd:
         assert name in charts["top"].alt
-    assert canvas.chart_text("_HIDDEN").startswith(" ")
+    assert charting.chart_text("_HIDDEN").startswith(" ")
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 10, 40])
@@ -139,7 +139,7 @@ def test_months_without_sessions_stay_blank(run):
 
 
 def test_rolling_beta_is_pyfolios(run):
-    canvas.pyfolio_plotting()
+    charting.pyfolio_plotting()
     from pyfolio.timeseries import rolling_beta as theirs
 
     benchmark = run.benchmark["benchmark"]

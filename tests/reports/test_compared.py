@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from reports.drawdowns import deepest_drawdowns
-from reports.luck_measures import luck_metrics, measure_luck
-from reports.luck_tables import luck_table
-from reports.run_files import RunData, run_from_result
-from reports.seed_fan import closed_accounts
-from reports.statistics import compute_metrics
-from reports.tables import annual_table, drawdown_table, statistics_table
-from reports.wording import headline_figures, serious_warnings, summary, verdict
-from signals.errors import InputError
+from reports.common.run_data import RunData, run_from_result
+from reports.metrics.drawdowns import deepest_drawdowns
+from reports.metrics.performance import compute_metrics
+from reports.narrative import headline_figures, serious_warnings, summary, verdict
+from reports.significance.measures import luck_metrics, measure_luck
+from reports.significance.seed_dispersion import closed_accounts
+from reports.tables.performance_tables import annual_table, drawdown_table, statistics_table
+from reports.tables.significance_tables import luck_table
+from signals.common.errors import InputError
 
 DAYS = pd.bdate_range("2016-01-04", periods=520, tz="UTC", name="date")
 
@@ -210,7 +210,7 @@ def test_table_and_figures_name_the_same_sessions(seed, first):
 
 
 def test_drawdowns_are_pyfolios():
-    from reports.canvas import pyfolio_plotting, started
+    from reports.charts.charting import pyfolio_plotting, started
 
     pyfolio_plotting()
     from pyfolio.timeseries import gen_drawdown_table

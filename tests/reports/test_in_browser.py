@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from reports.tear_sheet import write_report
+from reports.report import write_report
 
 # everything Chromium would ask the network for on its own account
 QUIET = (

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from monte_carlo import ERRORS, mean_and_error
 from scipy import stats
 
-from reports.luck import (
+from reports.significance.seed_dispersion import measure_seeds
+from reports.significance.sharpe_ratio import (
     Moments,
     deflated_sharpe_ratio,
     effective_trials,
@@ -25,8 +26,7 @@ from reports.luck import (
     sharpe_error,
     sharpe_influence,
 )
-from reports.seed_fan import measure_seeds
-from signals.long_run_variance import newey_west_variance
+from signals.evaluation.long_run_variance import newey_west_variance
 
 # Bailey and López de Prado (2014): five years of 250 days, annual Sharpe ratio 2.5, annual variance of the trials' 1/2.
 PUBLISHED = Moments(1250, 2.5 / math.sqrt(250), -3.0, 10.0)

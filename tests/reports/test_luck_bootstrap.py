@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.bootstrap import block_length, percentile_interval, reality_check, resampled_figures, stationary_indices
+from reports.significance.bootstrap import (
+    block_length,
+    percentile_interval,
+    reality_check,
+    resampled_figures,
+    stationary_indices,
+)
 
 # `optimal_block_length(x)["stationary"]` of the library arch 8.0.0 on the series of `autoregressive` below.
 ARCH = [
@@ -58,7 +64,7 @@ def test_resampled_sessions_follow_each_other_but_where_a_block_begins(sessions,
 
 def test_parts_do_not_depend_on_how_many_are_held_at_once(monkeypatch):
     whole = resampled_figures(autoregressive(0.3, 100) / 100, resamples=50)
-    monkeypatch.setattr("reports.bootstrap._CHUNK", 5_000)
+    monkeypatch.setattr("reports.significance.bootstrap._CHUNK", 5_000)
     assert len(list(stationary_indices(100, block=3, rng=np.random.default_rng(1), resamples=101))) == 3
     again = resampled_figures(autoregressive(0.3, 100) / 100, resamples=50)
     assert all(np.array_equal(a, b) for a, b in zip(whole[:2], again[:2], strict=True))

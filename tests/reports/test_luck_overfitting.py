@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from reports.overfitting import probability_of_backtest_overfitting
-from signals.errors import InputError
+from reports.significance.overfitting import probability_of_backtest_overfitting
+from signals.common.errors import InputError
 
 
 def by_enumeration(returns: np.ndarray, blocks: int) -> tuple[float, float, list[float]]:

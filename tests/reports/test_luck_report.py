@@ -15,9 +15,17 @@ import pandas as pd
 import pytest
 
 from backtests.result import BacktestResult
-from reports.bootstrap import percentile_interval, reality_check, resampled_figures
-from reports.canvas import Chart
-from reports.luck import (
+from reports.charts.charting import Chart
+from reports.charts.significance_figures import luck_charts
+from reports.common.run_data import RunData, read_run
+from reports.metrics.performance import compute_metrics
+from reports.report import tear_sheet, write_metrics, write_report
+from reports.significance.bootstrap import percentile_interval, reality_check, resampled_figures
+from reports.significance.comparable_trials import trial_family
+from reports.significance.measures import luck_metrics, measure_luck
+from reports.significance.overfitting import probability_of_backtest_overfitting
+from reports.significance.seed_dispersion import measure_seeds
+from reports.significance.sharpe_ratio import (
     deflated_sharpe_ratio,
     effective_trials,
     mean_correlation,
@@ -27,17 +35,9 @@ from reports.luck import (
     robust_sharpe_error,
     sharpe_error,
 )
-from reports.luck_figures import luck_charts
-from reports.luck_measures import luck_metrics, measure_luck
-from reports.luck_tables import luck_table
-from reports.overfitting import probability_of_backtest_overfitting
-from reports.run_files import RunData, read_run
-from reports.seed_fan import measure_seeds
-from reports.statistics import compute_metrics
-from reports.tear_sheet import tear_sheet, write_metrics, write_report
-from reports.trial_family import trial_family
-from signals.errors import InputError
-from signals.storage import read_json, write_json, write_parquet
+from reports.tables.significance_tables import luck_table
+from signals.common.errors import InputError
+from signals.common.storage import read_json, write_json, write_parquet
 
 YEAR = math.sqrt(252)
 OWN = "c0ffee"
@@ -373,7 +373,7 @@ def test_outside_text_is_escaped(copied, run):
 
 
 def test_verdict_and_headline_know_of_the_trials(lucky):
-    from reports.wording import headline_figures, verdict
+    from reports.narrative import headline_figures, verdict
 
     data = read_run(lucky)
     metrics = write_metrics(lucky)
@@ -393,8 +393,8 @@ def test_verdict_and_headline_know_of_the_trials(lucky):
 
 def test_two_trials_that_agree_do_not_speak_for_five_hundred():
     """Where returns of most trials are unknown, their spread is at least that of pure chance."""
-    from reports.luck_measures import _deflation, _path
-    from reports.trial_family import TrialFamily
+    from reports.significance.comparable_trials import TrialFamily
+    from reports.significance.measures import _deflation, _path
 
     rng = np.random.default_rng(3)
     own = pd.Series(rng.normal(0.0006, 0.01, 1000), pd.date_range("2015-01-01", periods=1000, tz="UTC"))

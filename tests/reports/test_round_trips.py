@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.round_trips import ROUND_TRIP_COLUMNS, round_trips, summarise_round_trips
+from reports.metrics.round_trips import ROUND_TRIP_COLUMNS, round_trips, summarise_round_trips
 
 
 def fills(*rows: tuple[str, float, float], symbol: str = "A", commission: float = 0.0) -> pd.DataFrame:
@@ -144,7 +144,7 @@ def test_gains_and_open_cost_add_up_to_the_cash(trades):
 
 
 def test_agrees_with_pyfolio_on_whole_shares(shared_data: Path):
-    from reports.canvas import pyfolio_plotting, quiet_plotting
+    from reports.charts.charting import pyfolio_plotting, quiet_plotting
 
     pyfolio_plotting()
     from pyfolio.round_trips import extract_round_trips

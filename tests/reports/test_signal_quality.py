@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.signal_quality import SignalQuality, measure_signals, signal_metrics
-from reports.signal_tables import bucket_table, fold_skill_table, skill_table, year_skill_table
-from signals.long_run_variance import TOO_FEW_DATES, mean_interval, newey_west_variance
-from signals.storage import canonical_json, read_parquet
+from reports.metrics.signal_quality import SignalQuality, measure_signals, signal_metrics
+from reports.tables.signal_tables import bucket_table, fold_skill_table, skill_table, year_skill_table
+from signals.common.storage import canonical_json, read_parquet
+from signals.evaluation.long_run_variance import TOO_FEW_DATES, mean_interval, newey_west_variance
 
 
 def frames(score: np.ndarray, forward: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.run_files import RunData
-from reports.statistics import compute_metrics, json_number
-from reports.tables import comparison_table
-from reports.trading import exposure_table, turnover, turnover_of_gross_book
-from signals.errors import InputError
-from signals.long_run_variance import mean_interval
+from reports.common.run_data import RunData
+from reports.metrics.performance import compute_metrics, json_number
+from reports.metrics.trading import exposure_table, turnover, turnover_of_gross_book
+from reports.tables.performance_tables import comparison_table
+from signals.common.errors import InputError
+from signals.evaluation.long_run_variance import mean_interval
 
 EMPYRICAL = {
     **{
@@ -192,7 +192,7 @@ def test_bad_returns_are_refused_in_one_line(returns, found):
 
 
 def test_exposure_and_turnover_agree_with_pyfolio(shared_data: Path, short_run):
-    from reports.canvas import pyfolio_plotting
+    from reports.charts.charting import pyfolio_plotting
 
     pyfolio_plotting()
     from pyfolio.timeseries import gross_lev

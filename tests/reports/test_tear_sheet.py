@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 
 from backtests.result import BacktestResult
-from reports.run_files import RunData, read_run
-from reports.signal_quality import measure_signals
-from reports.tear_sheet import render, tear_sheet, write_metrics, write_report
-from reports.wording import serious_warnings, stamp_line
-from signals.errors import InputError
-from signals.long_run_variance import mean_interval
-from signals.storage import read_json, write_json, write_parquet
+from reports.common.run_data import RunData, read_run
+from reports.metrics.signal_quality import measure_signals
+from reports.narrative import serious_warnings, stamp_line
+from reports.report import render, tear_sheet, write_metrics, write_report
+from signals.common.errors import InputError
+from signals.common.storage import read_json, write_json, write_parquet
+from signals.evaluation.long_run_variance import mean_interval
 
 STAMP = "one stamp"
 
@@ -354,7 +354,7 @@ def test_stopped_account_comes_first(short_run, tmp_path):
 def test_reports_never_import_backtrader_or_keras(make_run, tmp_path):
     run = make_run(tmp_path / "run", sessions=40, folds=1, seeds=1)
     code = (
-        "import sys, warnings; from pathlib import Path; from reports.tear_sheet import write_report, write_metrics\n"
+        "import sys, warnings; from pathlib import Path; from reports.report import write_report, write_metrics\n"
         "assert not {'matplotlib', 'pyfolio', 'empyrical'} & set(sys.modules), 'imported before they are needed'\n"
         f"write_metrics(Path({str(run.folder)!r})); write_report(Path({str(run.folder)!r}), stamp='')\n"
         "assert not {'backtrader', 'keras', 'tensorflow'} & set(sys.modules)\n"

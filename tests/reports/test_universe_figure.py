@@ -8,11 +8,11 @@ import shutil
 import pandas as pd
 import pytest
 
-from reports.run_files import read_run
-from reports.signal_figures import signal_charts
-from reports.signal_quality import measure_signals
-from reports.tear_sheet import write_report
-from signals.storage import read_json, write_json
+from reports.charts.signal_figures import signal_charts
+from reports.common.run_data import read_run
+from reports.metrics.signal_quality import measure_signals
+from reports.report import write_report
+from signals.common.storage import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def chart_of(scored, sizes, signals="kept"):
 
 def lines_of(scored, sizes, signals="kept"):
     """Data of the lines that the figure draws."""
-    from reports import signal_figures
-    from reports.canvas import Figure
+    from reports.charts import signal_figures
+    from reports.charts.charting import Figure
 
     axes = Figure().subplots()
     kept = scored[0].signals if isinstance(signals, str) else signals

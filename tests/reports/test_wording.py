@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.formats import percent
-from reports.run_files import RunData
-from reports.signal_quality import SignalQuality
-from reports.statistics import compute_metrics
-from reports.wording import headline_figures, serious_warnings, summary, verdict
-from signals.long_run_variance import MeanInterval
+from reports.common.number_format import percent
+from reports.common.run_data import RunData
+from reports.metrics.performance import compute_metrics
+from reports.metrics.signal_quality import SignalQuality
+from reports.narrative import headline_figures, serious_warnings, summary, verdict
+from signals.evaluation.long_run_variance import MeanInterval
 
 DAYS = pd.bdate_range("2018-01-01", periods=600, tz="UTC", name="date")
 NOISE = pd.Series(np.random.default_rng(1).normal(0.0, 0.01, len(DAYS)), index=DAYS, name="returns")

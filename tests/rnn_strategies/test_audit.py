@@ -14,9 +14,9 @@ import pytest
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import CHECKS, audit_run
 from rnn_strategies.cli import app
-from rnn_strategies.trials import default_ledger
-from rnn_strategies.variants import delayed
-from signals.errors import InputError
+from rnn_strategies.runs.backtest_variants import delayed
+from rnn_strategies.trials.trial_ledger import default_ledger
+from signals.common.errors import InputError
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def support_path():
 
 @pytest.fixture
 def finished(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     return rs.run(small, out=tmp_path / "run", jobs=1)
 
 
@@ -111,7 +113,9 @@ def test_what_our_own_trainer_trained_is_reused(small, trainer):
 def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monkeypatch):
     audit_run(small, only=["fold-checks"], jobs=1)
     assert [trial.kind for trial in default_ledger().trials().values()] == ["audit"]
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     run = rs.run(small, out=tmp_path / "r", overrides=["model.lookback=9", "training.seeds=[0]"], jobs=1)
     audit_run(small, only=["sensitivity"], jobs=1)  # tries that look-back with that seed
     trials = default_ledger().trials()
@@ -120,7 +124,9 @@ def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monke
 
 
 def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     run = rs.run(small, out=tmp_path / "r", jobs=1)
     rs.export_scores(run.folder, tmp_path / "scores.csv")
     made = rs.import_scores(tmp_path / "scores.csv", out=tmp_path / "i", config=small)

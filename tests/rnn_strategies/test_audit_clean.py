@@ -9,8 +9,8 @@ import pytest
 import tomli_w
 
 from rnn_strategies.audit.audit import audit_run
+from signals.dataset.labels import LABELS
 from signals.features import FEATURES
-from signals.labels import LABELS
 
 
 def drawn(seed):

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.audit.dead_names import dead_names
-from rnn_strategies.audit.histories import histories, stale_bars, stretches
-from rnn_strategies.audit.jumps import split_like_jumps
-from rnn_strategies.audit.verdict import Status
-from signals.dataset import make_dataset
-from signals.models.own import CustomModel
+from rnn_strategies.audit.check_result import Status
+from rnn_strategies.audit.delisted_names import dead_names
+from rnn_strategies.price_checks.price_jumps import split_like_jumps
+from rnn_strategies.price_checks.ticker_bars import histories, stale_bars, stretches
+from signals.dataset.dataset import make_dataset
+from signals.models.custom import CustomModel
 
 
 @pytest.fixture

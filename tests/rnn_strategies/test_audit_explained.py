@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 import rnn_strategies as rs
 from rnn_strategies.audit import audit
-from rnn_strategies.audit.explained import PREDICTORS, explained
-from rnn_strategies.audit.skill import beyond, measure
-from rnn_strategies.audit.verdict import Status
-from signals.diagnostics import auc_by_date
-from signals.long_run_variance import mean_interval
-from signals.models.own import CustomModel
-from signals.pooled_skill import area_under_curve, pooled_auc
-from signals.trivial import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
-from signals.walk_forward import compute_signals, prepare
+from rnn_strategies.audit.baseline_attribution import PREDICTORS, explained
+from rnn_strategies.audit.check_result import Status
+from rnn_strategies.audit.score_skill import beyond, measure
+from signals.evaluation.cross_section_metrics import auc_by_date
+from signals.evaluation.long_run_variance import mean_interval
+from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
+from signals.evaluation.pooled_metrics import area_under_curve, pooled_auc
+from signals.models.custom import CustomModel
+from signals.walk_forward.panel_walk_forward import compute_signals, prepare
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
     first = result.folds.groupby("fold").first()
     assert len(verdict.table) == len(first) >= 2
     assert all(line.keys() == verdict.table[0].keys() for line in verdict.table)
-    from rnn_strategies.audit.explained import WORDS
+    from rnn_strategies.audit.baseline_attribution import WORDS
 
     for line in verdict.table:
         fold = first.loc[int(line["fold"])]

@@ -12,8 +12,8 @@ import tomli_w
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
-from signals import fold_data, universe
-from signals.macro import MacroTable
+from signals.dataset import fold_data, universe
+from signals.reference.macro_series import MacroTable
 
 EXPERIMENTS = ["fold-checks", "adjustments", "look-ahead"]
 
@@ -164,7 +164,7 @@ def test_stopping_on_the_test_slice(write, monkeypatch):
         return replace(made, validation=replace(made.validation, windows=seen, label=label))
 
     made_honestly = fold_data.make_fold_data
-    monkeypatch.setattr("signals.walk_forward.make_fold_data", stops_on_the_test)
+    monkeypatch.setattr("signals.walk_forward.panel_walk_forward.make_fold_data", stops_on_the_test)
     failed(examined(write(), "fold-checks"), "fold-checks", "validation")
 
 
@@ -186,7 +186,7 @@ def test_shuffled_folds_without_purge(write, monkeypatch):
         )
         return replace(made, training=rows)
 
-    monkeypatch.setattr("signals.walk_forward.make_fold_data", shuffled)
+    monkeypatch.setattr("signals.walk_forward.panel_walk_forward.make_fold_data", shuffled)
     failed(examined(write(), "fold-checks"), "fold-checks", "learns from what came later", "training")
 
 

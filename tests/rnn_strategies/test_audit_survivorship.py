@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
+from rnn_strategies.audit.check_result import Status
 from rnn_strategies.audit.survivorship import _at_least, _none_of, survivorship
-from rnn_strategies.audit.verdict import Status
 from signals.calendar import decision_dates
-from signals.folds import retraining_dates
-from signals.membership import read_membership
-from signals.sectors import read_sectors
-from signals.universe import universe_schedule
+from signals.dataset.folds import retraining_dates
+from signals.dataset.universe import universe_schedule
+from signals.reference.membership import read_membership
+from signals.reference.sectors import read_sectors
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from reports.run_files import read_run, run_from_result
-from rnn_strategies.home import Home
-from rnn_strategies.variants import seed_returns
+from reports.common.run_data import read_run, run_from_result
+from rnn_strategies.runs.backtest_variants import seed_returns
+from rnn_strategies.runs.workspace import Home
 from rnn_strategies.verify.verify import verify_run
 from signals.calendar import decision_dates, sessions
-from signals.errors import InputError
-from signals.storage import read_json, write_json
+from signals.common.errors import InputError
+from signals.common.storage import read_json, write_json
 
 YEARS = {"XNYS": 252.0, "XLON": 252.6, "XTKS": 244.9, "24/7": 365.0}
 CASES = [

@@ -196,7 +196,7 @@ def test_a_truncated_parquet_file_is_named(command, small):
 def test_a_full_disk_is_said_and_leaves_no_half_file(command, small, monkeypatch):
     import errno
 
-    from signals import storage
+    from signals.common import storage
 
     def no_room(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -220,7 +220,7 @@ def test_an_interrupt_is_not_a_traceback(command, small, monkeypatch):
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rnn_strategies.pipeline.compute_signals", interrupted)
+    monkeypatch.setattr("rnn_strategies.pipelines.panel_run.compute_signals", interrupted)
     code, _, err = command("run", small, "--jobs", "1")
     assert code == 130
     assert err.splitlines()[-1].startswith("rnn-strategies: stopped; finished work is kept")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.config import load_config, parse_config
-from rnn_strategies.presets import PRESETS, write_preset
-from signals.errors import InputError
+from rnn_strategies.config.panel_config import load_config, parse_config
+from rnn_strategies.config.presets import PRESETS, write_preset
+from signals.common.errors import InputError
 
 MINIMAL = """
 [prices]

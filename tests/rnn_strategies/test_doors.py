@@ -11,11 +11,11 @@ import pytest
 import tomli_w
 
 import rnn_strategies as rs
-from rnn_strategies.config import load_config, parse_config
-from signals.errors import InputError
-from signals.models.external import SavedKerasModel
-from signals.models.own import CustomModel
-from signals.trainers.keras_trainer import load_keras
+from rnn_strategies.config.panel_config import load_config, parse_config
+from signals.common.errors import InputError
+from signals.models.custom import CustomModel
+from signals.models.keras_backend import load_keras
+from signals.models.saved_keras import SavedKerasModel
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def write(support):
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 def with_tables(path, **tables):

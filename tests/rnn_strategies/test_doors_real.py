@@ -8,13 +8,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import rnn_strategies as rs
-from signals.dataset import ReferenceData
-from signals.diagnostics import auc_by_date, binary_outcome
-from signals.long_run_variance import mean_interval
-from signals.macro import read_macro
-from signals.models.own import CustomModel
-from signals.sectors import read_sectors
-from signals.walk_forward import compute_signals
+from signals.dataset.dataset import ReferenceData
+from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome
+from signals.evaluation.long_run_variance import mean_interval
+from signals.models.custom import CustomModel
+from signals.reference.macro_series import read_macro
+from signals.reference.sectors import read_sectors
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 FEATURES = [
     "return",

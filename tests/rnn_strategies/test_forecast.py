@@ -11,15 +11,15 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies import cli
-from rnn_strategies.forecast_config import load_forecast_config, parse_forecast_config
-from rnn_strategies.forecast_run import FILES, forecast, open_forecast
-from rnn_strategies.home import Home
-from rnn_strategies.presets import FORECAST_PRESETS, write_preset
+from rnn_strategies.config.forecast_config import load_forecast_config, parse_forecast_config
+from rnn_strategies.config.presets import FORECAST_PRESETS, write_preset
+from rnn_strategies.pipelines.forecast_run import FILES, forecast, open_forecast
+from rnn_strategies.runs.workspace import Home
 from rnn_strategies.verify.verify import verify_run
-from signals.errors import InputError
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import RecurrentSettings
-from signals.storage import read_json, sha256_file, write_json, write_parquet
+from signals.common.errors import InputError
+from signals.common.storage import read_json, sha256_file, write_json, write_parquet
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
+from signals.models.recurrent_settings import RecurrentSettings
 
 SMALL = """
 name = "small"
@@ -413,7 +413,7 @@ def test_warnings_stand_in_table_and_manifest(tmp_path, support, monkeypatch):
     def broken(*_args, **_options):
         raise np.linalg.LinAlgError("SVD did not converge")
 
-    monkeypatch.setattr("signals.series.lag_models._ridge_path", broken)
+    monkeypatch.setattr("signals.forecasting.lag_models._ridge_path", broken)
     run = forecast(path, out=tmp_path / "out", jobs=1)
     warnings = read_json(run.folder / "manifest.json")["warnings"]
     assert len(warnings) == len(set(warnings)) == 3
@@ -446,7 +446,7 @@ def test_settings_of_missing_figures_reach_the_table(tmp_path, support):
 
 def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
     from rnn_strategies.audit.audit import CHECKS, audit_run
-    from rnn_strategies.audit.verdict import Status
+    from rnn_strategies.audit.check_result import Status
 
     path, _ = monthly_file(tmp_path)
     run = forecast(path, out=tmp_path / "out", jobs=1)
@@ -474,7 +474,7 @@ def test_every_origin_but_the_first_of_a_fold_passes_the_audit(tmp_path, support
 
 
 def test_the_audit_finds_a_baseline_that_looks_ahead(tmp_path, support, monkeypatch):
-    import signals.series.baselines as module
+    import signals.forecasting.baselines as module
     from rnn_strategies.audit.audit import audit_run
 
     def peeking(history, number):

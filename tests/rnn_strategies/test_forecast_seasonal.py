@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rnn_strategies.forecast_run import forecast
-from rnn_strategies.presets import write_preset
+from rnn_strategies.config.presets import write_preset
+from rnn_strategies.pipelines.forecast_run import forecast
 
 QUICK = (
     "forecast.horizon=3",

@@ -9,16 +9,16 @@ import pytest
 import backtests
 import rnn_strategies as rs
 import signals
-from backtests.rules import RULES as CURRENT_RULES
-from backtests.rules import closed_rules
+from backtests.common.broker_rules import RULES as CURRENT_RULES
+from backtests.common.broker_rules import closed_rules
 from rnn_strategies import cli
 from rnn_strategies.audit.audit import CHECKS as CURRENT_CHECKS
-from rnn_strategies.config import parse_config
-from rnn_strategies.forecast_config import parse_forecast_config
-from rnn_strategies.presets import FORECAST_PRESETS, preset_text
-from rnn_strategies.presets import PRESETS as CURRENT_PRESETS
-from signals.errors import InputError
-from signals.former_names import (
+from rnn_strategies.config.forecast_config import parse_forecast_config
+from rnn_strategies.config.panel_config import parse_config
+from rnn_strategies.config.presets import FORECAST_PRESETS, preset_text
+from rnn_strategies.config.presets import PRESETS as CURRENT_PRESETS
+from signals.common.errors import InputError
+from signals.common.former_names import (
     CHECKS,
     COMMAND_LINE_OPTIONS,
     CONFIGURATION_KEYS,

@@ -12,10 +12,10 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies import cli
-from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import default_ledger
+from rnn_strategies.pipelines.run_config import open_run
+from rnn_strategies.trials.trial_ledger import default_ledger
 from signals.calendar import decision_dates
-from signals.storage import read_json, read_parquet
+from signals.common.storage import read_json, read_parquet
 
 CONFIG = """
 name = "theirs"
@@ -85,7 +85,9 @@ def command(monkeypatch, capsys):
 
 @pytest.fixture
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 def refused(answer, words):
@@ -222,7 +224,7 @@ def test_what_a_configuration_says_of_networks_is_left_out(work, command):
 def test_a_run_of_networks_is_not_overwritten(work, command, support):
     from configs import write_small
 
-    import rnn_strategies.pipeline as pipeline
+    import rnn_strategies.pipelines.run_config as pipeline
 
     made = pipeline.open_run(write_small(Path("small.toml")), out="trained", jobs=1)
     made.compute_signals()

@@ -49,7 +49,7 @@ def test_a_room_is_light_until_something_in_it_is_used(room):
         ),
         ("import backtests; [getattr(backtests, n) for n in backtests.__all__]", {"keras", "tensorflow", "matplotlib"}),
         ("import reports; [getattr(reports, n) for n in reports.__all__]", {"backtrader", "keras", "tensorflow"}),
-        ("import rnn_strategies.pipeline", {"keras", "tensorflow", "matplotlib", "pyfolio"}),
+        ("import rnn_strategies.pipelines.panel_run", {"keras", "tensorflow", "matplotlib", "pyfolio"}),
     ],
 )
 def test_a_room_never_loads_what_it_must_not_know(code, never):

@@ -9,13 +9,13 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
-from rnn_strategies.config import load_config, parse_config
+from rnn_strategies.config.panel_config import load_config, parse_config
 from rnn_strategies.verify.verify import verify_run
-from signals.errors import InputError
-from signals.trainers import choose_trainer
+from signals.common.errors import InputError
+from signals.execution.trainer_choice import choose_trainer
 from signals.trainers.compiled import CompiledTrainer
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.walk_forward import compute_signals
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 EVERYTHING = """
 [model]
@@ -35,7 +35,9 @@ quantiles = [0.25, 0.5, 0.75]
 
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import rnn_strategies as rs
 from signals.trainers.compiled import CompiledTrainer
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.walk_forward import compute_signals
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 BROKER = {"cash": 1e6, "commission": 0.001, "slippage": 0.0005}
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.audit.futures import Inputs, cut, poisoned
-from signals.dataset import ReferenceData
-from signals.sectors import read_sectors
+from rnn_strategies.audit.perturbed_inputs import Inputs, cut, poisoned
+from signals.dataset.dataset import ReferenceData
+from signals.reference.sectors import read_sectors
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.walk_forward import compute_signals, prepare
+from signals.walk_forward.panel_walk_forward import compute_signals, prepare
 
 SMALL = {"lookback": 6, "units": (3,), "unknown_category_rate": 0.1}
 NETWORKS = {

@@ -13,11 +13,11 @@ import pytest
 
 import rnn_strategies as rs
 from signals.calendar import FREQUENCIES
-from signals.dataset import ReferenceData
-from signals.labels import LABELS
-from signals.membership import read_membership
-from signals.sectors import read_sectors
-from signals.walk_forward import compute_signals
+from signals.dataset.dataset import ReferenceData
+from signals.dataset.labels import LABELS
+from signals.reference.membership import read_membership
+from signals.reference.sectors import read_sectors
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 DAYS = ("2014-03-12", "2014-04-30", "2014-07-02", "2014-10-17")
 HORIZONS = (1, 4, 13)

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.home import default_home
-from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import default_ledger
-from signals.errors import InputError, LockedError
+from rnn_strategies.pipelines.run_config import open_run
+from rnn_strategies.runs.workspace import default_home
+from rnn_strategies.trials.trial_ledger import default_ledger
+from signals.common.errors import InputError, LockedError
 
 CONTRACT = {
     "config.toml", "manifest.json", "signals.parquet", "seed_scores.parquet", "labels.parquet", "folds.parquet",
@@ -38,7 +38,9 @@ def small(write, tmp_path):
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Leave the figures out where a test is about what is computed, not how it looks."""
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 class Watcher:

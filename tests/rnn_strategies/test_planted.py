@@ -6,8 +6,8 @@ import pytest
 from monte_carlo import ERRORS, mean_and_error
 
 import rnn_strategies as rs
-from signals.diagnostics import auc_by_date
-from signals.walk_forward import compute_signals
+from signals.evaluation.cross_section_metrics import auc_by_date
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 SIMULATIONS = 100
 

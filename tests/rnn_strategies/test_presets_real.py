@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.config import load_config
-from rnn_strategies.presets import write_preset
-from signals.walk_forward import prepare
+from rnn_strategies.config.panel_config import load_config
+from rnn_strategies.config.presets import write_preset
+from signals.walk_forward.panel_walk_forward import prepare
 
 
 @pytest.mark.slow

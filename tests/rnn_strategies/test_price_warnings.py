@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.audit.adjusted_closes import missing_splits
-from rnn_strategies.audit.histories import histories
-from rnn_strategies.audit.lifetimes import lifetimes, survivorship_bias
-from rnn_strategies.audit.promises import adjustments_of_imported
+from rnn_strategies.audit.check_result import Status
+from rnn_strategies.audit.fold_checks import adjustments_of_imported
 from rnn_strategies.audit.survivorship import survivorship
-from rnn_strategies.audit.verdict import Status
-from rnn_strategies.remarks import price_warnings
+from rnn_strategies.price_checks.adjusted_closes import missing_splits
+from rnn_strategies.price_checks.ticker_bars import histories
+from rnn_strategies.price_checks.ticker_lifetimes import lifetimes, survivorship_bias
+from rnn_strategies.runs.data_warnings import price_warnings
 from signals.calendar import sessions
 
 QUOTES = ["open", "high", "low", "close"]
@@ -212,7 +212,7 @@ def test_a_split_left_in_is_found_in_every_run(market, ratio):
 
 
 def test_near_identical_tickers_are_in_notes_report_and_audit(market):
-    from rnn_strategies.audit.dead_names import dead_names
+    from rnn_strategies.audit.delisted_names import dead_names
 
     copy = market.frame.xs(market.tickers[3], level="ticker", drop_level=False)
     copy = copy.rename(index={market.tickers[3]: "COPY"}, level="ticker")

@@ -7,8 +7,8 @@ import sys
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from rnn_strategies.progress import ConsoleProgress, NotebookProgress, in_notebook, show_progress
-from signals.events import ProgressEvent
+from rnn_strategies.runs.progress_display import ConsoleProgress, NotebookProgress, in_notebook, show_progress
+from signals.common.progress_events import ProgressEvent
 
 EVENTS = [
     ProgressEvent("signals", "training walk-forward"),
@@ -108,7 +108,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 100.0
-        monkeypatch.setattr("rnn_strategies.progress.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("rnn_strategies.runs.progress_display.time.monotonic", lambda: self.now)
 
 
 def shown(monkeypatch, *timed):
@@ -167,7 +167,7 @@ def test_a_prompt_is_no_notebook(monkeypatch):
 
 def test_asking_does_not_load_ipython():
     code = (
-        "import sys; from rnn_strategies.progress import in_notebook, show_progress; show_progress();"
+        "import sys; from rnn_strategies.runs.progress_display import in_notebook, show_progress; show_progress();"
         "sys.exit(in_notebook() or 'IPython' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -179,7 +179,9 @@ def test_a_run_in_a_notebook_shows_its_bars_unasked(screen, support, tmp_path, m
 
     import rnn_strategies as rs
 
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     made = rs.run(write_small(tmp_path / "a.toml"), out=tmp_path / "run", jobs=1)
     assert screen.made == 1
     text = repr(screen.shown[1])

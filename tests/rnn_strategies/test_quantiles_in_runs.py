@@ -8,18 +8,20 @@ import shutil
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.home import Home
+from rnn_strategies.runs.workspace import Home
 from rnn_strategies.verify.consistency import check_quantiles
 from rnn_strategies.verify.verify import verify_run
-from signals.errors import InputError
-from signals.storage import read_parquet, write_parquet
+from signals.common.errors import InputError
+from signals.common.storage import read_parquet, write_parquet
 
 LABELS = '[labels]\nkind = "return"\nquantiles = [0.1, 0.5, 0.9]\n'
 
 
 @pytest.fixture(autouse=True)
 def _no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def made(tmp_path_factory):
         from pathlib import Path
 
         patch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "support"))
-        patch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+        patch.setattr(
+            "rnn_strategies.pipelines.panel_run.write_report", lambda run: (run / "report.html").write_text("-")
+        )
         from configs import SMALL
 
         text = SMALL.replace("n_tickers = 40", "n_tickers = 12").replace("k = 8", "k = 3")

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.audit.futures import Inputs, cut, poisoned
-from rnn_strategies.config import parse_config
-from signals.actions import actions_frame
-from signals.dataset import ReferenceData
-from signals.errors import InputError
+from rnn_strategies.audit.perturbed_inputs import Inputs, cut, poisoned
+from rnn_strategies.config.panel_config import parse_config
+from signals.common.errors import InputError
+from signals.data.corporate_actions import actions_frame
+from signals.dataset.dataset import ReferenceData
 
 
 @pytest.fixture
@@ -23,7 +23,9 @@ def config(support, tmp_path, monkeypatch):
     """Configuration of a run on simulated prices with many splits; drawing takes most of the time."""
     from configs import SMALL
 
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda run: (run / "report.html").write_text("-")
+    )
     text = SMALL.replace("n_tickers = 40", "n_tickers = 12\nsplit_rate = 0.9")
     text = text.replace('allocation = "TopK"\nk = 8', 'allocation = "EqualWeight"').replace("seed = 3", "seed = 11")
     text = text.replace('"2012-01-01"', '"2012-09-01"').replace('"2015-12-31"', '"2014-12-31"')
@@ -97,7 +99,7 @@ def with_files(config, more=""):
 
 
 def test_prices_without_actions_are_refused_before_anything_is_trained(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.compute_signals", None)
+    monkeypatch.setattr("rnn_strategies.pipelines.panel_run.compute_signals", None)
     prices = rs.load_prices(source="simulated", n_tickers=12, start="2012-09-01", end="2014-12-31")
     config.write_text(with_files(config))
     prices.frame.drop(columns="adj_factor").to_parquet(tmp_path / "prices.parquet")

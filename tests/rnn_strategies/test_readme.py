@@ -46,8 +46,8 @@ def test_python_snippets_run_one_after_the_other(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", WITH_TOML)
 def test_configuration_snippets_are_valid(name, tmp_path):
-    from rnn_strategies.config import parse_config
-    from rnn_strategies.forecast_config import parse_forecast_config
+    from rnn_strategies.config.forecast_config import parse_forecast_config
+    from rnn_strategies.config.panel_config import parse_config
 
     whole = {
         "walk_forward": {"test_start": "2014-01-01"},
@@ -64,8 +64,8 @@ def test_configuration_snippets_are_valid(name, tmp_path):
 
 
 def test_every_feature_and_label_is_listed():
+    from signals.dataset.labels import LABELS
     from signals.features import FEATURES
-    from signals.labels import LABELS
 
     text = (ROOT / "signals/README.md").read_text(encoding="utf-8")
     for feature in FEATURES.values():
@@ -75,7 +75,7 @@ def test_every_feature_and_label_is_listed():
 
 
 def test_every_rule_of_the_broker_is_listed():
-    from backtests.rules import RULES
+    from backtests.common.broker_rules import RULES
 
     text = (ROOT / "backtests/README.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`\w+`[^|]*)\|", text, flags=re.MULTILINE))))

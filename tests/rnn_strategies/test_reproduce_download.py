@@ -16,7 +16,7 @@ import pytest
 from rnn_strategies import cli
 from rnn_strategies.reproduce import download
 from rnn_strategies.reproduce.systems import INDEX_FILE, MACRO_FILE
-from signals.errors import InputError, ServiceError
+from signals.common.errors import InputError, ServiceError
 
 MONTHS = [str(month) for month in np.arange(np.datetime64("1976-01"), np.datetime64("2020-01"))]
 

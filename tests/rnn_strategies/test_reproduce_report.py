@@ -11,11 +11,11 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from rnn_strategies.reproduce.measures import dead_rows_auc, measure_scores, pooled_auc
 from rnn_strategies.reproduce.report import Report, Table, number, spread, write_report
+from rnn_strategies.reproduce.score_measures import dead_rows_auc, measure_scores, pooled_auc
 from rnn_strategies.reproduce.stacked_report import _beside
-from signals.diagnostics import auc_by_date
-from signals.long_run_variance import mean_interval
+from signals.evaluation.cross_section_metrics import auc_by_date
+from signals.evaluation.long_run_variance import mean_interval
 
 
 @pytest.fixture

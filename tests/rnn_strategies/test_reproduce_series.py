@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rnn_strategies import cli, presets
-from rnn_strategies.presets import FORECAST_PRESETS, write_preset
+from rnn_strategies import cli
+from rnn_strategies.config import presets
+from rnn_strategies.config.presets import FORECAST_PRESETS, write_preset
 from rnn_strategies.reproduce import download, series, systems
 from rnn_strategies.reproduce.series_systems import INDEX_FILE, SERIES_SYSTEMS
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.storage import sha256_file, write_json
+from signals.common.errors import InputError
+from signals.common.storage import sha256_file, write_json
 
 SMALL = """
 name = "{name}"
@@ -205,7 +206,7 @@ def test_every_preset_in_the_folder_can_be_asked_for(monkeypatch, tmp_path, caps
 
 @pytest.mark.parametrize("name", SERIES_SYSTEMS)
 def test_every_network_is_a_configuration(name, tmp_path):
-    from rnn_strategies.forecast_config import load_forecast_config
+    from rnn_strategies.config.forecast_config import load_forecast_config
 
     for problem in SERIES_SYSTEMS[name].problems:
         metrics = set()

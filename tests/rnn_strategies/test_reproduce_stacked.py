@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 
 from rnn_strategies import cli
-from rnn_strategies.config import load_config
-from rnn_strategies.presets import write_preset
+from rnn_strategies.config.panel_config import load_config
+from rnn_strategies.config.presets import write_preset
 from rnn_strategies.reproduce import stacked, systems
 from rnn_strategies.reproduce.variations import VARIATIONS
 from signals.calendar import sessions
-from signals.models.own import CustomModel
-from signals.sources import load_prices
-from signals.storage import sha256_file
-from signals.universe import universe_at
+from signals.common.storage import sha256_file
+from signals.dataset.universe import universe_at
+from signals.models.custom import CustomModel
+from signals.sources.registry import load_prices
 
 SMALL = (
     "training.trainer=linear_trainer:LinearTrainer",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnn_strategies.forecast_config import load_forecast_config
-from rnn_strategies.forecast_run import forecast
-from rnn_strategies.presets import FORECAST_PRESETS, write_preset
-from signals.models.recurrent import RecurrentSettings
-from signals.series.accuracy import information_coefficient, mean_absolute_error, root_mean_squared_error
-from signals.series.baselines import forecast_baselines
-from signals.series.forecasts import make_problem
+from rnn_strategies.config.forecast_config import load_forecast_config
+from rnn_strategies.config.presets import FORECAST_PRESETS, write_preset
+from rnn_strategies.pipelines.forecast_run import forecast
+from signals.evaluation.forecast_accuracy import information_coefficient, mean_absolute_error, root_mean_squared_error
+from signals.forecasting.baselines import forecast_baselines
+from signals.forecasting.series_walk_forward import make_problem
+from signals.models.recurrent_settings import RecurrentSettings
 
 IN_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.test_start=2019-01-01")
 SERIES = [name for name in FORECAST_PRESETS if name != "seasonal"]

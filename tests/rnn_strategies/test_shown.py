@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.pipeline import open_run
-from signals.display import Card
+from rnn_strategies.pipelines.run_config import open_run
+from signals.common.summary_card import Card
 
 
 class Text(HTMLParser):
@@ -82,7 +82,9 @@ def test_a_result_with_nothing_in_it(traded):
 def test_a_run_at_every_stage(support, tmp_path, monkeypatch):
     from configs import write_small
 
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     made = open_run(write_small(tmp_path / "a.toml", name='name = "a<b"'), out=tmp_path / "run", jobs=1)
     assert "nothing yet" in repr(made)
     made.compute_signals()
@@ -104,7 +106,7 @@ def test_a_run_at_every_stage(support, tmp_path, monkeypatch):
 def test_signals(traded):
     import pandas as pd
 
-    from signals.assembly import SignalResult
+    from signals.walk_forward.results import SignalResult
 
     index = traded.positions.index.tz_localize(None)[:4]
     frame = pd.DataFrame(

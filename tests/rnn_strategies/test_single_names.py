@@ -14,11 +14,11 @@ from sklearn.metrics import roc_auc_score
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
-from rnn_strategies.audit.verdict import Status
-from rnn_strategies.config import load_config
+from rnn_strategies.audit.check_result import Status
+from rnn_strategies.config.panel_config import load_config
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.storage import read_json, read_parquet
+from signals.common.errors import InputError
+from signals.common.storage import read_json, read_parquet
 
 RUN = """
 name = "few"

@@ -11,7 +11,7 @@ import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
 from rnn_strategies.doctor import diagnose
 from rnn_strategies.verify.verify import verify_run
-from signals.trainers.keras_trainer import load_keras
+from signals.models.keras_backend import load_keras
 
 TRAINERS = ["compiled", pytest.param("keras", marks=pytest.mark.slow)]
 
@@ -29,7 +29,9 @@ def write(support):
 
 @pytest.fixture
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 @pytest.fixture
@@ -126,7 +128,9 @@ def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch
     assert any(warning in message for message in watcher.messages)
     assert any(warning in line for line in read(made, "manifest.json")["warnings"])
     monkeypatch.undo()  # a machine without a GPU verifies it
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda run: (run / "report.html").write_text("-")
+    )
     found = verify_run(made.folder, home=made.home)
     assert "manifest.json" not in {one.file for one in found.findings}, found.text()
 
@@ -179,7 +183,7 @@ def test_the_doctor_tries_the_trainer_out(no_compiler):
 def test_the_demo_runs_compiled(tmp_path, support):
     from verified import assert_verified
 
-    from rnn_strategies.presets import write_preset
+    from rnn_strategies.config.presets import write_preset
 
     write_preset(tmp_path / "demo.toml", preset="demo")
     made = rs.run(tmp_path / "demo.toml", out=tmp_path / "run")

@@ -16,12 +16,12 @@ import platformdirs
 import pytest
 
 import rnn_strategies as rs
-from rnn_strategies.evaluation_set import EvaluationSet
-from rnn_strategies.family import family_of
-from rnn_strategies.home import Home
-from rnn_strategies.ledger_import import import_old_ledger
-from rnn_strategies.trials import Trial, TrialLedger, default_ledger
-from signals.errors import InputError, LockedError
+from rnn_strategies.runs.workspace import Home
+from rnn_strategies.trials.comparable_trials import family_of
+from rnn_strategies.trials.evaluation_set import EvaluationSet
+from rnn_strategies.trials.ledger_import import import_old_ledger
+from rnn_strategies.trials.trial_ledger import Trial, TrialLedger, default_ledger
+from signals.common.errors import InputError, LockedError
 
 TRIAL = Trial("a" * 16, None, "c" * 64, "run", {"universe": "u", "calendar": "XNYS", "period": ["x", "y"]}, "started")
 DAYS = pd.date_range("2020-01-02", periods=3, tz="UTC", name="date").as_unit("ns")
@@ -45,7 +45,7 @@ def weekly(first, periods, tickers, seed=0, frequency="W-FRI"):
 def test_tests_never_reach_the_ledger_of_the_user(monkeypatch, tmp_path):
     """Neither here nor in a process that a test starts; the guard itself is what fails."""
     assert default_ledger().root == Path(os.environ["RNN_STRATEGIES_LEDGER"])
-    code = "from rnn_strategies.trials import default_ledger; print(default_ledger().root)"
+    code = "from rnn_strategies.trials.trial_ledger import default_ledger; print(default_ledger().root)"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == os.environ["RNN_STRATEGIES_LEDGER"]
     monkeypatch.delenv("RNN_STRATEGIES_LEDGER")
@@ -151,7 +151,7 @@ def test_a_full_disk_is_named_with_the_remedy(ledger, write, monkeypatch):
 WRITER = """
 import sys
 from dataclasses import replace
-from rnn_strategies.trials import Trial, default_ledger
+from rnn_strategies.trials.trial_ledger import Trial, default_ledger
 ledger = default_ledger()
 for i in range(40):
     trial = Trial(f"{sys.argv[1]}{i:03}", None, "c", "run", {}, "started")
@@ -171,7 +171,7 @@ def test_two_processes_writing_at_once_lose_nothing():
 def test_another_process_that_keeps_it_is_said(ledger, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("rnn_strategies.trials._WAIT", 0.01)
+    monkeypatch.setattr("rnn_strategies.trials.trial_ledger._WAIT", 0.01)
     ledger.root.mkdir()
     with FileLock(ledger.root / ".ledger.jsonl.lock"), pytest.raises(LockedError, match="run the same command again"):
         ledger.start(TRIAL)
@@ -249,7 +249,7 @@ def test_equal_names_of_another_market_are_no_shared_tickers():
 
 
 def test_the_market_is_the_mean_return_of_the_tickers_on_each_date():
-    from rnn_strategies.evaluation_set import evaluation_set
+    from rnn_strategies.trials.evaluation_set import evaluation_set
 
     prices = rs.load_prices(
         source="simulated", seed=2, n_tickers=5, start="2020-01-01", end="2020-12-31", missing_rate=0.1
@@ -302,7 +302,9 @@ def former(support, tmp_path, monkeypatch):
     from configs import write_tiny
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
     config, entries = write_tiny(Path("c.toml")), []
     monkeypatch.setenv("RNN_STRATEGIES_HOME", ".rnn-strategies")
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "another"))

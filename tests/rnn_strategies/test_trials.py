@@ -11,10 +11,10 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies.audit.audit import audit_run
-from rnn_strategies.pipeline import open_run
-from rnn_strategies.trials import default_ledger
-from signals.errors import InputError
-from signals.storage import write_json
+from rnn_strategies.pipelines.run_config import open_run
+from rnn_strategies.trials.trial_ledger import default_ledger
+from signals.common.errors import InputError
+from signals.common.storage import write_json
 
 
 @pytest.fixture
@@ -26,7 +26,9 @@ def small(support, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda folder: (folder / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
+    )
 
 
 def counted(run):
@@ -253,7 +255,7 @@ def test_a_report_without_its_ledger_keeps_the_trials_of_the_folder(small, tmp_p
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path / "none"))
     with monkeypatch.context() as patch:
         patch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "no workspace"))
-        patch.setattr("rnn_strategies.run_folder.load_prices", lambda **_: pytest.fail("a report needs no prices"))
+        patch.setattr("rnn_strategies.runs.run_folder.load_prices", lambda **_: pytest.fail("a report needs no prices"))
         open_run(made.folder).write_report()
     assert contents(made.folder) == before
     # the folder is registered again by running it, and nothing is computed for that
@@ -280,7 +282,7 @@ def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tm
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     rs.run(small, out=tmp_path / "2", overrides=["strategy.k=4"], jobs=1)
     with monkeypatch.context() as patch:
-        patch.setattr("rnn_strategies.counted_run.write_metrics", lambda _: pytest.fail("killed"))
+        patch.setattr("rnn_strategies.trials.registered_run.write_metrics", lambda _: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             open_run(made.folder).write_report()
     with pytest.raises(InputError, match="altered files; run `rnn-strategies backtest"):

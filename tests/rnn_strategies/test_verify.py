@@ -15,10 +15,10 @@ import pytest
 
 import rnn_strategies as rs
 from rnn_strategies import cli
-from rnn_strategies.home import Home
+from rnn_strategies.runs.workspace import Home
 from rnn_strategies.verify.verify import verify_run
-from signals.errors import InputError, LockedError
-from signals.storage import read_parquet, sha256_file, write_json, write_parquet
+from signals.common.errors import InputError, LockedError
+from signals.common.storage import read_parquet, sha256_file, write_json, write_parquet
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 BACKTEST = ("returns.parquet", "positions.parquet", "transactions.parquet", "orders.parquet", "cash_flows.parquet")
@@ -40,7 +40,9 @@ def made(tmp_path_factory):
         (folder / "c.toml").write_text(text + '[benchmark]\nticker = "SIM001"\n')
         home = Home(folder / "home")
         with patch.context() as quiet:
-            quiet.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+            quiet.setattr(
+                "rnn_strategies.pipelines.panel_run.write_report", lambda run: (run / "report.html").write_text("-")
+            )
             rs.run(folder / "c.toml", out=folder / "sibling", overrides=["strategy.k=5"], jobs=1, home=home)
         rs.run(folder / "c.toml", out=folder / "run", jobs=1, home=home)
     return folder
@@ -66,12 +68,16 @@ def home(run):
 def drawn_before(run, monkeypatch):
     """Take the report for granted: drawing takes most of the time."""
     report = (run / "report.html").read_bytes()
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda to: (to / "report.html").write_bytes(report))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda to: (to / "report.html").write_bytes(report)
+    )
 
 
 @pytest.fixture
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("rnn_strategies.pipeline.write_report", lambda run: (run / "report.html").write_text("-"))
+    monkeypatch.setattr(
+        "rnn_strategies.pipelines.panel_run.write_report", lambda run: (run / "report.html").write_text("-")
+    )
 
 
 def named(found):
@@ -134,7 +140,7 @@ def without_inputs(run, tmp_path):
 
 @pytest.mark.usefixtures("drawn_before")
 def test_results_of_other_versions_are_compared_to_nine_digits(run, home, monkeypatch):
-    from rnn_strategies.manifest import versions
+    from rnn_strategies.runs.manifest import versions
 
     monkeypatch.setattr("rnn_strategies.verify.folder.versions", lambda: versions() | {"numpy": "9.9"})
     found = verify_run(run, home=home)
@@ -176,7 +182,7 @@ def test_a_folder_that_is_none_is_a_mistake_and_one_without_a_run_a_finding(tmp_
 
 
 def test_a_run_in_the_making_is_left_alone(run, home):
-    from rnn_strategies.home import locked
+    from rnn_strategies.runs.workspace import locked
 
     with locked(run), pytest.raises(LockedError):
         verify_run(run, home=home)
@@ -247,7 +253,7 @@ def compound_again(run):
 
 def forge_everything(run):
     """Returns, and metrics made from them."""
-    from reports.tear_sheet import write_metrics
+    from reports.report import write_metrics
 
     compound_again(run)
     write_metrics(run)
@@ -284,7 +290,7 @@ def drop_an_order(run):
 
 
 def edit_config_and_hash(run):
-    from rnn_strategies.config import load_config
+    from rnn_strategies.config.panel_config import load_config
 
     in_text(run, "config.toml", "k = 3", "k = 4")
     in_json(run, "manifest.json", lambda m: m.update(config_hash=load_config(run / "config.toml").hash))
@@ -522,7 +528,7 @@ def test_a_sharpe_ratio_that_the_ledger_remembers_otherwise(run, home, tmp_path)
     """Everything in the folder forged, and the store gone: the ledger still knows."""
     from dataclasses import replace
 
-    from rnn_strategies.trials import default_ledger
+    from rnn_strategies.trials.trial_ledger import default_ledger
 
     own = json.loads((run / "manifest.json").read_bytes())["trial"]["id"]
     ledger = default_ledger()

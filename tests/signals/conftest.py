@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from signals.calendar import sessions
-from signals.prices import PRICE_COLUMNS
+from signals.data.prices import PRICE_COLUMNS
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.tools import add_constant
 
-from signals.errors import InputError
-from signals.long_run_variance import cosine_count, cosine_variance
-from signals.series.accuracy import (
+from signals.common.errors import InputError
+from signals.evaluation.forecast_accuracy import (
     coverage,
     diebold_mariano,
     directional_accuracy,
@@ -21,7 +20,8 @@ from signals.series.accuracy import (
     root_mean_squared_error,
     skill,
 )
-from signals.series.comparison import comparison_table
+from signals.evaluation.long_run_variance import cosine_count, cosine_variance
+from signals.forecasting.comparison import comparison_table
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.actions import actions_frame, check_actions, raw_panel, simple_ratio
-from signals.errors import InputError
-from signals.prices import Prices, check_prices
-from signals.sources import load_prices
+from signals.common.errors import InputError
+from signals.data.corporate_actions import actions_frame, check_actions, raw_panel, simple_ratio
+from signals.data.prices import Prices, check_prices
+from signals.reference.security_ids import read_symbol_changes
 from signals.sources.action_files import read_actions
-from signals.symbols import read_symbol_changes
+from signals.sources.registry import load_prices
 
 DAYS = pd.to_datetime(["2015-01-02", "2015-01-05", "2015-01-06", "2015-01-07", "2015-01-08"])
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signals.errors import InputError
-from signals.series.baselines import BASELINES, FoldHistory, forecast_baselines, historical_quantiles, parse_baselines
-from signals.series.lag_models import lag_features
-from signals.series.problem import Problem, SeriesFold
-from signals.series.table import SeriesTable
+from signals.common.errors import InputError
+from signals.forecasting.baselines import BASELINES, forecast_baselines, historical_quantiles, parse_baselines
+from signals.forecasting.fold_history import FoldHistory
+from signals.forecasting.lag_models import lag_features
+from signals.forecasting.problem import Problem, SeriesFold
+from signals.forecasting.series_table import SeriesTable
 
 NAMES = {"seasonal": "seasonal(4)", "seasonal_mean": "seasonal_mean(4)", "arima": "arima(1)", "var": "var(3)"}
 
@@ -260,14 +261,14 @@ def broken(*_args, **_options):
 
 
 FAULTS = {
-    "ridge(3)": ("signals.series.lag_models._ridge_path", broken),
+    "ridge(3)": ("signals.forecasting.lag_models._ridge_path", broken),
     "mlp(3)": ("sklearn.neural_network.MLPRegressor.partial_fit", broken),
     "gradient_boosting(3)": ("sklearn.ensemble.GradientBoostingRegressor.fit", broken),
     "logistic(3)": ("sklearn.linear_model.LogisticRegression.fit", broken),
     "arima(1)": ("statsmodels.tsa.arima.model.ARIMA.fit", broken),
     "var(2)": ("statsmodels.tsa.api.VAR.fit", broken),
-    "drift": ("signals.series.baselines.FoldHistory.values", broken),
-    "seasonal_mean(4)": ("signals.series.baselines.FoldHistory.values", broken),
+    "drift": ("signals.forecasting.fold_history.FoldHistory.values", broken),
+    "seasonal_mean(4)": ("signals.forecasting.fold_history.FoldHistory.values", broken),
 }
 
 
@@ -292,7 +293,7 @@ def test_what_a_library_raises_leads_to_persistence_and_a_warning(monkeypatch, n
 
 @pytest.mark.parametrize("name", ["ridge(3)", "mean", "var(2)", "arima(1)"])
 def test_of_returns_the_mean_stands_in(monkeypatch, name):
-    import signals.series.baselines as module
+    import signals.forecasting.baselines as module
 
     problem = make_problem(np.diff(autoregression(120), axis=0))
     fold = make_fold(problem, test=20, validation=20)
@@ -309,7 +310,7 @@ def test_of_returns_the_mean_stands_in(monkeypatch, name):
 @pytest.mark.parametrize("name", sorted(BASELINES))
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
 def test_forecasts_that_are_no_finite_numbers_are_replaced_and_counted(monkeypatch, name, bad):
-    import signals.series.baselines as module
+    import signals.forecasting.baselines as module
 
     problem = make_problem(autoregression(120), horizon=2)
     fold = make_fold(problem, test=20, validation=20)
@@ -385,18 +386,18 @@ PILED_UP = """1 0 -1 0 0 0 1 -1 1 -1 0 1 1 -1 2 0 -1 0 -1 0 -1 0 -2 1 0 1 -1 -2 
 
 
 def test_estimates_that_statsmodels_finds_non_invertible_on_more_rows_give_way(monkeypatch):
-    from signals.series import linear_systems
+    from signals.forecasting import arima_var
 
     values = np.array(PILED_UP.split(), dtype=np.float64)
-    linear_systems._fit(values[:40], (2, 1, 2))
+    arima_var._fit(values[:40], (2, 1, 2))
     with pytest.raises(ValueError, match="Non-invertible"):
-        linear_systems._fit(values[:60], (2, 1, 2))
-    ranked = linear_systems._ranked_orders
+        arima_var._fit(values[:60], (2, 1, 2))
+    ranked = arima_var._ranked_orders
 
     def first(train, d, largest):
         return sorted(ranked(train, d, largest), key=lambda one: one[0] != (2, 1, 2)) if d == 1 else []
 
-    monkeypatch.setattr(linear_systems, "_ranked_orders", first)
+    monkeypatch.setattr(arima_var, "_ranked_orders", first)
     problem = make_problem(values, lookback=1)
     fold = SeriesFold(0, range(39), range(39, 59), range(59, 79), range(59))
     made = one(problem, "arima(2)", fold)
@@ -409,9 +410,9 @@ def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
     problem = make_problem(autoregression(150, seed=4))
     fold = make_fold(problem, test=12, validation=20)
     sound = one(problem, "arima(1)", fold)
-    from signals.series import linear_systems
+    from signals.forecasting import arima_var
 
-    fit = linear_systems._fit
+    fit = arima_var._fit
 
     def refuse(known, order):
         # the second series, by its first value
@@ -419,7 +420,7 @@ def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
             raise ValueError("no")
         return fit(known, order)
 
-    monkeypatch.setattr(linear_systems, "_fit", refuse)
+    monkeypatch.setattr(arima_var, "_fit", refuse)
     made = one(problem, "arima(1)", fold)
     np.testing.assert_array_equal(made.values[:, :, 0], sound.values[:, :, 0])
     np.testing.assert_array_equal(made.values[:, 0, 1], problem.last(fold.test)[:, 1])
@@ -471,6 +472,6 @@ def test_memory_and_interruption_are_no_faults_of_a_baseline(monkeypatch):
         def out(*_args, error=error, **_options):
             raise error
 
-        monkeypatch.setattr("signals.series.lag_models._ridge_path", out)
+        monkeypatch.setattr("signals.forecasting.lag_models._ridge_path", out)
         with pytest.raises(error):
             one(problem, "ridge(3)", make_fold(problem, test=5, validation=5))

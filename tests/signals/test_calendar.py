@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import add_offset, as_day, decision_dates, exchange_zone, session_closes, sessions
-from signals.errors import InputError
+from signals.common.errors import InputError
 
 
 def days(*texts):

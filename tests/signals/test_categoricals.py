@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.artifacts import Artifact, ArtifactStore
-from signals.categoricals import Categorical, calendar_categorical, make_categoricals
-from signals.dataset import ReferenceData, make_dataset
-from signals.errors import InputError
-from signals.fold_data import make_fold_data
-from signals.folds import make_folds
-from signals.sectors import read_sectors
-from signals.trainers.seam import Fitted
+from signals.common.errors import InputError
+from signals.dataset.categoricals import Categorical, calendar_categorical, make_categoricals
+from signals.dataset.dataset import ReferenceData, make_dataset
+from signals.dataset.fold_data import make_fold_data
+from signals.dataset.folds import make_folds
+from signals.execution.artifacts import Artifact, ArtifactStore
+from signals.reference.sectors import read_sectors
+from signals.trainers.base import Fitted
 
 MODEL = rs.RecurrentSettings(lookback=8, categorical_embeddings={"sector": 2, "quarter": 2}, year_onehot=True)
 WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")

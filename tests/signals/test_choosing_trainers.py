@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from signals.errors import InputError
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers import choose_trainer
-from signals.trainers.keras_trainer import load_keras
-from signals.trainers.seam import TrainingSettings
+from signals.common.errors import InputError
+from signals.execution.trainer_choice import choose_trainer
+from signals.models.keras_backend import load_keras
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import TrainingSettings
 
 SMALL = RecurrentSettings(lookback=8, units=(4, 3), ticker_embedding_dim=2, dense_units=4)
 
@@ -70,9 +70,9 @@ def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error)
 def test_auto_falls_back_without_its_parts(part):
     code = (
         f"import sys; sys.modules[{part!r}] = None\n"
-        "from signals.models.recurrent import RecurrentSettings\n"
-        "from signals.trainers import choose_trainer\n"
-        "from signals.trainers.seam import TrainingSettings\n"
+        "from signals.models.recurrent_settings import RecurrentSettings\n"
+        "from signals.execution.trainer_choice import choose_trainer\n"
+        "from signals.trainers.base import TrainingSettings\n"
         "chosen = choose_trainer(TrainingSettings(), RecurrentSettings())\n"
         "print(chosen.trainer.name, chosen.reason)\n"
         "choose_trainer(TrainingSettings(trainer='compiled'), RecurrentSettings())"
@@ -80,7 +80,7 @@ def test_auto_falls_back_without_its_parts(part):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("keras the compiled trainer cannot be loaded: ")
     assert part in done.stdout
-    assert done.stderr.splitlines()[-1].startswith("signals.errors.InputError: expected a network and a machine")
+    assert done.stderr.splitlines()[-1].startswith("signals.common.errors.InputError: expected a network and a machine")
 
 
 def test_a_misspelt_name_is_found_before_anything_runs():

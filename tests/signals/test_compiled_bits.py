@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for, take, weights_for
 
-from signals.models.recurrent import RecurrentSettings
+from signals.dataset.windows import Samples, Windows
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import Samples, Windows
 
 DROPPING = Network(RecurrentSettings(lookback=9, units=(7, 5), ticker_embedding_dim=3, dense_units=4), 9)
 NETWORKS = {

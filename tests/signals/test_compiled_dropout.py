@@ -12,9 +12,10 @@ from plain_network import evaluate, gradient, rows_of
 from plain_optimizers import Descent
 from scipy import stats
 
-from signals.models.recurrent import RecurrentSettings
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer
-from signals.trainers.seam import FitTask, Network, TrainingSettings
 
 SHARE = 0.3
 KEPT = 1 / (1 - SHARE)

@@ -11,9 +11,9 @@ from network_cases import CASES, samples_for, take, weights_for
 from plain_network import evaluate, gradient, rows_of
 from plain_optimizers import Descent
 
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
-from signals.trainers.passes import one_pass
-from signals.trainers.seam import FitTask, TrainingSettings
+from signals.trainers.training_loop import one_pass
 
 # of each weight's largest gradient; measured errors are about a tenth of it
 GRADIENT, PARAMETER, PREDICTION = 1e-5, 1e-4, 1e-5

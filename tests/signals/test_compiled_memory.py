@@ -16,8 +16,9 @@ import os, sys, warnings
 from dataclasses import replace
 sys.path[:0] = {paths!r}
 from network_cases import samples_for
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.seam import FitTask, Network, TrainingSettings
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
+from signals.models.network import Network
 from {module} import {name}
 
 def megabytes():

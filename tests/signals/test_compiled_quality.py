@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from signals.folds import WalkForward
-from signals.labels import LabelSettings
-from signals.models.recurrent import RecurrentSettings
+from signals.dataset.folds import WalkForward
+from signals.dataset.labels import LabelSettings
+from signals.dataset.universe import UniverseFilters
+from signals.execution.fold_tasks import Task, network_of
+from signals.models.keras_backend import load_keras
+from signals.models.recurrent_settings import RecurrentSettings
 from signals.sources.simulated import SimulatedSource
-from signals.tasks import Task, network_of
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.seam import FitTask, TrainingSettings
-from signals.universe import UniverseFilters
-from signals.walk_forward import prepare
+from signals.trainers.keras_trainer import KerasTrainer
+from signals.walk_forward.panel_walk_forward import prepare
 
 pytestmark = pytest.mark.slow
 

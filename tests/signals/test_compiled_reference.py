@@ -9,7 +9,7 @@ from network_cases import CASES, samples_for, take, weights_for
 from plain_network import evaluate, gradient, rows_of
 from plain_optimizers import Descent
 
-from signals.trainers.seam import TrainingSettings
+from signals.trainers.base import TrainingSettings
 
 # the shapes that take another path through the equations; others differ in sizes only
 SHAPES = ["gru, five features, classes", "gru, masked", "masked, two features, value", "two classes", "three layers"]

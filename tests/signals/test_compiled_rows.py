@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for, weights_for
 
-from signals.errors import InputError
+from signals.common.errors import InputError
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled import CompiledTrainer
-from signals.trainers.seam import FitTask, TrainingSettings
 
 NETWORK = CASES["classes"]
 

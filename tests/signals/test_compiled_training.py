@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from network_cases import CASES, samples_for
 
-from signals.errors import InputError
-from signals.labels import Target
-from signals.models.recurrent import RecurrentSettings
+from signals.common.errors import InputError
+from signals.dataset.labels import Target
+from signals.dataset.windows import Samples, Windows
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, why_not
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.trainers.passes import mean_loss
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import Samples, Windows
+from signals.trainers.training_loop import mean_loss
 
 SMALL = RecurrentSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
 SETTINGS = TrainingSettings(batch_size=64, epochs=8, learning_rate=0.02)

@@ -9,10 +9,13 @@ import pytest
 from network_cases import CASES, samples_for, weights_for
 from scipy import stats
 
-from signals.models.recurrent import RecurrentSettings, build
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.models.recurrent import build
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.seam import FitTask, Network, TrainingSettings
+from signals.trainers.keras_trainer import KerasTrainer
 
 BOTH_WAYS = ["published", "published gru", "gru, five features, classes", "masked, two features, value", "four layers"]
 BOTH_WAYS += ["sequence alone"]

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.cross_section import check_cross_section, small_universe_warning
-from signals.dataset import make_dataset
-from signals.errors import InputError
-from signals.labels import LABELS, make_labels
-from signals.models.own import CustomModel
+from signals.common.errors import InputError
+from signals.dataset.cross_section_size import check_cross_section, small_universe_warning
+from signals.dataset.dataset import make_dataset
+from signals.dataset.labels import LABELS, make_labels
+from signals.models.custom import CustomModel
 
 
 @pytest.fixture(scope="module")

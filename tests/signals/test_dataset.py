@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import ReferenceData, make_dataset
-from signals.errors import InputError
-from signals.fold_data import make_fold_data
-from signals.folds import make_folds
-from signals.windows import MASKED
+from signals.common.errors import InputError
+from signals.dataset.dataset import ReferenceData, make_dataset
+from signals.dataset.fold_data import make_fold_data
+from signals.dataset.folds import make_folds
+from signals.dataset.windows import MASKED
 
 MODEL = rs.RecurrentSettings(lookback=8)
 WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
@@ -231,7 +231,7 @@ def test_rows_without_a_label_are_not_trained_on(prices):
 
 
 def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
-    from signals.macro import read_macro
+    from signals.reference.macro_series import read_macro
 
     prices = rs.load_prices(source="simulated", seed=3, n_tickers=12, start="2012-01-01", end="2015-12-31")
     months = pd.date_range("2013-01-01", "2015-12-01", freq="MS")

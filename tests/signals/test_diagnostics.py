@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from signals.diagnostics import auc_by_date, decile_spread_by_date, rank_ic_by_date
+from signals.evaluation.cross_section_metrics import auc_by_date, decile_spread_by_date, rank_ic_by_date
 
 
 @pytest.fixture

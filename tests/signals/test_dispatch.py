@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.assembly import Outcome
-from signals.dispatch import Remaining, run_tasks
-from signals.errors import InputError
-from signals.fold_data import FoldData
-from signals.walk_forward import compute_signals
+from signals.common.errors import InputError
+from signals.dataset.fold_data import FoldData
+from signals.execution.executors import Remaining, run_tasks
+from signals.execution.task_result import Outcome
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ import rnn_strategies as rs
 sys.path.insert(0, {str(support)!r})
 from pathlib import Path
 from watching_trainer import Watching
-from signals.walk_forward import compute_signals
+from signals.walk_forward.panel_walk_forward import compute_signals
 if __name__ == "__main__":
     prices = rs.load_prices(source="simulated", seed=4, n_tickers=20, start="2012-01-01", end="2014-12-31")
     folder = Path({str(tmp_path)!r})
@@ -111,15 +111,15 @@ def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):
 
 
 def test_a_fold_is_prepared_when_a_process_is_about_to_be_free(prices, linear_trainer, tmp_path, monkeypatch):
-    from signals import walk_forward
+    from signals.walk_forward import panel_walk_forward
 
-    make, in_flight = walk_forward.make_fold_data, []
+    make, in_flight = panel_walk_forward.make_fold_data, []
 
     def counting(data, fold, windows):
         in_flight.append(fold.number + 1 - len(list(tmp_path.glob("*/*/meta.json"))))
         return make(data, fold, windows)
 
-    monkeypatch.setattr(walk_forward, "make_fold_data", counting)
+    monkeypatch.setattr(panel_walk_forward, "make_fold_data", counting)
     run(prices, tmp_path, trainer=linear_trainer, walk_forward=QUARTERS, seeds=[0], jobs=2)
     assert len(in_flight) == 8
     # two at work, one that waits, and joblib takes as many at once as there are processes
@@ -130,16 +130,16 @@ def test_a_fold_is_prepared_when_a_process_is_about_to_be_free(prices, linear_tr
 def test_an_error_while_a_fold_is_prepared_is_raised_and_nothing_hangs(
     prices, linear_trainer, tmp_path, monkeypatch, jobs
 ):
-    from signals import walk_forward
+    from signals.walk_forward import panel_walk_forward
 
-    make = walk_forward.make_fold_data
+    make = panel_walk_forward.make_fold_data
 
     def failing(data, fold, windows):
         if fold.number == 6:
             raise MemoryError("no room for fold 6")
         return make(data, fold, windows)
 
-    monkeypatch.setattr(walk_forward, "make_fold_data", failing)
+    monkeypatch.setattr(panel_walk_forward, "make_fold_data", failing)
     with pytest.raises(MemoryError, match="no room for fold 6"):
         run(prices, tmp_path, trainer=linear_trainer, walk_forward=QUARTERS, seeds=[0], jobs=jobs)
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-import signals.duplicate_tickers as module
+import signals.data.duplicate_tickers as module
 from signals.calendar import sessions
-from signals.duplicate_tickers import duplicate_note, duplicate_tickers
+from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
 
 DAYS = sessions(np.datetime64("2012-01-01"), np.datetime64("2014-06-30"), "XNYS")
 NAMES = [f"N{i:02d}" for i in range(30)]

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import ReferenceData, make_dataset
-from signals.errors import InputError
-from signals.membership import read_membership
-from signals.models.own import CustomModel
-from signals.sectors import read_sectors
+from signals.common.errors import InputError
+from signals.dataset.dataset import ReferenceData, make_dataset
+from signals.models.custom import CustomModel
+from signals.reference.membership import read_membership
+from signals.reference.sectors import read_sectors
 
 
 @pytest.fixture(scope="module")

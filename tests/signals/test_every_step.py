@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import make_dataset
-from signals.fold_data import make_fold_data
-from signals.folds import make_folds
-from signals.tasks import Task, work
+from signals.dataset.dataset import make_dataset
+from signals.dataset.fold_data import make_fold_data
+from signals.dataset.folds import make_folds
+from signals.dataset.windows import MASKED
+from signals.execution.fold_tasks import Task, work
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.windows import MASKED
 
 MODEL = rs.RecurrentSettings(lookback=8, sequence_loss=True)
 FED_BACK = rs.RecurrentSettings(lookback=8, output_recurrence=True)

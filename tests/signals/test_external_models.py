@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import make_dataset
-from signals.errors import InputError
-from signals.models.external import SavedKerasModel, check_keras_file
-from signals.trainers.keras_trainer import load_keras
-from signals.walk_forward import compute_signals
+from signals.common.errors import InputError
+from signals.dataset.dataset import make_dataset
+from signals.models.keras_backend import load_keras
+from signals.models.saved_keras import SavedKerasModel, check_keras_file
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 UNIVERSE = rs.UniverseFilters(min_history=30)
 WALK = rs.WalkForward(test_start="2014-01-01", test="26W")

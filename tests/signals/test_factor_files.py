@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
+from signals.common.errors import InputError
+from signals.dataset.universe import UniverseFilters, universe_at
 from signals.sources.factor_files import read_factors
 from signals.sources.files import FilesSource
-from signals.universe import UniverseFilters, universe_at
 
 QUOTES = ["open", "high", "low", "close"]
 FACTORS = "20100107,0.9,0.5,10\n20100112,1,0.5\n20501231,1,1,0\n"

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as npst
 
 import rnn_strategies as rs
 from signals.calendar import decision_dates
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.features import FEATURES, FeatureContext, compute_features
+from signals.features.expressions import parse_features
 from signals.features.rolling import window_max, window_min, window_sum
-from signals.features.specs import parse_features
 
 
 class Wide:
@@ -276,7 +276,7 @@ def test_macro_values_are_known_when_released_and_not_before(worlds):
 
 
 def test_real_macro_series(worlds, shared_data):
-    from signals.macro import read_macro
+    from signals.reference.macro_series import read_macro
 
     path = shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv"
     prices = rs.load_prices(source="simulated", n_tickers=2, start="2014-01-01", end="2015-12-31")

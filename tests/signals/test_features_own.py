@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.features import compute_features
 
 

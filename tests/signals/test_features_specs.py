@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.features import FEATURES, check_features
-from signals.features.specs import parse_features
+from signals.features.expressions import parse_features
 
 
 @pytest.mark.parametrize(

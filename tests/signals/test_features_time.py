@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
+from signals.data.panel import PRICE_COLUMNS, PricePanel
 from signals.features import FEATURES, FeatureContext, compute_features, period_returns
-from signals.features.specs import parse_features
-from signals.panel import PRICE_COLUMNS, PricePanel
+from signals.features.expressions import parse_features
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.sources import PriceSource, load_prices, open_source
+from signals.common.errors import InputError
 from signals.sources.files import FilesSource
+from signals.sources.registry import PriceSource, load_prices, open_source
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -84,7 +84,7 @@ def test_names_as_pandas_and_yfinance_write_them(bars, tmp_path):
 
 
 def test_our_own_file_comes_back(make_bars, tmp_path):
-    from signals.prices import check_prices
+    from signals.data.prices import check_prices
 
     prices = check_prices(make_bars())
     prices.save(tmp_path / "own.parquet")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import decision_dates
-from signals.errors import InputError
-from signals.folds import WalkForward, make_folds, retraining_dates
+from signals.common.errors import InputError
+from signals.dataset.folds import WalkForward, make_folds, retraining_dates
 
 WEEKS = decision_dates("2007-01-01", "2017-11-10")
 lengths = st.one_of(st.integers(5, 120), st.sampled_from(["26W", "1Y", "6M", "13W", "2Y"]))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from signals.calendar import sessions
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.frequency import Frequency, frequency_of, listed_periods, missing_periods, next_dates
 
 FREQUENCIES = {

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.membership import read_membership
-from signals.prices import check_prices
-from signals.sectors import read_sectors
+from signals.common.errors import InputError
+from signals.data.prices import check_prices
+from signals.reference.membership import read_membership
+from signals.reference.sectors import read_sectors
+from signals.reference.security_ids import read_symbol_changes
 from signals.sources.files import FilesSource
-from signals.symbols import read_symbol_changes
 
 quick = settings(
     max_examples=int(os.environ.get("FUZZ", 100)),
@@ -422,7 +422,7 @@ def test_bombs_are_refused(tmp_path):
             handle.write(block)
     code = f"""
         import resource
-        from signals.errors import InputError
+        from signals.common.errors import InputError
         from signals.sources.files import FilesSource
         resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
         try:

@@ -7,13 +7,16 @@ import sys
 import numpy as np
 import pytest
 
-from signals.errors import InputError
-from signals.labels import PROBABILITY, Target
-from signals.models.recurrent import RecurrentSettings, build
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.passes import mean_loss
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import MASKED, Samples, Windows
+from signals.common.errors import InputError
+from signals.dataset.labels import PROBABILITY, Target
+from signals.dataset.windows import MASKED, Samples, Windows
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.models.recurrent import build
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
+from signals.trainers.keras_trainer import KerasTrainer
+from signals.trainers.training_loop import mean_loss
 
 SMALL = RecurrentSettings(lookback=8, units=(6, 4), ticker_embedding_dim=3, dense_units=4)
 NETWORK = Network(SMALL, 13)

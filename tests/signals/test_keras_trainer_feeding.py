@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from signals.errors import InputError
-from signals.labels import Target
-from signals.trainers.keras_trainer import KerasTrainer, load_keras, loss_of
-from signals.trainers.passes import mean_loss
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import MASKED, Samples, Windows
+from signals.common.errors import InputError
+from signals.dataset.labels import Target
+from signals.dataset.windows import MASKED, Samples, Windows
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.trainers.base import FitTask, TrainingSettings
+from signals.trainers.keras_trainer import KerasTrainer, loss_of
+from signals.trainers.training_loop import mean_loss
 
 STEPS, N = 4, 6
 
@@ -65,8 +67,10 @@ class Settings:
     teacher_forcing_ratio: float = 1.0
     recurrent_dropout: float = 0.0
 
-    def build(self, network):
-        return self.recorder
+
+@pytest.fixture(autouse=True)
+def networks_that_record(monkeypatch):
+    monkeypatch.setattr("signals.trainers.keras_trainer.build_network", lambda network: network.model.recorder)
 
 
 def samples(labels, groups=None):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from signals.calendar import decision_dates
-from signals.errors import InputError
+from signals.common.errors import InputError
+from signals.data.panel import PricePanel
+from signals.dataset.labels import LABELS, LabelSettings, make_labels
 from signals.features import period_returns
-from signals.labels import LABELS, LabelSettings, make_labels
-from signals.panel import PricePanel
-from signals.sources import load_prices
+from signals.sources.registry import load_prices
 
 
 def panel_of(opens, closes):

@@ -80,7 +80,7 @@ def test_ten_million_rows(many_rows, tmp_path, suffix):
 
 
 def test_one_bad_row_among_ten_million_is_named(many_rows, tmp_path):
-    from signals.errors import InputError
+    from signals.common.errors import InputError
     from signals.sources.files import FilesSource
 
     close = many_rows["close"].to_numpy().copy()

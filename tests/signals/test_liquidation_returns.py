@@ -8,9 +8,9 @@ import pytest
 
 import rnn_strategies as rs
 from signals.calendar import sessions
-from signals.labels import make_labels
-from signals.liquidation_returns import liquidation_warnings
-from signals.sources.adjust import large_stand_ins
+from signals.dataset.labels import make_labels
+from signals.dataset.liquidation_returns import liquidation_warnings
+from signals.sources.adjustment import large_stand_ins
 
 DAYS = sessions(np.datetime64("2015-01-02"), np.datetime64("2015-06-30"), "XNYS")
 

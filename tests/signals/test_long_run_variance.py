@@ -15,8 +15,9 @@ from scipy.signal import lfilter
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.sandwich_covariance import S_hac_simple
 
-from reports.luck import robust_sharpe_error, sharpe_influence
-from signals.long_run_variance import (
+from reports.significance.sharpe_ratio import robust_sharpe_error, sharpe_influence
+from signals.evaluation.forecast_accuracy import diebold_mariano, information_coefficient
+from signals.evaluation.long_run_variance import (
     TOO_FEW_DATES,
     cosine_count,
     cosine_variance,
@@ -25,7 +26,6 @@ from signals.long_run_variance import (
     newey_west_variance,
     truncated_variance,
 )
-from signals.series.accuracy import diebold_mariano, information_coefficient
 
 
 def moving_sums(rng, n_series, n, horizon, phi):

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import session_closes, sessions
-from signals.errors import InputError
-from signals.macro import REVISED, MacroTable, read_macro
+from signals.common.errors import InputError
+from signals.reference.macro_series import REVISED, MacroTable, read_macro
 
 
 def moments(*texts):

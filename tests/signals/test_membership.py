@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.membership import membership_warnings, read_membership
-from signals.prices import check_prices
-from signals.universe import UniverseFilters, universe_at, universe_schedule
+from signals.common.errors import InputError
+from signals.data.prices import check_prices
+from signals.dataset.universe import UniverseFilters, universe_at, universe_schedule
+from signals.reference.membership import membership_warnings, read_membership
 
 TEXT = "ticker,start,end\nAAA,2010-01-04,2010-01-12\nBBB,2010-01-06,\nAAA,2010-02-01,2010-02-10\nNA,2010-01-04,\n"
 

@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.svm import LinearSVC
 
 import rnn_strategies as rs
-from signals.errors import InputError
-from signals.models.own import CustomModel
-from signals.trainers.keras_trainer import load_keras
-from signals.walk_forward import compute_signals
+from signals.common.errors import InputError
+from signals.models.custom import CustomModel
+from signals.models.keras_backend import load_keras
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 WALK = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W")
 
@@ -105,9 +105,9 @@ def test_processes_change_nothing(prices):
 
 
 def test_it_equals_the_estimator_fitted_by_hand(prices):
-    from signals.dataset import make_dataset
-    from signals.fold_data import make_fold_data
-    from signals.folds import make_folds
+    from signals.dataset.dataset import make_dataset
+    from signals.dataset.fold_data import make_fold_data
+    from signals.dataset.folds import make_folds
 
     model = CustomModel(LogisticRegression(), lookback=8)
     data = make_dataset(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from signals.errors import InputError
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.passes import fit_by_passes, one_pass
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import Samples, Windows
+from signals.common.errors import InputError
+from signals.dataset.windows import Samples, Windows
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
+from signals.trainers.training_loop import fit_by_passes, one_pass
 
 
 def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from signals.annualization import Periodicity, frequency_of, periodicity_of, sessions_per_year
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.periodicity import Periodicity, frequency_of, periodicity_of, sessions_per_year
+from signals.common.errors import InputError
 
 CALENDARS = ("XNYS", "XLON", "XTKS", "XSHG", "24/7")
 

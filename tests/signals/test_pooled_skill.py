@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from signals.long_run_variance import mean_interval
-from signals.pooled_skill import (
+from signals.evaluation.long_run_variance import mean_interval
+from signals.evaluation.pooled_metrics import (
     hit_rate,
     mean_difference,
     neutral_score,

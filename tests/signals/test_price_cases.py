@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.prices import check_prices
+from signals.common.errors import InputError
+from signals.data.prices import check_prices
 from signals.sources.files import FilesSource
 
 DAYS = pd.DatetimeIndex(sessions("2020-01-02", "2020-01-17").astype("datetime64[ns]"), name="Date")

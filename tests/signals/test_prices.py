@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.prices import PRICE_COLUMNS, Prices, check_prices
+from signals.common.errors import InputError
+from signals.data.prices import PRICE_COLUMNS, Prices, check_prices
 
 
 def refused(frame, **options):
@@ -255,7 +255,7 @@ def test_duplicates_and_disorder_raise_even_in_repair(make_bars):
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 19, 20, 21])
 def test_order_is_checked_across_blocks(make_bars, monkeypatch, block):
-    monkeypatch.setattr("signals.price_index.BLOCK", block)
+    monkeypatch.setattr("signals.data.price_index.BLOCK", block)
     frame = make_bars()
     check_prices(frame)
     for place in range(19):

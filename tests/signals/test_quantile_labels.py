@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 import rnn_strategies as rs
-from signals.dataset import make_dataset
-from signals.errors import InputError
-from signals.folds import make_folds
-from signals.labels import Target
-from signals.quantiles import split_quantiles
+from signals.common.errors import InputError
+from signals.dataset.dataset import make_dataset
+from signals.dataset.folds import make_folds
+from signals.dataset.labels import Target
+from signals.models.keras_backend import load_keras
 from signals.trainers.compiled import CompiledTrainer
-from signals.trainers.keras_trainer import load_keras
-from signals.walk_forward import compute_signals
+from signals.walk_forward.panel_walk_forward import compute_signals
+from signals.walk_forward.quantiles import split_quantiles
 
 LEVELS = (0.1, 0.5, 0.9)
 LABELS = rs.LabelSettings(kind="return", quantiles=LEVELS)

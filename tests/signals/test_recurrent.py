@@ -15,13 +15,17 @@ import pytest
 from keras_reference import floats
 from plain_cells import evaluate, layer, part, random_weights
 
-from signals.errors import InputError
-from signals.labels import Target
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import RecurrentSettings, build, check_horizon
-from signals.trainers.keras_trainer import KerasTrainer, load_keras
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import MASKED, Samples, Windows
+from signals.common.errors import InputError
+from signals.dataset.labels import Target
+from signals.dataset.windows import MASKED, Samples, Windows
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.models.recurrent import build
+from signals.models.recurrent_settings import RecurrentSettings, check_horizon
+from signals.models.registry import build_network
+from signals.trainers.base import FitTask, TrainingSettings
+from signals.trainers.keras_trainer import KerasTrainer
 
 VALUE = Target("value")
 ALONE = {"ticker_embedding_dim": 0, "month_onehot": False}
@@ -109,7 +113,7 @@ def test_encoder_decoders_that_mean_nothing_are_refused(changes, message):
 def test_what_a_network_cannot_be_built_for_is_said():
     load_keras()
     with pytest.raises(InputError, match=r"found classes; use model.kind = 'recurrent'"):
-        EncoderDecoderSettings().build(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
+        build_network(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
     with pytest.raises(InputError, match=r"number of groups of 'sector'.*found no group"):
         build(RecurrentSettings(categorical_embeddings={"sector": 2}), 3)
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from plain_cells import evaluate, random_inputs, random_weights
 
-from signals.labels import Target
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.keras_trainer import load_keras
-from signals.trainers.seam import Network
+from signals.dataset.labels import Target
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
+from signals.models.keras_backend import load_keras
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.models.registry import build_network
 
 PROBABILITY, CLASSES, VALUES = Target("probability"), Target("classes", 3), Target("value", 2)
 LEVELS = (0.1, 0.5, 0.9)
@@ -95,7 +96,7 @@ def keras():
 def test_network_equals_its_equations(keras, name):
     network = CASES[name]
     keras.backend.clear_session()
-    made = network.model.build(network)
+    made = build_network(network)
     shapes = {weight.path: tuple(weight.shape) for weight in made.weights}
     assert len(shapes) == len(made.weights)  # they are stored by these names
     weights = random_weights(shapes)
@@ -140,7 +141,7 @@ def test_a_peephole_of_zero_is_kerass_lstm_dropout_included(keras, shares):
 def test_networks_of_our_layers_are_saved_and_loaded_by_keras(keras, tmp_path, name):
     """In safe mode: nothing of them needs code that a file brings along."""
     network = CASES[name]
-    made = network.model.build(network)
+    made = build_network(network)
     made.save(tmp_path / "network.keras")
     again = keras.models.load_model(tmp_path / "network.keras", safe_mode=True)
     given = {name: value.astype(np.float32) for name, value in random_inputs(network, 3).items()}

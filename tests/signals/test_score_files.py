@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.frames import SIGNAL_COLUMNS, check_signals, signal_frame
-from signals.score_files import EXPORT_FORMATS, read_scores, write_scores
-from signals.sources import load_prices
+from signals.common.errors import InputError
+from signals.scores.score_files import EXPORT_FORMATS, read_scores, write_scores
+from signals.scores.signal_frame import SIGNAL_COLUMNS, check_signals, signal_frame
+from signals.sources.registry import load_prices
 
 ROWS = "2014-01-10,BBB,0.25\n2014-01-03,AAA,0.5\n2014-01-03,BBB,-1e-3\n"
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.errors import InputError
-from signals.sectors import read_sectors
+from signals.common.errors import InputError
+from signals.reference.sectors import read_sectors
 
 TEXT = """ticker,sector,start,end
 GOOG,Technology,2006-01-03,2018-09-24

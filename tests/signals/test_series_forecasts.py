@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.errors import InputError
-from signals.folds import WalkForward
-from signals.labels import Target
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import RecurrentSettings
-from signals.series.beside import HISTORICAL, compute_baselines
-from signals.series.fold import Scale, make_series_fold
-from signals.series.forecasts import compute_forecasts, make_problem
-from signals.series.settings import ForecastSettings
-from signals.series.simulated import simulated_series
-from signals.series.table import SeriesTable
-from signals.trainers.seam import EpochLoss, Fitted, TrainingSettings
+from signals.common.errors import InputError
+from signals.dataset.folds import WalkForward
+from signals.dataset.labels import Target
+from signals.forecasting.baseline_runs import HISTORICAL, compute_baselines
+from signals.forecasting.series_fold import Scale, make_series_fold
+from signals.forecasting.series_table import SeriesTable
+from signals.forecasting.series_walk_forward import compute_forecasts, make_problem
+from signals.forecasting.settings import ForecastSettings
+from signals.forecasting.simulated_series import simulated_series
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import EpochLoss, Fitted, TrainingSettings
 
 MODEL = RecurrentSettings(
     lookback=6,
@@ -430,7 +430,7 @@ def test_the_baselines_of_a_live_forecast_are_those_of_the_last_fold(forecast, t
 
 
 def test_no_figure_counts_a_live_forecast(forecast, table):
-    from signals.series.beside import compare
+    from signals.forecasting.baseline_runs import compare
 
     settings = ForecastSettings(horizon=2)
     result = forecast(table, settings)
@@ -459,7 +459,7 @@ def test_retraining_is_due_where_the_next_row_begins_a_test_slice(table, end, du
 
 
 def test_live_forecasts_are_printed_plainly(forecast, table):
-    from signals.series.live import live_markdown
+    from signals.forecasting.live_forecasts import live_markdown
 
     result = forecast(table, ForecastSettings(horizon=2, quantiles=(0.1, 0.5, 0.9)), seeds=(0, 1))
     text = live_markdown(result.forecasts)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.folds import WalkForward
-from signals.series.problem import Problem
-from signals.series.table import SeriesTable
+from signals.common.errors import InputError
+from signals.dataset.folds import WalkForward
+from signals.forecasting.problem import Problem
+from signals.forecasting.series_table import SeriesTable
 
 
 def monthly(n, k=1):

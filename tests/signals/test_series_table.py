@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.series.simulated import simulated_series
-from signals.series.table import SeriesTable, read_series
+from signals.common.errors import InputError
+from signals.forecasting.series_table import SeriesTable, read_series
+from signals.forecasting.simulated_series import simulated_series
 
 TEXT = "date,a,b\n2020-01-01,1,10\n2020-02-01,2,20\n2020-03-01,4,40\n"
 

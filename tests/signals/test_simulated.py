@@ -6,9 +6,9 @@ import pytest
 from monte_carlo import ERRORS, mean_and_error
 
 from signals.calendar import decision_dates, sessions
-from signals.diagnostics import auc_by_date, rank_ic_by_date
-from signals.errors import InputError
-from signals.long_run_variance import mean_interval
+from signals.common.errors import InputError
+from signals.evaluation.cross_section_metrics import auc_by_date, rank_ic_by_date
+from signals.evaluation.long_run_variance import mean_interval
 from signals.sources.simulated import SimulatedSource
 
 

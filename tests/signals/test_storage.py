@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals import storage
-from signals.errors import InputError
-from signals.storage import (
+from signals.common import storage
+from signals.common.errors import InputError
+from signals.common.storage import (
     ContentStore,
     atomic_write,
     canonical_json,

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.membership import read_membership
-from signals.prices import PRICE_COLUMNS, check_prices
-from signals.symbols import read_symbol_changes
-from signals.universe import UniverseFilters, universe_at
+from signals.common.errors import InputError
+from signals.data.prices import PRICE_COLUMNS, check_prices
+from signals.dataset.universe import UniverseFilters, universe_at
+from signals.reference.membership import read_membership
+from signals.reference.security_ids import read_symbol_changes
 
 QUOTES = ["open", "high", "low", "close"]
 DAYS = sessions("2010-01-04", "2010-02-16")  # 30 of them
@@ -176,7 +176,7 @@ def test_closes_only_and_unknown_factors():
 
 
 def test_real_tickers_under_ids(shared_data):
-    from signals.sources import load_prices
+    from signals.sources.registry import load_prices
 
     path = shared_data / "us-etfs-daily" / "ohlcv.parquet"
     prices = load_prices(source="files", path=path, on_bad="repair")

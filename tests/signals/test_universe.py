@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signals.calendar import sessions
-from signals.errors import InputError
-from signals.panel import PricePanel
-from signals.prices import check_prices
-from signals.universe import UniverseFilters, universe_at, universe_schedule
+from signals.common.errors import InputError
+from signals.data.panel import PricePanel
+from signals.data.prices import check_prices
+from signals.dataset.universe import UniverseFilters, universe_at, universe_schedule
 
 
 def panel_of(make_bars, *, days=30, drop=(), **columns):
@@ -264,7 +264,7 @@ def test_bad_filters(bad):
 
 
 def test_real_prices(shared_data):
-    from signals.sources import load_prices
+    from signals.sources.registry import load_prices
 
     prices = load_prices(
         source="files", path=shared_data / "us-stocks-daily" / "ohlcv_top600.parquet", on_bad="repair", end="2012-12-31"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signals.errors import InputError
+from signals.common.errors import InputError
 from signals.sources.files import FilesSource
 
 # -- the remedies that a message names -------------------------------------------------------------------------------

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 import rnn_strategies as rs
-from signals.artifacts import ARTIFACT_SCHEMA, Artifact, ArtifactStore, artifact_key
 from signals.calendar import decision_dates
-from signals.diagnostics import auc_by_date
-from signals.errors import InputError
-from signals.fold_data import Scaler
-from signals.frames import check_signals
-from signals.trainers.seam import EpochLoss, Fitted
-from signals.trivial import TRIVIAL_PREDICTORS, trivial_scores
-from signals.walk_forward import compute_signals
+from signals.common.errors import InputError
+from signals.dataset.fold_data import Scaler
+from signals.evaluation.cross_section_metrics import auc_by_date
+from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS, trivial_scores
+from signals.execution.artifacts import ARTIFACT_SCHEMA, Artifact, ArtifactStore, artifact_key
+from signals.scores.signal_frame import check_signals
+from signals.trainers.base import EpochLoss, Fitted
+from signals.walk_forward.panel_walk_forward import compute_signals
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signals.windows import Windows, valid_windows
+from signals.dataset.windows import Windows, valid_windows
 
 
 def make(n_tickers=3, n_dates=9, lookback=4, n_features=2):

@@ -16,11 +16,11 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signals.actions import actions_frame, raw_panel
-from signals.errors import InputError, LockedError, ServiceError
-from signals.sources import load_prices, open_source
-from signals.sources.yahoo import YahooSource, _actions
-from signals.sources.yahoo_cache import Action, cache_path, read_history
+from signals.common.errors import InputError, LockedError, ServiceError
+from signals.data.corporate_actions import actions_frame, raw_panel
+from signals.sources.registry import load_prices, open_source
+from signals.sources.yahoo.cache import Action, cache_path, read_history
+from signals.sources.yahoo.source import YahooSource, _actions
 
 QUOTES = ["open", "high", "low", "close"]
 
@@ -134,7 +134,7 @@ def test_prices_bring_their_splits_and_dividends_and_agree_with_them(source, yah
 
 def test_splits_that_do_not_fit_leave_prices_usable(source, monkeypatch):
     wrong = actions_frame([("2020-03-02", "AAA", 3.0, 0.0)])
-    monkeypatch.setattr("signals.sources.yahoo._actions", lambda *_: wrong)
+    monkeypatch.setattr("signals.sources.yahoo.source._actions", lambda *_: wrong)
     prices = source().load()
     assert prices.actions is None
     (note,) = (note for note in prices.warnings if note.startswith("splits and dividends are not known"))
@@ -298,7 +298,7 @@ def test_kill_9_leaves_whole_files_only(tmp_path, files):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "import yfinance as yf; yf.set_tz_cache_location(sys.argv[2] + 'tz');"
-        "from simulated_yahoo import *; from signals.sources.yahoo import YahooSource;"
+        "from simulated_yahoo import *; from signals.sources.yahoo.source import YahooSource;"
         "names = [f'T{i}' for i in range(40)];"
         "y = SimulatedYahoo({n: Share(seed=i) for i, n in enumerate(names)});"
         "print(len(YahooSource(names, '2019-01-02', cache=sys.argv[2], session=y, sleep=lambda s: None,"
@@ -320,7 +320,7 @@ def test_kill_9_leaves_whole_files_only(tmp_path, files):
 
 
 def test_two_processes_do_not_fill_one_cache_at_once(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("signals.sources.yahoo_refresh.PATIENCE", 0.05)
+    monkeypatch.setattr("signals.sources.yahoo.refresh.PATIENCE", 0.05)
     (tmp_path / "cache").mkdir()
     with FileLock(tmp_path / "cache" / ".lock"):
         assert "another process" in fails(source(), LockedError)
@@ -795,6 +795,6 @@ def test_settings_are_checked(source, options, words):
 
 
 def test_importing_the_source_imports_no_yfinance():
-    code = "import sys, signals.sources.yahoo; print('yfinance' in sys.modules, 'curl_cffi' in sys.modules)"
+    code = "import sys, signals.sources.yahoo.source; print('yfinance' in sys.modules, 'curl_cffi' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

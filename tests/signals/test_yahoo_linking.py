@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signals.errors import InputError
-from signals.panel import PRICE_COLUMNS
-from signals.sources.yahoo_cache import Action, History, cache_path, read_history, write_history
-from signals.sources.yahoo_coverage import coverage_of
-from signals.sources.yahoo_door import OddReplyError, Reply, read_reply
-from signals.sources.yahoo_linking import OVERLAP, extend, first_seen
+from signals.common.errors import InputError
+from signals.data.panel import PRICE_COLUMNS
+from signals.sources.yahoo.cache import Action, History, cache_path, read_history, write_history
+from signals.sources.yahoo.client import OddReplyError, Reply, read_reply
+from signals.sources.yahoo.coverage import coverage_of
+from signals.sources.yahoo.linking import OVERLAP, extend, first_seen
 
 
 def day(text):

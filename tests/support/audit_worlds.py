@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from signals.prices import Prices, check_prices
+from signals.data.prices import Prices, check_prices
 
 QUOTES = ["open", "high", "low", "close"]
 

@@ -9,12 +9,13 @@ import sys
 
 import numpy as np
 
-from signals.labels import Target
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.models.recurrent import RecurrentSettings
+from signals.dataset.labels import Target
+from signals.dataset.windows import MASKED, Samples, Windows
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.keras_trainer import KerasTrainer
-from signals.trainers.seam import FitTask, Network, TrainingSettings
-from signals.windows import MASKED, Samples, Windows
 
 __all__ = ["EVERYTHING", "FAMILY", "check", "fit", "rows_for"]
 

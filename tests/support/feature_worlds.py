@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from signals.calendar import decision_dates
+from signals.data.prices import check_prices
 from signals.features import FEATURES, FeatureContext
-from signals.macro import MacroTable
-from signals.prices import check_prices
+from signals.reference.macro_series import MacroTable
 
 SMALL = {"periods": 3, "far": 6, "near": 2, "recent": 4, "usual": 11, "last": 2, "first": 1, "observations": 2}
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from signals.dataset.windows import MASKED
+from signals.models.keras_backend import load_keras
 from signals.models.recurrent import build
-from signals.trainers.keras_trainer import load_keras, loss_of
-from signals.windows import MASKED
+from signals.trainers.keras_trainer import loss_of
 
 __all__ = ["KerasReference", "floats"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.trainers.seam import EpochLoss, Fitted
-from signals.windows import MASKED
+from signals.dataset.windows import MASKED
+from signals.trainers.base import EpochLoss, Fitted
 
 
 class LinearTrainer:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from signals.labels import Target
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.seam import Network
-from signals.windows import MASKED, Samples, Windows
+from signals.dataset.labels import Target
+from signals.dataset.windows import MASKED, Samples, Windows
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
 
 __all__ = ["CASES", "SMALL", "samples_for", "take", "weights_for"]
 

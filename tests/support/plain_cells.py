@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.models.encoder_decoder import EncoderDecoderSettings
-from signals.windows import MASKED
+from signals.dataset.windows import MASKED
+from signals.models.encoder_decoder_settings import EncoderDecoderSettings
 
 __all__ = ["evaluate", "layer", "part", "random_inputs", "random_weights"]
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from signals.windows import MASKED
+from signals.dataset.windows import MASKED
 
 __all__ = ["Gradient", "Rows", "evaluate", "gradient", "rows_of"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from hypothesis import strategies as st
 
 import rnn_strategies as rs
-from signals.actions import raw_panel
+from signals.data.corporate_actions import raw_panel
 
 SPLITS = (1.0, 2.0, 1.5, 7.0, 0.1, 4.0 / 3.0)
 

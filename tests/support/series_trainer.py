@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from signals.trainers.seam import EpochLoss, Fitted
+from signals.trainers.base import EpochLoss, Fitted
 
 SHOWN: list = []  # tasks that were asked for, for tests that look at them
 

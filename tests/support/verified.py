@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rnn_strategies.verify.verify import verify_run
-from signals.storage import sha256_file, write_json
+from signals.common.storage import sha256_file, write_json
 
 
 def assert_verified(folder, **options):

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
+from signals.dataset.windows import MASKED
 from signals.trainers.compiled.heads import answer, judge
 from signals.trainers.compiled.layout import (
     BACK_TO_INPUTS,
@@ -75,7 +76,6 @@ from signals.trainers.compiled.vectors import (
     simple_back,
     simple_step,
 )
-from signals.windows import MASKED
 
 __all__ = [
     "CHUNKS",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.seam import Network, Weights
+from signals.common.errors import InputError
+from signals.models.network import Network
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import Weights
 
 __all__ = ["Layout", "Piece"]
 

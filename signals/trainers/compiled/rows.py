@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
-from signals.trainers.seam import Network
-from signals.windows import Samples
+from signals.common.errors import InputError
+from signals.dataset.windows import Samples
+from signals.models.network import Network
 
 __all__ = ["Rows", "plain"]
 

@@ -12,22 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from signals.errors import InputError
-from signals.models.recurrent import RecurrentSettings
-from signals.trainers.compiled.initial import initial_weights
+from signals.common.errors import InputError
+from signals.dataset.windows import Samples
+from signals.models.network import Network, NetworkSettings
+from signals.models.recurrent_settings import RecurrentSettings
+from signals.trainers.base import OPTIMIZERS, FitTask, Fitted, TrainingSettings, Weights
+from signals.trainers.compiled.initial_weights import initial_weights
 from signals.trainers.compiled.layout import ABSOLUTE, KINDS, TARGET, TARGETS, Layout
 from signals.trainers.compiled.rows import Rows, plain
-from signals.trainers.passes import Pass, fit_by_passes
-from signals.trainers.seam import (
-    OPTIMIZERS,
-    FitTask,
-    Fitted,
-    Network,
-    NetworkSettings,
-    TrainingSettings,
-    Weights,
-)
-from signals.windows import Samples
+from signals.trainers.training_loop import Pass, fit_by_passes
 
 __all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
 

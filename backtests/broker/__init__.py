@@ -1,0 +1,1 @@
+"""Brokers: order matching, costs, margin, corporate actions and fill sources."""

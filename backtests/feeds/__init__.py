@@ -1,0 +1,1 @@
+"""Prices and scores as backtrader feeds."""

@@ -1,0 +1,1 @@
+"""Journal of fills that were made, replayed in place of simulated fills."""

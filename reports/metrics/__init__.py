@@ -1,0 +1,1 @@
+"""Figures of `metrics.json`: performance, trading, round trips and quality of scores."""

@@ -1,0 +1,286 @@
+"""One self-contained HTML file from a run directory or from anybody's `BacktestResult`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from reports.common.run_data import RunData, read_run, run_from_result
+from reports.metrics.performance import Metrics, compute_metrics
+from reports.metrics.round_trips import open_trips, round_trips
+from reports.metrics.signal_quality import SignalQuality, measure_signals, signal_metrics
+from reports.significance.measures import Luck, luck_metrics, measure_luck
+from signals.common.storage import atomic_write, write_json
+
+if TYPE_CHECKING:
+    from backtests.result import BacktestResult
+    from reports.charts.charting import Chart
+    from reports.tables.table import Table
+
+__all__ = ["tear_sheet", "write_metrics", "write_report"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A chapter of the report: charts drawn, reasons for those that were not, and tables below.
+
+    `above` are tables to read before the charts; `filler` is the first table when it can stand beside an odd last
+    chart.
+    """
+
+    name: str
+    title: str
+    charts: tuple[Chart, ...]
+    reasons: tuple[tuple[str, str], ...]
+    filler: Table | None
+    tables: tuple[Table, ...]
+    above: tuple[Table, ...] = ()
+
+
+def write_metrics(run_dir: Path) -> Metrics:
+    """Compute `metrics.json` of a run directory from its files and write it.
+
+    Parameters
+    ----------
+    run_dir : Path
+        Folder with at least `returns.parquet`.
+
+    Returns
+    -------
+    dict
+        `compute_metrics`, `signal_metrics` and `luck_metrics`, as written.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no finished backtest, or a file is damaged.
+    """
+    run = read_run(run_dir)
+    metrics = _metrics(run, _quality(run), measure_luck(run))
+    write_json(Path(run_dir) / "metrics.json", metrics)
+    return metrics
+
+
+def write_report(run_dir: Path, *, stamp: str | None = None) -> Path:
+    """Write `report.html` of a run directory.
+
+    Parameters
+    ----------
+    run_dir : Path
+        A finished run; see `reports.common.run_data.read_run` for what is read.
+    stamp : str, optional
+        The one volatile line; made from `timings.json` when not given. With equal files and an equal stamp the bytes
+        are equal.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    InputError
+        When the folder holds no finished backtest, a file is damaged, or the report cannot be written.
+    """
+    from reports.narrative import stamp_line
+
+    run = read_run(run_dir)
+    path = Path(run_dir) / "report.html"
+    atomic_write(path, render(run, stamp=stamp_line(run.timings) if stamp is None else stamp))
+    return path
+
+
+def tear_sheet(
+    result: BacktestResult | Any,
+    *,
+    path: Path | str,
+    benchmark: pd.Series | None = None,
+    universe: pd.Series | None = None,
+    benchmark_name: str | None = None,
+    title: str = "Backtest",
+    calendar: str | None = None,
+    periods_per_year: float | None = None,
+) -> Path:
+    """Write a report of a result from anybody's own Cerebro, without signal files.
+
+    Parameters
+    ----------
+    result : BacktestResult, list or strategy
+        What was earned, held and traded; or what `cerebro.run()` returned, or the strategy in it, which is asked for
+        its `rs.AccountRecorder`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report
+        has returns only and says so.
+    path : Path or str
+        Where to write the HTML file.
+    benchmark, universe : Series, optional
+        Simple returns to compare with, as fractions; see `compute_metrics`. An account that traded nothing before its
+        first close is compared with a benchmark bought at that close, as `[benchmark]` does. Where they cover a part of
+        the run, that part is compared, and the report says so.
+    benchmark_name : str, optional
+        What to call the benchmark; its series name by default.
+    title : str
+        Heading.
+    calendar, periods_per_year : optional
+        Exchange calendar of daily returns, or sessions a year, where the result does not state its calendar; see
+        `compute_metrics`.
+
+    Returns
+    -------
+    Path
+        The file written. Sections without data are left out.
+
+    Raises
+    ------
+    InputError
+        When there is no result in what was given, returns are none (see `compute_metrics`), or the report cannot be
+        written.
+
+    Examples
+    --------
+    With `spy` a series of daily returns::
+
+        tear_sheet(result, benchmark=spy, path="report.html", title="My strategy")
+    """
+    run = run_from_result(
+        result,
+        title=title,
+        benchmark=benchmark,
+        universe=universe,
+        benchmark_name=benchmark_name,
+        calendar=calendar,
+        periods_per_year=periods_per_year,
+    )
+    path = Path(path)
+    atomic_write(path, render(run))
+    return path
+
+
+def render(run: RunData, *, stamp: str = "") -> bytes:
+    """Turn a run into the bytes of the HTML file."""
+    import jinja2
+
+    from reports.narrative import headline_figures, serious_warnings, summary, verdict
+    from reports.tables.performance_tables import (
+        comparison_table,
+        hash_table,
+        statistics_table,
+        trading_table,
+        versions_table,
+    )
+
+    quality, luck = _quality(run), measure_luck(run)
+    metrics = _metrics(run, quality, luck)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    comparison = comparison_table(metrics, run)
+    traded = run.positions is not None or run.transactions is not None
+    html = environment.get_template("report.html").render(
+        run=run,
+        metrics=metrics,
+        warnings=serious_warnings(run, quality),
+        summary=summary(run, metrics, quality),
+        verdict=verdict(run, metrics, quality),
+        headline=headline_figures(run, metrics, quality),
+        statistics=[statistics_table(metrics, run)],
+        beside=[table for table in (comparison, trading_table(metrics, run) if traded else None) if table],
+        sections=[_luck_section(run, luck, metrics), *_sections(run, quality)],
+        provenance=[table for table in (versions_table(run.manifest), hash_table(run.manifest)) if table],
+        stamp=stamp,
+        style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
+    )
+    return html.encode("utf-8")
+
+
+def _quality(run: RunData) -> SignalQuality | None:
+    if run.signals is None or run.labels is None or run.labels.empty:
+        return None  # without a single outcome there is nothing to measure
+    return measure_signals(
+        run.signals,
+        run.labels,
+        horizon=run.horizon,
+        seed_scores=run.seed_scores,
+        folds=run.folds,
+        simulated=run.simulated,
+    )
+
+
+def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics:
+    figures = compute_metrics(
+        run.returns,
+        benchmark=run.benchmark,
+        universe=run.universe,
+        positions=run.positions,
+        transactions=run.transactions,
+        orders=run.orders,
+        cash_flows=run.cash_flows,
+        risk_free_rate=run.risk_free_rate,
+        calendar=run.calendar,
+        periods_per_year=run.periods_per_year,
+    )
+    return figures | signal_metrics(quality) | luck_metrics(luck)
+
+
+def _luck_section(run: RunData, luck: Luck, metrics: Metrics) -> Section:
+    from reports.charts.significance_figures import luck_charts
+    from reports.tables.significance_tables import luck_table
+
+    section = _section("luck", "How much of this is luck", luck_charts(luck, run), [])
+    return replace(section, above=(luck_table(luck, metrics, run),))
+
+
+def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
+    from reports.charts.position_figures import position_charts, trading_charts
+    from reports.charts.return_figures import drawdown_charts, return_charts
+    from reports.charts.signal_figures import signal_charts
+    from reports.tables import performance_tables, signal_tables
+    from reports.tables.account_tables import account_table, flows_table
+    from reports.tables.gains_table import gains_table
+
+    trips = round_trips(run.transactions, run.cash_flows)
+    still_open = open_trips(run.transactions, run.cash_flows, run.positions)
+    chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
+        ("returns", "Returns", return_charts(run), [performance_tables.annual_table(run)]),
+    ]
+    below: list[Table | None] = [performance_tables.drawdown_table(run), performance_tables.crisis_table(run)]
+    chapters.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
+    if run.positions is not None:
+        below = [performance_tables.holdings_table(run)]
+        chapters.append(("positions", "Positions and exposure", position_charts(run), below))
+    if run.transactions is not None:
+        below = [
+            performance_tables.round_trip_table(trips, still_open),
+            gains_table(run, trips, still_open),
+            performance_tables.orders_table(run.orders),
+            account_table(run),
+            flows_table(run),
+        ]
+        chapters.append(("trading", "Trading", trading_charts(run, trips), below))
+    if quality is not None:
+        below = [
+            signal_tables.skill_table(quality),
+            signal_tables.bucket_table(quality),
+            signal_tables.year_skill_table(quality),
+            signal_tables.fold_skill_table(quality),
+            signal_tables.fold_slices_table(run.folds),
+        ]
+        charts = signal_charts(quality, run.history, run.folds, run.manifest.get("universe_sizes"), run.signals)
+        chapters.append(("signal", "Signal", charts, below))
+    return [_section(name, title, charts, below) for name, title, charts, below in chapters]
+
+
+def _section(name: str, title: str, charts: list[Chart], below: list[Table | None]) -> Section:
+    drawn = tuple(chart for chart in charts if chart.uri)
+    reasons = tuple((chart.title, chart.reason) for chart in charts if chart.reason)
+    found = tuple(table for table in below if table is not None)
+    odd = sum(not chart.wide for chart in drawn) % 2 == 1
+    filler = found[0] if odd and found and not found[0].wide else None
+    return Section(name, title, drawn, reasons, filler, found[1:] if filler else found)

@@ -1,0 +1,1 @@
+"""Significance of a Sharpe ratio: bootstrap, multiple testing, overfitting and seeds."""

@@ -1,0 +1,223 @@
+"""The tables about the scores: overall skill, folds, slices and score buckets."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports.common.number_format import DASH, count, day, interval_of_mean, number
+from reports.metrics.signal_quality import SignalQuality
+from reports.tables.skill_over_time_tables import over_time_table, over_time_tables
+from reports.tables.table import Table
+from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
+
+__all__ = ["bucket_table", "fold_skill_table", "fold_slices_table", "skill_table", "year_skill_table"]
+
+_PREDICTOR_NAMES = {
+    "last_return": "Last return",
+    "mean_return": "Mean return",
+    "volatility": "Volatility",
+    "ticker_mean": "Ticker's mean label",
+}
+
+
+def _spread(mean: object, deviation: object, digits: int) -> str:
+    if number(mean, digits) == DASH:
+        return DASH
+    middle, width = number(mean, digits), number(deviation, digits)
+    return middle if width == DASH else f"{middle} ± {width}"
+
+
+def skill_table(quality: SignalQuality) -> Table:
+    """Compare the seed mean, single seeds and the trivial predictors over all test dates."""
+    if quality.over_time is not None:
+        return over_time_table(quality.over_time.overall, quality.over_time.seeds)
+    auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
+    rows: list[tuple[str, ...]] = [
+        (
+            "Seed mean (traded)",
+            number(auc.mean, 3),
+            interval_of_mean(auc.mean, auc.low, auc.high),
+            number(rank_ic.mean, 3),
+            interval_of_mean(rank_ic.mean, rank_ic.low, rank_ic.high),
+        )
+    ]
+    if len(quality.seeds):
+        rows.append(
+            (
+                f"Single seeds ({len(quality.seeds)})",
+                _spread(quality.seeds["auc"].mean(), quality.seeds["auc"].std(), 3),
+                "",
+                _spread(quality.seeds["rank_ic"].mean(), quality.seeds["rank_ic"].std(), 3),
+                "",
+            )
+        )
+    for predictor in TRIVIAL_PREDICTORS:
+        beside = quality.trivial.loc[predictor]
+        if not beside.isna().all():
+            rows.append((_PREDICTOR_NAMES[predictor], number(beside["auc"], 3), "", number(beside["rank_ic"], 3), ""))
+    dates = quality.auc_dates
+    note = (
+        f"Means of {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; 0.5 and 0 are "
+        f"chance. {_left_out(quality)}{_how_intervals_are_made(quality)} ± is the deviation over seeds. "
+        "The last rows are predictors without a network."
+    )
+    return Table("Skill of the scores", ("", "AUC", "95% interval", "Rank IC", "95% interval"), tuple(rows), note)
+
+
+def _left_out(quality: SignalQuality) -> str:
+    """One sentence on dates with known outcomes that have no AUC or no rank IC; empty when there are none."""
+    small = int((quality.by_date["tickers"] < 3).sum())
+    without = {"AUC": quality.dates - quality.auc_dates, "rank IC": quality.dates - quality.rank_ic_dates}
+    parts = [f"no {name} on {count(number)}" for name, number in without.items() if number]
+    if not parts:
+        return ""
+    return (
+        f"Of {count(quality.dates)} dates with known outcomes there is {' and '.join(parts)}: an AUC needs outcomes on "
+        f"both sides, a rank IC at least three names, which {count(small)} dates do not have, and differences in score "
+        "and outcome. "
+    )
+
+
+def _how_intervals_are_made(quality: SignalQuality) -> str:
+    """One sentence on the intervals of all tables and charts of the scores."""
+    horizon, auc = quality.horizon, quality.overall["auc"]
+    method = "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018)"
+    if not auc.is_known:
+        covers = f"{count(horizon)} decision date{'s' * (horizon > 1)}"
+        return (
+            f"Each outcome covers {covers}, so that at least {count(4 * horizon)} dates are needed for an interval by "
+            f"the {method}."
+        )
+    overlap = f"outcomes that overlap over {count(horizon)} decision dates and for other " if horizon > 1 else ""
+    return (
+        f"Each interval is the mean over dates plus and minus Student's t, here with {auc.df} degrees of freedom, "
+        f"times the {method}, which allows for {overlap}dependence between neighbouring dates."
+    )
+
+
+def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
+    """Slices and training of each fold; None without `folds.parquet`."""
+    if folds is None or folds.empty:
+        return None
+    slices = ("train", "validation", "test")
+    rows = []
+    for fold, mine in folds.groupby("fold", sort=True):
+        first = mine.iloc[0]
+        rows.append(
+            (
+                str(int(fold) + 1),
+                *(f"{day(first[f'{part}_start'])} … {day(first[f'{part}_end'])}" for part in slices),
+                day(first["trained_until"]),
+                " / ".join(count(first[f"{part}_rows"]) for part in slices),
+                count(first["tickers"]),
+                f"{_whole(mine['epochs'])} of {_whole(mine['epochs_run'])}",
+                number(mine["validation_loss"].mean(), 4),
+            )
+        )
+    columns = (
+        "Fold",
+        "Training",
+        "Validation",
+        "Test",
+        "Trained until",
+        "Rows",
+        "Tickers",
+        "Epochs",
+        "Loss",
+    )
+    note = (
+        "Decision dates, both ends included and purged ones left out. Rows: training / validation / test. Epochs kept "
+        "of epochs run, by seed; loss on the validation slice, mean over seeds. "
+        "No price after “trained until” entered training or the choice of epochs."
+    )
+    return Table("Folds: slices and training", columns, tuple(rows), note, left=5)
+
+
+def _whole(values: pd.Series) -> str:
+    return ", ".join(count(value) for value in values) if values.nunique() > 1 else count(values.iloc[0])
+
+
+def fold_skill_table(quality: SignalQuality) -> Table:
+    """AUC and rank IC of each fold beside the trivial predictors'; a fold of one calendar year is named after it."""
+    years = _years_of_folds(quality)
+    names = {fold: f"{fold + 1} ({year})" if year else str(fold + 1) for fold, year in years.items()}
+    if quality.over_time is not None:
+        parts = {names[fold]: skill for fold, skill in quality.over_time.folds.items()}
+        return over_time_tables("Folds: skill over time", "Fold", parts)
+    return _skill_rows(
+        "Folds: skill beside trivial predictors",
+        "Fold",
+        quality.folds,
+        {int(fold): names[int(fold)] for fold in quality.folds.index},
+        "Means over the test dates of each fold, intervals as for all dates; ± is the deviation over seeds.",
+    )
+
+
+def year_skill_table(quality: SignalQuality) -> Table | None:
+    """AUC and rank IC of each calendar year; None where the folds are these years."""
+    years = _years_of_folds(quality)
+    if all(years.values()) and len(set(years.values())) == len(years):
+        return None
+    if quality.over_time is not None:
+        parts = {str(year): skill for year, skill in quality.over_time.years.items()}
+        return over_time_tables("Years: skill over time", "Year", parts)
+    return _skill_rows(
+        "Years: skill beside trivial predictors",
+        "Year",
+        quality.years,
+        {int(year): str(year) for year in quality.years.index},
+        "Means over the test dates of each year, intervals as for all dates; ± is the deviation over seeds. Trivial "
+        "predictors are known of whole folds, and so of years that no fold crosses the ends of.",
+    )
+
+
+def _years_of_folds(quality: SignalQuality) -> dict[int, int]:
+    """Calendar year of each fold's test dates, 0 where there are several."""
+    year = pd.Series(pd.DatetimeIndex(quality.by_date.index).year, index=quality.by_date.index)
+    found = year.groupby(quality.by_date["fold"]).agg(["min", "max"])
+    return {int(fold): int(row["min"]) if row["min"] == row["max"] else 0 for fold, row in found.iterrows()}
+
+
+def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str], note: str) -> Table:
+    known = [p for p in TRIVIAL_PREDICTORS if f"auc_{p}" in table and table[f"auc_{p}"].notna().any()]
+    rows: list[tuple[str, ...]] = []
+    for name, label, digits in (("auc", "AUC", 3), ("rank_ic", "Rank IC", 3)):
+        rows.append((label,))
+        for key, row in table.iterrows():
+            rows.append(
+                (
+                    names[int(key)],
+                    count(row["dates"]),
+                    number(row[name], digits),
+                    interval_of_mean(row[name], row[f"{name}_low"], row[f"{name}_high"], digits),
+                    _spread(row[f"{name}_seeds_mean"], row[f"{name}_seeds_std"], digits),
+                    *(number(row[f"{name}_{predictor}"], digits) for predictor in known),
+                )
+            )
+    columns = (head, "Dates", "Seed mean", "95% interval", "Single seeds", *(_PREDICTOR_NAMES[p] for p in known))
+    return Table(title, columns, tuple(rows), note)
+
+
+def bucket_table(quality: SignalQuality) -> Table | None:
+    """Forward return by score bucket; None when there are too few names a date."""
+    if len(quality.deciles) < 2:
+        return None
+    rows = tuple(
+        (
+            str(int(bucket)),
+            number(1e4 * row["forward_return"], 1),
+            number(1e4 * row["excess"], 1),
+            interval_of_mean(row["excess"], 1e4 * row["excess_low"], 1e4 * row["excess_high"], 1),
+            count(row["rows"]),
+        )
+        for bucket, row in quality.deciles.iterrows()
+    )
+    spread = quality.spread
+    ends = interval_of_mean(spread.mean, 1e4 * spread.low, 1e4 * spread.high, 1)
+    note = (
+        "Bucket 1 holds the lowest scores. "
+        f"Highest less lowest bucket: {number(1e4 * spread.mean, 1)} bp a period before costs"
+        f"{f' (95% interval: {ends})' if spread.is_known else '' if ends == DASH else f' ({ends})'}."
+    )
+    columns = ("Bucket", "Return, bp", "Excess, bp", "95% interval", "Rows")
+    return Table("Forward return by score bucket", columns, rows, note)

@@ -1,0 +1,229 @@
+"""Whether rows of the prices are trades: padded dead names, exact-zero returns, reused symbols, splits left in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from rnn_strategies.audit.check_result import Status, Verdict
+from rnn_strategies.price_checks.price_jumps import adjusted_splits, reused_symbols, split_like_jumps
+from rnn_strategies.price_checks.ticker_bars import Histories, Stretch, histories, stale_bars, stretches
+from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
+from signals.data.prices import Prices
+from signals.dataset.dataset import Dataset
+
+__all__ = ["NAME", "dead_names"]
+
+NAME = "delisted-names"
+
+# A halt of a few days that was filled with the last price is in most data; a month of it is a dead name kept alive, and
+# so are shorter tails when several names have them. (New closed-end funds are held at their issue price for two weeks.)
+MONTH, SEVERAL = 21, 3
+# Prices move in cents.
+TICK = 0.01
+# Excess of exact-zero returns over what ticks explain from which they are worth a remark: twice as many and two
+# hundredths of all. 1,093 stocks of all sizes have 5.5 % where ticks explain 3.4 %, the 600 most traded 0.9 and 1.1 %.
+TWICE, SLACK = 2.0, 0.02
+LISTED = 5
+_ENDS = {"tail": "after its last trade", "head": "before its first trade"}
+
+Flags = NDArray[np.bool_]
+
+
+def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataFrame | None = None) -> Verdict:
+    """Look for bars that are no trades, and for prices that are not of one and the same share.
+
+    Parameters
+    ----------
+    prices : Prices
+        As they came through the door.
+    data : Dataset, optional
+        Rows that may be learnt from and scored; without it nobody knows whether such bars were used.
+    signals : DataFrame indexed by (date, ticker), optional
+        Rows that were scored.
+
+    Returns
+    -------
+    Verdict
+        Failed when rows were scored, or could be learnt from, on days after a ticker's last real trade (or before its
+        first): bars that only repeat the last price, for a month in one ticker or at least a week in three of them.
+        Noted for such bars that nobody used, for long idle stretches inside histories, reused symbols, moves that look
+        like splits, tickers with nearly the same returns, and more exact-zero returns than ticks explain.
+
+    Notes
+    -----
+    What is "too long to be chance" is measured on the ticker itself, see
+    `rnn_strategies.price_checks.ticker_bars.stretches`. On real prices of 2006-2017 (600 stocks, 30 ETFs) nothing is
+    found; in 1,093 stocks of 2015-2017 one tail of 11 sessions, of a stock whose trading was suspended for good.
+    """
+    bars = histories(prices)
+    stale = stale_bars(bars)
+    runs = stretches(bars, stale)
+    ends = [run for run in runs if run.where != "inside"]
+    inside = [run for run in runs if run.where == "inside"]
+    padded = _mask(bars, ends)
+    uses = _used(bars, padded, data, signals)
+    jumps, back = split_like_jumps(bars), reused_symbols(bars)
+    pairs = duplicate_tickers(prices.frame)
+    zero_lines, zero_remark = _zero_returns(bars, ends)
+
+    evidence = [("bars", f"{len(bars.code):,} of {len(prices.tickers):,} tickers")]
+    evidence.append(("padded ends of histories", _listed([str(run) for run in ends])))
+    evidence += [(f"{name} among them", _of(bad, whole, "rows")) for name, bad, whole in uses]
+    evidence.append(("idle stretches inside histories", _listed([str(run) for run in inside])))
+    evidence += zero_lines
+    evidence.append(("reused symbols", _listed([str(one) for one in back])))
+    evidence.append(("tickers with nearly the same returns", _listed([str(pair) for pair in pairs])))
+    evidence.append(("moves that look like splits left in", _listed([str(jump) for jump in jumps])))
+    if prices.raw_known:
+        evidence.append(("splits adjusted as they should be", f"{adjusted_splits(bars):,}"))
+
+    used = sum(bad for _, bad, _ in uses)
+    tails = sum(run.where == "tail" for run in ends)
+    serious = bool(ends) and (ends[0].bars >= MONTH or tails >= SEVERAL)
+    if serious and used:
+        names = len({run.ticker for run in ends})
+        counts = " and ".join(f"{bad / whole:.1%} of the {name} ({bad:,})" for name, bad, whole in uses if bad)
+        finding = (
+            f"{_tickers(names)} with bars that are no trades at an end of the history: "
+            f"{_listed([_placed(run) for run in ends], 3)}; {counts} lie among them: leave out bars without a trade."
+        )
+        return _verdict(Status.FAILED, finding, evidence, prices, ends)
+    warnings = []
+    if ends:
+        unused = "" if data is None and signals is None else ", too few to matter" if used else ", none of them used"
+        warnings.append(
+            f"bars that are no trades at an end of a history: {_listed([_placed(run) for run in ends], 3)}{unused}"
+        )
+    if inside:
+        warnings.append(f"long stretches without a real trade inside histories: {_listed([str(r) for r in inside], 3)}")
+    if back:
+        warnings.append(f"symbols that came back as something else: {_listed([str(one) for one in back], 3)}")
+    if jumps:
+        warnings.append(f"moves that look like splits or slipped decimals: {_listed([str(jump) for jump in jumps], 3)}")
+    if zero_remark:
+        warnings.append(zero_remark)
+    if pairs:
+        warnings.append(duplicate_note(pairs))
+    if warnings:
+        found = "; ".join(warnings)
+        return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)
+    return _verdict(
+        Status.PASSED,
+        "Every history begins and ends with a trade, and no price jumps like a split.",
+        evidence,
+        prices,
+        ends,
+    )
+
+
+def _verdict(
+    status: Status, finding: str, evidence: Sequence[tuple[str, str]], prices: Prices, ends: Sequence[Stretch]
+) -> Verdict:
+    table = [
+        {
+            "ticker": run.ticker,
+            "where": run.where,
+            "bars": str(run.bars),
+            "from": str(run.first),
+            "to": str(run.last),
+        }
+        for run in ends[:20]
+    ]
+    unproved = ["That every bar is a trade: padding with invented volume or small noise looks like trading."]
+    if prices.close_only or not prices.volume_known:
+        lacking = "open, high, low and volume" if prices.close_only else "volume"
+        unproved.append(f"Without {lacking} a padded history is told from an idle one by its length alone.")
+    return Verdict(NAME, status, finding, tuple(evidence), tuple(table), tuple(unproved))
+
+
+def _placed(run: Stretch) -> str:
+    """Name a stretch at an end of a history, and which end that is."""
+    return f"{run}, {_ENDS[run.where]}"
+
+
+def _mask(bars: Histories, runs: Sequence[Stretch]) -> Flags:
+    """Bars of some stretches, shape (n,)."""
+    mask = np.zeros(len(bars.code), dtype=bool)
+    for run in runs:
+        mask[run.rows] = True
+    return mask
+
+
+def _used(
+    bars: Histories, padded: Flags, data: Dataset | None, signals: pd.DataFrame | None
+) -> list[tuple[str, int, int]]:
+    """Count scored rows, and rows to learn from, whose bar on the day is no trade: name, number, out of how many."""
+    tickers = pd.Index(bars.prices.tickers)
+    by_cell = np.zeros((len(bars.dates), len(tickers)), dtype=bool)
+    by_cell[bars.session[padded], bars.code[padded]] = True
+    uses = []
+    if signals is not None:
+        dates = signals.index.get_level_values("date").to_numpy().astype("datetime64[D]")
+        place = tickers.get_indexer(signals.index.get_level_values("ticker"))
+        day = np.clip(np.searchsorted(bars.dates, dates), 0, len(bars.dates) - 1)
+        uses.append(("scored rows", int((by_cell[day, place] & (place >= 0)).sum()), len(signals)))
+    if data is not None:
+        place = tickers.get_indexer(pd.Index(data.panel.tickers))
+        day = np.searchsorted(bars.dates, data.dates)
+        rows = data.eligible & np.isfinite(data.labels.label) & (place >= 0)[:, None]
+        uses.append(("rows to learn from", int((rows & by_cell[np.ix_(day, place)].T).sum()), int(rows.sum())))
+    return uses
+
+
+def _zero_returns(bars: Histories, ends: Sequence[Stretch]) -> tuple[list[tuple[str, str]], str]:
+    """Count exact zeros, overall, per ticker and in padded ends, beside what a tick of a cent explains.
+
+    A return with standard deviation s at price p is rounded to zero with probability 2 Φ(tick / (2 s p)) − 1; s is
+    1.4826 times the median size of the ticker's returns that are not zero. Without raw prices p is the adjusted one,
+    which is lower for most, so that rather too much is explained.
+    """
+    zero = bars.unchanged("close")
+    n = len(bars.prices.tickers)
+    returns = np.zeros(len(zero))
+    before = bars.before("close")
+    returns[bars.follows] = bars.columns["close"][bars.follows] / before[bars.follows] - 1.0
+    moved = np.flatnonzero(bars.follows & ~zero)
+    size = pd.Series(np.abs(returns[moved])).groupby(bars.code[moved]).median().reindex(range(n)).to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        by_tick = 2 * ndtr(0.5 * TICK / (bars.columns["raw"] * 1.4826 * size[bars.code])) - 1
+    counted = bars.follows & np.isfinite(by_tick)
+    rows = max(int(bars.follows.sum()), 1)
+    share, explained = float(zero.sum()) / rows, float(by_tick[counted].sum()) / max(int(counted.sum()), 1)
+    per = np.bincount(bars.code[bars.follows], minlength=n)
+    own = np.bincount(bars.code[zero], minlength=n) / np.maximum(per, 1)
+    expected = np.bincount(bars.code[counted], by_tick[counted], n) / np.maximum(per, 1)
+    excess = np.where(per >= 20, own - (3 * expected + 0.05), -1.0)
+    order = [i for i in np.argsort(-excess, kind="stable").tolist() if excess[i] > 0]
+    in_ends = int(zero[_mask(bars, ends)].sum())
+    lines = [
+        ("returns of exactly zero", f"{share:.2%} of daily returns; ticks of a cent explain {explained:.2%}"),
+        ("of these in padded ends", _of(in_ends, int(zero.sum()), "zeros")),
+        (
+            "tickers with many more zeros than ticks explain",
+            _listed([f"{bars.prices.tickers[i]} {own[i]:.0%} for {expected[i]:.0%}" for i in order]),
+        ),
+    ]
+    remark = ""
+    if share > TWICE * explained + SLACK:
+        remark = f"{share:.1%} of daily returns are exactly zero where ticks of a cent explain {explained:.1%}"
+    return lines, remark
+
+
+def _of(part: int, whole: int, what: str) -> str:
+    return f"{part:,} of {whole:,} {what}" + (f" ({part / whole:.1%})" if whole and part else "")
+
+
+def _tickers(count: int) -> str:
+    return "One ticker" if count == 1 else f"{count:,} tickers"
+
+
+def _listed(names: Sequence[str], most: int = LISTED) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,1 @@
+"""Configuration files: reading, validation, presets, and the files that they name."""

@@ -1,0 +1,1 @@
+"""Runs of a configuration: panel runs, imported scores and series forecasts."""

@@ -1,0 +1,329 @@
+"""The spine: prices -> signals -> backtest -> report, each stage resumable, each file whole or absent."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from backtests.allocation_checks import check_enough_names
+from backtests.benchmark import buy_and_hold, check_span, coverage_warning
+from backtests.engine import equal_weight_returns, run_backtest, strategy_class
+from reports.report import write_metrics, write_report
+from rnn_strategies.config.reference_files import reference_digests, reference_warnings
+from rnn_strategies.runs.backtest_variants import seed_returns
+from rnn_strategies.runs.data_warnings import price_warnings, signal_warnings
+from rnn_strategies.runs.manifest import key_of, versions
+from rnn_strategies.runs.version import __version__
+from rnn_strategies.trials.registered_run import TRIALS, CountedRun
+from signals.calendar import as_day, sessions
+from signals.common.errors import InputError
+from signals.common.import_objects import source_digest
+from signals.common.progress_events import ProgressEvent
+from signals.common.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
+from signals.data.corporate_actions import check_raw_known
+from signals.dataset.liquidation_returns import liquidation_warnings
+from signals.walk_forward.panel_walk_forward import SignalResult, compute_signals
+
+__all__ = ["Run"]
+
+SIGNAL_FILES = ("signals.parquet", "seed_scores.parquet", "labels.parquet", "folds.parquet", "history.parquet")
+QUANTILES = "quantiles.parquet"  # of models that say some
+BACKTEST_FILES = (
+    "returns.parquet",
+    "positions.parquet",
+    "transactions.parquet",
+    "orders.parquet",
+    "cash_flows.parquet",
+    "benchmark.parquet",
+    TRIALS,
+    "metrics.json",
+)
+
+
+@dataclass(repr=False)
+class Run(CountedRun):
+    """A run folder and what can be done with it; its parameters are those of `RunFolder`."""
+
+    @property
+    def signal_files(self) -> tuple[str, ...]:
+        """Files that the signals stage leaves behind."""
+        return (*SIGNAL_FILES, *((QUANTILES,) if self.config.labels.quantiles else ()))
+
+    # -- stages -----------------------------------------------------------------------------------------------------
+
+    def all_stages(self) -> None:
+        """Signals, backtest and report; a stage whose inputs have not changed since it finished is left alone."""
+        self._from_source = True
+        self._check_before_training()
+        self.prepare_ledger()
+        try:
+            ran = [
+                self._signals_stage(),
+                self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files),
+            ]
+        except Exception:
+            self._fail_trial()
+            raise
+        self._end_trial()
+        retitled = (self.folder / "config.toml").read_text(encoding="utf-8") != self.config.to_toml()
+        if any(ran) or retitled or not self.report.exists():
+            self.write_report()
+
+    def compute_signals(self, *, again: bool = True) -> None:
+        """Train or reuse every network and write the signal files; unless `again`, only if they are not there yet."""
+        self._from_source = True
+        self.prepare_ledger()
+        self._signals_stage(again=again)
+
+    def compute_backtest(self) -> None:
+        """Trade the signals of the folder and write the result files and metrics."""
+        self._need("signals")
+        self.prepare_ledger()
+        self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
+        self._end_trial()
+
+    def write_report(self) -> None:
+        """Write the tear sheet from the files of the folder, with the trials that the ledger knows now."""
+        self._need("backtest")
+        self._refresh_family()
+        self.draw_report()
+
+    def draw_report(self) -> None:
+        """Write the tear sheet from the files of the folder as they are."""
+        self._need("backtest")
+        self.on_progress(ProgressEvent("report", "drawing the tear sheet"))
+        self._write_config()
+        self._manifest.rename(self.config.name)
+        began = time.perf_counter()
+        write_report(self.folder)
+        self._seconds["report"] = round(time.perf_counter() - began, 3)
+        self._write_timings()
+
+    def _signals_stage(self, *, again: bool = False) -> bool:
+        """Do the signals stage, unless it is done; its trial counts from the first out-of-sample score on."""
+        ran = self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
+        if self._counted is None:  # the scores were there already
+            self._begin_trial(*(self.signals.index.unique(level) for level in ("date", "ticker")))
+        return ran
+
+    def _check_before_training(self) -> None:
+        """Find the mistakes that would otherwise show only after hours of training."""
+        strategy_class(self._strategy)
+        self._check_names()
+        if self.config.broker.dividends == "cash":
+            check_raw_known(self.prices)
+        if self._has_benchmark:
+            ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+            begin = max(self._first_decision, self.prices.first)
+            check_span(self.benchmark, ticker, begin, self.prices.last)
+            days = pd.DatetimeIndex(sessions(begin, self.prices.last, calendar).astype("datetime64[ns]"), tz="UTC")
+            buy_and_hold(self.benchmark, ticker, days, calendar=calendar)
+
+    def _check_names(self) -> None:
+        """Refuse an allocation that ranks names where the prices leave one."""
+        if self._strategy is None:
+            filters, names = self.config.universe, self.prices.tickers
+            known = set(filters.include or names) - set(filters.exclude)
+            names = tuple(ticker for ticker in names if ticker in known)
+            most = len(names) if filters.max_tickers is None else min(filters.max_tickers, len(names))
+            check_enough_names(self.config.allocation, most, names=names)
+
+    @property
+    def _first_decision(self) -> np.datetime64:
+        """No score is older than this."""
+        return as_day(self._walk_forward.test_start, name="walk_forward.test_start")
+
+    @property
+    def _strategy(self) -> str | None:
+        return None if self.config.strategy == "SignalStrategy" else self.config.strategy
+
+    def _need(self, stage: str) -> None:
+        if not self._manifest.is_done(stage):
+            target = self.folder if (self.folder / "config.toml").exists() else "CONFIG"
+            raise InputError(
+                f"expected finished {stage} in {self.folder}; found none, or altered files; run "
+                f"`rnn-strategies {stage} {target}` first"
+            )
+
+    def _stage(
+        self,
+        name: str,
+        key: Callable[[], str],
+        work: Callable[[], None],
+        files: Callable[[], Sequence[str]],
+        *,
+        again: bool = False,
+    ) -> bool:
+        """Do a stage unless the manifest says it is done with these inputs and files; return whether it ran."""
+        made_from = key()
+        if not again and self._manifest.is_done(name, made_from):
+            self.on_progress(ProgressEvent(name, "already done"))
+            return False
+        # files of an older run must not be taken for results of this one if work stops half-way
+        if self._manifest.forget(name):
+            self._write_manifest()
+        sweep(self.folder)
+        began = time.perf_counter()
+        work()
+        self._write_config()  # only now: a configuration that cannot run must not claim the folder
+        self._seconds[name] = round(time.perf_counter() - began, 3)
+        self._manifest.finish(name, made_from, files())
+        self._write_manifest()
+        self._write_timings()
+        return True
+
+    def _signals_key(self) -> str:
+        parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
+        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
+        kind = self.config.tables["model"]["kind"]
+        plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
+        return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, self._versions)
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        """Versions of what computes and draws; results of others are computed again."""
+        return versions()
+
+    def _make_signals(self) -> SignalResult:
+        config = self.config
+        self.on_progress(ProgressEvent("signals", "training walk-forward"))
+        return compute_signals(
+            self.prices,
+            walk_forward=self._walk_forward,
+            universe=config.universe,
+            labels=config.labels,
+            model=config.model,
+            training=config.training,
+            seeds=config.seeds,
+            artifacts=self.home.artifacts,
+            frequency=config.frequency,
+            features=config.features,
+            reference_data=self._reference_data,
+            jobs=self.jobs,
+            on_progress=self.on_progress,
+            on_first_score=self._begin_trial,
+        )
+
+    def _compute_signals(self) -> None:
+        config, result = self.config, self._make_signals()
+        for name, frame in (
+            ("signals", result.signals),
+            ("labels", result.labels),
+            ("seed_scores", result.seed_scores),
+            ("folds", result.folds),
+            ("history", result.history),
+        ):
+            write_parquet(self.folder / f"{name}.parquet", frame)
+        if result.quantiles is not None:
+            write_parquet(self.folder / QUANTILES, result.quantiles)
+        self._manifest.data |= {
+            **({} if result.trainer is None else {"trainer": result.trainer}),
+            "universe_sizes": result.universe_sizes,
+            "files": reference_digests(self._reference_data),
+            "seeds": sorted({int(seed) for seed in result.folds["seed"]}),
+            "warnings": list(
+                dict.fromkeys(
+                    (
+                        *price_warnings(self.prices, config.universe),
+                        *signal_warnings(config, result, self.prices),
+                        *liquidation_warnings(result.labels, self.prices, config.labels),
+                        *reference_warnings(self._reference_data, self.prices, result.universe_sizes),
+                    )
+                )
+            ),
+        }
+        self._seconds["networks"] = result.seconds
+        total = round(sum(result.core_seconds.values()), 3)
+        counted = {"total": total, "trained": result.trained, "reused": result.reused}
+        self._core_seconds = {"signals": {**counted, "networks": result.core_seconds}}
+        self.on_progress(ProgressEvent("signals", f"{result.trained} models trained, {result.reused} reused"))
+
+    def _backtest_key(self) -> str:
+        parts = self.config.hash_of("strategy", "broker", "benchmark")
+        plugins = source_digest(self.config.strategy, self.config.tables["strategy"]["allocation"])
+        risk_free_rate = self.config.report["risk_free_rate"]
+        benchmark = self._digest("benchmark") if self._has_benchmark else None
+        signals = sha256_file(self.folder / "signals.parquet")
+        made_from = [benchmark, signals, self._digest("prices"), plugins]
+        return key_of(__version__, parts, risk_free_rate, made_from, self._versions)
+
+    def _compute_backtest(self) -> None:
+        config, signals = self.config, self.signals
+        self.on_progress(ProgressEvent("backtest", "trading the signals"))
+        result = run_backtest(
+            self.prices,
+            signals,
+            allocation=config.allocation,
+            broker=config.broker,
+            strategy=self._strategy,
+            on_progress=self.on_progress,
+        )
+        self.on_progress(ProgressEvent("backtest", "trading the equal-weight universe, for comparison"))
+        universe = equal_weight_returns(self.prices, signals, broker=config.broker)
+        # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
+        beside = {"universe": universe.reindex(result.returns.index)}
+        covered = ""
+        if self._has_benchmark:
+            held = self._benchmark_returns(result.returns.index)
+            covered = coverage_warning(self.config.benchmark["ticker"], held.dropna().index, result.returns.index)
+            beside = {"benchmark": held, **beside}
+        result.save(self.folder)
+        write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(beside, index=result.returns.index))
+        self._write_alternatives(result.returns)
+        self._manifest.data["backtest"] = {
+            "initial_cash": result.initial_cash,
+            "warnings": list(dict.fromkeys([*result.warnings, *([covered] if covered else [])])),
+            "stopped": result.stopped,
+            "settings": result.settings,
+        }
+        self._write_manifest()  # the metrics read the risk-free rate from it
+        write_metrics(self.folder)
+
+    def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
+        ticker, calendar = self.config.benchmark["ticker"], self.prices.calendar
+        return buy_and_hold(self.benchmark, ticker, sessions, calendar=calendar)
+
+    def _backtest_files(self) -> tuple[str, ...]:
+        return (*BACKTEST_FILES, *(("seed_returns.parquet",) if len(self._seeds) > 1 else ()))
+
+    @property
+    def _seeds(self) -> list[int]:
+        return [int(seed) for seed in self._manifest.data.get("seeds", ())]
+
+    def _write_alternatives(self, returns: pd.Series) -> None:
+        """Write what else could have been: each seed traded alone, and the trials this run may be chosen from."""
+        if len(self._seeds) > 1:
+            self.on_progress(ProgressEvent("backtest", "trading each seed alone"))
+            scores = read_parquet(self.folder / "seed_scores.parquet")
+            alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
+            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))
+        self._write_family(returns)
+
+    # -- what is written down ---------------------------------------------------------------------------------------
+
+    def _write_config(self) -> None:
+        atomic_write(self.folder / "config.toml", self.config.to_toml().encode())
+
+    def _write_manifest(self) -> None:
+        self._manifest.write(
+            name=self.config.name,
+            simulated=self.prices.simulated,
+            config_hash=self.config.hash,
+            risk_free_rate=self.config.report["risk_free_rate"],
+        )
+
+    def _write_timings(self) -> None:
+        path = self.folder / "timings.json"
+        timings = read_json(path) if path.exists() else {}
+        timings.setdefault("seconds", {}).update(self._seconds)
+        if self._core_seconds:
+            timings["core_seconds"] = self._core_seconds
+        timings["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        timings["host"] = f"{platform.system()} {platform.machine()}, {self.jobs} training processes"
+        write_json(path, timings)

@@ -1,0 +1,122 @@
+"""Opening and running a configuration: the run folder of its kind, and all stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnn_strategies.config.panel_config import Config, load_config
+from rnn_strategies.pipelines.panel_run import Run
+from rnn_strategies.runs.manifest import Manifest
+from rnn_strategies.runs.progress_display import in_notebook, show_progress
+from rnn_strategies.runs.workspace import Home, default_home
+from signals.common.errors import InputError
+from signals.common.progress_events import ProgressCallback, ignore_progress
+
+__all__ = ["open_run", "run"]
+
+
+def run(
+    config: Config | Path | str,
+    *,
+    out: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int | None = None,
+    home: Home | None = None,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
+) -> Run:
+    """Run all stages; what is done already is not done again.
+
+    Parameters
+    ----------
+    config : Config, or path of a TOML file
+        The configuration.
+    out : Path, optional
+        Run folder; `runs/<name>` when not given.
+    overrides : sequence of str
+        `"table.key=value"` settings on top of a file.
+    jobs : int, optional
+        Training processes; one per core when not given. Results do not depend on it.
+    home : Home, optional
+        Where networks and inputs are kept; `.rnn-strategies` when not given.
+    on_progress : callable, optional
+        Told of progress; in a notebook a bar shows it when nothing is given.
+    accept_revisions : bool
+        Whether bars that Yahoo has revised since they were first seen replace those; by default they are kept as first
+        seen and reported, and old networks stay as they are.
+
+    Returns
+    -------
+    Run
+        The finished run folder.
+
+    Raises
+    ------
+    InputError
+        For anything the user has to mend. Finished work is kept.
+    """
+    made = open_run(
+        config,
+        out=out,
+        overrides=overrides,
+        jobs=jobs,
+        home=home,
+        on_progress=on_progress,
+        accept_revisions=accept_revisions,
+    )
+    with made.locked():
+        made.all_stages()
+    return made
+
+
+def open_run(
+    target: Config | Path | str,
+    *,
+    out: Path | str | None = None,
+    overrides: Sequence[str] = (),
+    jobs: int | None = None,
+    home: Home | None = None,
+    on_progress: ProgressCallback | None = None,
+    accept_revisions: bool = False,
+) -> Run:
+    """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written yet.
+
+    Raises
+    ------
+    InputError
+        When the folder holds a run of another configuration.
+    """
+    given_folder = not isinstance(target, Config) and Path(target).is_dir()
+    if isinstance(target, Config):
+        config, folder = target, Path(out) if out else Path("runs") / target.name
+    elif given_folder:
+        if out or overrides:
+            raise InputError(
+                f"expected a configuration file together with --out or --set; found the run folder {target}; "
+                f"use {Path(target) / 'config.toml'} and another --out"
+            )
+        config, folder = load_config(Path(target) / "config.toml"), Path(target)
+    else:
+        config = load_config(target, overrides)
+        folder = Path(out) if out else Path("runs") / config.name
+    claimed = Manifest(folder).data.get("config_hash")
+    if claimed is not None and claimed != config.hash:
+        if given_folder:
+            raise InputError(
+                f"expected {folder / 'config.toml'} as the run left it; found it edited; give a copy of it and "
+                "another --out"
+            )
+        raise InputError(
+            f"expected {folder} to be empty or to hold this configuration; found a run of another one; "
+            "choose another --out or name, or delete the folder"
+        )
+    kind: type[Run] = Run
+    if config.signals is not None:
+        from rnn_strategies.pipelines.imported_run import ImportedRun
+
+        kind = ImportedRun
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
+    return kind(folder, config, home or default_home(), jobs or cores, told, accept_revisions)

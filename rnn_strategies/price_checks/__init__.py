@@ -1,0 +1,1 @@
+"""Checks of price tables that warnings of a run and the audit share."""

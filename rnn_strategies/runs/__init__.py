@@ -1,0 +1,1 @@
+"""Run folders, the workspace, warnings about data, and progress."""

@@ -1,0 +1,111 @@
+"""What networks of a run came to: from where they are kept, or from the files of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from signals.common.storage import read_parquet
+from signals.dataset.windows import Samples
+from signals.execution.task_result import Outcome
+from signals.models.network import Network
+from signals.trainers.base import EpochLoss, FitTask, Fitted, Trainer, Weights, batch_of
+from signals.walk_forward.panel_walk_forward import Prepared
+
+__all__ = ["DisagreementError", "FrozenTrainer", "MissingNetworkError", "read_outcomes"]
+
+
+class DisagreementError(Exception):
+    """A file of the run that cannot belong to the rest; `file` names it."""
+
+    def __init__(self, file: str, text: str) -> None:
+        super().__init__(text)
+        self.file = file
+
+
+class MissingNetworkError(Exception):
+    """A trained network of the run is not kept any more."""
+
+
+class FrozenTrainer:
+    """A trainer that uses networks and trains none.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Whose networks they are.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.name = trainer.name
+        self.tasks_at_once = trainer.tasks_at_once
+        self.batch_size = batch_of(trainer)
+
+    def versions(self) -> dict[str, str]:
+        """As the trainer's."""
+        return self._trainer.versions()
+
+    def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
+        """Refuse.
+
+        Raises
+        ------
+        MissingNetworkError
+            Whenever there is a task: its network is not kept.
+        """
+        if tasks:
+            raise MissingNetworkError
+        return iter(())
+
+    def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
+        """As the trainer's."""
+        return self._trainer.predict(network, weights, samples)
+
+
+def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Iterator[Outcome]:
+    """Read what each fold and seed came to from `seed_scores`, `folds` and `history` of a run.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Folds of the run.
+    seeds : sequence of int
+        Its seeds.
+    folder : Path
+        The run.
+
+    Raises
+    ------
+    DisagreementError
+        When a file lacks what the folds must have.
+    """
+    data = prepared.data
+    tickers = np.asarray(data.panel.tickers, dtype=object)
+    scores = read_parquet(folder / "seed_scores.parquet", index=["seed", "date", "ticker"])["score"]
+    folds = read_parquet(folder / "folds.parquet", index=["fold", "seed"])
+    history = read_parquet(folder / "history.parquet")
+    for name, frame in (("seed_scores.parquet", scores), ("folds.parquet", folds)):
+        if not frame.index.is_unique:
+            raise DisagreementError(name, f"has two rows of {frame.index[frame.index.duplicated()][0]}")
+    for fold in prepared.folds:
+        number = fold.fold.number
+        days = data.dates[fold.test_date].astype("datetime64[ns]")
+        names = tickers[fold.test_ticker]
+        for seed in seeds:
+            rows = pd.MultiIndex.from_arrays([np.full(len(days), seed), days, names], names=scores.index.names)
+            score = scores.reindex(rows)
+            if score.isna().any():
+                _, day, name = score.index[score.isna()][0]
+                text = f"has no score of seed {seed} for {name} on {day:%Y-%m-%d}"
+                raise DisagreementError("seed_scores.parquet", text)
+            if (number, seed) not in folds.index:
+                raise DisagreementError("folds.parquet", f"has no row of fold {number}, seed {seed}")
+            passes = history[(history["fold"] == number) & (history["seed"] == seed)]
+            losses = tuple(EpochLoss(*pair) for pair in zip(passes["loss"], passes["validation_loss"], strict=True))
+            epochs = int(folds.loc[(number, seed), "epochs"])
+            yield Outcome(number, seed, score.to_numpy(np.float64), epochs, losses, True, 0.0)

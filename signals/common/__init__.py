@@ -1,0 +1,1 @@
+"""Errors, progress events, atomic storage, summary cards, and objects imported by name."""

@@ -1,0 +1,83 @@
+"""`'package.module:Name'`: how a user's own object is named wherever a built-in name is."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from signals.common.errors import InputError
+from signals.common.storage import sha256_bytes, sha256_file
+
+__all__ = ["import_name", "source_digest"]
+
+
+def import_name(path: str, setting: str) -> Any:
+    """Import `'package.module:Name'`.
+
+    Parameters
+    ----------
+    path : str
+        Module and name, separated by a colon.
+    setting : str
+        The setting it came from, for the error.
+
+    Raises
+    ------
+    InputError
+        When the module cannot be imported or has no such name.
+
+    >>> import_name("math:pi", "example")
+    3.141592653589793
+    """
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        raise InputError(f"expected {setting} as 'package.module:Name'; found {path!r}")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise InputError(
+            f"expected a module {module_name!r} for {setting}; found none ({error}); install it or add its folder to "
+            "PYTHONPATH"
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"expected {module_name!r} for {setting} to import; found {type(error).__name__}: {error}; mend that module"
+        ) from error
+    if not hasattr(module, name):
+        raise InputError(f"expected {name!r} in {module_name} for {setting}; found no such name there")
+    return getattr(module, name)
+
+
+def source_digest(*names: Any) -> list[str]:
+    """Hash the source of every `'package.module:Name'` among some settings; built-in names have none.
+
+    Whoever edits a strategy of her own expects the next run to use it: the text of the module is an input like prices,
+    and so is that of every module of its package that it has loaded. Of an installed package the module itself is
+    hashed: what else it holds changes with its version only.
+    """
+    digests = []
+    for name in names:
+        if isinstance(name, str) and ":" in name:
+            module = name.partition(":")[0].strip()
+            parts = [f"{at} {sha256_file(file)}" for at, file in _sources(module)]
+            digests.append(sha256_bytes("\n".join(parts).encode()) if parts else "")
+    return digests
+
+
+def _sources(name: str) -> list[tuple[str, Path]]:
+    """Modules that somebody's own code consists of, by name, with their files."""
+    try:
+        import_module(name)
+    except Exception:
+        return []  # whoever uses it says what is wrong
+    top = name.partition(".")[0]
+    found = {
+        at: Path(file)
+        for at, module in list(sys.modules.items())
+        if (at == top or at.startswith(f"{top}.")) and (file := getattr(module, "__file__", None))
+    }
+    if name not in found or "site-packages" in found[name].parts:
+        found = {name: found[name]} if name in found else {}
+    return sorted((at, file) for at, file in found.items() if file.is_file())

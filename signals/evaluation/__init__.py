@@ -1,0 +1,1 @@
+"""Metrics of scores and forecasts, long-run variances, and naive predictors."""

@@ -1,0 +1,1 @@
+"""Fold tasks, their executors, the choice of the trainer, and stored networks."""

@@ -1,0 +1,1 @@
+"""The signal frame, and files of scores read and written."""

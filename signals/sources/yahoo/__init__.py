@@ -1,0 +1,1 @@
+"""Price source `yahoo`: download, cache and linking of prices from Yahoo Finance."""
