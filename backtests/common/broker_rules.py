@@ -118,8 +118,10 @@ def closed_rules(compat: bool | Iterable[str]) -> frozenset[str]:
 
     Examples
     --------
-    >>> len(closed_rules(True)), "day_orders" in closed_rules({"day_orders"}), "day_orders" in
-    closed_rules({"uncapped_slippage"}) (0, False, True)
+    >>> len(closed_rules(True)), "day_orders" in closed_rules({"day_orders"})
+    (0, False)
+    >>> "day_orders" in closed_rules({"uncapped_slippage"})
+    True
     """
     if isinstance(compat, bool):
         return frozenset() if compat else frozenset(RULES)

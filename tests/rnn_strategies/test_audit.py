@@ -177,7 +177,7 @@ def test_the_fixture_in_a_project_of_ones_own(small, support_path, tmp_path):
     (project / "test_mine.py").write_text(
         f"def test_clean(audit_run):\n    audit_run({str(small)!r}, only=['fold-checks', 'look-ahead'], cutoffs=1, "
         "jobs=1)\n\n"
-        f"def test_leaky(audited):\n    audited({str(small)!r}, only=['look-ahead'], jobs=1,\n"
+        f"def test_leaky(audit_run):\n    audit_run({str(small)!r}, only=['look-ahead'], jobs=1,\n"
         '            overrides=[\'features.inputs=["return", "leaky_features:next_open"]\'])\n'
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)]

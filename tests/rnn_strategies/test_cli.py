@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_init_run_and_every_stage(command):
     code, out, _ = command("init", "demo.toml")
     assert (code, out.splitlines()[0]) == (0, "demo.toml")
     quick = [
-        "--set=training.trainer=linear_trainer:LinearTrainer", "--set=prices.end=2014-12-31", "--set=prices.tickers=30"
+        "--set=training.trainer=linear_trainer:LinearTrainer", "--set=prices.end=2014-12-31",
+        "--set=prices.n_tickers=30",
     ]  # fmt: skip
     code, out, err = command("run", "demo.toml", "--out", "first", "--jobs", "1", *quick)
     assert code == 0, err
@@ -124,7 +126,7 @@ def test_bad_prices_are_refused_naming_the_place(command, small, case):
     [
         ("broker.comission=0.001", "did you mean 'commission'"),
         ("training.epoch=3", "did you mean 'epochs'"),
-        ("prices.tickres=30", "did you mean 'tickers'"),
+        ("prices.n_tickres=30", "did you mean 'n_tickers'"),
         ("prices.end=2011-01-01", "2011-01-01"),
         ("walk_forward.test_start=2012-03-01", "history"),
         ("prices.end=2013-06-30", "expected prices beyond walk_forward.test_start"),
@@ -224,6 +226,62 @@ def test_an_interrupt_is_not_a_traceback(command, small, monkeypatch):
     code, _, err = command("run", small, "--jobs", "1")
     assert code == 130
     assert err.splitlines()[-1].startswith("rnn-strategies: stopped; finished work is kept")
+
+
+def test_version_is_that_of_the_package(command):
+    assert command("--version") == (0, f"rnn-strategies {rs.__version__}\n", "")
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_quiet_prints_results_only_and_verbose_times_every_event(command, small, place):
+    def given(option, *rest):
+        return command(option, *rest) if place == "before" else command(*rest, option)
+
+    code, out, err = given("--quiet", "run", small, "--out", "out", "--jobs", "1")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "out/report.html"
+    code, _, err = given("-v", "report", "out")
+    assert code == 0
+    assert all(re.fullmatch(r" +\d+\.\d s \[report\] .*", line) for line in err.splitlines()), err
+    assert err
+    code, _, err = given("-q", "run", small, "-v", "--out", "out")
+    assert code == 2
+    assert "found both" in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("rnn-strategies aud", ["audit"]), ("rnn-strategies init --preset improved-u", ["improved-univariate"])],
+)
+def test_shells_complete_commands_and_presets(words, expected):
+    places = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    script = Path(sys.executable).with_name("rnn-strategies")
+    done = subprocess.run(
+        [script],
+        env=os.environ | places | {"_RNN_STRATEGIES_COMPLETE": "complete_bash"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split()[: len(expected)] == expected
+
+
+def test_run_takes_a_configuration_of_series(command):
+    Path("series.toml").write_text(
+        '[series]\nsource = "simulated"\nn_months = 96\nstart = "1990-01-01"\n[model]\nlookback = 6\n'
+        '[training]\ntrainer = "series_trainer:SeriesTrainer"\nseeds = [0]\n'
+        '[walk_forward]\ntest_start = "1997-01-01"\nvalidation = "1Y"\ntest = "1Y"\n'
+    )
+    code, out, err = command("run", "series.toml", "--out", "out")
+    assert code == 0, err
+    assert Path("out/forecasts.parquet").exists()
+    code, again, _ = command("run", "out")
+    assert (code, again) == (0, out)
+    code, _, err = command("run", "series.toml", "--out", "out", "--accept-revisions")
+    assert code == 2
+    assert "--accept-revisions" in one_line(err)
+    code, _, err = command("backtest", "series.toml")
+    assert code == 2
+    assert "use `rnn-strategies run`" in one_line(err)
 
 
 def test_the_installed_command_answers():

@@ -225,13 +225,13 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("forecast.series=['series_1', 'series_1']", "expected each of forecast.series once"),
         ("model.output_recurrence=true", "found a horizon of 2; set model.teacher_forcing_ratio = 0"),
         ("forecast.metric=mse", "expected forecast.metric to be one of rmse, mae"),
-        ("series.month=3", "found 'month'; did you mean 'months'?"),
+        ("series.n_month=3", "found 'n_month'; did you mean 'n_months'?"),
         ("series.path=a.csv", "found 'path'"),
         ("series.source=web", "expected series.source to be file or simulated; found 'web'"),
         ("series.source=[1]", "found [1]"),
         ("series.transform=logs", "did you mean 'log'?"),
         ("model.layers=[2]", "expected a known key in [model]; found 'layers'"),
-        ("model.winsorize_quantile=0.01", "found 'clip_quantile'"),
+        ("model.winsorize_quantile=0.01", "found 'winsorize_quantile'"),
         ("model.ticker_embedding_dim=2", "expected model.ticker_embedding_dim = 0"),
         ("model.kind=recurent", "did you mean 'recurrent'?"),
         ("model.kind=keras_file", "found 'keras_file'"),
@@ -289,7 +289,7 @@ def test_tables_that_are_missing(small):
     assert "use `rnn-strategies run` for stocks" in said(parse_forecast_config, {"prices": {}})
     text = said(parse_forecast_config, {"series": {}, "walk_forward": cut})
     assert "series.path" in text
-    assert "use `rnn-strategies forecast` for series" in said(rs.load_config, small)
+    assert "use `rnn-strategies run` or `rs.forecast` for series" in said(rs.load_config, small)
 
 
 def test_the_command_prints_the_table_and_where_it_is(small, tmp_path, monkeypatch, capsys):

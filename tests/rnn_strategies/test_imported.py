@@ -305,7 +305,7 @@ def test_what_is_missing_is_named(work, command):
 def test_closes_alone_need_their_labels_said(work, command, market):
     frame, _, _ = market
     frame[["date", "ticker", "close"]].to_parquet("prices.parquet")
-    refused(command("import", "scores.csv", "--out", "mine"), "set measured = 'close_to_close'")
+    refused(command("import", "scores.csv", "--out", "mine"), "set price_basis = 'close_to_close'")
     code, _, err = command("import", "scores.csv", "--out", "mine", "--set", "labels.price_basis=close_to_close")
     assert code == 0, err
 

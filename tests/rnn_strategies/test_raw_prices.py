@@ -113,6 +113,6 @@ def test_prices_without_actions_are_refused_before_anything_is_trained(config, t
 def test_a_file_of_actions_is_named_relative_to_the_configuration(config, tmp_path):
     tables = tomllib.loads(with_files(config, 'corporate_actions = "actions.csv"'))
     found = parse_config(tables, base=tmp_path / "sub")
-    assert found.prices["actions"] == str((tmp_path / "sub" / "actions.csv").resolve())
+    assert found.prices["corporate_actions"] == str((tmp_path / "sub" / "actions.csv").resolve())
     # where a file lies is no setting: what is in it is part of the prices, and of their hash
     assert found.identity == parse_config(tables, base=tmp_path / "other").identity
