@@ -1,4 +1,4 @@
-"""Sessions a year by calendar, and the frequency of a dated series: what every annual figure is made with."""
+"""Annualization: sessions a year by calendar, and periods a year by the frequency of a dated series."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _NOUNS = {"daily": ("day", "session"), "weekly": ("week", "week"), "monthly": ("
 
 @dataclass(frozen=True, slots=True)
 class Periodicity:
-    """How often a series of returns has a value, and how many values make a year.
+    """Frequency of a series of returns, and the number of periods in a year.
 
     Parameters
     ----------
     frequency : {"daily", "weekly", "monthly", "other"}
         Distance of the dates; `"other"` only where `periods_per_year` was given.
     periods_per_year : float
-        What annual figures are made with.
+        Factor of annual figures.
     calendar : str, optional
         Exchange calendar of a daily series; None where it does not matter.
     """
@@ -78,7 +78,7 @@ class Periodicity:
 
     @property
     def stated(self) -> str:
-        """What a year is, as text.
+        """Number of periods in a year, as text.
 
         >>> Periodicity("daily", 244.9, "XTKS").stated
         '244.9 sessions a year (XTKS)'
@@ -147,7 +147,7 @@ def periodicity_of(
     periods_per_year: float | None = None,
     what: str = "returns",
 ) -> Periodicity:
-    """Recognise the frequency of a series from its dates, and say how many of its periods make a year.
+    """Recognise the frequency of a series from its dates, and give the number of its periods in a year.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def periodicity_of(
         Exchange calendar of a daily series. Without it a series with a value on every calendar day is of `"24/7"`, and
         one on the sessions of New York, or on every weekday, is of `"XNYS"`; another one is refused.
     periods_per_year : float, optional
-        What annual figures are made with, instead of the table.
+        Factor of annual figures, instead of the table's.
     what : str
         Name of the series in messages.
 
@@ -212,7 +212,7 @@ def frequency_of(dates: pd.DatetimeIndex, *, calendar: str | None = None) -> str
     dates : DatetimeIndex
         Ascending, each once.
     calendar : str, optional
-        Whose sessions daily dates are held to; by default weekdays, or all days where there are weekends.
+        Exchange calendar of daily dates; by default weekdays, or all days where there are dates on weekends.
 
     Returns
     -------
@@ -262,7 +262,7 @@ def _sessions(first: np.datetime64, last: np.datetime64, calendar: str) -> NDArr
 
 
 def _calendar_of(dates: pd.DatetimeIndex, what: str) -> str:
-    """Calendar of daily dates, where nothing says which."""
+    """Recognise the calendar of daily dates when none is given."""
     days = _days(dates)
     weekday = (days + 3) % 7
     stamps = days.astype("datetime64[D]")

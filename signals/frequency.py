@@ -1,4 +1,4 @@
-"""Frequency of dated rows: which periods are missing, and the dates that follow the last row."""
+"""Frequency of dated rows, missing periods, and the dates that follow the last row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES = {1: "monthly", 3: "quarterly", 12: "annual"}
 
 @dataclass(frozen=True, slots=True)
 class Frequency:
-    """How far apart rows are, see `frequency_of`.
+    """Distance between dated rows, see `frequency_of`.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ class Frequency:
 
 
 def no_dates() -> Days:
-    """Make an array of dates without any."""
+    """Make an empty array of dates."""
     return np.array([], dtype="datetime64[D]")
 
 
 def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
-    """Read the frequency off the dates of rows.
+    """Recognise the frequency of rows from their dates.
 
     Parameters
     ----------
@@ -89,8 +89,8 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
     Returns
     -------
     Frequency
-        That of the lower median of the distances between rows, so that gaps change nothing as long as they are fewer
-        than half of the rows.
+        Frequency of the lower median of the distances between rows, so that gaps change nothing as long as they are
+        fewer than half of the rows.
 
     Raises
     ------
@@ -125,14 +125,14 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
 
 
 def missing_periods(dates: Days, frequency: Frequency, closed: Days | None = None) -> tuple[Whole, Days]:
-    """Find the periods between the first and the last row that have none.
+    """Find the periods between the first and the last row that have no row.
 
     Parameters
     ----------
     dates : ndarray of datetime64[D], shape (n,)
         Ascending.
     frequency : Frequency
-        Theirs.
+        Frequency of the rows.
     closed : ndarray of datetime64[D], optional
         Days known to have no figure, such as holidays that a file lists with a blank.
 

@@ -1,4 +1,4 @@
-"""From texts to values: every feature at every decision date."""
+"""Computation of features, given as text, at every decision date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signals.calendar import session_closes
 from signals.common.errors import InputError
 from signals.features.bars import Bars
 from signals.features.context import FeatureContext, Features
-from signals.features.custom import own_feature
+from signals.features.custom import custom_feature
 from signals.features.dates import read_schedule
 from signals.features.expressions import Spec, parse_features
 from signals.features.groups import less_mean, market_returns
@@ -26,26 +26,26 @@ BLOCK = 128
 
 
 def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
-    """Compute features.
+    """Compute features at every decision date.
 
     Parameters
     ----------
     specs : sequence of str
-        Which, see `signals.features.expressions`.
+        Features as text, see `signals.features.expressions`.
     context : FeatureContext
         Prices, decision dates, universe, and sectors and macro series where a feature needs them.
 
     Returns
     -------
     Features
-        A value at decision date k is known at its close and has the same bits whatever is appended later. It is NaN
+        A value at decision date k is known at its close, and data appended later do not change a bit of it. It is NaN
         when the ticker had no bar in the period that ends on that date (a halt is not padded), or too little history.
 
     Raises
     ------
     InputError
-        As `check_features`; when the prices, sectors or macro series lack what a feature needs; and when a function of
-        one's own fails, looks ahead or looks further back than it declares.
+        As `check_features`; when the prices, sectors or macro series lack what a feature needs; and when a user's
+        function fails, looks ahead or looks further back than it declares.
     """
     parsed = parse_features(specs)
     for spec in parsed:
@@ -56,7 +56,7 @@ def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
         _per_ticker(parsed, context, values)
     for i, spec in enumerate(parsed):
         if spec.function is not None:
-            values[:, :, i] = own_feature(spec.name, spec.function, context.panel, context.decisions)
+            values[:, :, i] = custom_feature(spec.name, spec.function, context.panel, context.decisions)
         if spec.versus is not None:
             sectors = context.sectors if spec.versus == "sector" else None
             values[:, :, i] = less_mean(values[:, :, i], context.member, sectors)
@@ -83,7 +83,7 @@ def _check_needs(spec: Spec, context: FeatureContext) -> None:
         if lacking.get(need):
             raise InputError(
                 f"expected prices with {lacking[need]} for the feature {spec.name!r}; found none in the data; "
-                "drop the feature or bring such prices"
+                "drop the feature or load prices that have them"
             )
     if spec.versus == "sector" and context.sectors is None:
         raise InputError(f"expected sectors for the feature {spec.name!r}; found none; give a sector file")
@@ -92,7 +92,7 @@ def _check_needs(spec: Spec, context: FeatureContext) -> None:
 
 
 def _per_date(parsed: tuple[Spec, ...], context: FeatureContext, values: Values) -> None:
-    """Fill in what is equal for all tickers."""
+    """Fill in the features that are equal for all tickers."""
     kinds = {spec.feature.kind for spec in parsed if spec.feature}
     if not len(context.decisions):
         return
@@ -109,7 +109,7 @@ def _per_date(parsed: tuple[Spec, ...], context: FeatureContext, values: Values)
 
 
 def _per_ticker(parsed: tuple[Spec, ...], context: FeatureContext, values: Values) -> None:
-    """Fill in what is computed ticker by ticker, a block of tickers at a time."""
+    """Fill in the features that differ between tickers, a block of tickers at a time."""
     wanted = [(i, spec, spec.feature) for i, spec in enumerate(parsed) if spec.feature and not spec.feature.shared]
     n_tickers = len(context.panel.tickers) if wanted else 0
     market = market_returns(context) if any("market" in feature.needs for _, _, feature in wanted) else None

@@ -1,7 +1,7 @@
-"""The market and its sectors: means over the members of a date, of that date's members only.
+"""Means of the market and of its sectors, over the members of each date.
 
 Sums run over the members that have a value, in the order of their names, and over nothing else: a ticker listed later,
-or a sector numbered differently, cannot change the order of additions and so not a bit.
+or another numbering of sectors, does not change the order of additions, and so no value to the bit.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Values = NDArray[np.float64]
 
 
 def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int32] | None) -> Values:
-    """Take off the mean of each date's members, or of those of the ticker's sector.
+    """Subtract the mean of each date's members, or of those of the ticker's sector.
 
     Parameters
     ----------
     values : ndarray, shape (n_tickers, n_dates)
         NaN where unknown.
     member : ndarray of bool, shape (n_tickers, n_dates)
-        In the universe of that date.
+        Whether the ticker is in the universe of that date.
     sectors : ndarray of int32, shape (n_tickers, n_dates), optional
         Sector codes, -1 where unknown; without them all tickers are one group.
 
@@ -41,7 +41,7 @@ def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int
         rows = grouped & member[:, k]
         if not rows.any():
             continue
-        # adds one after the other, in the order of rows
+        # np.bincount adds one after the other, in the order of rows
         total = np.bincount(code[rows], value[rows], minlength=int(code.max()) + 1)
         count = np.bincount(code[rows], minlength=int(code.max()) + 1)
         with np.errstate(invalid="ignore"):

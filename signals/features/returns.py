@@ -1,4 +1,4 @@
-"""Returns between decision dates. Parameters count decision dates (periods), like the look-back of the network."""
+"""Features of returns between decision dates. Parameters count decision dates, like the look-back of the network."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Values = NDArray[np.float64]
 def _between(bars: Bars, far: int, near: int) -> Values:
     """Return from the close `far` periods ago to the close `near` periods ago, shape (n_dates, n).
 
-    Both periods need a bar, and four fifths of those in between: a symbol that comes back after years is another
-    company.
+    Both periods need a bar, and four fifths of those in between, since a symbol that trades again after years usually
+    belongs to another company.
     """
     close = bars.latest
     found = np.full(close.shape, np.nan)

@@ -47,7 +47,7 @@ def test_sessions_do_not_depend_on_the_span_asked_for(start):
         ("1950-01-01", "2001-01-01", "XNYS", "1950-01-01"),
         ("2000-01-01", "2099-01-01", "XNYS", "2099-01-01"),
         ("2001-01-01", "2000-01-01", "XNYS", "end on or after start"),
-        ("1990-01-01", "1999-01-01", "XTAE", "expected calendar XTAE to know the years 1990 to 1999"),
+        ("1990-01-01", "1999-01-01", "XTAE", "expected calendar XTAE to cover the years 1990 to 1999"),
     ],
 )
 def test_sessions_refuse(start, end, calendar, words):

@@ -104,12 +104,12 @@ def test_nothing_after_a_date_changes_a_value_up_to_it(worlds, prices, name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tomorrow", r"to know nothing after a date; found SIM\d+ on 20\d\d-\d\d-\d\d change from \S+ to nan when"),
-        ("whole_sample", r"to know nothing after a date; found SIM\d+ on 2011-01-14 change"),
-        ("centred", r"to know nothing after a date"),
+        ("tomorrow", r"to use no rows after a date; found SIM\d+ on 20\d\d-\d\d-\d\d change from \S+ to nan when"),
+        ("whole_sample", r"to use no rows after a date; found SIM\d+ on 2011-01-14 change"),
+        ("centred", r"to use no rows after a date"),
         ("fifty_but_says_ten", r"to look at most 10 sessions back, .* found SIM\d+ on .* declare a larger warm_up"),
         ("never_forgets", r"to look at most 100 sessions back"),
-        ("raises", r"feature own_features:raises to compute; found KeyError: 'cloze'; mend"),
+        ("raises", r"feature own_features:raises to compute; found KeyError: 'cloze'; correct"),
         ("array", r"to return a Series on the index of prices; found ndarray; return one column"),
         ("two_columns", r"found DataFrame with 2 columns"),
         ("shorter", r"the index of prices, [\d,]+ rows of \(date, ticker\); found [\d,]+ rows"),

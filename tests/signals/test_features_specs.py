@@ -54,7 +54,7 @@ def test_a_function_of_ones_own(support):
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
-        (["volatilty"], r"found 'volatilty' \(close: volatility\); mend the name$"),
+        (["volatilty"], r"found 'volatilty' \(close: volatility\); correct the name$"),
         (["Return"], r"found 'Return' \(close: return\)"),
         (["dollar volume"], r"close: dollar_volume"),
         (["xyzzy"], r"found 'xyzzy'; choose among beta, .*, or write 'package.module:function'"),
@@ -81,7 +81,7 @@ def test_a_function_of_ones_own(support):
             r"differs between tickers before 'minus market'; found 'month_sin', equal for all",
         ),
         (["macro(X) minus sector"], r"equal for all"),
-        (["return", "return(1)"], r"each feature once; found 'return\(1\)' beside 'return'"),
+        (["return", "return(1)"], r"each feature once; found 'return\(1\)' and 'return'"),
         ([], r"at least one feature; found \[\]"),
         ("return", r"a list of at least one feature; found 'return'"),
         (None, r"found None"),

@@ -508,7 +508,7 @@ def test_not_what_the_name_says(bars, tmp_path):
         ("date,ticker,close\n2010-01-09,AAA,1\n", "found a bar for AAA on 2010-01-09"),
         ("date,ticker,close\n0010-01-08,AAA,1\n", "expected dates like 2011-01-03 in p.csv; found '0010-01-08'"),
         ("date,ticker,close\n1950-01-09,AAA,1\n", "expected dates from 1962-01-01"),
-        ("date,ticker,close\n2199-01-09,AAA,1\n", "found 2199-01-09; cut the data there, or mend the date"),
+        ("date,ticker,close\n2199-01-09,AAA,1\n", "found 2199-01-09; remove rows outside, or correct the date"),
     ],
 )
 def test_garbage_in_csv(tmp_path, text, words):

@@ -31,7 +31,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, cal
     target = tmp_path / "metrics.json"
     atomic_write(target, b"old")
     monkeypatch.setattr(storage.os, call, no_room)
-    with pytest.raises(InputError, match=r"expected to write .*metrics\.json.*No space left.*make room"):
+    with pytest.raises(InputError, match=r"expected to write .*metrics\.json.*No space left.*free disk space"):
         atomic_write(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["metrics.json"]

@@ -340,7 +340,7 @@ def test_a_damaged_file_is_named(source, tmp_path):
 
 def test_a_cache_that_cannot_be_written(source, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"expected to write .*; the system says: .*; make room"):
+    with pytest.raises(InputError, match=r"expected to write .*; found .*; free disk space"):
         source(cache=tmp_path / "file").load()
 
 
