@@ -1,4 +1,4 @@
-"""Splits and dividends from a file of the user's own, beside prices."""
+"""Reader of the user's file of splits and dividends."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["read_actions"]
 
 EXAMPLE = "date,ticker,split,dividend"
 
-# What others call the same.
+# Column names of other tools.
 SYNONYMS = {"ex_date": "date", "dividends": "dividend", "splits": "split", "stock_splits": "split"}
 
 
 def read_actions(path: Path | str) -> pd.DataFrame:
-    """Read splits and dividends from a CSV (plain or gzipped) or Parquet file; nothing is checked yet but its form.
+    """Read splits and dividends from a CSV (plain or gzipped) or Parquet file, without the checks of `check_actions`.
 
     Columns `date` (ex-date), `ticker` (or `symbol`), and `split`, `dividend` or both; empty cells mean none.
 

@@ -135,7 +135,7 @@ def test_smaller_differences_are_noted():
     assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).warnings == ()
     (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).warnings
     assert "do not explain adj_factor on 1 of 5 bars" in note
-    assert "A on 2015-01-06, where it changes by 0.99 and actions say 0.97" in note
+    assert "A on 2015-01-06, where it changes by 0.99 and actions by 0.97" in note
     (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).warnings
     assert "on 2 of 5 bars" in note
 
@@ -292,7 +292,7 @@ def test_a_dividend_beyond_the_price_is_refused(raw_file):
 
 def test_a_missing_file_of_actions_is_named(raw_file):
     with pytest.raises(
-        InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.corporate_actions"
+        InputError, match=r"splits and dividends at .*none\.csv; found none; correct prices\.corporate_actions"
     ):
         load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "none.csv")
 

@@ -68,7 +68,7 @@ def test_only_what_is_asked_for_needs_factors(folders):
     one = FilesSource(raw / "AAA.csv", factor_files=factors / "aaa.csv").load()
     np.testing.assert_allclose(one.frame["adj_factor"].iloc[[0, -1]], [0.45, 1.0])
     assert "for 2 tickers; name their folder" in refused(raw, factor_files=factors / "aaa.csv")
-    assert "found none; mend prices.factor_files" in refused(raw, factor_files=factors / "none")
+    assert "found none; correct prices.factor_files" in refused(raw, factor_files=factors / "none")
     (factors / "AAA_factors.csv").write_text(FACTORS)
     assert FilesSource(raw, factor_files=factors, tickers=["AAA"]).load()  # the longer name is meant
     (factors / "aaa_factor.csv").write_text(FACTORS)

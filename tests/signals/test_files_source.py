@@ -386,7 +386,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     assert prices.raw_known
     assert prices.warnings == (
         "adjusted prices are chained from the total returns in 'ret'",
-        "1 row without a total return: the raw close ratio stands in",
+        "1 row without a total return: the raw close ratio is used",
     )
     close = prices.frame["close"]
     got = close.groupby("ticker").pct_change().dropna()
@@ -601,7 +601,7 @@ def test_a_source_that_loads_something_else(tmp_path, monkeypatch):
 def test_real_ohlcv_with_known_defects(shared_data):
     path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
     line = refused(path)
-    assert "expected high at least open and close; found high = 1.8301 beside 18.106 for FITB on 2008-03-28" in line
+    assert "expected high at least open and close; found high = 1.8301 and 18.106 for FITB on 2008-03-28" in line
     assert 'set on_bad = "repair"' in line
     prices = load(path, on_bad="repair")
     assert len(prices.frame) == 1_641_839

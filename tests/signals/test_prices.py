@@ -182,7 +182,7 @@ def test_repair_that_leaves_nothing(make_bars):
     frame = make_bars()
     frame["close"] = np.nan
     line = refused(frame, on_bad="repair")
-    assert "found none worth keeping among 20 rows" in line
+    assert "found no valid row among 20 rows" in line
 
 
 def test_bars_on_days_without_session(make_bars):

@@ -523,7 +523,7 @@ def renamed(old, new):
 @pytest.mark.parametrize(("old", "new"), [("close", "last"), ("open", "Open"), ("volume", "shares")])
 def test_renamed_columns(source, yahoo, old, new):
     yahoo.trouble["AAA"] = [renamed(old, new)] * 5
-    assert "an answer in another form" in fails(source())
+    assert "a reply in another form" in fails(source())
 
 
 def test_adjusted_closes_that_are_not_there(source, yahoo):
