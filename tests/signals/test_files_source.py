@@ -579,7 +579,7 @@ def test_sources_by_name(bars, tmp_path):
         ({"source": "no.such.module:Name"}, "expected a module 'no.such.module' for prices.source"),
         ({"source": "math:Name"}, "expected 'Name' in math for prices.source"),
         ({"source": "math:pi"}, "expected math:pi to be a class or function; found float"),
-        ({"source": "builtins:dict"}, "expected builtins:dict to make an object with a load() method; found dict"),
+        ({"source": "builtins:dict"}, "expected builtins:dict to return an object with a load() method; found dict"),
     ],
 )
 def test_unknown_sources_and_options(options, words):

@@ -289,7 +289,7 @@ def test_fred_md(tmp_path):
         ("observation_date,X\n", "no rows", {}),
         ("sasdate,X\nTransform:,5\n", "no rows but codes", {}),
         ("when,X\n2020-01-01,1\n", "observation_date, sasdate or date", {}),
-        ("DATE\n2020-01-01\n", "series beside the dates", {}),
+        ("DATE\n2020-01-01\n", "columns of series", {}),
         ("DATE,X\n01/02/2020,1\n", "'01/02/2020'", {}),
         ("sasdate,X\n13/1/2020,1\n", "2020-13-01", {}),
         ("DATE,X\n2020-01-01,abc\n", "'abc' in row 1", {}),

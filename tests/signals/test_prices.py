@@ -127,7 +127,7 @@ def test_high_below_low_above(make_bars, column, factor, relation):
     wrong = frame.loc[(pd.Timestamp("2010-01-06"), "BBB"), "close"] * factor
     frame = put(frame, "2010-01-06", "BBB", column, wrong)
     line = refused(frame)
-    assert f"expected {column} {relation} open and close; found {column} = {wrong:.10g} beside" in line
+    assert f"expected {column} {relation} open and close; found {column} = {wrong:.10g} and" in line
     assert "for BBB on 2010-01-06 (1 row)" in line
     assert f'set on_bad = "repair" to widen {column}' in line
     prices = check_prices(frame, on_bad="repair")

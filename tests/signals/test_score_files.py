@@ -144,7 +144,7 @@ REFUSED = {
     "half a fold": ("date,ticker,score,fold\n2014-01-03,A,1,0.5\n", "fold as a whole number"),
     "no fold": ("date,ticker,score,fold\n2014-01-03,A,1,\n", "fold as a whole number"),
     "spread below zero": ("date,ticker,score,score_std\n2014-01-03,A,1,-1\n", "score_std of at least 0"),
-    "trained later": ("date,ticker,score,trained_until\n2014-01-03,A,1,2014-01-04\n", "had seen later prices"),
+    "trained later": ("date,ticker,score,trained_until\n2014-01-03,A,1,2014-01-04\n", "models trained on later prices"),
 }
 
 

@@ -180,7 +180,7 @@ def _actions(reply: Reply, until: np.datetime64) -> tuple[Action, ...]:
 
 
 def _checked(last: np.datetime64, reply: Reply, until: np.datetime64) -> np.datetime64:
-    """Last session that the reply settles: `until` if the last trade that Yahoo reports has a bar, else the last bar."""
+    """Last session that the reply settles: `until` if the last trade reported by Yahoo has a bar, else the last bar."""
     if reply.traded is not None and reply.traded <= last:
         return until
     return last if last < until else until
