@@ -23,7 +23,7 @@ from signals.common.text import shown
 from signals.data.corporate_actions import actions_frame, is_simple, simple_ratio
 from signals.tabular.date_columns import parse_day
 from signals.tabular.table_files import is_price_file, stem
-from signals.tabular.table_layouts import Bars
+from signals.tabular.table_layouts import TableBars
 from signals.tabular.text_files import open_text, reading
 
 __all__ = ["FactorTable", "factors_of", "find_factor_files", "read_factors"]
@@ -205,7 +205,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
 
 
 def factors_of(
-    path: Path, bars: Bars, warnings: list[str], files: dict[str, str], calendar: str = "XNYS"
+    path: Path, bars: TableBars, warnings: list[str], files: dict[str, str], calendar: str = "XNYS"
 ) -> tuple[Values, pd.DataFrame | None]:
     """Factor of every bar from the factor file of its ticker, and the splits and dividends behind the factors.
 
@@ -213,7 +213,7 @@ def factors_of(
     ----------
     path : Path
         Folder of factor files, or the factor file of the only ticker.
-    bars : Bars
+    bars : TableBars
         Raw bars, those of a ticker together and in order of date.
     warnings : list of str
         A warning is appended for each ticker whose factor file does not agree with its prices.

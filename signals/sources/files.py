@@ -26,7 +26,7 @@ from signals.sources.factor_files import factors_of
 from signals.sources.price_folder import FileNames, list_files, listed, named_after, vendor_names
 from signals.tabular.table_files import read_raw, stem
 from signals.tabular.table_format import FIELDS, TableFormat
-from signals.tabular.table_layouts import Bars, bars_of
+from signals.tabular.table_layouts import TableBars, bars_of
 from signals.tabular.text_files import EmptyTableError, reading
 
 __all__ = ["FilesSource"]
@@ -184,9 +184,9 @@ class FilesSource:
 
     def _pieces(
         self, paths: list[Path], names: FileNames, form: TableFormat, warnings: list[str]
-    ) -> tuple[list[Bars], list[Path]]:
+    ) -> tuple[list[TableBars], list[Path]]:
         """Read every file; of several files, those without a row are left out and named in a warning."""
-        pieces: list[Bars] = []
+        pieces: list[TableBars] = []
         kept: list[Path] = []
         empty: list[str] = []
         failure: EmptyTableError | None = None
@@ -216,7 +216,7 @@ class FilesSource:
             )
         return pieces, kept
 
-    def _read(self, file: Path, names: FileNames, form: TableFormat) -> Bars:
+    def _read(self, file: Path, names: FileNames, form: TableFormat) -> TableBars:
         bars = bars_of(
             read_raw(file, form=form),
             file,
@@ -264,8 +264,8 @@ class FilesSource:
         return check_actions(found, calendar=self.calendar)
 
     def _adjust(
-        self, bars: Bars, warnings: list[str], files: dict[str, str], actions: pd.DataFrame | None
-    ) -> tuple[Bars, bool, pd.DataFrame | None]:
+        self, bars: TableBars, warnings: list[str], files: dict[str, str], actions: pd.DataFrame | None
+    ) -> tuple[TableBars, bool, pd.DataFrame | None]:
         """Adjust the quotes; also return whether raw prices are known, and the actions behind factor files."""
         columns = dict(bars.columns)
         adjusted, total = columns.pop("adj_close", None), columns.pop("return", None)
@@ -327,7 +327,7 @@ class FilesSource:
         return _with(bars, columns), True, derived
 
 
-def _check_factor(bars: Bars, columns: Mapping[str, NDArray[np.float64]]) -> None:
+def _check_factor(bars: TableBars, columns: Mapping[str, NDArray[np.float64]]) -> None:
     """Raise `InputError` for a column adj_factor by which the prices are not adjusted."""
     jumps = factor_jumps(
         columns["close"],
@@ -368,16 +368,16 @@ def _wanted(tickers: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(sorted(set(tickers)))
 
 
-def _with(bars: Bars, columns: dict[str, NDArray[np.float64]]) -> Bars:
+def _with(bars: TableBars, columns: dict[str, NDArray[np.float64]]) -> TableBars:
     return replace(bars, columns=columns)
 
 
-def _take(bars: Bars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Bars:
+def _take(bars: TableBars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> TableBars:
     columns = {name: values[rows] for name, values in bars.columns.items()}
     return replace(bars, days=bars.days[rows], codes=bars.codes[rows], columns=columns)
 
 
-def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
+def _combine(pieces: list[TableBars], paths: list[Path]) -> TableBars:
     """Combine the rows of all files, which must have the same columns."""
     if len(pieces) == 1:
         return pieces[0]
@@ -393,7 +393,7 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
     names = list(dict.fromkeys(name for piece in pieces for name in piece.names))
     place = {name: code for code, name in enumerate(names)}
     codes = [np.array([place[n] for n in piece.names], dtype=np.int32)[piece.codes] for piece in pieces]
-    return Bars(
+    return TableBars(
         days=np.concatenate([piece.days for piece in pieces]),
         codes=np.concatenate(codes),
         names=names,
@@ -403,7 +403,7 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
     )
 
 
-def _oldest_first(bars: Bars) -> Bars:
+def _oldest_first(bars: TableBars) -> TableBars:
     """Reverse a table that lists the newest day of every ticker first, if a ticker has three rows or more."""
     if len(bars.days) < 3 or bars.days[0] <= bars.days[-1]:
         return bars
@@ -415,7 +415,7 @@ def _oldest_first(bars: Bars) -> Bars:
     return replace(reversed_bars, warnings=(*bars.warnings, "rows listed newest first were reversed"))
 
 
-def _without_empty(bars: Bars) -> Bars:
+def _without_empty(bars: TableBars) -> TableBars:
     """Leave out adjusted closes, factors and volumes that have no value in any row."""
     empty = [
         name
@@ -435,7 +435,7 @@ def _more_help(message: str) -> str:
     return ', or column_names = { volume = "" } to keep them without volume' if unknown else ""
 
 
-def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None:
+def _check_priced(wanted: tuple[str, ...], bars: TableBars, period: str = "") -> None:
     """Raise `InputError` for a requested ticker that has no bar."""
     held = {bars.names[code] for code in np.unique(bars.codes)}
     if missing := [ticker for ticker in wanted if ticker not in held]:
@@ -445,7 +445,7 @@ def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None
         )
 
 
-def _traded(bars: Bars, warnings: list[str]) -> Bars:
+def _traded(bars: TableBars, warnings: list[str]) -> TableBars:
     """Leave out rows without any price; warn of ignored columns, rows and tickers."""
     if bars.ignored:
         warnings.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
@@ -466,7 +466,7 @@ def _traded(bars: Bars, warnings: list[str]) -> Bars:
     return bars
 
 
-def _in_order(bars: Bars) -> Bars:
+def _in_order(bars: TableBars) -> TableBars:
     """Group rows by ticker; raise `InputError` unless those of each ticker are in order of date."""
     order = np.argsort(bars.codes, kind="stable")
     codes, days = bars.codes[order], bars.days[order]
@@ -480,7 +480,7 @@ def _in_order(bars: Bars) -> Bars:
     return _take(bars, order)
 
 
-def _only(bars: Bars, wanted: tuple[str, ...] | None) -> Bars:
+def _only(bars: TableBars, wanted: tuple[str, ...] | None) -> TableBars:
     if wanted is None:
         return bars
     is_wanted = np.array([name in wanted for name in bars.names], dtype=bool)
@@ -493,7 +493,7 @@ def _only(bars: Bars, wanted: tuple[str, ...] | None) -> Bars:
     return replace(kept, codes=place[kept.codes], names=names)
 
 
-def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None) -> Bars:
+def _within(bars: TableBars, first: np.datetime64 | None, last: np.datetime64 | None) -> TableBars:
     keep = np.ones(len(bars.days), dtype=bool)
     if first is not None:
         keep &= bars.days >= first
@@ -509,7 +509,7 @@ def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None)
     return _take(bars, keep)
 
 
-def _frame(bars: Bars) -> pd.DataFrame:
+def _frame(bars: TableBars) -> pd.DataFrame:
     """Frame sorted by date and ticker, with the columns that `check_prices` requires."""
     columns = {name: bars.columns[name] for name in (*QUOTES, "volume", "adj_factor") if name in bars.columns}
     quotes = [name for name in QUOTES if name in columns]

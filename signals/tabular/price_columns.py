@@ -1,4 +1,4 @@
-"""Which column of a price table is which: date, ticker, fields, and what is left over."""
+"""Roles of the columns of a price table: date, ticker, fields, and others."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ __all__ = [
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-_^=/:]{0,14}")
 
-# A cell that can be a date: digits with separators or a month, a moment, or nothing but digits.
+# Cells that can be dates: digits with separators or a month, a moment, or digits alone.
 _DATELIKE = re.compile(r"\s*(?:\d{5,19}(?:\.0)?|.*\d.*[-/ :年].*|\d+\.\d+\.\d+\.?.*)\s*", re.DOTALL)
 
-# High over low that few daily bars exceed, even of small companies.
+# Ratio of high to low that few daily bars exceed, even of small companies.
 _WIDEST_BAR = 1.2
 
-# Rows that tell what a column holds.
+# Rows from which the content of a column is recognised.
 _SAMPLE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What each column is.
+    """Roles of the columns of a table.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class Roles:
     fields : dict of str to object
         Column of each field found.
     likely : bool
-        Whether the close is one only because no other column is: it is called Price, Last and the like.
+        Whether the close has an ambiguous name such as Price or Last, and is used because no other column is a close.
     words : list
-        Columns of what usually stands beside prices, and second columns of a field.
+        Columns that usually accompany prices, and second columns of a field.
     unknown : list
         All others.
     """
@@ -84,7 +84,7 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
     found = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
     like = None
     if len(found) != 1 or not _datelike(frame[found[0]]):
-        # a stock may be called TIME or DAY
+        # a ticker may be TIME or DAY
         like = next((name for name in frame.columns if _datelike(frame[name], strictly=True)), None)
         dated = [name for name in found if _datelike(frame[name])]
         found = dated if dated or (like is not None and like not in found) else found
@@ -116,7 +116,7 @@ def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
 
 
 def without_remark(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
-    """Leave out a last row of words in the first cell and nothing else, as Barchart signs its tables; the words too."""
+    """Leave out a last row with a comment in the first cell alone, as of Barchart; also return the comment."""
     if len(frame) < 2 or frame.columns[0] != date or frame.shape[1] < 2:
         return frame, None
     first, *others = frame.iloc[-1]
@@ -143,7 +143,7 @@ def given_column(frame: pd.DataFrame, name: str, what: str, path: Path) -> Any:
 
 
 def assign_roles(frame: pd.DataFrame, date: Any, path: Path, form: TableFormat) -> Roles:
-    """Find the column of each field: a spelling that is certain before one that is not, a setting before both.
+    """Find the column of each field. Settings precede names that are certain, and these precede ambiguous ones.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def assign_roles(frame: pd.DataFrame, date: Any, path: Path, form: TableFormat) 
 
 
 def _one_of(names: list[Any], field: str, path: Path) -> Any:
-    """Of several columns for one field that which is called just like it."""
+    """Choose among several columns for one field that with its canonical name."""
     plain = [name for name in names if is_canonical(name, field)]
     if len(plain) == 1:
         return plain[0]
@@ -202,7 +202,7 @@ def _likely_of(names: list[Any], path: Path) -> Any:
 
 
 def likely_close(frame: pd.DataFrame, roles: Roles) -> Any:
-    """Column that could be the close: numbers that lie between low and high, or the only numbers there are."""
+    """Column that could be the close: numbers between low and high, or the only column of numbers."""
     numbers = [name for name in (*roles.unknown, *roles.words) if is_number(frame[name])]
     if {"high", "low"} <= roles.fields.keys():
         low, high = (_sampled(frame[roles.fields[q]]) for q in ("low", "high"))
@@ -216,10 +216,10 @@ def likely_close(frame: pd.DataFrame, roles: Roles) -> Any:
 
 
 def nested_prices(frame: pd.DataFrame, names: list[Any]) -> dict[str, Any] | None:
-    """Columns that can be the four prices of one ticker, whatever they are called, by field; None without such.
+    """Columns that can be the four prices of one ticker, by field, whatever their names; None where there are none.
 
-    Of the first four columns of numbers one is the highest and another the lowest in every row, and they lie close
-    together, as they do in bars and hardly in the closes of four stocks.
+    Of the first four columns of numbers one is the highest and another the lowest in every row, and they are close to
+    each other, which is usual for bars but unlikely for the closes of four stocks.
     """
     numbers = [name for name in names if is_number(frame[name])][:4]
     if len(numbers) < 4 or len(frame) < 3:
@@ -242,13 +242,13 @@ def nested_prices(frame: pd.DataFrame, names: list[Any]) -> dict[str, Any] | Non
 def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, stem: str) -> Any:
     """Find the column of tickers; None where the file's name is the ticker.
 
-    Identifiers under their usual names are taken. A column that may hold them by its name is taken when its cells do;
-    any other column whose cells do is refused by name.
+    A column with a usual name of identifiers is used. A column whose name is ambiguous is used when its cells are
+    identifiers. Any other column of identifiers is refused by name.
 
     Raises
     ------
     InputError
-        When a column looks like tickers and nothing says that it is one.
+        When a column looks like tickers and neither its name nor a setting confirms it.
     """
     given = form.named("ticker")
     if given is not None:
@@ -256,7 +256,7 @@ def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableForm
     by_word = {compact(name): name for name in reversed(roles.unknown)}
     priced = bool({"close", "adj_close"} & roles.fields.keys())
     for word in TICKERS:
-        # among closes of many stocks, TIC and SID may be two more of them
+        # in a table of closes, TIC and SID may be tickers
         if word in by_word and (priced or word in ("ticker", "symbol") or _identifies(frame[by_word[word]])):
             return by_word[word]
     days = frame[roles.date]
@@ -291,14 +291,14 @@ def _refuse_unnamed(name: Any, labels: pd.Series, path: Path) -> None:
 
 
 def _labels(column: pd.Series) -> pd.Series | None:
-    """Cells of a column of text, None for any other."""
+    """Cells of a column of text; None for other columns."""
     if not is_text(column):
         return None
     return column.astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else "")
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether a column holds words."""
+    """Whether a column consists of words."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = pd.Series(column.cat.categories).astype(object)
     elif column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
@@ -313,7 +313,7 @@ def is_text(column: pd.Series) -> bool:
 
 
 def _identifies(column: pd.Series) -> bool:
-    """Whether cells are words or whole numbers, as identifiers are and prices are not."""
+    """Whether cells are words or whole numbers, as identifiers are, in contrast to prices."""
     if pd.api.types.is_integer_dtype(column.dtype) or is_text(column):
         return True
     if not isinstance(column.dtype, pd.CategoricalDtype):
@@ -322,19 +322,19 @@ def _identifies(column: pd.Series) -> bool:
 
 
 def _valued(text: str) -> bool:
-    """Whether a text is a number of a vendor: 4.88M, $5, 1e5."""
+    """Whether a text is a number in a vendor's format: 4.88M, $5, 1e5."""
     return re.fullmatch(r"\s*[$€£¥]?[+-]?[\d.,' ]*\d(?:[eE][+-]?\d+)?\s*[KMBTkmbt%]?\s*", text) is not None
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether a column holds numbers, or texts that are plain numbers for the most part."""
+    """Whether a column consists of numbers, or of texts most of which are plain numbers."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return True
     return bool(_sampled(column).notna().mean() > 0.5)
 
 
 def _sampled(column: pd.Series) -> pd.Series:
-    """First cells of a column as numbers, NaN for what is none."""
+    """First cells of a column as numbers; NaN for other cells."""
     cells = column.iloc[:_SAMPLE].astype(object)
     try:
         return pd.to_numeric(cells, errors="coerce").astype(np.float64)
@@ -350,7 +350,7 @@ def _number_of(cell: object) -> float:
 
 
 def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> bool:
-    """Whether labels tell the rows of a date apart, or cut a table into blocks, as tickers do."""
+    """Whether labels distinguish the rows of a date, or divide a table into blocks, as tickers do."""
     codes = pd.factorize(labels)[0]
     distinct = int(codes.max()) + 1 if len(codes) else 0
     if distinct < 2:
@@ -365,7 +365,7 @@ def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> b
 
 
 def _suits(label: str, stem: str) -> bool:
-    """Whether the one label of a file is a ticker: spelled like one, or what the file is called."""
+    """Whether the only label of a file is a ticker: spelled like one, or the name of the file."""
     return _TICKER.fullmatch(label) is not None or label.lower() == stem.lower()
 
 
@@ -375,12 +375,12 @@ def tickerlike(name: Any) -> bool:
 
 
 def is_companion(name: Any) -> bool:
-    """Whether a column is one that many tables have and few readers miss."""
+    """Whether a column is a usual companion of prices, which is ignored without a warning."""
     return compact(name) in COMPANIONS
 
 
 def quoted(name: object) -> str:
-    """Spell a column name as TOML does."""
+    """Quote a column name as in TOML."""
     text = str(name)
     return (
         "'" + text + "'"
@@ -390,7 +390,7 @@ def quoted(name: object) -> str:
 
 
 def some(names: Any, most: int = 8) -> str:
-    """List the first of some names."""
+    """List the first of some names, and count the others."""
     listed = list(names)
     named = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in listed[:most])
     return named + (f" and {len(listed) - most} more" if len(listed) > most else "")
