@@ -125,24 +125,24 @@ def session_closes(days: Days, calendar: str = "XNYS") -> Days:
     Raises
     ------
     InputError
-        When one of the days is no session, and as `sessions` does.
+        When one of the days is not a session, and as `sessions`.
 
     >>> session_closes(np.array(["2018-07-03", "2018-12-21"], dtype="datetime64[D]"))  # a half day; winter
     array(['2018-07-03T17:00:00.000000000', '2018-12-21T21:00:00.000000000'],
           dtype='datetime64[ns]')
     """
-    asked = np.asarray(days).astype("datetime64[D]")
-    if not len(asked):
+    wanted = np.asarray(days).astype("datetime64[D]")
+    if not len(wanted):
         return np.array([], dtype="datetime64[ns]")
-    first, last = _span(asked.min(), asked.max())
+    first, last = _span(wanted.min(), wanted.max())
     known, closes = _year_closes(calendar, _year(first), _year(last))
-    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    if (odd := known[place] != asked).any():
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    if (odd := known[place] != wanted).any():
         raise InputError(
-            f"expected sessions of {calendar}; found {asked[int(np.argmax(odd))]}, when it was closed; choose sessions"
+            f"expected sessions of {calendar}; found {wanted[int(np.argmax(odd))]}, when it was closed; choose sessions"
         )
-    found: Days = closes[place]
-    return found
+    moments: Days = closes[place]
+    return moments
 
 
 def planned_sessions(start: Any, end: Any, calendar: str = "XNYS") -> tuple[Days, Days]:
@@ -165,8 +165,8 @@ def planned_sessions(start: Any, end: Any, calendar: str = "XNYS") -> tuple[Days
     first, last = _span(start, end)
     days, cancelled = _years(calendar, _year(first), _year(last))
     held, planned = (
-        found[np.searchsorted(found, first) : np.searchsorted(found, last, side="right")]
-        for found in (days, np.union1d(days, cancelled))
+        dates[np.searchsorted(dates, first) : np.searchsorted(dates, last, side="right")]
+        for dates in (days, np.union1d(days, cancelled))
     )
     return held, planned
 
@@ -278,9 +278,9 @@ def _span(start: Any, end: Any) -> tuple[np.datetime64, np.datetime64]:
         raise InputError(f"expected end on or after start; found start {first} and end {last}; exchange them")
     latest = np.datetime64(f"{dt.date.today().year + 1}-12-31", "D")
     if first < EARLIEST or last > latest:
-        found = first if first < EARLIEST else last
+        outside = first if first < EARLIEST else last
         raise InputError(
-            f"expected dates from {EARLIEST} to {latest}, where exchange calendars are known; found {found}; "
+            f"expected dates from {EARLIEST} to {latest}, where exchange calendars are known; found {outside}; "
             "remove rows outside, or correct the date"
         )
     return first, last

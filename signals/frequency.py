@@ -20,7 +20,7 @@ Whole = NDArray[np.int64]
 
 # Calendars that are tried, in this order, for the weekdays on which a daily series has no row.
 CALENDARS = ("XNYS", "XLON", "XPAR", "XETR", "XTSE", "XSWX", "XTKS", "XHKG", "XASX")
-# Where no calendar reaches, closures of up to so many weekdays in a row are taken for holidays: four in September 2001.
+# Outside the years of calendars, closures of up to so many weekdays in a row are holidays: four in September 2001.
 CLOSED = 4
 # Days that a file lists without a figure are holidays up to so many in a row; the New Year of China takes seven.
 BLANK = 10
@@ -82,9 +82,9 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
     dates : ndarray of datetime64[D], shape (n,)
         Ascending; n >= 1.
     calendar : str, optional
-        Exchange calendar whose sessions the rows are; daily rows only. By default the weekdays that have rows (all
-        seven where weekends do), less the holidays of the exchange that explains most of the weekdays without a row, of
-        those most of whose holidays have none.
+        Exchange calendar of daily rows. By default the weekdays that have rows (all seven where weekends do), without
+        the holidays of one exchange: among those on most of whose holidays there is no row, the one that explains the
+        most weekdays without a row.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
     Raises
     ------
     InputError
-        For a calendar of rows that are not daily, an unknown one, and rows on days that are no sessions of it.
+        For a calendar with rows that are not daily, an unknown calendar, and rows on days that are not its sessions.
     """
     steps: Whole = np.diff(dates.astype("datetime64[D]").astype(np.int64)).astype(np.int64)
     step = int(np.sort(steps)[(len(steps) - 1) // 2]) if len(steps) else 1
@@ -252,9 +252,9 @@ def _observed_calendar(dates: Days, weekdays: tuple[int, ...]) -> str:
 
 
 def _closed(days: Days, calendar: str, *, weekends: bool = False, federal: bool = True) -> NDArray[np.bool_]:
-    """Whether an exchange is closed on some days; where its calendar is not known, only at weekends, if asked for.
+    """Whether an exchange is closed on each day; outside the years of its calendar, only on `weekends`.
 
-    In New York the days on which the US bond market or the Federal Reserve rests count too, if `federal`.
+    In New York, holidays of the US bond market and the Federal Reserve count too, if `federal`.
     """
     known = (days >= EARLIEST) & (days <= _latest())
     closed = np.isin(_weekday(days), (5, 6)) if weekends else np.zeros(len(days), dtype=bool)
@@ -270,8 +270,8 @@ def _federal_holidays(first: np.datetime64, last: np.datetime64) -> Days:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas uses names there that it has deprecated itself
-        found: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
-    return np.asarray(found.to_numpy().astype("datetime64[D]"))
+        holidays: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
+    return np.asarray(holidays.to_numpy().astype("datetime64[D]"))
 
 
 def _latest() -> np.datetime64:

@@ -74,11 +74,11 @@ def _sources(name: str) -> list[tuple[str, Path]]:
     except Exception:
         return []  # `import_name` reports the error
     top = name.partition(".")[0]
-    found = {
+    files = {
         at: Path(file)
         for at, module in list(sys.modules.items())
         if (at == top or at.startswith(f"{top}.")) and (file := getattr(module, "__file__", None))
     }
-    if name not in found or "site-packages" in found[name].parts:
-        found = {name: found[name]} if name in found else {}
-    return sorted((at, file) for at, file in found.items() if file.is_file())
+    if name not in files or "site-packages" in files[name].parts:
+        files = {name: files[name]} if name in files else {}
+    return sorted((at, file) for at, file in files.items() if file.is_file())

@@ -90,15 +90,15 @@ def actions_frame(rows: Iterable[tuple[Any, str, float, float]]) -> pd.DataFrame
         key = (np.datetime64(day, "D"), ticker)
         before = joined.get(key, (1.0, 0.0))
         joined[key] = (before[0] * split, before[1] + before[0] * dividend)
-    found = sorted((key, value) for key, value in joined.items() if value != (1.0, 0.0))
+    rows_by_key = sorted((key, value) for key, value in joined.items() if value != (1.0, 0.0))
     index = pd.MultiIndex(
         levels=[pd.DatetimeIndex([], dtype="datetime64[ns]"), pd.Index([], dtype=object)], codes=[[], []], names=INDEX
     )
-    if found:
-        days = np.array([key[0] for key, _ in found], dtype="datetime64[ns]")
-        names = np.array([key[1] for key, _ in found], dtype=object)
+    if rows_by_key:
+        days = np.array([key[0] for key, _ in rows_by_key], dtype="datetime64[ns]")
+        names = np.array([key[1] for key, _ in rows_by_key], dtype=object)
         index = canonical_index(pd.MultiIndex.from_arrays([pd.DatetimeIndex(days), names], names=INDEX))
-    values = np.array([value for _, value in found], dtype=np.float64).reshape(-1, 2)
+    values = np.array([value for _, value in rows_by_key], dtype=np.float64).reshape(-1, 2)
     return pd.DataFrame(values, index=index, columns=pd.Index(list(ACTION_COLUMNS), dtype=object))
 
 
@@ -253,13 +253,13 @@ def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
     shown_step = np.ones(len(factor))
     shown_step[1:] = np.where(steps.inside[1:], factor[:-1] / factor[1:], 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.abs(np.log(np.maximum(steps.step, 0.0)) - np.log(shown_step))
+        log_difference = np.abs(np.log(np.maximum(steps.step, 0.0)) - np.log(shown_step))
         size = np.abs(np.log(steps.split))
 
     def words(row: int) -> str:
         return f"{levels[1][code[steps.order[row]]]} on {day[steps.order[row]]}"
 
-    missing = (size > NOTABLE_SPLIT) & (apart > size / 2)
+    missing = (size > NOTABLE_SPLIT) & (log_difference > size / 2)
     if missing.any():
         row = int(np.argmax(missing))
         raise InputError(
@@ -268,7 +268,7 @@ def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
             f"({int(missing.sum()):,} such splits); raw = adjusted / adj_factor has to be the price as it was traded: "
             "correct the factors, or leave actions out"
         )
-    wrong = apart > TOLERANCE
+    wrong = log_difference > TOLERANCE
     if not wrong.any():
         return []
     row = int(np.argmax(wrong))
@@ -340,6 +340,6 @@ def _without_rounding_noise(raw: Values) -> Values:
         # np.round(x, n) is off for large n; a power of ten up to 1e22 is exact, and so the division rounds once
         power = DIGITS - np.floor(np.log10(raw))
     scale = 10.0 ** np.clip(power, 0, 22)
-    found = np.rint(raw * scale) / scale
-    found.setflags(write=False)
-    return np.asarray(found)
+    rounded = np.rint(raw * scale) / scale
+    rounded.setflags(write=False)
+    return np.asarray(rounded)

@@ -76,7 +76,7 @@ def duplicate_tickers(frame: pd.DataFrame) -> tuple[TickerPair, ...]:
     if len(names) < 2:
         return ()
     scaled, known = _scaled_returns(frame)
-    found = []
+    pairs = []
     for a, b in sorted(_candidates(scaled, known)):
         both = known[:, a] & known[:, b] & ((scaled[:, a] != 0) | (scaled[:, b] != 0))
         n = int(both.sum())
@@ -86,8 +86,8 @@ def duplicate_tickers(frame: pd.DataFrame) -> tuple[TickerPair, ...]:
         size = float(np.sqrt((x @ x) * (y @ y)))
         correlation = float(x @ y) / size if size > 0 else 0.0
         if correlation >= (NEARLY if n >= ENOUGH else SAME):
-            found.append(TickerPair(str(names[a]), str(names[b]), min(correlation, 1.0), n))
-    return tuple(sorted(found, key=lambda pair: (-round(pair.correlation, 6), pair.first, pair.second)))
+            pairs.append(TickerPair(str(names[a]), str(names[b]), min(correlation, 1.0), n))
+    return tuple(sorted(pairs, key=lambda pair: (-round(pair.correlation, 6), pair.first, pair.second)))
 
 
 def _without_misprints(

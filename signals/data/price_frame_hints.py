@@ -23,10 +23,10 @@ _NEAR = 0.25
 
 def shown_layout(frame: pd.DataFrame) -> str:
     """Describe index and columns of a frame for a message."""
-    found = ", ".join(str(name) for name in frame.index.names)
+    levels = ", ".join(str(name) for name in frame.index.names)
     if isinstance(frame.columns, pd.MultiIndex):
-        found += f" and columns by {', '.join(str(name) for name in frame.columns.names)}"
-    return one_line(found)
+        levels += f" and columns by {', '.join(str(name) for name in frame.columns.names)}"
+    return one_line(levels)
 
 
 def reshaping(frame: pd.DataFrame) -> str:

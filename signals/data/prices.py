@@ -282,7 +282,7 @@ def check_prices(
     index = canonical_index(frame.index)
     check_order(index)
 
-    warnings = [str(note) for note in warnings]
+    warnings = [str(warning) for warning in warnings]
     keep = np.ones(len(frame), dtype=bool)
 
     def drop(bad: Flags, expected: str, column: str, remedy: str = "correct the data") -> None:

@@ -84,14 +84,14 @@ def decile_spread_by_date(score: pd.Series, forward_return: pd.Series, *, groups
     size = (count // groups)[codes]
     scored = frame["score"].groupby(codes)
     first, last = scored.rank(method="min").to_numpy(), scored.rank(method="max").to_numpy()
-    alike = last - first + 1
-    low = np.clip(size - (first - 1), 0, alike) / alike
-    high = np.clip(size - (count[codes] - last), 0, alike) / alike
+    tied = last - first + 1
+    low = np.clip(size - (first - 1), 0, tied) / tied
+    high = np.clip(size - (count[codes] - last), 0, tied) / tied
     # one difference a row, so that a constant score gives exactly zero
     weighted_return = np.bincount(codes, (high - low) * frame["truth"].to_numpy(), n)
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = weighted_return / (count // groups)
-    varied = np.bincount(codes, alike < count[codes], n) > 0
+    varied = np.bincount(codes, tied < count[codes], n) > 0
     return pd.Series(np.where(varied & (count >= groups), spread, np.nan), index=dates, name="decile_spread")
 
 

@@ -212,6 +212,6 @@ def _added_to_ranks(u: Values, v: Values) -> Values:
     _, first, inverse, count = np.unique(u[order], return_index=True, return_inverse=True, return_counts=True)
     padded = np.r_[total, 0.0]
     at_least, above = padded[first], padded[first + count]
-    found = np.empty_like(u)
-    found[order] = (0.5 * (at_least + above))[inverse] / len(u)
-    return found
+    mean_by_row = np.empty_like(u)
+    mean_by_row[order] = (0.5 * (at_least + above))[inverse] / len(u)
+    return mean_by_row

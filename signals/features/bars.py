@@ -55,8 +55,8 @@ def period_closes(close: Values, latest: NDArray[np.int32], decisions: NDArray[n
         Session index of each decision date.
     """
     starts = np.concatenate([[-1], decisions[:-1]])[:, None]
-    found = np.take_along_axis(close, np.maximum(latest, 0), axis=0)
-    return np.where(latest > starts, found, np.nan)
+    closes = np.take_along_axis(close, np.maximum(latest, 0), axis=0)
+    return np.where(latest > starts, closes, np.nan)
 
 
 class Bars:

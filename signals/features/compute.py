@@ -104,8 +104,8 @@ def _per_date(parsed: tuple[Spec, ...], context: FeatureContext, values: Values)
     for i, spec in enumerate(parsed):
         if spec.feature is not None and spec.feature.shared:
             source = schedule if spec.feature.kind == "date" else releases
-            found = spec.feature.function(source, *spec.arguments)
-            values[:, :, i] = np.where(np.isfinite(found), found, np.nan)
+            by_date = spec.feature.function(source, *spec.arguments)
+            values[:, :, i] = np.where(np.isfinite(by_date), by_date, np.nan)
 
 
 def _per_ticker(parsed: tuple[Spec, ...], context: FeatureContext, values: Values) -> None:
@@ -118,7 +118,7 @@ def _per_ticker(parsed: tuple[Spec, ...], context: FeatureContext, values: Value
         bars = Bars(context.panel, context.decisions, columns, market)
         halted = np.isnan(bars.latest)
         for i, spec, feature in wanted:
-            found = feature.function(bars, *spec.arguments)
-            found = np.where(halted | ~np.isfinite(found), np.nan, found)
-            found[context.decisions < feature.look_back(spec.arguments)] = np.nan
-            values[columns, :, i] = found.T
+            by_ticker = feature.function(bars, *spec.arguments)
+            by_ticker = np.where(halted | ~np.isfinite(by_ticker), np.nan, by_ticker)
+            by_ticker[context.decisions < feature.look_back(spec.arguments)] = np.nan
+            values[columns, :, i] = by_ticker.T

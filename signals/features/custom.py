@@ -174,7 +174,7 @@ def _check_past(
     if where is not None:
         ticker, k = where
         raise InputError(
-            f"expected the feature {run.name} to look at most {run.warm_up} sessions back, as its warm_up says; found "
+            f"expected the feature {run.name} to look at most {run.warm_up} sessions back, as warm_up declares; found "
             f"{panel.tickers[ticker]} on {panel.dates[decisions[middle + k]]} change from "
             f"{values[ticker, middle + k]:.6g} to {again[ticker, k]:.6g} when prices before {kept.dates[0]} are "
             "removed; declare a larger warm_up or use fewer rows"

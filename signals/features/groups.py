@@ -33,7 +33,7 @@ def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int
     ndarray, shape (n_tickers, n_dates)
         NaN where the value, the sector, or every member of the group is unknown.
     """
-    found = np.full(values.shape, np.nan)
+    deviations = np.full(values.shape, np.nan)
     for k in range(values.shape[1]):
         value = values[:, k]
         code = np.zeros(len(value), dtype=np.int64) if sectors is None else sectors[:, k].astype(np.int64)
@@ -46,8 +46,8 @@ def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int
         count = np.bincount(code[rows], minlength=int(code.max()) + 1)
         with np.errstate(invalid="ignore"):
             mean = total / count
-        found[grouped, k] = value[grouped] - mean[code[grouped]]
-    return found
+        deviations[grouped, k] = value[grouped] - mean[code[grouped]]
+    return deviations
 
 
 def market_returns(context: FeatureContext) -> Values:
@@ -57,7 +57,7 @@ def market_returns(context: FeatureContext) -> Values:
     up to the first decision date, and where no member has a return.
     """
     close, decisions = context.panel.close, context.decisions
-    found = np.full(len(close), np.nan)
+    market = np.full(len(close), np.nan)
     for k, begin in enumerate(decisions):
         end = decisions[k + 1] if k + 1 < len(decisions) else len(close) - 1
         members = np.flatnonzero(context.member[:, k])
@@ -66,5 +66,5 @@ def market_returns(context: FeatureContext) -> Values:
         for row, session in enumerate(range(begin + 1, end + 1)):
             known = returns[row][~np.isnan(returns[row])]
             if len(known):
-                found[session] = np.bincount(np.zeros(len(known), dtype=np.int64), known)[0] / len(known)
-    return found
+                market[session] = np.bincount(np.zeros(len(known), dtype=np.int64), known)[0] / len(known)
+    return market

@@ -48,8 +48,8 @@ def drawdown(bars: Bars, window: int) -> Values:
     ----------
     George and Hwang (2004), "The 52-week high and momentum investing", Journal of Finance 59.
     """
-    found = bars.latest / window_max(bars.close, bars.decisions, window) - 1.0
-    return np.where(_covered(bars, window), found, np.nan)
+    below_high = bars.latest / window_max(bars.close, bars.decisions, window) - 1.0
+    return np.where(_covered(bars, window), below_high, np.nan)
 
 
 @session_feature("sma_distance", least=2, window=50)

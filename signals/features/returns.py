@@ -22,14 +22,14 @@ def _between(bars: Bars, far: int, near: int) -> Values:
     belongs to another company.
     """
     close = bars.latest
-    found = np.full(close.shape, np.nan)
+    returns = np.full(close.shape, np.nan)
     if far >= len(close):
-        return found
-    found[far:] = close[far - near : len(close) - near] / close[: len(close) - far] - 1.0
+        return returns
+    returns[far:] = close[far - near : len(close) - near] / close[: len(close) - far] - 1.0
     width = far - near + 1
     ends = np.arange(far - near, len(close) - near, dtype=np.int64)
-    found[far:][~enough(window_count(~np.isnan(close), ends, width), width)] = np.nan
-    return found
+    returns[far:][~enough(window_count(~np.isnan(close), ends, width), width)] = np.nan
+    return returns
 
 
 @period_feature("return", periods=1)

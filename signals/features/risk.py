@@ -28,8 +28,8 @@ def _known(values: Values) -> tuple[Values, NDArray[np.bool_]]:
 
 def _squared_deviations(sum_of_squares: Values, total: Values, count: Values) -> Values:
     """Sum of squared deviations from the mean."""
-    found = sum_of_squares - total * total / count
-    return np.asarray(np.where(found > NOISE * sum_of_squares, found, 0.0))
+    deviations = sum_of_squares - total * total / count
+    return np.asarray(np.where(deviations > NOISE * sum_of_squares, deviations, 0.0))
 
 
 @session_feature("volatility", least=2, window=21)
@@ -41,8 +41,8 @@ def volatility(bars: Bars, window: int) -> Values:
     x, known = _known(bars.returns)
     count = window_count(known, bars.decisions, window)
     total, squared = (window_sum(values, bars.decisions, window) for values in (x, x * x))
-    found = np.sqrt(_squared_deviations(squared, total, count) / (count - 1))
-    return np.where(enough(count, window) & (count > 1), found, np.nan)
+    deviation = np.sqrt(_squared_deviations(squared, total, count) / (count - 1))
+    return np.where(enough(count, window) & (count > 1), deviation, np.nan)
 
 
 @session_feature("downside_volatility", least=2, window=63)
@@ -58,8 +58,8 @@ def downside_volatility(bars: Bars, window: int) -> Values:
     x, known = _known(bars.returns)
     count = window_count(known, bars.decisions, window)
     loss = np.minimum(x, 0.0)
-    found = np.sqrt(window_sum(loss * loss, bars.decisions, window) / count)
-    return np.where(enough(count, window), found, np.nan)
+    semideviation = np.sqrt(window_sum(loss * loss, bars.decisions, window) / count)
+    return np.where(enough(count, window), semideviation, np.nan)
 
 
 @session_feature("skewness", least=4, window=63)
@@ -76,8 +76,8 @@ def skewness(bars: Bars, window: int) -> Values:
     mean = total / n
     spread = _squared_deviations(squared, total, n)
     third = cubed - 3 * mean * squared + 2 * n * mean * mean * mean
-    found = n * np.sqrt(n - 1) / (n - 2) * third / (spread * np.sqrt(spread))
-    return np.where(enough(n, window) & (n > 2) & (spread > 0), found, np.nan)
+    coefficient = n * np.sqrt(n - 1) / (n - 2) * third / (spread * np.sqrt(spread))
+    return np.where(enough(n, window) & (n > 2) & (spread > 0), coefficient, np.nan)
 
 
 @session_feature("max_return", window=21)

@@ -59,13 +59,13 @@ def window_sum(values: Values, ends: NDArray[np.int64], width: int) -> Values:
     start = ends[whole] - (width - 1)
     if not len(start):
         return total
-    found: Values | None = None
+    window_total: Values | None = None
     for size, sums in _doubled(values, width, np.add):
         if width & size:
             part = sums[start]
-            found = part if found is None else found + part
+            window_total = part if window_total is None else window_total + part
             start = start + size
-    total[whole] = found
+    total[whole] = window_total
     return total
 
 

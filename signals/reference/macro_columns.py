@@ -218,7 +218,7 @@ def _moments(column: pd.Series, path: Path) -> tuple[NDArray[np.datetime64], boo
     if column.dtype.kind == "M":
         column = column.dt.strftime("%Y-%m-%d %H:%M:%S.%f")
     places, texts = pd.factorize(column.astype(object), use_na_sentinel=False)
-    found = np.empty(len(texts), dtype="datetime64[ns]")
+    moments = np.empty(len(texts), dtype="datetime64[ns]")
     bare = False
     for place, text in enumerate(texts):
         moment = _moment(str(text).strip())
@@ -227,9 +227,9 @@ def _moments(column: pd.Series, path: Path) -> tuple[NDArray[np.datetime64], boo
                 f"expected publication dates like 2011-01-03 or 2011-01-03 13:30 in {path.name}; found {shown(text)} "
                 f"in row {int(np.argmax(places == place)) + 1}; write year-month-day and the time in UTC"
             )
-        found[place], whole = moment
+        moments[place], whole = moment
         bare |= whole
-    return found[places], bare
+    return moments[places], bare
 
 
 def _moment(text: str) -> tuple[np.datetime64, bool] | None:

@@ -100,14 +100,14 @@ class MacroTable:
             raise InputError(f"expected the name of a macro series; found {series!r} ({known}); correct the name")
         if isinstance(lag, bool) or not isinstance(lag, int) or lag < 0:
             raise InputError(f"expected lag as a whole number of at least 0; found {lag!r}; later periods are unknown")
-        asked = np.asarray(moments).astype("datetime64[ns]")
-        if np.isnat(asked).any():
+        times = np.asarray(moments).astype("datetime64[ns]")
+        if np.isnat(times).any():
             raise InputError("expected moments in time; found NaT; leave it out")
         table = self.observations
         rows = table[(table["series"] == series).to_numpy()].sort_values(["available_at", "period"], kind="stable")
         published = rows["available_at"].to_numpy().astype("datetime64[ns]")
         states = _states(rows["period"].to_numpy().astype("datetime64[D]"), rows["value"].to_numpy(), lag)
-        place = np.searchsorted(published, asked, side="right")
+        place = np.searchsorted(published, times, side="right")
         return np.append(np.nan, states)[place]
 
 
@@ -174,7 +174,7 @@ def read_macro(
     for name in wanted:
         if not (sheet.codes == sheet.names.index(name)).any():
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
-    warnings += [note for name in wanted if (note := _missing_note(sheet, name, path))]
+    warnings += [warning for name in wanted if (warning := _missing_warning(sheet, name, path))]
     if sheet.available is None:
         available = _released(sheet, path, wanted, publication_lag, frequency, dates)
         warnings.append(REVISED)
@@ -199,8 +199,8 @@ def read_macro(
     return MacroTable(frame, tuple(sorted(wanted)), tuple(warnings), {path.name: sha256_file(path)})
 
 
-def _missing_note(sheet: MacroObservations, name: str, path: Path) -> str:
-    """Warning that names the periods of a series without a figure; empty when all have one."""
+def _missing_warning(sheet: MacroObservations, name: str, path: Path) -> str:
+    """Write a warning that names the periods of a series without a figure; empty when all have one."""
     days = np.unique(sheet.days[sheet.codes == sheet.names.index(name)])
     frequency = frequency_of(days)
     missing = missing_periods(days, frequency)[1]

@@ -64,7 +64,7 @@ class SectorTable:
         days = np.array([as_day(date) for date in dates], dtype="datetime64[D]")
         order = np.argsort(days, kind="stable")
         ascending = days[order]
-        found = np.full((len(tickers), len(days)), -1, dtype=np.int32)
+        sector_codes = np.full((len(tickers), len(days)), -1, dtype=np.int32)
         sector = {name: code for code, name in enumerate(self.names)}
         place: dict[str, list[int]] = {}
         for row, ticker in enumerate(tickers):
@@ -73,8 +73,8 @@ class SectorTable:
         stop = np.searchsorted(ascending, self.spells.end)
         for spell, value in enumerate(self.spells.value):
             for row in place.get(self.spells.name(spell), ()):
-                found[row, order[begin[spell] : stop[spell]]] = sector[value]
-        return found
+                sector_codes[row, order[begin[spell] : stop[spell]]] = sector[value]
+        return sector_codes
 
     def __repr__(self) -> str:
         dated = "point in time" if self.point_in_time else "one present-day view"

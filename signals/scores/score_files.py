@@ -121,26 +121,26 @@ def _columns(raw: pd.DataFrame, path: Path) -> tuple[dict[str, Any], list[str]]:
             f"expected one row per date and ticker in {path.name}; found two header rows; stack the table first"
         )
     places = {"date": DATE_KEYS, "ticker": _NAMES, "score": _SCORES, **{name: (name,) for name in _OPTIONAL}}
-    found: dict[str, Any] = {}
+    by_role: dict[str, Any] = {}
     for name in raw.columns:
         wanted = next((place for place, keys in places.items() if column_key(name) in keys), None)
         if wanted is None:
             continue
-        if wanted in found:
+        if wanted in by_role:
             raise InputError(
-                f"expected one column for the {wanted} in {path.name}; found {shown(found[wanted])} and {shown(name)}; "
-                "drop one"
+                f"expected one column for the {wanted} in {path.name}; found {shown(by_role[wanted])} and "
+                f"{shown(name)}; drop one"
             )
-        found[wanted] = name
-    missing = [name for name in ("date", "ticker", "score") if name not in found]
+        by_role[wanted] = name
+    missing = [name for name in ("date", "ticker", "score") if name not in by_role]
     if missing:
         names = ", ".join(shown(name) for name in raw.columns[:8]) + (" and more" if raw.shape[1] > 8 else "")
         raise InputError(
             f"expected columns date, ticker and score in {path.name}; found no {' and no '.join(missing)} among "
             f"{names}; write one row per date and ticker under that header"
         )
-    unused = [str(name) for name in raw.columns if name not in found.values()]
-    return found, [shown(name)[1:-1] for name in unused]
+    unused = [str(name) for name in raw.columns if name not in by_role.values()]
+    return by_role, [shown(name)[1:-1] for name in unused]
 
 
 def _tickers(column: pd.Series, path: Path) -> NDArray[np.object_]:

@@ -64,16 +64,16 @@ def read_actions(path: Path | str) -> pd.DataFrame:
 def _numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
-    found = np.full(len(column), np.nan)
+    values = np.full(len(column), np.nan)
     for row, cell in enumerate(column):
         text = "" if cell is None or cell != cell else str(cell).strip()
         if text in MISSING:
             continue
         try:
-            found[row] = float(text)
+            values[row] = float(text)
         except ValueError:
             raise InputError(
                 f"expected a number as {column.name} in row {row + 1} of {path.name}; found {shown(cell)}; write a "
                 "split of 2:1 as 2"
             ) from None
-    return found
+    return values

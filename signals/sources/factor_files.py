@@ -109,7 +109,7 @@ class FactorTable:
         InputError
             For a price factor above the next one, which no dividend explains.
         """
-        found = []
+        rows = []
         trading = sessions(days[0], days[-1], calendar)
         for row in range(len(self.days) - 1):
             paid, ratio = 1.0 - self.price[row] / self.price[row + 1], self.split[row + 1] / self.split[row]
@@ -130,8 +130,8 @@ class FactorTable:
             # the bar's own close, so that raw and adjusted prices give one total return
             quoted = days[last] == self.days[row] or not self.reference[row] > 0
             held = close[last] if quoted else self.reference[row]
-            found.append((trading[after], name, simple_ratio(ratio), max(paid, 0.0) * held if paid > SMALLEST else 0.0))
-        return found
+            rows.append((trading[after], name, simple_ratio(ratio), max(paid, 0.0) * held if paid > SMALLEST else 0.0))
+        return rows
 
     def disagreements(self, days: NDArray[np.datetime64], close: Values) -> tuple[int, int, str]:
         """Compare reference prices with raw closes.
@@ -191,7 +191,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
             key = stem(file).lower()
             ending = next((e for e in ("_factors", "_factor") if key.endswith(e)), None)
             (named if ending else plain).setdefault(key.removesuffix(ending or ""), []).append(file)
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for ticker in tickers:
         files = named.get(ticker.lower()) or plain.get(ticker.lower()) or []
         if len(files) != 1:
@@ -200,8 +200,8 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
                 f"expected one factor file named after each ticker in {path}, like {ticker}_factors.csv; found {what} "
                 f"for {ticker}; add it, or choose tickers"
             )
-        found[ticker] = files[0]
-    return found
+        paths[ticker] = files[0]
+    return paths
 
 
 def factors_of(
@@ -234,14 +234,14 @@ def factors_of(
         As `find_factor_files`, `read_factors` and `FactorTable.at`.
     """
     held = np.unique(bars.codes)
-    found = find_factor_files(path, [bars.names[code] for code in held])
+    paths = find_factor_files(path, [bars.names[code] for code in held])
     factor = np.empty(len(bars.days))
     close = bars.columns["close"]
     actions: list[tuple[np.datetime64, str, float, float]] | None = []
     for code in held:
         name = bars.names[code]
-        table = read_factors(found[name])
-        files[f"factors/{table.name}"] = sha256_file(found[name])
+        table = read_factors(paths[name])
+        files[f"factors/{table.name}"] = sha256_file(paths[name])
         rows = slice(*np.searchsorted(bars.codes, [code, code + 1]))
         factor[rows] = table.at(bars.days[rows])
         try:
@@ -261,7 +261,7 @@ def factors_of(
     if odd:
         day, name, ratio, _ = odd[0]
         warnings.append(
-            f"{len(odd)} splits are no simple ratio of shares (first: {ratio:.6g} for 1 of {name} on {day}): the "
+            f"{len(odd)} splits are not simple ratios of shares (first: {ratio:.6g} for 1 of {name} on {day}): the "
             "ratios of the factor files are used"
         )
     return factor, None if actions is None else actions_frame(actions)

@@ -48,7 +48,7 @@ class FilesSource:
         * a long table: a date and a ticker column, a row per bar;
         * a wide table: a row per date, a column per ticker, closes in the cells (assumed to be adjusted; no volume);
         * the file of one ticker, named after it;
-        * a folder of such files; those of its sub-folders when it holds none itself, or with `subfolders`.
+        * a folder of such files; those of its sub-folders when it has none itself, or with `subfolders`.
 
         Columns are recognised as yfinance (also with two or three header rows, or flattened), pandas, Stooq and many
         vendors write them, whatever their case. Ambiguous tables are refused, and the message names the setting that
@@ -383,8 +383,8 @@ def _combine(pieces: list[TableBars], paths: list[Path]) -> TableBars:
         return pieces[0]
     for piece, path in zip(pieces, paths, strict=True):
         if set(piece.columns) != set(pieces[0].columns):
-            apart = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
-            without = ", ".join(f'{name} = ""' for name in apart if name not in ("close", "return"))
+            differing = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
+            without = ", ".join(f'{name} = ""' for name in differing if name not in ("close", "return"))
             remedy = f", or set column_names = {{ {without} }} to leave them aside" if without else ""
             raise InputError(
                 f"expected the same columns in every file of a folder; found {', '.join(pieces[0].columns)} in "

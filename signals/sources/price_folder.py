@@ -78,7 +78,7 @@ def vendor_names(files: Sequence[Path]) -> str | None:
 def list_files(
     path: Path, names: FileNames, *, subfolders: bool, is_other: Callable[[Path], bool], warnings: list[str]
 ) -> list[Path]:
-    """Price files of a folder, sorted; those of its sub-folders only when asked for, or when it holds none itself.
+    """Price files of a folder, sorted; with those of sub-folders if `subfolders`, or if the folder itself has none.
 
     Parameters
     ----------
@@ -112,8 +112,8 @@ def list_files(
     folders = [child for child in inside if child.is_dir()]
     if folders and (subfolders or not files):
         nested = [child for folder in folders for child in folder.rglob("*") if not _hidden(child, path)]
-        found = sorted(child for child in nested if is_wanted(child))
-        files = sorted([*files, *found])
+        nested_files = sorted(child for child in nested if is_wanted(child))
+        files = sorted([*files, *nested_files])
         left = [child for child in inside if child not in files and not child.is_dir()]
     else:
         left = [child for child in inside if child not in files]

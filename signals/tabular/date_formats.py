@@ -86,10 +86,10 @@ def date_remedy(texts: Sequence[str], zone: str) -> str:
     kept: dict[bytes, tuple[tuple[float, ...], str]] = {}
     for clock in _CLOCKS if texts else ():
         for form in _DAYS:
-            found = _days(texts, form + clock)
-            if found is not None and (not found[1] or len(np.unique(found[0])) == len(texts)):
-                setting = f'date_format = "{form + clock}"' + (f' and time_zone = "{zone}"' if found[1] else "")
-                kept.setdefault(found[0].tobytes(), (_implausibility(found[0]), setting))
+            days_timed = _days(texts, form + clock)
+            if days_timed is not None and (not days_timed[1] or len(np.unique(days_timed[0])) == len(texts)):
+                setting = f'date_format = "{form + clock}"' + (f' and time_zone = "{zone}"' if days_timed[1] else "")
+                kept.setdefault(days_timed[0].tobytes(), (_implausibility(days_timed[0]), setting))
         if kept:
             break
     settings = [setting for _, setting in sorted(kept.values())]

@@ -145,7 +145,7 @@ def split_names(names: Sequence[object]) -> list[object] | None:
             if all(_is_word(pair[level]) for pair in pairs) and _has_close([pair[level] for pair in pairs]):
                 return [(pair[level], pair[1 - level]) for pair in pairs]
         return None
-    found = []
+    splits = []
     for field_first in (True, False):
         parts = [_split(str(name), field_first=field_first) for name in names]
         pairs = [pair for pair in parts if pair is not None]
@@ -153,8 +153,8 @@ def split_names(names: Sequence[object]) -> list[object] | None:
         if len(units) == 1 and compact(units.pop()) in _QUALIFIERS:
             continue  # as in Close USD, where the second part is a unit
         if pairs and len(pairs) == len(names) and _has_close([field for field, _ in pairs]):
-            found.append(pairs)
-    return list(found[0]) if len(found) == 1 else None
+            splits.append(pairs)
+    return list(splits[0]) if len(splits) == 1 else None
 
 
 def _split(name: str, *, field_first: bool) -> tuple[str, str] | None:

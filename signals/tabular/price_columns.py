@@ -30,7 +30,7 @@ __all__ = [
     "quoted",
     "some",
     "tickerlike",
-    "without_remark",
+    "without_comment",
 ]
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-_^=/:]{0,14}")
@@ -81,28 +81,28 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
     given = form.named("date")
     if given:
         return given_column(frame, given, "date", path)
-    found = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
+    candidates = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
     like = None
-    if len(found) != 1 or not _datelike(frame[found[0]]):
+    if len(candidates) != 1 or not _datelike(frame[candidates[0]]):
         # a ticker may be TIME or DAY
         like = next((name for name in frame.columns if _datelike(frame[name], strictly=True)), None)
-        dated = [name for name in found if _datelike(frame[name])]
-        found = dated if dated or (like is not None and like not in found) else found
-    if not found:
+        dated = [name for name in candidates if _datelike(frame[name])]
+        candidates = dated if dated or (like is not None and like not in candidates) else candidates
+    if not candidates:
         remedy = f"set column_names = {{ date = {quoted(like)} }}" if like is not None else "name one of them Date"
         raise InputError(
             f"expected a header with a date column in {path.name}; found {some(map(str, frame.columns))}; {remedy}"
         )
     order = ["date", "datetime", "timestamp"]
-    words = [compact(name) for name in found]
+    words = [compact(name) for name in candidates]
     for word in order:
         if words.count(word) > 1:
-            first, second = (name for name, other in zip(found, words, strict=True) if other == word)
+            first, second = (name for name, other in zip(candidates, words, strict=True) if other == word)
             raise InputError(
                 f"expected one column for date in {path.name}; found {first} and {second}; drop one, or set "
                 f"column_names = {{ date = {quoted(first)} }}"
             )
-    return next((found[words.index(word)] for word in order if word in words), found[0])
+    return next((candidates[words.index(word)] for word in order if word in words), candidates[0])
 
 
 def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
@@ -115,7 +115,7 @@ def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
     return bool(texts) and all(_DATELIKE.fullmatch(text) for text in texts)
 
 
-def without_remark(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
+def without_comment(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
     """Leave out a last row with a comment in the first cell alone, as of Barchart; also return the comment."""
     if len(frame) < 2 or frame.columns[0] != date or frame.shape[1] < 2:
         return frame, None
@@ -272,7 +272,7 @@ def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableForm
             _refuse_unnamed(name, labels, path)
     for name in roles.unknown:
         labels = _labels(frame[name])
-        if labels is not None and labels.nunique() > 1 and _names_rows(labels, days, alike=True):
+        if labels is not None and labels.nunique() > 1 and _names_rows(labels, days, ticker_spelling=True):
             _refuse_unnamed(name, labels, path)
     if crowded:
         for name in (*roles.unknown, *roles.words):
@@ -349,7 +349,7 @@ def _number_of(cell: object) -> float:
         return np.nan
 
 
-def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> bool:
+def _names_rows(labels: pd.Series, days: pd.Series, *, ticker_spelling: bool = False) -> bool:
     """Whether labels distinguish the rows of a date, or divide a table into blocks, as tickers do."""
     codes = pd.factorize(labels)[0]
     distinct = int(codes.max()) + 1 if len(codes) else 0
@@ -360,7 +360,7 @@ def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> b
         pairs = places.astype(np.int64) * distinct + codes
         return len(np.unique(pairs)) == len(pairs)
     changes: NDArray[np.bool_] = codes[1:] != codes[:-1]
-    spelled = not alike or all(_TICKER.fullmatch(str(label)) for label in pd.unique(labels))
+    spelled = not ticker_spelling or all(_TICKER.fullmatch(str(label)) for label in pd.unique(labels))
     return bool(spelled and changes.sum() == distinct - 1 and distinct <= len(codes) // 2)
 
 

@@ -78,7 +78,7 @@ def row_number_columns(frame: pd.DataFrame, *, dated: Sequence[str] = DATES) -> 
     """
     keys = {name: column_key(name) for name in frame.columns}
     dates = [name for name, key in keys.items() if key in dated]
-    found = []
+    numbered = []
     for name, key in keys.items():
         unnamed = bool(_UNNAMED.fullmatch(key)) or (key == "date" and len(dates) > 1)
         if not (unnamed or key in _COUNTS):
@@ -88,8 +88,8 @@ def row_number_columns(frame: pd.DataFrame, *, dated: Sequence[str] = DATES) -> 
         steps = np.diff(numbers)
         counted = not np.isnan(numbers).any() and not (numbers % 1).any() and bool((steps > 0).all())
         if counted and numbers[-1] < _MOST_ROWS and (unnamed or (numbers[0] in (0, 1) and bool((steps == 1).all()))):
-            found.append(name)
-    return found
+            numbered.append(name)
+    return numbered
 
 
 def date_column(names: Sequence[str], date: str | None, path: Path) -> str:
@@ -114,13 +114,13 @@ def date_column(names: Sequence[str], date: str | None, path: Path) -> str:
             raise InputError(f"expected series.date to name a column of {path.name}; found {date!r}; {hint}")
         return date
     keys = {column_key(name): name for name in names}
-    found = next((keys[key] for key in DATES if key in keys), None)
-    if found is None:
+    match = next((keys[key] for key in DATES if key in keys), None)
+    if match is None:
         raise InputError(
             f"expected a column of dates in {path.name}; found {', '.join(shown(name) for name in list(names)[:6])}; "
             "name it with series.date"
         )
-    return found
+    return match
 
 
 def figures(column: pd.Series, name: str, days: Days, path: Path) -> Values:

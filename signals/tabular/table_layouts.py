@@ -38,7 +38,7 @@ from signals.tabular.price_columns import (
     quoted,
     some,
     tickerlike,
-    without_remark,
+    without_comment,
 )
 from signals.tabular.table_files import RawTable, is_unnamed, stem
 from signals.tabular.table_format import FIELDS, PLAIN, TableFormat
@@ -135,8 +135,8 @@ def bars_of(
         refuse_dates_across(frame, path)
     date = date_column(frame, path, form)
     frame, repeated = without_headers(frame, date)
-    frame, remark = without_remark(frame, date)
-    warnings = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
+    frame, comment = without_comment(frame, date)
+    warnings = [] if comment is None else [f"a last line that is not a row of the table left out: {shown(comment)}"]
     warnings += [f"lines that repeat the header left out: {repeated:,}"] if repeated else []
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":

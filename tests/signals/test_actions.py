@@ -330,7 +330,7 @@ def test_real_factor_files(shared_data):
     assert apple.loc["2012-08-09"] == pytest.approx(2.65, abs=0.05)
     assert not any("do not explain" in note for note in prices.warnings)
     assert any(
-        "2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
+        "2 splits are not simple ratios of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
     )
     raw = raw_panel(prices.panel())
     for column, ticker in enumerate(raw.tickers):

@@ -73,7 +73,7 @@ class History:
     listed : datetime64[D] or None
         First day of trading according to Yahoo.
     gone : bool
-        Yahoo no longer knows the ticker: delisted or renamed.
+        Whether Yahoo no longer has the ticker, because it was delisted or renamed.
     revised : mapping of str to str
         By day, the difference between Yahoo's present bar and the one kept.
     unadjusted : tuple of str

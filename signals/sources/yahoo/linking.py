@@ -201,8 +201,8 @@ def _differ(again: dict[str, Values], old: dict[str, Values], ratio: float) -> N
     pairs = [(again[name] / ratio, old[name]) for name in QUOTES] + [(_raw(again), _raw(old))]
     differ = np.zeros(len(old["close"]), dtype=bool)
     for now, was in pairs:
-        apart = np.abs(now - was) > TOLERANCE * np.abs(was)
-        differ |= apart | (np.isnan(now) != np.isnan(was))
+        exceeds = np.abs(now - was) > TOLERANCE * np.abs(was)
+        differ |= exceeds | (np.isnan(now) != np.isnan(was))
     return differ
 
 
@@ -217,14 +217,14 @@ def _paid(reply: Reply) -> NDArray[np.intp]:
 def _unadjusted(reply: Reply) -> list[str]:
     """Days of dividends of which the adjusted prices show less than half."""
     factor = close_factor(reply.quotes["close"], reply.quotes["adj_close"])
-    found = []
+    missed = []
     for row in _paid(reply):
         place = int(np.searchsorted(reply.days, reply.action_days[row]))
         expected = reply.dividends[row] / reply.quotes["close"][place - 1]
         shown = 1 - factor[place - 1] / factor[place]
         if expected > 1e-5 and not shown > expected / 2:
-            found.append(str(reply.action_days[row]))
-    return found
+            missed.append(str(reply.action_days[row]))
+    return missed
 
 
 def _check_splits(reply: Reply) -> None:

@@ -133,9 +133,9 @@ class Refresh:
             history = replace(history, gone=True, asked_from=since, checked_until=max(until, history.checked_until))
         else:
             done = reply.days[reply.days <= until]
-            found = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
-            if not found.bars or found.below(self.min_coverage):
-                raise OddReplyError(found.warning)
+            coverage = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
+            if not coverage.bars or coverage.below(self.min_coverage):
+                raise OddReplyError(coverage.warning)
             if history is None:
                 history = first_seen(ticker, reply, since, until)
             else:

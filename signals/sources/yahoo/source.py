@@ -64,8 +64,8 @@ class YahooSource:
     on_bad : {"raise", "repair"}
         What to do with bad rows, see `check_prices`.
     min_coverage : float
-        Share of the expected sessions (from listing to last trade) a ticker must have bars for; spans below a year are
-        judged as a year.
+        Share of the expected sessions (from listing to last trade) on which a ticker must have bars; spans below a
+        year count as a year.
     on_missing_ticker : {"raise", "skip"}
         What to do with a ticker that Yahoo does not have, or of which it has too few bars: raise an error, or leave it
         out with a warning. An unreachable service is always an error; finished downloads stay in the cache, and the
@@ -172,10 +172,10 @@ class YahooSource:
         for ticker, history in histories.items():
             if ticker in failed or history is None:
                 continue
-            found = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
-            counts[ticker] = found
-            if found.below(self.min_coverage) or not found.bars:
-                failed[ticker] = found.warning
+            coverage = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
+            counts[ticker] = coverage
+            if coverage.below(self.min_coverage) or not coverage.bars:
+                failed[ticker] = coverage.warning
         kept = [h for t in wanted if t not in failed and (h := histories[t]) is not None]
         self._write_report(wanted, histories, counts, failed, start, end)
         if failed and (self.on_missing_ticker == "raise" or not kept):
@@ -279,9 +279,9 @@ class YahooSource:
         tickers = {}
         for ticker in wanted:
             row: dict[str, Any] = {"status": failed.get(ticker, "complete")}
-            if (found := counts.get(ticker)) is not None:
-                row |= found.row()
-                row["status"] = failed.get(ticker, "short" if found.missing else "complete")
+            if (coverage := counts.get(ticker)) is not None:
+                row |= coverage.row()
+                row["status"] = failed.get(ticker, "short" if coverage.missing else "complete")
             if (history := histories.get(ticker)) is not None:
                 row |= {"gone": history.gone, "revised": len(history.revised), "unadjusted": len(history.unadjusted)}
             tickers[ticker] = row
