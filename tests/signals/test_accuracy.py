@@ -69,7 +69,7 @@ def test_diebold_mariano_by_the_formula_of_the_papers():
     assert found.p_value == pytest.approx(2 * stats.t.sf(abs(statistic), n - 1), rel=1e-12)
 
 
-def test_losses_that_swing_to_and_fro_still_have_a_variance():
+def test_negative_long_run_variance_falls_back_to_bartlett_weights():
     d = np.tile([0.6, -0.4], 10)  # neighbours cancel: the usual estimate is below zero
     found = diebold_mariano(np.zeros(20), np.sqrt(1 + d), np.ones(20), steps=2)
     c = d - d.mean()
@@ -78,7 +78,7 @@ def test_losses_that_swing_to_and_fro_still_have_a_variance():
     assert found.statistic == pytest.approx(statistic, rel=1e-12)
 
 
-def test_diebold_mariano_holds_its_size_where_forecasts_overlap():
+def test_diebold_mariano_has_nominal_size_for_overlapping_forecasts():
     rng = np.random.default_rng(0)
     right, naive = 0, 0
     for _ in range(400):
@@ -166,7 +166,7 @@ def noisy(size):
 MODELS = {"network": noisy(0.5), "persistence": lambda actual, last: [last]}
 
 
-def test_table_holds_what_each_measure_says():
+def test_table_has_the_value_of_each_measure():
     forecasts, actuals, actual, last = frames(MODELS)
     found = comparison_table(forecasts, actuals, parameters={"network": 1781}, metric="mae", units={"b": 10.0})
     network = found.table.set_index("model").loc["network"]
@@ -195,7 +195,7 @@ def test_table_holds_what_each_measure_says():
     assert second["ic_change_t"] == pytest.approx(t)
 
 
-def test_a_correlation_of_too_few_pairs_is_called_that():
+def test_correlation_of_too_few_pairs_is_marked():
     """24 origins and 7 steps ahead: each of the later steps has fewer than four dates a step."""
     forecasts, actuals, *_ = frames(MODELS, horizon=7)
     mine = [frame[frame["series"] == "a"] for frame in (forecasts, actuals)]
@@ -243,7 +243,7 @@ def test_of_returns_moves_are_measured_from_zero():
     assert "| / mean | skill | ensemble | DM (p) | IC (t) | rank IC | direction |" in found.markdown()
 
 
-def test_quantiles_and_what_is_not_known_yet():
+def test_quantile_measures_ignore_unknown_actual_values():
     forecasts, actuals, actual, _ = frames(MODELS, levels=[(0.25, -0.5), (0.5, 0.0), (0.75, 0.5)])
     actuals.loc[actuals.index[-2:], "actual"] = np.nan
     found = comparison_table(forecasts, actuals).table.set_index("model").loc["network"]
@@ -282,7 +282,7 @@ def test_table_is_printed_and_written_whole():
         (lambda f, a: (f, pd.concat([a, a.iloc[:1]])), "expected one actual value"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused(change, message):
+def test_inconsistent_frames_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         comparison_table(*change(*frames(MODELS)[:2]))
     with pytest.raises(InputError, match="expected a metric among rmse, mae"):
@@ -291,7 +291,7 @@ def test_frames_that_do_not_fit_are_refused(change, message):
         comparison_table(*frames(MODELS)[:2], units={"c": 1.0})
 
 
-def test_names_from_outside_stay_within_their_cells():
+def test_names_are_escaped_in_table_cells():
     forecasts, actuals, *_ = frames(MODELS, horizon=2)
     first = actuals["series"].iloc[0]
     for frame in (forecasts, actuals):

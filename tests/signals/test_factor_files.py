@@ -39,7 +39,7 @@ def folders(make_bars, tmp_path):
     return raw, factors
 
 
-def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
+def test_factor_applies_up_to_and_including_its_date(folders, make_bars):
     raw, factors = folders
     prices = FilesSource(raw, factor_files=factors).load()
     bars = make_bars()
@@ -56,7 +56,7 @@ def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
     assert any(note.startswith(wrong) for note in prices.warnings)
 
 
-def test_only_what_is_asked_for_needs_factors(folders):
+def test_only_requested_tickers_need_factors(folders):
     raw, factors = folders
     (factors / "bbb.csv").unlink()
     line = refused(raw, factor_files=factors)
@@ -183,7 +183,7 @@ def test_real_adjusted_and_raw_prices_agree_with_the_factor_files(real, shared_d
         ("aig", "2009-07-01", 1 / 20),
     ],
 )
-def test_real_splits_leave_no_jump(real, ticker, day, ratio):
+def test_real_splits_are_adjusted_without_a_jump(real, ticker, day, ratio):
     mine = real.frame.xs(ticker, level=1)
     place = mine.index.get_loc(pd.Timestamp(day))
     raw = mine["close"] / mine["adj_factor"]
@@ -191,7 +191,7 @@ def test_real_splits_leave_no_jump(real, ticker, day, ratio):
     assert mine["close"].iloc[place] / mine["close"].iloc[place - 1] == pytest.approx(1, abs=0.25)
 
 
-def test_real_factors_of_another_security_are_noticed(real):
+def test_real_factors_of_another_security_give_a_warning(real):
     told = [note for note in real.warnings if "another security" in note]
     assert len(told) == 1
     assert told[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")

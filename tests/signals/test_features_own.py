@@ -36,7 +36,7 @@ def prices():
 @pytest.mark.parametrize(
     "name", ["five_sessions", "one_column", "other_order", "less_market", "own_average", "mutates", "whole_numbers"]
 )
-def test_it_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequency, name):
+def test_custom_feature_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequency, name):
     import own_features
 
     made = worlds.context(prices, frequency)
@@ -59,7 +59,7 @@ def test_it_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequenc
     assert found.warm_up[0] >= function.warm_up
 
 
-def test_the_prices_it_gets_are_those_of_the_door(worlds, prices, support, monkeypatch):
+def test_custom_feature_receives_the_checked_prices(worlds, prices, support, monkeypatch):
     import own_features
 
     seen = []
@@ -77,7 +77,7 @@ def test_the_prices_it_gets_are_those_of_the_door(worlds, prices, support, monke
     assert len(seen[2]) < len(seen[0])
 
 
-def test_less_the_mean_of_the_market(worlds, prices):
+def test_custom_feature_minus_market_subtracts_the_mean(worlds, prices):
     made = worlds.context(prices)
     plain, market = (
         compute_features([f"own_features:five_sessions{versus}"], made).values[:, :, 0]
@@ -119,7 +119,7 @@ def test_nothing_after_a_date_changes_a_value_up_to_it(worlds, prices, name):
     ],
 )
 @pytest.mark.parametrize("frequency", ["daily", "weekly", "monthly"])
-def test_what_is_refused(worlds, prices, name, message, frequency):
+def test_invalid_custom_feature_is_refused(worlds, prices, name, message, frequency):
     if name == "whole_sample":
         message = message.replace("2011-01-14", r"2011-\d\d-\d\d")
     with pytest.raises(InputError, match=message) as caught:
@@ -127,13 +127,13 @@ def test_what_is_refused(worlds, prices, name, message, frequency):
     assert "\n" not in str(caught.value)
 
 
-def test_the_first_date_and_ticker_are_named(worlds, prices):
+def test_look_ahead_error_names_first_date_and_ticker(worlds, prices):
     made = worlds.context(prices, "daily")
     with pytest.raises(InputError, match=rf"found {made.panel.tickers[0]} on 2011-01-04 change"):
         compute_features(["own_features:whole_sample"], made)
 
 
-def test_a_feature_that_knows_nothing_says_nothing(worlds, prices):
+def test_custom_feature_without_values_is_nan(worlds, prices):
     assert np.isnan(compute_features(["own_features:unknown"], worlds.context(prices)).values).all()
 
 

@@ -30,7 +30,7 @@ from signals.features.expressions import parse_features
         ('macro("x minus market")', "macro", ("x minus market",), None),
     ],
 )
-def test_what_a_text_means(text, name, arguments, versus):
+def test_expression_is_parsed(text, name, arguments, versus):
     (spec,) = parse_features([text])
     assert spec.feature is FEATURES[name]
     assert (spec.arguments, spec.versus, spec.function) == (arguments, versus, None)
@@ -43,7 +43,7 @@ def test_every_feature_can_be_written_as_its_usage(feature):
     assert feature.summary.endswith(".")  # every feature says what it is, in one sentence first
 
 
-def test_a_function_of_ones_own(support):
+def test_custom_function_is_parsed(support):
     import own_features
 
     (spec,) = parse_features(["own_features:five_sessions minus market"])
@@ -96,7 +96,7 @@ def test_a_function_of_ones_own(support):
         (["own_features:not_a_function"], r"a function of prices; found int"),
     ],
 )
-def test_what_is_refused(specs, message, support):
+def test_invalid_expression_is_refused(specs, message, support):
     with pytest.raises(InputError, match=message) as caught:
         check_features(specs)
     assert "\n" not in str(caught.value)
@@ -110,7 +110,7 @@ words = st.sampled_from(
 @given(
     st.one_of(st.text(max_size=30), st.lists(words, max_size=8).map("".join), st.lists(words, max_size=8).map(" ".join))
 )
-def test_any_text_is_understood_or_refused_in_one_line(text):
+def test_any_text_is_parsed_or_refused_in_one_line(text):
     try:
         check_features([text])
     except InputError as error:
@@ -120,7 +120,7 @@ def test_any_text_is_understood_or_refused_in_one_line(text):
     assert len(lines) == 1
 
 
-def test_reading_texts_loads_nothing_heavy():
+def test_parsing_imports_no_heavy_library():
     code = (
         "import sys; from signals.features import check_features; check_features(['beta', 'macro(X)']);"
         "print([m for m in ('keras', 'tensorflow', 'sklearn', 'exchange_calendars', 'matplotlib') if m in sys.modules])"

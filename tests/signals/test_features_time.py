@@ -76,7 +76,7 @@ def test_nothing_after_a_date_changes_a_bit_up_to_it(worlds, prices, frequency):
         )
 
 
-def test_real_stocks_that_died(worlds, shared_data):
+def test_later_rows_change_no_feature_of_real_delisted_stocks(worlds, shared_data):
     import pandas as pd
 
     path = shared_data / "us-stocks-with-delisted" / "daily.parquet"
@@ -174,7 +174,7 @@ def test_a_halt_is_not_padded(worlds, prices):
     assert np.isfinite([after["beta(252)"], after["drawdown(252)"]]).all()
 
 
-def test_a_symbol_that_comes_back_has_no_return_over_its_absence(worlds, prices):
+def test_reused_symbol_has_no_return_over_its_absence(worlds, prices):
     frame = prices.frame.reset_index()
     absent = frame["ticker"].eq("SIM005") & frame["date"].between("2012-05-01", "2013-04-30")
     kept = rs.check_prices(frame[~absent].set_index(["date", "ticker"]), raw_known=True)
@@ -189,7 +189,7 @@ def test_a_symbol_that_comes_back_has_no_return_over_its_absence(worlds, prices)
 
 
 @pytest.mark.parametrize("frequency", ["daily", "weekly", "monthly"])
-def test_the_return_is_the_one_labels_and_diagnostics_know(worlds, prices, frequency):
+def test_return_feature_equals_period_returns(worlds, prices, frequency):
     made, features = compute(worlds, prices, frequency, ["volatility(8)", "return"])
     known = period_returns(made.panel, made.decisions)
     assert np.ascontiguousarray(features.values[:, :, 1]).tobytes() == known.tobytes()
@@ -221,7 +221,7 @@ def test_a_later_split_changes_no_feature(worlds, prices, factor):
         )
 
 
-def test_memory_stays_near_that_of_the_prices(worlds):
+def test_memory_of_features_is_bounded_by_that_of_prices(worlds):
     import tracemalloc
 
     rng = np.random.default_rng(0)

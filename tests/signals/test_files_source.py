@@ -83,7 +83,7 @@ def test_names_as_pandas_and_yfinance_write_them(bars, tmp_path):
     same(load(tmp_path / "p.parquet"), bars)
 
 
-def test_our_own_file_comes_back(make_bars, tmp_path):
+def test_canonical_file_is_read_back(make_bars, tmp_path):
     from signals.data.prices import check_prices
 
     prices = check_prices(make_bars())
@@ -91,7 +91,7 @@ def test_our_own_file_comes_back(make_bars, tmp_path):
     same(load(tmp_path / "own.parquet"), prices.frame, raw_known=True)
 
 
-def test_adjusted_close_beside_close(bars, tmp_path):
+def test_adjusted_close_with_close(bars, tmp_path):
     table = long_table(bars)
     table["Adj Close"] = table["close"] * 0.25
     path = tmp_path / "p.csv"
@@ -259,7 +259,7 @@ def test_tickers_that_look_like_something_else(make_bars, tmp_path):
     "style",
     ["%Y-%m-%d", "%Y%m%d", "%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00", "%Y-%m-%d 00:00:00-05:00", "%Y-%m-%d 00:00:00Z"],
 )
-def test_dates_as_people_write_them(bars, tmp_path, style):
+def test_date_styles(bars, tmp_path, style):
     table = long_table(bars)
     table["date"] = table["date"].dt.strftime(style)
     table.to_csv(tmp_path / "p.csv", index=False)
@@ -315,7 +315,7 @@ def test_start_end_and_tickers(bars, tmp_path):
     assert "at least one ticker" in refused(path, tickers=[])
 
 
-def test_bad_rows_outside_what_was_asked_for_do_not_matter(bars, tmp_path):
+def test_bad_rows_outside_the_request_are_ignored(bars, tmp_path):
     table = long_table(bars)
     table.loc[0, "close"] = -1.0
     table.to_csv(tmp_path / "p.csv", index=False)
@@ -323,7 +323,7 @@ def test_bad_rows_outside_what_was_asked_for_do_not_matter(bars, tmp_path):
     assert "p.csv: expected close above 0; found close = -1 for AAA on 2010-01-04" in refused(tmp_path / "p.csv")
 
 
-def test_rows_without_any_price_did_not_trade(bars, tmp_path):
+def test_rows_without_any_price_are_left_out(bars, tmp_path):
     table = long_table(bars)
     table.loc[[3, 8], [*QUOTES, "volume"]] = np.nan
     table.to_csv(tmp_path / "p.csv", index=False)
@@ -338,7 +338,7 @@ def test_rows_without_any_price_did_not_trade(bars, tmp_path):
     assert "expected prices; found none in any row" in refused(tmp_path / "p.csv")
 
 
-def test_other_columns_are_left_aside_and_named(bars, tmp_path):
+def test_other_columns_are_ignored_with_a_warning(bars, tmp_path):
     table = long_table(bars).assign(sector="tech", Dividends=0.0)
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
@@ -457,7 +457,7 @@ def test_truncated_parquet_and_gzip(bars, tmp_path, keep):
         assert "found a damaged one" in line
 
 
-def test_not_what_the_name_says(bars, tmp_path):
+def test_files_of_another_kind_than_their_suffix_are_refused(bars, tmp_path):
     (tmp_path / "p.parquet").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
     assert "expected a Parquet file p.parquet; found a damaged one" in refused(tmp_path / "p.parquet")
     (tmp_path / "p.csv.gz").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
@@ -516,7 +516,7 @@ def test_garbage_in_csv(tmp_path, text, words):
     assert words in refused(tmp_path / "p.csv")
 
 
-def test_folder_of_unlike_files(bars, tmp_path):
+def test_files_with_other_columns_are_refused(bars, tmp_path):
     rows = long_table(bars).drop(columns="ticker").iloc[::2]
     rows.to_csv(tmp_path / "AAA.csv", index=False)
     rows[["date", "close"]].to_csv(tmp_path / "BBB.csv", index=False)
@@ -664,7 +664,7 @@ def test_real_raw_bars_load_as_they_are(shared_data, tmp_path):
     assert prices.frame.loc[(pd.Timestamp("1998-01-02"), "AAPL"), "close"] == 16.25
 
 
-def test_real_files_that_are_no_daily_bars(shared_data):
+def test_real_files_without_daily_bars_are_refused(shared_data):
     minutes = "minute and hourly bars are not supported: aggregate them to days first"
     for path, found in (
         ("us-minute-bars/trade_bars.csv.gz", "2014-06-05 04:15:00"),
@@ -683,7 +683,7 @@ def test_real_files_that_are_no_daily_bars(shared_data):
     )
 
 
-def test_bars_of_weeks_and_months_are_noticed(bars, tmp_path, shared_data):
+def test_weekly_and_monthly_bars_give_a_warning(bars, tmp_path, shared_data):
     folder = shared_data / "backtrader-sample-datas"
     for name, gap in (("2006-week-001.txt", 5), ("2006-month-001.txt", 21)):
         (note,) = load(folder / name).warnings

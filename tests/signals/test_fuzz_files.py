@@ -312,7 +312,7 @@ CELLS = [1.0, 2.5, None, "1", True, decimal.Decimal(1), 1j, [1], pd.NA, pd.NaT, 
 
 @quick
 @given(data=st.data(), rows=st.integers(0, 3))
-def test_any_frame_at_the_door(data, rows):
+def test_any_frame_is_prices_or_one_line(data, rows):
     """Frames of a notebook: a good one with some of its parts exchanged."""
 
     def pick(choices, odds=3):
@@ -412,7 +412,7 @@ def test_tickers_are_only_names(make_bars, tmp_path, ticker):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_bombs_are_refused(tmp_path):
+def test_decompression_bombs_are_refused(tmp_path):
     """Two gigabytes of one line in two megabytes of gzip; memory stays small."""
     path = tmp_path / "bomb.csv.gz"
     block = gzip.compress((b"2010-01-04,AAA,1." + b"0" * 1000 + b"\n") * 2**12)

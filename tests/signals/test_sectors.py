@@ -53,7 +53,7 @@ def test_later_rows_change_no_earlier_code(tmp_path):
     assert after.names == (*before.names, "A new sector")
 
 
-def test_without_dates_it_is_a_view_of_today(tmp_path):
+def test_table_without_dates_gives_a_warning(tmp_path):
     table = read_sectors(write(tmp_path, "Symbol,Name,Sector\nGOOG,Alphabet,Tech\nTRUE,Truecar,\nXOM,Exxon,Energy\n"))
     assert not table.point_in_time
     assert table.names == ("Energy", "Tech")

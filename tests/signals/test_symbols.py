@@ -92,7 +92,7 @@ def test_prices_are_linked_where_the_ticker_changes():
 
 
 @pytest.mark.parametrize("day", [5, 12, 13, 29])
-def test_cutting_before_or_after_is_the_same(day):
+def test_until_before_and_after_apply_is_equal(day):
     factor = {"FB": 0.5, "META": 0.3, "OLD": 1.0, "KO": 3.0}
     prices = check_prices(bars_of(RENAMED, factor=factor))
     rows = [*FACEBOOK, ("a bank", "OLD", "", ""), ("zzz", "ZZZ", "", "")]

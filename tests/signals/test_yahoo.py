@@ -161,7 +161,7 @@ def test_it_is_a_source_by_name_with_an_end_and_several_tickers(yahoo, tmp_path)
     assert bars(prices)["adj_factor"].iloc[0] < 0.26
 
 
-def test_the_cache_lies_in_the_home_of_the_project(yahoo, monkeypatch, tmp_path):
+def test_cache_folder_follows_the_environment_variable(yahoo, monkeypatch, tmp_path):
     monkeypatch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "home"))
     assert open_source(source="yahoo", tickers=["AAA"], start="2020-01-02").folder == tmp_path / "home" / "yahoo"
     monkeypatch.delenv("RNN_STRATEGIES_HOME")
@@ -184,14 +184,14 @@ def test_one_request_per_ticker_and_a_pause_before_each(source, yahoo):
     assert yahoo.slept == [0.5, 0.5]
 
 
-def test_progress_is_told(source):
+def test_progress_is_reported(source):
     events = []
     source(["AAA", "BBB"], on_progress=events.append).load()
     assert [(event.stage, event.done, event.total) for event in events] == [("prices", 1, 2), ("prices", 2, 2)]
     assert events[0].message == "AAA: 757 bars"
 
 
-def test_yfinance_keeps_its_own_switches(source):
+def test_global_settings_of_yfinance_are_restored(source):
     import yfinance as yf
 
     assert yf.config.debug.hide_exceptions is True
@@ -212,7 +212,7 @@ def test_yfinance_keeps_its_own_switches(source):
         ("2021-11-26T19:30", "2021-11-26"),  # a half day closed at 18:00
     ],
 )
-def test_a_bar_that_still_grows_is_never_stored(source, yahoo, now, last):
+def test_unfinished_bar_is_never_stored(source, yahoo, now, last):
     yahoo.now = np.datetime64(now, "s")
     assert str(source().load().last) == last
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
@@ -229,7 +229,7 @@ def test_a_split_that_takes_effect_today_is_known(source, yahoo):
 # -- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_cache_asks_nobody(source, yahoo):
+def test_full_cache_sends_no_request(source, yahoo):
     first = source(["AAA", "BBB"]).load()
     yahoo.asked.clear()
     yahoo.shares.clear()
@@ -243,7 +243,7 @@ def test_a_full_cache_asks_nobody(source, yahoo):
     assert asked(yahoo) == []
 
 
-def test_a_stale_cache_asks_for_its_tail_only_and_keeps_old_bits(source, yahoo):
+def test_stale_cache_requests_its_tail_only_and_keeps_old_bars(source, yahoo):
     yahoo.now = np.datetime64("2020-08-01T12:00", "s")
     old = source(["AAA", "CCC"]).load().frame
     yahoo.asked.clear()
@@ -274,7 +274,7 @@ def test_an_earlier_start_is_linked_in_front(source, yahoo):
     assert asked(yahoo) == []
 
 
-def test_a_killed_download_goes_on_where_it_was(source, yahoo):
+def test_interrupted_download_is_resumed(source, yahoo):
     class Killed(BaseException):
         pass
 
@@ -319,7 +319,7 @@ def test_kill_9_leaves_whole_files_only(tmp_path, files):
     assert not list(cache.glob(".*.tmp"))
 
 
-def test_two_processes_do_not_fill_one_cache_at_once(source, tmp_path, monkeypatch):
+def test_two_processes_do_not_update_one_cache_at_once(source, tmp_path, monkeypatch):
     monkeypatch.setattr("signals.sources.yahoo.refresh.PATIENCE", 0.05)
     (tmp_path / "cache").mkdir()
     with FileLock(tmp_path / "cache" / ".lock"):
@@ -347,7 +347,7 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
 # -- what goes wrong at Yahoo ----------------------------------------------------------------------------------------
 
 
-def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
+def test_unknown_ticker_is_reported_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     line = fails(source(["AAA", "NOPE", "BBB"]))
     assert "NOPE (No data found, symbol may be delisted)" in line.replace("$NOPE: ", "")
     assert asked(yahoo).count("NOPE") <= 2  # yfinance itself asks again with another cookie
@@ -364,7 +364,7 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
 
 
-def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
+def test_delisted_ticker_keeps_its_bars(source, yahoo):
     yahoo.now = np.datetime64("2021-01-15T23:00", "s")
     old = source(["AAA", "CCC"]).load().frame
     del yahoo.shares["CCC"]
@@ -380,7 +380,7 @@ def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
 
 
 @pytest.mark.parametrize("status", ["429", "500", "502", "down", "timeout", "lost"])
-def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
+def test_temporary_failures_are_retried(source, yahoo, sim, status):
     trouble = {
         "429": ("429", "Too Many Requests"),
         "500": sim.Answer("<html>Internal Server Error</html>", 500),
@@ -399,7 +399,7 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
     assert "trying again in" in events[0].message
 
 
-def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
+def test_too_many_requests_stop_the_download_which_can_be_resumed(source, yahoo):
     yahoo.trouble["BBB"] = [("429", "Too Many Requests")] * 10
     line = fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
     assert "BBB (too many requests (429), 5 times)" in line
@@ -412,7 +412,7 @@ def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
     assert asked(yahoo) == ["BBB", "CCC"]
 
 
-def test_a_dead_line_is_not_tried_for_every_ticker(source, yahoo, sim):
+def test_unreachable_service_is_not_tried_for_every_ticker(source, yahoo, sim):
     for name in ("T1", "T2", "T3", "T4", "T5"):
         yahoo.shares[name] = yahoo.shares["CCC"]
         yahoo.trouble[name] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
@@ -445,7 +445,7 @@ def without_quotes(result):
 
 
 @pytest.mark.parametrize("empty", [clear, without_quotes, ("200", {"chart": {"result": [], "error": None}})])
-def test_an_empty_answer_is_no_ticker(source, yahoo, empty):
+def test_empty_reply_is_an_unknown_ticker(source, yahoo, empty):
     yahoo.trouble["AAA"] = [empty] * 5
     line = fails(source())
     assert "AAA (" in line
@@ -474,7 +474,7 @@ def cut(first=0, last=None, step=1):
     [cut(first=200), cut(last=-200), cut(step=2), cut(first=12), cut(last=-12)],
     ids=["beginning", "end", "holes", "12 bars at the beginning", "12 bars at the end"],
 )
-def test_a_partial_answer_is_refused_and_never_kept(source, yahoo, tmp_path, partial):
+def test_partial_reply_is_refused_and_never_kept(source, yahoo, tmp_path, partial):
     yahoo.trouble["CCC"] = [partial]
     line = fails(source(["CCC"]))
     assert "CCC (" in line
@@ -526,7 +526,7 @@ def test_renamed_columns(source, yahoo, old, new):
     assert "a reply in another form" in fails(source())
 
 
-def test_adjusted_closes_that_are_not_there(source, yahoo):
+def test_missing_adjusted_closes_are_refused(source, yahoo):
     # yfinance silently takes closes instead
     yahoo.trouble["AAA"] = [renamed("adjclose", "adjusted")]
     assert "no prices adjusted for them" in fails(source())
@@ -557,7 +557,7 @@ def test_a_split_without_its_adjustment(source, yahoo):
 @pytest.mark.parametrize(
     "garbage", ["[]", "5", '{"chart": 5}', "", "\x00", '{"chart": {"result": [{"meta": {}}], "error": null}}']
 )
-def test_garbage(source, yahoo, sim, garbage):
+def test_malformed_replies_are_refused(source, yahoo, sim, garbage):
     yahoo.trouble["AAA"] = [sim.Answer(garbage)] * 5
     fails(source(max_attempts=2))
 
@@ -593,7 +593,7 @@ JUNK = st.sampled_from([None, "", "x", 0, -1, 1e300, -5.5, 1262304000, [], {}, [
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, tmp_path_factory, data):
+def test_any_damaged_reply_is_prices_or_one_line_and_never_silently_short(sim, tmp_path_factory, data):
     share = sim.Share(start="2021-06-01", splits={"2021-08-02": 2.0}, dividends={"2021-09-01": 0.5})
     yahoo = sim.SimulatedYahoo({"AAA": share})
     yahoo.trouble["AAA"] = [lambda result: spoil_anywhere(data, result)]
@@ -618,7 +618,7 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
     assert "\n" not in line
 
 
-def test_yfinance_s_own_warnings_stay_out_of_the_way(source, yahoo, capfd, monkeypatch, sim):
+def test_log_messages_of_yfinance_are_not_printed(source, yahoo, capfd, monkeypatch, sim):
     get = yahoo.get
 
     def limited(url, **options):
@@ -629,7 +629,7 @@ def test_yfinance_s_own_warnings_stay_out_of_the_way(source, yahoo, capfd, monke
     assert capfd.readouterr() == ("", "")
 
 
-def test_rows_without_numbers_did_not_trade(source, yahoo):
+def test_rows_without_numbers_are_left_out(source, yahoo):
     def blank(result):
         for quotes in (result["indicators"]["quote"][0], result["indicators"]["adjclose"][0]):
             for name in quotes:
@@ -641,7 +641,7 @@ def test_rows_without_numbers_did_not_trade(source, yahoo):
     assert any("1 sessions without a bar" in note for note in prices.warnings)
 
 
-def test_a_bar_with_one_hole_is_the_door_s_business(source, yahoo):
+def test_bar_with_a_missing_price_is_refused_by_check_prices(source, yahoo):
     def blank(result):
         result["indicators"]["quote"][0]["open"][100] = None
 
@@ -669,7 +669,7 @@ def midnight(result):
 
 
 @pytest.mark.parametrize("spoil", [reverse, twice, midnight])
-def test_order_doubles_and_clocks_change_nothing(source, yahoo, tmp_path, spoil):
+def test_order_duplicates_and_times_of_day_change_nothing(source, yahoo, tmp_path, spoil):
     good = source(["CCC"], cache=tmp_path / "good").load()
     yahoo.trouble["CCC"] = [spoil]
     spoilt = source(["CCC"], cache=tmp_path / "spoilt").load()
@@ -690,7 +690,7 @@ def test_two_currencies_are_refused(source, yahoo, sim):
     assert "found GBp (LON), USD (AAA)" in fails(source(["AAA", "LON"]), InputError)
 
 
-def test_nothing_in_the_span(source):
+def test_span_without_bars_is_refused(source):
     assert "BBB (no bars in " in fails(source(["AAA", "BBB"], end="2019-03-29"))
     assert source(["AAA", "BBB"], end="2019-03-29", on_missing_ticker="skip").load().tickers == ("AAA",)
 
@@ -718,7 +718,7 @@ def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     assert source(["AAA", "CCC"]).load().warnings == prices.warnings
 
 
-def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised):
+def test_only_revised_bars_are_replaced_on_request(source, yahoo, revised):
     source(["AAA", "CCC"]).load()
     prices = source(["AAA", "CCC"], revisions="accept").load()
     changed = (prices.frame.loc[revised.index] != revised).any(axis=1)
@@ -734,7 +734,7 @@ def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised)
     assert not any("revised" in note for note in source(["AAA", "CCC"]).load().warnings)
 
 
-def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
+def test_late_bar_is_reported_and_added_on_request(source, yahoo):
     yahoo.shares["CCC"].holes = ("2021-11-23",)
     yahoo.now = np.datetime64("2021-11-30T23:00", "s")
     source(["CCC"]).load()
@@ -748,7 +748,7 @@ def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
     assert "2021-11-22" not in taken.index
 
 
-def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
+def test_dividend_missing_in_adjusted_prices_is_reported(source, yahoo):
     yahoo.now = np.datetime64("2020-10-30T23:00", "s")
     old = source().load().frame
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")

@@ -169,7 +169,7 @@ def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     assert not taken.revised
 
 
-def test_nothing_left_after_the_bar_of_today(sim):
+def test_reply_with_an_unfinished_bar_alone_is_refused(sim):
     share = sim.Share(start="2020-06-01")
     with pytest.raises(OddReplyError, match="no bars up to 2020-05-29"):
         first_seen("AAA", reply_of(share, "2020-06-01T17:00"), day("2019-01-02"), day("2020-05-29"))
@@ -203,7 +203,7 @@ def test_a_dividend_on_a_day_without_a_bar_is_kept(table):
     assert reply.dividends.tolist() == [0.5, 0.0]
 
 
-def test_tables_that_are_none(table):
+def test_invalid_tables_are_refused(table):
     with pytest.raises(OddReplyError, match="no columns Adj Close"):
         read_reply(table.drop(columns="Adj Close"), {})
     with pytest.raises(OddReplyError, match="labelled by"):
@@ -219,7 +219,7 @@ def test_tables_that_are_none(table):
 # -- coverage --------------------------------------------------------------------------------------------------------
 
 
-def test_coverage_tells_young_dead_and_cut_short_apart():
+def test_coverage_distinguishes_new_delisted_and_truncated_tickers():
     span = day("2020-01-02"), day("2020-12-31")
     days = np.arange(day("2020-03-02"), day("2020-09-01"))  # with weekends, which are no sessions
     young = coverage_of("A", days, *span, "XNYS", listed=day("2020-03-02"), traded=day("2020-08-31"))
@@ -234,7 +234,7 @@ def test_coverage_tells_young_dead_and_cut_short_apart():
     assert (none.bars, none.first, none.share) == (0, None, 0.0)
 
 
-def test_a_short_span_is_judged_as_a_year():
+def test_short_span_counts_as_a_year():
     days = np.array(["2020-01-02", "2020-01-06"], "datetime64[D]")
     found = coverage_of("A", days, day("2020-01-02"), day("2020-01-06"), "XNYS")
     assert (found.missing, found.expected) == (1, 3)
@@ -271,7 +271,7 @@ def simple(ticker, n=3):
 
 @settings(max_examples=200, deadline=None)
 @given(ticker=st.one_of(st.sampled_from(AWKWARD), st.text(max_size=80), st.text("./\\:NACOU ", max_size=12)))
-def test_no_ticker_leaves_the_cache_folder(ticker):
+def test_cache_paths_stay_in_the_cache_folder(ticker):
     folder = Path("/cache/yahoo")
     path = cache_path(folder, ticker)
     assert path.parent == folder
@@ -289,7 +289,7 @@ def test_two_tickers_are_two_files_on_any_disk(a, b):
     assert same == (a == b)
 
 
-def test_awkward_tickers_live_side_by_side(tmp_path):
+def test_unusual_tickers_have_separate_files(tmp_path):
     for place, ticker in enumerate(AWKWARD):
         write_history(tmp_path, simple(ticker, n=place + 1))
     assert len(list(tmp_path.iterdir())) == len(AWKWARD)
@@ -297,7 +297,7 @@ def test_awkward_tickers_live_side_by_side(tmp_path):
         assert len(read_history(tmp_path, ticker).days) == place + 1
 
 
-def test_a_history_comes_back_to_the_bit(tmp_path):
+def test_history_is_read_back_to_the_bit(tmp_path):
     made = dataclasses.replace(
         simple("AAA"),
         actions=(Action(day("2020-01-07"), 0.1 + 0.2, 4.0),),
@@ -379,7 +379,7 @@ class RealShare:
 
 
 @pytest.mark.parametrize("name", ["aapl", "spy", "ibm", "bac", "aig"])
-def test_real_splits_and_dividends_link_as_the_factor_files_say(shared_data, name):
+def test_real_splits_and_dividends_link_as_in_the_factor_files(shared_data, name):
     share = RealShare(shared_data / "corporate-actions-sample", name)
     until = np.random.default_rng(7).choice(np.arange(100, len(share.days)), 60, replace=False)
     history = None
