@@ -1,4 +1,4 @@
-"""Splits and dividends: the door, the files, agreement with factors, raw prices, and where they are kept."""
+"""Splits and dividends: checks, files, agreement with factors, raw prices, and storage."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def adjusted(raw, factor, ticker="A", days=DAYS, volume=1e6):
 SPLIT = adjusted([100.0, 102.0, 51.0, 50.0, 50.5], [0.5, 0.5, 1.0, 1.0, 1.0])
 
 
-# -- the door ---------------------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------------------
 
 
 def test_check_actions_returns_the_canonical_table():

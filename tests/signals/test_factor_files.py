@@ -192,9 +192,9 @@ def test_real_splits_are_adjusted_without_a_jump(real, ticker, day, ratio):
 
 
 def test_real_factors_of_another_security_give_a_warning(real):
-    told = [note for note in real.warnings if "another security" in note]
-    assert len(told) == 1
-    assert told[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
+    warnings = [note for note in real.warnings if "another security" in note]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
 
 
 SPLITS = {"aapl": "2014-06-09", "aig": "2009-07-01", "bac": "2004-08-30", "ibm": "1999-05-27", "spy": "2012-01-03"}
@@ -215,7 +215,7 @@ def test_real_history_before_a_split_may_be_rescaled(real, factors, cells):
     raw = np.round(panel.close / panel.adj_factor, 2)
     for t, column in cells:
         day = panel.dates[t]
-        # a threshold at somebody's very price, and at somebody's very median, where the last bit decides
+        # thresholds equal to a price or a median, where the last bit decides
         price, recent = float(raw[t, column]), slice(t - 62, t + 1)
         dollars = float(np.median(raw[recent, column] * panel.volume[recent, column]))
         at_price, at_dollars = UniverseFilters(min_price=price), UniverseFilters(min_dollar_volume=dollars)

@@ -1,4 +1,4 @@
-"""Every built-in feature against a plain pandas computation of what its documentation says."""
+"""Every built-in feature against a plain pandas computation of its documentation."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_every_feature_has_a_reference():
     assert REFERENCES.keys() == FEATURES.keys()
 
 
-def agree(context: FeatureContext, specs: list[str], every: int) -> None:
+def assert_equals_reference(context: FeatureContext, specs: list[str], every: int) -> None:
     """Compare features with their references at every so-many-th decision date, the last one included."""
     wide = Wide(context)
     found = compute_features(specs, context)
@@ -189,8 +189,8 @@ def test_simulated_prices(worlds, frequency, every):
         missing_rate=0.04,
     )
     context = worlds.context(prices, frequency, macro=worlds.macro_table())
-    agree(context, worlds.all_specs(groups=False), every)
-    agree(context, worlds.all_specs(groups=False, usual=False), every)
+    assert_equals_reference(context, worlds.all_specs(groups=False), every)
+    assert_equals_reference(context, worlds.all_specs(groups=False, usual=False), every)
 
 
 def of_prices(worlds) -> list[str]:
@@ -203,7 +203,7 @@ def test_real_etfs(shared_data, worlds):
     prices = rs.load_prices(
         source="files", path=path, on_bad="repair", tickers=names, start="2007-01-01", end="2010-12-31"
     )
-    agree(worlds.context(prices), of_prices(worlds), 23)
+    assert_equals_reference(worlds.context(prices), of_prices(worlds), 23)
 
 
 def test_features_of_real_delisted_stocks(shared_data, worlds):
@@ -215,7 +215,7 @@ def test_features_of_real_delisted_stocks(shared_data, worlds):
     context = worlds.context(prices)
     assert (~context.panel.traded[-1]).any()
     specs = [s.replace("252", "120").replace("(52, 4)", "(26, 2)") for s in of_prices(worlds)]
-    agree(context, specs, 13)
+    assert_equals_reference(context, specs, 13)
 
 
 def test_one_day_of_missing_bars_keeps_yearly_windows_known(shared_data, worlds):
@@ -252,7 +252,7 @@ def test_the_mean_of_market_and_sector(worlds):
 
 
 def test_date_features_follow_the_scheduled_sessions():
-    """On Monday 10 September 2001 nobody knew that the exchange would stay shut from the next day on."""
+    """On Monday 10 September 2001 it was not known that the exchange would be closed from the next day on."""
     prices = rs.load_prices(source="simulated", n_tickers=2, start="2001-08-01", end="2001-10-31", missing_rate=0.0)
     panel = prices.panel()
     made = FeatureContext(panel, np.arange(len(panel.dates)), np.ones((2, len(panel.dates)), dtype=bool))

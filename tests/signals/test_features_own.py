@@ -1,4 +1,4 @@
-"""Features of one's own: what they get, how they are sampled, and what is refused."""
+"""Custom features: their input, their sampling at decision dates, and the checks."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_custom_feature_is_sampled_at_the_latest_bar_of_each_period(worlds, pric
     made = worlds.context(prices, frequency)
     found = compute_features([f"own_features:{name}"], made)
     function = getattr(own_features, name)
-    answer = function(prices.frame.copy())
-    answer = answer.iloc[:, 0] if isinstance(answer, pd.DataFrame) else answer
-    wide = answer.astype(float).reindex(prices.frame.index).unstack("ticker")
+    result = function(prices.frame.copy())
+    result = result.iloc[:, 0] if isinstance(result, pd.DataFrame) else result
+    wide = result.astype(float).reindex(prices.frame.index).unstack("ticker")
     sessions = pd.DatetimeIndex(made.panel.dates.astype("datetime64[ns]"))
     traded = prices.frame["close"].unstack("ticker").reindex(sessions).notna()
     wide = wide.reindex(sessions)

@@ -1,4 +1,4 @@
-"""Features as text: what is understood, what is refused and in which words."""
+"""Parsing of features as text, and messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_expression_is_parsed(text, name, arguments, versus):
 def test_every_feature_can_be_written_as_its_usage(feature):
     (spec,) = parse_features([feature.usage])
     assert spec.feature is feature
-    assert feature.summary.endswith(".")  # every feature says what it is, in one sentence first
+    assert feature.summary.endswith(".")  # the first line of every feature is a sentence
 
 
 def test_custom_function_is_parsed(support):

@@ -1,6 +1,6 @@
-"""What features know: nothing after the close of t, and nothing older than the warm-up they declare.
+"""Causality of features: no dependence on rows after the close of t, or older than the declared warm-up.
 
-Everything here goes over the registry, so that a feature added to it is covered.
+The tests iterate over the registry, so that a feature added to it is covered.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def compute(worlds, prices, frequency, specs, **changes):
     return made, compute_features(specs, made)
 
 
-def same_until(day, whole, other):
+def assert_same_until(day, whole, other):
     """Compare bits up to and including `day`."""
     (a, features), (b, features_b) = whole, other
     dates = a.panel.dates[a.decisions] <= np.datetime64(day)
@@ -69,9 +69,9 @@ def test_nothing_after_a_date_changes_a_bit_up_to_it(worlds, prices, frequency):
     assert known.all(), f"never known, so nothing was tested: {[s for s, k in zip(specs, known, strict=True) if not k]}"
     for day in DAYS[::2] if frequency == "daily" else DAYS:
         cut = compute(worlds, prices.until(day), frequency, specs, macro=worlds.macro_table(poisoned_after=day))
-        same_until(day, whole, cut)
+        assert_same_until(day, whole, cut)
         other = worlds.poisoned(prices, day, seed=len(day))
-        same_until(
+        assert_same_until(
             day, whole, compute(worlds, other, frequency, specs, macro=worlds.macro_table(poisoned_after=day), code=4)
         )
 
@@ -88,7 +88,7 @@ def test_later_rows_change_no_feature_of_real_delisted_stocks(worlds, shared_dat
     whole = compute(worlds, prices, "weekly", specs, macro=worlds.macro_table())
     for day in ("2016-05-18", "2016-12-30"):
         for other in (prices.until(day), worlds.poisoned(prices, day)):
-            same_until(day, whole, compute(worlds, other, "weekly", specs, macro=worlds.macro_table()))
+            assert_same_until(day, whole, compute(worlds, other, "weekly", specs, macro=worlds.macro_table()))
 
 
 def test_the_comparison_can_fail(worlds, prices):
@@ -102,7 +102,7 @@ def test_the_comparison_can_fail(worlds, prices):
             spec = ["momentum(6, 0)"]
         whole = compute(worlds, prices, "weekly", spec)
         with pytest.raises(AssertionError, match="knows something"):
-            same_until("2014-03-28", whole, compute(worlds, other, "weekly", spec))
+            assert_same_until("2014-03-28", whole, compute(worlds, other, "weekly", spec))
 
 
 def later(context, first):

@@ -42,7 +42,7 @@ def long_table(bars):
     return bars.drop(columns="adj_factor").reset_index()
 
 
-def same(prices, bars, **flags):
+def assert_prices_of(prices, bars, **flags):
     pd.testing.assert_frame_equal(prices.frame, bars, check_exact=True)
     for name, value in {"raw_known": False, "volume_known": True, "close_only": False, **flags}.items():
         assert getattr(prices, name) is value, name
@@ -61,7 +61,7 @@ def test_one_long_table(bars, tmp_path, suffix, order):
     else:
         table.to_csv(path, index=False)
     prices = load(path)
-    same(prices, bars)
+    assert_prices_of(prices, bars)
     assert prices.source == "files"
     assert not prices.simulated
     assert prices.warnings == ()
@@ -72,15 +72,15 @@ def test_names_as_pandas_and_yfinance_write_them(bars, tmp_path):
     path = tmp_path / "p.csv"
     table = long_table(bars)
     table.to_csv(path)  # with pandas' row numbers
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     table.rename(columns={"date": "Date", "ticker": "Symbol"}).rename(columns=str.title).to_csv(path, index=False)
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     path.write_text("\ufeff" + table.to_csv(index=False), encoding="utf-8")
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     table.to_csv(path, index=False, sep=";")
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     bars.drop(columns="adj_factor").to_parquet(tmp_path / "p.parquet")  # the index in pandas' own metadata
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
 def test_canonical_file_is_read_back(make_bars, tmp_path):
@@ -88,7 +88,7 @@ def test_canonical_file_is_read_back(make_bars, tmp_path):
 
     prices = check_prices(make_bars())
     prices.save(tmp_path / "own.parquet")
-    same(load(tmp_path / "own.parquet"), prices.frame, raw_known=True)
+    assert_prices_of(load(tmp_path / "own.parquet"), prices.frame, raw_known=True)
 
 
 def test_adjusted_close_with_close(bars, tmp_path):
@@ -136,7 +136,7 @@ def test_only_closes_and_no_volume(bars, tmp_path):
     assert prices.warnings == ("there are closes only, no open, high or low",)
     np.testing.assert_array_equal(prices.frame["open"], bars["close"])
     long_table(bars).drop(columns="volume").to_csv(path, index=False)
-    same(load(path), bars.assign(volume=0.0), volume_known=False)
+    assert_prices_of(load(path), bars.assign(volume=0.0), volume_known=False)
     long_table(bars).drop(columns=["high", "low"]).to_csv(path, index=False)
     assert "expected open, high, low and close, or close alone; found open, close" in refused(path)
 
@@ -182,7 +182,7 @@ def test_two_and_three_header_rows(bars, tmp_path, grouped, adjusted, header):
     frame.to_parquet(tmp_path / "yf.parquet")
     for name in ("yf.csv", "yf.parquet"):
         prices = load(tmp_path / name)
-        same(prices, expected, raw_known=adjusted)
+        assert_prices_of(prices, expected, raw_known=adjusted)
         assert prices.warnings == ("1 row without any price left out: did not trade",)
 
 
@@ -193,7 +193,7 @@ def test_a_folder_of_one_file_per_ticker(bars, tmp_path):
     (tmp_path / ".hidden.csv").write_text("x")
     (tmp_path / "more").mkdir()
     prices = load(tmp_path)
-    same(prices, bars)
+    assert_prices_of(prices, bars)
     assert prices.warnings == ("left aside in the folder: README.md, more",)
     assert sorted(prices.files) == ["AAA.csv", "BBB.csv"]
     one = load(tmp_path, tickers=["BBB"])
@@ -208,7 +208,7 @@ def test_a_folder_of_parts_of_one_long_table(bars, tmp_path):
     table = long_table(bars)
     table.iloc[:9].to_parquet(tmp_path / "part-0.parquet")
     table.iloc[9:].to_csv(tmp_path / "part-1.csv.gz", index=False)
-    same(load(tmp_path), bars)
+    assert_prices_of(load(tmp_path), bars)
     table.iloc[8:].to_csv(tmp_path / "part-1.csv.gz", index=False)
     assert "expected one row per date and ticker; found AAA on 2010-01-08 more than once (1 row too many)" in refused(
         tmp_path
@@ -228,8 +228,8 @@ def test_stooq_files(bars, tmp_path):
         table.to_csv(bulk / f"{ticker.lower()}.us.txt", index=False)
         rows = rows.drop(columns="ticker").rename(columns=str.title).assign(OpenInt=0)
         rows.to_csv(plain / f"{ticker.lower()}.us.txt", index=False)
-    same(load(bulk), bars)
-    same(load(plain), bars)
+    assert_prices_of(load(bulk), bars)
+    assert_prices_of(load(plain), bars)
     assert load(bulk, tickers=["AAA"]).tickers == ("AAA",)
     path = bulk / "aaa.us.txt"
     path.write_text(path.read_text().replace(",D,", ",5,"))
@@ -241,9 +241,9 @@ def test_tickers_that_look_like_something_else(make_bars, tmp_path):
     bars = make_bars(tickers=names, days=3)
     bars["adj_factor"] = 1.0
     long_table(bars).to_csv(tmp_path / "long.csv", index=False)
-    same(load(tmp_path / "long.csv"), bars)
+    assert_prices_of(load(tmp_path / "long.csv"), bars)
     long_table(bars).to_parquet(tmp_path / "long.parquet")
-    same(load(tmp_path / "long.parquet"), bars)
+    assert_prices_of(load(tmp_path / "long.parquet"), bars)
     bars["close"].unstack().to_csv(tmp_path / "wide.csv")
     assert load(tmp_path / "wide.csv").tickers == names
     # companies are called OPEN and LOW
@@ -263,9 +263,9 @@ def test_date_styles(bars, tmp_path, style):
     table = long_table(bars)
     table["date"] = table["date"].dt.strftime(style)
     table.to_csv(tmp_path / "p.csv", index=False)
-    same(load(tmp_path / "p.csv"), bars)
+    assert_prices_of(load(tmp_path / "p.csv"), bars)
     table.to_parquet(tmp_path / "p.parquet")
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "date", "int", "America/New_York", "UTC", "category"])
@@ -282,7 +282,7 @@ def test_date_types_of_parquet(bars, tmp_path, kind):
     else:
         table["date"] = table["date"].dt.tz_localize(kind)
     table.to_parquet(tmp_path / "p.parquet")
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
 def test_new_york_midnight_written_as_utc_is_not_guessed(bars, tmp_path):
@@ -342,7 +342,7 @@ def test_other_columns_are_ignored_with_a_warning(bars, tmp_path):
     table = long_table(bars).assign(sector="tech", Dividends=0.0)
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
-    same(prices, bars)
+    assert_prices_of(prices, bars)
     assert prices.warnings == ("columns left aside: sector",)
     table.rename(columns={"sector": "sec\x1etor"}).to_csv(tmp_path / "p.csv", index=False)
     assert load(tmp_path / "p.csv").warnings == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
@@ -560,11 +560,11 @@ def test_damaged_files_give_one_line_or_valid_prices(make_bars, tmp_path, data, 
 
 def test_sources_by_name(bars, tmp_path):
     long_table(bars).to_csv(tmp_path / "p.csv", index=False)
-    same(load_prices(source="files", path=tmp_path / "p.csv"), bars)
+    assert_prices_of(load_prices(source="files", path=tmp_path / "p.csv"), bars)
     assert load_prices(source="simulated", n_tickers=5, end="2007-03-01").simulated
     source = open_source(source="signals.sources.files:FilesSource", path=tmp_path / "p.csv")
     assert isinstance(source, PriceSource)
-    same(source.load(), bars)
+    assert_prices_of(source.load(), bars)
 
 
 @pytest.mark.parametrize(
@@ -636,7 +636,7 @@ def test_real_total_returns_of_delisted_stocks(shared_data):
 
 
 def test_a_real_folder_of_etfs(shared_data, tmp_path):
-    """One file per ticker, as CSV, gzipped and Parquet, says the same as the one table they came from."""
+    """One file per ticker, as CSV, gzipped and Parquet, gives the same prices as one table."""
     whole = load(shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
     assert len(whole.tickers) == 30
     assert {"SPY", "QQQ", "GLD"} <= set(whole.tickers)

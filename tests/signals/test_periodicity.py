@@ -1,4 +1,4 @@
-"""Sessions a year by calendar, and what is recognised from dates alone."""
+"""Sessions a year by calendar, and recognition of frequencies from dates."""
 
 from __future__ import annotations
 

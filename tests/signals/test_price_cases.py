@@ -80,8 +80,8 @@ def test_factor_without_splits_is_refused_with_a_remedy(tmp_path, meaning):
     message = refused(tmp_path)
     assert "AAA on 2020-01-08" in message
     remedy = re.search(r"(multiply|divide) open, high, low and close by adj_factor", message)[1]
-    mended = table[quotes].mul(factor if remedy == "multiply" else 1 / factor, axis=0)
-    table.assign(**mended, adj_factor=factor).to_csv(tmp_path / "AAA.csv")
+    corrected = table[quotes].mul(factor if remedy == "multiply" else 1 / factor, axis=0)
+    table.assign(**corrected, adj_factor=factor).to_csv(tmp_path / "AAA.csv")
     assert_closes(load(tmp_path), AAA=AAA)
 
 

@@ -285,7 +285,7 @@ def test_panel(make_bars):
     frame = frame.drop(index=[(pd.Timestamp("2010-01-06"), "AAA"), (pd.Timestamp("2010-01-07"), "AAA")])
     frame = frame.drop(index=[(pd.Timestamp("2010-01-07"), "BBB")])
     panel = check_prices(frame).panel()
-    # a session on which nobody traded is a session all the same
+    # a session without any trade is still a session
     assert panel.dates.tolist() == sessions("2010-01-04", "2010-01-13").tolist()
     assert panel.tickers == ("AAA", "BBB")
     assert panel.traded.tolist() == [[True, True]] * 2 + [[False, True], [False, False]] + [[True, True]] * 4
@@ -415,7 +415,7 @@ def test_rows_survive_the_round_trip(data):
     on_bad=st.sampled_from(["raise", "repair"]),
 )
 def test_invalid_values_are_refused_or_dropped(row, column, value, on_bad):
-    """Whatever one cell holds, what comes out keeps every promise, or the door stays shut with one line."""
+    """With any value in one cell, checked prices are valid, or the error is one line."""
     dates = pd.DatetimeIndex(sessions("2010-01-04", "2010-01-15").astype("datetime64[ns]"))
     index = pd.MultiIndex.from_product([dates, pd.Index(["AAA", "BBB"], dtype=object)], names=["date", "ticker"])
     frame = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Scores of others: what a file may look like, what it may not, and that ours come back as they went."""
+"""Score files: accepted and refused files, and export without loss."""
 
 from __future__ import annotations
 
@@ -280,12 +280,12 @@ LINES = st.lists(st.lists(CELLS, min_size=1, max_size=6).map(",".join), max_size
 
 
 def ends_well(path):
-    said = ""
+    message = ""
     try:
         check_signals(read_scores(path).frame)
     except InputError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 @given(body=st.one_of(st.binary(max_size=200), LINES.map(lambda text: text.encode("utf-8", "surrogatepass"))))
@@ -319,6 +319,6 @@ def test_any_frame_is_scores_or_one_line(tmp_path, data):
         table[name] = data.draw(st.lists(kind, min_size=n, max_size=n))
     try:
         pd.DataFrame(table).to_parquet(tmp_path / "a.parquet")
-    except Exception:  # what Parquet cannot hold nobody can hand in
+    except Exception:  # frames that Parquet cannot store cannot be input
         return
     ends_well(tmp_path / "a.parquet")

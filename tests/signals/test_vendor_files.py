@@ -223,7 +223,7 @@ UNREADABLE = {
 
 @pytest.fixture(scope="module")
 def cases():
-    """Folder of the cases, or a skip that says how to name it."""
+    """Folder of the cases, or a skip that names the variable to set."""
     default = Path(__file__).resolve().parents[3] / "shared" / "cases"
     folder = Path(os.environ.get("RNN_STRATEGIES_CASES", default)) / "files"
     if not folder.is_dir():

@@ -60,7 +60,7 @@ def source(yahoo, tmp_path):
     return make
 
 
-def fails(source, kind=ServiceError):
+def assert_fails(source, kind=ServiceError):
     with pytest.raises(kind) as caught:
         source.load()
     line = str(caught.value)
@@ -78,11 +78,11 @@ def asked(yahoo):
     return [symbol for symbol, _ in yahoo.asked]
 
 
-def same_bits(new, old):
+def assert_same_bits(new, old):
     pd.testing.assert_frame_equal(new.loc[old.index], old, check_exact=True)
 
 
-# -- what a good answer becomes --------------------------------------------------------------------------------------
+# -- results of valid replies -----------------------------------------------------------------------------------------
 
 
 def test_prices_are_adjusted_and_raw_is_as_it_was_traded(source, yahoo):
@@ -249,7 +249,7 @@ def test_stale_cache_requests_its_tail_only_and_keeps_old_bars(source, yahoo):
     yahoo.asked.clear()
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     new = source(["AAA", "CCC"]).load()
-    same_bits(new.frame, old)
+    assert_same_bits(new.frame, old)
     assert asked(yahoo) == ["AAA", "CCC"]
     assert yahoo.asked[0][1] == np.datetime64("2020-06-19T04:00")  # 30 bars before the end of July
     share = yahoo.shares["AAA"]
@@ -262,7 +262,7 @@ def test_stale_cache_requests_its_tail_only_and_keeps_old_bars(source, yahoo):
 def test_an_earlier_start_is_linked_in_front(source, yahoo):
     old = source(["AAA"], start="2020-10-01").load().frame
     new = source(["AAA"]).load()
-    same_bits(new.frame, old)
+    assert_same_bits(new.frame, old)
     share = yahoo.shares["AAA"]
     assert len(bars(new)) == len(share.days)
     final = share.close * share.dividend_factor(yahoo.now) / share.later_splits(yahoo.now)
@@ -323,7 +323,7 @@ def test_two_processes_do_not_update_one_cache_at_once(source, tmp_path, monkeyp
     monkeypatch.setattr("signals.sources.yahoo.refresh.PATIENCE", 0.05)
     (tmp_path / "cache").mkdir()
     with FileLock(tmp_path / "cache" / ".lock"):
-        assert "another process" in fails(source(), LockedError)
+        assert "another process" in assert_fails(source(), LockedError)
     source().load()
     with FileLock(tmp_path / "cache" / ".lock"):
         source().load()  # reading needs no lock
@@ -333,7 +333,7 @@ def test_a_damaged_file_is_named(source, tmp_path):
     source().load()
     path = cache_path(tmp_path / "cache", "AAA")
     path.write_bytes(path.read_bytes()[:-100])
-    assert path.name in fails(source(), InputError)
+    assert path.name in assert_fails(source(), InputError)
     path.unlink()
     assert len(source().load().frame) == 757
 
@@ -348,7 +348,7 @@ def test_a_cache_that_cannot_be_written(source, tmp_path):
 
 
 def test_unknown_ticker_is_reported_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
-    line = fails(source(["AAA", "NOPE", "BBB"]))
+    line = assert_fails(source(["AAA", "NOPE", "BBB"]))
     assert "NOPE (No data found, symbol may be delisted)" in line.replace("$NOPE: ", "")
     assert asked(yahoo).count("NOPE") <= 2  # yfinance itself asks again with another cookie
     assert sum(yahoo.slept) < 1
@@ -361,7 +361,7 @@ def test_unknown_ticker_is_reported_at_once_and_the_others_are_kept(source, yaho
     assert "delisted" in report["NOPE"]["status"]
     assert report["AAA"]["bars"] == 757
     assert report["AAA"]["status"] == "complete"
-    fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
+    assert_fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
 
 
 def test_delisted_ticker_keeps_its_bars(source, yahoo):
@@ -370,7 +370,7 @@ def test_delisted_ticker_keeps_its_bars(source, yahoo):
     del yahoo.shares["CCC"]
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     prices = source(["AAA", "CCC"]).load()
-    same_bits(prices.frame, old)
+    assert_same_bits(prices.frame, old)
     assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.warnings)
     assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.warnings)
     yahoo.asked.clear()
@@ -401,7 +401,7 @@ def test_temporary_failures_are_retried(source, yahoo, sim, status):
 
 def test_too_many_requests_stop_the_download_which_can_be_resumed(source, yahoo):
     yahoo.trouble["BBB"] = [("429", "Too Many Requests")] * 10
-    line = fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
+    line = assert_fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
     assert "BBB (too many requests (429), 5 times)" in line
     assert "1 of 3 tickers are up to date" in line
     assert "CCC" not in asked(yahoo)
@@ -416,14 +416,14 @@ def test_unreachable_service_is_not_tried_for_every_ticker(source, yahoo, sim):
     for name in ("T1", "T2", "T3", "T4", "T5"):
         yahoo.shares[name] = yahoo.shares["CCC"]
         yahoo.trouble[name] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    line = fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
+    line = assert_fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
     assert "T1 (Timeout: Operation timed out, 2 times)" in line
     assert asked(yahoo) == ["T1", "T1", "T2", "T2", "T3", "T3"]
 
 
 def test_a_single_time_out_is_an_error_too_and_the_rest_is_kept(source, yahoo, sim):
     yahoo.trouble["AAA"] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
+    assert "1 of 2 tickers are up to date" in assert_fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
     yahoo.trouble.clear()
     yahoo.asked.clear()
     source(["AAA", "BBB"]).load()
@@ -447,7 +447,7 @@ def without_quotes(result):
 @pytest.mark.parametrize("empty", [clear, without_quotes, ("200", {"chart": {"result": [], "error": None}})])
 def test_empty_reply_is_an_unknown_ticker(source, yahoo, empty):
     yahoo.trouble["AAA"] = [empty] * 5
-    line = fails(source())
+    line = assert_fails(source())
     assert "AAA (" in line
     yahoo.trouble["AAA"] = [empty] * 2
     assert len(source().load().frame) == 757
@@ -476,7 +476,7 @@ def cut(first=0, last=None, step=1):
 )
 def test_partial_reply_is_refused_and_never_kept(source, yahoo, tmp_path, partial):
     yahoo.trouble["CCC"] = [partial]
-    line = fails(source(["CCC"]))
+    line = assert_fails(source(["CCC"]))
     assert "CCC (" in line
     assert "bars in 757 sessions" in line
     assert not cache_path(tmp_path / "cache", "CCC").exists()
@@ -489,7 +489,7 @@ def test_a_partial_tail_is_refused_and_never_kept(source, yahoo, tmp_path):
     before = cache_path(tmp_path / "cache", "CCC").read_bytes()
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     yahoo.trouble["CCC"] = [cut(last=-5)]
-    fails(source(["CCC"]))
+    assert_fails(source(["CCC"]))
     assert cache_path(tmp_path / "cache", "CCC").read_bytes() == before
     assert source(["CCC"]).load().last == np.datetime64("2021-12-31")
 
@@ -508,8 +508,8 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     yahoo.asked.clear()
     assert len(source(["CCC"]).load().frame) == 755
     assert asked(yahoo) == ["CCC"]
-    # what is enough is the user's to say, for what is in the cache too
-    fails(source(["CCC"], min_coverage=1.0))
+    # min_coverage of the user applies to cached bars too
+    assert_fails(source(["CCC"], min_coverage=1.0))
 
 
 def renamed(old, new):
@@ -523,13 +523,13 @@ def renamed(old, new):
 @pytest.mark.parametrize(("old", "new"), [("close", "last"), ("open", "Open"), ("volume", "shares")])
 def test_renamed_columns(source, yahoo, old, new):
     yahoo.trouble["AAA"] = [renamed(old, new)] * 5
-    assert "a reply in another form" in fails(source())
+    assert "a reply in another form" in assert_fails(source())
 
 
 def test_missing_adjusted_closes_are_refused(source, yahoo):
     # yfinance silently takes closes instead
     yahoo.trouble["AAA"] = [renamed("adjclose", "adjusted")]
-    assert "no prices adjusted for them" in fails(source())
+    assert "no prices adjusted for them" in assert_fails(source())
 
 
 def test_a_split_without_its_adjustment(source, yahoo):
@@ -542,16 +542,16 @@ def test_a_split_without_its_adjustment(source, yahoo):
                     quotes[name] = (np.array(quotes[name]) * scale).tolist()
 
     yahoo.trouble["AAA"] = [spoil]
-    assert "a split of 4 on 2020-08-31 that its prices are not adjusted for" in fails(source())
+    assert "a split of 4 on 2020-08-31 that its prices are not adjusted for" in assert_fails(source())
     # in a tail it shows in the overlap
     yahoo.now = np.datetime64("2020-08-28T23:00", "s")
     old = source().load().frame
     yahoo.now = np.datetime64("2020-09-10T23:00", "s")
     listed = dict(yahoo.shares["AAA"].splits)
     yahoo.trouble["AAA"] = [lambda result: result["events"].update(splits={})]
-    assert "splits that do not fit" in fails(source())
+    assert "splits that do not fit" in assert_fails(source())
     assert yahoo.shares["AAA"].splits == listed
-    same_bits(source().load().frame, old)
+    assert_same_bits(source().load().frame, old)
 
 
 @pytest.mark.parametrize(
@@ -559,7 +559,7 @@ def test_a_split_without_its_adjustment(source, yahoo):
 )
 def test_malformed_replies_are_refused(source, yahoo, sim, garbage):
     yahoo.trouble["AAA"] = [sim.Answer(garbage)] * 5
-    fails(source(max_attempts=2))
+    assert_fails(source(max_attempts=2))
 
 
 def spoil_anywhere(data, node, depth=0):
@@ -613,8 +613,8 @@ def test_any_damaged_reply_is_prices_or_one_line_and_never_silently_short(sim, t
     else:
         line = ""
         short = len(share.days) - len(prices.frame)
-        said = ("without a bar", "begins after 2021-01-04", "ends before")
-        assert not short or sum(any(words in note for words in said) for note in prices.warnings)
+        expected_warnings = ("without a bar", "begins after 2021-01-04", "ends before")
+        assert not short or sum(any(words in note for words in expected_warnings) for note in prices.warnings)
     assert "\n" not in line
 
 
@@ -646,7 +646,9 @@ def test_bar_with_a_missing_price_is_refused_by_check_prices(source, yahoo):
         result["indicators"]["quote"][0]["open"][100] = None
 
     yahoo.trouble["CCC"] = [blank]
-    assert "expected a number as open; found open = nan for CCC on 2019-05-28" in fails(source(["CCC"]), InputError)
+    assert "expected a number as open; found open = nan for CCC on 2019-05-28" in assert_fails(
+        source(["CCC"]), InputError
+    )
     assert len(source(["CCC"], on_bad="repair").load().frame) == 756
 
 
@@ -681,17 +683,17 @@ def test_a_reused_symbol_is_refused(source, yahoo, sim):
     source(["CCC"]).load()
     yahoo.shares["CCC"] = sim.Share(start="2020-03-02", seed=9)
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
-    assert "perhaps a reused symbol" in fails(source(["CCC"]))
+    assert "perhaps a reused symbol" in assert_fails(source(["CCC"]))
     assert len(source(["CCC"], revisions="accept").load().frame) == len(yahoo.shares["CCC"].days)
 
 
 def test_two_currencies_are_refused(source, yahoo, sim):
     yahoo.shares["LON"] = sim.Share(currency="GBp")
-    assert "found GBp (LON), USD (AAA)" in fails(source(["AAA", "LON"]), InputError)
+    assert "found GBp (LON), USD (AAA)" in assert_fails(source(["AAA", "LON"]), InputError)
 
 
 def test_span_without_bars_is_refused(source):
-    assert "BBB (no bars in " in fails(source(["AAA", "BBB"], end="2019-03-29"))
+    assert "BBB (no bars in " in assert_fails(source(["AAA", "BBB"], end="2019-03-29"))
     assert source(["AAA", "BBB"], end="2019-03-29", on_missing_ticker="skip").load().tickers == ("AAA",)
 
 
@@ -710,7 +712,7 @@ def revised(source, yahoo):
 
 def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     prices = source(["AAA", "CCC"]).load()
-    same_bits(prices.frame, revised)
+    assert_same_bits(prices.frame, revised)
     assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.warnings)
     # one revised bar does not bend the link: what comes after is on the old level
     share = yahoo.shares["CCC"]
@@ -758,7 +760,7 @@ def test_dividend_missing_in_adjusted_prices_is_reported(source, yahoo):
 
     yahoo.trouble["AAA"] = [unadjusted]
     prices = source().load()
-    same_bits(prices.frame, old)
+    assert_same_bits(prices.frame, old)
     assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.warnings)
 
 

@@ -1,4 +1,4 @@
-"""The parts of the yahoo source: linking downloads, counting what is short, cache files. All numbers are simulated."""
+"""The parts of the yahoo source: linking of downloads, coverage, cache files. All numbers are simulated."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sim(support):
 
 
 def reply_of(share, now, since="2019-01-02"):
-    """What the door makes of a chart, without yfinance in between."""
+    """Reply that the client makes of a chart, without yfinance."""
     second = int(np.datetime64(since, "s").astype(np.int64))
     result = share.chart(np.datetime64(now, "s"), second)["chart"]["result"][0]
     stamps = np.array(result["timestamp"], "datetime64[s]").astype("datetime64[D]")
@@ -62,7 +62,7 @@ STARTS = "2019-01-02"
 
 @st.composite
 def lives(draw):
-    """A company, and the sessions after which somebody downloads it."""
+    """A company, and the sessions after which it is downloaded."""
     some_day = st.integers(2, SESSIONS - 1)
     splits = draw(st.dictionaries(some_day, st.sampled_from([2.0, 3.0, 1.5, 4.0, 0.1, 0.25]), max_size=4))
     dividends = draw(st.dictionaries(some_day, st.floats(0.001, 0.05), max_size=6))
