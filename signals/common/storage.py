@@ -28,9 +28,9 @@ __all__ = [
     "canonical_json",
     "read_json",
     "read_parquet",
+    "remove_temporary_files",
     "sha256_bytes",
     "sha256_file",
-    "sweep",
     "write_json",
     "write_parquet",
 ]
@@ -95,7 +95,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove temporary files that killed writers left in `folder`; no other process may be writing there."""
     for path in Path(folder).glob(".*.tmp"):
         path.unlink(missing_ok=True)

@@ -25,15 +25,15 @@ from signals.data.price_index import INDEX, canonical_index, check_labels, check
 
 __all__ = [
     "ACTION_COLUMNS",
-    "Steps",
+    "PriceSteps",
     "actions_frame",
     "check_actions",
     "check_agreement",
     "check_raw_known",
     "is_simple",
+    "price_steps",
     "raw_panel",
     "simple_ratio",
-    "steps_of",
 ]
 
 ACTION_COLUMNS = ("split", "dividend")
@@ -165,7 +165,7 @@ def check_actions(frame: pd.DataFrame, *, calendar: str = "XNYS") -> pd.DataFram
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steps:
+class PriceSteps:
     """Effect on the raw price of the splits and dividends between consecutive bars of a ticker.
 
     Parameters
@@ -187,17 +187,21 @@ class Steps:
     split: Values
 
 
-def steps_of(day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions: pd.DataFrame, names: Any) -> Steps:
-    """Find between which bars actions fall, and what they do to prices.
+def price_steps(
+    day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions: pd.DataFrame, names: Any
+) -> PriceSteps:
+    """Effect of splits and dividends on the raw price from bar to bar.
 
     Parameters
     ----------
     day : ndarray of datetime64[D], shape (n_bars,)
+        Session of each bar.
     ticker : ndarray of int, shape (n_bars,)
-        Places in `names`.
+        Index into `names` of each bar.
     raw_close : ndarray of float64, shape (n_bars,)
+        Raw close of each bar.
     actions : DataFrame
-        Checked.
+        Checked splits and dividends.
     names : sequence of str
         Tickers.
     """
@@ -218,7 +222,7 @@ def steps_of(day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions
         if first < row < last:  # there is no holder before the first bar, and no price to compare after the last
             step[row] = (step[row] - dividend / close[row - 1]) / ratio
             split[row] *= ratio
-    return Steps(order, inside, step, split)
+    return PriceSteps(order, inside, step, split)
 
 
 def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
@@ -248,7 +252,7 @@ def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
     day = levels[0].to_numpy().astype("datetime64[D]")[np.asarray(frame.index.codes[0])]
     code = np.asarray(frame.index.codes[1])
     factor = frame["adj_factor"].to_numpy(np.float64)
-    steps = steps_of(day, code, frame["close"].to_numpy(np.float64) / factor, actions, list(levels[1]))
+    steps = price_steps(day, code, frame["close"].to_numpy(np.float64) / factor, actions, list(levels[1]))
     factor = factor[steps.order]
     shown_step = np.ones(len(factor))
     shown_step[1:] = np.where(steps.inside[1:], factor[:-1] / factor[1:], 1.0)

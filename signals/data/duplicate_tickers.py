@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["TickerPair", "duplicate_note", "duplicate_tickers"]
+__all__ = ["TickerPair", "duplicate_tickers", "duplicate_warning"]
 
 # Correlation from which two tickers count as nearly the same, over at least so many common returns. Of 6,178 US
 # tickers 2006-2017 thirteen pairs reach it: share classes (GOOG and GOOGL 0.984), dual listings (BBL and BHP 0.970) and
@@ -101,7 +101,7 @@ def _without_misprints(
     return x[kept], y[kept]
 
 
-def duplicate_note(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
+def duplicate_warning(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
     """Describe the pairs in one line without a full stop; empty when there are none."""
     if not pairs:
         return ""

@@ -15,7 +15,7 @@ from signals.calendar import as_day
 from signals.common.errors import InputError
 from signals.common.summary_card import Card
 
-__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "cut_actions", "known_facts", "listed", "shortened"]
+__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "known_facts", "listed", "select_actions", "shortened"]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume", "adj_factor")
 
@@ -133,12 +133,12 @@ class PricePanel:
                 subsets[id(array)].setflags(write=False)
             changed[name] = subsets[id(array)]
         if self.actions is not None:
-            changed["actions"] = cut_actions(self.actions, dates[-1] if len(dates) else None, tickers)
+            changed["actions"] = select_actions(self.actions, dates[-1] if len(dates) else None, tickers)
         same = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in changed}
         return PricePanel(**same, **changed)
 
 
-def cut_actions(
+def select_actions(
     actions: pd.DataFrame, last: np.datetime64 | None, tickers: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """Keep the splits and dividends of some tickers up to and including a day; none when `last` is None."""

@@ -23,8 +23,8 @@ from signals.common.summary_card import Card
 from signals.common.text import one_line, shown
 from signals.data.column_names import field_of
 from signals.data.corporate_actions import actions_frame, check_actions, check_agreement
-from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
-from signals.data.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
+from signals.data.duplicate_tickers import duplicate_tickers, duplicate_warning
+from signals.data.panel import PRICE_COLUMNS, PricePanel, known_facts, listed, select_actions, shortened
 from signals.data.price_frame_hints import factor_jumps, reshaping, shown_layout
 from signals.data.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
 from signals.data.price_table import read_table, write_table
@@ -165,7 +165,7 @@ class Prices:
         kept = self.frame.iloc[: int(rows)]
         # unused levels would still contain the names of tickers listed later
         index = canonical_index(kept.index)
-        actions = None if self.actions is None else cut_actions(self.actions, day, index.levels[1])
+        actions = None if self.actions is None else select_actions(self.actions, day, index.levels[1])
         return replace(self, frame=kept.set_axis(index, axis=0), actions=actions)
 
     def meta(self) -> dict[str, Any]:
@@ -335,7 +335,7 @@ def check_prices(
     for value in columns.values():
         value.setflags(write=False)
     checked = pd.DataFrame(columns, index=index, copy=False)
-    duplicates = duplicate_note(duplicate_tickers(checked))
+    duplicates = duplicate_warning(duplicate_tickers(checked))
     if duplicates and duplicates not in warnings:
         warnings.append(duplicates)
     if actions is not None:
@@ -359,7 +359,7 @@ def check_prices(
 def _actions(actions: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
     """Select the splits and dividends of the tickers that have prices, from the first session to the last."""
     days, tickers = index.levels
-    kept = cut_actions(actions, np.datetime64(days[-1], "D"), tickers)
+    kept = select_actions(actions, np.datetime64(days[-1], "D"), tickers)
     kept = kept[kept.index.get_level_values("date") >= days[0]]
     return kept.set_axis(canonical_index(kept.index), axis=0) if len(kept) else actions_frame(())
 

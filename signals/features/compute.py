@@ -14,7 +14,7 @@ from signals.features.context import FeatureContext, Features
 from signals.features.custom import custom_feature
 from signals.features.dates import read_schedule
 from signals.features.expressions import Spec, parse_features
-from signals.features.groups import less_mean, market_returns
+from signals.features.groups import market_returns, minus_group_mean
 from signals.features.macro import Releases
 
 __all__ = ["compute_features"]
@@ -59,7 +59,7 @@ def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
             values[:, :, i] = custom_feature(spec.name, spec.function, context.panel, context.decisions)
         if spec.versus is not None:
             sectors = context.sectors if spec.versus == "sector" else None
-            values[:, :, i] = less_mean(values[:, :, i], context.member, sectors)
+            values[:, :, i] = minus_group_mean(values[:, :, i], context.member, sectors)
     # a period is as long as the calendar made it; the longest one bounds how far back a value can reach
     longest = int(np.diff(context.decisions).max()) if len(context.decisions) > 1 else 1
     return Features(tuple(s.name for s in parsed), values, tuple(_warm_up(s, longest) for s in parsed))

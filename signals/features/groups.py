@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from signals.features.context import FeatureContext
 
-__all__ = ["less_mean", "market_returns"]
+__all__ = ["market_returns", "minus_group_mean"]
 
 Values = NDArray[np.float64]
 
 
-def less_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int32] | None) -> Values:
+def minus_group_mean(values: Values, member: NDArray[np.bool_], sectors: NDArray[np.int32] | None) -> Values:
     """Subtract the mean of each date's members, or of those of the ticker's sector.
 
     Parameters

@@ -132,7 +132,7 @@ def read_macro(
         * long: `date`, `value`, `series` (without it the series is named after the file), and best `available_at`.
     publication_lag : str or mapping of str to str, optional
         Time from the end of a period to the publication of its figure: `"45D"`, `"6W"`, `"1M"` or `"0D"`, for all
-        series or one per series (the others are then left aside). Required unless the file has dates of publication,
+        series or one per series (the others are then ignored). Required unless the file has dates of publication,
         and refused if it has. There is no default, since a lag that is too short would be a look-ahead.
     series : sequence of str, optional
         Series to read; all by default.
@@ -168,7 +168,7 @@ def read_macro(
     wanted = _wanted(sheet, path, publication_lag, series)
     warnings = list(sheet.warnings)
     if left := len(sheet.names) - len(wanted):
-        warnings.append(f"{path.name}: {left} series left aside")
+        warnings.append(f"{path.name}: {left} series ignored")
     keep = np.isin(sheet.codes, [sheet.names.index(name) for name in wanted]) & ~np.isnan(sheet.values)
     sheet = sheet.take(keep)
     for name in wanted:

@@ -151,7 +151,7 @@ def read_spells(
             end = np.where(end < FAR, end + np.timedelta64(1, "D"), end)
         warnings = []
         if value and (empty := text == "").any():
-            warnings.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left aside")
+            warnings.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left out")
             codes, text, start, end = codes[~empty], text[~empty], start[~empty], end[~empty]
         if not len(codes):
             raise InputError(f"expected a {value} in {path.name}; found none in any row; write {example}")

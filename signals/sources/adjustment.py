@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.common.errors import InputError
-from signals.data.corporate_actions import NOTABLE_SPLIT, steps_of
+from signals.data.corporate_actions import NOTABLE_SPLIT, price_steps
 
-__all__ = ["actions_factor", "chained_factor", "close_factor", "large_stand_ins"]
+__all__ = ["actions_factor", "chained_factor", "close_factor", "large_replaced_returns"]
 
 Values = NDArray[np.float64]
 
@@ -93,7 +93,7 @@ def chained_factor(
     return factor, int(missing.sum())
 
 
-def large_stand_ins(
+def large_replaced_returns(
     close: Values, total_return: Values, ticker: NDArray[np.int32], *, least: float = 0.25
 ) -> NDArray[np.intp]:
     """Rows whose missing total return is replaced by a raw close ratio that is far from 1, the farthest first.
@@ -105,7 +105,7 @@ def large_stand_ins(
     least : float
         Absolute return from which a row counts as large; splits are rarely smaller.
 
-    >>> large_stand_ins(np.array([10.0, 5.0, 5.1]), np.full(3, np.nan), np.zeros(3, np.int32)).tolist()
+    >>> large_replaced_returns(np.array([10.0, 5.0, 5.1]), np.full(3, np.nan), np.zeros(3, np.int32)).tolist()
     [1]
     """
     begins = np.r_[True, ticker[1:] != ticker[:-1]]
@@ -146,7 +146,7 @@ def actions_factor(
         For a dividend of no less than the close before, and for a split that the closes do not show, since they are
         then adjusted already.
     """
-    steps = steps_of(days, ticker, close, actions, names)
+    steps = price_steps(days, ticker, close, actions, names)
 
     def words(row: int) -> str:
         return f"{names[ticker[row]]} on {days[row]}"

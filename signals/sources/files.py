@@ -21,7 +21,7 @@ from signals.data.price_frame_hints import factor_jumps
 from signals.data.price_index import INDEX, count_rows
 from signals.data.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
-from signals.sources.adjustment import actions_factor, chained_factor, close_factor, large_stand_ins
+from signals.sources.adjustment import actions_factor, chained_factor, close_factor, large_replaced_returns
 from signals.sources.factor_files import factors_of
 from signals.sources.price_folder import FileNames, list_files, listed, named_after, vendor_names
 from signals.tabular.table_files import read_raw, stem
@@ -298,7 +298,7 @@ class FilesSource:
             warnings.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
             if filled:
                 warnings.append(f"{count_rows(filled)} without a total return: the raw close ratio is used")
-                close, rows = columns["close"], large_stand_ins(columns["close"], total, bars.codes)
+                close, rows = columns["close"], large_replaced_returns(columns["close"], total, bars.codes)
                 if len(rows):
                     each = [
                         f"{bars.names[bars.codes[row]]} on {bars.days[row]} {close[row] / close[row - 1] - 1:+.1%}"
@@ -385,7 +385,7 @@ def _combine(pieces: list[TableBars], paths: list[Path]) -> TableBars:
         if set(piece.columns) != set(pieces[0].columns):
             differing = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
             without = ", ".join(f'{name} = ""' for name in differing if name not in ("close", "return"))
-            remedy = f", or set column_names = {{ {without} }} to leave them aside" if without else ""
+            remedy = f", or set column_names = {{ {without} }} to ignore them" if without else ""
             raise InputError(
                 f"expected the same columns in every file of a folder; found {', '.join(pieces[0].columns)} in "
                 f"{paths[0].name} and {', '.join(piece.columns)} in {path.name}; put like files together{remedy}"
@@ -425,8 +425,8 @@ def _without_empty(bars: TableBars) -> TableBars:
     if not empty:
         return bars
     columns = {name: values for name, values in bars.columns.items() if name not in empty}
-    note = f"columns without any value left aside: {', '.join(empty)}"
-    return replace(bars, columns=columns, warnings=(*bars.warnings, note))
+    warning = f"columns without any value ignored: {', '.join(empty)}"
+    return replace(bars, columns=columns, warnings=(*bars.warnings, warning))
 
 
 def _more_help(message: str) -> str:
@@ -448,7 +448,7 @@ def _check_priced(wanted: tuple[str, ...], bars: TableBars, period: str = "") ->
 def _traded(bars: TableBars, warnings: list[str]) -> TableBars:
     """Leave out rows without any price; warn of ignored columns, rows and tickers."""
     if bars.ignored:
-        warnings.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
+        warnings.append(one_line(f"ignored columns: {listed(bars.ignored, 8)}"))
     warnings.extend(map(one_line, bars.warnings))
     quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
     empty = np.isnan(quotes[0])

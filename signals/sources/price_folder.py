@@ -91,7 +91,7 @@ def list_files(
     is_other : callable
         Takes a file and returns whether it is another kind of file, such as a factor file.
     warnings : list of str
-        A warning that names the files left aside is appended.
+        A warning that names the ignored files is appended.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def list_files(
             "entries; name the folder that holds them"
         )
     if left:
-        warnings.append(one_line(f"left aside in the folder: {listed([child.name for child in left])}"))
+        warnings.append(one_line(f"ignored in the folder: {listed([child.name for child in left])}"))
     return files
 
 

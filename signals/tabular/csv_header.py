@@ -15,7 +15,7 @@ from signals.tabular.field_ticker_columns import paired_header
 from signals.tabular.table_format import PLAIN, TableFormat
 from signals.tabular.text_files import first_lines
 
-__all__ = ["Head", "read_head"]
+__all__ = ["TableHeader", "read_header"]
 
 SEPARATORS = ",;\t|"
 
@@ -45,7 +45,7 @@ _KLINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class TableHeader:
     """Header of a text table.
 
     Parameters
@@ -63,7 +63,7 @@ class Head:
     lines: int
 
 
-def read_head(path: Path, form: TableFormat | None) -> Head:
+def read_header(path: Path, form: TableFormat | None) -> TableHeader:
     """Read the header of a text table; to be used inside `reading`.
 
     Parameters
@@ -96,10 +96,10 @@ def read_head(path: Path, form: TableFormat | None) -> Head:
         raise InputError(f"expected names of columns in line {at + 1} of {path.name}; found none; correct header")
     double = paired_header(rows[at:], path)
     if double is not None:
-        return Head(separator, double[0], at + double[1])
+        return TableHeader(separator, double[0], at + double[1])
     if header is None:
         _check_names(rows, at, path, form)
-    return Head(separator, _first_named([name.strip() for name in rows[at]], rows[at + 1 :]), at + 1)
+    return TableHeader(separator, _first_named([name.strip() for name in rows[at]], rows[at + 1 :]), at + 1)
 
 
 def _separator(lines: list[str]) -> str:
@@ -115,7 +115,7 @@ def _separator(lines: list[str]) -> str:
     return max(SEPARATORS, key=score)
 
 
-def _given(names: list[str], rows: list[list[str]], at: int, separator: str, path: Path) -> Head:
+def _given(names: list[str], rows: list[list[str]], at: int, separator: str, path: Path) -> TableHeader:
     """Header with the names of a setting, for a file without a header."""
     if [compact(name) for name in names] == [compact(name) for name in rows[at]]:
         raise InputError(
@@ -127,7 +127,7 @@ def _given(names: list[str], rows: list[list[str]], at: int, separator: str, pat
             f"expected as many names in header as {path.name} has columns; found {len(names)} names and "
             f"{len(rows[at])} columns; name every column, also unused ones"
         )
-    return Head(separator, [name.strip() for name in names], at)
+    return TableHeader(separator, [name.strip() for name in names], at)
 
 
 def _first_named(names: list[str], rows: list[list[str]]) -> list[object]:

@@ -11,7 +11,7 @@ from signals.common.errors import InputError
 from signals.common.text import shown
 from signals.data.column_names import OTHERS, compact, field_of, word_list
 
-__all__ = ["paired_header", "plain_name", "split_names", "turned_pairs"]
+__all__ = ["field_ticker_pairs", "paired_header", "plain_name", "split_names"]
 
 # First cell of a header row, over the dates: the name of the level of fields, of tickers, or nothing.
 _FIELD_LEVEL = ("price", "prices", "attribute", "attributes", "field", "fields", "item")
@@ -56,7 +56,7 @@ def paired_header(rows: list[list[str]], path: Path) -> tuple[list[object], int]
     third = rows[2] if len(rows) > 2 else []
     named = len(third) == len(first) and (field_of(third[0]) or ("",))[0] == "date" and not any(third[1:])
     pairs = [("Date", ""), *zip(first[1:], second[1:], strict=True)]
-    return turned_pairs(pairs, (first[0], second[0]), path), 3 if named else 2
+    return field_ticker_pairs(pairs, (first[0], second[0]), path), 3 if named else 2
 
 
 def _numbered(first: list[str], second: list[str]) -> bool:
@@ -69,7 +69,7 @@ def _numbered(first: list[str], second: list[str]) -> bool:
     )
 
 
-def turned_pairs(names: Sequence[object], labels: tuple[object, object], path: Path) -> list[object]:
+def field_ticker_pairs(names: Sequence[object], labels: tuple[object, object], path: Path) -> list[object]:
     """Names as (field, ticker) pairs, whichever of the two comes first in the file; the date as `Date`.
 
     Parameters

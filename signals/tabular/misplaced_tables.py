@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from signals.common.errors import InputError
 from signals.data.column_names import compact, field_of
-from signals.tabular.price_columns import Roles, is_number, is_text, quoted, some
+from signals.tabular.price_columns import Roles, is_number, is_text, listed, quoted
 from signals.tabular.table_format import TableFormat
 
 __all__ = ["refuse_dates_across", "refuse_exchanged", "refuse_factor", "refuse_fields_below", "without_headers"]
@@ -32,8 +32,8 @@ def refuse_dates_across(frame: pd.DataFrame, path: Path) -> None:
     dated = [name for name in frame.columns if isinstance(name, str) and _DAY.fullmatch(name.strip())]
     if len(dated) > 1 and 2 * len(dated) > frame.shape[1]:
         raise InputError(
-            f"expected a column of dates in {path.name}; found dates as names of columns ({some(dated, 3)}); transpose "
-            "the table, so that each row is a day"
+            f"expected a column of dates in {path.name}; found dates as names of columns ({listed(dated, 3)}); "
+            "transpose the table, so that each row is a day"
         )
 
 
@@ -69,7 +69,7 @@ def refuse_fields_below(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
         index = [str(roles.date), *(str(n) for n in others if not is_number(frame[n]))]
         values = [str(n) for n in others if is_number(frame[n])] or ["value"]
         raise InputError(
-            f"expected a column for each field in {path.name}; found their names in column {name} ({some(cells, 5)}); "
+            f"expected a column for each field in {path.name}; found their names in {name} ({listed(cells, 5)}); "
             f"write it with pandas: frame.pivot(index={index}, columns={str(name)!r}, values={values[-1]!r})"
         )
 

@@ -24,12 +24,12 @@ __all__ = [
     "is_companion",
     "is_number",
     "is_text",
+    "is_ticker_like",
     "likely_close",
+    "listed",
     "naming_column",
     "nested_prices",
     "quoted",
-    "some",
-    "tickerlike",
     "without_comment",
 ]
 
@@ -91,7 +91,7 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
     if not candidates:
         remedy = f"set column_names = {{ date = {quoted(like)} }}" if like is not None else "name one of them Date"
         raise InputError(
-            f"expected a header with a date column in {path.name}; found {some(map(str, frame.columns))}; {remedy}"
+            f"expected a header with a date column in {path.name}; found {listed(map(str, frame.columns))}; {remedy}"
         )
     order = ["date", "datetime", "timestamp"]
     words = [compact(name) for name in candidates]
@@ -136,8 +136,8 @@ def given_column(frame: pd.DataFrame, name: str, what: str, path: Path) -> Any:
     """
     if name not in frame.columns:
         raise InputError(
-            f"expected a column {name!r} for {what} in {path.name}; found {some(map(str, frame.columns))}; correct the "
-            "name"
+            f"expected a column {name!r} for {what} in {path.name}; found {listed(map(str, frame.columns))}; correct "
+            "the name"
         )
     return name
 
@@ -195,7 +195,7 @@ def _likely_of(names: list[Any], path: Path) -> Any:
     if len(names) > 1:
         wide = ', or set layout = "wide" if each column holds the closes of a ticker'
         raise InputError(
-            f"expected a close in {path.name}; found {some(map(str, names))}; set column_names = {{ close = "
+            f"expected a close in {path.name}; found {listed(map(str, names))}; set column_names = {{ close = "
             f"{quoted(names[0])} }}, or name another of them{wide if all(map(is_upper, names)) else ''}"
         )
     return names[0]
@@ -369,7 +369,7 @@ def _suits(label: str, stem: str) -> bool:
     return _TICKER.fullmatch(label) is not None or label.lower() == stem.lower()
 
 
-def tickerlike(name: Any) -> bool:
+def is_ticker_like(name: Any) -> bool:
     """Whether a column name could be a ticker although it is a word of price tables."""
     return is_upper(name) and compact(name) not in ("volume", "vol") and compact(name) != ""
 
@@ -389,8 +389,8 @@ def quoted(name: object) -> str:
     )
 
 
-def some(names: Any, most: int = 8) -> str:
+def listed(names: Any, most: int = 8) -> str:
     """List the first of some names, and count the others."""
-    listed = list(names)
-    named = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in listed[:most])
-    return named + (f" and {len(listed) - most} more" if len(listed) > most else "")
+    texts = list(names)
+    first = ", ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts[:most])
+    return first + (f" and {len(texts) - most} more" if len(texts) > most else "")

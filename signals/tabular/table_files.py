@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from signals.common.errors import InputError
 from signals.common.text import one_line, shown
 from signals.data.column_names import CLOCKS, NAMELIKE, TICKERS, compact, field_of
-from signals.tabular.csv_header import read_head
-from signals.tabular.field_ticker_columns import turned_pairs
+from signals.tabular.csv_header import read_header
+from signals.tabular.field_ticker_columns import field_ticker_pairs
 from signals.tabular.table_format import TableFormat
 from signals.tabular.text_files import BOMB_RATIO, EmptyTableError, open_text, reading
 
@@ -263,7 +263,7 @@ def _read_parquet(path: Path, more: Sequence[str], form: TableFormat | None) -> 
                 f"expected at most two levels of column names in {path.name}; found {frame.columns.nlevels}; keep the "
                 "field and the ticker"
             )
-        pairs = turned_pairs(frame.columns.tolist(), (labels[0], labels[1]), path)
+        pairs = field_ticker_pairs(frame.columns.tolist(), (labels[0], labels[1]), path)
         frame.columns = pd.Index(pairs, tupleize_cols=False)
     return RawTable(frame, bracketed=False)
 
@@ -310,7 +310,7 @@ def _ragged(path: Path, separator: str, before: int, width: int, error: Exceptio
 
 
 def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawTable:
-    head = read_head(path, form)
+    head = read_header(path, form)
     names = [f"Unnamed: {place}" if name == "" else name for place, name in enumerate(head.names)]
     doubled = {name for name, count in Counter(names).items() if count > 1}
     if len(names) > MOST_COLUMNS:

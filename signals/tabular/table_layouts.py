@@ -32,12 +32,12 @@ from signals.tabular.price_columns import (
     is_companion,
     is_number,
     is_text,
+    is_ticker_like,
     likely_close,
+    listed,
     naming_column,
     nested_prices,
     quoted,
-    some,
-    tickerlike,
     without_comment,
 )
 from signals.tabular.table_files import RawTable, is_unnamed, stem
@@ -178,7 +178,7 @@ def bars_of(
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
     if roles.likely:
-        warnings.append(f"the column {roles.fields['close']} is taken as the close")
+        warnings.append(f"the column {roles.fields['close']} is used as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
         # CRSP writes the mean of bid and ask, where there was no trade, with a minus sign
         warnings.append(
@@ -218,19 +218,19 @@ def _is_wide(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, r
             named = ", ".join(f"{field} = {quoted(name)}" for field, name in bars.items())
             raise InputError(
                 f"expected open, high, low and close of {path.name} under known names, or tickers; found "
-                f"{some(map(str, bars.values()))}, of which {bars['high']} is always the highest and {bars['low']} the "
-                f'lowest; set column_names = {{ {named} }}, or layout = "wide" if each column holds the closes of a '
-                "ticker"
+                f"{listed(map(str, bars.values()))}, of which {bars['high']} is always the highest and {bars['low']} "
+                f'the lowest; set column_names = {{ {named} }}, or layout = "wide" if each column holds the closes of '
+                "a ticker"
             )
         return bool(unknown)
     if {"open", "high", "low"} <= roles.fields.keys() or form.named("close") or form.named("adj_close"):
         return False
     # capitals distinguish tickers from words only where other tickers are in capitals and the date is not
-    capitals = all(map(tickerlike, words)) and any(map(is_upper, unknown)) and not is_upper(roles.date)
+    capitals = all(map(is_ticker_like, words)) and any(map(is_upper, unknown)) and not is_upper(roles.date)
     if capitals and not roles.likely and {"close", "adj_close"} & roles.fields.keys():
         close = next(roles.fields[field] for field in ("close", "adj_close") if field in roles.fields)
         raise InputError(
-            f"expected either tickers or fields as columns of {path.name}; found {close} and {some(unknown)}; set "
+            f"expected either tickers or fields as columns of {path.name}; found {close} and {listed(unknown)}; set "
             f'layout = "wide" if each column holds the closes of a ticker, or layout = "long" if {close} is the close '
             "of one ticker"
         )
@@ -250,11 +250,11 @@ def _refuse_without_close(frame: pd.DataFrame, roles: Roles, labels: Any, path: 
         remedy = f"set {close}, or {wide}" if len(numbers) == 1 else f"set {wide}, or {close}"
     else:
         remedy = "add it, or name its column by column_names"
-    raise InputError(f"expected a close in {path.name}; found {some(map(str, frame.columns))}; {remedy}")
+    raise InputError(f"expected a close in {path.name}; found {listed(map(str, frame.columns))}; {remedy}")
 
 
 def _could_be_tickers(roles: Roles, words: list[Any]) -> bool:
-    if not words or {"open", "high", "low"} <= roles.fields.keys() or not all(map(tickerlike, words)):
+    if not words or {"open", "high", "low"} <= roles.fields.keys() or not all(map(is_ticker_like, words)):
         return False
     return bool(roles.unknown) or not is_upper(roles.date)
 
@@ -269,7 +269,7 @@ def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:
         if "adj" in word and "unadj" not in word and "factor" not in word and priced:
             raise InputError(
                 f"expected the adjusted close of {path.name} under a known name; found {name}; set column_names = "
-                f'{{ adj_close = {quoted(name)} }}, or column_names = {{ adj_close = "" }} to leave it aside'
+                f'{{ adj_close = {quoted(name)} }}, or column_names = {{ adj_close = "" }} to ignore it'
             )
 
 
@@ -279,8 +279,8 @@ def _wide(
     days = days_of(frame[date], path, form=form, calendar=calendar)
     if (unnamed := [place for place, name in enumerate(names) if is_unnamed(name)]) and len(names) > 1:
         raise InputError(
-            f"expected a ticker over every column of {path.name}; found none over column {unnamed[0] + 2}; name it or "
-            "delete it"
+            f"expected a ticker as name of every column of {path.name}; found none for column {unnamed[0] + 2}; name "
+            "it or delete it"
         )
     closes = np.empty((len(days), len(names)))
     for column, name in enumerate(names):
@@ -307,7 +307,8 @@ def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -
     """Convert (field, ticker) columns to rows."""
     if "Date" not in frame.columns:
         raise InputError(
-            f"expected a column of dates in {path.name}; found {some(map(str, frame.columns))}; name the first one Date"
+            f"expected a column of dates in {path.name}; found {listed(map(str, frame.columns))}; name the first one "
+            "Date"
         )
     days = days_of(frame["Date"], path, form=form, calendar=calendar)
     pairs = [name for name in frame.columns if isinstance(name, tuple)]
@@ -330,7 +331,7 @@ def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -
         )
         table[:, place[name[1]]] = values
     if not {"close", "adj_close"} & columns.keys():
-        raise InputError(f"expected a close in {path.name}; found {some(map(str, firsts))}; add it")
+        raise InputError(f"expected a close in {path.name}; found {listed(map(str, firsts))}; add it")
     flat = {key: table.ravel() for key, table in columns.items()}
     codes = np.tile(np.arange(len(names), dtype=np.int32), len(days))
     labels = [ticker_name(name) for name in names]

@@ -155,7 +155,7 @@ def first_lines(path: Path, count: int) -> list[str]:
         raise EmptyTableError(f"expected a header line in {path.name}; found an empty file; get it again")
     if max(map(len, lines)) == LONGEST_HEADER:
         raise InputError(
-            f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; is this a "
-            "table?"
+            f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; check "
+            "that the file is a table"
         )
     return lines

@@ -9,7 +9,7 @@ import pytest
 import rnn_strategies as rs
 import signals.data.duplicate_tickers as module
 from signals.calendar import sessions
-from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
+from signals.data.duplicate_tickers import duplicate_tickers, duplicate_warning
 
 DAYS = sessions(np.datetime64("2012-01-01"), np.datetime64("2014-06-30"), "XNYS")
 NAMES = [f"N{i:02d}" for i in range(30)]
@@ -93,10 +93,10 @@ def test_many_tickers_are_compared_in_fewer_blocks_with_the_same_result(monkeypa
 def test_the_note_lists_the_closest_pairs_and_counts_the_others():
     closes = market(5, 3)
     prices = checked(frame_of(closes[:, [0, 0, 1, 1, 2, 2, 2]], list("ABCDEFG")))
-    note = duplicate_note(duplicate_tickers(prices.frame))
+    note = duplicate_warning(duplicate_tickers(prices.frame))
     assert note.startswith("5 pairs of tickers with the same or nearly the same returns: A and B (identical), C and D")
     assert "and 2 more" in note
-    assert duplicate_note(()) == ""
+    assert duplicate_warning(()) == ""
 
 
 def test_real_share_classes_are_found(shared_data):

@@ -92,7 +92,7 @@ def test_names_of_files(folders, tmp_path):
     (both / "daily__raw.csv").write_text("x")
     prices = FilesSource(both, file_names="daily_{ticker}_raw", factor_files=both).load()
     assert prices.tickers == ("AAA", "BBB")
-    assert prices.warnings[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
+    assert prices.warnings[0] == "ignored in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
     assert FilesSource(both, file_names="daily_{ticker}_raw", tickers=["AAA"]).load().tickers == ("AAA",)
     assert FilesSource(both / "daily_AAA_raw.csv", file_names="daily_{ticker}_raw").load().tickers == ("AAA",)
     assert "expected files named x_{ticker} and ending in .csv" in refused(both, file_names="x_{ticker}")

@@ -194,7 +194,7 @@ def test_a_folder_of_one_file_per_ticker(bars, tmp_path):
     (tmp_path / "more").mkdir()
     prices = load(tmp_path)
     assert_prices_of(prices, bars)
-    assert prices.warnings == ("left aside in the folder: README.md, more",)
+    assert prices.warnings == ("ignored in the folder: README.md, more",)
     assert sorted(prices.files) == ["AAA.csv", "BBB.csv"]
     one = load(tmp_path, tickers=["BBB"])
     assert one.tickers == ("BBB",)
@@ -343,9 +343,9 @@ def test_other_columns_are_ignored_with_a_warning(bars, tmp_path):
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
     assert_prices_of(prices, bars)
-    assert prices.warnings == ("columns left aside: sector",)
+    assert prices.warnings == ("ignored columns: sector",)
     table.rename(columns={"sector": "sec\x1etor"}).to_csv(tmp_path / "p.csv", index=False)
-    assert load(tmp_path / "p.csv").warnings == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
+    assert load(tmp_path / "p.csv").warnings == ("ignored columns: sec\\x1etor",)  # on one line, whatever is in it
 
 
 def test_calendar_and_repair_are_passed_on(bars, tmp_path):
@@ -398,7 +398,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     # without being asked for, returns are only named
     ignored = load(tmp_path / "p.csv")
     assert not ignored.raw_known
-    assert ignored.warnings == ("columns left aside: ret",)
+    assert ignored.warnings == ("ignored columns: ret",)
 
 
 def test_later_rows_leave_chained_history_as_it_was(returns_table, tmp_path):

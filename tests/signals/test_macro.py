@@ -93,7 +93,7 @@ def test_lags_by_series(monthly):
     assert available(table, "INDPRO")["2020-01-01"] == "2020-03-01 00:00"
     only = read_macro(monthly, publication_lag={"UMCSENT": "0D"})
     assert only.names == ("UMCSENT",)
-    assert any("1 series left aside" in note for note in only.warnings)
+    assert any("1 series ignored" in note for note in only.warnings)
     assert read_macro(monthly, publication_lag="2W", series=["INDPRO"]).names == ("INDPRO",)
 
 
@@ -391,7 +391,7 @@ def test_real_fred_md(shared_data):
     path = shared_data / "us-macro-monthly" / "fred_md_vintage_2023_to_2019.csv.gz"
     table = read_macro(path, publication_lag="45D", series=["INDPRO", "UMCSENTx", "FEDFUNDS"])
     assert table.names == ("FEDFUNDS", "INDPRO", "UMCSENTx")
-    assert any("124 series left aside" in note for note in table.warnings)
+    assert any("124 series ignored" in note for note in table.warnings)
     other = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag="45D")
     at = session_closes(sessions("1985-01-01", "2018-12-31"))
     for name, same in (("INDPRO", "INDPRO"), ("UMCSENTx", "UMCSENT")):

@@ -197,7 +197,7 @@ def test_columns_without_any_value_are_left_aside(tmp_path, column, cell):
     prices = load(tmp_path)
     assert_closes(prices, EURUSD=AAA)
     assert prices.volume_known is (column != "Volume")
-    assert any(note.startswith("columns without any value left aside: ") for note in prices.warnings)
+    assert any(note.startswith("columns without any value ignored: ") for note in prices.warnings)
 
 
 def test_rows_of_an_unknown_volume_can_be_kept(tmp_path):

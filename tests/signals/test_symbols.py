@@ -119,7 +119,9 @@ def test_bars_outside_every_spell():
 
 def test_two_securities_never_become_one():
     prices = check_prices(bars_of([("FB", 0, 12), ("META", 0, 10)]))
-    with pytest.raises(InputError, match="differ from the other tickers of the prices; found 'META', a ticker that is not in"):
+    with pytest.raises(
+        InputError, match="differ from the other tickers of the prices; found 'META', a ticker that is not in"
+    ):
         table(("META", "FB", "", "")).apply(prices)
     # the fund that had the ticker before gets an id of its own
     fund = ("fund", "META", "", str(DAYS[11]))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from signals.common.errors import InputError
 from signals.data.panel import PRICE_COLUMNS
 from signals.sources.yahoo.cache import Action, History, cache_path, read_history, write_history
-from signals.sources.yahoo.client import OddReplyError, Reply, read_reply
+from signals.sources.yahoo.client import InvalidReplyError, Reply, read_reply
 from signals.sources.yahoo.coverage import coverage_of
-from signals.sources.yahoo.linking import OVERLAP, extend, first_seen
+from signals.sources.yahoo.linking import OVERLAP, extend, first_download
 
 
 def day(text):
@@ -85,7 +85,7 @@ def test_any_downloads_keep_old_bits_and_give_the_final_returns(sim, life, whole
     for k in downloads:
         now, until = share.closes[k] + np.timedelta64(2, "h"), dates[k]
         if history is None:
-            history = first_seen("AAA", reply_of(share, now), day(STARTS), until)
+            history = first_download("AAA", reply_of(share, now), day(STARTS), until)
         else:
             since = history.days[0] if whole else history.days[-OVERLAP:][0]
             longer = extend(history, reply_of(share, now, since), since, until)
@@ -94,7 +94,7 @@ def test_any_downloads_keep_old_bits_and_give_the_final_returns(sim, life, whole
             assert not longer.revised
             history = longer
     assert history.days.tolist() == dates[: downloads[-1] + 1].tolist()
-    final = first_seen("AAA", reply_of(share, share.closes[downloads[-1]]), day(STARTS), dates[downloads[-1]])
+    final = first_download("AAA", reply_of(share, share.closes[downloads[-1]]), day(STARTS), dates[downloads[-1]])
     for name in ("open", "high", "low", "close"):
         # any two bars: the adjusted prices are the final ones but for one constant
         ratio = history.columns[name] / final.columns[name]
@@ -117,11 +117,11 @@ def test_seven_digits_are_no_revision(sim):
             reply, quotes={n: v.astype(np.float32).astype(float) for n, v in reply.quotes.items()}
         )
 
-    history = first_seen("AAA", rounded(reply_of(share, "2020-06-01T23:00")), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", rounded(reply_of(share, "2020-06-01T23:00")), day("2019-01-02"), day("2020-06-01"))
     later = rounded(reply_of(share, "2020-12-31T23:00"))
     longer = extend(history, later, day("2019-01-02"), day("2020-12-31"))
     assert not longer.revised
-    final = first_seen("AAA", later, day("2019-01-02"), day("2020-12-31"))
+    final = first_download("AAA", later, day("2019-01-02"), day("2020-12-31"))
     ratio = longer.columns["close"] / final.columns["close"]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
 
@@ -129,7 +129,7 @@ def test_seven_digits_are_no_revision(sim):
 @pytest.mark.parametrize("name", ["open", "high", "low"])
 def test_any_price_of_a_bar_can_be_revised(sim, name):
     share = sim.Share(end="2020-12-31")
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     getattr(share, name)[share.days == day("2020-05-28")] *= 1.001
     reply = reply_of(share, "2020-06-30T23:00", str(history.days[-OVERLAP]))
     assert extend(history, reply, history.days[-OVERLAP], day("2020-06-30")).revised == {"2020-05-28": "bar"}
@@ -141,7 +141,7 @@ def test_any_price_of_a_bar_can_be_revised(sim, name):
 
 def test_taking_revisions_changes_only_revised_bars(sim):
     share = sim.Share(end="2020-12-31", dividends={"2020-07-01": 1.0}, splits={"2020-08-03": 2.0})
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     share.corrections = {"2019-03-01": 1.05, "2020-03-02": 0.9}
     taken = extend(
         history, reply_of(share, "2020-12-31T23:00"), day("2019-01-02"), day("2020-12-31"), revisions="accept"
@@ -154,7 +154,7 @@ def test_taking_revisions_changes_only_revised_bars(sim):
 
 def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     share = sim.Share(end="2020-12-31")
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     share.dividends = {"2020-05-28": 2.0}
     reply = reply_of(share, "2020-06-30T23:00", str(history.days[-OVERLAP]))
     kept = extend(history, reply, history.days[-OVERLAP], day("2020-06-30"))
@@ -163,7 +163,7 @@ def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     taken = extend(
         history, reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"), revisions="accept"
     )
-    final = first_seen("AAA", reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"))
+    final = first_download("AAA", reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"))
     ratio = taken.columns["close"] / final.columns["close"]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert not taken.revised
@@ -171,8 +171,8 @@ def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
 
 def test_reply_with_an_unfinished_bar_alone_is_refused(sim):
     share = sim.Share(start="2020-06-01")
-    with pytest.raises(OddReplyError, match="no bars up to 2020-05-29"):
-        first_seen("AAA", reply_of(share, "2020-06-01T17:00"), day("2019-01-02"), day("2020-05-29"))
+    with pytest.raises(InvalidReplyError, match="no bars up to 2020-05-29"):
+        first_download("AAA", reply_of(share, "2020-06-01T17:00"), day("2019-01-02"), day("2020-05-29"))
 
 
 # -- yfinance's table ------------------------------------------------------------------------------------------------
@@ -204,15 +204,15 @@ def test_a_dividend_on_a_day_without_a_bar_is_kept(table):
 
 
 def test_invalid_tables_are_refused(table):
-    with pytest.raises(OddReplyError, match="no columns Adj Close"):
+    with pytest.raises(InvalidReplyError, match="no columns Adj Close"):
         read_reply(table.drop(columns="Adj Close"), {})
-    with pytest.raises(OddReplyError, match="labelled by"):
+    with pytest.raises(InvalidReplyError, match="labelled by"):
         read_reply(table.reset_index(drop=True), {})
-    with pytest.raises(OddReplyError, match="two different bars on 2020-01-03"):
+    with pytest.raises(InvalidReplyError, match="two different bars on 2020-01-03"):
         read_reply(pd.concat([table, table[1:2] * 2]), {})
-    with pytest.raises(OddReplyError, match="no numbers as Open"):
+    with pytest.raises(InvalidReplyError, match="no numbers as Open"):
         read_reply(table.astype({"Open": object}).replace({"Open": 10.0}, "ten"), {})
-    with pytest.raises(OddReplyError, match="no columns"):
+    with pytest.raises(InvalidReplyError, match="no columns"):
         read_reply(pd.concat({"AAA": table}, axis=1), {})
 
 
@@ -385,7 +385,7 @@ def test_real_splits_and_dividends_link_as_in_the_factor_files(shared_data, name
     history = None
     for last in [*np.sort(until), len(share.days) - 1]:
         if history is None:
-            history = first_seen(name, share.reply(last), share.days[0], share.days[last])
+            history = first_download(name, share.reply(last), share.days[0], share.days[last])
             continue
         since = len(history.days) - OVERLAP
         longer = extend(history, share.reply(last, since), share.days[since], share.days[last])

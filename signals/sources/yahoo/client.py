@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from signals.common.errors import ServiceError
 from signals.tabular.table_files import one_line
 
-__all__ = ["NotThereError", "OddReplyError", "Reply", "UnreachableError", "YahooClient", "read_reply"]
+__all__ = ["InvalidReplyError", "Reply", "UnknownTickerError", "UnreachableError", "YahooClient", "read_reply"]
 
 # yfinance's names for what this project calls open, high, low, close, adjusted close and volume.
 QUOTES = {
@@ -41,11 +41,11 @@ Days = NDArray[np.datetime64]
 Values = NDArray[np.float64]
 
 
-class NotThereError(ServiceError):
+class UnknownTickerError(ServiceError):
     """The ticker is unknown at Yahoo, or has no prices in the span."""
 
 
-class OddReplyError(ServiceError):
+class InvalidReplyError(ServiceError):
     """Yahoo's reply cannot be interpreted as prices."""
 
 
@@ -145,7 +145,7 @@ class YahooClient:
 
         Raises
         ------
-        NotThereError, OddReplyError, UnreachableError
+        UnknownTickerError, InvalidReplyError, UnreachableError
             Their text is the reason alone, for the caller's message.
         """
         from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
@@ -158,13 +158,13 @@ class YahooClient:
             except YFRateLimitError:
                 limited, reason = True, "too many requests (429)"
             except YFTzMissingError:
-                raise NotThereError("unknown at Yahoo") from None
+                raise UnknownTickerError("unknown at Yahoo") from None
             except YFPricesMissingError as error:
                 stated = one_line(str(error.yahoo_reason or ""))[:160]
                 if any(word in stated.lower() for word in _GONE):
-                    raise NotThereError(stated) from None
+                    raise UnknownTickerError(stated) from None
                 reason = stated or "an empty reply"
-            except (KeyError, IndexError, TypeError, AttributeError, OddReplyError) as error:
+            except (KeyError, IndexError, TypeError, AttributeError, InvalidReplyError) as error:
                 odd, reason = True, f"a reply in another form ({type(error).__name__}: {one_line(str(error))[:120]})"
             # other exceptions of curl, JSON or yfinance are passed on in the error
             except Exception as error:
@@ -175,7 +175,7 @@ class YahooClient:
                 self.sleep(wait)
         reason = f"{reason}, {self.max_attempts} times" if self.max_attempts > 1 else reason
         if odd:
-            raise OddReplyError(reason)
+            raise InvalidReplyError(reason)
         raise UnreachableError(reason, limited=limited)
 
     def _request_once(self, ticker: str, start: np.datetime64) -> Reply:
@@ -192,7 +192,7 @@ class YahooClient:
             about = share.get_history_metadata()
         reply = read_reply(frame, about)
         if not len(reply.days):
-            raise OddReplyError("no bars")
+            raise InvalidReplyError("no bars")
         return reply
 
 
@@ -228,13 +228,13 @@ def read_reply(frame: pd.DataFrame, about: Mapping[str, Any]) -> Reply:
 
     Raises
     ------
-    OddReplyError
+    InvalidReplyError
         When columns are missing, rows have no dates, or two different bars share a day.
     """
     if missing := [name for name in (*QUOTES, *ACTIONS) if name not in frame.columns]:
-        raise OddReplyError(f"no columns {', '.join(missing)}, but {', '.join(map(str, frame.columns))}"[:160])
+        raise InvalidReplyError(f"no columns {', '.join(missing)}, but {', '.join(map(str, frame.columns))}"[:160])
     if not isinstance(frame.index, pd.DatetimeIndex):
-        raise OddReplyError(f"rows labelled by {frame.index.dtype}, not by dates")
+        raise InvalidReplyError(f"rows labelled by {frame.index.dtype}, not by dates")
     # midnight at the exchange is that day, whatever it is in UTC
     days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
     table = np.column_stack([_floats(frame[name]) for name in (*QUOTES, *ACTIONS)])
@@ -244,7 +244,7 @@ def read_reply(frame: pd.DataFrame, about: Mapping[str, Any]) -> Reply:
     if again.any():
         same = (table[1:] == table[:-1]) | (np.isnan(table[1:]) & np.isnan(table[:-1]))
         if (differ := again[1:] & ~same.all(axis=1)).any():
-            raise OddReplyError(f"two different bars on {days[1:][differ][0]}")
+            raise InvalidReplyError(f"two different bars on {days[1:][differ][0]}")
         days, table = days[~again], table[~again]
     dividends, splits = np.nan_to_num(table[:, -2]), np.nan_to_num(table[:, -1])
     splits = np.where(splits > 0, splits, 1.0)
@@ -266,7 +266,7 @@ def _floats(column: pd.Series) -> Values:
     try:
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     except (TypeError, ValueError) as error:
-        raise OddReplyError(f"no numbers as {column.name} ({one_line(str(error))[:60]})") from None
+        raise InvalidReplyError(f"no numbers as {column.name} ({one_line(str(error))[:60]})") from None
 
 
 def _day(moment: Any) -> np.datetime64 | None:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from signals.data.panel import PRICE_COLUMNS
 from signals.sources.adjustment import close_factor
 from signals.sources.yahoo.cache import Action, History
-from signals.sources.yahoo.client import OddReplyError, Reply
+from signals.sources.yahoo.client import InvalidReplyError, Reply
 
-__all__ = ["OVERLAP", "extend", "first_seen"]
+__all__ = ["OVERLAP", "extend", "first_download"]
 
 # Sessions requested again to link a new download, and the number of them whose median gives the ratio.
 OVERLAP = 30
@@ -37,7 +37,7 @@ Days = NDArray[np.datetime64]
 Values = NDArray[np.float64]
 
 
-def first_seen(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.datetime64) -> History:
+def first_download(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.datetime64) -> History:
     """Create the history of a ticker from its first download.
 
     Parameters
@@ -53,16 +53,16 @@ def first_seen(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.d
 
     Raises
     ------
-    OddReplyError
+    InvalidReplyError
         When no bar is left, or the prices are not adjusted for a dividend or a split that Yahoo lists.
     """
     _check_splits(reply)
     unpaid = _unadjusted(reply)
     if len(unpaid) and len(unpaid) == len(_paid(reply)):
-        raise OddReplyError(f"dividends ({unpaid[0]} …) but no prices adjusted for them")
+        raise InvalidReplyError(f"dividends ({unpaid[0]} …) but no prices adjusted for them")
     days, columns = _as_traded(reply, until)
     if not len(days):
-        raise OddReplyError(f"no bars up to {until}")
+        raise InvalidReplyError(f"no bars up to {until}")
     return History(
         ticker=ticker,
         days=days,
@@ -88,7 +88,7 @@ def extend(
     reply : Reply
         Bars since `asked_from`, overlapping with the cached ones.
     asked_from, until : datetime64[D]
-        As in `first_seen`.
+        As in `first_download`.
     revisions : {"keep", "accept"}
         `"keep"`: cached bars stay as they are, to the bit, and revisions by Yahoo are recorded. `"accept"`: bars that
         differ by more than 1e-4 are replaced (in the old scale), bars that Yahoo has added or removed are added or
@@ -96,21 +96,21 @@ def extend(
 
     Raises
     ------
-    OddReplyError
+    InvalidReplyError
         When nothing overlaps (a reused symbol), or splits do not agree with the cached prices.
     """
     days, new = _as_traded(reply, until)
     common, kept_rows, new_rows = np.intersect1d(history.days, days, assume_unique=True, return_indices=True)
     if not len(common):
         if revisions == "accept":
-            return first_seen(history.ticker, reply, asked_from, until)
-        raise OddReplyError(f"no bar in common with those kept up to {history.days[-1]}: perhaps a reused symbol")
+            return first_download(history.ticker, reply, asked_from, until)
+        raise InvalidReplyError(f"no bar in common with those kept up to {history.days[-1]}: perhaps a reused symbol")
     old = {name: history.columns[name][kept_rows] for name in PRICE_COLUMNS}
     again = {name: new[name][new_rows] for name in PRICE_COLUMNS}
     ratio = _middle(again["close"] / old["close"])
     splits_fit = abs(_middle(_raw(again) / _raw(old)) - 1) < 0.01
     if not splits_fit and revisions == "keep":
-        raise OddReplyError(f"splits that do not fit: closes up to {common[-1]} as traded differ from those kept")
+        raise InvalidReplyError(f"splits that do not fit: closes up to {common[-1]} as traded differ from those kept")
     linked = {name: new[name] / ratio if name != "volume" else new[name] for name in PRICE_COLUMNS}
     differ = _differ(again, old, ratio)
     inside = (days >= history.days[0]) & (days <= history.days[-1])
@@ -236,4 +236,4 @@ def _check_splits(reply: Reply) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             unlike = abs(np.log(close[place] / close[place - 1]) + np.log(ratio))
         if unlike < _SPLIT_TOLERANCE * abs(np.log(ratio)):
-            raise OddReplyError(f"a split of {ratio:g} on {day} that its prices are not adjusted for")
+            raise InvalidReplyError(f"a split of {ratio:g} on {day} that its prices are not adjusted for")

@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 
 from signals.common.errors import InputError, LockedError
 from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.common.storage import sweep
+from signals.common.storage import remove_temporary_files
 from signals.sources.yahoo.cache import History, read_history, write_history
-from signals.sources.yahoo.client import NotThereError, OddReplyError, UnreachableError, YahooClient
+from signals.sources.yahoo.client import InvalidReplyError, UnknownTickerError, UnreachableError, YahooClient
 from signals.sources.yahoo.coverage import coverage_of
-from signals.sources.yahoo.linking import OVERLAP, extend, first_seen
+from signals.sources.yahoo.linking import OVERLAP, extend, first_download
 
 __all__ = ["Refresh", "RefreshResult"]
 
@@ -109,7 +109,7 @@ class Refresh:
                 except UnreachableError as error:
                     result.unreached[ticker] = message = str(error)
                     unreached_in_a_row = GIVE_UP_AFTER if error.limited else unreached_in_a_row + 1
-                except (NotThereError, OddReplyError) as error:
+                except (UnknownTickerError, InvalidReplyError) as error:
                     result.failed[ticker] = message = str(error)
                     unreached_in_a_row = 0
                 report(message, finished=1)
@@ -125,7 +125,7 @@ class Refresh:
             since = min(start, history.asked_from) if whole else history.days[-OVERLAP:][0]
         try:
             reply = self.client.request(ticker, since, report)
-        except NotThereError:
+        except UnknownTickerError:
             if history is None:
                 raise
             # a delisted or renamed ticker: the cached bars are complete
@@ -135,9 +135,9 @@ class Refresh:
             done = reply.days[reply.days <= until]
             coverage = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
             if not coverage.bars or coverage.below(self.min_coverage):
-                raise OddReplyError(coverage.warning)
+                raise InvalidReplyError(coverage.warning)
             if history is None:
-                history = first_seen(ticker, reply, since, until)
+                history = first_download(ticker, reply, since, until)
             else:
                 history = extend(history, reply, since, until, revisions=self.revisions)
         write_history(self.folder, history)
@@ -148,7 +148,7 @@ class Refresh:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=PATIENCE):
-                sweep(self.folder)
+                remove_temporary_files(self.folder)
                 yield
         except Timeout:
             raise LockedError(
