@@ -12,7 +12,7 @@ from reports.metrics.performance import Metrics, json_number
 from reports.metrics.skill_over_time import SkillOverTime, measure_over_time, over_time_metrics
 from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome, rank_ic_by_date
 from signals.evaluation.long_run_variance import MeanInterval, mean_interval
-from signals.evaluation.naive_predictors import NAIVE_PREDICTORS
+from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
 
 __all__ = ["TOO_GOOD_AUC", "OverTime", "SignalQuality", "measure_signals", "signal_metrics"]
 
@@ -206,7 +206,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
         known = quality is not None and len(quality.seeds) > 0
         out[f"{name}_seeds_mean"] = json_number(quality.seeds[name].mean()) if quality and known else None
         out[f"{name}_seeds_std"] = json_number(quality.seeds[name].std()) if quality and known else None
-        for predictor in NAIVE_PREDICTORS:
+        for predictor in TRIVIAL_PREDICTORS:
             value = quality.trivial[name].get(predictor) if quality else None
             out[f"{name}_{predictor}"] = json_number(value)
     out["signal_dates"] = quality.auc_dates if quality else None
@@ -292,7 +292,7 @@ def _fold_table(
         # trivial predictors know no seed: every row of a fold repeats the same value
         first = folds.groupby("fold").first()
         for name in _MEASURES:
-            for predictor in NAIVE_PREDICTORS:
+            for predictor in TRIVIAL_PREDICTORS:
                 column = f"{name}_{predictor}"
                 if column in first:
                     table[column] = first[column].reindex(table.index)
@@ -309,7 +309,7 @@ def _year_table(
         mine = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
         if (reach.loc[mine, "min"] == reach.loc[mine, "max"]).all():
             trivial = _trivial_overall(folds.loc[mine])
-            for name, predictor in itertools.product(_MEASURES, NAIVE_PREDICTORS):
+            for name, predictor in itertools.product(_MEASURES, TRIVIAL_PREDICTORS):
                 if f"{name}_{predictor}" in folds:
                     table.loc[key, f"{name}_{predictor}"] = trivial.loc[predictor, name]
     return table
@@ -317,7 +317,7 @@ def _year_table(
 
 def _trivial_overall(table: pd.DataFrame) -> pd.DataFrame:
     rows = {}
-    for predictor in NAIVE_PREDICTORS:
+    for predictor in TRIVIAL_PREDICTORS:
         values = {}
         for name in _MEASURES:
             known = table.get(f"{name}_{predictor}", pd.Series(dtype="float64")).dropna()

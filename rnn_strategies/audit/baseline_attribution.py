@@ -18,10 +18,10 @@ from signals.evaluation.long_run_variance import TOO_FEW_DATES, MeanInterval
 from signals.evaluation.naive_predictors import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
-    NAIVE_PREDICTORS,
-    ZERO_RETURN,
-    more_naive_scores,
-    naive_scores,
+    NOTHING,
+    TRIVIAL_PREDICTORS,
+    more_trivial_scores,
+    trivial_scores,
 )
 from signals.evaluation.pooled_metrics import area_under_curve, outcome_over_time, pooled_auc
 
@@ -29,7 +29,7 @@ __all__ = ["NAME", "explained"]
 
 NAME = "baseline-attribution"
 
-PREDICTORS = (*NAIVE_PREDICTORS, *MORE_PREDICTORS)
+PREDICTORS = (*TRIVIAL_PREDICTORS, *MORE_PREDICTORS)
 WITHIN = tuple(name for name in PREDICTORS if name not in DATE_PREDICTORS)
 WORDS = {
     "last_return": "last return",
@@ -240,9 +240,9 @@ def _rows(
         rows = np.flatnonzero(numbers == number)
         label = data.labels.label[training]
         mine = ticker[rows], end[rows]
-        said = naive_scores(
+        said = trivial_scores(
             data.returns, *mine, lookback=lookback, training_label=label, training_ticker=training[0]
-        ) | more_naive_scores(
+        ) | more_trivial_scores(
             data.returns,
             data.dates,
             data.eligible,
@@ -253,7 +253,7 @@ def _rows(
         )
         for name in PREDICTORS:
             values[name][rows] = said[name]
-    still = np.abs(np.nan_to_num(values["last_return"], nan=1.0)) < ZERO_RETURN
+    still = np.abs(np.nan_to_num(values["last_return"], nan=1.0)) < NOTHING
     return frame.assign(**values, still=still)
 
 

@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 __all__ = [
     "DATE_PREDICTORS",
     "MORE_PREDICTORS",
-    "NAIVE_PREDICTORS",
-    "ZERO_RETURN",
-    "more_naive_scores",
-    "naive_scores",
+    "NOTHING",
+    "TRIVIAL_PREDICTORS",
+    "more_trivial_scores",
+    "trivial_scores",
 ]
 
-NAIVE_PREDICTORS = ("last_return", "mean_return", "volatility", "ticker_mean")
-# Those of `more_naive_scores`, which the audit uses and the report does not.
+TRIVIAL_PREDICTORS = ("last_return", "mean_return", "volatility", "ticker_mean")
+# Those of `more_trivial_scores`, which the audit uses and the report does not.
 MORE_PREDICTORS = ("last_sign", "was_zero", "month_mean", "market")
 # The same for all tickers of a date.
 DATE_PREDICTORS = ("month_mean", "market")
 # Returns up to this size are zero: a padded price over itself, after rounding.
-ZERO_RETURN = 1e-12
+NOTHING = 1e-12
 
 
-def naive_scores(
+def trivial_scores(
     returns: NDArray[np.float64],
     ticker: NDArray[np.int32],
     end: NDArray[np.int32],
@@ -72,7 +72,7 @@ def naive_scores(
     }
 
 
-def more_naive_scores(
+def more_trivial_scores(
     returns: NDArray[np.float64],
     dates: NDArray[np.datetime64],
     eligible: NDArray[np.bool_],
@@ -110,7 +110,7 @@ def more_naive_scores(
     """
     last = returns[ticker, end]
     known = np.isfinite(returns)
-    zero = known & (np.abs(np.where(known, returns, 1.0)) < ZERO_RETURN)
+    zero = known & (np.abs(np.where(known, returns, 1.0)) < NOTHING)
     counted = []
     for flags in (zero, known):
         total = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
