@@ -1,6 +1,6 @@
-"""Prices become features, windows, trained networks and an out-of-sample signal frame.
+"""Prices, features, data sets, networks, and walk-forward out-of-sample scores (the signal frame).
 
-Light to import: every name is loaded from its module when it is first used (PEP 562).
+The package is light to import: every name is loaded from its module when it is first used (PEP 562).
 """
 
 from __future__ import annotations

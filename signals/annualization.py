@@ -1,4 +1,4 @@
-"""Sessions a year by calendar, and the frequency of a dated series: what every annual figure is made with."""
+"""Annualization: sessions a year by calendar, and periods a year by the frequency of a dated series."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Periodicity", "frequency_of", "periodicity_of", "sessions_per_year"]
 FIXED = {"XNYS": 252.0, "24/7": 365.0}
 PERIODS = {"weekly": 52.0, "monthly": 12.0}
 YEARS = range(2010, 2020)
-# Of a calendar that does not know all of these years, the whole years up to this one that it knows.
+# For a calendar that does not cover all of these years, the whole years that it covers, up to this one.
 LAST_YEAR = 2024
 
 DEFAULT = "XNYS"
@@ -27,8 +27,8 @@ DEFAULT = "XNYS"
 # Share of the steps of a daily series that go to the next session, and of the steps of a weekly or monthly series that
 # go to the next week or month: some weeks have no session at all.
 CONSECUTIVE, REGULAR = 0.8, 0.9
-# Shares of dates that are no sessions, and of steps that leave sessions out, up to which a series is of a calendar.
-STRANGE, ABSENT = 0.01, 0.05
+# Largest shares of dates that are not sessions, and of steps that leave sessions out, for a series to be of a calendar.
+NON_SESSIONS, MISSING_STEPS = 0.01, 0.05
 
 Days = NDArray[np.int64]
 
@@ -37,14 +37,14 @@ _NOUNS = {"daily": ("day", "session"), "weekly": ("week", "week"), "monthly": ("
 
 @dataclass(frozen=True, slots=True)
 class Periodicity:
-    """How often a series of returns has a value, and how many values make a year.
+    """Frequency of a series of returns, and the number of periods in a year.
 
     Parameters
     ----------
     frequency : {"daily", "weekly", "monthly", "other"}
         Distance of the dates; `"other"` only where `periods_per_year` was given.
     periods_per_year : float
-        What annual figures are made with.
+        Factor of annual figures.
     calendar : str, optional
         Exchange calendar of a daily series; None where it does not matter.
     """
@@ -78,7 +78,7 @@ class Periodicity:
 
     @property
     def stated(self) -> str:
-        """What a year is, as text.
+        """Number of periods in a year, as text.
 
         >>> Periodicity("daily", 244.9, "XTKS").stated
         '244.9 sessions a year (XTKS)'
@@ -93,18 +93,18 @@ def sessions_per_year(calendar: str = DEFAULT) -> float:
     Parameters
     ----------
     calendar : str
-        Name of an exchange calendar of exchange_calendars, or of another name that it knows for it.
+        Name of an exchange calendar of exchange_calendars, or an alias.
 
     Returns
     -------
     float
         252 for New York (and every US exchange with its calendar), 365 for `"24/7"`, else the mean number of sessions a
-        year from 2010 to 2019. Of calendars that begin later it is the mean of the whole years they know up to 2024.
+        year from 2010 to 2019. For calendars that begin later it is the mean of the whole years they cover up to 2024.
 
     Raises
     ------
     InputError
-        For an unknown calendar, and one that knows none of these years.
+        For an unknown calendar, and one that covers none of these years.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def periodicity_of(
     periods_per_year: float | None = None,
     what: str = "returns",
 ) -> Periodicity:
-    """Recognise the frequency of a series from its dates, and say how many of its periods make a year.
+    """Recognise the frequency of a series from its dates, and give the number of its periods in a year.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def periodicity_of(
         Exchange calendar of a daily series. Without it a series with a value on every calendar day is of `"24/7"`, and
         one on the sessions of New York, or on every weekday, is of `"XNYS"`; another one is refused.
     periods_per_year : float, optional
-        What annual figures are made with, instead of the table.
+        Factor of annual figures, instead of the table's.
     what : str
         Name of the series in messages.
 
@@ -212,7 +212,7 @@ def frequency_of(dates: pd.DatetimeIndex, *, calendar: str | None = None) -> str
     dates : DatetimeIndex
         Ascending, each once.
     calendar : str, optional
-        Whose sessions daily dates are held to; by default weekdays, or all days where there are weekends.
+        Exchange calendar of daily dates; by default weekdays, or all days where there are dates on weekends.
 
     Returns
     -------
@@ -254,7 +254,7 @@ def _steps(days: Days, calendar: str | None) -> Days:
 
 
 def _sessions(first: np.datetime64, last: np.datetime64, calendar: str) -> NDArray[np.datetime64] | None:
-    """Sessions of a calendar; None for years that it does not know."""
+    """Sessions of a calendar; None for years that it does not cover."""
     try:
         return sessions(first, last, calendar)
     except InputError:
@@ -262,27 +262,27 @@ def _sessions(first: np.datetime64, last: np.datetime64, calendar: str) -> NDArr
 
 
 def _calendar_of(dates: pd.DatetimeIndex, what: str) -> str:
-    """Calendar of daily dates, where nothing says which."""
+    """Recognise the calendar of daily dates when none is given."""
     days = _days(dates)
     weekday = (days + 3) % 7
     stamps = days.astype("datetime64[D]")
     held = _sessions(stamps[0], stamps[-1], DEFAULT)
     if (weekday >= 5).any():
-        if (np.diff(days) > 1).mean() <= ABSENT:
+        if (np.diff(days) > 1).mean() <= MISSING_STEPS:
             return "24/7"
-        found = stamps[weekday >= 5][0]
+        example = stamps[weekday >= 5][0]
     else:
         weekdays = np.busday_count(stamps[:-1], stamps[1:])
-        if held is None or len(days) < 2 or (weekdays > 1).mean() <= STRANGE:
+        if held is None or len(days) < 2 or (weekdays > 1).mean() <= NON_SESSIONS:
             return DEFAULT
-        strange = ~np.isin(stamps, held)
+        not_sessions = ~np.isin(stamps, held)
         gaps = np.diff(np.searchsorted(held, stamps)) > 1
-        if strange.mean() <= STRANGE and gaps.sum() <= max(1.0, ABSENT * len(days)):
+        if not_sessions.mean() <= NON_SESSIONS and gaps.sum() <= max(1.0, MISSING_STEPS * len(days)):
             return DEFAULT
-        found = stamps[strange][0] if strange.any() else held[~np.isin(held, stamps)][0]
-    closed = held is None or found not in held
+        example = stamps[not_sessions][0] if not_sessions.any() else held[~np.isin(held, stamps)][0]
+    closed = held is None or example not in held
     raise InputError(
-        f"expected {what} on the sessions of XNYS, on every weekday or on every day; found other dates (on {found} "
+        f"expected {what} on the sessions of XNYS, on every weekday or on every day; found other dates (on {example} "
         f"XNYS was {'closed' if closed else 'open, and there is no value'}); give calendar, such as calendar = "
         '"XLON", or periods_per_year'
     )

@@ -1,6 +1,6 @@
-"""Sessions, decision dates and offsets: every date the project computes comes from here.
+"""Sessions of exchanges, decision dates and calendar offsets.
 
-The exchange calendar is exchange_calendars'; results never depend on where somebody's data stop.
+Calendars are those of exchange_calendars; results never depend on the date on which a user's data end.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def as_day(value: Any, *, name: str = "date") -> np.datetime64:
     value : str, datetime.date, pandas.Timestamp or numpy.datetime64
         A calendar day without time zone; a time of day is refused, since labels are sessions.
     name : str
-        What the value is called by the user, for the error.
+        Name of the value in the error message.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def sessions(start: Any, end: Any, calendar: str = "XNYS") -> Days:
 
 
 def session_closes(days: Days, calendar: str = "XNYS") -> Days:
-    """Moments at which sessions close: what was public by then is known at the close of that day.
+    """Moments at which sessions close; data published by then are known at the close of that day.
 
     Parameters
     ----------
@@ -125,24 +125,24 @@ def session_closes(days: Days, calendar: str = "XNYS") -> Days:
     Raises
     ------
     InputError
-        When one of the days is no session, and as `sessions` does.
+        When one of the days is not a session, and as `sessions`.
 
     >>> session_closes(np.array(["2018-07-03", "2018-12-21"], dtype="datetime64[D]"))  # a half day; winter
     array(['2018-07-03T17:00:00.000000000', '2018-12-21T21:00:00.000000000'],
           dtype='datetime64[ns]')
     """
-    asked = np.asarray(days).astype("datetime64[D]")
-    if not len(asked):
+    wanted = np.asarray(days).astype("datetime64[D]")
+    if not len(wanted):
         return np.array([], dtype="datetime64[ns]")
-    first, last = _span(asked.min(), asked.max())
+    first, last = _span(wanted.min(), wanted.max())
     known, closes = _year_closes(calendar, _year(first), _year(last))
-    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)
-    if (odd := known[place] != asked).any():
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    if (odd := known[place] != wanted).any():
         raise InputError(
-            f"expected sessions of {calendar}; found {asked[int(np.argmax(odd))]}, when it was closed; choose sessions"
+            f"expected sessions of {calendar}; found {wanted[int(np.argmax(odd))]}, when it was closed; choose sessions"
         )
-    found: Days = closes[place]
-    return found
+    moments: Days = closes[place]
+    return moments
 
 
 def planned_sessions(start: Any, end: Any, calendar: str = "XNYS") -> tuple[Days, Days]:
@@ -165,8 +165,8 @@ def planned_sessions(start: Any, end: Any, calendar: str = "XNYS") -> tuple[Days
     first, last = _span(start, end)
     days, cancelled = _years(calendar, _year(first), _year(last))
     held, planned = (
-        found[np.searchsorted(found, first) : np.searchsorted(found, last, side="right")]
-        for found in (days, np.union1d(days, cancelled))
+        dates[np.searchsorted(dates, first) : np.searchsorted(dates, last, side="right")]
+        for dates in (days, np.union1d(days, cancelled))
     )
     return held, planned
 
@@ -202,10 +202,10 @@ def decision_dates(start: Any, end: Any, frequency: str = "weekly", calendar: st
 
     Notes
     -----
-    Nobody knew on Monday that the exchange would stay shut from 11 to 14 September 2001, or on Friday 11 June 2004.
-    When the scheduled last session of a period was cancelled like that, the period has no decision date; choosing the
-    session before it would be hindsight. exchange_calendars lists such closures for New York; on other exchanges it
-    mixes them with announced holidays, and every closure is taken as scheduled.
+    On the Monday before, it was not known that the exchange would stay closed from 11 to 14 September 2001, or on
+    Friday 11 June 2004. When the scheduled last session of a period was cancelled like that, the period has no decision
+    date, since choosing the session before it would use later information. exchange_calendars lists such closures for
+    New York; on other exchanges it mixes them with announced holidays, and every closure is taken as scheduled.
     """
     first, last = _span(start, end)
     if frequency not in FREQUENCIES:
@@ -215,7 +215,7 @@ def decision_dates(start: Any, end: Any, frequency: str = "weekly", calendar: st
         )
     if frequency == "daily":
         return sessions(first, last, calendar)
-    # Whole years up to the end of the last week, so that the period of every candidate is seen whole.
+    # Whole years up to the end of the last week, so that the period of every candidate is complete.
     sunday = last + np.timedelta64(6 - int(last.astype(np.int64) + 3) % 7, "D")
     days, cancelled = _years(calendar, _year(first), _year(sunday))
     planned = np.union1d(days, cancelled)
@@ -278,10 +278,10 @@ def _span(start: Any, end: Any) -> tuple[np.datetime64, np.datetime64]:
         raise InputError(f"expected end on or after start; found start {first} and end {last}; exchange them")
     latest = np.datetime64(f"{dt.date.today().year + 1}-12-31", "D")
     if first < EARLIEST or last > latest:
-        found = first if first < EARLIEST else last
+        outside = first if first < EARLIEST else last
         raise InputError(
-            f"expected dates from {EARLIEST} to {latest}, where exchange calendars are known; found {found}; "
-            "cut the data there, or mend the date"
+            f"expected dates from {EARLIEST} to {latest}, where exchange calendars are known; found {outside}; "
+            "remove rows outside, or correct the date"
         )
     return first, last
 
@@ -314,7 +314,7 @@ def _year_closes(calendar: str, first: int, last: int) -> tuple[Days, Days]:
 
 
 def check_calendar(calendar: Any) -> None:
-    """Refuse what is no name of an exchange calendar.
+    """Raise `InputError` for a value that is not the name of an exchange calendar.
 
     Raises
     ------
@@ -342,7 +342,7 @@ def _exchange(calendar: str, first: int, last: int) -> Any:
             return xc.get_calendar(calendar, start=f"{first}-01-01", end=f"{last}-12-31")
     except ValueError as error:
         raise InputError(
-            f"expected calendar {calendar} to know the years {first} to {last}; exchange_calendars says: "
+            f"expected calendar {calendar} to cover the years {first} to {last}; exchange_calendars reports: "
             f"{str(error)[:160]}; use fewer years or another calendar"
         ) from error
 

@@ -1,4 +1,4 @@
-"""Frequency of dated rows: which periods are missing, and the dates that follow the last row."""
+"""Frequency of dated rows, missing periods, and the dates that follow the last row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Whole = NDArray[np.int64]
 
 # Calendars that are tried, in this order, for the weekdays on which a daily series has no row.
 CALENDARS = ("XNYS", "XLON", "XPAR", "XETR", "XTSE", "XSWX", "XTKS", "XHKG", "XASX")
-# Where no calendar reaches, closures of up to so many weekdays in a row are taken for holidays: four in September 2001.
+# Outside the years of calendars, closures of up to so many weekdays in a row are holidays: four in September 2001.
 CLOSED = 4
 # Days that a file lists without a figure are holidays up to so many in a row; the New Year of China takes seven.
 BLANK = 10
@@ -31,7 +31,7 @@ NAMES = {1: "monthly", 3: "quarterly", 12: "annual"}
 
 @dataclass(frozen=True, slots=True)
 class Frequency:
-    """How far apart rows are, see `frequency_of`.
+    """Distance between dated rows, see `frequency_of`.
 
     Parameters
     ----------
@@ -70,32 +70,32 @@ class Frequency:
 
 
 def no_dates() -> Days:
-    """Make an array of dates without any."""
+    """Make an empty array of dates."""
     return np.array([], dtype="datetime64[D]")
 
 
 def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
-    """Read the frequency off the dates of rows.
+    """Recognise the frequency of rows from their dates.
 
     Parameters
     ----------
     dates : ndarray of datetime64[D], shape (n,)
         Ascending; n >= 1.
     calendar : str, optional
-        Exchange calendar whose sessions the rows are; daily rows only. By default the weekdays that have rows (all
-        seven where weekends do), less the holidays of the exchange that explains most of the weekdays without a row, of
-        those most of whose holidays have none.
+        Exchange calendar of daily rows. By default the weekdays that have rows (all seven where weekends do), without
+        the holidays of one exchange: among those on most of whose holidays there is no row, the one that explains the
+        most weekdays without a row.
 
     Returns
     -------
     Frequency
-        That of the lower median of the distances between rows, so that gaps change nothing as long as they are fewer
-        than half of the rows.
+        Frequency of the lower median of the distances between rows, so that gaps change nothing as long as they are
+        fewer than half of the rows.
 
     Raises
     ------
     InputError
-        For a calendar of rows that are not daily, an unknown one, and rows on days that are no sessions of it.
+        For a calendar with rows that are not daily, an unknown calendar, and rows on days that are not its sessions.
     """
     steps: Whole = np.diff(dates.astype("datetime64[D]").astype(np.int64)).astype(np.int64)
     step = int(np.sort(steps)[(len(steps) - 1) // 2]) if len(steps) else 1
@@ -125,14 +125,14 @@ def frequency_of(dates: Days, calendar: str | None = None) -> Frequency:
 
 
 def missing_periods(dates: Days, frequency: Frequency, closed: Days | None = None) -> tuple[Whole, Days]:
-    """Find the periods between the first and the last row that have none.
+    """Find the periods between the first and the last row that have no row.
 
     Parameters
     ----------
     dates : ndarray of datetime64[D], shape (n,)
         Ascending.
     frequency : Frequency
-        Theirs.
+        Frequency of the rows.
     closed : ndarray of datetime64[D], optional
         Days known to have no figure, such as holidays that a file lists with a blank.
 
@@ -252,9 +252,9 @@ def _observed_calendar(dates: Days, weekdays: tuple[int, ...]) -> str:
 
 
 def _closed(days: Days, calendar: str, *, weekends: bool = False, federal: bool = True) -> NDArray[np.bool_]:
-    """Whether an exchange is closed on some days; where its calendar is not known, only at weekends, if asked for.
+    """Whether an exchange is closed on each day; outside the years of its calendar, only on `weekends`.
 
-    In New York the days on which the US bond market or the Federal Reserve rests count too, if `federal`.
+    In New York, holidays of the US bond market and the Federal Reserve count too, if `federal`.
     """
     known = (days >= EARLIEST) & (days <= _latest())
     closed = np.isin(_weekday(days), (5, 6)) if weekends else np.zeros(len(days), dtype=bool)
@@ -270,8 +270,8 @@ def _federal_holidays(first: np.datetime64, last: np.datetime64) -> Days:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas uses names there that it has deprecated itself
-        found: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
-    return np.asarray(found.to_numpy().astype("datetime64[D]"))
+        holidays: Any = USFederalHolidayCalendar().holidays(str(first), str(last))
+    return np.asarray(holidays.to_numpy().astype("datetime64[D]"))
 
 
 def _latest() -> np.datetime64:

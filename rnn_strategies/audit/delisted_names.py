@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from rnn_strategies.audit.check_result import Status, Verdict
 from rnn_strategies.price_checks.price_jumps import adjusted_splits, reused_symbols, split_like_jumps
 from rnn_strategies.price_checks.ticker_bars import Histories, Stretch, histories, stale_bars, stretches
-from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
+from signals.data.duplicate_tickers import duplicate_tickers, duplicate_warning
 from signals.data.prices import Prices
 from signals.dataset.dataset import Dataset
 
@@ -108,7 +108,7 @@ def dead_names(prices: Prices, *, data: Dataset | None = None, signals: pd.DataF
     if zero_remark:
         warnings.append(zero_remark)
     if pairs:
-        warnings.append(duplicate_note(pairs))
+        warnings.append(duplicate_warning(pairs))
     if warnings:
         found = "; ".join(warnings)
         return _verdict(Status.NOTED, f"{found[0].upper()}{found[1:]}; look at them.", evidence, prices, ends)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from signals.calendar import session_closes
 from signals.data.corporate_actions import actions_frame
-from signals.data.panel import cut_actions
+from signals.data.panel import select_actions
 from signals.data.prices import Prices, check_prices
 from signals.dataset.dataset import ReferenceData
 from signals.reference.macro_series import MacroTable
@@ -148,7 +148,7 @@ def _other_actions(prices: Prices, other: Prices, day: np.datetime64) -> pd.Data
 
     Not at the first, which would change the sizes of orders that were given on the day itself.
     """
-    past = cut_actions(prices.actions, day).reset_index()
+    past = select_actions(prices.actions, day).reset_index()
     bars = other.frame.index.to_frame(index=False)
     after = bars[bars["date"] > day].groupby("ticker").nth(1).assign(split=2.0, dividend=0.01)
     return actions_frame(pd.concat([past, after]).itertuples(index=False, name=None))

@@ -23,7 +23,14 @@ from rnn_strategies.runs.workspace import Home, default_home, locked
 from signals.common.errors import InputError, RnnStrategiesError
 from signals.common.import_objects import source_digest
 from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.common.storage import atomic_write, read_json, read_parquet, sweep, write_json, write_parquet
+from signals.common.storage import (
+    atomic_write,
+    read_json,
+    read_parquet,
+    remove_temporary_files,
+    write_json,
+    write_parquet,
+)
 from signals.common.summary_card import Card, markdown_text
 from signals.forecasting.baseline_runs import Baselines, compare, compute_baselines
 from signals.forecasting.live_forecasts import latest_forecasts, live_markdown
@@ -239,7 +246,7 @@ class ForecastRun:
         # files of an older run must not be taken for results of this one if work stops half-way
         if manifest.data.get("stages", {}).pop(STAGE, None):
             manifest.write()
-        sweep(self.folder)
+        remove_temporary_files(self.folder)
         began = time.perf_counter()
         # first what takes seconds, so that a mistake in it does not wait for the networks
         problem = make_problem(self.series, config.model, config.forecast)

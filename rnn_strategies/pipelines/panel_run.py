@@ -25,7 +25,15 @@ from signals.calendar import as_day, sessions
 from signals.common.errors import InputError
 from signals.common.import_objects import source_digest
 from signals.common.progress_events import ProgressEvent
-from signals.common.storage import atomic_write, read_json, read_parquet, sha256_file, sweep, write_json, write_parquet
+from signals.common.storage import (
+    atomic_write,
+    read_json,
+    read_parquet,
+    remove_temporary_files,
+    sha256_file,
+    write_json,
+    write_parquet,
+)
 from signals.data.corporate_actions import check_raw_known
 from signals.dataset.liquidation_returns import liquidation_warnings
 from signals.walk_forward.panel_walk_forward import SignalResult, compute_signals
@@ -168,7 +176,7 @@ class Run(CountedRun):
         # files of an older run must not be taken for results of this one if work stops half-way
         if self._manifest.forget(name):
             self._write_manifest()
-        sweep(self.folder)
+        remove_temporary_files(self.folder)
         began = time.perf_counter()
         work()
         self._write_config()  # only now: a configuration that cannot run must not claim the folder

@@ -1,4 +1,4 @@
-"""What can go wrong, by who can mend it. The command line turns each class into an exit code."""
+"""Exceptions and their exit codes on the command line."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ __all__ = ["CheckFailedError", "InputError", "LockedError", "LookAheadError", "R
 
 
 class RnnStrategiesError(Exception):
-    """Base of every error raised on purpose; its text is one line: expected, found, what to do."""
+    """Base class of the errors raised by this project; the message is one line: expected, found, what to do."""
 
     exit_code = 1
 
 
 class CheckFailedError(RnnStrategiesError):
-    """A promise the project makes about its own output does not hold (exit code 1)."""
+    """A check of the project's own output failed (exit code 1)."""
 
     exit_code = 1
 
 
 class InputError(RnnStrategiesError, ValueError):
-    """A file, a setting or the machine (a full disk) has to be mended by the user (exit code 2)."""
+    """The user has to correct a file, a setting or the machine, such as a full disk (exit code 2)."""
 
     exit_code = 2
 
 
 class LookAheadError(InputError):
-    """Something of the user's own uses what was not known yet."""
+    """A user's own feature, model or score uses data that were not known yet (exit code 2)."""
 
 
 class ServiceError(RnnStrategiesError):
@@ -34,6 +34,6 @@ class ServiceError(RnnStrategiesError):
 
 
 class LockedError(RnnStrategiesError):
-    """Another process holds what is needed, or trading is halted (exit code 4)."""
+    """Another process holds a lock that is needed, or trading is halted (exit code 4)."""
 
     exit_code = 4

@@ -1,4 +1,4 @@
-"""`'package.module:Name'`: how a user's own object is named wherever a built-in name is."""
+"""Import of a user's own objects by `'package.module:Name'`, and hashes of their source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_name(path: str, setting: str) -> Any:
     path : str
         Module and name, separated by a colon.
     setting : str
-        The setting it came from, for the error.
+        Name of the setting, for the error message.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def import_name(path: str, setting: str) -> Any:
         ) from error
     except Exception as error:
         raise InputError(
-            f"expected {module_name!r} for {setting} to import; found {type(error).__name__}: {error}; mend that module"
+            f"expected {module_name!r} for {setting} to import; found {type(error).__name__}: {error}; "
+            "correct that module"
         ) from error
     if not hasattr(module, name):
         raise InputError(f"expected {name!r} in {module_name} for {setting}; found no such name there")
@@ -53,9 +54,9 @@ def import_name(path: str, setting: str) -> Any:
 def source_digest(*names: Any) -> list[str]:
     """Hash the source of every `'package.module:Name'` among some settings; built-in names have none.
 
-    Whoever edits a strategy of her own expects the next run to use it: the text of the module is an input like prices,
-    and so is that of every module of its package that it has loaded. Of an installed package the module itself is
-    hashed: what else it holds changes with its version only.
+    A user who edits a strategy expects the next run to use it. The source of its module is therefore an input like
+    prices, and so is the source of every module of its package that it has loaded. Of an installed package only the
+    module itself is hashed, since the others change with the version of the package only.
     """
     digests = []
     for name in names:
@@ -67,17 +68,17 @@ def source_digest(*names: Any) -> list[str]:
 
 
 def _sources(name: str) -> list[tuple[str, Path]]:
-    """Modules that somebody's own code consists of, by name, with their files."""
+    """List the loaded modules of the package of a user's module, by name, with their files."""
     try:
         import_module(name)
     except Exception:
-        return []  # whoever uses it says what is wrong
+        return []  # `import_name` reports the error
     top = name.partition(".")[0]
-    found = {
+    files = {
         at: Path(file)
         for at, module in list(sys.modules.items())
         if (at == top or at.startswith(f"{top}.")) and (file := getattr(module, "__file__", None))
     }
-    if name not in found or "site-packages" in found[name].parts:
-        found = {name: found[name]} if name in found else {}
-    return sorted((at, file) for at, file in found.items() if file.is_file())
+    if name not in files or "site-packages" in files[name].parts:
+        files = {name: files[name]} if name in files else {}
+    return sorted((at, file) for at, file in files.items() if file.is_file())

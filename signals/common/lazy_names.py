@@ -19,9 +19,9 @@ def lazy_names(
     Parameters
     ----------
     package : str
-        Its `__name__`.
+        `__name__` of the package.
     modules : mapping of str to str
-        The module each public name lives in.
+        Public names and the module that defines each.
 
     >>> names, load, _ = lazy_names("example", {"pi": "math"})
     >>> names, load("pi")

@@ -1,4 +1,4 @@
-"""Progress events: what long work tells whoever watches, without knowing who that is."""
+"""Progress events, which long computations pass to a callback."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class ProgressEvent:
     stage : str
         `"prices"`, `"signals"`, `"backtest"` or `"report"`; of series `"forecast"` or `"baselines"`.
     message : str
-        What just happened, for a person.
+        Description of the step for the user.
     done, total : int, optional
         Units finished and units in all within the stage; 0 when the work has no natural unit.
     left : float, optional
-        Seconds that remain, from whoever knows better than the count does; NaN while that is not known.
+        Estimate of the seconds that remain, where it is better than one from the count; NaN while it is not known.
     """
 
     stage: str
@@ -35,4 +35,4 @@ ProgressCallback = Callable[[ProgressEvent], None]
 
 
 def ignore_progress(event: ProgressEvent) -> None:
-    """Ignore the event: the default on_progress."""
+    """Ignore the event; the default of `on_progress`."""

@@ -1,7 +1,7 @@
-"""How anything reaches the disk: whole or not at all, byte for byte the same each time.
+"""Atomic and reproducible storage: files, canonical JSON, Parquet, and a content-addressed store.
 
-One atomic writer (temporary file on the same file system, fsync, rename), canonical JSON, Parquet with a fixed
-layout, and a content-addressed store for inputs. Nothing here is ever pickled.
+A file is written to a temporary file on the same file system, synced and renamed. JSON and Parquet have a fixed layout,
+so that equal values give equal bytes. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = [
     "canonical_json",
     "read_json",
     "read_parquet",
+    "remove_temporary_files",
     "sha256_bytes",
     "sha256_file",
-    "sweep",
     "write_json",
     "write_parquet",
 ]
 
 
 def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> None:
-    """Write `path` so that a reader, or a crash, sees the old file or the whole new one.
+    """Write `path` atomically: a reader finds the old file or the complete new one, also after a crash.
 
     Parameters
     ----------
     path : Path
-        Destination; missing parent folders are made.
+        Destination; missing parent folders are created.
     content : bytes or callable
         The bytes, or a function that writes them to the open binary file it is given.
 
@@ -55,8 +55,8 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Mode "x" creates a new file with the permissions of any other new file: the system applies the umask, so that
-        # nothing here has to read it, which is impossible without changing it for every thread of the process.
+        # Mode "x" creates a new file with the permissions of any other new file: the system applies the umask, which
+        # a process cannot read without changing it for all of its threads.
         draft = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
         with open(draft, "xb") as handle:
             temporary = draft
@@ -71,8 +71,8 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
         _sync_folder(path.parent)
     except OSError as error:
         raise InputError(
-            f"expected to write {path}; the system says: {error.strerror or error}; make room or choose another "
-            "folder and run the same command again (finished work is kept)"
+            f"expected to write {path}; found {error.strerror or error}; free disk space or choose another folder, "
+            "and run the same command again (finished work is kept)"
         ) from error
     finally:
         if temporary is not None:
@@ -80,7 +80,7 @@ def atomic_write(path: Path, content: bytes | Callable[[IO[bytes]], None]) -> No
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable where the system can; it is atomic everywhere."""
+    """Sync a folder, so that a rename in it survives a power failure, where the system supports it."""
     if sys.platform == "win32":
         return  # Windows opens no folder as a file, and needs none to be synced
     try:
@@ -95,8 +95,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Remove temporary files that killed writers left in `folder`; the caller makes sure that nobody writes there."""
+def remove_temporary_files(folder: Path) -> None:
+    """Remove temporary files that killed writers left in `folder`; no other process may be writing there."""
     for path in Path(folder).glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
@@ -136,9 +136,9 @@ def write_parquet(path: Path, frame: pd.DataFrame, *, describe_index: bool = Tru
     frame : DataFrame
         Its index levels are named and become the leading columns; a plain row count (`RangeIndex`) becomes none.
     describe_index : bool
-        Whether the file says which of its columns are the index, so that `pandas.read_parquet` gives the frame back as
-        it was. Without it the index is just columns, and the bytes depend on the values alone: what content hashes of
-        inputs are made of.
+        Whether the file records which of its columns are the index, so that `pandas.read_parquet` restores the frame.
+        With False the index becomes ordinary columns and the bytes depend on the values alone, as content hashes of
+        inputs require.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -179,16 +179,15 @@ def read_parquet(path: Path, *, index: list[str] | None = None) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        The file. What it says about its own index is not looked at, so that files without such a description, as older
-        versions wrote them, read alike.
+        The file. Its own description of the index is ignored, so that files without one are read in the same way.
     index : list of str, optional
         Columns that become the index; without it all of them stay columns.
 
     Returns
     -------
     DataFrame
-        Times in nanoseconds. Text as it was written: pandas' `str`, as `pandas.read_parquet` gives it, or `object`,
-        also where the file does not say.
+        Times in nanoseconds. Text has the dtype with which it was written, pandas' `str` or `object`; `object` where
+        the file does not record it.
 
     Raises
     ------
@@ -239,7 +238,7 @@ def sha256_file(path: Path) -> str:
 
 
 class ContentStore:
-    """Files kept under the hash of their content, so that a name can never mean two things.
+    """Content-addressed store: files under the hash of their content.
 
     Parameters
     ----------
@@ -251,11 +250,11 @@ class ContentStore:
         self.root = Path(root)
 
     def path(self, digest: str) -> Path:
-        """Where content with this hash lies, present or not."""
+        """Path of the content with this hash, whether it exists or not."""
         return self.root / digest[:2] / digest
 
     def put(self, content: bytes | Callable[[Path], None]) -> str:
-        """Keep some bytes, or the file a function writes at the path it is given; return the hash."""
+        """Store bytes, or the file that a function writes at the path it is given; return the hash."""
         if not callable(content):
             digest = sha256_bytes(content)
             if self.get(digest) is None:
@@ -267,13 +266,14 @@ class ContentStore:
             scratch = Path(tempfile.mkdtemp(dir=self.root, prefix=".incoming."))
             content(scratch / "file")
             digest = sha256_file(scratch / "file")
-            if self.get(digest) is None:  # Windows replaces no file that a reader has open; an equal one need not be
+            # an equal file need not be replaced, and Windows cannot replace one that a reader has open
+            if self.get(digest) is None:
                 self.path(digest).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(scratch / "file", self.path(digest))
         except OSError as error:
             raise InputError(
-                f"expected to write under {self.root}; the system says: {error.strerror or error}; make room or "
-                "choose another folder"
+                f"expected to write under {self.root}; found {error.strerror or error}; free disk space or choose "
+                "another folder"
             ) from error
         finally:
             if scratch is not None:
@@ -282,6 +282,6 @@ class ContentStore:
         return digest
 
     def get(self, digest: str) -> Path | None:
-        """Path of the content if it is here and still has its hash, else None."""
+        """Path of the content if it exists and still has its hash, else None."""
         path = self.path(digest)
         return path if path.exists() and sha256_file(path) == digest else None

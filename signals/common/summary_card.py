@@ -1,4 +1,4 @@
-"""How results show themselves at a prompt and in a notebook: a heading, a few facts, and what has to be said."""
+"""Summary cards: a heading, facts and warnings of a result, shown at a prompt and in notebooks."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from html import escape
 
 __all__ = ["Card", "markdown_table", "markdown_text"]
 
-# A page of remarks would hide the facts; the report has them all.
-MOST_REMARKS = 5
+# More warnings would hide the facts; the report has all of them.
+MAX_WARNINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A heading, facts by name, and remarks; everything is text, and escaped where it becomes HTML.
+    """A heading, facts by name, and warnings; all are plain text, escaped in HTML.
 
     Parameters
     ----------
     title : str
-        What it is.
+        Heading: what the result is.
     facts : sequence of (str, str)
         Name and value of each line.
     warnings : sequence of str
-        Sentences a reader must not miss; the first few are shown.
+        Warnings; the first five are shown, each once, and the number of the others.
 
     Examples
     --------
@@ -43,30 +43,30 @@ class Card:
         """Lines for a prompt."""
         width = max((len(name) for name, _ in self.facts), default=0)
         lines = [self.title, *(f"  {name:<{width}}  {value}" for name, value in self.facts)]
-        return "\n".join([*lines, *(f"  ! {remark}" for remark in self._remarks())])
+        return "\n".join([*lines, *(f"  ! {warning}" for warning in self._shown_warnings())])
 
     def html(self) -> str:
-        """Show the same as a small table, without style of its own but for alignment."""
+        """Format the card as a small HTML table, without styles except for alignment."""
         rows = "".join(
             f'<tr><th scope="row" style="text-align: left">{escape(name)}</th>'
             f'<td style="text-align: left">{escape(value)}</td></tr>'
             for name, value in self.facts
         )
-        said = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
-        below = f"<ul>{said}</ul>" if said else ""
+        items = "".join(f"<li>{escape(warning)}</li>" for warning in self._shown_warnings())
+        below = f"<ul>{items}</ul>" if items else ""
         return f"<div><strong>{escape(self.title)}</strong><table><tbody>{rows}</tbody></table>{below}</div>"
 
-    def _remarks(self) -> list[str]:
-        once = list(dict.fromkeys(self.warnings))
-        shown = once[:MOST_REMARKS]
-        more = len(once) - len(shown)
+    def _shown_warnings(self) -> list[str]:
+        distinct = list(dict.fromkeys(self.warnings))
+        shown = distinct[:MAX_WARNINGS]
+        more = len(distinct) - len(shown)
         return [*shown, f"and {more} more"] if more else shown
 
 
 def markdown_text(text: str) -> str:
-    r"""Write text from outside on one line of Markdown, readable in a terminal too.
+    r"""Write text of unknown content on one line of Markdown that is also readable in a terminal.
 
-    What would begin an HTML tag gets a backslash before it, so that it shows as it is written; nothing else changes.
+    A `<` that would begin an HTML tag gets a backslash before it, so that it is shown literally; nothing else changes.
 
     >>> print(markdown_text("S&P 500,\n a < b, <b>"))
     S&P 500, a < b, \<b>
@@ -82,7 +82,7 @@ def markdown_table(lines: Sequence[Sequence[str]], *, words: int = 1) -> str:
     lines : sequence of sequence of str
         Cells, as many in each line.
     words : int
-        How many leading columns hold words (left-aligned); the others hold numbers.
+        Number of leading columns that hold words and are left-aligned; the others hold numbers.
 
     >>> print(markdown_table([["model", "RMSE"], ["a|b", "1.5"]]), end="")
     | model | RMSE |

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 __all__ = ["one_line", "shown"]
 
-# Room for a long path and a dozen column names.
+# Characters of a message: enough for a long path and a dozen column names.
 LONGEST_LINE = 1000
 
 
 def one_line(text: str) -> str:
-    r"""Text on one line, whatever characters a file smuggled into it.
+    r"""Text on one line: control characters are escaped, and a long text is shortened in the middle.
 
     >>> one_line("a\nb")
     'a\\nb'
@@ -26,6 +26,6 @@ def shown(value: object, most: int = 60) -> str:
     """
     try:
         text = str(value)
-    except ValueError:  # a whole number of more digits than Python likes to write
-        text = f"a {type(value).__name__} beyond measure"
+    except ValueError:  # a whole number of more digits than Python converts to text
+        text = f"a {type(value).__name__} of too many digits"
     return repr(text if len(text) <= most else text[: most - 1] + "…")

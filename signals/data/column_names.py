@@ -1,4 +1,4 @@
-"""Names that vendors and tools give to the columns of price tables, and the fields they stand for."""
+"""Column names of vendors and tools in price tables, and the fields they stand for."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ _SPELLINGS = {
 }
 _FIELD = {word: field for field, words in _SPELLINGS.items() for word in words.split()}
 
-# One letter each, as Polygon and Alpaca answer, and words as short; C, T, V, BAS and DATA in capitals are stocks.
+# Single letters, as Polygon and Alpaca name columns, and similarly short words; in capitals, C, T, V, BAS and DATA are
+# stocks.
 _UNLESS_CAPITALS = {
     word: field
     for field, words in {
@@ -63,14 +64,14 @@ _UNLESS_CAPITALS = {
     for word in words.split()
 }
 
-# What is the close only where no other column is.
+# Names that mean the close only where no other column does.
 _LIKELY_CLOSE = frozenset(
     word_list(
         "last lastprice pricelast price settle settlement settleprice nav value zuletzt letzter dernier último ultimo"
     )
 )
 
-# What makes a name one of a field and not of a ticker.
+# Words that show that a name is one of a field and not of a ticker.
 _WORDS = frozenset(
     word_list(
         "open high low close volume price prices bid ask settle vwap return returns change dividend dividends split "
@@ -78,7 +79,7 @@ _WORDS = frozenset(
     )
 )
 
-# How each field is called by itself; another spelling gives way to this one.
+# The canonical spelling of each field, preferred where a table has several.
 _CANONICAL = {"adj_close": ("adjclose", "adjustedclose"), "adj_factor": ("adjfactor",), "volume": ("volume", "vol")}
 
 # Columns of tickers and security identifiers; the first one found is taken.
@@ -88,16 +89,16 @@ TICKERS = word_list(
     "instrumentid gvkey isin cusip sedol figi wkn conid"
 )
 
-# Columns that may name the security, or the company, or something else: their cells decide.
+# Columns that may name the security, the company, or something else, which is decided from their cells.
 NAMELIKE = word_list(
     "name stock stockname company companyname coin pair currencypair market fund contract product identifier id "
     "shortname longname securityname entity"
 )
 
-# Times of day and bar lengths beside a date.
+# Columns next to a date that hold times of day or bar lengths.
 CLOCKS = frozenset(("time", "per", "period", "interval"))
 
-# What stands beside prices and is never a ticker by that name.
+# Columns that accompany prices and are never tickers.
 COMPANIONS = frozenset(
     word_list(
         "openinterest openint per rownumber dividends dividend stocksplits capitalgains repaired date datetime "
@@ -117,7 +118,7 @@ OTHERS = COMPANIONS | frozenset(
 
 
 def compact(name: object) -> str:
-    """Letters and digits of a column name in lower case, without the decoration that vendors put around them.
+    """Letters and digits of a column name in lower case, without numbering, brackets and other decoration of vendors.
 
     >>> [compact(name) for name in ("5. adjusted close", "<VOL>", "Close*", "4a. close (USD)", "Close (adj.)", "Vol.")]
     ['adjustedclose', 'vol', 'close', 'close', 'closeadj', 'vol']
@@ -145,12 +146,12 @@ def field_of(name: object) -> tuple[str, bool] | None:
 
 
 def is_canonical(name: object, field: str) -> bool:
-    """Whether a column is called just like its field."""
+    """Whether a column has the canonical name of its field."""
     return compact(name) in _CANONICAL.get(field, (field,))
 
 
 def is_wordy(name: object) -> bool:
-    """Whether a name that is not in capitals has a word of price tables in it, as `bid_close` and `Close USD` have.
+    """Whether a name that is not in capitals contains a word of price tables, as `bid_close` and `Close USD` do.
 
     >>> is_wordy("BidClose"), is_wordy("close_eur"), is_wordy("bitcoin"), is_wordy("LOW.TO")
     (True, True, False, False)

@@ -1,4 +1,4 @@
-"""Splits and dividends: what they are, the door they pass, how they belong to adjustment factors, and raw prices.
+"""Splits and dividends: their table and its checks, agreement with adjustment factors, and raw prices.
 
 Actions are a table: index (date, ticker), unique and sorted; `split`, new shares for one old one (1.0: none);
 `dividend`, account currency per raw share held at the close before (0.0: none). The date is the ex-date: the first
@@ -25,30 +25,31 @@ from signals.data.price_index import INDEX, canonical_index, check_labels, check
 
 __all__ = [
     "ACTION_COLUMNS",
-    "Steps",
+    "PriceSteps",
     "actions_frame",
     "check_actions",
     "check_agreement",
     "check_raw_known",
     "is_simple",
+    "price_steps",
     "raw_panel",
     "simple_ratio",
-    "steps_of",
 ]
 
 ACTION_COLUMNS = ("split", "dividend")
 
-# Ratios of splits that were written with six digits; beyond a hundred for a hundred any number is near a fraction.
+# Tolerance for ratios of splits written with six digits, and the largest numerator and denominator of a simple ratio:
+# beyond a hundred, any number is close to a fraction.
 ROUNDING = 1e-5
 MOST_SHARES = 100
 
-# Factors of vendors are rounded, and dividends too: what moves a price by less than this is no disagreement.
+# Vendors round factors and dividends, so that smaller relative differences of a price are no disagreement.
 TOLERANCE = 2e-3
 
-# A split that adjustment factors show by less than half is not in them, however rounded they are.
+# Log of the smallest split ratio that is looked for in adjustment factors; rounding cannot hide larger ones.
 NOTABLE_SPLIT = 0.2
 
-# Raw prices have fewer digits than this; rounding to them gives back the numbers that were delivered.
+# Raw prices have fewer digits than this, so rounding to it restores the numbers of the file.
 DIGITS = 11
 
 LARGEST = 1e9
@@ -57,7 +58,7 @@ Values = NDArray[np.float64]
 
 
 def simple_ratio(ratio: float, tolerance: float = ROUNDING) -> float:
-    """Give a rounded ratio of shares back as the simple fraction it stands for; others stay as they are.
+    """Replace a rounded ratio of shares by the simple fraction it approximates; other ratios stay as they are.
 
     >>> simple_ratio(7.000007), simple_ratio(0.333333), simple_ratio(1.498935)
     (7.0, 0.3333333333333333, 1.498935)
@@ -80,34 +81,34 @@ def is_simple(ratio: float) -> bool:
 
 
 def actions_frame(rows: Iterable[tuple[Any, str, float, float]]) -> pd.DataFrame:
-    """Table of (ex-date, ticker, split, dividend), in any order; those of one ticker on one day are joined.
+    """Table of (ex-date, ticker, split, dividend), in any order; rows of one ticker on one day are combined.
 
-    The earlier of two comes first; the dividend of the later is then per share it has made.
+    Rows are applied in the order given: the dividend of a later row is per share after the split of an earlier one.
     """
     joined: dict[tuple[np.datetime64, str], tuple[float, float]] = {}
     for day, ticker, split, dividend in rows:
         key = (np.datetime64(day, "D"), ticker)
         before = joined.get(key, (1.0, 0.0))
         joined[key] = (before[0] * split, before[1] + before[0] * dividend)
-    found = sorted((key, value) for key, value in joined.items() if value != (1.0, 0.0))
+    rows_by_key = sorted((key, value) for key, value in joined.items() if value != (1.0, 0.0))
     index = pd.MultiIndex(
         levels=[pd.DatetimeIndex([], dtype="datetime64[ns]"), pd.Index([], dtype=object)], codes=[[], []], names=INDEX
     )
-    if found:
-        days = np.array([key[0] for key, _ in found], dtype="datetime64[ns]")
-        names = np.array([key[1] for key, _ in found], dtype=object)
+    if rows_by_key:
+        days = np.array([key[0] for key, _ in rows_by_key], dtype="datetime64[ns]")
+        names = np.array([key[1] for key, _ in rows_by_key], dtype=object)
         index = canonical_index(pd.MultiIndex.from_arrays([pd.DatetimeIndex(days), names], names=INDEX))
-    values = np.array([value for _, value in found], dtype=np.float64).reshape(-1, 2)
+    values = np.array([value for _, value in rows_by_key], dtype=np.float64).reshape(-1, 2)
     return pd.DataFrame(values, index=index, columns=pd.Index(list(ACTION_COLUMNS), dtype=object))
 
 
 def check_actions(frame: pd.DataFrame, *, calendar: str = "XNYS") -> pd.DataFrame:
-    """Let splits and dividends in, or say what is wrong with them.
+    """Check splits and dividends, and return them in canonical form.
 
     Parameters
     ----------
     frame : DataFrame
-        As at the head of this module; a column may be missing, a cell may be NaN: none.
+        Table as described in this module. A missing column, or NaN, means no split or no dividend.
     calendar : str
         Exchange calendar every ex-date must be a session of.
 
@@ -119,8 +120,8 @@ def check_actions(frame: pd.DataFrame, *, calendar: str = "XNYS") -> pd.DataFram
     Raises
     ------
     InputError
-        One line: other labels or columns, two rows of one ticker and date, a split that is no number above 0, a
-        dividend that is no number from 0 on, a date that is no session.
+        For other labels or columns, two rows of one ticker and date, a split that is not a number above 0, a dividend
+        that is not a number of at least 0, and a date that is not a session.
     """
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected actions as a pandas DataFrame; found {type(frame).__name__}; build a frame")
@@ -148,7 +149,7 @@ def check_actions(frame: pd.DataFrame, *, calendar: str = "XNYS") -> pd.DataFram
         if not good.all():
             row = int(np.argmin(good))
             what = "a split as new shares for one old one, above 0" if name == "split" else "a dividend of at least 0"
-            raise InputError(f"expected {what}; found {columns[name][row]:g} for {label_of(index, row)}; mend it")
+            raise InputError(f"expected {what}; found {columns[name][row]:g} for {label_of(index, row)}; correct it")
     days = index.levels[0].to_numpy().astype("datetime64[D]")
     closed = ~np.isin(days, sessions(days[0], days[-1], calendar))
     if closed.any():
@@ -159,13 +160,13 @@ def check_actions(frame: pd.DataFrame, *, calendar: str = "XNYS") -> pd.DataFram
         )
     columns["split"] = np.array([simple_ratio(value, 2e-6) if value != 1.0 else 1.0 for value in columns["split"]])
     keep = (columns["split"] != 1.0) | (columns["dividend"] != 0.0)
-    made = pd.DataFrame(columns, index=index).set_axis(pd.Index(list(ACTION_COLUMNS), dtype=object), axis=1)
-    return made if keep.all() else made[keep].set_axis(canonical_index(index[keep]), axis=0)
+    checked = pd.DataFrame(columns, index=index).set_axis(pd.Index(list(ACTION_COLUMNS), dtype=object), axis=1)
+    return checked if keep.all() else checked[keep].set_axis(canonical_index(index[keep]), axis=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Steps:
-    """From each bar to the next one of its ticker: what actions between them make of one raw price.
+class PriceSteps:
+    """Effect on the raw price of the splits and dividends between consecutive bars of a ticker.
 
     Parameters
     ----------
@@ -186,17 +187,21 @@ class Steps:
     split: Values
 
 
-def steps_of(day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions: pd.DataFrame, names: Any) -> Steps:
-    """Find between which bars actions fall, and what they do to prices.
+def price_steps(
+    day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions: pd.DataFrame, names: Any
+) -> PriceSteps:
+    """Effect of splits and dividends on the raw price from bar to bar.
 
     Parameters
     ----------
     day : ndarray of datetime64[D], shape (n_bars,)
+        Session of each bar.
     ticker : ndarray of int, shape (n_bars,)
-        Places in `names`.
+        Index into `names` of each bar.
     raw_close : ndarray of float64, shape (n_bars,)
+        Raw close of each bar.
     actions : DataFrame
-        Checked.
+        Checked splits and dividends.
     names : sequence of str
         Tickers.
     """
@@ -214,17 +219,17 @@ def steps_of(day: NDArray[Any], ticker: NDArray[Any], raw_close: Values, actions
             continue
         first, last = starts[at], starts[at + 1]
         row = first + int(np.searchsorted(when[first:last], ex))
-        if first < row < last:  # before the first bar nobody held it, after the last there is no price to compare
+        if first < row < last:  # there is no holder before the first bar, and no price to compare after the last
             step[row] = (step[row] - dividend / close[row - 1]) / ratio
             split[row] *= ratio
-    return Steps(order, inside, step, split)
+    return PriceSteps(order, inside, step, split)
 
 
 def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
-    """Hold actions to the adjustment factors of prices.
+    """Compare splits and dividends with the adjustment factors of prices.
 
-    Where the factors leave a split out altogether, raw prices made from them are not those of the time, and trading
-    them with the split would double the money. Other differences are counted in a note.
+    Where the factors omit a split, raw prices computed from them are not those that were traded, and an account that
+    trades them with the split would gain or lose by it. Other differences are counted in a warning.
 
     Parameters
     ----------
@@ -236,7 +241,7 @@ def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        Notes, at most one.
+        Warnings, at most one.
 
     Raises
     ------
@@ -247,39 +252,39 @@ def check_agreement(frame: pd.DataFrame, actions: pd.DataFrame) -> list[str]:
     day = levels[0].to_numpy().astype("datetime64[D]")[np.asarray(frame.index.codes[0])]
     code = np.asarray(frame.index.codes[1])
     factor = frame["adj_factor"].to_numpy(np.float64)
-    steps = steps_of(day, code, frame["close"].to_numpy(np.float64) / factor, actions, list(levels[1]))
+    steps = price_steps(day, code, frame["close"].to_numpy(np.float64) / factor, actions, list(levels[1]))
     factor = factor[steps.order]
     shown_step = np.ones(len(factor))
     shown_step[1:] = np.where(steps.inside[1:], factor[:-1] / factor[1:], 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.abs(np.log(np.maximum(steps.step, 0.0)) - np.log(shown_step))
+        log_difference = np.abs(np.log(np.maximum(steps.step, 0.0)) - np.log(shown_step))
         size = np.abs(np.log(steps.split))
 
     def words(row: int) -> str:
         return f"{levels[1][code[steps.order[row]]]} on {day[steps.order[row]]}"
 
-    missing = (size > NOTABLE_SPLIT) & (apart > size / 2)
+    missing = (size > NOTABLE_SPLIT) & (log_difference > size / 2)
     if missing.any():
         row = int(np.argmax(missing))
         raise InputError(
             f"expected adj_factor to show the splits of actions; found one of {steps.split[row]:.6g} for 1 for "
             f"{words(row)} and a factor that changes by {shown_step[row]:.6g}, not {steps.step[row]:.6g} "
             f"({int(missing.sum()):,} such splits); raw = adjusted / adj_factor has to be the price as it was traded: "
-            "mend the factors, or leave actions out"
+            "correct the factors, or leave actions out"
         )
-    wrong = apart > TOLERANCE
+    wrong = log_difference > TOLERANCE
     if not wrong.any():
         return []
     row = int(np.argmax(wrong))
     return [
         f"splits and dividends do not explain adj_factor on {int(wrong.sum()):,} of {len(frame):,} bars by more than "
-        f"{100 * TOLERANCE:g} % (first: {words(row)}, where it changes by {shown_step[row]:.6g} and actions say "
+        f"{100 * TOLERANCE:g} % (first: {words(row)}, where it changes by {shown_step[row]:.6g} and actions by "
         f"{steps.step[row]:.6g}): trading raw prices gives another total return there than adjusted ones"
     ]
 
 
 def raw_panel(panel: PricePanel) -> PricePanel:
-    """Prices as they were traded, to which the splits and dividends in `actions` have yet to happen.
+    """Raw prices, as they were traded: splits and dividends in `actions` are not included in them.
 
     Parameters
     ----------
@@ -300,29 +305,29 @@ def raw_panel(panel: PricePanel) -> PricePanel:
     factor = panel.adj_factor
     if not ((factor != 1.0) & ~np.isnan(factor)).any():
         return panel
-    done: dict[int, Values] = {}
+    raw_by_array: dict[int, Values] = {}
     changed: dict[str, Any] = {}
     for name in PRICE_COLUMNS[:4]:
         adjusted = getattr(panel, name)
-        if id(adjusted) not in done:
-            done[id(adjusted)] = _as_delivered(adjusted / factor)
-        changed[name] = done[id(adjusted)]
+        if id(adjusted) not in raw_by_array:
+            raw_by_array[id(adjusted)] = _without_rounding_noise(adjusted / factor)
+        changed[name] = raw_by_array[id(adjusted)]
     ones = np.where(np.isnan(factor), np.nan, 1.0)
     ones.setflags(write=False)
     return replace(panel, **changed, adj_factor=ones)
 
 
 def check_raw_known(prices: Any) -> None:
-    """Make sure that an account can trade raw prices: `Prices` or a `PricePanel` know them, and their actions.
+    """Check that raw prices, splits and dividends of `Prices` or a `PricePanel` are known, to trade raw prices.
 
     Raises
     ------
     InputError
-        Saying what to give.
+        Naming the data to provide.
     """
     if not prices.raw_known:
         raise InputError(
-            "expected prices whose raw prices are known; found adjusted ones alone; give adj_factor, adj_close beside "
+            "expected prices whose raw prices are known; found adjusted ones alone; give adj_factor, adj_close with "
             'close, or prices.factor_files, or set broker.dividends = "adjusted"'
         )
     if prices.actions is None:
@@ -333,12 +338,12 @@ def check_raw_known(prices: Any) -> None:
         )
 
 
-def _as_delivered(raw: Values) -> Values:
-    """Take off what multiplying and dividing by a factor has added in the last bits."""
+def _without_rounding_noise(raw: Values) -> Values:
+    """Round away the errors in the last bits that multiplying and dividing by a factor have added."""
     with np.errstate(invalid="ignore", divide="ignore"):
         # np.round(x, n) is off for large n; a power of ten up to 1e22 is exact, and so the division rounds once
         power = DIGITS - np.floor(np.log10(raw))
     scale = 10.0 ** np.clip(power, 0, 22)
-    found = np.rint(raw * scale) / scale
-    found.setflags(write=False)
-    return np.asarray(found)
+    rounded = np.rint(raw * scale) / scale
+    rounded.setflags(write=False)
+    return np.asarray(rounded)

@@ -1,4 +1,4 @@
-"""Tickers whose returns are the same, or nearly: one security under two names, or two share classes of one company."""
+"""Pairs of tickers with equal or nearly equal returns: one security under two names, or two share classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["TickerPair", "duplicate_note", "duplicate_tickers"]
+__all__ = ["TickerPair", "duplicate_tickers", "duplicate_warning"]
 
 # Correlation from which two tickers count as nearly the same, over at least so many common returns. Of 6,178 US
 # tickers 2006-2017 thirteen pairs reach it: share classes (GOOG and GOOGL 0.984), dual listings (BBL and BHP 0.970) and
@@ -21,8 +21,8 @@ SAME, FEW = 0.9999, 20
 BLOCK, CANDIDATE = 42, 0.95
 # With more tickers one block in four is looked at, which finds every pair with 210 dates in common or more.
 MANY, ONE_IN = 1500, 4
-# Returns beyond so many usual ones are cut.
-CUT = 6.0
+# Returns are clipped at so many times the ticker's median absolute return.
+CLIP = 6.0
 COLUMNS = 512
 
 Values = NDArray[np.float32]
@@ -30,17 +30,17 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TickerPair:
-    """Two tickers that move as one.
+    """Two tickers with equal or nearly equal returns.
 
     Parameters
     ----------
     first, second : str
         The two, in alphabetical order.
     correlation : float
-        Of their close-to-close log returns on common dates, each return cut at six times the ticker's median absolute
-        return, without the hundredth of the dates on which the two differ most.
+        Correlation of their close-to-close log returns on common dates, each return clipped at six times the ticker's
+        median absolute return, without the hundredth of the dates on which the two differ most.
     returns : int
-        Common returns it was measured on.
+        Number of common returns.
     """
 
     first: str
@@ -76,7 +76,7 @@ def duplicate_tickers(frame: pd.DataFrame) -> tuple[TickerPair, ...]:
     if len(names) < 2:
         return ()
     scaled, known = _scaled_returns(frame)
-    found = []
+    pairs = []
     for a, b in sorted(_candidates(scaled, known)):
         both = known[:, a] & known[:, b] & ((scaled[:, a] != 0) | (scaled[:, b] != 0))
         n = int(both.sum())
@@ -86,8 +86,8 @@ def duplicate_tickers(frame: pd.DataFrame) -> tuple[TickerPair, ...]:
         size = float(np.sqrt((x @ x) * (y @ y)))
         correlation = float(x @ y) / size if size > 0 else 0.0
         if correlation >= (NEARLY if n >= ENOUGH else SAME):
-            found.append(TickerPair(str(names[a]), str(names[b]), min(correlation, 1.0), n))
-    return tuple(sorted(found, key=lambda pair: (-round(pair.correlation, 6), pair.first, pair.second)))
+            pairs.append(TickerPair(str(names[a]), str(names[b]), min(correlation, 1.0), n))
+    return tuple(sorted(pairs, key=lambda pair: (-round(pair.correlation, 6), pair.first, pair.second)))
 
 
 def _without_misprints(
@@ -101,7 +101,7 @@ def _without_misprints(
     return x[kept], y[kept]
 
 
-def duplicate_note(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
+def duplicate_warning(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
     """Describe the pairs in one line without a full stop; empty when there are none."""
     if not pairs:
         return ""
@@ -114,7 +114,7 @@ def duplicate_note(pairs: tuple[TickerPair, ...], most: int = 3) -> str:
 
 
 def _scaled_returns(frame: pd.DataFrame) -> tuple[Values, NDArray[np.bool_]]:
-    """Log returns over the ticker's median absolute one, cut, 0 where unknown; and where they are known.
+    """Log returns over the ticker's median absolute one, clipped, 0 where unknown; and where they are known.
 
     A return counts on a date only when the ticker had a bar on the date before too, of those on which any has one:
     returns over different spans are not compared.
@@ -132,11 +132,11 @@ def _scaled_returns(frame: pd.DataFrame) -> tuple[Values, NDArray[np.bool_]]:
         returns[np.abs(returns) < 1e-9] = 0.0  # rounding of an unchanged price
         here = np.isfinite(returns)
         for j in range(returns.shape[1]):
-            mine = returns[here[:, j], j]
-            moves = np.abs(mine[mine != 0])
+            own = returns[here[:, j], j]
+            moves = np.abs(own[own != 0])
             if len(moves) >= FEW:
                 known[:, begin + j] = here[:, j]
-                scaled[here[:, j], begin + j] = np.clip(mine / np.median(moves), -CUT, CUT)
+                scaled[here[:, j], begin + j] = np.clip(own / np.median(moves), -CLIP, CLIP)
     return scaled, known
 
 

@@ -15,7 +15,7 @@ from signals.calendar import as_day
 from signals.common.errors import InputError
 from signals.common.summary_card import Card
 
-__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "cut_actions", "known_facts", "listed", "shortened"]
+__all__ = ["PRICE_COLUMNS", "PricePanel", "check_tickers", "known_facts", "listed", "select_actions", "shortened"]
 
 PRICE_COLUMNS = ("open", "high", "low", "close", "volume", "adj_factor")
 
@@ -24,7 +24,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PricePanel:
-    """Prices of all tickers on all sessions; made by `Prices.panel`.
+    """Prices of all tickers on all sessions, as returned by `Prices.panel`.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class PricePanel:
     calendar : str
         Exchange calendar of `dates`.
     actions : DataFrame, optional
-        Splits and dividends, as in `Prices`; None when they are unknown. Those dated outside `dates` mean nothing.
+        Splits and dividends, as in `Prices`; None when they are unknown. Those dated outside `dates` are ignored.
     """
 
     dates: NDArray[np.datetime64]
@@ -64,7 +64,7 @@ class PricePanel:
         return ~np.isnan(self.close)
 
     def card(self) -> Card:
-        """Sum the panel up in a few lines, for a prompt or a notebook."""
+        """Summary of the panel in a few lines, for a prompt or a notebook."""
         traded = int(self.traded.sum())
         size = len(self.dates) * len(self.tickers)
         facts = [
@@ -86,9 +86,9 @@ class PricePanel:
         return int(np.searchsorted(self.dates, as_day(date), side="right")) - 1
 
     def until(self, date: Any) -> PricePanel:
-        """Sessions up to and including `date`, as somebody saw them at that close.
+        """Sessions up to and including `date`, as known at that close.
 
-        Tickers without a bar by then are left out, since nobody knew them; otherwise the arrays are views.
+        Tickers without a bar by then are left out, since they were not yet listed; otherwise the arrays are views.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class PricePanel:
         return self._map(lambda array: np.take(array[:n], columns, axis=1), self.dates[:n], tickers)
 
     def select(self, tickers: Iterable[str]) -> PricePanel:
-        """Only these tickers, sorted; all sessions stay.
+        """Select tickers, sorted; all sessions stay.
 
         Raises
         ------
@@ -120,27 +120,28 @@ class PricePanel:
         return self._map(lambda array: np.take(array, columns, axis=1), self.dates, tuple(wanted))
 
     def _map(
-        self, cut: Callable[[Values], Values], dates: NDArray[np.datetime64], tickers: tuple[str, ...]
+        self, subset: Callable[[Values], Values], dates: NDArray[np.datetime64], tickers: tuple[str, ...]
     ) -> PricePanel:
-        done: dict[int, Values] = {}
+        """Apply `subset` to every array, once to an array that stands for several columns."""
+        subsets: dict[int, Values] = {}
         changed: dict[str, Any] = {"dates": dates, "tickers": tickers}
         for name in PRICE_COLUMNS:
             array = getattr(self, name)
-            # a close-only panel holds one array under four names, and should go on doing so
-            if id(array) not in done:
-                done[id(array)] = cut(array)
-                done[id(array)].setflags(write=False)
-            changed[name] = done[id(array)]
+            # a close-only panel has one array for four columns, and so has its subset
+            if id(array) not in subsets:
+                subsets[id(array)] = subset(array)
+                subsets[id(array)].setflags(write=False)
+            changed[name] = subsets[id(array)]
         if self.actions is not None:
-            changed["actions"] = cut_actions(self.actions, dates[-1] if len(dates) else None, tickers)
+            changed["actions"] = select_actions(self.actions, dates[-1] if len(dates) else None, tickers)
         same = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in changed}
         return PricePanel(**same, **changed)
 
 
-def cut_actions(
+def select_actions(
     actions: pd.DataFrame, last: np.datetime64 | None, tickers: Iterable[str] | None = None
 ) -> pd.DataFrame:
-    """Keep splits and dividends of some tickers up to a day (none without one), as somebody saw them at its close."""
+    """Keep the splits and dividends of some tickers up to and including a day; none when `last` is None."""
     days = actions.index.get_level_values("date")
     keep = np.zeros(len(actions), dtype=bool) if last is None else np.asarray(days <= last)
     if tickers is not None:
@@ -149,7 +150,7 @@ def cut_actions(
 
 
 def listed(tickers: Sequence[str], most: int = 4) -> str:
-    r"""How many tickers there are, and the first of them.
+    r"""Write the number of tickers and the first few of them.
 
     >>> listed(("AAPL", "SPY")), listed([f"T{i}" for i in range(1200)])
     ('2: AAPL, SPY', '1,200: T0, T1, T2, T3, …')
@@ -159,13 +160,13 @@ def listed(tickers: Sequence[str], most: int = 4) -> str:
 
 
 def shortened(name: str, most: int = 20) -> str:
-    """Name on one line, and not too long for one."""
+    """Shorten a name to at most `most` characters, without control characters."""
     plain = "".join(c if c.isprintable() else "?" for c in name)
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
 def known_facts(prices: Any) -> str:
-    """Say in words what came with `Prices` or a `PricePanel`."""
+    """Describe which data `Prices` or a `PricePanel` have, in words."""
     quotes = "closes only" if prices.close_only else "open, high, low, close"
     volume = "volume" if prices.volume_known else "no volume"
     raw = "raw prices" if prices.raw_known else "no raw prices"
@@ -178,7 +179,7 @@ def _span(dates: NDArray[np.datetime64]) -> str:
 
 
 def check_tickers(wanted: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse tickers that the data do not hold.
+    """Raise `InputError` for tickers that the data do not have.
 
     Raises
     ------
@@ -194,5 +195,5 @@ def check_tickers(wanted: Iterable[str], known: Iterable[str]) -> None:
     hint = f" (close: {', '.join(by_case[name] for name in close)})" if close else ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise InputError(
-        f"expected one of the {len(have):,} tickers of the prices; found {missing[0]!r}{more}{hint}; mend the name"
+        f"expected one of the {len(have):,} tickers of the prices; found {missing[0]!r}{more}{hint}; correct the name"
     )

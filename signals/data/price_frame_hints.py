@@ -1,4 +1,4 @@
-"""Frames that are no table of prices yet: how to reshape them, and adjustment factors that mean something else."""
+"""Hints for frames that are not yet a table of prices: how to reshape them, and adjustment factors misunderstood."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from signals.data.column_names import TICKERS, compact, field_of
 
 __all__ = ["factor_jumps", "reshaping", "shown_layout"]
 
-# A step of the factors from 4:3 on is a split or a payment that no day's return is mistaken for.
+# Log of the smallest step of the factors that counts: splits from 4:3 on, which are larger than usual daily returns.
 _STEP = 0.25
 
-# How near the move of the price has to be to the step, as a part of it.
+# Largest difference between the move of the price and the step, as a fraction of the step.
 _NEAR = 0.25
 
 
 def shown_layout(frame: pd.DataFrame) -> str:
     """Describe index and columns of a frame for a message."""
-    found = ", ".join(str(name) for name in frame.index.names)
+    levels = ", ".join(str(name) for name in frame.index.names)
     if isinstance(frame.columns, pd.MultiIndex):
-        found += f" and columns by {', '.join(str(name) for name in frame.columns.names)}"
-    return one_line(found)
+        levels += f" and columns by {', '.join(str(name) for name in frame.columns.names)}"
+    return one_line(levels)
 
 
 def reshaping(frame: pd.DataFrame) -> str:
@@ -41,7 +41,7 @@ def reshaping(frame: pd.DataFrame) -> str:
     Returns
     -------
     str
-        Python to be written behind the frame and a dot.
+        Python code to append to the frame and a dot.
     """
     if isinstance(frame.columns, pd.MultiIndex) and frame.columns.nlevels == 2:
         fields = [sum(_is_field(name) for name in frame.columns.unique(level)) for level in (0, 1)]
@@ -93,18 +93,18 @@ def factor_jumps(
     codes : ndarray of int, shape (n,)
         Ticker of each row.
     where : callable
-        Names a row: ticker and date.
+        Takes a row and returns its ticker and date as text.
 
     Returns
     -------
     str
-        What was expected, the first such days, and what to do; empty unless most steps are like that.
+        Message with what was expected, the first such days, and the remedy; empty unless most steps are like that.
     """
     if not len(factor) or factor.min() == factor.max():
         return ""
     order = np.argsort(codes, kind="stable")
     together = codes[order][1:] == codes[order][:-1]
-    with np.errstate(divide="ignore", invalid="ignore"):  # what is no price is refused elsewhere
+    with np.errstate(divide="ignore", invalid="ignore"):  # invalid prices are refused elsewhere
         step = np.log(factor[order][1:] / factor[order][:-1])
         notable = np.flatnonzero(together & (np.abs(step) > _STEP) & np.isfinite(step))
         step = step[notable]

@@ -1,4 +1,4 @@
-"""The (date, ticker) index of prices: what a label may be, and its one canonical form."""
+"""The (date, ticker) index of prices: checks of its labels and order, and its canonical form."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["INDEX", "RESERVED", "canonical_index", "check_labels", "check_order"
 INDEX = ("date", "ticker")
 BLOCK = 1_000_000
 
-# Names of columns beside those of tickers in tables of positions.
+# Names of columns that tables of positions have besides those of tickers.
 RESERVED = ("cash", "date")
 
-# What a clock of nanoseconds can tell, roughly; no price is that old.
+# Dates that 64-bit nanoseconds can represent, roughly; no price is that old.
 OLDEST, NEWEST = np.datetime64("1700-01-01", "D"), np.datetime64("2200-01-01", "D")
 
 
@@ -33,13 +33,13 @@ def count_rows(count: int) -> str:
 
 
 def check_labels(index: pd.Index) -> None:
-    """Check names, types and values of the labels, level by level, which is where they are few.
+    """Check names, types and values of the labels, on the levels, which are short.
 
     Raises
     ------
     InputError
-        For other levels than date and ticker, missing labels, dates that are no naive midnights, and tickers that are
-        empty, no text, or among `RESERVED`.
+        For other levels than date and ticker, missing labels, dates that are not naive midnights, and tickers that are
+        empty, not text, or among `RESERVED`.
     """
     if not isinstance(index, pd.MultiIndex) or tuple(index.names) != INDEX:
         found = ", ".join(str(name) for name in index.names)
@@ -59,7 +59,7 @@ def check_labels(index: pd.Index) -> None:
     days = dates.to_numpy().astype("datetime64[D]")
     odd = (days < OLDEST) | (days >= NEWEST)
     if odd.any():
-        raise InputError(f"expected dates from {OLDEST} until {NEWEST}; found {days[odd][0]}; mend the date")
+        raise InputError(f"expected dates from {OLDEST} until {NEWEST}; found {days[odd][0]}; correct the date")
     timed = np.asarray(dates != dates.normalize())
     if timed.any():
         raise InputError(
@@ -74,13 +74,12 @@ def check_labels(index: pd.Index) -> None:
             )
         if ticker in RESERVED:
             raise InputError(
-                f"expected no ticker named {ticker!r}, which is a column of its own among positions; found one; "
-                "rename it"
+                f"expected no ticker named {ticker!r}, which is a separate column of positions; found one; rename it"
             )
 
 
 def canonical_index(index: pd.MultiIndex) -> pd.MultiIndex:
-    """Make the same rows have sorted levels without leftovers: dates in nanoseconds, tickers as `object`."""
+    """Rebuild an index with sorted levels and without unused labels: dates in nanoseconds, tickers as `object`."""
     levels: list[pd.Index] = []
     codes: list[NDArray[np.int32]] = []
     for position in range(2):

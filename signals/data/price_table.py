@@ -1,4 +1,4 @@
-"""Prices and their splits and dividends in one Parquet file, so that one hash stands for both."""
+"""Parquet file of prices with their splits and dividends, so that one hash covers both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_table(path: Path, actions: int | None) -> tuple[pd.DataFrame, pd.DataFr
     path : Path
         The file.
     actions : int, optional
-        How many splits and dividends there have to be; None when they are unknown.
+        Expected number of splits and dividends; None when they are unknown.
 
     Returns
     -------
@@ -76,7 +76,9 @@ def read_table(path: Path, actions: int | None) -> tuple[pd.DataFrame, pd.DataFr
         raise InputError(
             f"expected {actions} splits and dividends in {path}; found {int(happened.sum())}; load the prices again"
         )
-    found = pd.DataFrame(values[happened], canonical_index(index[happened]), pd.Index(ACTION_COLUMNS, dtype=object))
+    table_actions = pd.DataFrame(
+        values[happened], canonical_index(index[happened]), pd.Index(ACTION_COLUMNS, dtype=object)
+    )
     bars = raw["close"].notna().to_numpy()
     frame = raw.loc[bars, list(PRICE_COLUMNS)]
-    return frame.set_axis(canonical_index(index[bars]), axis=0), found
+    return frame.set_axis(canonical_index(index[bars]), axis=0), table_actions

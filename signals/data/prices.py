@@ -1,4 +1,4 @@
-"""Checked prices: the table `Prices`, and `check_prices`, which every table of prices has to pass.
+"""Checked prices: the table `Prices`, and its checks, `check_prices`.
 
 `Prices` is a checked long table; `Prices.panel()` lays it out as arrays. OHLC are adjusted for splits and
 dividends, raw = adjusted / `adj_factor`. An absent row means the ticker did not trade. A row dated *t* is known at
@@ -23,8 +23,8 @@ from signals.common.summary_card import Card
 from signals.common.text import one_line, shown
 from signals.data.column_names import field_of
 from signals.data.corporate_actions import actions_frame, check_actions, check_agreement
-from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
-from signals.data.panel import PRICE_COLUMNS, PricePanel, cut_actions, known_facts, listed, shortened
+from signals.data.duplicate_tickers import duplicate_tickers, duplicate_warning
+from signals.data.panel import PRICE_COLUMNS, PricePanel, known_facts, listed, select_actions, shortened
 from signals.data.price_frame_hints import factor_jumps, reshaping, shown_layout
 from signals.data.price_index import INDEX, canonical_index, check_labels, check_order, count_rows, label_of
 from signals.data.price_table import read_table, write_table
@@ -36,7 +36,7 @@ QUOTES = PRICE_COLUMNS[:4]
 # Adjusting multiplies four rounded numbers by one rounded factor: a high may end this far below its close.
 TOLERANCE = 1e-6
 
-# Beyond these a number is no price, factor or volume, and products of them leave the range of floats.
+# Larger numbers are not plausible as price, factor or volume, and products of them overflow.
 LARGEST = 1e18
 
 Values = NDArray[np.float64]
@@ -45,7 +45,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
-    """Checked prices; made by `check_prices` only.
+    """Checked prices, as returned by `check_prices`.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ class Prices:
     source : str
         `"files"`, `"simulated"` or the caller's own name.
     simulated : bool
-        Invented prices; every output says so.
+        Whether the prices are simulated, which every output states.
     raw_known : bool
-        `adj_factor` came with the data; otherwise it is 1.0 everywhere and adjusted prices stand in for raw ones.
+        Whether `adj_factor` came with the data; otherwise it is 1.0 and adjusted prices are used as raw ones.
     close_only : bool
-        Only closes existed: open = high = low = close.
+        Whether only closes are known; then open = high = low = close.
     volume_known : bool
-        Volume came with the data; otherwise it is 0.0.
+        Whether volume came with the data; otherwise it is 0.0.
     calendar : str
         Exchange calendar whose sessions the dates are.
     warnings : tuple of str
-        Remarks for the report: what was repaired, dropped or assumed.
+        Warnings for the report: what was repaired, dropped or assumed.
     files : mapping of str to str
         Base name of each input file and its SHA-256.
     actions : DataFrame, optional
@@ -101,7 +101,7 @@ class Prices:
         return np.datetime64(self.frame.index.levels[0][-1], "D")
 
     def card(self) -> Card:
-        """Sum the prices up in a few lines, for a prompt or a notebook."""
+        """Summary of the prices in a few lines, for a prompt or a notebook."""
         days = len(self.frame.index.levels[0])
         facts = [
             ("source", shortened(self.source, 60)),
@@ -150,12 +150,12 @@ class Prices:
         )
 
     def until(self, date: Any) -> Prices:
-        """Rows up to and including `date`, as if nothing later had been delivered.
+        """Rows up to and including `date`, without any trace of later rows.
 
         Raises
         ------
         InputError
-            When that leaves nothing.
+            When no row is left.
         """
         day = as_day(date)
         if day < self.first:
@@ -163,13 +163,13 @@ class Prices:
         held = self.frame.index.levels[0].to_numpy().astype("datetime64[D]")
         rows = np.searchsorted(self.frame.index.codes[0], np.searchsorted(held, day, side="right"))
         kept = self.frame.iloc[: int(rows)]
-        # leftover levels would still name what was listed later
+        # unused levels would still contain the names of tickers listed later
         index = canonical_index(kept.index)
-        actions = None if self.actions is None else cut_actions(self.actions, day, index.levels[1])
+        actions = None if self.actions is None else select_actions(self.actions, day, index.levels[1])
         return replace(self, frame=kept.set_axis(index, axis=0), actions=actions)
 
     def meta(self) -> dict[str, Any]:
-        """Everything but the table, as plain JSON."""
+        """All fields but the table, as plain JSON."""
         return {
             "source": self.source,
             "simulated": self.simulated,
@@ -183,14 +183,14 @@ class Prices:
         }
 
     def save(self, path: Path) -> None:
-        """Write the table as canonical Parquet: equal prices give equal bytes. Keep `meta()` beside it."""
+        """Write the table as canonical Parquet: equal prices give equal bytes. `load` needs `meta()` as well."""
         write_table(Path(path), self.frame, self.actions)
 
     @classmethod
     def load(cls, path: Path, meta: Mapping[str, Any]) -> Prices:
         """Read what `save` wrote, together with its `meta()`.
 
-        The rows are not checked again: they passed `check_prices` once, and the content store keeps their hash.
+        The rows are not checked again: `check_prices` has checked them, and the content store verifies their hash.
 
         Raises
         ------
@@ -231,7 +231,7 @@ def check_prices(
     files: Mapping[str, str] | None = None,
     actions: pd.DataFrame | None = None,
 ) -> Prices:
-    """Let prices in, or say what is wrong with them.
+    """Check a table of prices, and return it as `Prices`.
 
     Parameters
     ----------
@@ -241,18 +241,18 @@ def check_prices(
         is False, and `open high low` when `close_only` is True.
     calendar : str
         Exchange calendar every date must be a session of.
-    source, simulated, close_only, volume_known, notes, files
-        Kept in the result, see `Prices`.
+    source, simulated, close_only, volume_known, warnings, files
+        Fields of the result, see `Prices`.
     raw_known : bool, optional
         Whether `adj_factor` came with the data; by default whether the column is there.
     on_bad : {"raise", "repair"}
         `"repair"` widens high and low to contain open and close, and drops rows with a missing or non-positive
-        price, a missing or negative volume, a bad `adj_factor`, or a date that is no session; each kind leaves a
-        counted note. Wrong columns, bad labels, duplicate and unsorted rows are refused either way: mending those
-        would be guessing. Rows without volume stay, even when the price did not move.
+        price, a missing or negative volume, a bad `adj_factor`, or a date that is not a session; each kind is counted
+        in a warning. Wrong columns, bad labels, duplicate and unsorted rows are refused either way, since their repair
+        would be a guess. Rows with a volume of zero stay, even when the price did not move.
     actions : DataFrame, optional
         Splits and dividends, see `signals.data.corporate_actions`; those of other tickers, and before the first or
-        after the last session, are left out. They are held to `adj_factor` where raw prices are known.
+        after the last session, are left out. They are compared with `adj_factor` where raw prices are known.
 
     Returns
     -------
@@ -266,7 +266,7 @@ def check_prices(
     Notes
     -----
     A high or low that misses open or close by no more than 1e-6 of the price is rounding of adjusted data: it is
-    widened and noted, never refused. Tickers with the same or nearly the same returns are named in a note, see
+    widened with a warning, never refused. Tickers with the same or nearly the same returns are named in a warning, see
     `signals.data.duplicate_tickers`.
     """
     if on_bad not in ("raise", "repair"):
@@ -282,7 +282,7 @@ def check_prices(
     index = canonical_index(frame.index)
     check_order(index)
 
-    warnings = [str(note) for note in warnings]
+    warnings = [str(warning) for warning in warnings]
     keep = np.ones(len(frame), dtype=bool)
 
     def drop(bad: Flags, expected: str, column: str, remedy: str = "correct the data") -> None:
@@ -302,7 +302,7 @@ def check_prices(
     for name, value in columns.items():
         if close_only and name in ("open", "high", "low"):
             continue
-        # minimum and maximum see NaN and infinities too, and are far cheaper than masks when all is well
+        # minimum and maximum show NaN and infinities too, and are much cheaper than masks when nothing is wrong
         low, high = float(value.min()), float(value.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             drop(~np.isfinite(value), f"a number as {name}", name)
@@ -322,7 +322,7 @@ def check_prices(
 
     if not keep.any():
         raise InputError(
-            f"expected prices; found none worth keeping among {count_rows(len(frame))} ({warnings[-1]}); mend the data"
+            f"expected prices; found no valid row among {count_rows(len(frame))} ({warnings[-1]}); correct the data"
         )
     if not keep.all():
         close = columns["close"][keep]
@@ -334,16 +334,16 @@ def check_prices(
         warnings.append(jumps)
     for value in columns.values():
         value.setflags(write=False)
-    made = pd.DataFrame(columns, index=index, copy=False)
-    same = duplicate_note(duplicate_tickers(made))
-    if same and same not in warnings:
-        warnings.append(same)
+    checked = pd.DataFrame(columns, index=index, copy=False)
+    duplicates = duplicate_warning(duplicate_tickers(checked))
+    if duplicates and duplicates not in warnings:
+        warnings.append(duplicates)
     if actions is not None:
         actions = _actions(check_actions(actions, calendar=calendar), index)
         if known:
-            warnings += check_agreement(made, actions)
+            warnings += check_agreement(checked, actions)
     return Prices(
-        frame=made,
+        frame=checked,
         source=source,
         simulated=simulated,
         raw_known=known,
@@ -357,9 +357,9 @@ def check_prices(
 
 
 def _actions(actions: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
-    """Those of the tickers that have prices, from the first session on until the last."""
+    """Select the splits and dividends of the tickers that have prices, from the first session to the last."""
     days, tickers = index.levels
-    kept = cut_actions(actions, np.datetime64(days[-1], "D"), tickers)
+    kept = select_actions(actions, np.datetime64(days[-1], "D"), tickers)
     kept = kept[kept.index.get_level_values("date") >= days[0]]
     return kept.set_axis(canonical_index(kept.index), axis=0) if len(kept) else actions_frame(())
 
@@ -367,7 +367,7 @@ def _actions(actions: pd.DataFrame, index: pd.MultiIndex) -> pd.DataFrame:
 def _columns(
     frame: pd.DataFrame, *, raw_known: bool | None, close_only: bool, volume_known: bool
 ) -> tuple[dict[str, Values], bool]:
-    """Columns as float64 arrays of our own, in order, and whether raw prices are known."""
+    """Columns as new float64 arrays, in order, and whether raw prices are known."""
     optional = {
         "adj_factor": not raw_known,
         "volume": not volume_known,
@@ -386,24 +386,24 @@ def _columns(
         elif not missing and len(set(names)) == len(names):
             remedy = f"drop or rename the others: use filter(items={[name for name in PRICE_COLUMNS if name in names]})"
             if any((field_of(name) or ("",))[0] == "adj_close" for name in extra):
-                remedy = f'adjusted closes count in load_prices(source="files") only; {remedy}'
+                remedy = f'adj_close is supported by load_prices(source="files") only; {remedy}'
         raise InputError(
             f"expected the columns {', '.join(PRICE_COLUMNS)}, each once; found "
             f"{one_line(', '.join(map(str, names))) or 'none'}; {remedy}"
         )
-    made = {"close": _floats(frame["close"])}
+    columns = {"close": _floats(frame["close"])}
     for name in PRICE_COLUMNS:
         if close_only and name in QUOTES:
-            made[name] = made["close"]
+            columns[name] = columns["close"]
         elif name in names:
-            made[name] = _floats(frame[name])
+            columns[name] = _floats(frame[name])
         else:
-            made[name] = np.full(len(frame), 1.0 if name == "adj_factor" else 0.0)
-    return {name: made[name] for name in PRICE_COLUMNS}, "adj_factor" in names if raw_known is None else raw_known
+            columns[name] = np.full(len(frame), 1.0 if name == "adj_factor" else 0.0)
+    return {name: columns[name] for name in PRICE_COLUMNS}, "adj_factor" in names if raw_known is None else raw_known
 
 
 def _calendar_remedy(closed: NDArray[np.datetime64]) -> str:
-    """Say which calendar the prices could be of: what trades on weekends trades every day."""
+    """Propose a calendar for rows on days that are no sessions; rows on weekends suggest trading on every day."""
     weekends = int((~np.is_busday(closed)).sum())
     if weekends and weekends >= len(closed) / 2:
         return 'set calendar = "24/7" if the market has no closing days'
@@ -422,11 +422,11 @@ def _floats(column: pd.Series) -> Values:
 def _contain(
     columns: dict[str, Values], keep: Flags, where: Callable[[int], str], on_bad: str, warnings: list[str]
 ) -> None:
-    """High at the top, low at the bottom: refuse what is wrong, or widen and note."""
+    """Check that high and low contain open and close; raise `InputError`, or widen them with a warning."""
     opened, high, low, close = (columns[name] for name in QUOTES)
     # low <= min(open, close) and max(open, close) <= high put low below high by themselves
     top, bottom = np.maximum(opened, close), np.minimum(opened, close)
-    with np.errstate(over="ignore"):  # rows that are to be dropped may hold anything
+    with np.errstate(over="ignore"):  # rows that are dropped later may have any values
         too_low, too_high = high < top * (1 - TOLERANCE), low > bottom * (1 + TOLERANCE)
     for name, value, bound, bad, far, relation in (
         ("high", high, top, high < top, too_low, "at least open"),
@@ -435,10 +435,10 @@ def _contain(
         wrong, close_enough = far & keep, bad & keep & ~far
         if wrong.any():
             row, rows = int(np.argmax(wrong)), count_rows(int(wrong.sum()))
-            found = f"{name} = {value[row]:.10g} beside {bound[row]:.10g} for {where(row)}"
+            found = f"{name} = {value[row]:.10g} and {bound[row]:.10g} for {where(row)}"
             if on_bad == "raise":
                 raise InputError(
-                    f"expected {name} {relation} and close; found {found} ({rows}); mend the data, or set "
+                    f"expected {name} {relation} and close; found {found} ({rows}); correct the data, or set "
                     f'on_bad = "repair" to widen {name}'
                 )
             warnings.append(f"{rows} with {name} widened to contain open and close (first: {found})")

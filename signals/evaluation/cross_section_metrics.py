@@ -1,8 +1,8 @@
 """Quality of a score date by date: rank information coefficient, AUC and decile spread.
 
-Scores of one date share that date's market, so dates, not rows, are the unit of evidence: a pooled AUC over rows
-mixes "which week" with "which stock". Everything here is computed within a date; `signals.evaluation.long_run_variance`
-has the interval of its mean over dates.
+Outcomes of one date share that date's market return, so observations are dates, not rows: a pooled AUC over rows
+mixes differences between dates with differences between stocks. All figures are computed within a date;
+`signals.evaluation.long_run_variance` has the interval of their mean over dates.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def decile_spread_by_date(score: pd.Series, forward_return: pd.Series, *, groups
     score, forward_return : Series indexed by (date, ticker)
         Rows missing in either are left out.
     groups : int
-        Tenths by default: each end holds `count // groups` names, equally weighted.
+        Number of groups, tenths by default: the highest and the lowest hold `count // groups` tickers each, equally
+        weighted.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def decile_spread_by_date(score: pd.Series, forward_return: pd.Series, *, groups
 
     Notes
     -----
-    Names that tie at the edge of a group share its remaining places, so the order of rows does not matter.
+    Tickers that tie at the edge of a group share its remaining places, so the order of rows does not matter.
     """
     dates, codes, frame = _aligned(score, forward_return)
     n = len(dates)
@@ -83,19 +84,19 @@ def decile_spread_by_date(score: pd.Series, forward_return: pd.Series, *, groups
     size = (count // groups)[codes]
     scored = frame["score"].groupby(codes)
     first, last = scored.rank(method="min").to_numpy(), scored.rank(method="max").to_numpy()
-    alike = last - first + 1
-    low = np.clip(size - (first - 1), 0, alike) / alike
-    high = np.clip(size - (count[codes] - last), 0, alike) / alike
-    # one difference a row, so that a score that ranks nothing gives exactly nothing
-    gained = np.bincount(codes, (high - low) * frame["truth"].to_numpy(), n)
+    tied = last - first + 1
+    low = np.clip(size - (first - 1), 0, tied) / tied
+    high = np.clip(size - (count[codes] - last), 0, tied) / tied
+    # one difference a row, so that a constant score gives exactly zero
+    weighted_return = np.bincount(codes, (high - low) * frame["truth"].to_numpy(), n)
     with np.errstate(invalid="ignore", divide="ignore"):
-        spread = gained / (count // groups)
-    varied = np.bincount(codes, alike < count[codes], n) > 0
+        spread = weighted_return / (count // groups)
+    varied = np.bincount(codes, tied < count[codes], n) > 0
     return pd.Series(np.where(varied & (count >= groups), spread, np.nan), index=dates, name="decile_spread")
 
 
 def auc_by_date(score: pd.Series, label: pd.Series) -> pd.Series:
-    """Area under the ROC curve of each date: the chance that an up name scores above a down name.
+    """Area under the ROC curve of each date: the probability that an up ticker scores above a down ticker.
 
     Parameters
     ----------
@@ -123,7 +124,7 @@ def auc_by_date(score: pd.Series, label: pd.Series) -> pd.Series:
 
 
 def binary_outcome(label: pd.Series) -> pd.Series:
-    """Turn labels of any kind into ups and downs, as an AUC needs them.
+    """Turn labels of any kind into binary outcomes (up or down), as an AUC requires.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
-"""How good forecasts of series are: errors, skill against a reference and its significance, correlations, quantiles.
+"""Accuracy of forecasts of series: errors, skill against a reference and its test, correlations, quantiles.
 
-All functions take arrays of any one shape and leave out what is not known yet: elements whose actual value is NaN.
+All functions take arrays of one common shape, and leave out elements whose actual value is NaN, since it is not known
+yet.
 """
 
 from __future__ import annotations
@@ -52,27 +53,27 @@ class Correlation(NamedTuple):
 
 
 def mean_absolute_error(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Mean absolute difference; NaN of nothing.
+    """Mean absolute error; NaN without known values.
 
     >>> mean_absolute_error([1.0, 2.0, np.nan], [1.0, 4.0, 9.0])
     1.0
     """
-    truth, said = _known(actual, forecast)
-    return float(np.abs(truth - said).mean()) if truth.size else math.nan
+    y_true, y_pred = _known(actual, forecast)
+    return float(np.abs(y_true - y_pred).mean()) if y_true.size else math.nan
 
 
 def root_mean_squared_error(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Square root of the mean squared difference; NaN of nothing.
+    """Square root of the mean squared error; NaN without known values.
 
     >>> root_mean_squared_error([1.0, 2.0], [1.0, 4.0]) ** 2
     2.0000000000000004
     """
-    truth, said = _known(actual, forecast)
-    return math.sqrt(float(((truth - said) ** 2).mean())) if truth.size else math.nan
+    y_true, y_pred = _known(actual, forecast)
+    return math.sqrt(float(((y_true - y_pred) ** 2).mean())) if y_true.size else math.nan
 
 
 def skill(actual: ArrayLike, forecast: ArrayLike, reference: ArrayLike) -> float:
-    """Share of the reference's mean squared error that a forecast does away with.
+    """Forecast skill: one minus the mean squared error of a forecast over that of a reference.
 
     Returns
     -------
@@ -82,9 +83,9 @@ def skill(actual: ArrayLike, forecast: ArrayLike, reference: ArrayLike) -> float
     >>> skill([1.0, 2.0], [1.0, 2.5], [1.0, 3.0])
     0.75
     """
-    truth, said, other = _known(actual, forecast, reference)
-    error = float(((truth - other) ** 2).sum())
-    return 1.0 - float(((truth - said) ** 2).sum()) / error if error > 0 else math.nan
+    y_true, y_pred, other = _known(actual, forecast, reference)
+    error = float(((y_true - other) ** 2).sum())
+    return 1.0 - float(((y_true - y_pred) ** 2).sum()) / error if error > 0 else math.nan
 
 
 def diebold_mariano(
@@ -95,11 +96,11 @@ def diebold_mariano(
     Parameters
     ----------
     actual, forecast, reference : array-like, shape (n,) or (n, ...)
-        One row an origin, in time order. Of several numbers a row the mean loss counts, of those that are known.
+        One row per origin, in time order. The loss of a row with several numbers is their mean, over known ones.
     steps : int
-        Periods ahead of the furthest number: errors of forecasts that overlap are alike up to `steps` - 1 rows apart.
+        Largest number of periods ahead; errors of overlapping forecasts are correlated up to `steps` - 1 rows apart.
     loss : {"squared", "absolute"}
-        What an error costs.
+        Loss function of an error.
 
     Returns
     -------
@@ -120,10 +121,12 @@ def diebold_mariano(
 
     if loss not in LOSSES:
         raise InputError(f"expected a loss among {', '.join(LOSSES)}; found {loss!r}")
-    truth, said, other = (np.asarray(values, dtype=np.float64) for values in (actual, forecast, reference))
+    y_true, y_pred, other = (np.asarray(values, dtype=np.float64) for values in (actual, forecast, reference))
     with np.errstate(invalid="ignore"):
-        ours, theirs = (np.abs(truth - one) ** (2 if loss == "squared" else 1) for one in (said, other))
-    rows = (ours - theirs).reshape(len(truth), -1)
+        losses, reference_losses = (
+            np.abs(y_true - values) ** (2 if loss == "squared" else 1) for values in (y_pred, other)
+        )
+    rows = (losses - reference_losses).reshape(len(y_true), -1)
     known = np.isfinite(rows)
     counted = known.any(axis=1)
     difference = np.where(known, rows, 0.0).sum(axis=1)[counted] / known.sum(axis=1)[counted]
@@ -144,12 +147,12 @@ def diebold_mariano(
 def information_coefficient(
     actual: ArrayLike, forecast: ArrayLike, *, rank: bool = False, steps: int = 1
 ) -> Correlation:
-    """Correlation of forecasts with what came, over time.
+    """Correlation of forecasts with actual values over time.
 
     Parameters
     ----------
     actual, forecast : array-like, shape (n,)
-        In time order. Levels correlate by persistence alone; give changes or returns to learn something.
+        In time order. Levels correlate by persistence alone, so give changes or returns.
     rank : bool
         Spearman's instead of Pearson's.
     steps : int
@@ -168,16 +171,16 @@ def information_coefficient(
     """
     from scipy.stats import rankdata
 
-    truth, said = _known(actual, forecast)
+    y_true, y_pred = _known(actual, forecast)
     if rank:
-        truth, said = rankdata(truth), rankdata(said)
-    n = len(truth)
+        y_true, y_pred = rankdata(y_true), rankdata(y_pred)
+    n = len(y_true)
     if n < 3:
         return Correlation(math.nan, math.nan, n, 0)
-    y, x = truth - truth.mean(), said - said.mean()
+    y, x = y_true - y_true.mean(), y_pred - y_pred.mean()
     xx, yy = float(x @ x), float(y @ y)
     # a constant leaves rounding errors behind
-    if xx <= 1e-24 * float(said @ said) or yy <= 1e-24 * float(truth @ truth):
+    if xx <= 1e-24 * float(y_pred @ y_pred) or yy <= 1e-24 * float(y_true @ y_true):
         return Correlation(math.nan, math.nan, n, 0)
     correlation = min(max(float(x @ y) / math.sqrt(xx * yy), -1.0), 1.0)
     slope = float(x @ y) / xx
@@ -189,53 +192,53 @@ def information_coefficient(
 
 
 def directional_accuracy(last: ArrayLike, actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Share of moves whose direction was foretold; no move, or a forecast of none, counts as half.
+    """Share of moves whose direction was forecast correctly; no move, or a forecast of none, counts one half.
 
     Parameters
     ----------
     last, actual, forecast : array-like, shape (n,)
-        Value at the origin, what came, and what was said.
+        Value at the origin, actual value, and forecast.
 
     >>> directional_accuracy([1.0, 1.0, 1.0], [2.0, 0.5, 3.0], [1.5, 1.5, 1.0])
     0.5
     """
-    start, truth, said = _known(last, actual, forecast)
-    hits = np.sign(truth - start) * np.sign(said - start)
+    start, y_true, y_pred = _known(last, actual, forecast)
+    hits = np.sign(y_true - start) * np.sign(y_pred - start)
     return float((hits + 1).mean() / 2) if hits.size else math.nan
 
 
 def pinball_loss(actual: ArrayLike, forecast: ArrayLike, levels: Sequence[float]) -> float:
-    """Mean loss of quantile forecasts (Koenker and Bassett 1978), over levels too.
+    """Mean pinball loss of quantile forecasts (Koenker and Bassett 1978), over rows and levels.
 
     Parameters
     ----------
     actual : array-like, shape (n,)
-        What came.
+        Actual values.
     forecast : array-like, shape (n, len(levels))
         Quantiles of these levels.
 
     >>> pinball_loss([1.0], [[0.0, 2.0]], (0.25, 0.75))
     0.25
     """
-    truth, said = _quantiles(actual, forecast, levels)
-    error, level = truth[:, None] - said, np.asarray(levels)
+    y_true, y_pred = _quantiles(actual, forecast, levels)
+    error, level = y_true[:, None] - y_pred, np.asarray(levels)
     return float(np.maximum(level * error, (level - 1) * error).mean()) if error.size else math.nan
 
 
 def coverage(actual: ArrayLike, forecast: ArrayLike, levels: Sequence[float]) -> dict[float, float]:
-    """Share of what came that lies at or below each quantile: near its level when that is right.
+    """Share of actual values at or below each quantile; close to its level when the quantile is calibrated.
 
     >>> coverage([1.0, 3.0], [[0.0, 2.0], [3.0, 4.0]], (0.25, 0.75))
     {0.25: 0.5, 0.75: 1.0}
     """
-    truth, said = _quantiles(actual, forecast, levels)
-    if not len(truth):
+    y_true, y_pred = _quantiles(actual, forecast, levels)
+    if not len(y_true):
         return dict.fromkeys(levels, math.nan)
-    return {level: float((truth <= said[:, i]).mean()) for i, level in enumerate(levels)}
+    return {level: float((y_true <= y_pred[:, i]).mean()) for i, level in enumerate(levels)}
 
 
 def _known(actual: ArrayLike, *others: ArrayLike) -> tuple[Values, ...]:
-    """Flatten arrays of one shape to where all of them are known."""
+    """Flatten arrays of one shape to the elements that are known in all of them."""
     arrays = [np.asarray(values, dtype=np.float64) for values in (actual, *others)]
     if len({array.shape for array in arrays}) != 1:
         raise InputError(f"expected arrays of one shape; found {', '.join(str(array.shape) for array in arrays)}")
@@ -244,8 +247,8 @@ def _known(actual: ArrayLike, *others: ArrayLike) -> tuple[Values, ...]:
 
 
 def _quantiles(actual: ArrayLike, forecast: ArrayLike, levels: Sequence[float]) -> tuple[Values, Values]:
-    truth, said = np.asarray(actual, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
-    if said.shape != (*truth.shape, len(levels)):
-        raise InputError(f"expected forecasts of shape {(*truth.shape, len(levels))}; found {said.shape}")
-    known = np.isfinite(truth) & np.isfinite(said).all(axis=-1)
-    return truth[known], said[known]
+    y_true, y_pred = np.asarray(actual, dtype=np.float64), np.asarray(forecast, dtype=np.float64)
+    if y_pred.shape != (*y_true.shape, len(levels)):
+        raise InputError(f"expected forecasts of shape {(*y_true.shape, len(levels))}; found {y_pred.shape}")
+    known = np.isfinite(y_true) & np.isfinite(y_pred).all(axis=-1)
+    return y_true[known], y_pred[known]

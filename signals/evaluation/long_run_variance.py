@@ -171,7 +171,7 @@ def cosine_variance(values: ArrayLike, count: int) -> Values:
 
 
 def newey_west_lags(n: int) -> int:
-    """Lags of a Bartlett kernel over n values of which nothing else is known, `floor(4 (n/100)^(2/9))`.
+    """Default number of lags of a Bartlett kernel over n values, `floor(4 (n/100)^(2/9))`.
 
     >>> newey_west_lags(100), newey_west_lags(1000), newey_west_lags(3)
     (4, 6, 1)

@@ -1,4 +1,4 @@
-"""Trivial predictors: what a score must beat before it means anything."""
+"""Naive predictors, which a score is compared with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = [
 ]
 
 TRIVIAL_PREDICTORS = ("last_return", "mean_return", "volatility", "ticker_mean")
-# What `more_trivial_scores` adds: the audit asks for them, the report does not.
+# Those of `more_trivial_scores`, which the audit uses and the report does not.
 MORE_PREDICTORS = ("last_sign", "was_zero", "month_mean", "market")
 # The same for all tickers of a date.
 DATE_PREDICTORS = ("month_mean", "market")
-# A return of no size: a padded price, divided by itself after some rounding.
+# Returns up to this size are zero: a padded price over itself, after rounding.
 NOTHING = 1e-12
 
 
@@ -32,7 +32,7 @@ def trivial_scores(
     training_label: NDArray[np.float64],
     training_ticker: NDArray[np.int32],
 ) -> dict[str, NDArray[np.float64]]:
-    """Score rows without a network.
+    """Scores of the naive predictors of the report.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def more_trivial_scores(
     training_label: NDArray[np.float64],
     training_date: NDArray[np.int32],
 ) -> dict[str, NDArray[np.float64]]:
-    """Score rows by what gives a leak, or a lucky market, away.
+    """Scores of the naive predictors of the audit, which reveal leaks and scores that only follow the market.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def more_trivial_scores(
     dates : ndarray of datetime64[D], shape (n_dates,)
         Decision dates.
     eligible : ndarray of bool, shape (n_tickers, n_dates)
-        Tickers the market is made of on each date.
+        Whether a ticker belongs to the market on each date.
     ticker, end : ndarray of int, shape (n,)
         The rows to score.
     lookback : int
@@ -104,9 +104,9 @@ def more_trivial_scores(
     -------
     dict of str to ndarray, shape (n,)
         `last_sign`: sign of the last period's return. `was_zero`: share of the window's known returns that are exactly
-        zero, as those of a dead name that was padded are. `month_mean`: mean training label of the calendar month.
-        `market`: mean of the last period's returns over the date's eligible tickers. The last two are the same for all
-        rows of a date: they know which dates are good, not which tickers.
+        zero, as those of a delisted stock padded with its last price are. `month_mean`: mean training label of the
+        calendar month. `market`: mean of the last period's returns over the date's eligible tickers. The last two are
+        the same for all rows of a date: they distinguish dates, not tickers.
     """
     last = returns[ticker, end]
     known = np.isfinite(returns)

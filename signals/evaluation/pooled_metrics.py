@@ -1,7 +1,8 @@
-"""How good a score is over all rows together: AUC, rank correlation and hit rate, with intervals that respect dates.
+"""Quality of a score over all rows: AUC, rank correlation and hit rate, with intervals that allow for dependence.
 
-With one name a date these are figures of a time series: whether the score was higher before better periods. With
-several they mix "which date" with "which name", which `signals.evaluation.cross_section_metrics` keeps apart.
+With one ticker a date these are figures of a time series: whether the score was higher before better periods. With
+several tickers they mix differences between dates with differences between tickers;
+`signals.evaluation.cross_section_metrics` has figures within dates.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ def pooled_auc(score: pd.Series, outcome: pd.Series, *, horizon: int) -> MeanInt
         return mean_interval(pd.Series(dtype="float64"), horizon=horizon)
     ranks = frame["score"].rank(method="average")
     within = frame["score"].groupby(frame["outcome"]).rank(method="average")
-    # for each row, the share of the other class that it beats (or is beaten by)
-    beaten = (ranks - within).to_numpy()
-    value = np.where(up, beaten / n_down, 1.0 - beaten / n_up)
+    # rows of the other class with a lower score, ties counted one half
+    lower = (ranks - within).to_numpy()
+    value = np.where(up, lower / n_down, 1.0 - lower / n_up)
     area = float(value[up].mean())
     share = (value - area) / np.where(up, n_up, n_down)
     return _around(area, share, frame, horizon)
@@ -131,16 +132,16 @@ def hit_rate(
     rate : MeanInterval
         Hits over rows, with an interval as that of `pooled_auc`.
     chance : float
-        Rate to expect of a score that says up and down as often but independently of the outcome (Pesaran and
+        Expected rate of a score with the same shares of up and down that is independent of the outcome (Pesaran and
         Timmermann 1992); NaN without rows.
     """
     frame = pd.DataFrame({"score": score - neutral, "outcome": forward_return}).dropna()
     frame = frame[(frame["score"] != 0) & (frame["outcome"] != 0)]
     if frame.empty:
         return mean_interval(pd.Series(dtype="float64"), horizon=horizon), math.nan
-    called, rose = (frame["score"] > 0).to_numpy(), (frame["outcome"] > 0).to_numpy()
-    hit = called == rose
-    rate, p, q = float(hit.mean()), float(called.mean()), float(rose.mean())
+    predicted_up, up = (frame["score"] > 0).to_numpy(), (frame["outcome"] > 0).to_numpy()
+    hit = predicted_up == up
+    rate, p, q = float(hit.mean()), float(predicted_up.mean()), float(up.mean())
     return _around(rate, (hit - rate) / len(hit), frame, horizon), p * q + (1 - p) * (1 - q)
 
 
@@ -150,7 +151,7 @@ def mean_difference(values: pd.Series, upper: pd.Series, lower: pd.Series, *, ho
     Parameters
     ----------
     values : Series indexed by (date, ticker)
-        Known everywhere.
+        Without NaN.
     upper, lower : Series of bool, same index
         The rows of each mean; no row is in both.
     horizon : int
@@ -164,7 +165,7 @@ def mean_difference(values: pd.Series, upper: pd.Series, lower: pd.Series, *, ho
 
 
 def outcome_over_time(label: pd.Series, forward_return: pd.Series) -> pd.Series:
-    """Turn labels of rows that have no other name on their date into ups and downs.
+    """Turn labels of rows that are alone on their date into binary outcomes (up or down).
 
     Parameters
     ----------
@@ -211,6 +212,6 @@ def _added_to_ranks(u: Values, v: Values) -> Values:
     _, first, inverse, count = np.unique(u[order], return_index=True, return_inverse=True, return_counts=True)
     padded = np.r_[total, 0.0]
     at_least, above = padded[first], padded[first + count]
-    found = np.empty_like(u)
-    found[order] = (0.5 * (at_least + above))[inverse] / len(u)
-    return found
+    mean_by_row = np.empty_like(u)
+    mean_by_row[order] = (0.5 * (at_least + above))[inverse] / len(u)
+    return mean_by_row

@@ -1,4 +1,4 @@
-"""Features by decision date: a built-in causal set, macro series, and anybody's own function.
+"""Features by decision date: a built-in causal set, macro series, and functions of the user's own.
 
 Every value at decision date *t* is known at the close of *t*. `FEATURES` lists the built-in ones; a feature is named by
 a text such as `"volatility(21)"` or `"return minus market"`, see `signals.features.expressions`.

@@ -33,8 +33,8 @@ def period_returns(panel: PricePanel, decisions: NDArray[np.int64]) -> Values:
     -------
     ndarray of float64, shape (n_tickers, n_dates)
         Value at date k is known at its close. The price of a period is its last close; a ticker that did not trade
-        in a whole period has no price there, hence no return for it and the next: a halt is not padded with zeros,
-        because a row of zeros is how dead names leak their death into a data set.
+        in a whole period has no price there, hence no return for it and the next. A halt is not padded with zeros,
+        because rows of zero returns would disclose that a stock was delisted later.
     """
     close = period_closes(panel.close, last_bar(panel)[decisions], decisions)
     returns = np.full(close.shape, np.nan)
@@ -55,12 +55,12 @@ def period_closes(close: Values, latest: NDArray[np.int32], decisions: NDArray[n
         Session index of each decision date.
     """
     starts = np.concatenate([[-1], decisions[:-1]])[:, None]
-    found = np.take_along_axis(close, np.maximum(latest, 0), axis=0)
-    return np.where(latest > starts, found, np.nan)
+    closes = np.take_along_axis(close, np.maximum(latest, 0), axis=0)
+    return np.where(latest > starts, closes, np.nan)
 
 
 class Bars:
-    """Some tickers' bars, with what several features share computed once.
+    """Bars of a block of tickers; intermediate results that several features share are computed once.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ class Bars:
     decisions : ndarray of int, shape (n_dates,)
         Session index of each decision date.
     columns : slice
-        Tickers of this block. Every feature works cell by cell along the tickers, so how they are cut into blocks
-        cannot change a bit; blocks keep temporaries in the processor's cache.
+        Tickers of this block. Every feature works cell by cell along the tickers, so the division into blocks changes
+        no value to the bit; blocks keep temporaries in the processor's cache.
     market : ndarray, shape (n_sessions,), optional
         Session return of the market.
     """
@@ -87,28 +87,28 @@ class Bars:
         self.decisions = decisions
         self.market = market
 
-    def _cut(self, name: str) -> Values:
+    def _block(self, name: str) -> Values:
         return np.ascontiguousarray(getattr(self._panel, name)[:, self._columns])
 
     @cached_property
     def open(self) -> Values:
-        """Adjusted opens, shape (n_sessions, n), like all arrays here unless said otherwise."""
-        return self._cut("open")
+        """Adjusted opens, shape (n_sessions, n), like all arrays here unless stated otherwise."""
+        return self._block("open")
 
     @cached_property
     def high(self) -> Values:
         """Adjusted highs."""
-        return self._cut("high")
+        return self._block("high")
 
     @cached_property
     def low(self) -> Values:
         """Adjusted lows."""
-        return self._cut("low")
+        return self._block("low")
 
     @cached_property
     def close(self) -> Values:
         """Adjusted closes."""
-        return self._cut("close")
+        return self._block("close")
 
     @cached_property
     def previous(self) -> Values:
@@ -125,7 +125,7 @@ class Bars:
     @cached_property
     def dollars(self) -> Values:
         """Raw close × volume, as traded."""
-        return self.close / self._cut("adj_factor") * self._cut("volume")
+        return self.close / self._block("adj_factor") * self._block("volume")
 
     @cached_property
     def latest(self) -> Values:

@@ -15,4 +15,4 @@ _MODULES = (returns, risk, levels, trading, dates, macro)
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {value.name: value for module in _MODULES for value in vars(module).values() if isinstance(value, Feature)}
 )
-"""Every built-in feature; what is listed here is covered by the tests that iterate over it."""
+"""Every built-in feature by name; tests iterate over this mapping."""

@@ -1,4 +1,4 @@
-"""From texts to values: every feature at every decision date."""
+"""Computation of features, given as text, at every decision date."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from signals.calendar import session_closes
 from signals.common.errors import InputError
 from signals.features.bars import Bars
 from signals.features.context import FeatureContext, Features
-from signals.features.custom import own_feature
+from signals.features.custom import custom_feature
 from signals.features.dates import read_schedule
 from signals.features.expressions import Spec, parse_features
-from signals.features.groups import less_mean, market_returns
+from signals.features.groups import market_returns, minus_group_mean
 from signals.features.macro import Releases
 
 __all__ = ["compute_features"]
@@ -26,26 +26,26 @@ BLOCK = 128
 
 
 def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
-    """Compute features.
+    """Compute features at every decision date.
 
     Parameters
     ----------
     specs : sequence of str
-        Which, see `signals.features.expressions`.
+        Features as text, see `signals.features.expressions`.
     context : FeatureContext
         Prices, decision dates, universe, and sectors and macro series where a feature needs them.
 
     Returns
     -------
     Features
-        A value at decision date k is known at its close and has the same bits whatever is appended later. It is NaN
+        A value at decision date k is known at its close, and data appended later do not change a bit of it. It is NaN
         when the ticker had no bar in the period that ends on that date (a halt is not padded), or too little history.
 
     Raises
     ------
     InputError
-        As `check_features`; when the prices, sectors or macro series lack what a feature needs; and when a function of
-        one's own fails, looks ahead or looks further back than it declares.
+        As `check_features`; when the prices, sectors or macro series lack what a feature needs; and when a user's
+        function fails, looks ahead or looks further back than it declares.
     """
     parsed = parse_features(specs)
     for spec in parsed:
@@ -56,10 +56,10 @@ def compute_features(specs: Sequence[str], context: FeatureContext) -> Features:
         _per_ticker(parsed, context, values)
     for i, spec in enumerate(parsed):
         if spec.function is not None:
-            values[:, :, i] = own_feature(spec.name, spec.function, context.panel, context.decisions)
+            values[:, :, i] = custom_feature(spec.name, spec.function, context.panel, context.decisions)
         if spec.versus is not None:
             sectors = context.sectors if spec.versus == "sector" else None
-            values[:, :, i] = less_mean(values[:, :, i], context.member, sectors)
+            values[:, :, i] = minus_group_mean(values[:, :, i], context.member, sectors)
     # a period is as long as the calendar made it; the longest one bounds how far back a value can reach
     longest = int(np.diff(context.decisions).max()) if len(context.decisions) > 1 else 1
     return Features(tuple(s.name for s in parsed), values, tuple(_warm_up(s, longest) for s in parsed))
@@ -83,7 +83,7 @@ def _check_needs(spec: Spec, context: FeatureContext) -> None:
         if lacking.get(need):
             raise InputError(
                 f"expected prices with {lacking[need]} for the feature {spec.name!r}; found none in the data; "
-                "drop the feature or bring such prices"
+                "drop the feature or load prices that have them"
             )
     if spec.versus == "sector" and context.sectors is None:
         raise InputError(f"expected sectors for the feature {spec.name!r}; found none; give a sector file")
@@ -92,7 +92,7 @@ def _check_needs(spec: Spec, context: FeatureContext) -> None:
 
 
 def _per_date(parsed: tuple[Spec, ...], context: FeatureContext, values: Values) -> None:
-    """Fill in what is equal for all tickers."""
+    """Fill in the features that are equal for all tickers."""
     kinds = {spec.feature.kind for spec in parsed if spec.feature}
     if not len(context.decisions):
         return
@@ -104,12 +104,12 @@ def _per_date(parsed: tuple[Spec, ...], context: FeatureContext, values: Values)
     for i, spec in enumerate(parsed):
         if spec.feature is not None and spec.feature.shared:
             source = schedule if spec.feature.kind == "date" else releases
-            found = spec.feature.function(source, *spec.arguments)
-            values[:, :, i] = np.where(np.isfinite(found), found, np.nan)
+            by_date = spec.feature.function(source, *spec.arguments)
+            values[:, :, i] = np.where(np.isfinite(by_date), by_date, np.nan)
 
 
 def _per_ticker(parsed: tuple[Spec, ...], context: FeatureContext, values: Values) -> None:
-    """Fill in what is computed ticker by ticker, a block of tickers at a time."""
+    """Fill in the features that differ between tickers, a block of tickers at a time."""
     wanted = [(i, spec, spec.feature) for i, spec in enumerate(parsed) if spec.feature and not spec.feature.shared]
     n_tickers = len(context.panel.tickers) if wanted else 0
     market = market_returns(context) if any("market" in feature.needs for _, _, feature in wanted) else None
@@ -118,7 +118,7 @@ def _per_ticker(parsed: tuple[Spec, ...], context: FeatureContext, values: Value
         bars = Bars(context.panel, context.decisions, columns, market)
         halted = np.isnan(bars.latest)
         for i, spec, feature in wanted:
-            found = feature.function(bars, *spec.arguments)
-            found = np.where(halted | ~np.isfinite(found), np.nan, found)
-            found[context.decisions < feature.look_back(spec.arguments)] = np.nan
-            values[columns, :, i] = found.T
+            by_ticker = feature.function(bars, *spec.arguments)
+            by_ticker = np.where(halted | ~np.isfinite(by_ticker), np.nan, by_ticker)
+            by_ticker[context.decisions < feature.look_back(spec.arguments)] = np.nan
+            values[columns, :, i] = by_ticker.T

@@ -1,4 +1,4 @@
-"""What features are computed from, and what comes out."""
+"""Inputs and results of the computation of features."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FeatureContext", "Features"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureContext:
-    """Everything a feature may look at.
+    """Inputs of features: prices, decision dates, universe, sectors and macro series.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class FeatureContext:
     decisions : ndarray of int64, shape (n_dates,)
         Session index of each decision date, ascending.
     member : ndarray of bool, shape (n_tickers, n_dates)
-        In the universe of that date, known at its close; what "the market" is made of.
+        Whether the ticker is in the universe of that date, known at its close; the market is the mean over members.
     sectors : ndarray of int32, shape (n_tickers, n_dates), optional
         Code of the sector as known on that date, -1 where unknown.
     macro : MacroTable, optional
@@ -48,13 +48,12 @@ class Features:
     Parameters
     ----------
     names : tuple of str
-        As asked for, in that order.
+        Names as requested, in that order.
     values : ndarray of float64, shape (n_tickers, n_dates, n_features)
         Known at the close of the decision date; NaN where unknown, never infinite.
     warm_up : tuple of int
-        Sessions before a decision date that each feature looks at, declared by it. A statement about the past that
-        counts: with so many sessions kept, anything earlier may be cut off. No mask: values without enough history
-        are NaN already.
+        Sessions before a decision date that each feature looks at, as it declares. Data before so many sessions do not
+        change the value. The number is not a mask: values without enough history are NaN already.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Features of the date alone, equal for all tickers, known long before."""
+"""Features of the date alone: equal for all tickers, and known in advance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Where decision dates stand in their week, month and year; arrays of shape (n_dates,).
+    """Position of decision dates in their week, month and year; arrays of shape (n_dates,).
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ class Schedule:
     passed : ndarray of int64
         Sessions of the month up to and including the date.
     left : ndarray of int64
-        Sessions of the month after the date, as scheduled beforehand: nobody knew at the close of 10 September 2001
-        that the next four would be cancelled.
+        Sessions of the month after the date, as scheduled beforehand: at the close of 10 September 2001 it was not
+        known that the next four would be cancelled.
     """
 
     month: NDArray[np.int64]
@@ -76,13 +76,13 @@ def month_cos(dates: Schedule) -> Values:
 
 @date_feature("weekday_sin")
 def weekday_sin(dates: Schedule) -> Values:
-    """Sine of the weekday on a circle of seven, Monday at 0; no unit; tells nothing at weekly frequency."""
+    """Sine of the weekday on a circle of seven, Monday at 0; no unit; nearly constant at weekly frequency."""
     return np.asarray(np.sin(2 * np.pi * dates.weekday / 7))
 
 
 @date_feature("weekday_cos")
 def weekday_cos(dates: Schedule) -> Values:
-    """Cosine of the weekday on a circle of seven, Monday at 1; no unit; tells nothing at weekly frequency."""
+    """Cosine of the weekday on a circle of seven, Monday at 1; no unit; nearly constant at weekly frequency."""
     return np.asarray(np.cos(2 * np.pi * dates.weekday / 7))
 
 

@@ -1,12 +1,12 @@
-"""Features as text.
+"""Parser of features written as text.
 
 =============================== =======================================================================================
 `"volatility"`                  a built-in feature with its usual parameters, see `FEATURES`
-`"momentum(26, 2)"`             with other ones: decision dates for returns, sessions for what is computed from bars
-`"macro(UMCSENT)"`              of a macro series; a name with a comma goes in quotes
+`"momentum(26, 2)"`             with other ones: decision dates for returns, sessions for features of bars
+`"macro(UMCSENT)"`              a macro series; a name with a comma goes in quotes
 `"return minus market"`         less the mean of that date's universe
 `"return minus sector"`         less the mean of the members of that date's universe in the ticker's sector
-`"package.module:function"`     anybody's own, see `signals.features.custom`
+`"package.module:function"`     a function of the user's own, see `signals.features.custom`
 =============================== =======================================================================================
 """
 
@@ -37,20 +37,20 @@ _PART = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One feature that was asked for.
+    """A parsed feature.
 
     Parameters
     ----------
     name : str
-        As asked for, blanks put in order.
+        The text, with single blanks.
     feature : Feature, optional
-        The built-in feature; None for somebody's own function.
+        The built-in feature; None for a user's function.
     arguments : tuple
         Its parameters, defaults filled in.
     function : callable, optional
-        Somebody's own function, with the attribute `warm_up`.
+        A user's function, with the attribute `warm_up`.
     versus : {"market", "sector", None}
-        Whose mean is taken off.
+        Group whose mean is subtracted; None for no subtraction.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Spec:
 
 
 def check_features(specs: Sequence[str]) -> None:
-    """Check what was asked for before any data are read.
+    """Check the features of a configuration before any data are read.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def check_features(specs: Sequence[str]) -> None:
     Raises
     ------
     InputError
-        For an unknown feature (the closest is named), wrong parameters, the same feature twice, and a function of one's
-        own that cannot be imported or does not declare its `warm_up`.
+        For an unknown feature (the closest is named), wrong parameters, the same feature twice, and a user's function
+        that cannot be imported or does not declare its `warm_up`.
 
     >>> check_features(["return", "momentum(52, 4) minus market"])
     """
@@ -80,7 +80,7 @@ def check_features(specs: Sequence[str]) -> None:
 
 
 def parse_features(specs: Sequence[str]) -> tuple[Spec, ...]:
-    """Read what was asked for; raises as `check_features`."""
+    """Parse features; raises as `check_features`."""
     if isinstance(specs, str) or not isinstance(specs, Sequence) or not len(specs):
         raise InputError(f'expected a list of at least one feature; found {specs!r}; write for example ["return"]')
     parsed = [_parse(spec) for spec in specs]
@@ -88,7 +88,7 @@ def parse_features(specs: Sequence[str]) -> tuple[Spec, ...]:
     for spec in parsed:
         key = (spec.feature and spec.feature.name, spec.arguments, spec.function, spec.versus)
         if key in seen:
-            raise InputError(f"expected each feature once; found {spec.name!r} beside {seen[key]!r}; drop one")
+            raise InputError(f"expected each feature once; found {spec.name!r} and {seen[key]!r}; drop one")
         seen[key] = spec.name
     return tuple(parsed)
 
@@ -108,7 +108,7 @@ def _parse(text: Any) -> Spec:
             raise InputError(f"expected 'minus market' or 'minus sector' in feature {name!r}; found {versus!r}{hint}")
     match = _NAME.fullmatch(body)
     if match is None and ":" in body:
-        return Spec(name, None, (), _own_function(body), versus)
+        return Spec(name, None, (), _custom_function(body), versus)
     feature = FEATURES.get(match[1]) if match else None
     if match is None or feature is None:
         raise _unknown(body if match is None else match[1])
@@ -126,7 +126,7 @@ def _unknown(name: str) -> InputError:
     if former := now_called(FORMER_FEATURES, wanted):
         return InputError(f"expected a feature; found {name!r}; {former}")
     if close := difflib.get_close_matches(wanted, FEATURES, n=1, cutoff=0.5):
-        return InputError(f"expected a feature; found {name!r} (close: {close[0]}); mend the name")
+        return InputError(f"expected a feature; found {name!r} (close: {close[0]}); correct the name")
     return InputError(
         f"expected a feature; found {name!r}; choose among {', '.join(sorted(FEATURES))}, or write "
         "'package.module:function'"
@@ -138,7 +138,7 @@ def _arguments(feature: Feature, inside: str | None, body: str) -> tuple[Any, ..
     wanted = feature.parameters
     missing = [p.name for p in wanted[len(given) :] if p.default is None]
     if missing or len(given) > len(wanted):
-        raise InputError(f"expected {feature.usage} with {_describe(wanted)}; found {body!r}; mend the brackets")
+        raise InputError(f"expected {feature.usage} with {_describe(wanted)}; found {body!r}; correct the arguments")
     values = [_value(part, p, body) for part, p in zip(given, wanted, strict=False)]
     arguments = (*values, *(p.default for p in wanted[len(given) :]))
     if feature.check is not None:
@@ -147,12 +147,12 @@ def _arguments(feature: Feature, inside: str | None, body: str) -> tuple[Any, ..
 
 
 def _split(inside: str) -> list[str]:
-    """Cut at commas that are not in quotes."""
+    """Split at commas that are not in quotes."""
     parts: list[str] = []
     place = 0
     while place < len(inside.rstrip()):
         match = _PART.match(inside, place)
-        if match is None:  # a quotation that goes on after its end
+        if match is None:  # text after a closing quote
             return [inside]
         parts.append(match[1])
         place = match.end()
@@ -173,10 +173,10 @@ def _value(text: str, parameter: Parameter, body: str) -> Any:
     elif re.fullmatch(r"[0-9]{1,5}", text) and int(text) >= parameter.least:
         return int(text)
     what = "the name of a series" if parameter.unit == "series" else f"a whole number of at least {parameter.least}"
-    raise InputError(f"expected {what} as {parameter.name} of {body!r}; found {text!r}; mend it")
+    raise InputError(f"expected {what} as {parameter.name} of {body!r}; found {text!r}; correct it")
 
 
-def _own_function(path: str) -> Callable[..., Any]:
+def _custom_function(path: str) -> Callable[..., Any]:
     function = import_name(path, "a feature")
     if not callable(function):
         raise InputError(f"expected {path} to be a function of prices; found {type(function).__name__}; name another")
@@ -187,5 +187,5 @@ def _own_function(path: str) -> Callable[..., Any]:
             f"expected {path} to declare how many sessions before a date it looks at; found warm_up = {warm_up!r}; "
             f"write for example {name}.warm_up = 20 below it"
         )
-    made: Callable[..., Any] = function
-    return made
+    checked: Callable[..., Any] = function
+    return checked

@@ -1,4 +1,4 @@
-"""What a built-in feature declares about itself."""
+"""Declaration of a built-in feature: name, kind, parameters, needs, and sessions of history."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Parameter:
     Parameters
     ----------
     name : str
-        What it is called in the documentation and in errors.
+        Name in the documentation and in error messages.
     unit : {"periods", "sessions", "observations", "series"}
         Decision dates, sessions of the exchange, observations of a macro series, or the name of one.
     default : int, optional
-        Its value when left out; None when it has to be given.
+        Value when it is left out; None when it is required.
     least : int
-        Smallest value.
+        Smallest value allowed.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feature:
-    """A built-in feature; its function's docstring says what it is, in which units, known when, and from where.
+    """A built-in feature; the docstring of its function states meaning, unit, when it is known, and the source.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ class Feature:
     kind : {"period", "session", "date", "macro"}
         Computed per ticker from the closes of periods, per ticker from bars, from the date alone, or from macro series.
     parameters : tuple of Parameter
-        What its brackets hold, in order.
+        Parameters in brackets, in order.
     function : callable
         Of `Bars` (period, session), of `Schedule` (date) or of `Releases` (macro), then the parameters; returns
         (n_dates, n_tickers) or (n_dates,).
     needs : frozenset of str
-        Among "volume", "open", "range" (high and low), "market".
+        Required data, among "volume", "open", "range" (high and low), "market".
     check : callable, optional
-        Refuses parameters that do not fit together.
+        Takes the parameters and raises `InputError` when they do not fit together.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Feature:
 
     @property
     def usage(self) -> str:
-        """Name with its parameters as they are by default.
+        """Name with its default parameters.
 
         >>> from signals.features import FEATURES
         >>> FEATURES["momentum"].usage, FEATURES["macro"].usage
@@ -87,7 +87,7 @@ class Feature:
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
     def look_back(self, arguments: Arguments) -> int:
-        """Sessions of bars before a decision date without which the value is NaN, whoever the ticker; 0 for none."""
+        """Sessions of bars before a decision date without which the value is NaN for every ticker; 0 for none."""
         return max(self._numbers(arguments)) if self.kind == "session" else 0
 
     def warm_up(self, arguments: Arguments, longest: int) -> int:
@@ -106,44 +106,46 @@ class Feature:
         if self.kind == "period":
             # the price that far back may be of the first session of its period
             return (most + 1) * longest
-        # who is in the market of a session was decided at the decision date before it
+        # members of the market of a session are chosen at the decision date before it
         return max(most + (longest if "market" in self.needs else 0), longest)
 
     def _numbers(self, arguments: Arguments) -> list[int]:
         return [a for a, p in zip(arguments, self.parameters, strict=True) if p.unit in ("periods", "sessions")]
 
 
-Maker = Callable[[Callable[..., Values]], Feature]
+FeatureDecorator = Callable[[Callable[..., Values]], Feature]
 
 
-def period_feature(name: str, *, least: int = 1, check: Callable[..., None] | None = None, **defaults: int) -> Maker:
+def period_feature(
+    name: str, *, least: int = 1, check: Callable[..., None] | None = None, **defaults: int
+) -> FeatureDecorator:
     """Make a per-ticker feature whose parameters count decision dates."""
-    return _maker(name, "period", "periods", defaults, least=least, check=check)
+    return _feature_decorator(name, "period", "periods", defaults, least=least, check=check)
 
 
-def session_feature(name: str, *needs: str, least: int = 1, **defaults: int) -> Maker:
+def session_feature(name: str, *needs: str, least: int = 1, **defaults: int) -> FeatureDecorator:
     """Make a per-ticker feature whose parameters count sessions."""
-    return _maker(name, "session", "sessions", defaults, needs=needs, least=least)
+    return _feature_decorator(name, "session", "sessions", defaults, needs=needs, least=least)
 
 
-def date_feature(name: str, **defaults: int) -> Maker:
+def date_feature(name: str, **defaults: int) -> FeatureDecorator:
     """Make a feature of the date alone; its parameters count sessions."""
-    return _maker(name, "date", "sessions", defaults, least=0)
+    return _feature_decorator(name, "date", "sessions", defaults, least=0)
 
 
-def macro_feature(name: str, **defaults: int) -> Maker:
+def macro_feature(name: str, **defaults: int) -> FeatureDecorator:
     """Make a feature of one macro series, the first parameter; the others count its observations."""
-    made = _maker(name, "macro", "observations", defaults)
+    make_observed = _feature_decorator(name, "macro", "observations", defaults)
 
     def make(function: Callable[..., Values]) -> Feature:
-        feature = made(function)
+        feature = make_observed(function)
         series = Parameter("series", "series")
         return Feature(name, "macro", (series, *feature.parameters), function)
 
     return make
 
 
-def _maker(
+def _feature_decorator(
     name: str,
     kind: str,
     unit: str,
@@ -152,7 +154,7 @@ def _maker(
     needs: tuple[str, ...] = (),
     least: int = 1,
     check: Callable[..., None] | None = None,
-) -> Maker:
+) -> FeatureDecorator:
     parameters = tuple(Parameter(key, unit, value, least) for key, value in defaults.items())
 
     def make(function: Callable[..., Values]) -> Feature:

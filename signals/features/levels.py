@@ -1,4 +1,4 @@
-"""Where the price stands, and how far a session ranges. Parameters count sessions of the exchange.
+"""Features of the price level and of the range of sessions. Parameters count sessions of the exchange.
 
 All are ratios of adjusted prices of one ticker, so a later split or dividend, which multiplies its whole past, changes
 none of them. Four fifths of a window have to be known.
@@ -48,8 +48,8 @@ def drawdown(bars: Bars, window: int) -> Values:
     ----------
     George and Hwang (2004), "The 52-week high and momentum investing", Journal of Finance 59.
     """
-    found = bars.latest / window_max(bars.close, bars.decisions, window) - 1.0
-    return np.where(_covered(bars, window), found, np.nan)
+    below_high = bars.latest / window_max(bars.close, bars.decisions, window) - 1.0
+    return np.where(_covered(bars, window), below_high, np.nan)
 
 
 @session_feature("sma_distance", least=2, window=50)
@@ -81,7 +81,7 @@ def relative_true_range(bars: Bars, window: int) -> Values:
     """Average the true range over `window` sessions.
 
     From the lower of low and previous close to the higher of high and previous close, as a fraction of the previous
-    close; known at the close of t. A plain mean: Wilder's own smoothing never forgets its first day.
+    close; known at the close of t. A simple mean, since Wilder's smoothing depends on the whole history.
 
     References
     ----------

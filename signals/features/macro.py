@@ -1,4 +1,4 @@
-"""Macro series as they were known: by the moment of their release, never by the period they speak of."""
+"""Features of macro series, point in time: dated by the release of a value, not by the period it describes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Releases:
-    """A macro table, seen from the closes of the decision dates.
+    """A macro table and the closes of the decision dates.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def macro_change(releases: Releases, series: str, observations: int) -> Values:
 def macro_growth(releases: Releases, series: str, observations: int) -> Values:
     """Latest released value over the one `observations` before it, minus one, both as known at the close of t.
 
-    A fraction; NaN when the earlier value is not above zero, where growth means nothing.
+    A fraction; NaN when the earlier value is not above zero, where growth is undefined.
     """
     before = releases.known(series, observations)
     return releases.known(series) / np.where(before > 0, before, np.nan) - 1.0

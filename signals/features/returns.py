@@ -1,4 +1,4 @@
-"""Returns between decision dates. Parameters count decision dates (periods), like the look-back of the network."""
+"""Features of returns between decision dates. Parameters count decision dates, like the look-back of the network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Values = NDArray[np.float64]
 def _between(bars: Bars, far: int, near: int) -> Values:
     """Return from the close `far` periods ago to the close `near` periods ago, shape (n_dates, n).
 
-    Both periods need a bar, and four fifths of those in between: a symbol that comes back after years is another
-    company.
+    Both periods need a bar, and four fifths of those in between, since a symbol that trades again after years usually
+    belongs to another company.
     """
     close = bars.latest
-    found = np.full(close.shape, np.nan)
+    returns = np.full(close.shape, np.nan)
     if far >= len(close):
-        return found
-    found[far:] = close[far - near : len(close) - near] / close[: len(close) - far] - 1.0
+        return returns
+    returns[far:] = close[far - near : len(close) - near] / close[: len(close) - far] - 1.0
     width = far - near + 1
     ends = np.arange(far - near, len(close) - near, dtype=np.int64)
-    found[far:][~enough(window_count(~np.isnan(close), ends, width), width)] = np.nan
-    return found
+    returns[far:][~enough(window_count(~np.isnan(close), ends, width), width)] = np.nan
+    return returns
 
 
 @period_feature("return", periods=1)

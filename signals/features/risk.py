@@ -1,4 +1,4 @@
-"""Size and shape of session returns. Parameters count sessions of the exchange.
+"""Features of the distribution of session returns. Parameters count sessions of the exchange.
 
 A session return is the simple return from the close of the session before, known where the ticker has a bar on both;
 four fifths of a window have to be known. Nothing is annualised.
@@ -17,7 +17,7 @@ __all__ = ["beta", "downside_volatility", "idiosyncratic_volatility", "max_retur
 
 Values = NDArray[np.float64]
 
-# Sums of squares lose what is this much smaller than themselves: below it, all returns of a window are the same.
+# Squared deviations below this share of the sum of squares are rounding: all returns of the window are then the same.
 NOISE = 1e-12
 
 
@@ -26,10 +26,10 @@ def _known(values: Values) -> tuple[Values, NDArray[np.bool_]]:
     return np.where(known, values, 0.0), known
 
 
-def _squares(sum_of_squares: Values, total: Values, count: Values) -> Values:
+def _squared_deviations(sum_of_squares: Values, total: Values, count: Values) -> Values:
     """Sum of squared deviations from the mean."""
-    found = sum_of_squares - total * total / count
-    return np.asarray(np.where(found > NOISE * sum_of_squares, found, 0.0))
+    deviations = sum_of_squares - total * total / count
+    return np.asarray(np.where(deviations > NOISE * sum_of_squares, deviations, 0.0))
 
 
 @session_feature("volatility", least=2, window=21)
@@ -41,8 +41,8 @@ def volatility(bars: Bars, window: int) -> Values:
     x, known = _known(bars.returns)
     count = window_count(known, bars.decisions, window)
     total, squared = (window_sum(values, bars.decisions, window) for values in (x, x * x))
-    found = np.sqrt(_squares(squared, total, count) / (count - 1))
-    return np.where(enough(count, window) & (count > 1), found, np.nan)
+    deviation = np.sqrt(_squared_deviations(squared, total, count) / (count - 1))
+    return np.where(enough(count, window) & (count > 1), deviation, np.nan)
 
 
 @session_feature("downside_volatility", least=2, window=63)
@@ -58,8 +58,8 @@ def downside_volatility(bars: Bars, window: int) -> Values:
     x, known = _known(bars.returns)
     count = window_count(known, bars.decisions, window)
     loss = np.minimum(x, 0.0)
-    found = np.sqrt(window_sum(loss * loss, bars.decisions, window) / count)
-    return np.where(enough(count, window), found, np.nan)
+    semideviation = np.sqrt(window_sum(loss * loss, bars.decisions, window) / count)
+    return np.where(enough(count, window), semideviation, np.nan)
 
 
 @session_feature("skewness", least=4, window=63)
@@ -74,10 +74,10 @@ def skewness(bars: Bars, window: int) -> Values:
     n = window_count(known, bars.decisions, window)
     total, squared, cubed = (window_sum(values, bars.decisions, window) for values in (x, square, square * x))
     mean = total / n
-    spread = _squares(squared, total, n)
+    spread = _squared_deviations(squared, total, n)
     third = cubed - 3 * mean * squared + 2 * n * mean * mean * mean
-    found = n * np.sqrt(n - 1) / (n - 2) * third / (spread * np.sqrt(spread))
-    return np.where(enough(n, window) & (n > 2) & (spread > 0), found, np.nan)
+    coefficient = n * np.sqrt(n - 1) / (n - 2) * third / (spread * np.sqrt(spread))
+    return np.where(enough(n, window) & (n > 2) & (spread > 0), coefficient, np.nan)
 
 
 @session_feature("max_return", window=21)
@@ -104,9 +104,9 @@ def _regression(bars: Bars, window: int) -> tuple[Values, Values, Values, Values
     m = np.where(known, bars.market[:, None], 0.0)
     n = window_count(known, bars.decisions, window)
     sx, sm, sxx, sxm, smm = (window_sum(v, bars.decisions, window) for v in (x, m, x * x, x * m, m * m))
-    mm = _squares(smm, sm, n)
+    mm = _squared_deviations(smm, sm, n)
     n = np.where(enough(n, window) & (mm > 0), n, np.nan)
-    return n, _squares(sxx, sx, n), sxm - sx * sm / n, mm
+    return n, _squared_deviations(sxx, sx, n), sxm - sx * sm / n, mm
 
 
 @session_feature("beta", "market", least=3, window=252)
@@ -126,7 +126,7 @@ def beta(bars: Bars, window: int) -> Values:
 
 @session_feature("idiosyncratic_volatility", "market", least=4, window=63)
 def idiosyncratic_volatility(bars: Bars, window: int) -> Values:
-    """Measure the standard deviation of what the market leaves unexplained of session returns over `window` sessions.
+    """Measure the standard deviation of session returns not explained by the market over `window` sessions.
 
     Residual of the regression of `beta`, per session, as a fraction, ddof 2; known at the close of t.
 

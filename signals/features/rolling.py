@@ -1,8 +1,8 @@
-"""Sums and extremes over trailing sessions, the same to the last bit whatever lies outside the window.
+"""Sums and extremes over trailing sessions whose bits do not depend on data outside the window.
 
-A running sum (`cumsum`, pandas' `rolling`) carries rounding from the first session on, so cutting old history changes
-its last bits; NumPy's own reductions may add in another order when a column more is listed. Here the sum of a window is
-put together from sums of 1, 2, 4, … sessions, cell by cell: the order of additions depends on the width alone, the work
+A running sum (`cumsum`, pandas' `rolling`) carries rounding from the first session on, so removing old history changes
+its last bits; NumPy's own reductions may add in another order when there is one more column. Here the sum of a window
+is composed of sums of 1, 2, 4, … sessions, cell by cell: the order of additions depends on the width alone, the work
 on its logarithm, and no array is larger than the prices.
 """
 
@@ -20,8 +20,8 @@ Values = NDArray[np.float64]
 COVERAGE = 0.8
 """Share of the sessions (or periods) of a window that must be known for a value to be known.
 
-One bar missing must not cost a year of values, as on 2011-02-17, when most tickers of a well-known file have none; a
-window half empty, at a listing or after a long halt, is no window.
+With 1, one missing bar would make a year of values NaN, as on 2011-02-17, when most tickers of a widely used file have
+none. A much smaller share would accept windows that are half empty, at a listing or after a long halt.
 """
 
 
@@ -42,7 +42,7 @@ def window_sum(values: Values, ends: NDArray[np.int64], width: int) -> Values:
     values : ndarray, shape (n_rows, n)
         Without NaN.
     ends : ndarray of int, shape (n_ends,)
-        Rows, ascending.
+        Last row of each window, ascending.
     width : int
         Rows in a window.
 
@@ -59,23 +59,23 @@ def window_sum(values: Values, ends: NDArray[np.int64], width: int) -> Values:
     start = ends[whole] - (width - 1)
     if not len(start):
         return total
-    found: Values | None = None
+    window_total: Values | None = None
     for size, sums in _doubled(values, width, np.add):
         if width & size:
             part = sums[start]
-            found = part if found is None else found + part
+            window_total = part if window_total is None else window_total + part
             start = start + size
-    total[whole] = found
+    total[whole] = window_total
     return total
 
 
 def window_count(known: NDArray[np.bool_], ends: NDArray[np.int64], width: int) -> Values:
-    """Count what is known in the `width` rows up to and including each of `ends`; NaN before there are so many."""
+    """Count the known values in the `width` rows up to and including each of `ends`; NaN where fewer rows exist."""
     return window_sum(known.astype(np.float64), ends, width)
 
 
 def window_max(values: Values, ends: NDArray[np.int64], width: int) -> Values:
-    """Largest number in the `width` rows up to and including each of `ends`; NaN is passed over.
+    """Largest number in the `width` rows up to and including each of `ends`; NaN is ignored.
 
     >>> window_max(np.array([[5.0], [2.0], [np.nan], [4.0]]), np.array([1, 2, 3]), 3).ravel().tolist()
     [nan, 5.0, 4.0]
@@ -87,13 +87,13 @@ def window_max(values: Values, ends: NDArray[np.int64], width: int) -> Values:
         return largest
     for size, extremes in _doubled(values, width, np.fmax):
         if 2 * size > width:
-            # two windows of this size cover the whole one; seeing a number twice does not change a maximum
+            # two windows of this size cover the whole one; a number that counts twice does not change a maximum
             largest[whole] = np.fmax(extremes[last - (width - 1)], extremes[last - (size - 1)])
     return largest
 
 
 def window_min(values: Values, ends: NDArray[np.int64], width: int) -> Values:
-    """Smallest number in the `width` rows up to and including each of `ends`; NaN is passed over."""
+    """Smallest number in the `width` rows up to and including each of `ends`; NaN is ignored."""
     return -window_max(-values, ends, width)
 
 

@@ -1,7 +1,7 @@
-"""How much is traded. Parameters count sessions of the exchange.
+"""Features of the traded volume. Parameters count sessions of the exchange.
 
-Everything is in dollars, raw close × volume, as in the universe filters: shares jump at every split. A session without
-a bar is left out, and four fifths of a window have to be known.
+Volumes are in dollars, raw close × volume, as in the universe filters, since the number of shares jumps at every
+split. A session without a bar is left out, and four fifths of a window have to be known.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def relative_volume(bars: Bars, recent: int, usual: int) -> Values:
 
 @session_feature("log_amihud", "volume", window=21)
 def log_amihud(bars: Bars, window: int) -> Values:
-    """Measure how far a million dollars move the price.
+    """Measure illiquidity: the price move per million dollars traded.
 
     Natural logarithm of the mean of |session return| / dollar volume in millions over `window` sessions; sessions
     without volume are left out. Known at the close of t.

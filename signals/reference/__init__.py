@@ -1,1 +1,1 @@
-"""Point-in-time data beside prices: index membership, sectors, security ids, macro series."""
+"""Point-in-time reference data: index membership, sectors, security ids, macro series."""

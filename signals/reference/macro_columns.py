@@ -1,4 +1,4 @@
-"""What the columns of a file of macro series mean: FRED's wide tables, FRED-MD, ALFRED's vintages, long tables."""
+"""Layouts of files of macro series: FRED's wide tables, FRED-MD, ALFRED's vintages, long tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signals.tabular.date_columns import days_of
 from signals.tabular.series_columns import flat_columns, row_number_columns
 from signals.tabular.table_files import DATE_KEYS, MISSING, column_key, is_unnamed, read_raw, shown, stem
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["MacroObservations", "read_observations"]
 
 DATES = ("observation_date", "sasdate", "period", *DATE_KEYS)
 NAMES = ("series", "series_id")
@@ -33,23 +33,23 @@ _MOMENT = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class MacroObservations:
     """Observations of one file, in no particular order.
 
     Parameters
     ----------
     names : tuple of str
-        The series, in file order.
+        Names of the series, in file order.
     codes : ndarray of int, shape (n,)
         Index into `names` of each observation.
     days : ndarray of datetime64[D], shape (n,)
-        The day the file dates it by.
+        Date of the observation in the file.
     values : ndarray of float64, shape (n,)
         NaN where the file has no figure.
     available : ndarray of datetime64[ns], shape (n,), or None
-        When it became known, UTC, if the file says so.
+        Moment of publication, UTC; None when the file has none.
     warnings : tuple of str
-        Remarks for the report.
+        Warnings for the report.
     """
 
     names: tuple[str, ...]
@@ -59,8 +59,8 @@ class Sheet:
     available: NDArray[np.datetime64] | None = None
     warnings: tuple[str, ...] = ()
 
-    def take(self, rows: NDArray[np.bool_]) -> Sheet:
-        """Only some observations."""
+    def take(self, rows: NDArray[np.bool_]) -> MacroObservations:
+        """Select observations."""
         return replace(
             self,
             codes=self.codes[rows],
@@ -70,13 +70,13 @@ class Sheet:
         )
 
 
-def read_sheet(path: Path) -> Sheet:
+def read_observations(path: Path) -> MacroObservations:
     """Read a file and recognise its layout.
 
     Raises
     ------
     InputError
-        When there is no date column or no series, or a cell is not what its column should hold.
+        When there is no date column or no series, or a cell has another type than its column.
     """
     raw = flat_columns(read_raw(path, what="macro series", text=(*DATES, *NAMES, *PUBLISHED)).frame)
     raw = raw.drop(columns=row_number_columns(raw, dated=DATES))
@@ -95,7 +95,7 @@ def read_sheet(path: Path) -> Sheet:
     if dated is None:
         raise InputError(
             f"expected a column observation_date, sasdate or date in {path.name}; found "
-            f"{', '.join(shown(name) for name in raw.columns[:6])}; name the dates so"
+            f"{', '.join(shown(name) for name in raw.columns[:6])}; give the column of dates one of these names"
         )
     raw, warnings = _without_codes(raw, dated)
     if not len(raw):
@@ -107,25 +107,26 @@ def read_sheet(path: Path) -> Sheet:
         return _long(raw, days, keys["value"], named, published, path)
     if named is not None or published is not None:
         raise InputError(
-            f"expected a column value beside {named or published} in {path.name}; found none; name the figures so"
+            f"expected a column value with {named or published} in {path.name}; found none; give the column of figures "
+            "this name"
         )
     columns = [name for name in raw.columns if name != dated and not is_unnamed(name)]
     if not columns:
-        raise InputError(f"expected series beside the dates in {path.name}; found none; get the file again")
+        raise InputError(f"expected columns of series in {path.name}; found dates only; get the file again")
     vintages = [_VINTAGE.fullmatch(name) for name in columns]
     values = np.column_stack([_numbers(raw[name], path) for name in columns])
-    sheet = Sheet(
+    observations = MacroObservations(
         names=tuple(columns),
         codes=np.tile(np.arange(len(columns)), len(days)),
         days=np.repeat(days, len(columns)),
         values=values.ravel(),
         warnings=tuple(f"{path.name}: {note}" for note in warnings),
     )
-    return _vintages(sheet, [m for m in vintages if m], path) if all(vintages) else sheet
+    return _vintages(observations, [m for m in vintages if m], path) if all(vintages) else observations
 
 
 def _without_codes(raw: pd.DataFrame, dated: str) -> tuple[pd.DataFrame, list[str]]:
-    """Leave out FRED-MD's rows of codes, and lines without anything, which its files end with."""
+    """Leave out FRED-MD's rows of codes, and the empty lines at the end of its files."""
     labels = raw[dated].astype(object)
     coded = np.array([str(label).strip().lower() in _CODES for label in labels], dtype=bool)
     empty = raw.drop(columns=dated).isna().all(axis=1).to_numpy() & np.array(
@@ -139,7 +140,7 @@ def _without_codes(raw: pd.DataFrame, dated: str) -> tuple[pd.DataFrame, list[st
 
 def _days(column: pd.Series, path: Path, *, american: bool) -> NDArray[np.datetime64]:
     if american:
-        # the only place where month/day/year is what the format says, not a guess
+        # month/day/year is read here only, because the format of FRED-MD prescribes it
         column = column.astype(object).map(_iso)
     return days_of(column, path, what="macro series, dated by the day,")
 
@@ -151,7 +152,7 @@ def _iso(text: object) -> object:
 
 def _long(
     raw: pd.DataFrame, days: NDArray[np.datetime64], value: str, named: str | None, published: str | None, path: Path
-) -> Sheet:
+) -> MacroObservations:
     warnings = []
     names: tuple[str, ...] = (stem(path),)
     if named is None:
@@ -169,20 +170,20 @@ def _long(
         available, bare = _moments(raw[published], path)
         if bare:
             warnings.append(f"{path.name}: publication dates without a time of day count from the end of that day, UTC")
-    return Sheet(names, codes, days, _numbers(raw[value], path), available, tuple(warnings))
+    return MacroObservations(names, codes, days, _numbers(raw[value], path), available, tuple(warnings))
 
 
-def _vintages(sheet: Sheet, matches: list[re.Match[str]], path: Path) -> Sheet:
-    """ALFRED's columns: a series as it stood on each day of publication; only what changed is an observation."""
+def _vintages(observations: MacroObservations, matches: list[re.Match[str]], path: Path) -> MacroObservations:
+    """Read ALFRED's columns, each a series as of a day of publication; only changed values are observations."""
     names = tuple(dict.fromkeys(match[1] for match in matches))
     try:
         day = np.array([f"{m[2][:4]}-{m[2][4:6]}-{m[2][6:]}" for m in matches], dtype="datetime64[D]")
     except ValueError as error:
         raise InputError(
-            f"expected columns of {path.name} named SERIES_YYYYMMDD; found {error}; mend the header"
+            f"expected columns of {path.name} named SERIES_YYYYMMDD; found {error}; correct the header"
         ) from None
     order = np.argsort(day, kind="stable")
-    values = sheet.values.reshape(-1, len(matches))
+    values = observations.values.reshape(-1, len(matches))
     changed = np.zeros(values.shape, dtype=bool)
     for name in names:
         columns = [c for c in order if matches[c][1] == name]
@@ -191,15 +192,15 @@ def _vintages(sheet: Sheet, matches: list[re.Match[str]], path: Path) -> Sheet:
             figure = values[:, column]
             changed[:, column] = ~np.isnan(figure) & (figure != before)
             before = np.where(np.isnan(figure), before, figure)
-    made = Sheet(
+    by_vintage = MacroObservations(
         names=names,
-        codes=np.array([names.index(m[1]) for m in matches], dtype=np.int64)[sheet.codes],
-        days=sheet.days,
-        values=sheet.values,
-        available=_ends(day)[sheet.codes],
-        warnings=(*sheet.warnings, f"{path.name}: vintages count from the end of the day in their name, UTC"),
+        codes=np.array([names.index(m[1]) for m in matches], dtype=np.int64)[observations.codes],
+        days=observations.days,
+        values=observations.values,
+        available=_ends(day)[observations.codes],
+        warnings=(*observations.warnings, f"{path.name}: vintages count from the end of the day in their name, UTC"),
     )
-    return made.take(changed.ravel())
+    return by_vintage.take(changed.ravel())
 
 
 def _ends(days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
@@ -207,7 +208,7 @@ def _ends(days: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
 
 
 def _moments(column: pd.Series, path: Path) -> tuple[NDArray[np.datetime64], bool]:
-    """Moments in UTC; a day without a time of day ends at the next midnight. Each row is read by itself."""
+    """Moments in UTC, row by row, and whether any is a day alone, which counts as the midnight at its end."""
     missing = column.isna().to_numpy() | (column.astype(object) == "").to_numpy()
     if missing.any():
         row = int(np.argmax(missing)) + 1
@@ -217,7 +218,7 @@ def _moments(column: pd.Series, path: Path) -> tuple[NDArray[np.datetime64], boo
     if column.dtype.kind == "M":
         column = column.dt.strftime("%Y-%m-%d %H:%M:%S.%f")
     places, texts = pd.factorize(column.astype(object), use_na_sentinel=False)
-    found = np.empty(len(texts), dtype="datetime64[ns]")
+    moments = np.empty(len(texts), dtype="datetime64[ns]")
     bare = False
     for place, text in enumerate(texts):
         moment = _moment(str(text).strip())
@@ -226,13 +227,13 @@ def _moments(column: pd.Series, path: Path) -> tuple[NDArray[np.datetime64], boo
                 f"expected publication dates like 2011-01-03 or 2011-01-03 13:30 in {path.name}; found {shown(text)} "
                 f"in row {int(np.argmax(places == place)) + 1}; write year-month-day and the time in UTC"
             )
-        found[place], whole = moment
+        moments[place], whole = moment
         bare |= whole
-    return found[places], bare
+    return moments[places], bare
 
 
 def _moment(text: str) -> tuple[np.datetime64, bool] | None:
-    """Moment in UTC, and whether the text named a day only; None when it names neither."""
+    """Moment in UTC, and whether the text has a day only; None for other texts."""
     match = _MOMENT.fullmatch(text)
     if match is None or not 1700 <= int(match[1]) < 2200:
         return None
@@ -254,20 +255,20 @@ def _numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
     else:
         texts = [str(value).strip() for value in column.astype(object)]
         missing = np.array([text in (".", *MISSING) for text in texts], dtype=bool) | column.isna().to_numpy()
-        values = np.array([np.nan if gone else _number(text) for text, gone in zip(texts, missing, strict=True)])
+        values = np.array([np.nan if absent else _number(text) for text, absent in zip(texts, missing, strict=True)])
         bad = ~np.isfinite(values) & ~missing
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
             f"expected numbers in column {shown(column.name)} of {path.name}; found {shown(column.iloc[row])} in row "
-            f"{row + 1}; mend it, or write . where there is none"
+            f"{row + 1}; correct it, or write . where there is none"
         )
     return np.asarray(values, dtype=np.float64)
 
 
 def _number(text: str) -> float:
     try:
-        # float() would take 1_000 for a thousand
+        # float() accepts underscores, as in 1_000
         return np.nan if "_" in text else float(text)
     except ValueError:
         return np.nan

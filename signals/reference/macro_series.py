@@ -1,6 +1,7 @@
-"""Macroeconomic series and when each figure was known: a month's comes weeks after the month, and is then revised.
+"""Macroeconomic series, point in time: figures are published after the period they describe, and revised later.
 
-`read_macro` gives every observation of a file its `available_at`; `MacroTable.as_of` looks up what was known when.
+`read_macro` gives every observation of a file its `available_at`; `MacroTable.as_of` returns the values known at given
+moments.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from signals.calendar import add_offset
 from signals.common.errors import InputError
 from signals.common.storage import sha256_file
 from signals.frequency import frequency_of, listed_periods, missing_periods
-from signals.reference.macro_columns import Sheet, read_sheet
+from signals.reference.macro_columns import MacroObservations, read_observations
 from signals.tabular.date_columns import FAR
 
 __all__ = ["MacroTable", "read_macro"]
@@ -36,25 +37,25 @@ _NEVER = 1 << 40
 _LAG = re.compile(r"0D|[1-9][0-9]{0,4}[YMWD]")
 
 REVISED = (
-    "macro series are as their file has them today, revisions included, not as first published: a look-ahead by "
-    "revisions (a file with vintages, in a column available_at, has none)"
+    "macro series include revisions made after their first publication, which is a look-ahead (a file with vintages, "
+    "in a column available_at, avoids it)"
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MacroTable:
-    """Observations of macroeconomic series with the moment each became known; made by `read_macro`.
+    """Observations of macroeconomic series with the moment each became known, as returned by `read_macro`.
 
     Parameters
     ----------
     observations : DataFrame
-        Columns `series` (str), `period` (datetime64[ns], the day the file dates the period by: its first in FRED's),
+        Columns `series` (str), `period` (datetime64[ns], the date of the period in the file: FRED's is its first day),
         `value` (float64, no NaN) and `available_at` (datetime64[ns], UTC but naive); sorted by `available_at`. Several
         rows of one period are its vintages.
     names : tuple of str
         All series, sorted.
     warnings : tuple of str
-        Remarks for the report.
+        Warnings for the report.
     files : mapping of str to str
         Base name of the file and its SHA-256.
     """
@@ -69,7 +70,7 @@ class MacroTable:
         return f"MacroTable({len(self.names)} series, {len(self.observations)} observations: {some})"
 
     def as_of(self, series: str, moments: Moments, *, lag: int = 0) -> NDArray[np.float64]:
-        """Look up what was known of a series at some moments.
+        """Values of a series as known at given moments.
 
         Parameters
         ----------
@@ -91,22 +92,22 @@ class MacroTable:
         Raises
         ------
         InputError
-            For a series that is not in the table, a negative lag (a look into the future), or a moment that is none.
+            For a series that is not in the table, a negative lag (which would look ahead), or a moment that is NaT.
         """
         if series not in self.names:
             close = difflib.get_close_matches(str(series), self.names, n=3)
             known = f"close: {', '.join(close)}" if close else f"there are {', '.join(self.names[:8])}"
-            raise InputError(f"expected the name of a macro series; found {series!r} ({known}); mend the name")
+            raise InputError(f"expected the name of a macro series; found {series!r} ({known}); correct the name")
         if isinstance(lag, bool) or not isinstance(lag, int) or lag < 0:
             raise InputError(f"expected lag as a whole number of at least 0; found {lag!r}; later periods are unknown")
-        asked = np.asarray(moments).astype("datetime64[ns]")
-        if np.isnat(asked).any():
+        times = np.asarray(moments).astype("datetime64[ns]")
+        if np.isnat(times).any():
             raise InputError("expected moments in time; found NaT; leave it out")
         table = self.observations
         rows = table[(table["series"] == series).to_numpy()].sort_values(["available_at", "period"], kind="stable")
         published = rows["available_at"].to_numpy().astype("datetime64[ns]")
         states = _states(rows["period"].to_numpy().astype("datetime64[D]"), rows["value"].to_numpy(), lag)
-        place = np.searchsorted(published, asked, side="right")
+        place = np.searchsorted(published, times, side="right")
         return np.append(np.nan, states)[place]
 
 
@@ -130,16 +131,16 @@ def read_macro(
         * ALFRED's vintages: `observation_date`, then columns named `SERIES_YYYYMMDD` after the day of publication;
         * long: `date`, `value`, `series` (without it the series is named after the file), and best `available_at`.
     publication_lag : str or mapping of str to str, optional
-        How long after the end of its period a figure is published: `"45D"`, `"6W"`, `"1M"` or `"0D"`, for all series or
-        one per series (the others are then left aside). Required unless the file says when figures became available,
-        and refused if it does: guessing it would be look-ahead.
+        Time from the end of a period to the publication of its figure: `"45D"`, `"6W"`, `"1M"` or `"0D"`, for all
+        series or one per series (the others are then ignored). Required unless the file has dates of publication,
+        and refused if it has. There is no default, since a lag that is too short would be a look-ahead.
     series : sequence of str, optional
-        Only these.
+        Series to read; all by default.
     frequency : str or mapping of str to str, optional
-        `"daily"`, `"weekly"`, `"monthly"`, `"quarterly"` or `"annual"`; by default read off the dates.
+        `"daily"`, `"weekly"`, `"monthly"`, `"quarterly"` or `"annual"`; by default recognised from the dates.
     dates : {"start", "end"}
-        Which day of its period a figure is dated by. FRED dates months, quarters and years by their first day, but
-        weeks by their last; taking a last day for a first is safe and only late.
+        Day of the period in the file. FRED dates months, quarters and years by their first day, but weeks by their
+        last. With `"start"` for a last day figures become known later than necessary, never too early.
 
     Returns
     -------
@@ -148,14 +149,14 @@ def read_macro(
     Raises
     ------
     InputError
-        One line saying what in the file, or among the arguments, is not as expected.
+        When the file or an argument is not as expected.
 
     Notes
     -----
     With a lag, `available_at` is midnight UTC at the end of the period, moved by the lag: a figure for January with
-    `"15D"` is known from 16 February 00:00 UTC, when 15 February is over everywhere in America: first seen at the close
-    of 16 February. A written `available_at` without a time of day likewise counts from the end of that day (UTC); write
-    the time to have it earlier.
+    `"15D"` is known from 16 February 00:00 UTC, after the close of 15 February in America: it is first used at the
+    close of 16 February. An `available_at` in the file without a time of day likewise counts from the end of that day
+    (UTC); with a time it counts from then.
 
     The length of a period is the shortest distance between the dates *so far*, so that a later change from quarters to
     months changes nothing before it.
@@ -163,17 +164,17 @@ def read_macro(
     path = Path(path).expanduser()
     if dates not in ("start", "end"):
         raise InputError(f'expected dates = "start" or "end"; found {dates!r}; choose one')
-    sheet = read_sheet(path)
+    sheet = read_observations(path)
     wanted = _wanted(sheet, path, publication_lag, series)
     warnings = list(sheet.warnings)
     if left := len(sheet.names) - len(wanted):
-        warnings.append(f"{path.name}: {left} series left aside")
+        warnings.append(f"{path.name}: {left} series ignored")
     keep = np.isin(sheet.codes, [sheet.names.index(name) for name in wanted]) & ~np.isnan(sheet.values)
     sheet = sheet.take(keep)
     for name in wanted:
         if not (sheet.codes == sheet.names.index(name)).any():
             raise InputError(f"expected figures of {name} in {path.name}; found none; leave the series out")
-    warnings += [note for name in wanted if (note := _missing_note(sheet, name, path))]
+    warnings += [warning for name in wanted if (warning := _missing_warning(sheet, name, path))]
     if sheet.available is None:
         available = _released(sheet, path, wanted, publication_lag, frequency, dates)
         warnings.append(REVISED)
@@ -198,25 +199,25 @@ def read_macro(
     return MacroTable(frame, tuple(sorted(wanted)), tuple(warnings), {path.name: sha256_file(path)})
 
 
-def _missing_note(sheet: Sheet, name: str, path: Path) -> str:
-    """Say which periods of a series have no figure; empty when all have one."""
+def _missing_warning(sheet: MacroObservations, name: str, path: Path) -> str:
+    """Write a warning that names the periods of a series without a figure; empty when all have one."""
     days = np.unique(sheet.days[sheet.codes == sheet.names.index(name)])
     frequency = frequency_of(days)
     missing = missing_periods(days, frequency)[1]
     if not len(missing):
         return ""
-    counted = frequency.unit == "month"
+    by_calendar = frequency.unit == "month"
     return (
         f"{path.name}: {name} ({frequency.name}) has no figure for {len(missing):,} of {len(days) + len(missing):,} "
         f"periods, {listed_periods(missing, frequency)}: features use the last figure before, and changes "
-        + ("from or to these periods are not known" if counted else "count figures, over longer times there")
+        + ("from or to these periods are not known" if by_calendar else "count figures, over longer times there")
     )
 
 
 def _wanted(
-    sheet: Sheet, path: Path, lag: str | Mapping[str, str] | None, series: Sequence[str] | None
+    sheet: MacroObservations, path: Path, lag: str | Mapping[str, str] | None, series: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Names of the series to keep, once it is clear how each becomes known."""
+    """Check the series and lags of the arguments, and return the names of the series to keep."""
     if isinstance(series, str) or (series is not None and not series):
         raise InputError(f'expected series as a list like ["UMCSENT"]; found {series!r}; use a list, or leave it out')
     if sheet.available is not None:
@@ -234,21 +235,21 @@ def _wanted(
         if name not in sheet.names:
             close = difflib.get_close_matches(str(name), sheet.names, n=3)
             known = f"close: {', '.join(close)}" if close else f"there are {', '.join(sheet.names[:8])}"
-            raise InputError(f"expected series of {path.name}; found {name!r} ({known}); mend the name")
+            raise InputError(f"expected series of {path.name}; found {name!r} ({known}); correct the name")
     if isinstance(lag, Mapping) and (without := [name for name in series or () if name not in lag]):
         raise InputError(f"expected a lag for every series; found none for {without[0]}; add it")
     return tuple(dict.fromkeys(series or (lags if isinstance(lag, Mapping) else sheet.names)))
 
 
 def _released(
-    sheet: Sheet,
+    sheet: MacroObservations,
     path: Path,
     wanted: tuple[str, ...],
     lag: str | Mapping[str, str] | None,
     frequency: str | Mapping[str, str] | None,
     dates: str,
 ) -> Moments:
-    """When each figure was published, by the end of its period and the lag of its series."""
+    """Moment of publication of each figure: the end of its period plus the lag of its series."""
     available = np.full(len(sheet.days), np.datetime64("NaT", "ns"))
     for name in wanted:
         rows = np.flatnonzero(sheet.codes == sheet.names.index(name))
@@ -269,7 +270,7 @@ def _released(
 
 
 def _lengths(days: Moments, frequency: str | None, name: str, path: Path) -> tuple[Counts, Counts]:
-    """Length of each period in days and in whole months, as dates up to its own tell; the first takes the second's."""
+    """Length of each period in days and in whole months, from the dates up to its own; the first equals the second."""
     if frequency is not None:
         if frequency not in _LENGTHS:
             raise InputError(f"expected a frequency among {', '.join(_LENGTHS)}; found {frequency!r}; choose one")
@@ -277,7 +278,7 @@ def _lengths(days: Moments, frequency: str | None, name: str, path: Path) -> tup
         return np.full(len(days), length), np.full(len(days), months)
     if len(days) < 2:
         raise InputError(
-            f"expected at least two dates of {name} in {path.name}, to tell how long its periods are; found one; set "
+            f"expected at least two dates of {name} in {path.name}, to infer the length of its periods; found one; set "
             "frequency"
         )
     gaps = np.minimum.accumulate(np.diff(days).astype(np.int64))
@@ -289,7 +290,7 @@ def _ends(days: Moments, lengths: Counts, months: Counts) -> Moments:
     """First day after each period."""
     whole = (lengths >= 28) & (months >= 1)
     by_month = (_month(days) + months).astype("datetime64[M]").astype("datetime64[D]")
-    # markets are shut at weekends: Friday to Monday are three days, and still daily figures
+    # daily figures of markets have no weekends, so that the distance from Friday to Monday is three days
     by_day = days + np.where(lengths < 7, 1, lengths).astype("timedelta64[D]")
     return np.where(whole, by_month, by_day)
 

@@ -1,4 +1,4 @@
-"""Who was in an index on a day: spells of membership, asked point in time."""
+"""Index membership, point in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE = "ticker,start,end with the day of joining and the first day no longer 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Membership:
-    """Spells of index membership; made by `read_membership`.
+    """Spells of index membership, as returned by `read_membership`.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class Membership:
 
     @property
     def tickers(self) -> tuple[str, ...]:
-        """Everybody who was ever a member, sorted."""
+        """All tickers that were ever members, sorted."""
         return self.spells.tickers
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was left aside when reading."""
+        """Warnings about rows that were left out."""
         return self.spells.warnings
 
     @property
@@ -52,8 +52,8 @@ class Membership:
         Parameters
         ----------
         date : date-like
-            Known at its close: spells with start <= date < end. What the table says of later days (that a member
-            will leave, that a name will join) is not looked at.
+            The day; members at its close are those of spells with start <= date < end. Later days of the table, on
+            which members leave or join, are not used.
 
         Returns
         -------
@@ -74,9 +74,9 @@ def read_membership(source: Path | str | pd.DataFrame) -> Membership:
     ----------
     source : Path, str or DataFrame
         CSV (plain or gzipped) or Parquet file with the columns `ticker` (or `symbol`), `start` and `end`; others are
-        left alone. `end` is the first day the ticker is no longer a member, empty for a member of today; a column
-        `last` with the last day of membership is taken in its place. A ticker that comes back has two rows. Tickers
-        are spelt as in the prices, or are the ids of a symbol table (see `signals.reference.security_ids`).
+        ignored. `end` is the first day the ticker is no longer a member, empty for a member of today; a column `last`
+        with the last day of membership may replace it. A ticker that joins twice has two rows. Tickers are spelt as in
+        the prices, or are the ids of a symbol table (see `signals.reference.security_ids`).
 
     Returns
     -------
@@ -85,19 +85,18 @@ def read_membership(source: Path | str | pd.DataFrame) -> Membership:
     Raises
     ------
     InputError
-        One line naming the file: unreadable, a column missing, an empty start, dates reversed, or two spells of one
-        ticker that overlap.
+        For an unreadable file, a missing column, an empty start, dates reversed, or overlapping spells of one ticker.
 
     Notes
     -----
-    A list of today's members without dates is refused: to choose among past prices by it is to know who survived. To
-    do so all the same, name the tickers under `include` of the universe filters.
+    A list of today's members without dates is refused, since selecting past prices by it is survivorship bias. To use
+    such a list regardless, name the tickers under `include` of the universe filters.
     """
     return Membership(read_spells(source, what="index members", example=EXAMPLE))
 
 
 def membership_warnings(panel: PricePanel, dates: Iterable[Any], membership: Membership) -> list[str]:
-    """Say how many members the prices lack, which is where survivorship hides.
+    """Warning about index members without prices, a source of survivorship bias.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def membership_warnings(panel: PricePanel, dates: Iterable[Any], membership: Mem
     Returns
     -------
     list of str
-        One line for the report, or none when every member has had a bar by the day it counts.
+        One warning for the report, or none when every member has a bar on or before each of its dates.
     """
     begun = np.where(panel.traded.any(axis=0), panel.traded.argmax(axis=0), len(panel.dates))
     first = dict(zip(panel.tickers, begun.tolist(), strict=True))
@@ -129,6 +128,6 @@ def membership_warnings(panel: PricePanel, dates: Iterable[Any], membership: Mem
     names = sorted(missing)
     listed = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
     return [
-        f"Prices are missing for index members ({listed}): at worst {worst} have any. Members that failed are the ones "
-        "data usually lack, which flatters results."
+        f"Prices are missing for index members ({listed}): at worst {worst} have any. Missing members are often those "
+        "that failed, so that results are biased upwards (survivorship bias)."
     ]

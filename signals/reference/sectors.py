@@ -1,4 +1,4 @@
-"""Which sector a ticker was in on a day, as codes."""
+"""Sectors of tickers, point in time, as codes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["SectorTable", "read_sectors"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SectorTable:
-    """Spells of tickers in sectors; made by `read_sectors`.
+    """Spells of tickers in sectors, as returned by `read_sectors`.
 
     Parameters
     ----------
     spells : Spells
         One row per ticker and spell; the value is the sector.
     names : tuple of str
-        Sectors in the order in which they first appear in time (by name where that is equal), so that a sector made
-        up later changes no earlier code.
+        Sectors in the order in which they first appear in time (by name where that is equal), so that a sector
+        introduced later changes no earlier code.
     warnings : tuple of str
-        What the report has to say about the table.
+        Warnings for the report.
     """
 
     spells: Spells
@@ -38,7 +38,7 @@ class SectorTable:
 
     @property
     def point_in_time(self) -> bool:
-        """Whether the table has dates; otherwise it is one view, of whenever it was made."""
+        """Whether the table has dates; otherwise the sectors are those of the day on which it was written."""
         return self.spells.dated
 
     @property
@@ -52,19 +52,19 @@ class SectorTable:
         Parameters
         ----------
         tickers : sequence of str
-            Names, in any order.
+            Tickers, in any order.
         dates : array-like of dates, shape (n_dates,)
             Days; the sector is that of the spell with start <= day < end.
 
         Returns
         -------
         ndarray of int32, shape (n_tickers, n_dates)
-            Index into `names`; -1 where the table knows no sector.
+            Index into `names`; -1 where the table has no sector.
         """
         days = np.array([as_day(date) for date in dates], dtype="datetime64[D]")
         order = np.argsort(days, kind="stable")
         ascending = days[order]
-        found = np.full((len(tickers), len(days)), -1, dtype=np.int32)
+        sector_codes = np.full((len(tickers), len(days)), -1, dtype=np.int32)
         sector = {name: code for code, name in enumerate(self.names)}
         place: dict[str, list[int]] = {}
         for row, ticker in enumerate(tickers):
@@ -73,8 +73,8 @@ class SectorTable:
         stop = np.searchsorted(ascending, self.spells.end)
         for spell, value in enumerate(self.spells.value):
             for row in place.get(self.spells.name(spell), ()):
-                found[row, order[begin[spell] : stop[spell]]] = sector[value]
-        return found
+                sector_codes[row, order[begin[spell] : stop[spell]]] = sector[value]
+        return sector_codes
 
     def __repr__(self) -> str:
         dated = "point in time" if self.point_in_time else "one present-day view"
@@ -87,9 +87,9 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
     Parameters
     ----------
     source : Path, str or DataFrame
-        CSV (plain or gzipped) or Parquet file with the columns `ticker` (or `symbol`), `sector`, and `start` and `end`
-        when it is known since when: `end` is the first day the ticker is no longer in the sector, empty while it is
-        (or `last`, the last day it is). Other columns are left alone. Tickers may be the ids of a symbol table.
+        CSV (plain or gzipped) or Parquet file with the columns `ticker` (or `symbol`), `sector`, and, for a table with
+        dates, `start` and `end`: `end` is the first day the ticker is no longer in the sector, empty while it is (or
+        `last`, the last day it is). Other columns are ignored. Tickers may be the ids of a symbol table.
     column : str
         Name of the column with the sector; `"industry"` for a finer one.
 
@@ -100,12 +100,12 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
     Raises
     ------
     InputError
-        One line naming the file: unreadable, a column missing, dates reversed, or a ticker in two sectors at once.
+        For an unreadable file, a missing column, dates reversed, or a ticker in two sectors at once.
 
     Notes
     -----
-    A table without dates says where tickers belong today. It can be used, and `warnings` says what that is: hindsight,
-    since companies move between sectors, and sectors were redrawn (GICS in 2016, 2018 and 2023).
+    A table without dates has the sectors of today. Its use is a look-ahead, as `warnings` states, since companies move
+    between sectors and sectors were redefined (GICS in 2016, 2018 and 2023).
     """
     column = column.strip().lower().replace(" ", "_")
     spells = read_spells(
@@ -118,7 +118,7 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
     warnings = list(spells.warnings)
     if not spells.dated:
         warnings.append(
-            "Sectors are those of the day the file was made, not of each date: whatever uses them knows a little of "
-            "the future."
+            "Sectors are those of the day on which the file was written, not of each date, which is a slight "
+            "look-ahead."
         )
     return SectorTable(spells, names, tuple(warnings))

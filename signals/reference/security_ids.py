@@ -1,4 +1,4 @@
-"""Whose prices are these? Tickers change hands and companies change tickers; an id does neither."""
+"""Security ids: the mapping of tickers, which change and are reused, to ids that do not change."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from signals.reference.validity_intervals import FAR, Spells, read_spells
 
 __all__ = ["SymbolTable", "read_symbol_changes"]
 
-EXAMPLE = "id,ticker,start,end with the first day of the ticker and the first day it is somebody else's"
+EXAMPLE = "id,ticker,start,end with the first day of the ticker and the first day it no longer is that of the id"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SymbolTable:
-    """Spells in which a ticker stood for an id; made by `read_symbol_changes`.
+    """Spells in which a ticker stood for an id, as returned by `read_symbol_changes`.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class SymbolTable:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was left aside when reading."""
+        """Warnings about rows that were left out."""
         return self.spells.warnings
 
     @property
@@ -52,12 +52,12 @@ class SymbolTable:
         return self.spells.files
 
     def apply(self, prices: Prices) -> Prices:
-        """Put every bar under the id its ticker stood for on that day.
+        """Replace the ticker of every bar by the id for which it stood on that day.
 
         Parameters
         ----------
         prices : Prices
-            Bars under tickers. A ticker that the table does not name keeps its name as id.
+            Bars with tickers. A ticker that is not in the table keeps its name as id.
 
         Returns
         -------
@@ -67,30 +67,29 @@ class SymbolTable:
         Raises
         ------
         InputError
-            For a bar of a listed ticker outside its spells (`on_uncovered = "raise"`): nobody knows whose it is. And
-            when an id is also the name of a ticker that the table does not name, so that two securities would become
-            one.
+            For a bar of a listed ticker outside its spells (`on_uncovered = "raise"`), since its id is unknown. And
+            when an id equals a ticker that is not in the table, so that two securities would become one.
 
         Notes
         -----
-        Where an id changes its ticker, vendors who keep a series per ticker start adjusting afresh, so that the
-        adjusted price jumps although nothing happened. With `link`, the later part is multiplied (prices and factor
-        alike, raw prices stay) so that the factor goes on where it stopped; the earlier part keeps its bits. That is
-        wrong when a split or a dividend falls on the very day of the change and the series are already adjusted
-        across it: `link = False` then. Without factors (`raw_known` False) there is nothing to link by.
+        Vendors with a series per ticker adjust each series separately, so that the adjusted price of an id jumps where
+        its ticker changes. With `link`, prices and factor of the later part are multiplied so that the factor is
+        continuous; raw prices are unchanged, and the earlier part is the same to the bit. Use `link = False` when a
+        split or a dividend falls on the day of the change and the series are already adjusted across it. Without
+        factors (`raw_known` False) series are not linked.
         """
         index = prices.frame.index
         levels, codes = index.levels, [np.asarray(code) for code in index.codes]
         listed = {ticker: code for code, ticker in enumerate(self.spells.tickers)}
         of_level = np.array([listed.get(ticker, -1) for ticker in levels[1]], dtype=np.int64)
-        ours = np.flatnonzero(of_level[codes[1]] >= 0)
-        if not len(ours):
+        covered = np.flatnonzero(of_level[codes[1]] >= 0)
+        if not len(covered):
             unused = f"{_source(self)}: no ticker of the prices is in it"
             return replace(prices, warnings=(*prices.warnings, unused), files={**prices.files, **self.files})
         days = levels[0].to_numpy().astype("datetime64[D]")
-        row = self.spells.find(of_level[codes[1][ours]], days[codes[0][ours]])
+        row = self.spells.find(of_level[codes[1][covered]], days[codes[0][covered]])
         keep = np.ones(len(index), dtype=bool)
-        keep[ours[row < 0]] = False
+        keep[covered[row < 0]] = False
         warnings = list(prices.warnings)
         if not keep.all():
             first, rows = label_of(index, int(np.argmin(keep))), count_rows(int((~keep).sum()))
@@ -102,33 +101,33 @@ class SymbolTable:
             if not keep.any():
                 raise InputError(
                     f"expected bars inside the spells of {_source(self)}; found {first} and all others outside; "
-                    "mend the dates"
+                    "correct the dates"
                 )
             warnings.append(f"{rows} left out: outside the spells of {_source(self)} (first: {first})")
-        self._refuse_mixing(levels[1], of_level)
+        self._check_distinct(levels[1], of_level)
 
         ids = sorted({*self.spells.value, *(t for t, code in zip(levels[1], of_level, strict=True) if code < 0)})
         place = {name: code for code, name in enumerate(ids)}
         code = np.array([place.get(ticker, -1) for ticker in levels[1]], dtype=np.int64)[codes[1]]
         of_spell = np.array([place[name] for name in self.spells.value], dtype=np.int64)
-        code[ours] = of_spell[row]
+        code[covered] = of_spell[row]
         spell = np.full(len(index), -1, dtype=np.int64)
-        spell[ours] = row
+        spell[covered] = row
 
         kept = np.flatnonzero(keep)
         kept = kept[np.argsort(codes[0][kept].astype(np.int64) * len(ids) + code[kept], kind="stable")]
-        made = pd.MultiIndex(
+        by_id = pd.MultiIndex(
             levels=[levels[0], pd.Index(ids, dtype=object)],
             codes=[codes[0][kept], code[kept]],
             names=INDEX,
             verify_integrity=False,
         )
-        check_labels(made)
-        made = canonical_index(made)
-        check_order(made)
+        check_labels(by_id)
+        by_id = canonical_index(by_id)
+        check_order(by_id)
         columns = {name: prices.frame[name].to_numpy()[kept] for name in PRICE_COLUMNS}
         if self.link and prices.raw_known:
-            linked = self._linked(columns, np.asarray(made.codes[1]), spell[kept])
+            linked = self._linked(columns, np.asarray(by_id.codes[1]), spell[kept])
             if linked:
                 warnings.append(f"{linked} linked by their adjustment factors ({_source(self)})")
         for name in ("open", "high", "low"):
@@ -138,14 +137,14 @@ class SymbolTable:
             value.setflags(write=False)
         return replace(
             prices,
-            frame=pd.DataFrame(columns, index=made, copy=False),
+            frame=pd.DataFrame(columns, index=by_id, copy=False),
             warnings=tuple(warnings),
             files={**prices.files, **self.files},
             actions=None if prices.actions is None else self._actions(prices.actions, listed),
         )
 
     def _actions(self, actions: pd.DataFrame, listed: Mapping[str, int]) -> pd.DataFrame:
-        """Give splits and dividends under the ids; those outside the spells are nobody's."""
+        """Replace tickers by ids in splits and dividends; those outside the spells are left out."""
         days = actions.index.get_level_values("date").to_numpy().astype("datetime64[D]")
         tickers = list(actions.index.get_level_values("ticker"))
         code = np.array([listed.get(ticker, -1) for ticker in tickers], dtype=np.int64)
@@ -158,18 +157,19 @@ class SymbolTable:
             if at < 0 or row >= 0
         )
 
-    def _refuse_mixing(self, tickers: pd.Index, of_level: NDArray[np.int64]) -> None:
+    def _check_distinct(self, tickers: pd.Index, of_level: NDArray[np.int64]) -> None:
+        """Raise `InputError` when an id equals a ticker that is not in the table."""
         unnamed = {ticker for ticker, code in zip(tickers, of_level, strict=True) if code < 0}
         if both := sorted(unnamed & set(self.spells.value)):
             raise InputError(
-                f"expected the ids in {_source(self)} to be no other ticker of the prices; found {both[0]!r}, a ticker "
-                "the table does not name; add its own spells, or use another id"
+                f"expected ids in {_source(self)} that differ from the other tickers of the prices; found {both[0]!r}, "
+                "a ticker that is not in the table; add its spells, or use another id"
             )
 
     def _linked(
         self, columns: dict[str, NDArray[np.float64]], code: NDArray[np.int64], spell: NDArray[np.int64]
     ) -> str:
-        """Multiply later parts so that the factor goes on where it stopped; say how many changes that was."""
+        """Multiply later parts so that the factor is continuous; return the number of changes in words, or ""."""
         order = np.argsort(code, kind="stable")  # rows are sorted by date within an id
         same = code[order][1:] == code[order][:-1]
         changed = np.flatnonzero(same & (spell[order][1:] != spell[order][:-1])) + 1
@@ -195,20 +195,20 @@ class SymbolTable:
 def read_symbol_changes(
     source: Path | str | pd.DataFrame, *, on_uncovered: str = "raise", link: bool = True
 ) -> SymbolTable:
-    """Read a table of ids and the tickers they traded under.
+    """Read a table of ids and their tickers.
 
     Parameters
     ----------
     source : Path, str or DataFrame
         CSV (plain or gzipped) or Parquet file with the columns `id`, `ticker` (or `symbol`), `start` and `end`; others
-        are left alone. `end` is the first day the ticker no longer stands for the id, empty while it does; a column
-        `last` with the last day it does is taken in its place. An empty start means from the first bar on.
+        are ignored. `end` is the first day the ticker no longer stands for the id, empty while it does; a column
+        `last` with the last day it does may replace it. An empty start means from the first bar on.
     on_uncovered : {"raise", "drop"}
-        What to do with bars of a ticker in the table that lie in none of its spells: whose they are is unknown, so
-        they are refused, or left out with a note. They are never kept under the ticker: reused symbols would become
-        one history.
+        What to do with bars of a ticker in the table that lie in none of its spells, so that their id is unknown: raise
+        an error, or leave them out with a warning. They are never kept under the ticker, since reused symbols would
+        then become one history.
     link : bool
-        Join prices where an id changes its ticker, see `SymbolTable.apply`.
+        Whether to link prices where an id changes its ticker, see `SymbolTable.apply`.
 
     Returns
     -------
@@ -217,8 +217,8 @@ def read_symbol_changes(
     Raises
     ------
     InputError
-        One line naming the file: unreadable, a column missing, dates reversed, a ticker that stands for two ids at
-        once, or an id with two tickers at once.
+        For an unreadable file, a missing column, dates reversed, a ticker that stands for two ids at once, or an id
+        with two tickers at once.
 
     Notes
     -----

@@ -1,7 +1,7 @@
-"""Tables of spells: what held for a name from one day until another; read from a file, checked once.
+"""Tables of validity intervals (spells) of tickers, read from a file and checked.
 
-A spell is half-open: it begins on `start` and the day `end` no longer belongs to it. A file may name the last day that
-does belong instead, in a column `last`. An empty end has not come yet.
+A spell is half-open: it begins on `start`, and the day `end` no longer belongs to it. A file may have the last day
+instead, in a column `last`. An empty end means that the spell has not ended.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Spells:
     code : ndarray of int64, shape (n,)
         Ticker of each row.
     value : ndarray of object, shape (n,)
-        Text that held for the ticker; empty text where the table has no such column.
+        Text valid for the ticker during the spell; empty where the table has no such column.
     start, end : ndarray of datetime64[D], shape (n,)
-        First day, and the first day it no longer held; `EVER` and `FAR` where open.
+        First day, and the day after the last; `EVER` and `FAR` where open.
     dated : bool
-        The file has dates; otherwise every row holds for ever.
+        Whether the file has dates; otherwise every row is valid on all days.
     warnings : tuple of str
-        What was left aside.
+        Warnings about rows that were left out.
     files : dict of str to str
         Name of the file and its SHA-256; empty for a frame.
     """
@@ -70,11 +70,11 @@ class Spells:
         return self.tickers[int(self.code[row])]
 
     def at(self, day: np.datetime64) -> NDArray[np.intp]:
-        """Rows whose spell holds on a day."""
+        """Rows whose spell contains a day."""
         return np.flatnonzero((self.start <= day) & (day < self.end))
 
     def find(self, code: NDArray[np.int64], day: Days) -> NDArray[np.intp]:
-        """Row whose spell holds for each pair of ticker code and day, -1 for none."""
+        """Row whose spell contains each pair of ticker code and day; -1 for none."""
         # one number that sorts like (ticker, day); FAR - EVER is less than 200,000 days
         place = np.searchsorted(_key(self.code, self.start), _key(code, day), side="right") - 1
         row = np.maximum(place, 0)
@@ -102,21 +102,21 @@ def read_spells(
     source : Path, str or DataFrame
         CSV (plain or gzipped, any of `,` `;` tab) or Parquet file, or a frame with the same columns.
     what : str
-        What the table holds, for messages: `"index members"`.
+        Content of the table, for messages: `"index members"`.
     value : str, optional
-        Column beside ticker and dates.
+        Column of values, in addition to ticker and dates.
     undated : bool
-        Whether a table without any dates will do.
+        Whether a table without dates is accepted.
     open_start : bool
-        Whether an empty start is taken as "always".
+        Whether an empty start is accepted, as a spell without beginning.
     example : str
         Header of such a file, for messages.
 
     Raises
     ------
     InputError
-        One line: a missing column, a value that is no date or no text, a spell that ends before it begins, two spells
-        of a ticker that overlap.
+        For a missing column, a value that is not a date or not text, a spell that ends before it begins, or overlapping
+        spells of a ticker.
     """
     path, raw = _table(source, what, (value,) if value else ())
     with _one_line():
@@ -125,7 +125,7 @@ def read_spells(
         dated = "start" in places
         if not dated and (undated is False or {"end", "last"} & set(places)):
             raise InputError(
-                f"expected a column start in {path.name}, since when each of the {what} is known to hold; found "
+                f"expected a column start in {path.name}, the first day of each of the {what}; found "
                 f"{', '.join(map(str, frame.columns))}; write {example}"
             )
         if {"end", "last"} <= set(places):
@@ -142,7 +142,7 @@ def read_spells(
                 row = int(np.argmax(start == EVER)) + 1
                 raise InputError(
                     f"expected a start in every row of {path.name}; found none for {names[codes[row - 1]]} in row "
-                    f"{row}; write the day since when it held"
+                    f"{row}; write the first day"
                 )
         if "end" in places:
             end = days_of(frame[places["end"]], path, empty=FAR, what=described)
@@ -151,14 +151,14 @@ def read_spells(
             end = np.where(end < FAR, end + np.timedelta64(1, "D"), end)
         warnings = []
         if value and (empty := text == "").any():
-            warnings.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left aside")
+            warnings.append(f"{path.name}: {count_rows(int(empty.sum()))} without {value} left out")
             codes, text, start, end = codes[~empty], text[~empty], start[~empty], end[~empty]
         if not len(codes):
             raise InputError(f"expected a {value} in {path.name}; found none in any row; write {example}")
         spells = _sorted(codes, names, text, start, end)
-        made = Spells(*spells, dated=dated, warnings=tuple(warnings), files=_hashes(source, path))
-        _check(made, path, what)
-    return made
+        checked = Spells(*spells, dated=dated, warnings=tuple(warnings), files=_hashes(source, path))
+        _check(checked, path, what)
+    return checked
 
 
 def _table(source: Path | str | pd.DataFrame, what: str, text: Sequence[str]) -> tuple[Path, RawTable]:
@@ -181,7 +181,7 @@ def _hashes(source: object, path: Path) -> dict[str, str]:
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Keep a message on its line, whatever the file made it quote."""
+    """Keep messages of `InputError` on one line, whatever text of the file they quote."""
     try:
         yield
     except InputError as error:
@@ -189,7 +189,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _places(frame: pd.DataFrame, value: str | None, path: Path, what: str, example: str) -> dict[str, str]:
-    """Column of each thing we know."""
+    """Column of the ticker, the value and the dates; raise `InputError` when one is missing or there are two."""
     places: dict[str, str] = {}
     for name in frame.columns:
         key = column_key(name)
@@ -231,8 +231,8 @@ def _check(spells: Spells, path: Path, what: str) -> None:
         row = int(np.argmax(bad))
         raise InputError(
             f"expected every spell in {path.name} to end after it starts; found {spells.name(row)} from "
-            f"{spells.start[row]} until {spells.end[row]} ({int(bad.sum()):,} such rows); mend the dates (the day in "
-            "end is no longer part of it; a column last names the last day that is)"
+            f"{spells.start[row]} until {spells.end[row]} ({int(bad.sum()):,} such rows); correct the dates (the day "
+            "in end is no longer part of it; a column last names the last day that is)"
         )
     twice = (spells.code[1:] == spells.code[:-1]) & (spells.start[1:] < spells.end[:-1])
     if twice.any():

@@ -1,4 +1,4 @@
-"""Scores made elsewhere, read from a file, and ours written for others."""
+"""Score files: reading of scores from other models, and export of scores to other programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from signals.tabular.table_files import DATE_KEYS, TICKER_KEYS, column_key, read
 
 __all__ = ["EXPORT_FORMATS", "ScoreFile", "read_scores", "write_scores"]
 
-# How alphalens and qlib call a ticker; and alphalens a score.
+# Column names of the ticker in alphalens and qlib, and of the score in alphalens.
 _NAMES = (*TICKER_KEYS, "asset", "instrument")
 _SCORES = ("score", "factor")
 _OPTIONAL = ("score_std", "fold", "trained_until")
@@ -28,18 +28,18 @@ _OPTIONAL = ("score_std", "fold", "trained_until")
 
 @dataclass(frozen=True, slots=True)
 class ScoreFile:
-    """Scores of a file and what has to be said about them.
+    """Scores of a file, with its hash and warnings.
 
     Parameters
     ----------
     frame : DataFrame indexed by (date, ticker)
-        A signal frame: `score score_std fold trained_until`. What the file does not say is NaN, fold 0 and NaT.
+        A signal frame: `score score_std fold trained_until`; NaN, 0 and NaT in columns that the file does not have.
     name : str
         Base name of the file.
     sha256 : str
-        Of its bytes.
+        SHA-256 of the file.
     warnings : tuple of str
-        Sentences for the report: what was left out.
+        Warnings for the report: what was left out.
     """
 
     frame: pd.DataFrame
@@ -49,31 +49,31 @@ class ScoreFile:
 
 
 def read_scores(path: Path | str) -> ScoreFile:
-    """Read scores made by anybody's model.
+    """Read scores of another model from a file.
 
     Parameters
     ----------
     path : Path or str
         CSV (plain or gzipped; comma, semicolon or tab) or Parquet, one row per date and ticker, in any order. Columns
-        `date`, `ticker` and `score`, or as alphalens (`date asset factor`) and qlib (`datetime instrument score`) call
-        them; optionally `score_std` (spread over models), `fold` (whole number) and `trained_until` (last day the
-        model had seen).
+        `date`, `ticker` and `score`, or those of alphalens (`date asset factor`) and qlib (`datetime instrument
+        score`); optionally `score_std` (standard deviation over models), `fold` (whole number) and `trained_until`
+        (last day of the training data).
 
     Returns
     -------
     ScoreFile
-        A date *t* means known at the close of *t*. A row without a score is no opinion and is left out.
+        A date *t* means known at the close of *t*. Rows without a score are left out.
 
     Raises
     ------
     InputError
-        For anything else, in one line: other columns, dates that are not written year-month-day or have a time of day,
-        two scores for one date and ticker, infinite scores, models trained later than they score.
+        For other columns, dates that are not written year-month-day or have a time of day, two scores for one date and
+        ticker, infinite scores, and scores dated before the end of the training data.
 
     Notes
     -----
-    Midnight in any time zone is that day, as alphalens' UTC midnights are; any other time of day is refused, because
-    which session it belongs to is the caller's to say.
+    Midnight in any time zone is that day, as in alphalens' UTC midnights; any other time of day is refused, because the
+    session to which it belongs is not known.
     """
     path = Path(path)
     raw = read_raw(path, what="scores", text=_NAMES).frame
@@ -88,7 +88,7 @@ def read_scores(path: Path | str) -> ScoreFile:
         raise InputError(f"expected a score in at least one row of {path.name}; found none; get the file again")
     if not keep.all():
         warnings.append(f"{count_rows(int(n - keep.sum()))} of {path.name} had no score and were left out.")
-    # rows without an opinion are judged too: a date that cannot be read may have had one
+    # dates of rows without a score are checked too, since an invalid one suggests a damaged file
     days = days_of(raw[columns["date"]], path, what="session dates")
     tickers = _tickers(raw[columns["ticker"]], path)
     std = _numbers(raw[columns["score_std"]], path) if "score_std" in columns else np.full(n, np.nan)
@@ -115,32 +115,32 @@ def read_scores(path: Path | str) -> ScoreFile:
 
 
 def _columns(raw: pd.DataFrame, path: Path) -> tuple[dict[str, Any], list[str]]:
-    """Which column of the file is which, and those that are none of them."""
+    """Column of each part of a score, and the unused columns."""
     if any(isinstance(name, tuple) for name in raw.columns):
         raise InputError(
             f"expected one row per date and ticker in {path.name}; found two header rows; stack the table first"
         )
     places = {"date": DATE_KEYS, "ticker": _NAMES, "score": _SCORES, **{name: (name,) for name in _OPTIONAL}}
-    found: dict[str, Any] = {}
+    by_role: dict[str, Any] = {}
     for name in raw.columns:
         wanted = next((place for place, keys in places.items() if column_key(name) in keys), None)
         if wanted is None:
             continue
-        if wanted in found:
+        if wanted in by_role:
             raise InputError(
-                f"expected one column for the {wanted} in {path.name}; found {shown(found[wanted])} and {shown(name)}; "
-                "drop one"
+                f"expected one column for the {wanted} in {path.name}; found {shown(by_role[wanted])} and "
+                f"{shown(name)}; drop one"
             )
-        found[wanted] = name
-    missing = [name for name in ("date", "ticker", "score") if name not in found]
+        by_role[wanted] = name
+    missing = [name for name in ("date", "ticker", "score") if name not in by_role]
     if missing:
-        there = ", ".join(shown(name) for name in raw.columns[:8]) + (" and more" if raw.shape[1] > 8 else "")
+        names = ", ".join(shown(name) for name in raw.columns[:8]) + (" and more" if raw.shape[1] > 8 else "")
         raise InputError(
             f"expected columns date, ticker and score in {path.name}; found no {' and no '.join(missing)} among "
-            f"{there}; write one row per date and ticker under that header"
+            f"{names}; write one row per date and ticker under that header"
         )
-    unused = [str(name) for name in raw.columns if name not in found.values()]
-    return found, [shown(name)[1:-1] for name in unused]
+    unused = [str(name) for name in raw.columns if name not in by_role.values()]
+    return by_role, [shown(name)[1:-1] for name in unused]
 
 
 def _tickers(column: pd.Series, path: Path) -> NDArray[np.object_]:
@@ -174,7 +174,7 @@ def _numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
         row = int(np.argmax(bad)) + 1
         raise InputError(
             f"expected finite numbers in column {shown(column.name)} of {path.name}; found "
-            f"{shown(column.iloc[row - 1])} in row {row}; mend the file, or leave the row out"
+            f"{shown(column.iloc[row - 1])} in row {row}; correct the file, or leave the row out"
         )
     return np.asarray(values)
 
@@ -186,12 +186,12 @@ def _folds(column: pd.Series, path: Path) -> NDArray[np.int32]:
         row = int(np.argmax(bad)) + 1
         raise InputError(
             f"expected fold as a whole number from 0 on in {path.name}; found {shown(column.iloc[row - 1])} in row "
-            f"{row}; mend it or drop the column"
+            f"{row}; correct it or drop the column"
         )
     return values.astype(np.int32)
 
 
-# -- for others --------------------------------------------------------------------------------------------------------
+# -- export ------------------------------------------------------------------------------------------------------------
 
 
 def _plain(signals: pd.DataFrame) -> pd.DataFrame:
@@ -236,12 +236,12 @@ def write_scores(signals: pd.DataFrame, path: Path | str, *, format: str | None 
     Raises
     ------
     InputError
-        For an unknown format, a file name that does not fit it, or a frame that is no signal frame.
+        For an unknown format, a file name that does not fit it, or a frame that is not a signal frame.
 
     Notes
     -----
-    A date *t* means known at the close of *t*. alphalens' forward returns start at the price it is given for that very
-    date: give it opens moved back by one session, as can be traded, or closes, and know what that assumes.
+    A date *t* means known at the close of *t*. alphalens' forward returns start at the price of that date: give it
+    opens moved back by one session, at which scores can be traded, or closes, which assumes a trade at the close *t*.
     """
     path = Path(path)
     suffix = path.suffix.lower().removeprefix(".")

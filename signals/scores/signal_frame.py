@@ -1,4 +1,4 @@
-"""The frames that leave this room, and the check that they are what was promised."""
+"""The signal frame: scores by date and ticker, and its checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def signal_frame(
     fold: np.ndarray,
     trained_until: np.ndarray,
 ) -> pd.DataFrame:
-    """Put columns of equal length into a checked signal frame, sorted by (date, ticker)."""
+    """Build a checked signal frame from arrays of equal length, sorted by (date, ticker)."""
     index = pd.MultiIndex.from_arrays(
         [np.asarray(dates, "datetime64[ns]"), pd.Index(tickers, dtype="str")], names=["date", "ticker"]
     )
@@ -38,13 +38,13 @@ def signal_frame(
 
 
 def check_signals(frame: pd.DataFrame) -> pd.DataFrame:
-    """Hold a signal frame to its contract.
+    """Check a signal frame.
 
     Parameters
     ----------
     frame : DataFrame indexed by (date, ticker)
-        Columns `score`, `score_std`, `fold` (int32), `trained_until`: out of sample, so `trained_until` never lies
-        after `date`.
+        Columns `score`, `score_std`, `fold` (int32), `trained_until`. Scores are out of sample: `trained_until` never
+        lies after `date`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def check_signals(frame: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        Naming the first row that breaks a promise.
+        Naming the first row that is not valid.
     """
     if list(frame.index.names) != ["date", "ticker"]:
         raise InputError(f"expected signals indexed by date, ticker; found {list(frame.index.names)}")
@@ -77,8 +77,8 @@ def check_signals(frame: pd.DataFrame) -> pd.DataFrame:
     late = frame["trained_until"].to_numpy() > frame.index.get_level_values("date").to_numpy()
     if late.any():
         raise InputError(
-            f"expected scores from models trained before they score; found {int(late.sum())} scored by a model that "
-            f"had seen later prices, the first for {_name(frame.index[late][0])}"
+            f"expected out-of-sample scores, trained_until not after date; found {int(late.sum())} of models trained "
+            f"on later prices, the first for {_name(frame.index[late][0])}"
         )
     return frame
 

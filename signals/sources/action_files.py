@@ -1,4 +1,4 @@
-"""Splits and dividends from a file of the user's own, beside prices."""
+"""Reader of the user's file of splits and dividends."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["read_actions"]
 
 EXAMPLE = "date,ticker,split,dividend"
 
-# What others call the same.
+# Column names of other tools.
 SYNONYMS = {"ex_date": "date", "dividends": "dividend", "splits": "split", "stock_splits": "split"}
 
 
 def read_actions(path: Path | str) -> pd.DataFrame:
-    """Read splits and dividends from a CSV (plain or gzipped) or Parquet file; nothing is checked yet but its form.
+    """Read splits and dividends from a CSV (plain or gzipped) or Parquet file, without the checks of `check_actions`.
 
     Columns `date` (ex-date), `ticker` (or `symbol`), and `split`, `dividend` or both; empty cells mean none.
 
@@ -64,16 +64,16 @@ def read_actions(path: Path | str) -> pd.DataFrame:
 def _numbers(column: pd.Series, path: Path) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
-    found = np.full(len(column), np.nan)
+    values = np.full(len(column), np.nan)
     for row, cell in enumerate(column):
         text = "" if cell is None or cell != cell else str(cell).strip()
         if text in MISSING:
             continue
         try:
-            found[row] = float(text)
+            values[row] = float(text)
         except ValueError:
             raise InputError(
                 f"expected a number as {column.name} in row {row + 1} of {path.name}; found {shown(cell)}; write a "
                 "split of 2:1 as 2"
             ) from None
-    return found
+    return values

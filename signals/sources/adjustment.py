@@ -1,4 +1,4 @@
-"""From prices as they were traded, and what is known of splits and dividends, to adjusted prices and their factor."""
+"""Adjustment factors of raw prices, from adjusted closes, total returns, or splits and dividends."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from signals.common.errors import InputError
-from signals.data.corporate_actions import NOTABLE_SPLIT, steps_of
+from signals.data.corporate_actions import NOTABLE_SPLIT, price_steps
 
-__all__ = ["actions_factor", "chained_factor", "close_factor", "large_stand_ins"]
+__all__ = ["actions_factor", "chained_factor", "close_factor", "large_replaced_returns"]
 
 Values = NDArray[np.float64]
 
 
 def close_factor(close: Values, adjusted_close: Values) -> Values:
-    """Factor that takes each raw price to the adjusted one: adjusted close / close.
+    """Factor by which raw prices are multiplied to give adjusted ones: adjusted close / close.
 
     Where one of the two is missing or not positive the factor is NaN if only the adjusted close is bad, and 1.0 if the
-    close is, so that the check of prices names the column that is to blame.
+    close is, so that the check of prices names the column that is wrong.
 
     >>> close_factor(np.array([10.0, 5.0]), np.array([2.0, 5.0]))
     array([0.2, 1. ])
@@ -43,11 +43,11 @@ def chained_factor(
         Raw closes, the rows of a ticker together and in order of date.
     total_return : ndarray, shape (n,)
         Simple total return since the ticker's row before; that of a ticker's first row is not used. Where it is
-        missing, the raw close ratio stands in: no split and no dividend that day.
+        missing, the raw close ratio is used instead, which assumes no split and no dividend that day.
     ticker : ndarray of int, shape (n,)
-        Which ticker each row belongs to.
+        Ticker of each row.
     where : callable
-        Names a row for the error.
+        Takes a row and returns its name for the error message.
 
     Returns
     -------
@@ -60,12 +60,12 @@ def chained_factor(
     Raises
     ------
     InputError
-        For a total return of -100 % or less, which leaves no price to go on with.
+        For a total return of -100 % or less, after which no price can be computed.
 
     Notes
     -----
-    The anchor is the first row, not the last as vendors have it: rows that are appended later then leave every earlier
-    adjusted price as it was, to the bit. Anchored at the last row, each new dividend would rescale all history.
+    The factor is 1 at the first row, not at the last as with vendors: rows appended later then leave every earlier
+    adjusted price unchanged, to the bit. With 1 at the last row, each new dividend would rescale all history.
 
     >>> factor, filled = chained_factor(np.array([10.0, 5.0, 5.5]), np.array([np.nan, 0.0, 0.1]), np.zeros(3, np.int32))
     >>> factor.round(6).tolist(), filled
@@ -80,11 +80,11 @@ def chained_factor(
         row = int(np.argmax(worthless))
         raise InputError(
             f"expected total returns above -1 (-100 %); found {total_return[row]:g} for {where(row)} "
-            f"({int(worthless.sum())} such rows); mend the data"
+            f"({int(worthless.sum())} such rows); correct the data"
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         step = np.where(begins | missing, 1.0, (1.0 + total_return) / ratio)
-    # A bad close spoils the two steps around it; the check of prices will name that close, not its consequences.
+    # A bad close affects the two steps around it; the check of prices then names that close, not these steps.
     step = np.where(np.isfinite(step) & (step > 0), step, 1.0)
     factor = np.empty(len(close))
     starts = np.flatnonzero(begins)
@@ -93,7 +93,7 @@ def chained_factor(
     return factor, int(missing.sum())
 
 
-def large_stand_ins(
+def large_replaced_returns(
     close: Values, total_return: Values, ticker: NDArray[np.int32], *, least: float = 0.25
 ) -> NDArray[np.intp]:
     """Rows whose missing total return is replaced by a raw close ratio that is far from 1, the farthest first.
@@ -103,9 +103,9 @@ def large_stand_ins(
     close, total_return, ticker
         As in `chained_factor`.
     least : float
-        Size of the return from which it is large: a split is hardly smaller.
+        Absolute return from which a row counts as large; splits are rarely smaller.
 
-    >>> large_stand_ins(np.array([10.0, 5.0, 5.1]), np.full(3, np.nan), np.zeros(3, np.int32)).tolist()
+    >>> large_replaced_returns(np.array([10.0, 5.0, 5.1]), np.full(3, np.nan), np.zeros(3, np.int32)).tolist()
     [1]
     """
     begins = np.r_[True, ticker[1:] != ticker[:-1]]
@@ -122,7 +122,7 @@ def actions_factor(
     names: list[str],
     actions: pd.DataFrame,
 ) -> Values:
-    """Factor that makes adjusted closes move as a holder's wealth does who is given splits and dividends.
+    """Factor that makes adjusted closes move like the wealth of a holder who receives splits and dividends.
 
     Parameters
     ----------
@@ -143,9 +143,10 @@ def actions_factor(
     Raises
     ------
     InputError
-        For a dividend of no less than the close before, and for a split the closes do not show: they are adjusted.
+        For a dividend of no less than the close before, and for a split that the closes do not show, since they are
+        then adjusted already.
     """
-    steps = steps_of(days, ticker, close, actions, names)
+    steps = price_steps(days, ticker, close, actions, names)
 
     def words(row: int) -> str:
         return f"{names[ticker[row]]} on {days[row]}"
@@ -157,7 +158,7 @@ def actions_factor(
     if still.any():
         row = int(np.argmax(still))
         raise InputError(
-            f"expected closes as they were traded beside actions; found {close[row - 1]:g} and then {close[row]:g} for "
+            f"expected closes as they were traded with actions; found {close[row - 1]:g} and then {close[row]:g} for "
             f"{words(row)}, across a split of {steps.split[row]:.6g} for 1; these prices are adjusted already: leave "
             "actions out, or add a column adj_factor"
         )
@@ -165,9 +166,10 @@ def actions_factor(
     if worthless.any():
         row = int(np.argmax(worthless))
         raise InputError(
-            f"expected dividends below the close before; found more than {close[row - 1]:g} for {words(row)}; mend it"
+            f"expected dividends below the close before; found more than {close[row - 1]:g} for {words(row)}; "
+            "correct it"
         )
-    # a bad close spoils the step after it; the check of prices will name that close, not its consequences
+    # a bad close affects the step after it; the check of prices then names that close, not this step
     step = np.where(np.isfinite(steps.step), steps.step, 1.0)
     factor = np.empty(len(close))
     starts = np.flatnonzero(~steps.inside)

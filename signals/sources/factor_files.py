@@ -1,6 +1,6 @@
-"""Split and dividend factors from files beside raw prices, as LEAN (QuantConnect) keeps them.
+"""Factor files: split and dividend factors of raw prices, in the format of LEAN (QuantConnect).
 
-A line holds a date, a price factor (dividends), a split factor and perhaps the raw close of that date. It counts for
+A line has a date, a price factor (dividends), a split factor and optionally the raw close of that date. It applies to
 days up to and including its date; adjusted price = raw price × price factor × split factor. There is no header.
 """
 
@@ -23,17 +23,17 @@ from signals.common.text import shown
 from signals.data.corporate_actions import actions_frame, is_simple, simple_ratio
 from signals.tabular.date_columns import parse_day
 from signals.tabular.table_files import is_price_file, stem
-from signals.tabular.table_layouts import Bars
+from signals.tabular.table_layouts import TableBars
 from signals.tabular.text_files import open_text, reading
 
 __all__ = ["FactorTable", "factors_of", "find_factor_files", "read_factors"]
 
 Values = NDArray[np.float64]
 
-# A file of one line per dividend and split is never longer.
+# No file of one line per dividend and split is longer.
 MOST_LINES = 100_000
 
-# Factors have seven digits; what they change by less is rounding, no dividend.
+# Factors have seven digits, so that smaller changes are rounding, not dividends.
 SMALLEST = 1e-6
 
 
@@ -46,7 +46,7 @@ class FactorTable:
     name : str
         Base name of the file.
     days : ndarray of datetime64[D], shape (n,)
-        Last day each line counts for, ascending.
+        Last day to which each line applies, ascending.
     price, split : ndarray of float64, shape (n,)
         Price factor (dividends) and split factor.
     reference : ndarray of float64, shape (n,)
@@ -84,12 +84,12 @@ class FactorTable:
     def actions(
         self, name: str, days: NDArray[np.datetime64], close: Values, calendar: str
     ) -> list[tuple[np.datetime64, str, float, float]]:
-        """Find the splits and dividends that the factors were made of.
+        """Recover the splits and dividends from which the factors were computed.
 
         A price factor is that of the next line × (1 − dividend / raw close of the line's day), a split factor that of
         the next line × old shares for one new one. The ex-date is the session after the line's day. Split ratios are
-        brought to the simple fraction they stand for, dividends keep the digits that seven-digit factors give.
-        Without a bar on the line's day its reference price stands in.
+        replaced by the simple fraction they approximate; dividends are as precise as factors of seven digits allow.
+        Without a bar on the line's day its reference price is used.
 
         Parameters
         ----------
@@ -107,9 +107,9 @@ class FactorTable:
         Raises
         ------
         InputError
-            For a price factor above the next one, which no dividend makes.
+            For a price factor above the next one, which no dividend explains.
         """
-        found = []
+        rows = []
         trading = sessions(days[0], days[-1], calendar)
         for row in range(len(self.days) - 1):
             paid, ratio = 1.0 - self.price[row] / self.price[row + 1], self.split[row + 1] / self.split[row]
@@ -130,8 +130,8 @@ class FactorTable:
             # the bar's own close, so that raw and adjusted prices give one total return
             quoted = days[last] == self.days[row] or not self.reference[row] > 0
             held = close[last] if quoted else self.reference[row]
-            found.append((trading[after], name, simple_ratio(ratio), max(paid, 0.0) * held if paid > SMALLEST else 0.0))
-        return found
+            rows.append((trading[after], name, simple_ratio(ratio), max(paid, 0.0) * held if paid > SMALLEST else 0.0))
+        return rows
 
     def disagreements(self, days: NDArray[np.datetime64], close: Values) -> tuple[int, int, str]:
         """Compare reference prices with raw closes.
@@ -154,7 +154,7 @@ class FactorTable:
         if not off.any():
             return 0, int(known.sum()), ""
         line = int(np.argmax(off))
-        first = f"{close[place[line]]:g} beside {self.reference[line]:g} on {self.days[line]}"
+        first = f"{close[place[line]]:g} and {self.reference[line]:g} on {self.days[line]}"
         return int(off.sum()), int(known.sum()), first
 
 
@@ -174,7 +174,9 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
         When a ticker has none, or has two.
     """
     if not path.exists():
-        raise InputError(f"expected a factor file or a folder of them at {path}; found none; mend prices.factor_files")
+        raise InputError(
+            f"expected a factor file or a folder of them at {path}; found none; correct prices.factor_files"
+        )
     if not path.is_dir():
         if len(tickers) != 1:
             raise InputError(
@@ -189,7 +191,7 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
             key = stem(file).lower()
             ending = next((e for e in ("_factors", "_factor") if key.endswith(e)), None)
             (named if ending else plain).setdefault(key.removesuffix(ending or ""), []).append(file)
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for ticker in tickers:
         files = named.get(ticker.lower()) or plain.get(ticker.lower()) or []
         if len(files) != 1:
@@ -198,25 +200,25 @@ def find_factor_files(path: Path, tickers: Sequence[str]) -> dict[str, Path]:
                 f"expected one factor file named after each ticker in {path}, like {ticker}_factors.csv; found {what} "
                 f"for {ticker}; add it, or choose tickers"
             )
-        found[ticker] = files[0]
-    return found
+        paths[ticker] = files[0]
+    return paths
 
 
 def factors_of(
-    path: Path, bars: Bars, warnings: list[str], files: dict[str, str], calendar: str = "XNYS"
+    path: Path, bars: TableBars, warnings: list[str], files: dict[str, str], calendar: str = "XNYS"
 ) -> tuple[Values, pd.DataFrame | None]:
-    """Factor of every bar, from the factor file of its ticker, and the splits and dividends it was made of.
+    """Factor of every bar from the factor file of its ticker, and the splits and dividends behind the factors.
 
     Parameters
     ----------
     path : Path
-        Folder of factor files, or the one of one ticker.
-    bars : Bars
+        Folder of factor files, or the factor file of the only ticker.
+    bars : TableBars
         Raw bars, those of a ticker together and in order of date.
     warnings : list of str
-        Takes a remark for each ticker whose factor file seems to be about other prices.
+        A warning is appended for each ticker whose factor file does not agree with its prices.
     files : dict of str to str
-        Takes the SHA-256 of each factor file.
+        The SHA-256 of each factor file is added.
     calendar : str
         Exchange calendar, for ex-dates.
 
@@ -224,7 +226,7 @@ def factors_of(
     -------
     factor : ndarray of float64, shape (n_bars,)
     actions : DataFrame or None
-        None, with a remark, when factors cannot have come from splits and dividends.
+        None, with a warning, when the factors do not correspond to splits and dividends.
 
     Raises
     ------
@@ -232,23 +234,23 @@ def factors_of(
         As `find_factor_files`, `read_factors` and `FactorTable.at`.
     """
     held = np.unique(bars.codes)
-    found = find_factor_files(path, [bars.names[code] for code in held])
+    paths = find_factor_files(path, [bars.names[code] for code in held])
     factor = np.empty(len(bars.days))
     close = bars.columns["close"]
     actions: list[tuple[np.datetime64, str, float, float]] | None = []
     for code in held:
         name = bars.names[code]
-        table = read_factors(found[name])
-        files[f"factors/{table.name}"] = sha256_file(found[name])
-        mine = slice(*np.searchsorted(bars.codes, [code, code + 1]))
-        factor[mine] = table.at(bars.days[mine])
+        table = read_factors(paths[name])
+        files[f"factors/{table.name}"] = sha256_file(paths[name])
+        rows = slice(*np.searchsorted(bars.codes, [code, code + 1]))
+        factor[rows] = table.at(bars.days[rows])
         try:
             if actions is not None:
-                actions += table.actions(name, bars.days[mine], close[mine], calendar)
+                actions += table.actions(name, bars.days[rows], close[rows], calendar)
         except InputError as error:
             warnings.append(f"splits and dividends are not known: {error}")
             actions = None
-        wrong, compared, first = table.disagreements(bars.days[mine], close[mine])
+        wrong, compared, first = table.disagreements(bars.days[rows], close[rows])
         if wrong:
             warnings.append(
                 f"{table.name}: {wrong} of {compared} reference prices differ from the raw close of {name} by more "
@@ -259,8 +261,8 @@ def factors_of(
     if odd:
         day, name, ratio, _ = odd[0]
         warnings.append(
-            f"{len(odd)} splits are no simple ratio of shares (first: {ratio:.6g} for 1 of {name} on {day}): taken as "
-            "the factor files have them"
+            f"{len(odd)} splits are not simple ratios of shares (first: {ratio:.6g} for 1 of {name} on {day}): the "
+            "ratios of the factor files are used"
         )
     return factor, None if actions is None else actions_frame(actions)
 
@@ -271,7 +273,7 @@ def read_factors(path: Path) -> FactorTable:
     Raises
     ------
     InputError
-        One line: not such a file, dates that do not ascend, or a factor that is no number above zero.
+        For another kind of file, dates that do not ascend, or a factor that is not a number above zero.
     """
     days: list[np.datetime64] = []
     rows: list[tuple[float, float, float]] = []

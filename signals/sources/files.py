@@ -1,4 +1,4 @@
-"""Price source `files`: one long table, one wide table of closes, or a folder with a file per ticker."""
+"""Price source `files`: a long table, a wide table of closes, or a folder with a file per ticker."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from signals.data.price_frame_hints import factor_jumps
 from signals.data.price_index import INDEX, count_rows
 from signals.data.prices import Prices, check_prices
 from signals.sources.action_files import read_actions
-from signals.sources.adjustment import actions_factor, chained_factor, close_factor, large_stand_ins
+from signals.sources.adjustment import actions_factor, chained_factor, close_factor, large_replaced_returns
 from signals.sources.factor_files import factors_of
 from signals.sources.price_folder import FileNames, list_files, listed, named_after, vendor_names
 from signals.tabular.table_files import read_raw, stem
 from signals.tabular.table_format import FIELDS, TableFormat
-from signals.tabular.table_layouts import Bars, bars_of
+from signals.tabular.table_layouts import TableBars, bars_of
 from signals.tabular.text_files import EmptyTableError, reading
 
 __all__ = ["FilesSource"]
@@ -46,58 +46,58 @@ class FilesSource:
         One of
 
         * a long table: a date and a ticker column, a row per bar;
-        * a wide table: dates down, tickers across, closes inside (taken as adjusted; there is no volume);
+        * a wide table: a row per date, a column per ticker, closes in the cells (assumed to be adjusted; no volume);
         * the file of one ticker, named after it;
-        * a folder of such files; those of its sub-folders when it holds none itself, or with `subfolders`.
+        * a folder of such files; those of its sub-folders when it has none itself, or with `subfolders`.
 
         Columns are recognised as yfinance (also with two or three header rows, or flattened), pandas, Stooq and many
-        vendors write them, whatever their case. What could be read in two ways is refused, and the message names the
-        setting that decides. Tables that list the newest day first are turned round. The ticker is the file's name,
-        `AAPL.csv`; Stooq's `aapl.us.txt` becomes `AAPL`.
+        vendors write them, whatever their case. Ambiguous tables are refused, and the message names the setting that
+        decides. Tables that list the newest day first are reversed. The ticker is the file's name, `AAPL.csv`;
+        Stooq's `aapl.us.txt` becomes `AAPL`.
     tickers : sequence of str, optional
-        Only these.
+        Tickers to load; all by default.
     start, end : str, optional
-        First and last day, both inclusive.
+        First and last day, both inclusive; all days by default.
     calendar : str
         Exchange calendar every date must be a session of.
     on_bad : {"raise", "repair"}
         What to do with bad rows, see `check_prices`.
     return_column : str, optional
-        Column of total returns (simple, since the ticker's bar before) beside raw prices. Adjusted prices are chained
-        from it, starting at each ticker's first bar.
+        Column of total returns (simple, since the ticker's bar before) in a table of raw prices. Adjusted prices are
+        chained from it, starting at each ticker's first bar.
     factor_files : Path or str, optional
-        Folder of split and dividend factors beside raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`),
-        or the one file of one ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
+        Folder of split and dividend factors of raw prices, one file per ticker (`AAPL_factors.csv` or `aapl.csv`), or
+        the factor file of the only ticker; see `signals.sources.factor_files`. Adjusted = raw × factors.
     corporate_actions : Path or str, optional
         File of splits and dividends with the columns `date` (ex-date), `ticker` and `split` (new shares for one old
         one), `dividend` (per raw share held at the close before) or both: for accounts that trade raw prices
         (`broker.dividends = "cash"`). Factor files bring their own.
     file_names : str, optional
-        How the files of a folder are named when their names are not the tickers, as `"{ticker}_daily_raw"`, without
-        the suffix; `*` stands for anything, as in `"{ticker}-1d-*"`. Other files of the folder are left aside.
+        Template of the file names of a folder when they are not the tickers, as `"{ticker}_daily_raw"`, without the
+        suffix; `*` stands for any text, as in `"{ticker}-1d-*"`. Other files of the folder are ignored.
     subfolders : bool
-        Whether the price files in sub-folders are read beside those of the folder.
+        Whether the price files in sub-folders are read too.
     date_format, time_zone, decimal, thousands, header, column_names, ticker_column, layout : optional
-        How the tables are written, see `signals.tabular.table_format.TableFormat`.
+        Format of the tables, see `signals.tabular.table_format.TableFormat`.
 
     Notes
     -----
-    What the columns make of prices:
+    Adjusted and raw prices by the columns and files that are given:
 
     ==========================  =============================================================================
     close and adj_close         all four prices × adj_close / close; raw prices known. Yahoo's close is itself
                                 adjusted for splits, so its "raw" prices are as traded but for later splits
-    adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's own files)
+    adj_factor                  prices are adjusted already, raw = price / adj_factor (this project's format)
     close and `return_column`   chained; raw prices known
     close and `factor_files`    all four prices × factor; raw prices, splits and dividends known
     close, `corporate_actions`  prices are raw, and are adjusted by them
-    adj_close alone             taken as close; raw prices unknown
-    close alone                 as they are; raw prices unknown
+    adj_close alone             used as close; raw prices unknown
+    close alone                 assumed to be adjusted; raw prices unknown
     ==========================  =============================================================================
 
-    Rows without any price did not trade: they are left out and counted in a note. A single missing price is an error.
-    Dates of each ticker must ascend within a file. A time zone is dropped and its wall clock kept: New York midnight
-    is that day.
+    Rows without any price are days without a trade: they are left out and counted in a warning. A single missing price
+    is an error. Dates of each ticker must ascend within a file. Of a time with a zone the local date is used: midnight
+    in New York is that day.
     """
 
     path: Path | str
@@ -130,7 +130,7 @@ class FilesSource:
         Raises
         ------
         InputError
-            Saying what in which file is not as expected.
+            Naming the file and what was expected and found in it.
         """
         path = Path(self.path).expanduser()
         first = as_day(self.start, name="start") if self.start is not None else None
@@ -154,7 +154,7 @@ class FilesSource:
             if wanted is not None:
                 _check_priced(wanted, bars)
             actions = self._actions(files)
-            with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused below, by name
+            with np.errstate(over="ignore", invalid="ignore"):  # infinite values are refused below, by name
                 bars, raw_known, derived = self._adjust(bars, warnings, files, actions)
             bars = _within(bars, first, last)
             if wanted is not None:
@@ -184,9 +184,9 @@ class FilesSource:
 
     def _pieces(
         self, paths: list[Path], names: FileNames, form: TableFormat, warnings: list[str]
-    ) -> tuple[list[Bars], list[Path]]:
-        """Read every file; of several, those without a row are left out and named."""
-        pieces: list[Bars] = []
+    ) -> tuple[list[TableBars], list[Path]]:
+        """Read every file; of several files, those without a row are left out and named in a warning."""
+        pieces: list[TableBars] = []
         kept: list[Path] = []
         empty: list[str] = []
         failure: EmptyTableError | None = None
@@ -216,7 +216,7 @@ class FilesSource:
             )
         return pieces, kept
 
-    def _read(self, file: Path, names: FileNames, form: TableFormat) -> Bars:
+    def _read(self, file: Path, names: FileNames, form: TableFormat) -> TableBars:
         bars = bars_of(
             read_raw(file, form=form),
             file,
@@ -229,7 +229,7 @@ class FilesSource:
 
     def _paths(self, path: Path, names: FileNames, wanted: tuple[str, ...] | None, warnings: list[str]) -> list[Path]:
         if not path.exists():
-            raise InputError(f"expected a price file or folder {path}; found none; mend prices.path")
+            raise InputError(f"expected a price file or folder {path}; found none; correct prices.path")
         if not path.is_dir():
             return [path]
         mixed = (
@@ -243,7 +243,7 @@ class FilesSource:
 
         files = list_files(path, names, subfolders=self.subfolders, is_other=is_factors, warnings=warnings)
         if wanted is not None:
-            # Thousands of files need not be read for ten tickers, if file names tell whose they are.
+            # Where all files are named after tickers, only those of the wanted ones are read.
             named = {named_after(file, names): file for file in files}
             if len(named) == len(files) and all(ticker in named for ticker in wanted):
                 return sorted(named[ticker] for ticker in wanted)
@@ -256,7 +256,7 @@ class FilesSource:
         path = Path(self.corporate_actions).expanduser()
         if not path.is_file():
             raise InputError(
-                f"expected a file of splits and dividends at {path}; found none; mend prices.corporate_actions"
+                f"expected a file of splits and dividends at {path}; found none; correct prices.corporate_actions"
             )
         with reading(path):
             found = read_actions(path)
@@ -264,9 +264,9 @@ class FilesSource:
         return check_actions(found, calendar=self.calendar)
 
     def _adjust(
-        self, bars: Bars, warnings: list[str], files: dict[str, str], actions: pd.DataFrame | None
-    ) -> tuple[Bars, bool, pd.DataFrame | None]:
-        """Adjust the quotes; say whether raw prices are known, and which actions the factors were made of."""
+        self, bars: TableBars, warnings: list[str], files: dict[str, str], actions: pd.DataFrame | None
+    ) -> tuple[TableBars, bool, pd.DataFrame | None]:
+        """Adjust the quotes; also return whether raw prices are known, and the actions behind factor files."""
         columns = dict(bars.columns)
         adjusted, total = columns.pop("adj_close", None), columns.pop("return", None)
         given = [n for n, c in (("adj_close", adjusted), ("adj_factor", columns.get("adj_factor"))) if c is not None]
@@ -274,7 +274,7 @@ class FilesSource:
             given.append(self.return_column)
             if total is None:
                 raise InputError(
-                    f"expected a column {self.return_column!r} of total returns; found none; mend return_column"
+                    f"expected a column {self.return_column!r} of total returns; found none; correct return_column"
                 )
         if self.factor_files is not None:
             given.append("factor files")
@@ -297,16 +297,16 @@ class FilesSource:
             )
             warnings.append(f"adjusted prices are chained from the total returns in {self.return_column!r}")
             if filled:
-                warnings.append(f"{count_rows(filled)} without a total return: the raw close ratio stands in")
-                close, rows = columns["close"], large_stand_ins(columns["close"], total, bars.codes)
+                warnings.append(f"{count_rows(filled)} without a total return: the raw close ratio is used")
+                close, rows = columns["close"], large_replaced_returns(columns["close"], total, bars.codes)
                 if len(rows):
                     each = [
                         f"{bars.names[bars.codes[row]]} on {bars.days[row]} {close[row] / close[row - 1] - 1:+.1%}"
                         for row in rows.tolist()
                     ]
                     warnings.append(
-                        f"{count_rows(len(rows))} of them with a large raw close ratio, in which a split may hide: "
-                        f"{listed(each)}; give their total returns, or leave the names out"
+                        f"{count_rows(len(rows))} of them with a large raw close ratio, which may be a split: "
+                        f"{listed(each)}; give their total returns, or leave the tickers out"
                     )
         elif self.factor_files is not None:
             folder = Path(self.factor_files).expanduser()
@@ -327,8 +327,8 @@ class FilesSource:
         return _with(bars, columns), True, derived
 
 
-def _check_factor(bars: Bars, columns: Mapping[str, NDArray[np.float64]]) -> None:
-    """Refuse a factor of the file's own that prices are not adjusted by."""
+def _check_factor(bars: TableBars, columns: Mapping[str, NDArray[np.float64]]) -> None:
+    """Raise `InputError` for a column adj_factor by which the prices are not adjusted."""
     jumps = factor_jumps(
         columns["close"],
         columns["adj_factor"],
@@ -340,7 +340,7 @@ def _check_factor(bars: Bars, columns: Mapping[str, NDArray[np.float64]]) -> Non
 
 
 def _sparse(prices: Prices) -> str:
-    """Say so when most tickers have bars so seldom that they look like weekly or monthly ones."""
+    """Warning for prices most of whose bars are as far apart as weekly or monthly ones; else an empty text."""
     day, ticker = (np.asarray(codes) for codes in prices.frame.index.codes)
     held = prices.frame.index.levels[0].to_numpy().astype("datetime64[D]")
     place = np.searchsorted(sessions(held[0], held[-1], prices.calendar), held)
@@ -354,7 +354,7 @@ def _sparse(prices: Prices) -> str:
         return ""
     return (
         f"bars lie {gap:.0f} sessions apart: weekly or monthly bars are taken as daily ones with days without a trade "
-        "between them, which delisting rules and filters will take at their word"
+        "between them, on which delisting rules and filters of the universe depend"
     )
 
 
@@ -368,24 +368,24 @@ def _wanted(tickers: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(sorted(set(tickers)))
 
 
-def _with(bars: Bars, columns: dict[str, NDArray[np.float64]]) -> Bars:
+def _with(bars: TableBars, columns: dict[str, NDArray[np.float64]]) -> TableBars:
     return replace(bars, columns=columns)
 
 
-def _take(bars: Bars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Bars:
+def _take(bars: TableBars, rows: NDArray[np.bool_] | NDArray[np.intp]) -> TableBars:
     columns = {name: values[rows] for name, values in bars.columns.items()}
     return replace(bars, days=bars.days[rows], codes=bars.codes[rows], columns=columns)
 
 
-def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
-    """One set of rows of all files, which must agree on their columns."""
+def _combine(pieces: list[TableBars], paths: list[Path]) -> TableBars:
+    """Combine the rows of all files, which must have the same columns."""
     if len(pieces) == 1:
         return pieces[0]
     for piece, path in zip(pieces, paths, strict=True):
         if set(piece.columns) != set(pieces[0].columns):
-            apart = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
-            without = ", ".join(f'{name} = ""' for name in apart if name not in ("close", "return"))
-            remedy = f", or set column_names = {{ {without} }} to leave them aside" if without else ""
+            differing = sorted(set(piece.columns) ^ set(pieces[0].columns), key=FIELDS_AND_RETURN.index)
+            without = ", ".join(f'{name} = ""' for name in differing if name not in ("close", "return"))
+            remedy = f", or set column_names = {{ {without} }} to ignore them" if without else ""
             raise InputError(
                 f"expected the same columns in every file of a folder; found {', '.join(pieces[0].columns)} in "
                 f"{paths[0].name} and {', '.join(piece.columns)} in {path.name}; put like files together{remedy}"
@@ -393,7 +393,7 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
     names = list(dict.fromkeys(name for piece in pieces for name in piece.names))
     place = {name: code for code, name in enumerate(names)}
     codes = [np.array([place[n] for n in piece.names], dtype=np.int32)[piece.codes] for piece in pieces]
-    return Bars(
+    return TableBars(
         days=np.concatenate([piece.days for piece in pieces]),
         codes=np.concatenate(codes),
         names=names,
@@ -403,20 +403,20 @@ def _combine(pieces: list[Bars], paths: list[Path]) -> Bars:
     )
 
 
-def _oldest_first(bars: Bars) -> Bars:
-    """Turn a table round that lists the newest day of every ticker first; two rows of a ticker are no order."""
+def _oldest_first(bars: TableBars) -> TableBars:
+    """Reverse a table that lists the newest day of every ticker first, if a ticker has three rows or more."""
     if len(bars.days) < 3 or bars.days[0] <= bars.days[-1]:
         return bars
     order = np.argsort(bars.codes, kind="stable")
     step, same = np.diff(bars.days[order]).astype(np.int64), np.diff(bars.codes[order]) == 0
     if (step[same] >= 0).any() or np.bincount(bars.codes).max() < 3:
         return bars
-    turned = _take(bars, np.arange(len(bars.days))[::-1])
-    return replace(turned, warnings=(*bars.warnings, "rows that came newest first are turned round"))
+    reversed_bars = _take(bars, np.arange(len(bars.days))[::-1])
+    return replace(reversed_bars, warnings=(*bars.warnings, "rows listed newest first were reversed"))
 
 
-def _without_empty(bars: Bars) -> Bars:
-    """Leave aside columns beside the prices that have no value in any row."""
+def _without_empty(bars: TableBars) -> TableBars:
+    """Leave out adjusted closes, factors and volumes that have no value in any row."""
     empty = [
         name
         for name in ("adj_close", "adj_factor", "volume")
@@ -425,30 +425,30 @@ def _without_empty(bars: Bars) -> Bars:
     if not empty:
         return bars
     columns = {name: values for name, values in bars.columns.items() if name not in empty}
-    note = f"columns without any value left aside: {', '.join(empty)}"
-    return replace(bars, columns=columns, warnings=(*bars.warnings, note))
+    warning = f"columns without any value ignored: {', '.join(empty)}"
+    return replace(bars, columns=columns, warnings=(*bars.warnings, warning))
 
 
 def _more_help(message: str) -> str:
-    """Say what else than repair helps against unknown volumes: rows of known prices need not be dropped for them."""
+    """Remedy for unknown volumes that keeps rows of known prices; empty for other errors."""
     unknown = message.startswith("expected a number as volume") and "volume = nan" in message
     return ', or column_names = { volume = "" } to keep them without volume' if unknown else ""
 
 
-def _check_priced(wanted: tuple[str, ...], bars: Bars, period: str = "") -> None:
-    """Refuse a ticker that was asked for by name and has no bar."""
+def _check_priced(wanted: tuple[str, ...], bars: TableBars, period: str = "") -> None:
+    """Raise `InputError` for a requested ticker that has no bar."""
     held = {bars.names[code] for code in np.unique(bars.codes)}
     if missing := [ticker for ticker in wanted if ticker not in held]:
         raise InputError(
-            f"expected prices of every ticker asked for{period}; found none of {listed(missing)}; leave them out of "
-            "prices.tickers, or get their prices"
+            f"expected prices of every ticker in prices.tickers{period}; found none of {listed(missing)}; leave them "
+            "out, or get their prices"
         )
 
 
-def _traded(bars: Bars, warnings: list[str]) -> Bars:
-    """Leave out rows without any price, and say what else was left aside."""
+def _traded(bars: TableBars, warnings: list[str]) -> TableBars:
+    """Leave out rows without any price; warn of ignored columns, rows and tickers."""
     if bars.ignored:
-        warnings.append(one_line(f"columns left aside: {listed(bars.ignored, 8)}"))
+        warnings.append(one_line(f"ignored columns: {listed(bars.ignored, 8)}"))
     warnings.extend(map(one_line, bars.warnings))
     quotes = [bars.columns[name] for name in (*QUOTES, "adj_close") if name in bars.columns]
     empty = np.isnan(quotes[0])
@@ -466,8 +466,8 @@ def _traded(bars: Bars, warnings: list[str]) -> Bars:
     return bars
 
 
-def _in_order(bars: Bars) -> Bars:
-    """Rows of each ticker together, which must have been in order of date already."""
+def _in_order(bars: TableBars) -> TableBars:
+    """Group rows by ticker; raise `InputError` unless those of each ticker are in order of date."""
     order = np.argsort(bars.codes, kind="stable")
     codes, days = bars.codes[order], bars.days[order]
     back = (codes[1:] == codes[:-1]) & (days[1:] < days[:-1])
@@ -480,20 +480,20 @@ def _in_order(bars: Bars) -> Bars:
     return _take(bars, order)
 
 
-def _only(bars: Bars, wanted: tuple[str, ...] | None) -> Bars:
+def _only(bars: TableBars, wanted: tuple[str, ...] | None) -> TableBars:
     if wanted is None:
         return bars
-    ours = np.array([name in wanted for name in bars.names], dtype=bool)
-    if ours.all():
+    is_wanted = np.array([name in wanted for name in bars.names], dtype=bool)
+    if is_wanted.all():
         return bars
-    # codes of tickers nobody wants must go with them: what follows looks at names too
-    place = np.cumsum(ours, dtype=np.int32) - 1
-    kept = _take(bars, ours[bars.codes])
-    names = [name for name, mine in zip(bars.names, ours, strict=True) if mine]
+    # names of unwanted tickers are removed with their rows, since later steps use the names
+    place = np.cumsum(is_wanted, dtype=np.int32) - 1
+    kept = _take(bars, is_wanted[bars.codes])
+    names = [name for name, is_kept in zip(bars.names, is_wanted, strict=True) if is_kept]
     return replace(kept, codes=place[kept.codes], names=names)
 
 
-def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None) -> Bars:
+def _within(bars: TableBars, first: np.datetime64 | None, last: np.datetime64 | None) -> TableBars:
     keep = np.ones(len(bars.days), dtype=bool)
     if first is not None:
         keep &= bars.days >= first
@@ -509,8 +509,8 @@ def _within(bars: Bars, first: np.datetime64 | None, last: np.datetime64 | None)
     return _take(bars, keep)
 
 
-def _frame(bars: Bars) -> pd.DataFrame:
-    """Sort by date and ticker; give columns the names and the completeness `check_prices` wants."""
+def _frame(bars: TableBars) -> pd.DataFrame:
+    """Frame sorted by date and ticker, with the columns that `check_prices` requires."""
     columns = {name: bars.columns[name] for name in (*QUOTES, "volume", "adj_factor") if name in bars.columns}
     quotes = [name for name in QUOTES if name in columns]
     if quotes not in ([*QUOTES], ["close"]):

@@ -1,4 +1,4 @@
-"""Price files of a folder: which of them are read, whose they are, and what their names say."""
+"""Price files of a folder: their selection, and tickers in file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signals.tabular.table_layouts import ticker_name
 
 __all__ = ["FileNames", "list_files", "listed", "named_after", "vendor_names"]
 
-# How vendors call the file of one ticker.
+# File names of single tickers, as vendors write them.
 _VENDORS = (
     re.compile(r"(?P<ticker>[A-Za-z0-9.\-^=]+)(?P<rest>_[a-z]{2}_[dwm])"),
     re.compile(r"(?P<ticker>.+)(?P<rest> (?:Historical Data|Stock Price History|Historical Prices))"),
@@ -28,12 +28,12 @@ _VENDORS = (
 
 @dataclass(frozen=True, slots=True)
 class FileNames:
-    """How the files of single tickers are named.
+    """Template of the names of files of single tickers.
 
     Parameters
     ----------
     template : str, optional
-        `"{ticker}_daily_raw"`, without the suffix; `*` stands for anything. None for names that are the tickers.
+        `"{ticker}_daily_raw"`, without the suffix; `*` stands for any text. None for names that are the tickers.
     """
 
     template: str | None
@@ -52,7 +52,7 @@ class FileNames:
             )
 
     def ticker(self, file: Path) -> str | None:
-        """Ticker a file is named after, None when the template says that it is another file, or there is none."""
+        """Ticker in the name of a file; None when the name does not fit the template, or without a template."""
         if self.template is None:
             return None
         before, _, after = self.template.partition("{ticker}")
@@ -78,25 +78,25 @@ def vendor_names(files: Sequence[Path]) -> str | None:
 def list_files(
     path: Path, names: FileNames, *, subfolders: bool, is_other: Callable[[Path], bool], warnings: list[str]
 ) -> list[Path]:
-    """Price files of a folder, sorted; those of its sub-folders only when asked for, or when it holds none itself.
+    """Price files of a folder, sorted; with those of sub-folders if `subfolders`, or if the folder itself has none.
 
     Parameters
     ----------
     path : Path
         The folder.
     names : FileNames
-        Which files are price files.
+        Template of the names of price files.
     subfolders : bool
         Whether files in sub-folders are read as well.
     is_other : callable
-        Says of a file that it is something else, such as one of factors.
+        Takes a file and returns whether it is another kind of file, such as a factor file.
     warnings : list of str
-        What was left aside is added here.
+        A warning that names the ignored files is appended.
 
     Raises
     ------
     InputError
-        When there is none.
+        When there is no price file.
     """
     inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
 
@@ -112,8 +112,8 @@ def list_files(
     folders = [child for child in inside if child.is_dir()]
     if folders and (subfolders or not files):
         nested = [child for folder in folders for child in folder.rglob("*") if not _hidden(child, path)]
-        found = sorted(child for child in nested if is_wanted(child))
-        files = sorted([*files, *found])
+        nested_files = sorted(child for child in nested if is_wanted(child))
+        files = sorted([*files, *nested_files])
         left = [child for child in inside if child not in files and not child.is_dir()]
     else:
         left = [child for child in inside if child not in files]
@@ -124,7 +124,7 @@ def list_files(
             "entries; name the folder that holds them"
         )
     if left:
-        warnings.append(one_line(f"left aside in the folder: {listed([child.name for child in left])}"))
+        warnings.append(one_line(f"ignored in the folder: {listed([child.name for child in left])}"))
     return files
 
 

@@ -1,4 +1,4 @@
-"""Where prices come from: one seam, built-in sources by name, anybody's own by `'package.module:Name'`."""
+"""Registry of price sources: built-in ones by name, those of the user by `'package.module:Name'`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SOURCES = {
 
 @runtime_checkable
 class PriceSource(Protocol):
-    """Anything that can deliver checked prices."""
+    """Interface of price sources: an object with a method `load`."""
 
     def load(self) -> Prices:
-        """Deliver the prices, checked by `check_prices`.
+        """Load the prices and check them with `check_prices`.
 
         Raises
         ------
         InputError
-            When what was asked for is not there or not usable.
+            When the data are missing or not usable.
         ServiceError
             When an outside service failed.
         """
@@ -41,7 +41,7 @@ class PriceSource(Protocol):
 
 
 def open_source(*, source: str, **options: Any) -> PriceSource:
-    """Make a source from its name and options, reading nothing yet.
+    """Create a source from its name and options, without reading data.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def open_source(*, source: str, **options: Any) -> PriceSource:
         `"files"`, `"simulated"`, `"yahoo"`, or `'package.module:Name'` of a class (or function) that returns a
         `PriceSource`.
     **options
-        Its keyword arguments.
+        Keyword arguments of the source.
 
     Raises
     ------
     InputError
-        For an unknown source, an option it does not have (close ones are named), or one it needs and did not get.
+        For an unknown source, an unknown option (similar ones are named), or a missing required option.
     """
     if not isinstance(source, str):
         raise InputError(f"expected prices.source as a name; found {source!r}; choose one of {', '.join(SOURCES)}")
@@ -70,12 +70,13 @@ def open_source(*, source: str, **options: Any) -> PriceSource:
             f"expected prices.source to be {', '.join(SOURCES)} or 'package.module:Name'; found {source!r}{hint}"
         )
     _check_options(factory, source, options)
-    made = factory(**options)
-    if not isinstance(made, PriceSource):
+    price_source = factory(**options)
+    if not isinstance(price_source, PriceSource):
         raise InputError(
-            f"expected {source} to make an object with a load() method; found {type(made).__name__}; see PriceSource"
+            f"expected {source} to return an object with a load() method; found {type(price_source).__name__}; "
+            "see PriceSource"
         )
-    return made
+    return price_source
 
 
 def load_prices(*, source: str, **options: Any) -> Prices:
@@ -86,7 +87,7 @@ def load_prices(*, source: str, **options: Any) -> Prices:
     source : str
         As in `open_source`.
     **options
-        Its keyword arguments.
+        Keyword arguments of the source.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def load_prices(*, source: str, **options: Any) -> Prices:
     Raises
     ------
     InputError
-        As `open_source`, and whatever is wrong with the data.
+        As `open_source`, and for invalid data.
     """
     from signals.data.prices import Prices
 
@@ -113,14 +114,14 @@ def _check_options(factory: Any, source: str, options: dict[str, Any]) -> None:
     try:
         parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
-        return  # some compiled callables tell nothing about themselves
+        return  # some compiled callables have no signature
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for option in options:
         if option not in parameters:
             close = difflib.get_close_matches(option, parameters, n=1)
             hint = f" (close: {close[0]})" if close else ""
-            remedy = renamed_key("prices", option, parameters) or "mend the name"
+            remedy = renamed_key("prices", option, parameters) or "correct the name"
             raise InputError(
                 f"expected options of {source} among {', '.join(parameters)}; found {option!r}{hint}; {remedy}"
             )

@@ -1,7 +1,7 @@
-"""Invented prices with a planted pattern: what the demonstration and the oracle tests run on.
+"""Simulated prices with a planted pattern, for the demonstration and for tests with a known result.
 
-Everything is simulated forward in time from random streams that are drawn session by session, so a simulation that
-ends earlier is, row for row, the beginning of one that ends later.
+Prices are simulated forward in time from random streams that are drawn session by session, so a simulation that ends
+earlier equals the beginning of one that ends later, row for row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Values = NDArray[np.float64]
 OVERNIGHT = 0.2  # share of a day's variance between the last close and the open
 MARKET, SECTOR = 0.007, 0.007  # daily volatility of the common factors
 SPREAD_YEARS = 10  # listings and delistings are spread evenly over this many years after `start`
-WEEK = 5  # sessions over which the expected return of a week is paid
+WEEK = 5  # sessions over which the expected return of a week is spread
 
 # Weight of each part of the pattern. Each part lies within [-1, 1].
 REVERSAL, ECHO, INTERACTION, MOMENTUM = -1.0, -0.5, 0.7, 0.6
@@ -48,35 +48,35 @@ class SimulatedSource:
     start, end : str
         First and last day.
     signal_strength : float
-        Strength of the planted pattern; 0 switches it off: then no past price tells anything about whether a
-        ticker's future return will be above the others'.
+        Strength of the planted pattern, from 0 to 3. With 0 past prices do not predict whether a ticker's future
+        return is above the others'.
     half_life : float
-        Years after which half of the pattern is gone; it is at full strength at `start`.
+        Half-life of the pattern's strength in years, from full strength at `start`.
     n_sectors : int
         Number of sectors, each with a common factor.
     listing_fraction : float
-        Share of the tickers that come to market later, evenly over the ten years after `start`.
+        Share of the tickers that are listed later, evenly over the ten years after `start`.
     delisting_fraction : float
         Share of the tickers that stop trading, evenly over the ten years after `start` or after their listing.
     missing_rate : float
         Probability that a ticker has no bar on a session.
     split_rate : float
-        Chance per ticker and year of a share split, 2:1 or 3:1 above 60 and 1:10 below 5.
+        Probability of a share split per ticker and year: 2:1 or 3:1 at raw prices above 60, 1:10 below 5.
     calendar : str
         Exchange calendar.
 
     Notes
     -----
     Log returns are a common drift, plus a market and a sector factor, plus a residual, each symmetric around zero with
-    its own clustered volatility (log-normal AR(1), independent of the shocks). Symmetry is the point: whatever its
-    volatility, every ticker is above the median with probability one half, so without the pattern every score has AUC
-    0.5. (Mean simple returns do rise with volatility, as for any log-symmetric return; medians do not.)
+    its own clustered volatility (log-normal AR(1), independent of the shocks). Because of the symmetry every ticker,
+    whatever its volatility, is above the median with probability one half, so without the pattern every score has an
+    expected AUC of 0.5. (Mean simple returns do rise with volatility, as for any log-symmetric return; medians do not.)
 
     The pattern: over the sessions after a weekly decision date the residual of a ticker is expected to earn
     `signal_strength` × strength × its weekly volatility × g, where g mixes a reversal of the last week, an echo of the
-    week before, the product of the two (an interaction that no linear model sees) and the momentum of weeks 3 to 12,
-    all of the ticker's own weekly residual returns. It is paid between the open and the close of each session, so
-    returns measured open to open and close to close both hold it.
+    week before, the product of the two (an interaction that linear models cannot represent) and the momentum of weeks
+    3 to 12, all of the ticker's own weekly residual returns. It is added between the open and the close of each
+    session, so returns measured open to open and close to close both contain it.
 
     Shares are adjusted forward: `adj_factor` is 1.0 until a ticker's first split and the product of its split ratios
     after it. Later splits therefore never change earlier adjusted prices, unlike vendors' backward adjustment. Raw
@@ -110,7 +110,7 @@ class SimulatedSource:
             raise InputError(f"expected half_life above 0 years; found {self.half_life!r}")
 
     def load(self) -> Prices:
-        """Simulate.
+        """Simulate prices.
 
         Returns
         -------
@@ -120,7 +120,7 @@ class SimulatedSource:
         Raises
         ------
         InputError
-            When the period holds no session.
+            When the period has no session or no bar.
         """
         market = _simulate(self)
         rows, columns = np.nonzero(market.traded)
@@ -146,7 +146,7 @@ class SimulatedSource:
         )
 
     def truth(self) -> pd.DataFrame:
-        """Tell what was planted.
+        """Return the expected returns of the planted pattern.
 
         Returns
         -------
@@ -163,7 +163,9 @@ class SimulatedSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Market:
+class _SimulatedMarket:
+    """Arrays of a simulation: sessions × tickers, and expected returns by decision date."""
+
     dates: NDArray[np.datetime64]
     names: list[str]
     traded: NDArray[np.bool_]
@@ -172,7 +174,7 @@ class _Market:
     expected: Values
 
 
-def _simulate(settings: SimulatedSource) -> _Market:
+def _simulate(settings: SimulatedSource) -> _SimulatedMarket:
     dates = sessions(as_day(settings.start, name="start"), as_day(settings.end, name="end"), settings.calendar)
     if not len(dates):
         raise InputError(
@@ -192,7 +194,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
     dollar_volume = np.exp(fixed.normal(np.log(2e7), 1.0, N))
     life = _life(fixed, settings)
 
-    # The market's turbulence moves every volatility, each ticker's own comes on top.
+    # Each ticker's volatility is the product of a common factor and one of its own.
     turbulence = _cluster(factor_vol.standard_normal((T, 1)), persistence=0.98, spread=0.3)
     own = volatility * turbulence * _cluster(own_vol.standard_normal((T, N)), persistence=0.95, spread=0.25)
     night_day = np.sqrt([OVERNIGHT, 1 - OVERNIGHT])
@@ -205,7 +207,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
     expected = _plant(residual, decisions, volatility * np.sqrt(WEEK), strength)
 
     moves = MARKET * beta[:, None] * common[:, :1] + SECTOR * common[:, 1 + sector] + residual
-    moves[:, :, 1] += 0.0003  # the drift of the market, the same for all: no ticker is better for it
+    moves[:, :, 1] += 0.0003  # drift of the market, the same for all tickers
     path = np.cumsum(moves.reshape(T, N, 2).transpose(0, 2, 1).reshape(2 * T, N), axis=0)
     price = first_price * np.exp(path)
     opened, close = price[0::2], price[1::2]
@@ -229,7 +231,7 @@ def _simulate(settings: SimulatedSource) -> _Market:
             "or a longer period"
         )
     width = max(3, len(str(N - 1)))
-    return _Market(dates, [f"SIM{i:0{width}d}" for i in range(N)], traded, columns, decisions, expected)
+    return _SimulatedMarket(dates, [f"SIM{i:0{width}d}" for i in range(N)], traded, columns, decisions, expected)
 
 
 def _cluster(shocks: Values, *, persistence: float, spread: float) -> Values:
@@ -240,7 +242,7 @@ def _cluster(shocks: Values, *, persistence: float, spread: float) -> Values:
 
 
 def _life(rng: np.random.Generator, settings: SimulatedSource) -> tuple[Values, Values]:
-    """First session of each ticker, and the session from which it no longer trades; neither looks at `end`."""
+    """First session of each ticker, and the session from which it no longer trades; both independent of `end`."""
     year = sessions_per_year(settings.calendar)
     span = SPREAD_YEARS * year
     N = settings.n_tickers
@@ -248,10 +250,10 @@ def _life(rng: np.random.Generator, settings: SimulatedSource) -> tuple[Values, 
     listed = np.zeros(N)
     late = order[: round(settings.listing_fraction * N)]
     listed[late] = np.floor(rng.random(N)[late] * span) + 1
-    dead = rng.permutation(N)[: round(settings.delisting_fraction * N)]
+    delisted = rng.permutation(N)[: round(settings.delisting_fraction * N)]
     ends = np.full(N, np.inf)
-    # at least a year of life, so that a dead ticker has been somebody's choice
-    ends[dead] = listed[dead] + year + np.floor(rng.random(N)[dead] * (span - year))
+    # at least a year of trading, so that delisted tickers have been in universes
+    ends[delisted] = listed[delisted] + year + np.floor(rng.random(N)[delisted] * (span - year))
     return listed, ends
 
 

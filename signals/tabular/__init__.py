@@ -1,1 +1,1 @@
-"""CSV and Parquet tables as people have them: dialects, dates, numbers and column layouts."""
+"""Readers of CSV and Parquet tables: dialects, dates, numbers and column layouts."""

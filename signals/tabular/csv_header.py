@@ -1,4 +1,4 @@
-"""Header of a text table: its separator, the lines that name the columns, and names to propose where none does."""
+"""Header of a text table: its separator, the lines that name the columns, and proposed names where there are none."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from signals.tabular.field_ticker_columns import paired_header
 from signals.tabular.table_format import PLAIN, TableFormat
 from signals.tabular.text_files import first_lines
 
-__all__ = ["Head", "read_head"]
+__all__ = ["TableHeader", "read_header"]
 
 SEPARATORS = ",;\t|"
 
-# Lines looked at: comments of vendors before the header are a few.
+# Lines that are examined; vendors write only a few comments before the header.
 _LINES = 24
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*', re.IGNORECASE)
@@ -30,7 +30,7 @@ _MOMENT = re.compile(r"1\d{9}|1\d{12}|1\d{15}|1\d{18}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
 _NUMBER = re.compile(r"[$€£¥]?[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?[KMBkmb%]?")
 
-# In which order tools write the four prices.
+# Orders in which tools write the four prices.
 _ORDERS = (
     ("open", "high", "low", "close"),
     ("close", "open", "high", "low"),
@@ -45,17 +45,17 @@ _KLINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What the first lines of a text table say.
+class TableHeader:
+    """Header of a text table.
 
     Parameters
     ----------
     separator : str
-        Between the cells of a line.
+        Character between the cells of a line.
     names : list
-        Of the columns: text, empty where there is none, or (field, ticker) pairs with the date as `"Date"`.
+        Names of the columns: text, empty where there is none, or (field, ticker) pairs with the date as `"Date"`.
     lines : int
-        Lines before the first row.
+        Number of lines before the first row.
     """
 
     separator: str
@@ -63,7 +63,7 @@ class Head:
     lines: int
 
 
-def read_head(path: Path, form: TableFormat | None) -> Head:
+def read_header(path: Path, form: TableFormat | None) -> TableHeader:
     """Read the header of a text table; to be used inside `reading`.
 
     Parameters
@@ -71,7 +71,7 @@ def read_head(path: Path, form: TableFormat | None) -> Head:
     path : Path
         The file.
     form : TableFormat, optional
-        Where the header is, if a setting says so; None for files that have no such settings.
+        Format of the file, whose `header` may locate the header; None for files that have no such settings.
 
     Raises
     ------
@@ -96,14 +96,14 @@ def read_head(path: Path, form: TableFormat | None) -> Head:
         raise InputError(f"expected names of columns in line {at + 1} of {path.name}; found none; correct header")
     double = paired_header(rows[at:], path)
     if double is not None:
-        return Head(separator, double[0], at + double[1])
+        return TableHeader(separator, double[0], at + double[1])
     if header is None:
         _check_names(rows, at, path, form)
-    return Head(separator, _first_named([name.strip() for name in rows[at]], rows[at + 1 :]), at + 1)
+    return TableHeader(separator, _first_named([name.strip() for name in rows[at]], rows[at + 1 :]), at + 1)
 
 
 def _separator(lines: list[str]) -> str:
-    """Character that cuts the first lines into equally many cells."""
+    """Character that splits the first lines into equally many cells."""
 
     def score(separator: str) -> tuple[bool, int, int]:
         try:
@@ -115,8 +115,8 @@ def _separator(lines: list[str]) -> str:
     return max(SEPARATORS, key=score)
 
 
-def _given(names: list[str], rows: list[list[str]], at: int, separator: str, path: Path) -> Head:
-    """Names from a setting, for a file without any."""
+def _given(names: list[str], rows: list[list[str]], at: int, separator: str, path: Path) -> TableHeader:
+    """Header with the names of a setting, for a file without a header."""
     if [compact(name) for name in names] == [compact(name) for name in rows[at]]:
         raise InputError(
             f"expected no names of columns in {path.name}, since header gives them; found them in line {at + 1}; set "
@@ -125,13 +125,13 @@ def _given(names: list[str], rows: list[list[str]], at: int, separator: str, pat
     if len(names) != len(rows[at]):
         raise InputError(
             f"expected as many names in header as {path.name} has columns; found {len(names)} names and "
-            f"{len(rows[at])} columns; name each, those of no use as well"
+            f"{len(rows[at])} columns; name every column, also unused ones"
         )
-    return Head(separator, [name.strip() for name in names], at)
+    return TableHeader(separator, [name.strip() for name in names], at)
 
 
 def _first_named(names: list[str], rows: list[list[str]]) -> list[object]:
-    """Name a first column without a name, as pandas writes an index: dates, or row numbers or tickers beside them."""
+    """Name a first column without a name, as pandas writes an index: dates, or row numbers or tickers before them."""
     if names and names[0] == "":
         cell = next((row[0].strip() for row in rows if row), "")
         counted = cell.isdecimal() and not _DAY.fullmatch(cell)
@@ -141,7 +141,7 @@ def _first_named(names: list[str], rows: list[list[str]]) -> list[object]:
 
 
 def _check_names(rows: list[list[str]], at: int, path: Path, form: TableFormat | None) -> None:
-    """Refuse a first line that holds data or a remark, and say where the names are."""
+    """Raise `InputError` for a first line of data or of a comment, with the setting that locates the names."""
     cells = [cell.strip() for cell in rows[at]]
     if _named(cells) or not cells[0]:
         return
@@ -179,7 +179,7 @@ def _is_data(cells: list[str]) -> bool:
 
 
 def _proposed(rows: list[list[str]]) -> list[str]:
-    """Propose names for the columns of a file without a header, held to what the rows say about the prices."""
+    """Propose names for the columns of a file without a header, consistent with the prices in its rows."""
     rows = [[cell.strip() for cell in row] for row in rows if len(row) == len(rows[0])]
     first = rows[0]
     names = [f"column_{place + 1}" for place in range(len(first))]

@@ -1,4 +1,4 @@
-"""Days in a column of a file: year-month-day in every spelling, anything else as a setting names it, never guessed."""
+"""Reader of date columns: year-month-day in every spelling, and other formats by a setting, without guessing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def days_of(
     form: TableFormat | None = None,
     calendar: str = "XNYS",
 ) -> NDArray[np.datetime64]:
-    """Days of a date column; without a setting, a time zone is dropped and the wall clock it shows is kept.
+    """Days of a date column; without a setting, time zones are ignored and the local date is used.
 
     Parameters
     ----------
@@ -51,12 +51,11 @@ def days_of(
     path : Path
         The file, for messages.
     empty : datetime64[D], optional
-        What a missing date stands for; without it, that is an error. When it is `FAR`, any date beyond 2199 is taken
-        for it too.
+        Value of a missing date; without it a missing date is an error. With `FAR`, dates after 2199 get it too.
     what : str
-        What is expected of the file, for the message about a time of day.
+        Expected content of the file, for the message about a time of day.
     form : TableFormat, optional
-        `date_format` and `time_zone`; None for files that have no such settings, whose messages name none.
+        Its `date_format` and `time_zone`; None for files without such settings, which messages then do not propose.
     calendar : str
         Exchange calendar, whose zone a message may propose.
 
@@ -67,8 +66,8 @@ def days_of(
     Raises
     ------
     InputError
-        For what is no date from 1700 to 2199 in the format expected, and for times other than midnight, unless a zone
-        is set; the message names the setting that would read every row.
+        For cells that are not a date from 1700 to 2199 in the expected format, and for times other than midnight,
+        unless a zone is set; the message names the setting with which every row can be read.
     """
     settings = form or PLAIN
     missing = column.isna().to_numpy()
@@ -96,20 +95,20 @@ def days_of(
                 f"{int(np.argmax(codes == place)) + 1}; {_remedy(texts, form, calendar)}"
             )
         if timed:
-            zone = form is not None and _one_a_day(texts, settings, calendar)
+            zone = form is not None and _one_text_a_day(texts, settings, calendar)
             _refuse_time(word, path, what, exchange_zone(calendar) if zone else None)
         days[place] = day
     return np.asarray(days[codes])
 
 
 def _plain(text: str) -> str:
-    """Write a day that was a number with a decimal point, 20210301.0, as a whole one."""
+    """Remove the decimals of a day written as a decimal number, 20210301.0."""
     word = text.strip()
     return word[:8] if len(word) > 9 and word[8] == "." and word[:8].isdecimal() and not word[9:].strip("0") else word
 
 
 def _example(form: TableFormat) -> str:
-    """Show how a day is expected to be written."""
+    """Write an example of the expected format of a day."""
     example = dt.datetime(2011, 1, 3, tzinfo=dt.UTC)
     for name in ("unix_s", "unix_ms", "unix_us", "unix_ns"):
         if form.date_format == name:
@@ -120,7 +119,7 @@ def _example(form: TableFormat) -> str:
 
 
 def _remedy(texts: pd.Index, form: TableFormat | None, calendar: str) -> str:
-    """Name the setting that reads every distinct cell of a date column."""
+    """Name the setting with which every distinct cell of a date column can be read."""
     if form is None:
         return "write year-month-day"
     words = [_plain(str(text)) for text in texts if not pd.isna(text)]
@@ -132,20 +131,20 @@ def _remedy(texts: pd.Index, form: TableFormat | None, calendar: str) -> str:
     return date_remedy(words, exchange_zone(calendar))
 
 
-def _one_a_day(texts: pd.Index, form: TableFormat, calendar: str) -> bool:
-    """Whether the moments of a column lie on one day of the exchange each, as bars of a day do."""
+def _one_text_a_day(texts: pd.Index, form: TableFormat, calendar: str) -> bool:
+    """Whether every distinct text of a column is on another day of the exchange, as with daily bars."""
     words = [_plain(str(text)) for text in texts if not pd.isna(text)]
     days = [_parse_as(word, form.date_format, exchange_zone(calendar))[0] for word in words]
     return None not in days and len(set(days)) == len(words)
 
 
 def factorized(column: pd.Series, path: Path, *, missing: bool = False) -> tuple[NDArray[np.intp], pd.Index]:
-    """Distinct values of a column and which of them each row holds; missing ones are -1, or a value of their own.
+    """Code of each row and the distinct values of a column; missing cells are -1, or a value of their own.
 
     Raises
     ------
     InputError
-        For cells that are lists or mappings, as a Parquet file may hold.
+        For cells that are lists or mappings, which Parquet files may have.
     """
     try:
         codes, values = pd.factorize(column, use_na_sentinel=not missing)
@@ -188,7 +187,7 @@ def _one_moment_a_day(moments: pd.Series, calendar: str) -> bool:
 
 
 def parse_day(text: str) -> np.datetime64 | None:
-    """Day a text names, year-month-day or 20110103, without a time of day; None when it is none.
+    """Day of a text, year-month-day or 20110103, without a time of day; None for other texts.
 
     >>> parse_day("20110103")
     np.datetime64('2011-01-03')
@@ -200,14 +199,14 @@ def parse_day(text: str) -> np.datetime64 | None:
 def _stands_for_none(text: object, empty: np.datetime64) -> bool:
     if pd.isna(text) or (word := str(text).strip()) in MISSING:
         return True
-    # 9999-12-31 is how databases write an end that has not come
+    # databases write 9999-12-31 for an open end
     match = _DATE.fullmatch(word)
     return match is not None and bool(empty >= FAR) and int(match["y"]) >= 2200
 
 
 @lru_cache(maxsize=65_536)  # a folder of files repeats the same few thousand dates
 def _parse(text: str) -> tuple[np.datetime64 | None, bool]:
-    """Day written in a text, None if it is none, and whether a time of day other than midnight follows."""
+    """Day of a text, None if it is not a date, and whether a time of day other than midnight follows."""
     match = _DATE.fullmatch(text.strip())
     day = _day(match)
     return day, day is not None and match is not None and bool(match["clock"] and match["clock"].strip("0:."))
@@ -232,7 +231,7 @@ def _read(text: str, form: TableFormat) -> tuple[np.datetime64 | None, bool]:
 
 @lru_cache(maxsize=65_536)
 def _parse_as(text: str, date_format: str | None, time_zone: str | None) -> tuple[np.datetime64 | None, bool]:
-    """Day of a text as the settings say; with a zone, that of the moment in it, and no time of day is too much."""
+    """Day of a text in a given format, and whether it has a time of day; with a zone, the day there, at any time."""
     if date_format is not None:
         moment = moment_of(text, date_format)
     else:
@@ -249,7 +248,7 @@ def _parse_as(text: str, date_format: str | None, time_zone: str | None) -> tupl
 
 
 def _moment(day: np.datetime64, match: re.Match[str]) -> dt.datetime | None:
-    """Moment of a day, its time and its offset from UTC, where there are any."""
+    """Moment of a day with its time and its offset from UTC, where it has them; None for invalid ones."""
     clock, zone = match["clock"] or "00:00", match["zone"]
     hours, minutes, *rest = clock.split(":")
     try:
@@ -262,8 +261,8 @@ def _moment(day: np.datetime64, match: re.Match[str]) -> dt.datetime | None:
             return moment
         offset = "+0000" if zone in ("Z", "UTC") else zone.replace(":", "")
         sign = -1 if offset[0] == "-" else 1
-        away = dt.timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
-        return moment.replace(tzinfo=dt.timezone(sign * away))
+        distance = dt.timedelta(hours=int(offset[1:3]), minutes=int(offset[3:5]))
+        return moment.replace(tzinfo=dt.timezone(sign * distance))
     except (ValueError, OverflowError):
         return None
 

@@ -1,4 +1,4 @@
-"""Ways of writing a date that have to be named: reading them, and finding the name of one that fits a file."""
+"""Date formats that a setting has to name: parsing, and proposals of formats that fit a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["date_remedy", "moment_of", "serial_day"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
-# A count of days since 1899-12-30 from 1927 to 2119: no price, no year, no date without separators.
+# Counts of days since 1899-12-30 of the years 1927 to 2119, which are neither years nor dates without separators.
 _SERIALS = (10_000, 80_000)
 
 _DAYS = (
@@ -33,14 +33,14 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", 
 
 @lru_cache(maxsize=65_536)  # a folder of files repeats the same few thousand dates
 def moment_of(text: str, form: str) -> dt.datetime | None:
-    """Moment that a text names in a given format, None when it names none.
+    """Parse a text in a given date format; None when it does not have that format.
 
     Parameters
     ----------
     text : str
-        A cell.
+        Text of a cell.
     form : str
-        As `TableFormat.date_format`.
+        Format as in `TableFormat.date_format`.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def serial_day(text: str) -> bool:
 
 
 def date_remedy(texts: Sequence[str], zone: str) -> str:
-    """Say with which setting every text is a day.
+    """Propose the setting with which every text is a day.
 
     Parameters
     ----------
@@ -77,19 +77,19 @@ def date_remedy(texts: Sequence[str], zone: str) -> str:
     Returns
     -------
     str
-        `set date_format = "%d/%m/%Y"`; two settings joined by "or" where both read every text and differ, the one whose
-        days lie closer together and fall on fewer weekends first. Without any, what to write.
+        `set date_format = "%d/%m/%Y"`; two settings joined by "or" where both fit every text and give other days, first
+        that with fewer days on weekends and shorter gaps. Without a fitting format, a general remedy.
     """
-    remedy = _counted(texts, zone) if texts and all(_is_whole(text) for text in texts) else None
+    remedy = _number_remedy(texts, zone) if texts and all(_is_whole(text) for text in texts) else None
     if remedy is not None:
         return remedy
     kept: dict[bytes, tuple[tuple[float, ...], str]] = {}
     for clock in _CLOCKS if texts else ():
         for form in _DAYS:
-            found = _days(texts, form + clock)
-            if found is not None and (not found[1] or len(np.unique(found[0])) == len(texts)):
-                setting = f'date_format = "{form + clock}"' + (f' and time_zone = "{zone}"' if found[1] else "")
-                kept.setdefault(found[0].tobytes(), (_strangeness(found[0]), setting))
+            days_timed = _days(texts, form + clock)
+            if days_timed is not None and (not days_timed[1] or len(np.unique(days_timed[0])) == len(texts)):
+                setting = f'date_format = "{form + clock}"' + (f' and time_zone = "{zone}"' if days_timed[1] else "")
+                kept.setdefault(days_timed[0].tobytes(), (_implausibility(days_timed[0]), setting))
         if kept:
             break
     settings = [setting for _, setting in sorted(kept.values())]
@@ -98,8 +98,8 @@ def date_remedy(texts: Sequence[str], zone: str) -> str:
     return f"set {settings[0]}" + (f", or {settings[1]}, whichever the file means" if settings[1:] else "")
 
 
-def _counted(texts: Sequence[str], zone: str) -> str | None:
-    """Say what to do with dates that are numbers: moments since 1970, or days of a spreadsheet; None for others."""
+def _number_remedy(texts: Sequence[str], zone: str) -> str | None:
+    """Remedy for dates that are numbers: moments since 1970, or days of a spreadsheet; None for other numbers."""
     if all(serial_day(text) for text in texts):
         return f'set date_format = "{SERIAL_DATES}"'
     for form in UNIX_DATES:
@@ -120,7 +120,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _days(texts: Sequence[str], form: str) -> tuple[NDArray[np.datetime64], bool] | None:
-    """Days of all texts and whether any has a time of day; None as soon as one is no day."""
+    """Days of all texts and whether any has a time of day; None when a text does not have the format."""
     days = np.empty(len(texts), dtype="datetime64[D]")
     timed = False
     for place, text in enumerate(texts):
@@ -132,8 +132,8 @@ def _days(texts: Sequence[str], form: str) -> tuple[NDArray[np.datetime64], bool
     return (days, timed) if ((days >= OLDEST) & (days < NEWEST)).all() else None
 
 
-def _strangeness(days: NDArray[np.datetime64]) -> tuple[float, ...]:
-    """Rank of a reading: bars of a day seldom fall on weekends, nor lie far apart."""
+def _implausibility(days: NDArray[np.datetime64]) -> tuple[float, ...]:
+    """Rank of a format by share of weekends and median gap, both of which are small for daily bars."""
     weekend = float((~np.is_busday(days)).mean())
     gaps = np.diff(np.unique(days)).astype(np.int64)
     return weekend, float(np.median(gaps)) if len(gaps) else 0.0

@@ -11,16 +11,16 @@ from signals.common.errors import InputError
 from signals.common.text import shown
 from signals.data.column_names import OTHERS, compact, field_of, word_list
 
-__all__ = ["paired_header", "plain_name", "split_names", "turned_pairs"]
+__all__ = ["field_ticker_pairs", "paired_header", "plain_name", "split_names"]
 
-# What stands in the corner over the dates: the name of the level of fields, of tickers, or nothing.
+# First cell of a header row, over the dates: the name of the level of fields, of tickers, or nothing.
 _FIELD_LEVEL = ("price", "prices", "attribute", "attributes", "field", "fields", "item")
 _TICKER_LEVEL = ("ticker", "tickers", "symbol", "symbols", "instrument", "asset")
 _CORNERS = ("", "level0", "level1", *_FIELD_LEVEL, *_TICKER_LEVEL)
 
 _SEPARATORS = "_ .|:-/,"
 
-# What stands before or after a field without being a ticker, in any but capital letters.
+# Words before or after a field that are not tickers unless they are in capitals.
 _QUALIFIERS = frozenset(
     word_list(
         "adj adjusted unadj unadjusted raw bid ask mid prev previous avg average mean day daily week weekly month "
@@ -31,18 +31,18 @@ _QUALIFIERS = frozenset(
 
 
 def paired_header(rows: list[list[str]], path: Path) -> tuple[list[object], int] | None:
-    """Names of a table with a header of two rows, and how many lines they take; None for any other table.
+    """Names of a table with a header of two rows, and the number of its lines; None for any other table.
 
-    A third line that names the dates alone, as pandas writes it, belongs to them.
+    A third line that names the dates alone, as pandas writes it, belongs to the header.
 
     Raises
     ------
     InputError
-        When the two rows do not say which of them holds the fields.
+        When it is not clear which of the two rows has the fields.
     """
     first, second = rows[0], rows[1] if len(rows) > 1 else []
     if _numbered(first, second):
-        # such a table, read without its header and written again with row numbers
+        # such a table that was read without its header and written again with row numbers
         inner = paired_header([row[1:] for row in rows], path)
         return None if inner is None else (["Unnamed: 0", *inner[0]], inner[1])
     if not (
@@ -56,7 +56,7 @@ def paired_header(rows: list[list[str]], path: Path) -> tuple[list[object], int]
     third = rows[2] if len(rows) > 2 else []
     named = len(third) == len(first) and (field_of(third[0]) or ("",))[0] == "date" and not any(third[1:])
     pairs = [("Date", ""), *zip(first[1:], second[1:], strict=True)]
-    return turned_pairs(pairs, (first[0], second[0]), path), 3 if named else 2
+    return field_ticker_pairs(pairs, (first[0], second[0]), path), 3 if named else 2
 
 
 def _numbered(first: list[str], second: list[str]) -> bool:
@@ -69,15 +69,15 @@ def _numbered(first: list[str], second: list[str]) -> bool:
     )
 
 
-def turned_pairs(names: Sequence[object], labels: tuple[object, object], path: Path) -> list[object]:
-    """(field, ticker) names in that order, whichever way round they were grouped; the date as `Date`.
+def field_ticker_pairs(names: Sequence[object], labels: tuple[object, object], path: Path) -> list[object]:
+    """Names as (field, ticker) pairs, whichever of the two comes first in the file; the date as `Date`.
 
     Parameters
     ----------
     names : sequence
         Pairs, and the column of dates by its name or as a pair with an empty second part.
     labels : tuple
-        What the two levels are called; empty or None for nothing.
+        Names of the two levels; empty or None for no name.
     path : Path
         The file, for messages.
 
@@ -91,17 +91,19 @@ def turned_pairs(names: Sequence[object], labels: tuple[object, object], path: P
     inner = [pair for place, pair in enumerate(pairs) if place not in dates]
     levels = [[_unnumbered(str(pair[level])) for pair in inner] for level in (0, 1)]
     turned = _fields_level(levels, labels, path) == 1
-    made: list[object] = []
+    ordered: list[object] = []
     for place, pair in enumerate(pairs):
         if place in dates:
-            made.append("Date")
+            ordered.append("Date")
             continue
         field, ticker = (pair[1], pair[0]) if turned else (pair[0], pair[1])
-        made.append((_unnumbered(str(field)), str(ticker)))
-    twice = next((pair for place, pair in enumerate(made) if pair in made[:place]), None) if len(made) < 5000 else None
+        ordered.append((_unnumbered(str(field)), str(ticker)))
+    twice = None
+    if len(ordered) < 5000:
+        twice = next((pair for place, pair in enumerate(ordered) if pair in ordered[:place]), None)
     if twice is not None:
         raise InputError(f"expected each column once in {path.name}; found {shown(twice)} twice; drop one")
-    return made
+    return ordered
 
 
 def _fields_level(levels: list[list[str]], labels: tuple[object, object], path: Path) -> int:
@@ -124,12 +126,12 @@ def _fields_level(levels: list[list[str]], labels: tuple[object, object], path: 
 
 
 def split_names(names: Sequence[object]) -> list[object] | None:
-    """Take names like `Close_AAA`, `AAA.Close` or `('Close', 'AAA')` apart into (field, ticker) pairs.
+    """Split names like `Close_AAA`, `AAA.Close` or `('Close', 'AAA')` into (field, ticker) pairs.
 
     Returns
     -------
     list or None
-        None unless every name has both parts, the same way round, and one of them is a close.
+        None unless every name has both parts, in the same order, and one of the fields is a close.
 
     Examples
     --------
@@ -143,30 +145,30 @@ def split_names(names: Sequence[object]) -> list[object] | None:
             if all(_is_word(pair[level]) for pair in pairs) and _has_close([pair[level] for pair in pairs]):
                 return [(pair[level], pair[1 - level]) for pair in pairs]
         return None
-    found = []
-    for ahead in (True, False):
-        parts = [_split(str(name), ahead=ahead) for name in names]
+    splits = []
+    for field_first in (True, False):
+        parts = [_split(str(name), field_first=field_first) for name in names]
         pairs = [pair for pair in parts if pair is not None]
         units = {ticker for _, ticker in pairs}
         if len(units) == 1 and compact(units.pop()) in _QUALIFIERS:
-            continue  # Close USD: a unit, no ticker
+            continue  # as in Close USD, where the second part is a unit
         if pairs and len(pairs) == len(names) and _has_close([field for field, _ in pairs]):
-            found.append(pairs)
-    return list(found[0]) if len(found) == 1 else None
+            splits.append(pairs)
+    return list(splits[0]) if len(splits) == 1 else None
 
 
-def _split(name: str, *, ahead: bool) -> tuple[str, str] | None:
-    """Longest field at one end of a name, and the ticker at the other."""
-    cuts = [place for place, c in enumerate(name) if c in _SEPARATORS and 0 < place < len(name) - 1]
-    for place in reversed(cuts) if ahead else cuts:
-        field, ticker = (name[:place], name[place + 1 :]) if ahead else (name[place + 1 :], name[:place])
+def _split(name: str, *, field_first: bool) -> tuple[str, str] | None:
+    """Longest field at one end of a name, and the ticker at the other; None where there are no such parts."""
+    separators = [place for place, c in enumerate(name) if c in _SEPARATORS and 0 < place < len(name) - 1]
+    for place in reversed(separators) if field_first else separators:
+        field, ticker = (name[:place], name[place + 1 :]) if field_first else (name[place + 1 :], name[:place])
         if _is_word(field) and ticker.strip() and (ticker.isupper() or compact(ticker) not in _QUALIFIERS):
             return field.strip(), ticker.strip()
     return None
 
 
 def plain_name(name: str) -> str:
-    """First part of a flattened pair whose second part is empty, as that of the dates; any other name as it is.
+    """First part of a flattened pair whose second part is empty, as for dates; any other name as it is.
 
     >>> plain_name("('Date', '')"), plain_name("Close")
     ('Date', 'Close')
@@ -176,7 +178,7 @@ def plain_name(name: str) -> str:
 
 
 def _tuple(name: object) -> tuple[str, str] | None:
-    """Pair that a name is the text of, as pandas writes flattened columns."""
+    """Parse a name that is a pair written as text, as pandas writes flattened columns; None for other names."""
     text = str(name).strip()
     if not (text.startswith("(") and text.endswith(")")):
         return None
@@ -203,6 +205,6 @@ def _has_close(names: Sequence[str]) -> bool:
 
 
 def _unnumbered(name: str) -> str:
-    """Name without the number that pandas adds to the second column of a name: `Close.1` was `Close`."""
+    """Name without the number that pandas adds to repeated names: `Close` for `Close.1`."""
     match = re.fullmatch(r"(.+)\.\d+", name.strip())
     return match[1] if match and _field(match[1]) is not None else name.strip()

@@ -1,4 +1,4 @@
-"""Price tables whose parts stand in another place: headers among rows, names of fields below, dates across."""
+"""Checks for price tables in other shapes: repeated headers, a row per field, a column per date, factors, exchanges."""
 
 from __future__ import annotations
 
@@ -13,38 +13,32 @@ from numpy.typing import NDArray
 
 from signals.common.errors import InputError
 from signals.data.column_names import compact, field_of
-from signals.tabular.price_columns import Roles, is_number, is_text, quoted, some
+from signals.tabular.price_columns import Roles, is_number, is_text, listed, quoted
 from signals.tabular.table_format import TableFormat
 
 __all__ = ["refuse_dates_across", "refuse_exchanged", "refuse_factor", "refuse_fields_below", "without_headers"]
 
 _DAY = re.compile(r"\d{4}[-/.]?\d{1,2}[-/.]?\d{1,2}(?:[ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}")
 
-# Rows that tell what a column holds.
+# Rows from which the content of a column is recognised.
 _SAMPLE = 5_000
 
-# Factors that raw prices are divided by: CRSP, and Compustat.
+# Factors of CRSP and Compustat, by which raw prices are divided.
 _DIVISORS = ("cfacpr", "ajexdi")
 
 
 def refuse_dates_across(frame: pd.DataFrame, path: Path) -> None:
-    """Refuse a table that has its dates as column names.
-
-    Raises
-    ------
-    InputError
-        Saying that it is to be transposed.
-    """
+    """Raise `InputError` for a table that has dates as column names, which has to be transposed."""
     dated = [name for name in frame.columns if isinstance(name, str) and _DAY.fullmatch(name.strip())]
     if len(dated) > 1 and 2 * len(dated) > frame.shape[1]:
         raise InputError(
-            f"expected dates down the first column of {path.name}; found them across ({some(dated, 3)}); transpose the "
-            "table, so that each row is a day"
+            f"expected a column of dates in {path.name}; found dates as names of columns ({listed(dated, 3)}); "
+            "transpose the table, so that each row is a day"
         )
 
 
 def without_headers(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, int]:
-    """Leave out rows that repeat the header, as files put one after the other have them; give their number too."""
+    """Leave out rows that repeat the header, as in concatenated files; also return their number."""
     if frame[date].dtype.kind in "iufM" or isinstance(frame[date].dtype, pd.DatetimeTZDtype):
         return frame, 0
     days = frame[date]
@@ -62,13 +56,7 @@ def without_headers(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, int]:
 
 
 def refuse_fields_below(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
-    """Refuse a table with a row for each field, whose name stands in a column.
-
-    Raises
-    ------
-    InputError
-        With the call of pandas that gives each field a column.
-    """
+    """Raise `InputError` for a table with a row for each field, with the pandas call that gives each a column."""
     for name in roles.unknown:
         if not is_text(frame[name]):
             continue
@@ -81,18 +69,15 @@ def refuse_fields_below(frame: pd.DataFrame, roles: Roles, path: Path) -> None:
         index = [str(roles.date), *(str(n) for n in others if not is_number(frame[n]))]
         values = [str(n) for n in others if is_number(frame[n])] or ["value"]
         raise InputError(
-            f"expected a column for each field in {path.name}; found their names below {name} ({some(cells, 5)}); "
+            f"expected a column for each field in {path.name}; found their names in {name} ({listed(cells, 5)}); "
             f"write it with pandas: frame.pivot(index={index}, columns={str(name)!r}, values={values[-1]!r})"
         )
 
 
 def refuse_factor(frame: pd.DataFrame, roles: Roles, labels: Any, path: Path, form: TableFormat) -> None:
-    """Refuse raw closes beside the factors of CRSP or Compustat that adjust them, where these change.
+    """Raise `InputError` for raw closes with factors of CRSP or Compustat that change.
 
-    Raises
-    ------
-    InputError
-        Naming the factor and the settings that decide: splits left in would look like losses.
+    The message names the factor and the settings that decide, since unadjusted splits would look like losses.
     """
     if {"adj_close", "adj_factor"} & roles.fields.keys() or form.named("adj_close") is not None:
         return
@@ -106,20 +91,14 @@ def refuse_factor(frame: pd.DataFrame, roles: Roles, labels: Any, path: Path, fo
             returns = next((n for n in roles.words if compact(n) in ("ret", "trt1d", "return", "returns")), None)
             chained = f"set return_column = {quoted(returns)}, or " if returns is not None else ""
             raise InputError(
-                f"expected adjusted closes beside {name} of {path.name}, which changes; found none; {chained}add a "
+                f"expected adjusted closes with {name} of {path.name}, which changes; found none; {chained}add a "
                 f'column adj_close, the close divided by {name}, or set column_names = {{ adj_close = "" }} to leave '
                 "splits in"
             )
 
 
 def refuse_exchanged(columns: Mapping[str, NDArray[np.float64]], roles: Roles, path: Path) -> None:
-    """Refuse bars whose highs are their lows.
-
-    Raises
-    ------
-    InputError
-        Naming the setting that exchanges the two columns.
-    """
+    """Raise `InputError` where high and low are exchanged, with the setting that exchanges the two columns."""
     if not {"high", "low"} <= columns.keys():
         return
     high_of, low_of = columns["high"], columns["low"]

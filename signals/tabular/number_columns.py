@@ -1,4 +1,4 @@
-"""Numbers in the columns of a file: decimal commas, thousands separators, currency signs, volumes in millions."""
+"""Reader of number columns: decimal commas, thousands separators, currency signs, volumes in millions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MARKS: Mapping[str, str] = {" ": _BLANKS, "'": "['\u2019]"}
 _CURRENCY = "[$\u20ac\u00a3\u00a5\u20b9]"
 _SCALES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
-# Decimal and thousands marks that people use, the most frequent first.
+# Decimal and thousands marks in use, the most frequent first.
 _STYLES = ((".", None), (".", ","), (",", None), (",", "."), (".", " "), (",", " "), (".", "'"), (",", "'"), (".", "_"))
 
-# Enough to tell one way of writing numbers from another.
+# Cells from which the format of numbers is recognised.
 _SAMPLE = 20_000
 
 
@@ -45,15 +45,15 @@ def numbers_of(
     Parameters
     ----------
     column : Series
-        Numbers, or text that holds them.
+        Numbers, or text with numbers.
     path : Path
         The file, for messages.
     form : TableFormat
-        Decimal and thousands marks. Groups of digits are held to their length, so that `100,36` is never 10036.
+        Decimal and thousands marks. Groups must have the right number of digits, so that `100,36` is never 10036.
     volume : bool
-        Whether `4.88M` is a number, rounded as it is.
+        Whether rounded numbers such as `4.88M` are accepted.
     others : callable
-        Gives the other columns of numbers of the table: settings that a message proposes read these too.
+        Returns the other number columns of the table; settings that a message proposes have to fit these too.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def numbers_of(
     Raises
     ------
     InputError
-        Naming the first cell that is no number, and the settings that would read it.
+        Naming the first cell that is not a number, and the settings with which it could be read.
     """
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
@@ -92,7 +92,7 @@ def numbers_of(
 
 
 def _parsed(cells: pd.Series, mark: str, thousands: str | None, *, volume: bool) -> Values:
-    """Numbers written in one style, NaN for every other cell."""
+    """Numbers of cells in one format; NaN for other cells."""
     texts = cells.map(lambda cell: cell.strip() if isinstance(cell, str) else "").astype(str)
     parts = texts.str.extract(_pattern(mark, thousands, volume))
     digits = parts["digits"]
@@ -124,7 +124,7 @@ def _pattern(mark: str, thousands: str | None, volume: bool) -> re.Pattern[str]:
 
 
 def _remedy(column: pd.Series, others: Iterable[pd.Series], form: TableFormat, volume: bool) -> str:
-    """Name the settings with which the column, and every other one, can be read."""
+    """Name the settings with which the column and every other one can be read."""
     own = _texts(column)
     texts = [cells for other in others if len(cells := _texts(other))]
     styles = [
@@ -132,10 +132,10 @@ def _remedy(column: pd.Series, others: Iterable[pd.Series], form: TableFormat, v
         for style in _STYLES
         if len(own)
         and style != (form.mark, form.thousands)
-        and _reads(own, *style, volume=volume)
-        and all(_reads(cells, *style, volume=True) for cells in texts)
+        and _fits(own, *style, volume=volume)
+        and all(_fits(cells, *style, volume=True) for cells in texts)
     ]
-    # what reads everything without a thousands mark is not made likelier by one
+    # where a decimal mark alone fits, it is not proposed with a thousands mark
     styles = [style for style in styles if style[1] is None or (style[0], None) not in styles]
     settings = [_settings(*style, spelled=form.decimal is not None) for style in styles[:2]]
     if not settings:
@@ -150,19 +150,19 @@ def _settings(mark: str, thousands: str | None, *, spelled: bool) -> str:
 
 
 def _texts(column: pd.Series) -> pd.Series:
-    """Distinct texts of a column, as many as tell how it is written."""
+    """Distinct texts among the first cells of a column."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Series(dtype=object)
     cells = column.dropna().astype(object).iloc[:_SAMPLE]
     return pd.Series(cells[cells.map(lambda cell: isinstance(cell, str))].unique(), dtype=object)
 
 
-def _reads(cells: pd.Series, mark: str, thousands: str | None, *, volume: bool) -> bool:
+def _fits(cells: pd.Series, mark: str, thousands: str | None, *, volume: bool) -> bool:
     return not np.isnan(_parsed(cells, mark, thousands, volume=volume)).any()
 
 
 def _number(cell: object) -> float:
-    """Read a cell of unknown kind; NaN when it holds no number."""
+    """Read a cell of unknown type; NaN when it is not a number."""
     if not isinstance(cell, str | int | float | np.number) or isinstance(cell, bool):
         return np.nan
     try:

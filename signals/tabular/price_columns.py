@@ -1,4 +1,4 @@
-"""Which column of a price table is which: date, ticker, fields, and what is left over."""
+"""Roles of the columns of a price table: date, ticker, fields, and others."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ __all__ = [
     "is_companion",
     "is_number",
     "is_text",
+    "is_ticker_like",
     "likely_close",
+    "listed",
     "naming_column",
     "nested_prices",
     "quoted",
-    "some",
-    "tickerlike",
-    "without_remark",
+    "without_comment",
 ]
 
 _TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-_^=/:]{0,14}")
 
-# A cell that can be a date: digits with separators or a month, a moment, or nothing but digits.
+# Cells that can be dates: digits with separators or a month, a moment, or digits alone.
 _DATELIKE = re.compile(r"\s*(?:\d{5,19}(?:\.0)?|.*\d.*[-/ :年].*|\d+\.\d+\.\d+\.?.*)\s*", re.DOTALL)
 
-# High over low that few daily bars exceed, even of small companies.
+# Ratio of high to low that few daily bars exceed, even of small companies.
 _WIDEST_BAR = 1.2
 
-# Rows that tell what a column holds.
+# Rows from which the content of a column is recognised.
 _SAMPLE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What each column is.
+    """Roles of the columns of a table.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ class Roles:
     fields : dict of str to object
         Column of each field found.
     likely : bool
-        Whether the close is one only because no other column is: it is called Price, Last and the like.
+        Whether the close has an ambiguous name such as Price or Last, and is used because no other column is a close.
     words : list
-        Columns of what usually stands beside prices, and second columns of a field.
+        Columns that usually accompany prices, and second columns of a field.
     unknown : list
         All others.
     """
@@ -81,28 +81,28 @@ def date_column(frame: pd.DataFrame, path: Path, form: TableFormat) -> Any:
     given = form.named("date")
     if given:
         return given_column(frame, given, "date", path)
-    found = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
+    candidates = [name for name in frame.columns if (field_of(plain_name(str(name))) or ("",))[0] == "date"]
     like = None
-    if len(found) != 1 or not _datelike(frame[found[0]]):
-        # a stock may be called TIME or DAY
+    if len(candidates) != 1 or not _datelike(frame[candidates[0]]):
+        # a ticker may be TIME or DAY
         like = next((name for name in frame.columns if _datelike(frame[name], strictly=True)), None)
-        dated = [name for name in found if _datelike(frame[name])]
-        found = dated if dated or (like is not None and like not in found) else found
-    if not found:
+        dated = [name for name in candidates if _datelike(frame[name])]
+        candidates = dated if dated or (like is not None and like not in candidates) else candidates
+    if not candidates:
         remedy = f"set column_names = {{ date = {quoted(like)} }}" if like is not None else "name one of them Date"
         raise InputError(
-            f"expected a header with a date column in {path.name}; found {some(map(str, frame.columns))}; {remedy}"
+            f"expected a header with a date column in {path.name}; found {listed(map(str, frame.columns))}; {remedy}"
         )
     order = ["date", "datetime", "timestamp"]
-    words = [compact(name) for name in found]
+    words = [compact(name) for name in candidates]
     for word in order:
         if words.count(word) > 1:
-            first, second = (name for name, other in zip(found, words, strict=True) if other == word)
+            first, second = (name for name, other in zip(candidates, words, strict=True) if other == word)
             raise InputError(
                 f"expected one column for date in {path.name}; found {first} and {second}; drop one, or set "
                 f"column_names = {{ date = {quoted(first)} }}"
             )
-    return next((found[words.index(word)] for word in order if word in words), found[0])
+    return next((candidates[words.index(word)] for word in order if word in words), candidates[0])
 
 
 def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
@@ -115,8 +115,8 @@ def _datelike(column: pd.Series, *, strictly: bool = False) -> bool:
     return bool(texts) and all(_DATELIKE.fullmatch(text) for text in texts)
 
 
-def without_remark(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
-    """Leave out a last row of words in the first cell and nothing else, as Barchart signs its tables; the words too."""
+def without_comment(frame: pd.DataFrame, date: Any) -> tuple[pd.DataFrame, str | None]:
+    """Leave out a last row with a comment in the first cell alone, as of Barchart; also return the comment."""
     if len(frame) < 2 or frame.columns[0] != date or frame.shape[1] < 2:
         return frame, None
     first, *others = frame.iloc[-1]
@@ -136,14 +136,14 @@ def given_column(frame: pd.DataFrame, name: str, what: str, path: Path) -> Any:
     """
     if name not in frame.columns:
         raise InputError(
-            f"expected a column {name!r} for {what} in {path.name}; found {some(map(str, frame.columns))}; correct the "
-            "name"
+            f"expected a column {name!r} for {what} in {path.name}; found {listed(map(str, frame.columns))}; correct "
+            "the name"
         )
     return name
 
 
 def assign_roles(frame: pd.DataFrame, date: Any, path: Path, form: TableFormat) -> Roles:
-    """Find the column of each field: a spelling that is certain before one that is not, a setting before both.
+    """Find the column of each field. Settings precede names that are certain, and these precede ambiguous ones.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def assign_roles(frame: pd.DataFrame, date: Any, path: Path, form: TableFormat) 
 
 
 def _one_of(names: list[Any], field: str, path: Path) -> Any:
-    """Of several columns for one field that which is called just like it."""
+    """Choose among several columns for one field that with its canonical name."""
     plain = [name for name in names if is_canonical(name, field)]
     if len(plain) == 1:
         return plain[0]
@@ -195,14 +195,14 @@ def _likely_of(names: list[Any], path: Path) -> Any:
     if len(names) > 1:
         wide = ', or set layout = "wide" if each column holds the closes of a ticker'
         raise InputError(
-            f"expected a close in {path.name}; found {some(map(str, names))}; set column_names = {{ close = "
+            f"expected a close in {path.name}; found {listed(map(str, names))}; set column_names = {{ close = "
             f"{quoted(names[0])} }}, or name another of them{wide if all(map(is_upper, names)) else ''}"
         )
     return names[0]
 
 
 def likely_close(frame: pd.DataFrame, roles: Roles) -> Any:
-    """Column that could be the close: numbers that lie between low and high, or the only numbers there are."""
+    """Column that could be the close: numbers between low and high, or the only column of numbers."""
     numbers = [name for name in (*roles.unknown, *roles.words) if is_number(frame[name])]
     if {"high", "low"} <= roles.fields.keys():
         low, high = (_sampled(frame[roles.fields[q]]) for q in ("low", "high"))
@@ -216,10 +216,10 @@ def likely_close(frame: pd.DataFrame, roles: Roles) -> Any:
 
 
 def nested_prices(frame: pd.DataFrame, names: list[Any]) -> dict[str, Any] | None:
-    """Columns that can be the four prices of one ticker, whatever they are called, by field; None without such.
+    """Columns that can be the four prices of one ticker, by field, whatever their names; None where there are none.
 
-    Of the first four columns of numbers one is the highest and another the lowest in every row, and they lie close
-    together, as they do in bars and hardly in the closes of four stocks.
+    Of the first four columns of numbers one is the highest and another the lowest in every row, and they are close to
+    each other, which is usual for bars but unlikely for the closes of four stocks.
     """
     numbers = [name for name in names if is_number(frame[name])][:4]
     if len(numbers) < 4 or len(frame) < 3:
@@ -242,13 +242,13 @@ def nested_prices(frame: pd.DataFrame, names: list[Any]) -> dict[str, Any] | Non
 def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, stem: str) -> Any:
     """Find the column of tickers; None where the file's name is the ticker.
 
-    Identifiers under their usual names are taken. A column that may hold them by its name is taken when its cells do;
-    any other column whose cells do is refused by name.
+    A column with a usual name of identifiers is used. A column whose name is ambiguous is used when its cells are
+    identifiers. Any other column of identifiers is refused by name.
 
     Raises
     ------
     InputError
-        When a column looks like tickers and nothing says that it is one.
+        When a column looks like tickers and neither its name nor a setting confirms it.
     """
     given = form.named("ticker")
     if given is not None:
@@ -256,7 +256,7 @@ def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableForm
     by_word = {compact(name): name for name in reversed(roles.unknown)}
     priced = bool({"close", "adj_close"} & roles.fields.keys())
     for word in TICKERS:
-        # among closes of many stocks, TIC and SID may be two more of them
+        # in a table of closes, TIC and SID may be tickers
         if word in by_word and (priced or word in ("ticker", "symbol") or _identifies(frame[by_word[word]])):
             return by_word[word]
     days = frame[roles.date]
@@ -272,7 +272,7 @@ def naming_column(frame: pd.DataFrame, roles: Roles, path: Path, form: TableForm
             _refuse_unnamed(name, labels, path)
     for name in roles.unknown:
         labels = _labels(frame[name])
-        if labels is not None and labels.nunique() > 1 and _names_rows(labels, days, alike=True):
+        if labels is not None and labels.nunique() > 1 and _names_rows(labels, days, ticker_spelling=True):
             _refuse_unnamed(name, labels, path)
     if crowded:
         for name in (*roles.unknown, *roles.words):
@@ -291,14 +291,14 @@ def _refuse_unnamed(name: Any, labels: pd.Series, path: Path) -> None:
 
 
 def _labels(column: pd.Series) -> pd.Series | None:
-    """Cells of a column of text, None for any other."""
+    """Cells of a column of text; None for other columns."""
     if not is_text(column):
         return None
     return column.astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else "")
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether a column holds words."""
+    """Whether a column consists of words."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = pd.Series(column.cat.categories).astype(object)
     elif column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype):
@@ -313,7 +313,7 @@ def is_text(column: pd.Series) -> bool:
 
 
 def _identifies(column: pd.Series) -> bool:
-    """Whether cells are words or whole numbers, as identifiers are and prices are not."""
+    """Whether cells are words or whole numbers, as identifiers are, in contrast to prices."""
     if pd.api.types.is_integer_dtype(column.dtype) or is_text(column):
         return True
     if not isinstance(column.dtype, pd.CategoricalDtype):
@@ -322,19 +322,19 @@ def _identifies(column: pd.Series) -> bool:
 
 
 def _valued(text: str) -> bool:
-    """Whether a text is a number of a vendor: 4.88M, $5, 1e5."""
+    """Whether a text is a number in a vendor's format: 4.88M, $5, 1e5."""
     return re.fullmatch(r"\s*[$€£¥]?[+-]?[\d.,' ]*\d(?:[eE][+-]?\d+)?\s*[KMBTkmbt%]?\s*", text) is not None
 
 
 def is_number(column: pd.Series) -> bool:
-    """Whether a column holds numbers, or texts that are plain numbers for the most part."""
+    """Whether a column consists of numbers, or of texts most of which are plain numbers."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return True
     return bool(_sampled(column).notna().mean() > 0.5)
 
 
 def _sampled(column: pd.Series) -> pd.Series:
-    """First cells of a column as numbers, NaN for what is none."""
+    """First cells of a column as numbers; NaN for other cells."""
     cells = column.iloc[:_SAMPLE].astype(object)
     try:
         return pd.to_numeric(cells, errors="coerce").astype(np.float64)
@@ -349,8 +349,8 @@ def _number_of(cell: object) -> float:
         return np.nan
 
 
-def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> bool:
-    """Whether labels tell the rows of a date apart, or cut a table into blocks, as tickers do."""
+def _names_rows(labels: pd.Series, days: pd.Series, *, ticker_spelling: bool = False) -> bool:
+    """Whether labels distinguish the rows of a date, or divide a table into blocks, as tickers do."""
     codes = pd.factorize(labels)[0]
     distinct = int(codes.max()) + 1 if len(codes) else 0
     if distinct < 2:
@@ -360,27 +360,27 @@ def _names_rows(labels: pd.Series, days: pd.Series, *, alike: bool = False) -> b
         pairs = places.astype(np.int64) * distinct + codes
         return len(np.unique(pairs)) == len(pairs)
     changes: NDArray[np.bool_] = codes[1:] != codes[:-1]
-    spelled = not alike or all(_TICKER.fullmatch(str(label)) for label in pd.unique(labels))
+    spelled = not ticker_spelling or all(_TICKER.fullmatch(str(label)) for label in pd.unique(labels))
     return bool(spelled and changes.sum() == distinct - 1 and distinct <= len(codes) // 2)
 
 
 def _suits(label: str, stem: str) -> bool:
-    """Whether the one label of a file is a ticker: spelled like one, or what the file is called."""
+    """Whether the only label of a file is a ticker: spelled like one, or the name of the file."""
     return _TICKER.fullmatch(label) is not None or label.lower() == stem.lower()
 
 
-def tickerlike(name: Any) -> bool:
+def is_ticker_like(name: Any) -> bool:
     """Whether a column name could be a ticker although it is a word of price tables."""
     return is_upper(name) and compact(name) not in ("volume", "vol") and compact(name) != ""
 
 
 def is_companion(name: Any) -> bool:
-    """Whether a column is one that many tables have and few readers miss."""
+    """Whether a column is a usual companion of prices, which is ignored without a warning."""
     return compact(name) in COMPANIONS
 
 
 def quoted(name: object) -> str:
-    """Spell a column name as TOML does."""
+    """Quote a column name as in TOML."""
     text = str(name)
     return (
         "'" + text + "'"
@@ -389,8 +389,8 @@ def quoted(name: object) -> str:
     )
 
 
-def some(names: Any, most: int = 8) -> str:
-    """List the first of some names."""
-    listed = list(names)
-    named = ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in listed[:most])
-    return named + (f" and {len(listed) - most} more" if len(listed) > most else "")
+def listed(names: Any, most: int = 8) -> str:
+    """List the first of some names, and count the others."""
+    texts = list(names)
+    first = ", ".join(text if len(text) <= 40 else f"{text[:39]}…" for text in texts[:most])
+    return first + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -1,4 +1,4 @@
-"""Columns and rows of a file of series: dates, columns that only number rows, headers of two lines, missing figures."""
+"""Columns and rows of a file of series: dates, row numbers, headers of two lines, missing figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["DATES", "ON_MISSING", "complete_rows", "date_column", "figures", "fl
 DATES = ("date", "observation_date", "sasdate", *(key for key in DATE_KEYS if key != "date"), "period")
 ON_MISSING = ("raise", "drop", "fill")
 
-# How files call a column that only numbers their rows; the first two have no name in the file at all.
+# Names of columns of row numbers; the first two stand for columns without a name.
 _UNNAMED = re.compile(r"row_number|unnamed:?_?[0-9._]*")
 _COUNTS = ("index", "level_0", "id", "no", "no.", "#", "rownames")
 # Larger numbers in a column called Date are dates like 20110103.
@@ -37,11 +37,11 @@ Values = NDArray[np.float64]
 
 
 def flat_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Give every column one name: (field, ticker) pairs, as yfinance writes them, become the part that differs.
+    """Flatten (field, ticker) pairs, as yfinance writes them, into names of the part that differs.
 
     Columns `("Close", "SPY")` and `("Volume", "SPY")` become `Close` and `Volume`; with several tickers and one field
-    they take the tickers' names, with several of both `SPY Close`. A pair that pandas wrote as text, `"('Close',
-    'SPY')"`, is read as a pair.
+    the names are those of the tickers, with several of both `SPY Close`. A pair written as text by pandas, `"('Close',
+    'SPY')"`, counts as a pair.
     """
     pairs: dict[Any, tuple[str, str]] = {}
     for name in frame.columns:
@@ -63,11 +63,11 @@ def flat_columns(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def row_number_columns(frame: pd.DataFrame, *, dated: Sequence[str] = DATES) -> list[Any]:
-    """Find columns that only number the rows, as an index does that was written along.
+    """Find columns of row numbers, such as an index that was written to the file.
 
-    A column without a name (or called `Unnamed: 0`) of ascending whole numbers; one called `index`, `id` or the like
-    that counts up by one from 0 or 1; and one called `Date` of ascending whole numbers that are no dates, where another
-    column has the dates.
+    These are a column without a name (or called `Unnamed: 0`) of ascending whole numbers; one called `index`, `id` or
+    the like that counts up by one from 0 or 1; and one called `Date` of ascending whole numbers that are not dates,
+    where another column has the dates.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def row_number_columns(frame: pd.DataFrame, *, dated: Sequence[str] = DATES) -> 
     """
     keys = {name: column_key(name) for name in frame.columns}
     dates = [name for name, key in keys.items() if key in dated]
-    found = []
+    numbered = []
     for name, key in keys.items():
         unnamed = bool(_UNNAMED.fullmatch(key)) or (key == "date" and len(dates) > 1)
         if not (unnamed or key in _COUNTS):
@@ -88,8 +88,8 @@ def row_number_columns(frame: pd.DataFrame, *, dated: Sequence[str] = DATES) -> 
         steps = np.diff(numbers)
         counted = not np.isnan(numbers).any() and not (numbers % 1).any() and bool((steps > 0).all())
         if counted and numbers[-1] < _MOST_ROWS and (unnamed or (numbers[0] in (0, 1) and bool((steps == 1).all()))):
-            found.append(name)
-    return found
+            numbered.append(name)
+    return numbered
 
 
 def date_column(names: Sequence[str], date: str | None, path: Path) -> str:
@@ -100,12 +100,12 @@ def date_column(names: Sequence[str], date: str | None, path: Path) -> str:
     names : sequence of str
         Columns of the file.
     date : str, optional
-        Its name, where it has no usual one.
+        Name of the column, where it is not a usual one.
 
     Raises
     ------
     InputError
-        When there is none, naming the columns that are there.
+        When there is none, naming the columns of the file.
     """
     if date is not None:
         if date not in names:
@@ -114,34 +114,34 @@ def date_column(names: Sequence[str], date: str | None, path: Path) -> str:
             raise InputError(f"expected series.date to name a column of {path.name}; found {date!r}; {hint}")
         return date
     keys = {column_key(name): name for name in names}
-    found = next((keys[key] for key in DATES if key in keys), None)
-    if found is None:
+    match = next((keys[key] for key in DATES if key in keys), None)
+    if match is None:
         raise InputError(
             f"expected a column of dates in {path.name}; found {', '.join(shown(name) for name in list(names)[:6])}; "
             "name it with series.date"
         )
-    return found
+    return match
 
 
 def figures(column: pd.Series, name: str, days: Days, path: Path) -> Values:
-    """Figures of a column; NaN where there is none (a dot, as FRED writes it, included).
+    """Figures of a column; NaN for missing ones, which FRED writes as a dot.
 
     Raises
     ------
     InputError
-        For text that is no number.
+        For text that is not a number.
     """
     cells = column.astype(object)
-    made: Values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    values: Values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     blank = cells.isna().to_numpy() | np.array([str(cell).strip() in (".", *MISSING) for cell in cells], dtype=bool)
-    odd = np.isnan(made) & ~blank
+    odd = np.isnan(values) & ~blank
     if odd.any():
         row = int(np.argmax(odd))
         raise InputError(
             f"expected numbers of {name} in {path.name}; found {shown(column.iloc[row])} on {days[row]}; correct the "
             "file, or leave the series out with series.columns"
         )
-    return made
+    return values
 
 
 # -- rows --------------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def figures(column: pd.Series, name: str, days: Days, path: Path) -> Values:
 def complete_rows(
     dates: Days, values: Values, names: Sequence[str], *, on_missing: str, calendar: str | None, file: str
 ) -> tuple[Days, Values, Days, tuple[str, ...]]:
-    """Deal with dates on which a series has no figure.
+    """Refuse, drop or fill dates on which a series has no figure.
 
     Parameters
     ----------
@@ -174,12 +174,12 @@ def complete_rows(
     closed : ndarray of datetime64[D]
         Days that were dropped.
     warnings : tuple of str
-        What was left out or filled, with its number.
+        Number of the rows or figures that were left out or filled.
 
     Raises
     ------
     InputError
-        With `"raise"`, naming the first figure that is missing and what helps.
+        With `"raise"`, naming the first missing figure and the remedies.
     """
     missing = np.isnan(values)
     if missing.all(axis=0).any():
@@ -188,7 +188,7 @@ def complete_rows(
     incomplete = missing.any(axis=1)
     if on_missing == "raise":
         if incomplete.any():
-            raise InputError(_what_helps(dates, missing, names, calendar))
+            raise InputError(_missing_message(dates, missing, names, calendar))
         return dates, values, no_dates(), ()
     if on_missing == "drop":
         if not incomplete.any():
@@ -211,10 +211,10 @@ def _filled(
     frequency = frequency_of(dates, calendar)
     absent = missing_periods(dates, frequency)[1]
     whole = np.union1d(dates, absent)
-    laid = np.full((len(whole), len(names)), np.nan)
-    laid[np.searchsorted(whole, dates)] = values
-    known = ~np.isnan(laid)
-    stop = int(np.flatnonzero(known.any(axis=1))[-1]) + 1  # rows without any figure at the end are no periods yet
+    by_period = np.full((len(whole), len(names)), np.nan)
+    by_period[np.searchsorted(whole, dates)] = values
+    known = ~np.isnan(by_period)
+    stop = int(np.flatnonzero(known.any(axis=1))[-1]) + 1  # rows without any figure at the end are left out
     begins = known.argmax(axis=0)
     begin = int(begins.max())
     warnings = []
@@ -223,7 +223,7 @@ def _filled(
         warnings.append(f"{file}: {begin:,} rows before {whole[begin]} are left out: {late} begins there")
     row = np.arange(len(whole))[:, None]
     latest = np.maximum.accumulate(np.where(known, row, 0), axis=0)
-    carried = np.take_along_axis(laid, latest, axis=0)
+    carried = np.take_along_axis(by_period, latest, axis=0)
     for column, name in enumerate(names):
         filled = np.flatnonzero(~known[begin:stop, column]) + begin
         if len(filled):
@@ -234,8 +234,8 @@ def _filled(
     return whole[begin:stop], carried[begin:stop], no_dates(), tuple(warnings)
 
 
-def _what_helps(dates: Days, missing: NDArray[np.bool_], names: Sequence[str], calendar: str | None) -> str:
-    """Write the message about the first missing figure, with a remedy that fits where the missing ones lie."""
+def _missing_message(dates: Days, missing: NDArray[np.bool_], names: Sequence[str], calendar: str | None) -> str:
+    """Message about the first missing figure, with remedies that depend on where figures are missing."""
     incomplete: NDArray[np.bool_] = np.asarray(missing.any(axis=1))
     row = int(np.argmax(incomplete))
     lacking = [name for name, column in zip(names, missing.T, strict=True) if column.any()]

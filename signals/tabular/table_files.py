@@ -1,6 +1,6 @@
-"""One file as a table of columns, before it is decided what the columns mean.
+"""Reader of one CSV or Parquet file as a table of columns, whose roles are assigned later.
 
-Text stays text where it names things: a ticker `NA` or `TRUE`, or one with leading zeros, survives.
+Columns of names stay text, so that tickers `NA` and `TRUE`, or with leading zeros, are not converted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from signals.common.errors import InputError
 from signals.common.text import one_line, shown
 from signals.data.column_names import CLOCKS, NAMELIKE, TICKERS, compact, field_of
-from signals.tabular.csv_header import read_head
-from signals.tabular.field_ticker_columns import turned_pairs
+from signals.tabular.csv_header import read_header
+from signals.tabular.field_ticker_columns import field_ticker_pairs
 from signals.tabular.table_format import TableFormat
 from signals.tabular.text_files import BOMB_RATIO, EmptyTableError, open_text, reading
 
@@ -52,14 +52,14 @@ _SYNONYMS = {
     "openint": "open_interest",
     "openinterest": "open_interest",
 }
-# What data files write for "no number". Never applied to tickers.
+# Texts for missing numbers in data files; not applied to tickers.
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "-", "#N/A", "<NA>", "NaT"]
 
 
-# Twenty times the stocks of New York side by side.
+# Twenty times the number of stocks in New York.
 MOST_COLUMNS = 100_000
 
-# How tools call the index of a frame that they wrote as a column.
+# Names that tools give to the index of a frame when they write it as a column.
 _INDEX = re.compile(r"index|level_\d+|__index_level_\d+__|row_?(?:number|num|nr|id)?|#|no\.?|nr\.?", re.IGNORECASE)
 _UNNAMED = re.compile(r"(?:Unnamed: ?\d+(?:_level_\d+)?(?:\.\d+)*)?")
 
@@ -71,10 +71,10 @@ class RawTable:
     Parameters
     ----------
     frame : DataFrame
-        Columns in file order under the names the file gave them; a table with two header rows (yfinance) has
-        (field, ticker) pairs as names, and the date as `"Date"`.
+        Columns in file order with their names in the file; a table with two header rows (yfinance) has (field, ticker)
+        pairs as names, and the date as `"Date"`.
     bracketed : bool
-        Column names were written `<LIKE THIS>`, as Stooq does.
+        Whether column names are written `<LIKE THIS>`, as by Stooq.
     """
 
     frame: pd.DataFrame
@@ -82,7 +82,7 @@ class RawTable:
 
 
 def is_price_file(path: Path) -> bool:
-    """Whether the name ends like a file this module reads."""
+    """Whether the name ends in one of `SUFFIXES`, and the file is not hidden."""
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
@@ -99,7 +99,7 @@ def stem(path: Path) -> str:
 
 
 def column_key(name: object) -> str:
-    """Bring a column name to one spelling.
+    """Normalize the spelling of a column name.
 
     >>> [column_key(name) for name in ("Adj Close", "<VOL>", "Symbol")]
     ['adj_close', 'volume', 'symbol']
@@ -123,19 +123,19 @@ def read_raw(
     path : Path
         The file.
     what : str
-        What its rows are, for the error about a file without any.
+        Content of the rows, for the error about a file without rows.
     text : sequence of str
-        More columns, by `column_key`, whose words name things, so that `NA` and `007` stay what they are.
+        Further columns of names, by `column_key`, whose cells such as `NA` and `007` are not converted.
     form : TableFormat, optional
-        How the table is written; given for price files, which have such settings.
+        Format of the table; given for price files, which have such settings.
     keep_row_numbers : bool
-        Whether columns that number the rows stay, for a caller who may have been asked for one of them by name.
+        Whether columns of row numbers stay, for a caller whose settings may name one of them.
 
     Returns
     -------
     RawTable
-        Without lines that hold nothing and, unless they are kept, columns that have neither name nor cells, and row
-        numbers.
+        Without empty lines and, unless `keep_row_numbers`, without row numbers and columns that have neither name nor
+        cells.
 
     Raises
     ------
@@ -157,12 +157,12 @@ def read_raw(
 
 
 def is_unnamed(name: object) -> bool:
-    """Whether a column has no name of its own: the file gives none, or pandas wrote one instead."""
+    """Whether a column has no name in the file, or one that pandas made up."""
     return isinstance(name, str) and _UNNAMED.fullmatch(name.strip()) is not None
 
 
 def _without_blank_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rows without anything in them, as spreadsheets write below a table."""
+    """Leave out empty rows, which spreadsheets write below a table."""
     if not len(frame) or not frame.shape[1]:
         return frame
     first = frame.iloc[:, 0]
@@ -185,8 +185,8 @@ def _blank(column: pd.Series) -> NDArray[np.bool_]:
 
 
 def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns that number the rows, and those that have neither a name nor a cell."""
-    gone = []
+    """Leave out columns of row numbers, and those that have neither a name nor a cell."""
+    dropped = []
     for place, name in enumerate(frame.columns):
         if not isinstance(name, str):
             continue
@@ -195,14 +195,14 @@ def _without_index(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         column = frame.iloc[:, place]
         if (unnamed and _blank(column).all()) or _counts(column, strictly=not unnamed):
-            gone.append(place)
-    if not gone or frame.shape[1] - len(gone) < 2:
+            dropped.append(place)
+    if not dropped or frame.shape[1] - len(dropped) < 2:
         return frame
-    return frame.iloc[:, [place for place in range(frame.shape[1]) if place not in gone]]
+    return frame.iloc[:, [place for place in range(frame.shape[1]) if place not in dropped]]
 
 
 def _counts(column: pd.Series, *, strictly: bool) -> bool:
-    """Whether a column holds row numbers: whole numbers, one after the other where its name proves nothing."""
+    """Whether a column has row numbers: whole numbers, which have to be consecutive if `strictly`."""
     if not pd.api.types.is_integer_dtype(column.dtype) or column.isna().any() or not len(column):
         return False
     values = column.to_numpy(dtype=np.int64)
@@ -210,7 +210,7 @@ def _counts(column: pd.Series, *, strictly: bool) -> bool:
 
 
 def _labels(names: Sequence[Any], more: Sequence[str], form: TableFormat | None) -> list[int]:
-    """Places of columns whose cells are words: dates, tickers and what the caller names."""
+    """Positions of columns that are read as text: dates, tickers and those that the caller names."""
 
     def is_label(name: Any) -> bool:
         if not isinstance(name, str):
@@ -226,7 +226,7 @@ def _labels(names: Sequence[Any], more: Sequence[str], form: TableFormat | None)
     places = [place for place, name in enumerate(names) if is_label(name)]
     if form is None:
         return places
-    # a column of prices may have a name of its own, and is no label
+    # a setting may give a column of numbers the role of a field
     priced = {form.named(field) for field in (form.column_names or {}) if field not in ("date", "ticker")}
     return [place for place in places if names[place] not in priced]
 
@@ -240,14 +240,14 @@ def _read_parquet(path: Path, more: Sequence[str], form: TableFormat | None) -> 
         if described.num_rows * described.num_columns * 8 > max(2**30, BOMB_RATIO * path.stat().st_size):
             raise InputError(
                 f"expected a Parquet file of prices in {path.name}; found {described.num_rows:,} rows in "
-                f"{path.stat().st_size:,} bytes, which no prices shrink to; get it again"
+                f"{path.stat().st_size:,} bytes, a compression that prices never have; get it again"
             )
         schema = described.schema.to_arrow_schema()
-        # millions of equal strings would cost a Python object each
+        # dictionary encoding avoids a Python object for each of millions of equal strings
         named = [schema.field(place) for place in _labels(schema.names, more, form)]
         text = [field.name for field in named if _is_text(field.type)]
         frame = pq.read_table(path, read_dictionary=text).to_pandas(date_as_object=False)
-    # pandas reads its own description out of the file and trusts it: a damaged one fails in many ways
+    # pandas trusts its own metadata in the file, so that damaged metadata fail in many ways
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError, SyntaxError) as error:
         if isinstance(error, InputError | FileNotFoundError | PermissionError | IsADirectoryError):
             raise
@@ -263,7 +263,7 @@ def _read_parquet(path: Path, more: Sequence[str], form: TableFormat | None) -> 
                 f"expected at most two levels of column names in {path.name}; found {frame.columns.nlevels}; keep the "
                 "field and the ticker"
             )
-        pairs = turned_pairs(frame.columns.tolist(), (labels[0], labels[1]), path)
+        pairs = field_ticker_pairs(frame.columns.tolist(), (labels[0], labels[1]), path)
         frame.columns = pd.Index(pairs, tupleize_cols=False)
     return RawTable(frame, bracketed=False)
 
@@ -275,7 +275,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Turn the index pandas stored into columns; one without a name is the dates, unless it counts rows."""
+    """Turn the index that pandas stored into columns; one without a name is the dates, unless it is a row number."""
     dated = any((field_of(name) or ("",))[0] == "date" for name in frame.columns if isinstance(name, str))
     names: list[Any] = list(frame.index.names)
     if names == [None] and isinstance(frame.index, pd.RangeIndex):
@@ -293,7 +293,7 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ragged(path: Path, separator: str, before: int, width: int, error: Exception) -> str:
-    """Describe the first line that has more cells than the header; the reason of pandas where there is none."""
+    """Message about the first line that has more cells than the header; pandas' reason where there is none."""
     expected = f"expected {width} values in every line of {path.name}, as its header names"
     with open_text(path) as handle:
         rows = csv.reader(handle, delimiter=separator)
@@ -310,7 +310,7 @@ def _ragged(path: Path, separator: str, before: int, width: int, error: Exceptio
 
 
 def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawTable:
-    head = read_head(path, form)
+    head = read_header(path, form)
     names = [f"Unnamed: {place}" if name == "" else name for place, name in enumerate(head.names)]
     doubled = {name for name, count in Counter(names).items() if count > 1}
     if len(names) > MOST_COLUMNS:
@@ -320,12 +320,12 @@ def _read_csv(path: Path, more: Sequence[str], form: TableFormat | None) -> RawT
     places = range(len(names))
     labels = _labels(names, more, form)
     mark = "." if form is None else form.mark
-    kinds: Any = dict.fromkeys(labels, str)  # "category" would make numbers of 000001 and 600000
+    kinds: Any = dict.fromkeys(labels, str)  # "category" would convert 000001 and 600000 to numbers
     if mark == head.separator:
-        mark, kinds = ".", str  # decimal commas in quotes, between commas: pandas would take 1.531 for less than two
+        mark, kinds = ".", str  # quoted decimal commas with commas as separators: pandas would misread 1.531
     try:
         with open_text(path) as handle, warnings.catch_warnings():
-            # a line longer than the header would otherwise be cut with no more than a warning
+            # pandas would only warn that it truncates a line longer than the header
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 handle,

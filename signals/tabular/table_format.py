@@ -1,4 +1,4 @@
-"""Settings that say how the tables in price files are written, for what cannot be recognised with certainty."""
+"""Settings of the format of price tables, for what cannot be recognised with certainty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["FIELDS", "PLAIN", "SERIAL_DATES", "UNIX_DATES", "TableFormat"]
 
 FIELDS = ("open", "high", "low", "close", "adj_close", "adj_factor", "volume")
 
-# Moments counted since 1970-01-01 UTC, and how many of them make a second.
+# Moments counted since 1970-01-01 UTC, with the number of units in a second.
 UNIX_DATES = MappingProxyType({"unix_s": 1, "unix_ms": 10**3, "unix_us": 10**6, "unix_ns": 10**9})
 
 # Days counted since 1899-12-30, as spreadsheets store a date.
@@ -30,7 +30,7 @@ _LAYOUTS = ("long", "wide")
 
 @dataclass(frozen=True)
 class TableFormat:
-    """How a table is written; every setting is optional, and none is needed for a plain table.
+    """Format of a table; every setting is optional, and a plain table needs none.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class TableFormat:
         for moments counted since 1970, `"excel"` for day numbers of a spreadsheet. By default dates are written
         year-month-day.
     time_zone : str, optional
-        Zone whose day a moment belongs to, such as `"America/New_York"`, for bars stamped with a time of day. Times
-        without a zone are taken as times in this one.
+        Time zone whose date is the day of a bar, such as `"America/New_York"`, for bars with a time of day. Times
+        without a zone are times in this one.
     decimal : {".", ","}, optional
         Decimal mark of numbers; `"."` by default, and `","` when `thousands = "."`.
     thousands : {",", ".", "'", " ", "_"}, optional
@@ -49,11 +49,12 @@ class TableFormat:
         Number of the line that names the columns, counted from 1, or the names themselves when no line does.
     column_names : mapping of str to str, optional
         Name in the file of `date`, `open`, `high`, `low`, `close`, `adj_close`, `adj_factor` or `volume`; an empty name
-        says that the file has no such column, whatever its columns are called.
+        means that the file has no such column, whatever its columns are called.
     ticker_column : str, optional
-        Name in the file of the column of tickers; an empty name says that there is none.
+        Name in the file of the column of tickers; an empty name means that there is none.
     layout : {"long", "wide"}, optional
-        Whether columns are fields of bars (with or without a column of tickers) or tickers, each with its closes.
+        `"long"` when columns are fields of bars (with or without a column of tickers), `"wide"` when they are tickers
+        and the cells their closes; by default recognised from the names.
     """
 
     date_format: str | None = None
@@ -71,7 +72,7 @@ class TableFormat:
         Raises
         ------
         InputError
-            Naming the setting, what it is and what it may be.
+            Naming the setting, its value and the allowed values.
         """
         for name, value, allowed in (
             ("decimal", self.decimal, _DECIMALS),
@@ -97,18 +98,18 @@ class TableFormat:
 
     @cached_property
     def zone(self) -> zoneinfo.ZoneInfo | None:
-        """Zone whose days count, None for midnights only."""
+        """Time zone of the days; None when all times have to be midnight."""
         return None if self.time_zone is None else zoneinfo.ZoneInfo(self.time_zone)
 
     def named(self, field: str) -> str | None:
-        """Name given to a field or `"ticker"`: empty for none in the file, None where nothing is set."""
+        """Column that a setting names for a field or `"ticker"`: empty for no column, None without a setting."""
         if field == "ticker" and self.ticker_column is not None:
             return self.ticker_column
         return (self.column_names or {}).get(field)
 
     @cached_property
     def own_names(self) -> tuple[str, ...]:
-        """Every column that a setting names."""
+        """Columns that settings name."""
         given = [self.ticker_column or "", *(self.column_names or {}).values()]
         return tuple(dict.fromkeys(name for name in given if name))
 

@@ -1,4 +1,4 @@
-"""Layout of one price table, long, wide, one ticker or yfinance's (field, ticker) columns, and its rows as bars."""
+"""Layouts of price tables (long, wide, one ticker, or (field, ticker) columns), and conversion to bars."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ from signals.tabular.price_columns import (
     is_companion,
     is_number,
     is_text,
+    is_ticker_like,
     likely_close,
+    listed,
     naming_column,
     nested_prices,
     quoted,
-    some,
-    tickerlike,
-    without_remark,
+    without_comment,
 )
 from signals.tabular.table_files import RawTable, is_unnamed, stem
 from signals.tabular.table_format import FIELDS, PLAIN, TableFormat
 from signals.tabular.text_files import EmptyTableError
 
-__all__ = ["FIELDS", "Bars", "bars_of", "ticker_name", "tickers_of"]
+__all__ = ["FIELDS", "TableBars", "bars_of", "ticker_name", "tickers_of"]
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
-    """Rows of one file or several, in file order.
+class TableBars:
+    """Bars of one file or several, in file order.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ class Bars:
     columns : dict of str to ndarray of float64
         Some of `FIELDS`, and the total return under the name the user gave.
     ignored : tuple of str
-        Columns left aside.
+        Columns that were ignored.
     warnings : tuple of str
-        What was assumed, for the report.
+        Warnings for the report: what was assumed or left out.
     """
 
     days: NDArray[np.datetime64]
@@ -78,7 +78,7 @@ class Bars:
 
 
 def ticker_name(name: str, *, stooq: bool = False) -> str:
-    """Ticker as the rest of the world writes it: Stooq's `aapl.us` becomes `AAPL`, anything else stays.
+    """Normalize a ticker: Stooq's `aapl.us` becomes `AAPL`, and others stay as they are.
 
     >>> ticker_name("aapl.us"), ticker_name("brk-b"), ticker_name("cdr", stooq=True)
     ('AAPL', 'brk-b', 'CDR')
@@ -97,35 +97,35 @@ def bars_of(
     ticker: str | None = None,
     form: TableFormat = PLAIN,
     calendar: str = "XNYS",
-) -> Bars:
-    """Recognise the layout and give back plain rows.
+) -> TableBars:
+    """Recognise the layout of a table and convert it to bars.
 
     Parameters
     ----------
     raw : RawTable
-        What `read_raw` found.
+        Result of `read_raw`.
     path : Path
-        The file, for messages, and because a file without ticker column is named after its ticker.
+        The file, for messages, and for the ticker of a file without a ticker column.
     return_column : str, optional
         Column of total returns to keep.
     ticker : str, optional
-        Whose the bars are when no column says so; by default whose the file's name says.
+        Ticker of a file without a ticker column; by default the name of the file.
     form : TableFormat
-        Settings that decide where the table does not.
+        Settings for ambiguous tables.
     calendar : str
         Exchange calendar, whose time zone a message may propose.
 
     Raises
     ------
     InputError
-        When there is no date, no close, a value that is no number, bars shorter than a day, or more than one way to
-        read the table; the message names the setting that reads it.
+        When there is no date, no close, a value that is not a number, bars shorter than a day, or more than one way to
+        read the table; the message names the setting that decides.
 
     Notes
     -----
-    What a table is, in this order: (field, ticker) columns in two header rows or in one name; fields, when a close is
-    among them, a ticker column, or open, high and low; otherwise tickers with their closes. The words of price tables
-    are never tickers unless they stand in capitals among other tickers, as OPEN and LOW do.
+    Layouts are tried in this order: (field, ticker) columns in two header rows or in one name; fields, with a close, a
+    ticker column, or open, high and low; otherwise tickers with their closes. Words of price tables are never tickers
+    unless they are in capitals among other tickers, as OPEN and LOW.
     """
     frame = raw.frame
     if any(isinstance(name, tuple) for name in frame.columns):
@@ -135,17 +135,17 @@ def bars_of(
         refuse_dates_across(frame, path)
     date = date_column(frame, path, form)
     frame, repeated = without_headers(frame, date)
-    frame, remark = without_remark(frame, date)
-    warnings = [] if remark is None else [f"a last line that is no row of the table left out: {shown(remark)}"]
+    frame, comment = without_comment(frame, date)
+    warnings = [] if comment is None else [f"a last line that is not a row of the table left out: {shown(comment)}"]
     warnings += [f"lines that repeat the header left out: {repeated:,}"] if repeated else []
     others = [name for name in frame.columns if name != date]
     if form.layout == "wide":
-        # a volume that is not in capitals is no ticker, whatever the layout
+        # a volume that is not in capitals is never a ticker
         others = [name for name in others if is_upper(name) or (field_of(name) or ("",))[0] != "volume"]
         return replace(_wide(frame, date, others, path, form, calendar), warnings=tuple(warnings))
     roles = assign_roles(frame, date, path, form)
-    settled = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
-    if not settled and form.layout is None and (pairs := split_names(others)) is not None:
+    has_close = bool({"close", "adj_close"} & roles.fields.keys()) and not roles.likely
+    if not has_close and form.layout is None and (pairs := split_names(others)) is not None:
         paired = frame[[date, *others]].set_axis(pd.Index(["Date", *pairs], tupleize_cols=False), axis=1)
         return _paired(paired, path, form, calendar)
     refuse_fields_below(frame, roles, path)
@@ -178,16 +178,16 @@ def bars_of(
     if return_column is not None and return_column in frame.columns:
         columns["return"] = numbers(return_column)
     if roles.likely:
-        warnings.append(f"the column {roles.fields['close']} is taken as the close")
+        warnings.append(f"the column {roles.fields['close']} is used as the close")
     if compact(roles.fields.get("close")) == "prc" and (columns["close"] < 0).any():
-        # CRSP marks the mean of bid and ask, where there was no trade, by a minus
+        # CRSP writes the mean of bid and ask, where there was no trade, with a minus sign
         warnings.append(
-            f"{int((columns['close'] < 0).sum()):,} closes with a minus are means of bid and ask, as CRSP writes"
+            f"{int((columns['close'] < 0).sum()):,} closes with a minus sign are means of bid and ask, as CRSP writes"
         )
         columns["close"] = np.abs(columns["close"])
     used = {date, labels, return_column, *roles.fields.values()}
     ignored = tuple(str(name) for name in others if name not in used and not is_companion(name))
-    return Bars(days, codes, names, columns, ignored, tuple(warnings))
+    return TableBars(days, codes, names, columns, ignored, tuple(warnings))
 
 
 def _with_text_names(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -207,8 +207,7 @@ def _is_wide(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, r
     Raises
     ------
     InputError
-        When a table of tickers, CLOSE among them or under names that are not in capitals, cannot be told from one of
-        fields.
+        When the columns could be tickers or fields, because CLOSE is among them or names are not in capitals.
     """
     unknown = [name for name in roles.unknown if name != return_column]
     words = [*roles.fields.values(), *roles.words]
@@ -219,19 +218,19 @@ def _is_wide(frame: pd.DataFrame, roles: Roles, path: Path, form: TableFormat, r
             named = ", ".join(f"{field} = {quoted(name)}" for field, name in bars.items())
             raise InputError(
                 f"expected open, high, low and close of {path.name} under known names, or tickers; found "
-                f"{some(map(str, bars.values()))}, of which {bars['high']} is always the highest and {bars['low']} the "
-                f'lowest; set column_names = {{ {named} }}, or layout = "wide" if each column holds the closes of a '
-                "ticker"
+                f"{listed(map(str, bars.values()))}, of which {bars['high']} is always the highest and {bars['low']} "
+                f'the lowest; set column_names = {{ {named} }}, or layout = "wide" if each column holds the closes of '
+                "a ticker"
             )
         return bool(unknown)
     if {"open", "high", "low"} <= roles.fields.keys() or form.named("close") or form.named("adj_close"):
         return False
-    # capitals tell tickers from words only where other tickers have them and the date has not
-    capitals = all(map(tickerlike, words)) and any(map(is_upper, unknown)) and not is_upper(roles.date)
+    # capitals distinguish tickers from words only where other tickers are in capitals and the date is not
+    capitals = all(map(is_ticker_like, words)) and any(map(is_upper, unknown)) and not is_upper(roles.date)
     if capitals and not roles.likely and {"close", "adj_close"} & roles.fields.keys():
         close = next(roles.fields[field] for field in ("close", "adj_close") if field in roles.fields)
         raise InputError(
-            f"expected either tickers or fields as columns of {path.name}; found {close} beside {some(unknown)}; set "
+            f"expected either tickers or fields as columns of {path.name}; found {close} and {listed(unknown)}; set "
             f'layout = "wide" if each column holds the closes of a ticker, or layout = "long" if {close} is the close '
             "of one ticker"
         )
@@ -251,17 +250,17 @@ def _refuse_without_close(frame: pd.DataFrame, roles: Roles, labels: Any, path: 
         remedy = f"set {close}, or {wide}" if len(numbers) == 1 else f"set {wide}, or {close}"
     else:
         remedy = "add it, or name its column by column_names"
-    raise InputError(f"expected a close in {path.name}; found {some(map(str, frame.columns))}; {remedy}")
+    raise InputError(f"expected a close in {path.name}; found {listed(map(str, frame.columns))}; {remedy}")
 
 
 def _could_be_tickers(roles: Roles, words: list[Any]) -> bool:
-    if not words or {"open", "high", "low"} <= roles.fields.keys() or not all(map(tickerlike, words)):
+    if not words or {"open", "high", "low"} <= roles.fields.keys() or not all(map(is_ticker_like, words)):
         return False
     return bool(roles.unknown) or not is_upper(roles.date)
 
 
 def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:
-    """Refuse a close beside an adjusted close that goes by no known name: splits would look like losses."""
+    """Raise `InputError` for an adjusted close under an unknown name, without which splits would look like losses."""
     if "close" not in roles.fields or "adj_close" in roles.fields or form.named("adj_close") is not None:
         return
     for name in (*roles.unknown, *roles.words):
@@ -270,16 +269,18 @@ def _refuse_other_adjusted(roles: Roles, path: Path, form: TableFormat) -> None:
         if "adj" in word and "unadj" not in word and "factor" not in word and priced:
             raise InputError(
                 f"expected the adjusted close of {path.name} under a known name; found {name}; set column_names = "
-                f'{{ adj_close = {quoted(name)} }}, or column_names = {{ adj_close = "" }} to leave it aside'
+                f'{{ adj_close = {quoted(name)} }}, or column_names = {{ adj_close = "" }} to ignore it'
             )
 
 
-def _wide(frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form: TableFormat, calendar: str) -> Bars:
+def _wide(
+    frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form: TableFormat, calendar: str
+) -> TableBars:
     days = days_of(frame[date], path, form=form, calendar=calendar)
     if (unnamed := [place for place, name in enumerate(names) if is_unnamed(name)]) and len(names) > 1:
         raise InputError(
-            f"expected a ticker over every column of {path.name}; found none over column {unnamed[0] + 2}; name it or "
-            "delete it"
+            f"expected a ticker as name of every column of {path.name}; found none for column {unnamed[0] + 2}; name "
+            "it or delete it"
         )
     closes = np.empty((len(days), len(names)))
     for column, name in enumerate(names):
@@ -299,14 +300,15 @@ def _wide(frame: pd.DataFrame, date: Any, names: Sequence[Any], path: Path, form
     if not len(rows):
         raise EmptyTableError(f"expected prices in {path.name}; found no number; get the file again")
     labels = [ticker_name(str(name)) for name in names]
-    return Bars(days[rows], codes.astype(np.int32), labels, {"close": closes[rows, codes]})
+    return TableBars(days[rows], codes.astype(np.int32), labels, {"close": closes[rows, codes]})
 
 
-def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -> Bars:
-    """Lay out (field, ticker) columns as rows."""
+def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -> TableBars:
+    """Convert (field, ticker) columns to rows."""
     if "Date" not in frame.columns:
         raise InputError(
-            f"expected a column of dates in {path.name}; found {some(map(str, frame.columns))}; name the first one Date"
+            f"expected a column of dates in {path.name}; found {listed(map(str, frame.columns))}; name the first one "
+            "Date"
         )
     days = days_of(frame["Date"], path, form=form, calendar=calendar)
     pairs = [name for name in frame.columns if isinstance(name, tuple)]
@@ -329,17 +331,17 @@ def _paired(frame: pd.DataFrame, path: Path, form: TableFormat, calendar: str) -
         )
         table[:, place[name[1]]] = values
     if not {"close", "adj_close"} & columns.keys():
-        raise InputError(f"expected a close in {path.name}; found {some(map(str, firsts))}; add it")
+        raise InputError(f"expected a close in {path.name}; found {listed(map(str, firsts))}; add it")
     flat = {key: table.ravel() for key, table in columns.items()}
     codes = np.tile(np.arange(len(names), dtype=np.int32), len(days))
     labels = [ticker_name(name) for name in names]
-    return Bars(np.repeat(days, len(names)), codes, labels, flat, tuple(ignored))
+    return TableBars(np.repeat(days, len(names)), codes, labels, flat, tuple(ignored))
 
 
 def _refuse_intraday(
     frame: pd.DataFrame, roles: Roles, labels: Any, path: Path, form: TableFormat, calendar: str
 ) -> None:
-    """Refuse bars of other lengths; bars with a time of day are daily ones where a zone is set and each has its day."""
+    """Raise `InputError` for intraday bars; a time of day is accepted where a zone is set and each day has one bar."""
     remedy = "daily bars only: aggregate minute and hourly bars to days first"
     words = {compact(name): name for name in roles.words}
     if "per" in words:
@@ -361,7 +363,7 @@ def _refuse_intraday(
 
 
 def tickers_of(column: pd.Series, path: Path, *, stooq: bool = False) -> tuple[NDArray[np.int32], list[str]]:
-    """Index of each row into the tickers, which are brought to the one spelling; a missing one is an error."""
+    """Code of each row and the normalized tickers; a missing ticker raises `InputError`."""
     codes, labels = factorized(column, path)
     if (codes < 0).any():
         raise InputError(
@@ -372,7 +374,7 @@ def tickers_of(column: pd.Series, path: Path, *, stooq: bool = False) -> tuple[N
         row = _first(codes == names.index(""))
         raise InputError(f"expected a ticker in every row of {path.name}; found none in row {row}; add it")
     if len(set(names)) < len(names):
-        # AAPL and aapl.us in one file: one ticker, whose rows are then checked for duplicates like any other
+        # AAPL and aapl.us in one file are one ticker, whose rows are later checked for duplicates
         unique = {name: code for code, name in enumerate(dict.fromkeys(names))}
         codes = np.array([unique[name] for name in names])[codes]
         names = list(unique)

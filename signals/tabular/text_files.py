@@ -1,4 +1,4 @@
-"""Opening of text files from outside: plain, gzipped or zipped, UTF-8 or UTF-16; every failure is one line."""
+"""Opening of text files: plain, gzipped or zipped, UTF-8 or UTF-16, with errors of one line."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from signals.common.text import one_line
 
 __all__ = ["EmptyTableError", "first_lines", "open_text", "reading"]
 
-# Prices shrink to a fifth or a tenth; gzip's limit is a thousandth. Beyond both of these a file is made to fill memory.
+# Prices compress to a fifth or a tenth, gzip at most to a thousandth. A file that exceeds both limits is refused as a
+# decompression bomb.
 BOMB_BYTES = 64 * 2**20
 BOMB_RATIO = 100
 
-# A table of 100,000 tickers across has a header of less than that.
+# The header of a table with 100,000 columns of tickers is shorter.
 LONGEST_HEADER = 2**21
 
 
-# First bytes of what is no text, what it is, and what to do.
+# First bytes of other kinds of files, their names, and remedies.
 _PACKED = (
     (b"\x1f\x8b", "a gzip file", "let its name end in .gz"),
     (b"PK\x03\x04", "a zip archive or a workbook", "let its name end in .zip, or save the sheet as CSV"),
@@ -35,17 +36,17 @@ _PACKED = (
 
 
 class EmptyTableError(InputError):
-    """A file holds no row at all: an error for one file, a warning for one of many."""
+    """A file has no rows: an error for a single file, a warning for one of many."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever reading a file can raise into one line.
+    """Convert the exceptions of reading a file into an `InputError` of one line.
 
     Raises
     ------
     InputError
-        The file is missing, cannot be read, is no whole gzip file or no UTF-8.
+        When the file is missing, cannot be read, or is not a complete gzip file or not UTF-8.
     """
     try:
         yield
@@ -66,14 +67,14 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(
             f"expected text in UTF-8 in {path.name}; found the byte 0x{error.object[error.start]:02x}; save it as UTF-8"
         ) from error
-    except UnicodeError as error:  # text that begins as UTF-16 and is none
+    except UnicodeError as error:  # text that begins like UTF-16 and is not
         raise InputError(f"expected text in {path.name}; found {one_line(str(error))}; save it as UTF-8") from error
     except OSError as error:
         raise InputError(f"expected to read {path}; found: {error.strerror or error}; make it readable") from error
 
 
-class _Counted(gzip.GzipFile):
-    """A gzip file that stops when it unpacks to more than any price file would."""
+class _BoundedGzipFile(gzip.GzipFile):
+    """A gzip file that raises `InputError` when it unpacks to more than any price file would."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "rb")
@@ -93,8 +94,8 @@ class _Counted(gzip.GzipFile):
 def open_text(path: Path) -> IO[str]:
     """Open a file as text; to be used inside `reading`.
 
-    Gzipped if its name ends in `.gz`, the one file inside if it ends in `.zip`; UTF-16 if its byte order mark says so
-    (as spreadsheets write "Unicode text"), otherwise UTF-8.
+    A name in `.gz` means gzipped, a name in `.zip` the only file of an archive. The encoding is UTF-16 with such a byte
+    order mark (as spreadsheets write "Unicode text"), otherwise UTF-8.
     """
     with _open_bytes(path) as stream:
         start = stream.read(4)
@@ -109,14 +110,14 @@ def open_text(path: Path) -> IO[str]:
 def _open_bytes(path: Path) -> IO[bytes]:
     name = path.name.lower()
     if name.endswith(".gz"):
-        return cast("IO[bytes]", _Counted(path))
+        return cast("IO[bytes]", _BoundedGzipFile(path))
     if name.endswith(".zip"):
         return _only_member(path)
     return open(path, "rb")
 
 
 def _only_member(path: Path) -> IO[bytes]:
-    """Open the one file inside a zip archive; what macOS adds is no file."""
+    """Open the only file of a zip archive; entries that macOS adds are ignored."""
     with zipfile.ZipFile(path) as archive:
         inside = [i for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
         if len(inside) != 1:
@@ -131,7 +132,10 @@ def _only_member(path: Path) -> IO[bytes]:
             )
         try:
             return archive.open(inside[0])
-        except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way Python does not know
+        except (
+            RuntimeError,
+            NotImplementedError,
+        ) as error:  # encrypted, or compressed by a method that Python does not support
             raise InputError(
                 f"expected a plain zip file {path.name}; found {one_line(str(error))}; unpack it"
             ) from error
@@ -151,7 +155,7 @@ def first_lines(path: Path, count: int) -> list[str]:
         raise EmptyTableError(f"expected a header line in {path.name}; found an empty file; get it again")
     if max(map(len, lines)) == LONGEST_HEADER:
         raise InputError(
-            f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; is this a "
-            "table?"
+            f"expected lines of text in {path.name}; found one of more than {LONGEST_HEADER:,} characters; check "
+            "that the file is a table"
         )
     return lines

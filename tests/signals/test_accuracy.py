@@ -25,34 +25,34 @@ from signals.forecasting.comparison import comparison_table
 
 
 @pytest.fixture
-def said():
+def predictions():
     rng = np.random.default_rng(6)
     truth = np.cumsum(rng.normal(size=90))
     return truth, truth + rng.normal(size=90), truth + 1.3 * rng.normal(size=90)
 
 
-def test_errors_and_skill(said):
-    truth, ours, theirs = said
-    assert mean_absolute_error(truth, ours) == pytest.approx(np.mean(np.abs(truth - ours)))
-    assert root_mean_squared_error(truth, ours) == pytest.approx(np.sqrt(np.mean((truth - ours) ** 2)))
-    expected = 1 - np.mean((truth - ours) ** 2) / np.mean((truth - theirs) ** 2)
-    assert skill(truth, ours, theirs) == pytest.approx(expected)
-    assert skill(truth, theirs, theirs) == 0
-    assert skill(truth, truth, theirs) == 1
-    assert np.isnan(skill(truth, ours, truth))
+def test_errors_and_skill(predictions):
+    truth, y_pred, reference = predictions
+    assert mean_absolute_error(truth, y_pred) == pytest.approx(np.mean(np.abs(truth - y_pred)))
+    assert root_mean_squared_error(truth, y_pred) == pytest.approx(np.sqrt(np.mean((truth - y_pred) ** 2)))
+    expected = 1 - np.mean((truth - y_pred) ** 2) / np.mean((truth - reference) ** 2)
+    assert skill(truth, y_pred, reference) == pytest.approx(expected)
+    assert skill(truth, reference, reference) == 0
+    assert skill(truth, truth, reference) == 1
+    assert np.isnan(skill(truth, y_pred, truth))
     unknown = np.where(np.arange(90) < 80, truth, np.nan)
-    assert skill(unknown, ours, theirs) == skill(truth[:80], ours[:80], theirs[:80])
+    assert skill(unknown, y_pred, reference) == skill(truth[:80], y_pred[:80], reference[:80])
 
 
 @pytest.mark.parametrize(("loss", "power"), [("squared", 2), ("absolute", 1)])
-def test_one_step_diebold_mariano_is_a_paired_t_test(said, loss, power):
+def test_one_step_diebold_mariano_is_a_paired_t_test(predictions, loss, power):
     """With one step the small-sample correction makes the statistic Student's, exactly."""
-    truth, ours, theirs = said
-    paired = stats.ttest_rel(np.abs(truth - ours) ** power, np.abs(truth - theirs) ** power)
-    found = diebold_mariano(truth, ours, theirs, loss=loss)
+    truth, y_pred, reference = predictions
+    paired = stats.ttest_rel(np.abs(truth - y_pred) ** power, np.abs(truth - reference) ** power)
+    found = diebold_mariano(truth, y_pred, reference, loss=loss)
     assert found.statistic == pytest.approx(paired.statistic, rel=1e-12)
     assert found.p_value == pytest.approx(paired.pvalue, rel=1e-12)
-    turned = diebold_mariano(truth, theirs, ours, loss=loss)
+    turned = diebold_mariano(truth, reference, y_pred, loss=loss)
     assert (turned.statistic, turned.p_value) == pytest.approx((-found.statistic, found.p_value))
 
 
@@ -69,7 +69,7 @@ def test_diebold_mariano_by_the_formula_of_the_papers():
     assert found.p_value == pytest.approx(2 * stats.t.sf(abs(statistic), n - 1), rel=1e-12)
 
 
-def test_losses_that_swing_to_and_fro_still_have_a_variance():
+def test_negative_long_run_variance_falls_back_to_bartlett_weights():
     d = np.tile([0.6, -0.4], 10)  # neighbours cancel: the usual estimate is below zero
     found = diebold_mariano(np.zeros(20), np.sqrt(1 + d), np.ones(20), steps=2)
     c = d - d.mean()
@@ -78,44 +78,46 @@ def test_losses_that_swing_to_and_fro_still_have_a_variance():
     assert found.statistic == pytest.approx(statistic, rel=1e-12)
 
 
-def test_diebold_mariano_holds_its_size_where_forecasts_overlap():
+def test_diebold_mariano_has_nominal_size_for_overlapping_forecasts():
     rng = np.random.default_rng(0)
     right, naive = 0, 0
     for _ in range(400):
         shocks = rng.normal(size=(2, 83))
-        ours, theirs = (np.convolve(e, np.ones(4), mode="valid") for e in shocks)  # errors four steps ahead overlap
-        right += diebold_mariano(np.zeros(80), ours, theirs, steps=4).p_value < 0.05
-        naive += diebold_mariano(np.zeros(80), ours, theirs, steps=1).p_value < 0.05
+        y_pred, reference = (
+            np.convolve(e, np.ones(4), mode="valid") for e in shocks
+        )  # errors four steps ahead overlap
+        right += diebold_mariano(np.zeros(80), y_pred, reference, steps=4).p_value < 0.05
+        naive += diebold_mariano(np.zeros(80), y_pred, reference, steps=1).p_value < 0.05
     assert 0.02 < right / 400 < 0.10
     assert naive / 400 > 0.15
 
 
-def test_diebold_mariano_of_several_series_is_that_of_their_mean_loss(said):
-    truth, ours, theirs = said
-    wide = [np.column_stack([x, 2 * x[::-1]]) for x in said]
+def test_diebold_mariano_of_several_series_is_that_of_their_mean_loss(predictions):
+    truth, y_pred, reference = predictions
+    wide = [np.column_stack([x, 2 * x[::-1]]) for x in predictions]
     loss = [((wide[0] - x) ** 2).mean(axis=1) for x in wide[1:]]
     expected = stats.ttest_rel(*loss)
     assert diebold_mariano(*wide).statistic == pytest.approx(expected.statistic, rel=1e-12)
-    assert np.isnan(diebold_mariano(truth, ours, ours).p_value)
-    assert np.isnan(diebold_mariano(truth[:2], ours[:2], theirs[:2]).p_value)
+    assert np.isnan(diebold_mariano(truth, y_pred, y_pred).p_value)
+    assert np.isnan(diebold_mariano(truth[:2], y_pred[:2], reference[:2]).p_value)
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-def test_correlations_and_their_t(said, steps):
-    truth, ours, _ = said
-    rounded = np.round(ours)  # ties
+def test_correlations_and_their_t(predictions, steps):
+    truth, y_pred, _ = predictions
+    rounded = np.round(y_pred)  # ties
     assert information_coefficient(truth, rounded).value == pytest.approx(stats.pearsonr(truth, rounded).statistic)
     assert information_coefficient(truth, rounded, rank=True).value == pytest.approx(
         stats.spearmanr(truth, rounded).statistic
     )
-    fit = OLS(truth, add_constant(ours)).fit()
-    x = ours - ours.mean()
+    fit = OLS(truth, add_constant(y_pred)).fit()
+    x = y_pred - y_pred.mean()
     count = cosine_count(90, steps)
     error = np.sqrt(90 * cosine_variance(x * fit.resid, count)) / (x @ x)
-    found = information_coefficient(truth, ours, steps=steps)
+    found = information_coefficient(truth, y_pred, steps=steps)
     assert (found.t, found.df) == (pytest.approx(fit.params[1] / error, rel=1e-9), count)
     assert np.isnan(information_coefficient(truth, np.full(90, 0.1)).value)
-    few = information_coefficient(truth[: 4 * steps - 1], ours[: 4 * steps - 1], steps=steps)
+    few = information_coefficient(truth[: 4 * steps - 1], y_pred[: 4 * steps - 1], steps=steps)
     assert np.isfinite(few.value)
     assert np.isnan(few.t)
     assert few.df == 0
@@ -135,8 +137,8 @@ def test_direction_pinball_and_coverage():
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def frames(said, *, horizon=1, levels=()):
-    """Forecasts and actual values as a run writes them; `said` maps a model to arrays (seeds, n, horizon, series)."""
+def frames(predictions, *, horizon=1, levels=()):
+    """Forecasts and actual values as a run writes them; `predictions` has arrays (seeds, n, horizon, series)."""
     rng = np.random.default_rng(9)
     n, names = 24, ("a", "b")
     dates = pd.date_range("2020-01-31", periods=n, freq="ME")
@@ -147,7 +149,7 @@ def frames(said, *, horizon=1, levels=()):
     actuals = pd.DataFrame({"actual": actual.ravel(), "last": last.ravel()}, index=index).reset_index()
     actuals["target_date"] = actuals["date"] + pd.Timedelta(days=31) * actuals["step"]
     parts = []
-    for model, make in said.items():
+    for model, make in predictions.items():
         for seed, made in enumerate(make(actual, last)):
             for level, shift in levels if model == "network" and levels else [(np.nan, 0.0)]:
                 frame = pd.DataFrame({"forecast": made.ravel() + shift}, index=index).reset_index()
@@ -166,12 +168,12 @@ def noisy(size):
 MODELS = {"network": noisy(0.5), "persistence": lambda actual, last: [last]}
 
 
-def test_table_holds_what_each_measure_says():
+def test_table_has_the_value_of_each_measure():
     forecasts, actuals, actual, last = frames(MODELS)
     found = comparison_table(forecasts, actuals, parameters={"network": 1781}, metric="mae", units={"b": 10.0})
     network = found.table.set_index("model").loc["network"]
-    said = forecasts[forecasts["model"] == "network"]
-    seeds = [said.loc[said["seed"] == s, "forecast"].to_numpy().reshape(24, 1, 2) for s in range(3)]
+    predictions = forecasts[forecasts["model"] == "network"]
+    seeds = [predictions.loc[predictions["seed"] == s, "forecast"].to_numpy().reshape(24, 1, 2) for s in range(3)]
     units = np.array([1.0, 10.0])
     each = [np.abs((actual - s) / units).mean() for s in seeds]
     naive = np.abs((actual - last) / units).mean()
@@ -195,7 +197,7 @@ def test_table_holds_what_each_measure_says():
     assert second["ic_change_t"] == pytest.approx(t)
 
 
-def test_a_correlation_of_too_few_pairs_is_called_that():
+def test_correlation_of_too_few_pairs_is_marked():
     """24 origins and 7 steps ahead: each of the later steps has fewer than four dates a step."""
     forecasts, actuals, *_ = frames(MODELS, horizon=7)
     mine = [frame[frame["series"] == "a"] for frame in (forecasts, actuals)]
@@ -236,21 +238,21 @@ def test_of_returns_moves_are_measured_from_zero():
     found = comparison_table(forecasts, actuals, reference="mean")
     network = found.table.set_index("model").loc["network"]
     assert network["ic_change"] == network["ic_level"]
-    said = forecasts[forecasts["model"] == "network"].groupby(["date", "series"])["forecast"].mean()
-    right = np.sign(said.to_numpy()) == np.sign(actual[:, 0].ravel())
+    predictions = forecasts[forecasts["model"] == "network"].groupby(["date", "series"])["forecast"].mean()
+    right = np.sign(predictions.to_numpy()) == np.sign(actual[:, 0].ravel())
     assert network["direction"] == pytest.approx(right.mean())
     assert found.table.set_index("model").loc["mean", "ratio"] == 1
     assert "| / mean | skill | ensemble | DM (p) | IC (t) | rank IC | direction |" in found.markdown()
 
 
-def test_quantiles_and_what_is_not_known_yet():
+def test_quantile_measures_ignore_unknown_actual_values():
     forecasts, actuals, actual, _ = frames(MODELS, levels=[(0.25, -0.5), (0.5, 0.0), (0.75, 0.5)])
     actuals.loc[actuals.index[-2:], "actual"] = np.nan
     found = comparison_table(forecasts, actuals).table.set_index("model").loc["network"]
     points = forecasts[forecasts["level"].isna() | (forecasts["level"] == 0.5)]
     assert found["rmse"] == comparison_table(points, actuals).table["rmse"][0]
-    said = forecasts[forecasts["model"] == "network"].groupby("level")["forecast"]
-    layers = [g.to_numpy().reshape(3, 24, 1, 2).mean(axis=0)[:-1] for _, g in said]
+    predictions = forecasts[forecasts["model"] == "network"].groupby("level")["forecast"]
+    layers = [g.to_numpy().reshape(3, 24, 1, 2).mean(axis=0)[:-1] for _, g in predictions]
     assert found["pinball"] == pytest.approx(pinball_loss(actual[:-1], np.stack(layers, axis=-1), (0.25, 0.5, 0.75)))
     assert set(found["coverage"]) == {0.25, 0.5, 0.75}
 
@@ -282,7 +284,7 @@ def test_table_is_printed_and_written_whole():
         (lambda f, a: (f, pd.concat([a, a.iloc[:1]])), "expected one actual value"),
     ],
 )
-def test_frames_that_do_not_fit_are_refused(change, message):
+def test_inconsistent_frames_are_refused(change, message):
     with pytest.raises(InputError, match=message):
         comparison_table(*change(*frames(MODELS)[:2]))
     with pytest.raises(InputError, match="expected a metric among rmse, mae"):
@@ -291,7 +293,7 @@ def test_frames_that_do_not_fit_are_refused(change, message):
         comparison_table(*frames(MODELS)[:2], units={"c": 1.0})
 
 
-def test_names_from_outside_stay_within_their_cells():
+def test_names_are_escaped_in_table_cells():
     forecasts, actuals, *_ = frames(MODELS, horizon=2)
     first = actuals["series"].iloc[0]
     for frame in (forecasts, actuals):
@@ -304,7 +306,9 @@ def test_names_from_outside_stay_within_their_cells():
 def test_the_point_forecast_of_quantiles_is_the_middle_one():
     forecasts, actuals, *_ = frames(MODELS)
     persistence = forecasts[forecasts["model"] == "persistence"]
-    said = [persistence.assign(model="q", level=level, forecast=persistence["forecast"] + add)
+    predictions = [persistence.assign(model="q", level=level, forecast=persistence["forecast"] + add)
             for level, add in ((0.05, -1.0), (0.1, 0.0), (0.5, 7.0))]  # fmt: skip
-    table = comparison_table(pd.concat([persistence, *said], ignore_index=True), actuals).table.set_index("model")
+    table = comparison_table(pd.concat([persistence, *predictions], ignore_index=True), actuals).table.set_index(
+        "model"
+    )
     assert table.loc["q", "rmse"] == table.loc["persistence", "rmse"]

@@ -1,4 +1,4 @@
-"""Splits and dividends: the door, the files, agreement with factors, raw prices, and where they are kept."""
+"""Splits and dividends: checks, files, agreement with factors, raw prices, and storage."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def adjusted(raw, factor, ticker="A", days=DAYS, volume=1e6):
 SPLIT = adjusted([100.0, 102.0, 51.0, 50.0, 50.5], [0.5, 0.5, 1.0, 1.0, 1.0])
 
 
-# -- the door ---------------------------------------------------------------------------------------------------------
+# -- checks -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_door_gives_one_canonical_table():
+def test_check_actions_returns_the_canonical_table():
     given = pd.DataFrame(
         {"split": [1.0, np.nan, 0.333333], "dividend": [0.0, 0.25, np.nan]},
         index=pd.MultiIndex.from_tuples([(DAYS[0], "A"), (DAYS[1], "A"), (DAYS[1], "B")], names=["date", "ticker"]),
@@ -65,19 +65,19 @@ def test_the_door_gives_one_canonical_table():
         ([("2015-01-05", "A", 2.0, 0.0), ("2015-01-05", "A", 1.0, 0.1)], "found A on 2015-01-05 more than once"),
     ],
 )
-def test_the_door_names_what_is_wrong(rows, message):
+def test_check_actions_names_the_invalid_row(rows, message):
     with pytest.raises(InputError, match=message) as error:
         check_actions(actions(*rows))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("broken", [pd.DataFrame({"ratio": [2.0]}), pd.DataFrame(), [1.0]])
-def test_the_door_wants_its_columns(broken):
+def test_check_actions_requires_its_columns(broken):
     with pytest.raises(InputError, match=r"expected (the columns split, dividend|actions as a pandas)"):
         check_actions(broken)
 
 
-def test_words_are_no_numbers():
+def test_text_instead_of_numbers_is_refused():
     with pytest.raises(InputError, match="numbers in column split"):
         check_actions(actions(("2015-01-05", "A", 2.0, 0.0)).astype({"split": object}).replace(2.0, "2:1"))
 
@@ -92,14 +92,14 @@ def test_actions_of_one_day_are_joined_in_order():
 @pytest.mark.parametrize(
     ("given", "meant"), [(1 / 0.142857, 7.0), (1 / 0.0714286 * 0.142857, 2.0), (1.05, 1.05), (10.492552, 10.492552)]
 )
-def test_rounded_ratios_become_what_they_stand_for(given, meant):
+def test_rounded_ratios_become_simple_fractions(given, meant):
     assert simple_ratio(given) == meant
 
 
 # -- prices -----------------------------------------------------------------------------------------------------------
 
 
-def test_prices_carry_what_concerns_them():
+def test_prices_keep_actions_of_their_tickers_and_dates():
     given = actions(
         ("2014-12-31", "A", 1.0, 0.5), ("2015-01-06", "A", 2.0, 0.0), ("2015-01-06", "Z", 3.0, 0.0),
         ("2015-01-09", "A", 1.0, 0.5),
@@ -115,7 +115,7 @@ def test_prices_carry_what_concerns_them():
     assert check_prices(SPLIT).actions is None
 
 
-def test_what_is_selected_from_a_panel_has_its_own_actions():
+def test_selection_of_a_panel_keeps_its_actions():
     frame = pd.concat([SPLIT, adjusted([10.0, 10.0, 10.0], [1.0, 1.0, 1.0], "B")]).sort_index()
     prices = check_prices(frame, actions=actions(("2015-01-06", "A", 2.0, 0.0)))
     assert len(prices.panel().select(["B"]).actions) == 0
@@ -130,12 +130,12 @@ def test_a_split_that_factors_leave_out_is_refused():
         check_prices(flat, actions=actions(("2015-01-06", "A", 2.0, 0.0)))
 
 
-def test_smaller_differences_are_noted():
+def test_smaller_differences_give_a_warning():
     dividend = adjusted([100.0, 100.0, 99.0, 99.0, 99.0], [0.99, 0.99, 1.0, 1.0, 1.0])
     assert check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 1.0))).warnings == ()
     (note,) = check_prices(dividend, actions=actions(("2015-01-06", "A", 1.0, 3.0))).warnings
     assert "do not explain adj_factor on 1 of 5 bars" in note
-    assert "A on 2015-01-06, where it changes by 0.99 and actions say 0.97" in note
+    assert "A on 2015-01-06, where it changes by 0.99 and actions by 0.97" in note
     (note,) = check_prices(dividend, actions=actions(("2015-01-05", "A", 1.0, 1.0))).warnings
     assert "on 2 of 5 bars" in note
 
@@ -176,7 +176,7 @@ def test_prices_without_actions_keep_their_bytes(tmp_path):
     assert "actions" not in unknown.meta()
 
 
-def test_a_changed_ticker_takes_its_actions_along():
+def test_actions_follow_a_change_of_ticker():
     frame = pd.concat([SPLIT.iloc[:2], adjusted([51.0, 50.0, 50.5], [1.0] * 3, "NEW", DAYS[2:])]).sort_index()
     table = pd.DataFrame(
         {"id": ["one", "one"], "ticker": ["A", "NEW"], "start": ["", "2015-01-06"], "end": ["2015-01-06", ""]}
@@ -191,7 +191,7 @@ def test_a_changed_ticker_takes_its_actions_along():
 # -- raw prices -------------------------------------------------------------------------------------------------------
 
 
-def test_raw_prices_are_the_numbers_that_were_delivered():
+def test_raw_prices_equal_the_numbers_of_the_file():
     rng = np.random.default_rng(5)
     raw = np.round(np.exp(rng.uniform(-4, 12, 5000)) + 0.01, 4)
     factor = rng.uniform(1e-3, 1.0, 5000)
@@ -245,7 +245,7 @@ def test_a_file_of_actions(tmp_path):
         ("date,ticker,split\n2015-01-05,,2\n", "expected a ticker in every row"),
     ],
 )
-def test_files_of_actions_that_are_none(tmp_path, text, message):
+def test_invalid_files_of_actions_are_refused(tmp_path, text, message):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(InputError, match=message) as error:
         read_actions(tmp_path / "a.csv")
@@ -292,12 +292,12 @@ def test_a_dividend_beyond_the_price_is_refused(raw_file):
 
 def test_a_missing_file_of_actions_is_named(raw_file):
     with pytest.raises(
-        InputError, match=r"splits and dividends at .*none\.csv; found none; mend prices\.corporate_actions"
+        InputError, match=r"splits and dividends at .*none\.csv; found none; correct prices\.corporate_actions"
     ):
         load_prices(source="files", path=raw_file, corporate_actions=raw_file.parent / "none.csv")
 
 
-def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
+def test_factor_files_give_their_splits_and_dividends(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     # 1 % of 102 paid and two for one; then 0.5 of 50; the last line is for ever
     (tmp_path / "factors" / "A.csv").write_text("20150105,0.9801,0.5,102\n20150107,0.99,1,50\n20501231,1,1,0\n")
@@ -307,7 +307,7 @@ def test_factor_files_say_what_they_were_made_of(tmp_path, raw_file):
     assert prices.actions["split"].tolist() == [2.0, 1.0]
 
 
-def test_factors_no_dividend_makes_leave_actions_unknown(tmp_path, raw_file):
+def test_factors_that_no_dividend_explains_leave_actions_unknown(tmp_path, raw_file):
     (tmp_path / "factors").mkdir()
     (tmp_path / "factors" / "A.csv").write_text("20150105,1.2,0.5,102\n20501231,1,1,0\n")
     prices = load_prices(source="files", path=raw_file, factor_files=tmp_path / "factors")
@@ -330,7 +330,7 @@ def test_real_factor_files(shared_data):
     assert apple.loc["2012-08-09"] == pytest.approx(2.65, abs=0.05)
     assert not any("do not explain" in note for note in prices.warnings)
     assert any(
-        "2 splits are no simple ratio of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
+        "2 splits are not simple ratios of shares (first: 1.49894 for 1 of aig" in note for note in prices.warnings
     )
     raw = raw_panel(prices.panel())
     for column, ticker in enumerate(raw.tickers):

@@ -32,7 +32,7 @@ def test_sessions_reach_from_1990_to_a_year_ahead():
 
 
 @pytest.mark.parametrize("start", ["2015-06-01", "2014-12-31", "1999-01-04"])
-def test_sessions_do_not_depend_on_the_span_asked_for(start):
+def test_sessions_do_not_depend_on_the_requested_span(start):
     wide = sessions(start, "2017-11-10")
     narrow = sessions("2015-06-01", "2016-02-03")
     inside = (wide >= np.datetime64("2015-06-01")) & (wide <= np.datetime64("2016-02-03"))
@@ -47,7 +47,7 @@ def test_sessions_do_not_depend_on_the_span_asked_for(start):
         ("1950-01-01", "2001-01-01", "XNYS", "1950-01-01"),
         ("2000-01-01", "2099-01-01", "XNYS", "2099-01-01"),
         ("2001-01-01", "2000-01-01", "XNYS", "end on or after start"),
-        ("1990-01-01", "1999-01-01", "XTAE", "expected calendar XTAE to know the years 1990 to 1999"),
+        ("1990-01-01", "1999-01-01", "XTAE", "expected calendar XTAE to cover the years 1990 to 1999"),
     ],
 )
 def test_sessions_refuse(start, end, calendar, words):
@@ -181,12 +181,12 @@ def test_as_day(value):
         "2011-02-30",
     ],
 )
-def test_no_day(value):
+def test_invalid_days_are_refused(value):
     with pytest.raises(InputError, match=r"expected prices\.start to be a date like 2011-01-03; found"):
         as_day(value, name="prices.start")
 
 
-def test_session_closes_know_half_days_and_daylight_saving():
+def test_session_closes_include_half_days_and_daylight_saving():
     asked = days("2018-12-24", "2018-07-03", "2018-03-09", "2018-03-12", "1990-07-03")
     moments = [str(moment)[11:16] for moment in session_closes(asked)]
     assert moments == ["18:00", "17:00", "21:00", "20:00", "20:00"]
@@ -204,7 +204,7 @@ def test_session_closes_do_not_depend_on_the_other_days():
 
 
 @pytest.mark.parametrize("closed", ["2018-12-25", "2018-12-22"])
-def test_session_closes_refuse_what_is_no_session(closed):
+def test_session_closes_refuse_other_days(closed):
     with pytest.raises(InputError, match=f"expected sessions of XNYS; found {closed}"):
         session_closes(days("2018-12-24", closed))
 

@@ -61,7 +61,7 @@ def test_decile_spread_is_the_mean_of_the_ends():
     assert (perfect > 2).all()
 
 
-def test_names_that_tie_share_the_places_of_a_group():
+def test_tied_tickers_share_the_places_of_a_group():
     dates = [pd.Timestamp("2020-01-03")]
     index = pd.MultiIndex.from_product([dates, list("abcdefgh")], names=["date", "ticker"])
     score = pd.Series([0.0, 1, 1, 1, 1, 1, 2, 2], index=index)
@@ -72,7 +72,7 @@ def test_names_that_tie_share_the_places_of_a_group():
     assert decile_spread_by_date(score.iloc[mixed], gain, groups=4).tolist() == found.tolist()
 
 
-def test_dates_that_cannot_be_cut_into_groups_have_no_spread(scored):
+def test_dates_with_fewer_rows_than_groups_have_no_spread(scored):
     score, outcome = scored
     first, second = score.index.get_level_values("date").unique()[:2]
     score = score.copy()

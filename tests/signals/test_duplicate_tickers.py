@@ -9,7 +9,7 @@ import pytest
 import rnn_strategies as rs
 import signals.data.duplicate_tickers as module
 from signals.calendar import sessions
-from signals.data.duplicate_tickers import duplicate_note, duplicate_tickers
+from signals.data.duplicate_tickers import duplicate_tickers, duplicate_warning
 
 DAYS = sessions(np.datetime64("2012-01-01"), np.datetime64("2014-06-30"), "XNYS")
 NAMES = [f"N{i:02d}" for i in range(30)]
@@ -46,7 +46,7 @@ COPIES = {
 
 
 @pytest.mark.parametrize("how", COPIES)
-def test_a_copy_of_a_ticker_is_found_at_the_door(how):
+def test_copy_of_a_ticker_is_found_by_check_prices(how):
     closes = market(1)
     prices = checked(frame_of(np.c_[closes, COPIES[how](closes[:, 4])], [*NAMES, "ZZ"]))
     (pair,) = duplicate_tickers(prices.frame)
@@ -57,11 +57,11 @@ def test_a_copy_of_a_ticker_is_found_at_the_door(how):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_names_of_one_market_are_no_copies(seed):
+def test_tickers_of_one_market_are_not_duplicates(seed):
     assert checked(frame_of(market(seed), NAMES)).warnings == ()
 
 
-def test_prices_that_never_move_are_no_copies():
+def test_constant_prices_are_not_duplicates():
     assert checked(frame_of(np.full((len(DAYS), 3), 100.0), ["A", "B", "C"])).warnings == ()
 
 
@@ -74,7 +74,7 @@ def test_a_short_history_has_to_be_identical():
     assert duplicate_tickers(checked(frame_of(same, ["A", "B"])).frame) == ()
 
 
-def test_a_renamed_ticker_without_common_dates_is_no_copy():
+def test_tickers_without_common_dates_are_not_duplicates():
     close = market(3, 1)[:, 0]
     half = np.arange(len(DAYS)) < 300
     both = np.c_[np.where(half, close, np.nan), np.where(half, np.nan, close)]
@@ -93,10 +93,10 @@ def test_many_tickers_are_compared_in_fewer_blocks_with_the_same_result(monkeypa
 def test_the_note_lists_the_closest_pairs_and_counts_the_others():
     closes = market(5, 3)
     prices = checked(frame_of(closes[:, [0, 0, 1, 1, 2, 2, 2]], list("ABCDEFG")))
-    note = duplicate_note(duplicate_tickers(prices.frame))
+    note = duplicate_warning(duplicate_tickers(prices.frame))
     assert note.startswith("5 pairs of tickers with the same or nearly the same returns: A and B (identical), C and D")
     assert "and 2 more" in note
-    assert duplicate_note(()) == ""
+    assert duplicate_warning(()) == ""
 
 
 def test_real_share_classes_are_found(shared_data):

@@ -39,7 +39,7 @@ def folders(make_bars, tmp_path):
     return raw, factors
 
 
-def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
+def test_factor_applies_up_to_and_including_its_date(folders, make_bars):
     raw, factors = folders
     prices = FilesSource(raw, factor_files=factors).load()
     bars = make_bars()
@@ -56,7 +56,7 @@ def test_a_line_counts_up_to_and_including_its_date(folders, make_bars):
     assert any(note.startswith(wrong) for note in prices.warnings)
 
 
-def test_only_what_is_asked_for_needs_factors(folders):
+def test_only_requested_tickers_need_factors(folders):
     raw, factors = folders
     (factors / "bbb.csv").unlink()
     line = refused(raw, factor_files=factors)
@@ -68,7 +68,7 @@ def test_only_what_is_asked_for_needs_factors(folders):
     one = FilesSource(raw / "AAA.csv", factor_files=factors / "aaa.csv").load()
     np.testing.assert_allclose(one.frame["adj_factor"].iloc[[0, -1]], [0.45, 1.0])
     assert "for 2 tickers; name their folder" in refused(raw, factor_files=factors / "aaa.csv")
-    assert "found none; mend prices.factor_files" in refused(raw, factor_files=factors / "none")
+    assert "found none; correct prices.factor_files" in refused(raw, factor_files=factors / "none")
     (factors / "AAA_factors.csv").write_text(FACTORS)
     assert FilesSource(raw, factor_files=factors, tickers=["AAA"]).load()  # the longer name is meant
     (factors / "aaa_factor.csv").write_text(FACTORS)
@@ -92,7 +92,7 @@ def test_names_of_files(folders, tmp_path):
     (both / "daily__raw.csv").write_text("x")
     prices = FilesSource(both, file_names="daily_{ticker}_raw", factor_files=both).load()
     assert prices.tickers == ("AAA", "BBB")
-    assert prices.warnings[0] == "left aside in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
+    assert prices.warnings[0] == "ignored in the folder: AAA_factors.csv, BBB_factors.csv, daily__raw.csv"
     assert FilesSource(both, file_names="daily_{ticker}_raw", tickers=["AAA"]).load().tickers == ("AAA",)
     assert FilesSource(both / "daily_AAA_raw.csv", file_names="daily_{ticker}_raw").load().tickers == ("AAA",)
     assert "expected files named x_{ticker} and ending in .csv" in refused(both, file_names="x_{ticker}")
@@ -183,7 +183,7 @@ def test_real_adjusted_and_raw_prices_agree_with_the_factor_files(real, shared_d
         ("aig", "2009-07-01", 1 / 20),
     ],
 )
-def test_real_splits_leave_no_jump(real, ticker, day, ratio):
+def test_real_splits_are_adjusted_without_a_jump(real, ticker, day, ratio):
     mine = real.frame.xs(ticker, level=1)
     place = mine.index.get_loc(pd.Timestamp(day))
     raw = mine["close"] / mine["adj_factor"]
@@ -191,10 +191,10 @@ def test_real_splits_leave_no_jump(real, ticker, day, ratio):
     assert mine["close"].iloc[place] / mine["close"].iloc[place - 1] == pytest.approx(1, abs=0.25)
 
 
-def test_real_factors_of_another_security_are_noticed(real):
-    told = [note for note in real.warnings if "another security" in note]
-    assert len(told) == 1
-    assert told[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
+def test_real_factors_of_another_security_give_a_warning(real):
+    warnings = [note for note in real.warnings if "another security" in note]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("bac_factors.csv: 4 of 84 reference prices differ")
 
 
 SPLITS = {"aapl": "2014-06-09", "aig": "2009-07-01", "bac": "2004-08-30", "ibm": "1999-05-27", "spy": "2012-01-03"}
@@ -215,7 +215,7 @@ def test_real_history_before_a_split_may_be_rescaled(real, factors, cells):
     raw = np.round(panel.close / panel.adj_factor, 2)
     for t, column in cells:
         day = panel.dates[t]
-        # a threshold at somebody's very price, and at somebody's very median, where the last bit decides
+        # thresholds equal to a price or a median, where the last bit decides
         price, recent = float(raw[t, column]), slice(t - 62, t + 1)
         dollars = float(np.median(raw[recent, column] * panel.volume[recent, column]))
         at_price, at_dollars = UniverseFilters(min_price=price), UniverseFilters(min_dollar_volume=dollars)

@@ -1,4 +1,4 @@
-"""Every built-in feature against a plain pandas computation of what its documentation says."""
+"""Every built-in feature against a plain pandas computation of its documentation."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_every_feature_has_a_reference():
     assert REFERENCES.keys() == FEATURES.keys()
 
 
-def agree(context: FeatureContext, specs: list[str], every: int) -> None:
+def assert_equals_reference(context: FeatureContext, specs: list[str], every: int) -> None:
     """Compare features with their references at every so-many-th decision date, the last one included."""
     wide = Wide(context)
     found = compute_features(specs, context)
@@ -189,8 +189,8 @@ def test_simulated_prices(worlds, frequency, every):
         missing_rate=0.04,
     )
     context = worlds.context(prices, frequency, macro=worlds.macro_table())
-    agree(context, worlds.all_specs(groups=False), every)
-    agree(context, worlds.all_specs(groups=False, usual=False), every)
+    assert_equals_reference(context, worlds.all_specs(groups=False), every)
+    assert_equals_reference(context, worlds.all_specs(groups=False, usual=False), every)
 
 
 def of_prices(worlds) -> list[str]:
@@ -203,10 +203,10 @@ def test_real_etfs(shared_data, worlds):
     prices = rs.load_prices(
         source="files", path=path, on_bad="repair", tickers=names, start="2007-01-01", end="2010-12-31"
     )
-    agree(worlds.context(prices), of_prices(worlds), 23)
+    assert_equals_reference(worlds.context(prices), of_prices(worlds), 23)
 
 
-def test_real_stocks_that_died(shared_data, worlds):
+def test_features_of_real_delisted_stocks(shared_data, worlds):
     path = shared_data / "us-stocks-with-delisted" / "daily.parquet"
     names = pd.read_parquet(path, columns=["ticker"])["ticker"].unique()
     prices = rs.load_prices(
@@ -215,10 +215,10 @@ def test_real_stocks_that_died(shared_data, worlds):
     context = worlds.context(prices)
     assert (~context.panel.traded[-1]).any()
     specs = [s.replace("252", "120").replace("(52, 4)", "(26, 2)") for s in of_prices(worlds)]
-    agree(context, specs, 13)
+    assert_equals_reference(context, specs, 13)
 
 
-def test_bars_missing_for_most_tickers_on_one_day_cost_no_year(shared_data, worlds):
+def test_one_day_of_missing_bars_keeps_yearly_windows_known(shared_data, worlds):
     """On 2011-02-17 a well-known file has hardly any bars; windows have to live with that."""
     path = shared_data / "us-stocks-daily" / "close_all.parquet"
     some = pd.read_parquet(path, filters=[("date", "==", pd.Timestamp("2011-02-16").date())])["ticker"].iloc[::150]
@@ -251,8 +251,8 @@ def test_the_mean_of_market_and_sector(worlds):
     assert (~made.member & np.isfinite(market.to_numpy())).any()  # no member, measured against them all the same
 
 
-def test_dates_are_as_scheduled_beforehand():
-    """On Monday 10 September 2001 nobody knew that the exchange would stay shut from the next day on."""
+def test_date_features_follow_the_scheduled_sessions():
+    """On Monday 10 September 2001 it was not known that the exchange would be closed from the next day on."""
     prices = rs.load_prices(source="simulated", n_tickers=2, start="2001-08-01", end="2001-10-31", missing_rate=0.0)
     panel = prices.panel()
     made = FeatureContext(panel, np.arange(len(panel.dates)), np.ones((2, len(panel.dates)), dtype=bool))
@@ -318,7 +318,7 @@ def test_an_unknown_series_is_named(worlds, make_bars):
         compute_features(["macro_change(TSET)"], made)
 
 
-def test_values_are_finite_or_unknown_on_odd_prices(worlds, make_bars):
+def test_values_are_finite_or_nan_on_extreme_prices(worlds, make_bars):
     frame = make_bars(days=120)
     flat, wild = ("AAA", "BBB")
     for column in ("open", "high", "low", "close"):
@@ -339,7 +339,7 @@ numbers = st.floats(-1e6, 1e6, allow_nan=False, width=64)
 
 
 @given(st.data())
-def test_windows(data):
+def test_window_sums_and_extremes_equal_numpy(data):
     rows, columns = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 4))
     width = data.draw(st.integers(1, 45))
     values = data.draw(npst.arrays(np.float64, (rows, columns), elements=numbers))

@@ -1,4 +1,4 @@
-"""Features of one's own: what they get, how they are sampled, and what is refused."""
+"""Custom features: their input, their sampling at decision dates, and the checks."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def prices():
 @pytest.mark.parametrize(
     "name", ["five_sessions", "one_column", "other_order", "less_market", "own_average", "mutates", "whole_numbers"]
 )
-def test_it_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequency, name):
+def test_custom_feature_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequency, name):
     import own_features
 
     made = worlds.context(prices, frequency)
     found = compute_features([f"own_features:{name}"], made)
     function = getattr(own_features, name)
-    answer = function(prices.frame.copy())
-    answer = answer.iloc[:, 0] if isinstance(answer, pd.DataFrame) else answer
-    wide = answer.astype(float).reindex(prices.frame.index).unstack("ticker")
+    result = function(prices.frame.copy())
+    result = result.iloc[:, 0] if isinstance(result, pd.DataFrame) else result
+    wide = result.astype(float).reindex(prices.frame.index).unstack("ticker")
     sessions = pd.DatetimeIndex(made.panel.dates.astype("datetime64[ns]"))
     traded = prices.frame["close"].unstack("ticker").reindex(sessions).notna()
     wide = wide.reindex(sessions)
@@ -59,7 +59,7 @@ def test_it_is_sampled_at_the_latest_bar_of_each_period(worlds, prices, frequenc
     assert found.warm_up[0] >= function.warm_up
 
 
-def test_the_prices_it_gets_are_those_of_the_door(worlds, prices, support, monkeypatch):
+def test_custom_feature_receives_the_checked_prices(worlds, prices, support, monkeypatch):
     import own_features
 
     seen = []
@@ -77,7 +77,7 @@ def test_the_prices_it_gets_are_those_of_the_door(worlds, prices, support, monke
     assert len(seen[2]) < len(seen[0])
 
 
-def test_less_the_mean_of_the_market(worlds, prices):
+def test_custom_feature_minus_market_subtracts_the_mean(worlds, prices):
     made = worlds.context(prices)
     plain, market = (
         compute_features([f"own_features:five_sessions{versus}"], made).values[:, :, 0]
@@ -104,12 +104,12 @@ def test_nothing_after_a_date_changes_a_value_up_to_it(worlds, prices, name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("tomorrow", r"to know nothing after a date; found SIM\d+ on 20\d\d-\d\d-\d\d change from \S+ to nan when"),
-        ("whole_sample", r"to know nothing after a date; found SIM\d+ on 2011-01-14 change"),
-        ("centred", r"to know nothing after a date"),
+        ("tomorrow", r"to use no rows after a date; found SIM\d+ on 20\d\d-\d\d-\d\d change from \S+ to nan when"),
+        ("whole_sample", r"to use no rows after a date; found SIM\d+ on 2011-01-14 change"),
+        ("centred", r"to use no rows after a date"),
         ("fifty_but_says_ten", r"to look at most 10 sessions back, .* found SIM\d+ on .* declare a larger warm_up"),
         ("never_forgets", r"to look at most 100 sessions back"),
-        ("raises", r"feature own_features:raises to compute; found KeyError: 'cloze'; mend"),
+        ("raises", r"feature own_features:raises to compute; found KeyError: 'cloze'; correct"),
         ("array", r"to return a Series on the index of prices; found ndarray; return one column"),
         ("two_columns", r"found DataFrame with 2 columns"),
         ("shorter", r"the index of prices, [\d,]+ rows of \(date, ticker\); found [\d,]+ rows"),
@@ -119,7 +119,7 @@ def test_nothing_after_a_date_changes_a_value_up_to_it(worlds, prices, name):
     ],
 )
 @pytest.mark.parametrize("frequency", ["daily", "weekly", "monthly"])
-def test_what_is_refused(worlds, prices, name, message, frequency):
+def test_invalid_custom_feature_is_refused(worlds, prices, name, message, frequency):
     if name == "whole_sample":
         message = message.replace("2011-01-14", r"2011-\d\d-\d\d")
     with pytest.raises(InputError, match=message) as caught:
@@ -127,13 +127,13 @@ def test_what_is_refused(worlds, prices, name, message, frequency):
     assert "\n" not in str(caught.value)
 
 
-def test_the_first_date_and_ticker_are_named(worlds, prices):
+def test_look_ahead_error_names_first_date_and_ticker(worlds, prices):
     made = worlds.context(prices, "daily")
     with pytest.raises(InputError, match=rf"found {made.panel.tickers[0]} on 2011-01-04 change"):
         compute_features(["own_features:whole_sample"], made)
 
 
-def test_a_feature_that_knows_nothing_says_nothing(worlds, prices):
+def test_custom_feature_without_values_is_nan(worlds, prices):
     assert np.isnan(compute_features(["own_features:unknown"], worlds.context(prices)).values).all()
 
 

@@ -1,4 +1,4 @@
-"""Features as text: what is understood, what is refused and in which words."""
+"""Parsing of features as text, and messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from signals.features.expressions import parse_features
         ('macro("x minus market")', "macro", ("x minus market",), None),
     ],
 )
-def test_what_a_text_means(text, name, arguments, versus):
+def test_expression_is_parsed(text, name, arguments, versus):
     (spec,) = parse_features([text])
     assert spec.feature is FEATURES[name]
     assert (spec.arguments, spec.versus, spec.function) == (arguments, versus, None)
@@ -40,10 +40,10 @@ def test_what_a_text_means(text, name, arguments, versus):
 def test_every_feature_can_be_written_as_its_usage(feature):
     (spec,) = parse_features([feature.usage])
     assert spec.feature is feature
-    assert feature.summary.endswith(".")  # every feature says what it is, in one sentence first
+    assert feature.summary.endswith(".")  # the first line of every feature is a sentence
 
 
-def test_a_function_of_ones_own(support):
+def test_custom_function_is_parsed(support):
     import own_features
 
     (spec,) = parse_features(["own_features:five_sessions minus market"])
@@ -54,7 +54,7 @@ def test_a_function_of_ones_own(support):
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
-        (["volatilty"], r"found 'volatilty' \(close: volatility\); mend the name$"),
+        (["volatilty"], r"found 'volatilty' \(close: volatility\); correct the name$"),
         (["Return"], r"found 'Return' \(close: return\)"),
         (["dollar volume"], r"close: dollar_volume"),
         (["xyzzy"], r"found 'xyzzy'; choose among beta, .*, or write 'package.module:function'"),
@@ -81,7 +81,7 @@ def test_a_function_of_ones_own(support):
             r"differs between tickers before 'minus market'; found 'month_sin', equal for all",
         ),
         (["macro(X) minus sector"], r"equal for all"),
-        (["return", "return(1)"], r"each feature once; found 'return\(1\)' beside 'return'"),
+        (["return", "return(1)"], r"each feature once; found 'return\(1\)' and 'return'"),
         ([], r"at least one feature; found \[\]"),
         ("return", r"a list of at least one feature; found 'return'"),
         (None, r"found None"),
@@ -96,7 +96,7 @@ def test_a_function_of_ones_own(support):
         (["own_features:not_a_function"], r"a function of prices; found int"),
     ],
 )
-def test_what_is_refused(specs, message, support):
+def test_invalid_expression_is_refused(specs, message, support):
     with pytest.raises(InputError, match=message) as caught:
         check_features(specs)
     assert "\n" not in str(caught.value)
@@ -110,7 +110,7 @@ words = st.sampled_from(
 @given(
     st.one_of(st.text(max_size=30), st.lists(words, max_size=8).map("".join), st.lists(words, max_size=8).map(" ".join))
 )
-def test_any_text_is_understood_or_refused_in_one_line(text):
+def test_any_text_is_parsed_or_refused_in_one_line(text):
     try:
         check_features([text])
     except InputError as error:
@@ -120,7 +120,7 @@ def test_any_text_is_understood_or_refused_in_one_line(text):
     assert len(lines) == 1
 
 
-def test_reading_texts_loads_nothing_heavy():
+def test_parsing_imports_no_heavy_library():
     code = (
         "import sys; from signals.features import check_features; check_features(['beta', 'macro(X)']);"
         "print([m for m in ('keras', 'tensorflow', 'sklearn', 'exchange_calendars', 'matplotlib') if m in sys.modules])"

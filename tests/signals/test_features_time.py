@@ -1,6 +1,6 @@
-"""What features know: nothing after the close of t, and nothing older than the warm-up they declare.
+"""Causality of features: no dependence on rows after the close of t, or older than the declared warm-up.
 
-Everything here goes over the registry, so that a feature added to it is covered.
+The tests iterate over the registry, so that a feature added to it is covered.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def compute(worlds, prices, frequency, specs, **changes):
     return made, compute_features(specs, made)
 
 
-def same_until(day, whole, other):
+def assert_same_until(day, whole, other):
     """Compare bits up to and including `day`."""
     (a, features), (b, features_b) = whole, other
     dates = a.panel.dates[a.decisions] <= np.datetime64(day)
@@ -69,14 +69,14 @@ def test_nothing_after_a_date_changes_a_bit_up_to_it(worlds, prices, frequency):
     assert known.all(), f"never known, so nothing was tested: {[s for s, k in zip(specs, known, strict=True) if not k]}"
     for day in DAYS[::2] if frequency == "daily" else DAYS:
         cut = compute(worlds, prices.until(day), frequency, specs, macro=worlds.macro_table(poisoned_after=day))
-        same_until(day, whole, cut)
+        assert_same_until(day, whole, cut)
         other = worlds.poisoned(prices, day, seed=len(day))
-        same_until(
+        assert_same_until(
             day, whole, compute(worlds, other, frequency, specs, macro=worlds.macro_table(poisoned_after=day), code=4)
         )
 
 
-def test_real_stocks_that_died(worlds, shared_data):
+def test_later_rows_change_no_feature_of_real_delisted_stocks(worlds, shared_data):
     import pandas as pd
 
     path = shared_data / "us-stocks-with-delisted" / "daily.parquet"
@@ -88,7 +88,7 @@ def test_real_stocks_that_died(worlds, shared_data):
     whole = compute(worlds, prices, "weekly", specs, macro=worlds.macro_table())
     for day in ("2016-05-18", "2016-12-30"):
         for other in (prices.until(day), worlds.poisoned(prices, day)):
-            same_until(day, whole, compute(worlds, other, "weekly", specs, macro=worlds.macro_table()))
+            assert_same_until(day, whole, compute(worlds, other, "weekly", specs, macro=worlds.macro_table()))
 
 
 def test_the_comparison_can_fail(worlds, prices):
@@ -102,7 +102,7 @@ def test_the_comparison_can_fail(worlds, prices):
             spec = ["momentum(6, 0)"]
         whole = compute(worlds, prices, "weekly", spec)
         with pytest.raises(AssertionError, match="knows something"):
-            same_until("2014-03-28", whole, compute(worlds, other, "weekly", spec))
+            assert_same_until("2014-03-28", whole, compute(worlds, other, "weekly", spec))
 
 
 def later(context, first):
@@ -174,7 +174,7 @@ def test_a_halt_is_not_padded(worlds, prices):
     assert np.isfinite([after["beta(252)"], after["drawdown(252)"]]).all()
 
 
-def test_a_symbol_that_comes_back_has_no_return_over_its_absence(worlds, prices):
+def test_reused_symbol_has_no_return_over_its_absence(worlds, prices):
     frame = prices.frame.reset_index()
     absent = frame["ticker"].eq("SIM005") & frame["date"].between("2012-05-01", "2013-04-30")
     kept = rs.check_prices(frame[~absent].set_index(["date", "ticker"]), raw_known=True)
@@ -189,7 +189,7 @@ def test_a_symbol_that_comes_back_has_no_return_over_its_absence(worlds, prices)
 
 
 @pytest.mark.parametrize("frequency", ["daily", "weekly", "monthly"])
-def test_the_return_is_the_one_labels_and_diagnostics_know(worlds, prices, frequency):
+def test_return_feature_equals_period_returns(worlds, prices, frequency):
     made, features = compute(worlds, prices, frequency, ["volatility(8)", "return"])
     known = period_returns(made.panel, made.decisions)
     assert np.ascontiguousarray(features.values[:, :, 1]).tobytes() == known.tobytes()
@@ -221,7 +221,7 @@ def test_a_later_split_changes_no_feature(worlds, prices, factor):
         )
 
 
-def test_memory_stays_near_that_of_the_prices(worlds):
+def test_memory_of_features_is_bounded_by_that_of_prices(worlds):
     import tracemalloc
 
     rng = np.random.default_rng(0)

@@ -42,7 +42,7 @@ def long_table(bars):
     return bars.drop(columns="adj_factor").reset_index()
 
 
-def same(prices, bars, **flags):
+def assert_prices_of(prices, bars, **flags):
     pd.testing.assert_frame_equal(prices.frame, bars, check_exact=True)
     for name, value in {"raw_known": False, "volume_known": True, "close_only": False, **flags}.items():
         assert getattr(prices, name) is value, name
@@ -61,7 +61,7 @@ def test_one_long_table(bars, tmp_path, suffix, order):
     else:
         table.to_csv(path, index=False)
     prices = load(path)
-    same(prices, bars)
+    assert_prices_of(prices, bars)
     assert prices.source == "files"
     assert not prices.simulated
     assert prices.warnings == ()
@@ -72,26 +72,26 @@ def test_names_as_pandas_and_yfinance_write_them(bars, tmp_path):
     path = tmp_path / "p.csv"
     table = long_table(bars)
     table.to_csv(path)  # with pandas' row numbers
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     table.rename(columns={"date": "Date", "ticker": "Symbol"}).rename(columns=str.title).to_csv(path, index=False)
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     path.write_text("\ufeff" + table.to_csv(index=False), encoding="utf-8")
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     table.to_csv(path, index=False, sep=";")
-    same(load(path), bars)
+    assert_prices_of(load(path), bars)
     bars.drop(columns="adj_factor").to_parquet(tmp_path / "p.parquet")  # the index in pandas' own metadata
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
-def test_our_own_file_comes_back(make_bars, tmp_path):
+def test_canonical_file_is_read_back(make_bars, tmp_path):
     from signals.data.prices import check_prices
 
     prices = check_prices(make_bars())
     prices.save(tmp_path / "own.parquet")
-    same(load(tmp_path / "own.parquet"), prices.frame, raw_known=True)
+    assert_prices_of(load(tmp_path / "own.parquet"), prices.frame, raw_known=True)
 
 
-def test_adjusted_close_beside_close(bars, tmp_path):
+def test_adjusted_close_with_close(bars, tmp_path):
     table = long_table(bars)
     table["Adj Close"] = table["close"] * 0.25
     path = tmp_path / "p.csv"
@@ -136,7 +136,7 @@ def test_only_closes_and_no_volume(bars, tmp_path):
     assert prices.warnings == ("there are closes only, no open, high or low",)
     np.testing.assert_array_equal(prices.frame["open"], bars["close"])
     long_table(bars).drop(columns="volume").to_csv(path, index=False)
-    same(load(path), bars.assign(volume=0.0), volume_known=False)
+    assert_prices_of(load(path), bars.assign(volume=0.0), volume_known=False)
     long_table(bars).drop(columns=["high", "low"]).to_csv(path, index=False)
     assert "expected open, high, low and close, or close alone; found open, close" in refused(path)
 
@@ -182,7 +182,7 @@ def test_two_and_three_header_rows(bars, tmp_path, grouped, adjusted, header):
     frame.to_parquet(tmp_path / "yf.parquet")
     for name in ("yf.csv", "yf.parquet"):
         prices = load(tmp_path / name)
-        same(prices, expected, raw_known=adjusted)
+        assert_prices_of(prices, expected, raw_known=adjusted)
         assert prices.warnings == ("1 row without any price left out: did not trade",)
 
 
@@ -193,8 +193,8 @@ def test_a_folder_of_one_file_per_ticker(bars, tmp_path):
     (tmp_path / ".hidden.csv").write_text("x")
     (tmp_path / "more").mkdir()
     prices = load(tmp_path)
-    same(prices, bars)
-    assert prices.warnings == ("left aside in the folder: README.md, more",)
+    assert_prices_of(prices, bars)
+    assert prices.warnings == ("ignored in the folder: README.md, more",)
     assert sorted(prices.files) == ["AAA.csv", "BBB.csv"]
     one = load(tmp_path, tickers=["BBB"])
     assert one.tickers == ("BBB",)
@@ -208,7 +208,7 @@ def test_a_folder_of_parts_of_one_long_table(bars, tmp_path):
     table = long_table(bars)
     table.iloc[:9].to_parquet(tmp_path / "part-0.parquet")
     table.iloc[9:].to_csv(tmp_path / "part-1.csv.gz", index=False)
-    same(load(tmp_path), bars)
+    assert_prices_of(load(tmp_path), bars)
     table.iloc[8:].to_csv(tmp_path / "part-1.csv.gz", index=False)
     assert "expected one row per date and ticker; found AAA on 2010-01-08 more than once (1 row too many)" in refused(
         tmp_path
@@ -228,8 +228,8 @@ def test_stooq_files(bars, tmp_path):
         table.to_csv(bulk / f"{ticker.lower()}.us.txt", index=False)
         rows = rows.drop(columns="ticker").rename(columns=str.title).assign(OpenInt=0)
         rows.to_csv(plain / f"{ticker.lower()}.us.txt", index=False)
-    same(load(bulk), bars)
-    same(load(plain), bars)
+    assert_prices_of(load(bulk), bars)
+    assert_prices_of(load(plain), bars)
     assert load(bulk, tickers=["AAA"]).tickers == ("AAA",)
     path = bulk / "aaa.us.txt"
     path.write_text(path.read_text().replace(",D,", ",5,"))
@@ -241,9 +241,9 @@ def test_tickers_that_look_like_something_else(make_bars, tmp_path):
     bars = make_bars(tickers=names, days=3)
     bars["adj_factor"] = 1.0
     long_table(bars).to_csv(tmp_path / "long.csv", index=False)
-    same(load(tmp_path / "long.csv"), bars)
+    assert_prices_of(load(tmp_path / "long.csv"), bars)
     long_table(bars).to_parquet(tmp_path / "long.parquet")
-    same(load(tmp_path / "long.parquet"), bars)
+    assert_prices_of(load(tmp_path / "long.parquet"), bars)
     bars["close"].unstack().to_csv(tmp_path / "wide.csv")
     assert load(tmp_path / "wide.csv").tickers == names
     # companies are called OPEN and LOW
@@ -259,13 +259,13 @@ def test_tickers_that_look_like_something_else(make_bars, tmp_path):
     "style",
     ["%Y-%m-%d", "%Y%m%d", "%Y-%m-%d 00:00:00", "%Y-%m-%dT00:00:00", "%Y-%m-%d 00:00:00-05:00", "%Y-%m-%d 00:00:00Z"],
 )
-def test_dates_as_people_write_them(bars, tmp_path, style):
+def test_date_styles(bars, tmp_path, style):
     table = long_table(bars)
     table["date"] = table["date"].dt.strftime(style)
     table.to_csv(tmp_path / "p.csv", index=False)
-    same(load(tmp_path / "p.csv"), bars)
+    assert_prices_of(load(tmp_path / "p.csv"), bars)
     table.to_parquet(tmp_path / "p.parquet")
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "date", "int", "America/New_York", "UTC", "category"])
@@ -282,7 +282,7 @@ def test_date_types_of_parquet(bars, tmp_path, kind):
     else:
         table["date"] = table["date"].dt.tz_localize(kind)
     table.to_parquet(tmp_path / "p.parquet")
-    same(load(tmp_path / "p.parquet"), bars)
+    assert_prices_of(load(tmp_path / "p.parquet"), bars)
 
 
 def test_new_york_midnight_written_as_utc_is_not_guessed(bars, tmp_path):
@@ -315,7 +315,7 @@ def test_start_end_and_tickers(bars, tmp_path):
     assert "at least one ticker" in refused(path, tickers=[])
 
 
-def test_bad_rows_outside_what_was_asked_for_do_not_matter(bars, tmp_path):
+def test_bad_rows_outside_the_request_are_ignored(bars, tmp_path):
     table = long_table(bars)
     table.loc[0, "close"] = -1.0
     table.to_csv(tmp_path / "p.csv", index=False)
@@ -323,7 +323,7 @@ def test_bad_rows_outside_what_was_asked_for_do_not_matter(bars, tmp_path):
     assert "p.csv: expected close above 0; found close = -1 for AAA on 2010-01-04" in refused(tmp_path / "p.csv")
 
 
-def test_rows_without_any_price_did_not_trade(bars, tmp_path):
+def test_rows_without_any_price_are_left_out(bars, tmp_path):
     table = long_table(bars)
     table.loc[[3, 8], [*QUOTES, "volume"]] = np.nan
     table.to_csv(tmp_path / "p.csv", index=False)
@@ -338,14 +338,14 @@ def test_rows_without_any_price_did_not_trade(bars, tmp_path):
     assert "expected prices; found none in any row" in refused(tmp_path / "p.csv")
 
 
-def test_other_columns_are_left_aside_and_named(bars, tmp_path):
+def test_other_columns_are_ignored_with_a_warning(bars, tmp_path):
     table = long_table(bars).assign(sector="tech", Dividends=0.0)
     table.to_csv(tmp_path / "p.csv", index=False)
     prices = load(tmp_path / "p.csv")
-    same(prices, bars)
-    assert prices.warnings == ("columns left aside: sector",)
+    assert_prices_of(prices, bars)
+    assert prices.warnings == ("ignored columns: sector",)
     table.rename(columns={"sector": "sec\x1etor"}).to_csv(tmp_path / "p.csv", index=False)
-    assert load(tmp_path / "p.csv").warnings == ("columns left aside: sec\\x1etor",)  # on one line, whatever is in it
+    assert load(tmp_path / "p.csv").warnings == ("ignored columns: sec\\x1etor",)  # on one line, whatever is in it
 
 
 def test_calendar_and_repair_are_passed_on(bars, tmp_path):
@@ -386,7 +386,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     assert prices.raw_known
     assert prices.warnings == (
         "adjusted prices are chained from the total returns in 'ret'",
-        "1 row without a total return: the raw close ratio stands in",
+        "1 row without a total return: the raw close ratio is used",
     )
     close = prices.frame["close"]
     got = close.groupby("ticker").pct_change().dropna()
@@ -398,7 +398,7 @@ def test_adjusted_prices_are_chained_from_total_returns(returns_table, tmp_path)
     # without being asked for, returns are only named
     ignored = load(tmp_path / "p.csv")
     assert not ignored.raw_known
-    assert ignored.warnings == ("columns left aside: ret",)
+    assert ignored.warnings == ("ignored columns: ret",)
 
 
 def test_later_rows_leave_chained_history_as_it_was(returns_table, tmp_path):
@@ -457,7 +457,7 @@ def test_truncated_parquet_and_gzip(bars, tmp_path, keep):
         assert "found a damaged one" in line
 
 
-def test_not_what_the_name_says(bars, tmp_path):
+def test_files_of_another_kind_than_their_suffix_are_refused(bars, tmp_path):
     (tmp_path / "p.parquet").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
     assert "expected a Parquet file p.parquet; found a damaged one" in refused(tmp_path / "p.parquet")
     (tmp_path / "p.csv.gz").write_text("date,ticker,close\n2010-01-04,AAA,1\n")
@@ -508,7 +508,7 @@ def test_not_what_the_name_says(bars, tmp_path):
         ("date,ticker,close\n2010-01-09,AAA,1\n", "found a bar for AAA on 2010-01-09"),
         ("date,ticker,close\n0010-01-08,AAA,1\n", "expected dates like 2011-01-03 in p.csv; found '0010-01-08'"),
         ("date,ticker,close\n1950-01-09,AAA,1\n", "expected dates from 1962-01-01"),
-        ("date,ticker,close\n2199-01-09,AAA,1\n", "found 2199-01-09; cut the data there, or mend the date"),
+        ("date,ticker,close\n2199-01-09,AAA,1\n", "found 2199-01-09; remove rows outside, or correct the date"),
     ],
 )
 def test_garbage_in_csv(tmp_path, text, words):
@@ -516,7 +516,7 @@ def test_garbage_in_csv(tmp_path, text, words):
     assert words in refused(tmp_path / "p.csv")
 
 
-def test_folder_of_unlike_files(bars, tmp_path):
+def test_files_with_other_columns_are_refused(bars, tmp_path):
     rows = long_table(bars).drop(columns="ticker").iloc[::2]
     rows.to_csv(tmp_path / "AAA.csv", index=False)
     rows[["date", "close"]].to_csv(tmp_path / "BBB.csv", index=False)
@@ -560,11 +560,11 @@ def test_damaged_files_give_one_line_or_valid_prices(make_bars, tmp_path, data, 
 
 def test_sources_by_name(bars, tmp_path):
     long_table(bars).to_csv(tmp_path / "p.csv", index=False)
-    same(load_prices(source="files", path=tmp_path / "p.csv"), bars)
+    assert_prices_of(load_prices(source="files", path=tmp_path / "p.csv"), bars)
     assert load_prices(source="simulated", n_tickers=5, end="2007-03-01").simulated
     source = open_source(source="signals.sources.files:FilesSource", path=tmp_path / "p.csv")
     assert isinstance(source, PriceSource)
-    same(source.load(), bars)
+    assert_prices_of(source.load(), bars)
 
 
 @pytest.mark.parametrize(
@@ -579,7 +579,7 @@ def test_sources_by_name(bars, tmp_path):
         ({"source": "no.such.module:Name"}, "expected a module 'no.such.module' for prices.source"),
         ({"source": "math:Name"}, "expected 'Name' in math for prices.source"),
         ({"source": "math:pi"}, "expected math:pi to be a class or function; found float"),
-        ({"source": "builtins:dict"}, "expected builtins:dict to make an object with a load() method; found dict"),
+        ({"source": "builtins:dict"}, "expected builtins:dict to return an object with a load() method; found dict"),
     ],
 )
 def test_unknown_sources_and_options(options, words):
@@ -601,7 +601,7 @@ def test_a_source_that_loads_something_else(tmp_path, monkeypatch):
 def test_real_ohlcv_with_known_defects(shared_data):
     path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
     line = refused(path)
-    assert "expected high at least open and close; found high = 1.8301 beside 18.106 for FITB on 2008-03-28" in line
+    assert "expected high at least open and close; found high = 1.8301 and 18.106 for FITB on 2008-03-28" in line
     assert 'set on_bad = "repair"' in line
     prices = load(path, on_bad="repair")
     assert len(prices.frame) == 1_641_839
@@ -636,7 +636,7 @@ def test_real_total_returns_of_delisted_stocks(shared_data):
 
 
 def test_a_real_folder_of_etfs(shared_data, tmp_path):
-    """One file per ticker, as CSV, gzipped and Parquet, says the same as the one table they came from."""
+    """One file per ticker, as CSV, gzipped and Parquet, gives the same prices as one table."""
     whole = load(shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
     assert len(whole.tickers) == 30
     assert {"SPY", "QQQ", "GLD"} <= set(whole.tickers)
@@ -664,7 +664,7 @@ def test_real_raw_bars_load_as_they_are(shared_data, tmp_path):
     assert prices.frame.loc[(pd.Timestamp("1998-01-02"), "AAPL"), "close"] == 16.25
 
 
-def test_real_files_that_are_no_daily_bars(shared_data):
+def test_real_files_without_daily_bars_are_refused(shared_data):
     minutes = "minute and hourly bars are not supported: aggregate them to days first"
     for path, found in (
         ("us-minute-bars/trade_bars.csv.gz", "2014-06-05 04:15:00"),
@@ -683,7 +683,7 @@ def test_real_files_that_are_no_daily_bars(shared_data):
     )
 
 
-def test_bars_of_weeks_and_months_are_noticed(bars, tmp_path, shared_data):
+def test_weekly_and_monthly_bars_give_a_warning(bars, tmp_path, shared_data):
     folder = shared_data / "backtrader-sample-datas"
     for name, gap in (("2006-week-001.txt", 5), ("2006-month-001.txt", 21)):
         (note,) = load(folder / name).warnings

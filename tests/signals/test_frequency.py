@@ -23,7 +23,7 @@ def days(freq, n=72, start="2001-02-05"):
 
 
 @pytest.mark.parametrize("freq", FREQUENCIES)
-def test_the_frequency_is_read_off_the_dates(freq):
+def test_frequency_is_recognised_from_the_dates(freq):
     dates = days(freq)
     found = frequency_of(dates)
     assert (found.name, found.step) == FREQUENCIES[freq]
@@ -43,7 +43,7 @@ def test_every_missing_period_is_found_and_given_its_date(freq, gap):
 
 
 @pytest.mark.parametrize("freq", FREQUENCIES)
-def test_the_next_dates_go_on_as_the_rows_do(freq):
+def test_next_dates_continue_the_rows(freq):
     dates = days(freq, 80)
     assert next_dates(dates[:70], 10, frequency_of(dates[:70])).tolist() == dates[70:].tolist()
 
@@ -114,7 +114,7 @@ def test_few_rows_are_no_gaps(n):
     assert (next_dates(dates, 3, frequency) > dates[-1]).all()
 
 
-def test_periods_are_named_as_people_do():
+def test_period_names():
     day = np.array(["2001-08-15"], dtype="datetime64[D]")
     for frequency, name in (
         (Frequency("annual", "month", 12), "2001"),

@@ -1,4 +1,4 @@
-"""Whatever a file holds: checked prices (members, sectors, symbols) or one line that says what is wrong."""
+"""Any content of a file gives checked prices (members, sectors, symbols) or an error of one line."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def outcome(call):
         return None, str(error)
 
 
-def hold(prices, line):
+def assert_prices_or_line(prices, line):
     """Check the promise: valid prices that can be laid out, or one readable line."""
     event("refused" if prices is None else "taken")  # --hypothesis-show-statistics tells how often
     if prices is None:
@@ -153,13 +153,13 @@ ONE = (
 @example(text="date\x0b,ticker\x0c,clo\u2028se\n1,2,3\n", encoding="utf-8", suffix=".csv", on_bad="raise")
 @example(text='date,ticker,close\n2010-01-04,"AAA\n2010-01-05,BBB,1\n', encoding="utf-8", suffix=".csv", on_bad="raise")
 def test_long_tables(tmp_path, text, encoding, suffix, on_bad):
-    hold(*load(write(tmp_path / f"p{suffix}", text, encoding), on_bad=on_bad))
+    assert_prices_or_line(*load(write(tmp_path / f"p{suffix}", text, encoding), on_bad=on_bad))
 
 
 @quick
 @given(text=tables(*ONE))
 def test_one_ticker_files(tmp_path, text):
-    hold(*load(write(tmp_path / "AAA.csv", text)))
+    assert_prices_or_line(*load(write(tmp_path / "AAA.csv", text)))
 
 
 @quick
@@ -168,10 +168,10 @@ def test_adjusting(tmp_path, text, factors):
     path = write(tmp_path / "AAA.csv", text)
     write(tmp_path / "factors.txt", factors)
     for on_bad in ("raise", "repair"):
-        hold(*load(path, on_bad=on_bad))
+        assert_prices_or_line(*load(path, on_bad=on_bad))
         write(tmp_path / "BBB.csv", text.replace("Adj Close", "total"))
-        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, return_column="total"))
-        hold(*load(tmp_path / "BBB.csv", on_bad=on_bad, factor_files=tmp_path / "factors.txt"))
+        assert_prices_or_line(*load(tmp_path / "BBB.csv", on_bad=on_bad, return_column="total"))
+        assert_prices_or_line(*load(tmp_path / "BBB.csv", on_bad=on_bad, factor_files=tmp_path / "factors.txt"))
 
 
 FIELDS = ["Close", "Open", "Adj Close", "Volume", "x", ""]
@@ -190,10 +190,10 @@ def test_wide_tables_and_two_header_rows(tmp_path, data):
     for day in GOOD_DATES[:3]:
         lines.append([day, *(data.draw(st.sampled_from(["1", "2.5", "3", "4", "5", *NUMBERS[:14]])) for _ in names)])
     text = "\n".join(",".join(quoted(cell, ",") for cell in line) for line in lines)
-    hold(*load(write(tmp_path / "wide.csv", text)))
+    assert_prices_or_line(*load(write(tmp_path / "wide.csv", text)))
 
 
-# Each column as it should be, and as anybody may have made it.
+# Each column in its valid form, and in others.
 KINDS = {
     "date": [
         lambda n: pd.Series(pd.to_datetime(["2010-01-04", "2010-01-05", "2010-01-06"][:n])),
@@ -252,7 +252,7 @@ def test_parquet_of_any_types(tmp_path, data, rows):
         table = table.set_index(data.draw(st.sampled_from(list(table.columns))))
     path = tmp_path / "p.parquet"
     table.to_parquet(path)
-    hold(*load(path))
+    assert_prices_or_line(*load(path))
 
 
 @quick
@@ -265,7 +265,7 @@ def test_any_bytes(tmp_path, content, suffix, frame):
         content = b"PAR1" + content + b"PAR1"
     path = tmp_path / f"p{suffix}"
     path.write_bytes(content)
-    hold(*load(path))
+    assert_prices_or_line(*load(path))
     for read in (read_membership, read_sectors, read_symbol_changes):
         made, line = outcome(lambda read=read: read(path))
         assert (made is None) == (len(line.splitlines()) == 1)
@@ -280,9 +280,9 @@ def test_folders(tmp_path_factory, data, files):
         name = data.draw(st.sampled_from(["AAA", "nan", "TRUE", "brk-b.us", "..", "a b", "CON", "-1"]))
         text = data.draw(tables(*ONE))
         write(folder / f"{name}{number}{data.draw(st.sampled_from(['.csv', '.txt', '.csv.gz', '.md']))}", text)
-    hold(*load(folder, on_bad="repair"))
-    hold(*load(folder, on_bad="repair", file_names="A{ticker}", factor_files=folder))
-    hold(*load(folder, tickers=["AAA0", "TRUE1"], start="2010-01-05", return_column="close"))
+    assert_prices_or_line(*load(folder, on_bad="repair"))
+    assert_prices_or_line(*load(folder, on_bad="repair", file_names="A{ticker}", factor_files=folder))
+    assert_prices_or_line(*load(folder, tickers=["AAA0", "TRUE1"], start="2010-01-05", return_column="close"))
 
 
 DAYS = [
@@ -312,7 +312,7 @@ CELLS = [1.0, 2.5, None, "1", True, decimal.Decimal(1), 1j, [1], pd.NA, pd.NaT, 
 
 @quick
 @given(data=st.data(), rows=st.integers(0, 3))
-def test_any_frame_at_the_door(data, rows):
+def test_any_frame_is_prices_or_one_line(data, rows):
     """Frames of a notebook: a good one with some of its parts exchanged."""
 
     def pick(choices, odds=3):
@@ -338,7 +338,7 @@ def test_any_frame_at_the_door(data, rows):
         "volume_known": data.draw(st.booleans()),
         "calendar": pick(["XNYS", "XLON", "24/7", "no", ""]),
     }
-    hold(*outcome(lambda: check_prices(frame, **options)))
+    assert_prices_or_line(*outcome(lambda: check_prices(frame, **options)))
 
 
 MEMBERS = (
@@ -387,7 +387,7 @@ def test_symbol_tables(tmp_path, make_bars, text, outside):
     made, line = outcome(lambda: read_symbol_changes(write(tmp_path / "s.csv", text), on_uncovered=outside))
     if made is not None:
         made, line = outcome(lambda: made.apply(prices))
-        hold(made, line)
+        assert_prices_or_line(made, line)
     else:
         assert len(line.splitlines()) == 1
 
@@ -412,7 +412,7 @@ def test_tickers_are_only_names(make_bars, tmp_path, ticker):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_bombs_are_refused(tmp_path):
+def test_decompression_bombs_are_refused(tmp_path):
     """Two gigabytes of one line in two megabytes of gzip; memory stays small."""
     path = tmp_path / "bomb.csv.gz"
     block = gzip.compress((b"2010-01-04,AAA,1." + b"0" * 1000 + b"\n") * 2**12)
@@ -444,4 +444,4 @@ def test_bombs_are_refused(tmp_path):
         for _ in range(16):
             handle.write(bytes(2**20))
     line = load(zeros)[1]
-    assert "found one of more than 2,097,152 characters; is this a table?" in line
+    assert "found one of more than 2,097,152 characters; check that the file is a table" in line

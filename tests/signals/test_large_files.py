@@ -1,4 +1,4 @@
-"""Files as large as people have: what they cost is measured in a process of its own."""
+"""Large files: memory and time of reading, measured in a separate process."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import rnn_strategies as rs
 from signals.calendar import sessions
 from signals.dataset.labels import make_labels
 from signals.dataset.liquidation_returns import liquidation_warnings
-from signals.sources.adjustment import large_stand_ins
+from signals.sources.adjustment import large_replaced_returns
 
 DAYS = sessions(np.datetime64("2015-01-02"), np.datetime64("2015-06-30"), "XNYS")
 
@@ -80,7 +80,7 @@ def test_raw_ratios_that_stand_in_for_total_returns_are_named_when_large(tmp_pat
     close = np.array([10.0, 10.1, 5.0, 5.05, 5.1, 20.4])
     total = np.array([np.nan, 0.01, np.nan, 0.01, np.nan, np.nan])
     ticker = np.zeros(6, np.int32)
-    assert large_stand_ins(close, total, ticker).tolist() == [5, 2]
+    assert large_replaced_returns(close, total, ticker).tolist() == [5, 2]
     days = DAYS[:6].astype(str)
     table = pd.DataFrame({"date": days, "ticker": "AAA", "close": close, "ret": total})
     table.to_csv(tmp_path / "prices.csv", index=False)

@@ -97,7 +97,7 @@ def test_a_constant_has_an_interval_of_no_length_and_no_t():
     assert math.isnan(found.t(0.05))
 
 
-def test_values_that_no_cosine_sees_have_no_interval():
+def test_values_without_weight_on_any_cosine_have_no_interval():
     """A symmetric series has no odd cosine, and this one no second: a variance of 0 would be false certainty."""
     values = pd.Series([1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
     assert cosine_count(6, 1) == 2
@@ -124,7 +124,7 @@ def test_interval_is_wider_when_neighbouring_dates_are_alike():
     assert np.median(cosine_variance(alike, b) / cosine_variance(independent, b)) > 4
 
 
-def test_text_for_readers():
+def test_interval_as_text():
     assert TOO_FEW_DATES == "too few independent dates"
 
 
@@ -152,7 +152,7 @@ def coverage(phi, n, horizon, draws, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("phi", "n", "horizon"), CASES)
-def test_intervals_cover_as_often_as_they_claim(phi, n, horizon):
+def test_intervals_have_nominal_coverage(phi, n, horizon):
     """The band of 92 to 97 % holds by three Monte Carlo standard errors on either side."""
     share, error = coverage(phi, n, horizon, draws=20_000, seed=CASES.index((phi, n, horizon)))
     print(f"AR {phi}, T = {n}, h = {horizon}, B = {cosine_count(n, horizon)}: {share:.4f} ± {error:.4f}")
@@ -161,7 +161,7 @@ def test_intervals_cover_as_often_as_they_claim(phi, n, horizon):
 
 
 @pytest.mark.parametrize(("phi", "n", "horizon"), [(0.0, 104, 26), (0.3, 356, 12), (0.3, 520, 1)])
-def test_a_few_draws_cover_too(phi, n, horizon):
+def test_intervals_cover_in_a_few_draws(phi, n, horizon):
     share, error = coverage(phi, n, horizon, draws=2_000, seed=0)
     assert share + 3 * error >= 0.92
     assert share - 3 * error <= 0.97
@@ -174,7 +174,7 @@ def test_the_same_simulation_finds_the_bartlett_kernel_too_narrow():
     assert (np.abs(values.mean(axis=0)) <= half).mean() < 0.85
 
 
-def test_correlations_of_overlapping_changes_hold_their_size():
+def test_correlations_of_overlapping_changes_have_nominal_size():
     """Of two unrelated series of sums over 12 periods one in twenty correlations is called significant, or few more."""
     rng = np.random.default_rng(3)
     draws, n, steps = 1000, 240, 12

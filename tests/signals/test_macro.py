@@ -77,7 +77,7 @@ def test_to_the_nanosecond(monthly):
     assert table.as_of("UMCSENT", at[:0]).tolist() == []
 
 
-def test_missing_figures_are_skipped_but_keep_their_place(monthly):
+def test_missing_figures_keep_their_period_in_lags(monthly):
     table = read_macro(monthly, publication_lag="0D")
     at = moments("2020-04-15", "2020-05-15")
     assert table.as_of("INDPRO", at).tolist() == [101.7, 84.2]
@@ -93,7 +93,7 @@ def test_lags_by_series(monthly):
     assert available(table, "INDPRO")["2020-01-01"] == "2020-03-01 00:00"
     only = read_macro(monthly, publication_lag={"UMCSENT": "0D"})
     assert only.names == ("UMCSENT",)
-    assert any("1 series left aside" in note for note in only.warnings)
+    assert any("1 series ignored" in note for note in only.warnings)
     assert read_macro(monthly, publication_lag="2W", series=["INDPRO"]).names == ("INDPRO",)
 
 
@@ -112,7 +112,7 @@ def test_there_is_no_lag_by_default(monthly):
         (["2020-01-03", "2020-01-06"], "2020-01-04", "2020-01-07"),  # Friday, Monday
     ],
 )
-def test_the_length_of_a_period_is_read_off_the_dates(tmp_path, dates, first_end, second_end):
+def test_length_of_a_period_is_inferred_from_the_dates(tmp_path, dates, first_end, second_end):
     path = write(tmp_path / "x.csv", f"DATE,X\n{dates[0]},1\n{dates[1]},2\n")
     assert [v[:10] for v in available(read_macro(path, publication_lag="0D"), "X").values()] == [first_end, second_end]
 
@@ -136,7 +136,7 @@ def test_the_length_of_a_period_can_be_given_and_dates_can_be_ends(tmp_path):
     assert len(read_macro(single, publication_lag="0D", frequency="monthly").observations) == 1
 
 
-def test_a_series_that_turns_monthly_changes_nothing_before(tmp_path):
+def test_change_to_monthly_figures_changes_no_earlier_value(tmp_path):
     # as UMCSENT did in 1978
     quarters = [f"{year}-{month:02d}-01" for year in (1976, 1977) for month in (2, 5, 8, 11)]
     months = [f"1978-{month:02d}-01" for month in range(1, 13)]
@@ -164,7 +164,7 @@ U,2020-04-01,14.7,2020-05-08T08:30:00-04:00
 """
 
 
-def test_vintages_are_looked_up_as_they_stood(tmp_path):
+def test_vintages_are_point_in_time(tmp_path):
     table = read_macro(write(tmp_path / "long.csv", LONG))
     at = moments("2020-04-29T12:29", "2020-04-29T12:30", "2020-06-01", "2020-08-01")
     np.testing.assert_array_equal(table.as_of("GDP", at), [np.nan, 21.5, 21.4, 19.4])
@@ -220,7 +220,7 @@ def test_alfred_s_columns_are_vintages(tmp_path):
     lag=st.integers(0, 4),
     cut=st.integers(0, 500),
 )
-def test_as_of_is_what_was_known_and_nothing_later_matters(rows, lag, cut):
+def test_as_of_ignores_later_publications(rows, lag, cut):
     rows = list({(month, day): (month, day, value) for month, day, value in rows}.values())
     frame = pd.DataFrame(rows, columns=["month", "day", "value"])
     frame["period"] = (np.datetime64("2020-01", "M") + frame.pop("month").to_numpy() * np.timedelta64(1, "M")).astype(
@@ -289,7 +289,7 @@ def test_fred_md(tmp_path):
         ("observation_date,X\n", "no rows", {}),
         ("sasdate,X\nTransform:,5\n", "no rows but codes", {}),
         ("when,X\n2020-01-01,1\n", "observation_date, sasdate or date", {}),
-        ("DATE\n2020-01-01\n", "series beside the dates", {}),
+        ("DATE\n2020-01-01\n", "columns of series", {}),
         ("DATE,X\n01/02/2020,1\n", "'01/02/2020'", {}),
         ("sasdate,X\n13/1/2020,1\n", "2020-13-01", {}),
         ("DATE,X\n2020-01-01,abc\n", "'abc' in row 1", {}),
@@ -326,7 +326,7 @@ def test_malformed_files_are_one_line(tmp_path, text, words, options):
     refused(write(tmp_path / "x.csv", text), words, **{"publication_lag": "45D", **options})
 
 
-def test_files_that_are_none(tmp_path):
+def test_invalid_files_are_refused(tmp_path):
     refused(tmp_path / "none.csv", "found none", publication_lag="45D")
     refused(write(tmp_path / "x.xlsx", "x"), "x.xlsx", publication_lag="45D")
     (tmp_path / "y.csv").write_bytes(b"DATE,X\n2020-01-01,\xff\n")
@@ -391,7 +391,7 @@ def test_real_fred_md(shared_data):
     path = shared_data / "us-macro-monthly" / "fred_md_vintage_2023_to_2019.csv.gz"
     table = read_macro(path, publication_lag="45D", series=["INDPRO", "UMCSENTx", "FEDFUNDS"])
     assert table.names == ("FEDFUNDS", "INDPRO", "UMCSENTx")
-    assert any("124 series left aside" in note for note in table.warnings)
+    assert any("124 series ignored" in note for note in table.warnings)
     other = read_macro(shared_data / "us-macro-monthly" / "sentiment_ip_1978_2019.csv", publication_lag="45D")
     at = session_closes(sessions("1985-01-01", "2018-12-31"))
     for name, same in (("INDPRO", "INDPRO"), ("UMCSENTx", "UMCSENT")):
@@ -415,7 +415,7 @@ GAPS = {
 
 
 @pytest.mark.parametrize("freq", GAPS)
-def test_periods_without_a_figure_are_noted_by_frequency(tmp_path, freq):
+def test_periods_without_a_figure_give_a_warning(tmp_path, freq):
     dates = pd.date_range("2000-01-03", periods=60, freq=freq)
     frame = pd.DataFrame({"observation_date": dates, "X": np.arange(60.0), "Y": 1.0})
     frame.loc[20, "X"] = np.nan

@@ -52,7 +52,7 @@ def test_spells_are_half_open(tmp_path):
     assert repr(members) == "Membership(3 tickers, 4 spells)"
 
 
-def test_the_same_table_in_other_clothes(tmp_path):
+def test_equivalent_tables_are_read_alike(tmp_path):
     expected = read_membership(write(tmp_path, TEXT))
     table = pd.read_csv(tmp_path / "members.csv", keep_default_na=False, dtype=str)
     (tmp_path / "m.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
@@ -119,7 +119,7 @@ def test_malformed_tables(tmp_path, text, words):
     assert words in refused(write(tmp_path, text))
 
 
-def test_what_is_no_table(tmp_path):
+def test_invalid_sources_are_refused(tmp_path):
     assert "expected a file" in refused(tmp_path / "none.csv")
     assert "found the folder" in refused(tmp_path)
     assert "expected a file ending in .csv" in refused(write(tmp_path, TEXT, "members.xlsx"))
@@ -150,7 +150,7 @@ def test_only_members_are_drawn_and_top_counts_among_them(make_bars, tmp_path):
         universe_at(panel, "2010-01-08", UniverseFilters(), other)
 
 
-def test_members_without_prices_are_named(make_bars, tmp_path):
+def test_members_without_prices_give_a_warning(make_bars, tmp_path):
     frame = make_bars(tickers=("AAA", "BBB"), days=30)
     late = frame.drop(index=[(day, "BBB") for day in frame.index.levels[0][:10]])
     panel, members = check_prices(late).panel(), read_membership(write(tmp_path, TEXT))

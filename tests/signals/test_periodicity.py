@@ -1,4 +1,4 @@
-"""Sessions a year by calendar, and what is recognised from dates alone."""
+"""Sessions a year by calendar, and recognition of frequencies from dates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_day_is_365_though_ten_years_have_leap_days():
     assert sessions_per_year("24/7") == 365.0
 
 
-def test_a_calendar_that_begins_later_is_counted_over_the_years_it_knows():
+def test_calendar_that_begins_later_is_counted_over_the_years_it_covers():
     assert 245 < sessions_per_year("XSAU") < 252
 
 
@@ -68,12 +68,12 @@ def test_daily_dates_on_a_stated_calendar(calendar):
     ],
     ids=["sessions", "one date", "weekdays", "weekdays with a long pause", "every day", "two days missing"],
 )
-def test_what_nothing_but_the_dates_says(index, calendar):
+def test_calendar_is_recognised_from_dates_alone(index, calendar):
     assert periodicity_of(index).calendar == calendar
 
 
 @pytest.mark.parametrize("calendar", ["XLON", "XTKS", "XSHG"])
-def test_the_sessions_of_another_exchange_want_its_name_and_the_remedy_works(calendar):
+def test_sessions_of_another_exchange_require_its_calendar_and_the_remedy_works(calendar):
     with pytest.raises(InputError, match="give calendar") as error:
         periodicity_of(dates(calendar))
     assert "\n" not in str(error.value)

@@ -59,7 +59,7 @@ def test_the_interval_of_a_rank_correlation_covers_with_persistent_scores_and_ov
     assert (covered / runs > 0.88).all(), covered / runs
 
 
-def test_the_interval_of_a_true_correlation_covers_it():
+def test_interval_covers_a_known_correlation():
     rng = np.random.default_rng(4)
     covered = 0
     for _ in range(200):

@@ -67,7 +67,7 @@ def test_a_split_does_not_become_a_return_whatever_the_adjusted_close_is_called(
 
 
 @pytest.mark.parametrize("meaning", ["divide", "multiply", "none"])
-def test_a_factor_that_leaves_splits_in_is_refused_with_what_to_do(tmp_path, meaning):
+def test_factor_without_splits_is_refused_with_a_remedy(tmp_path, meaning):
     factor = np.where(np.arange(len(AAA)) < 4, 0.5, 1.0)
     by = {"divide": 1 / factor, "multiply": factor, "none": 1.0}[meaning]
     table = AAA.rename(columns=str.lower).rename_axis("date")
@@ -80,8 +80,8 @@ def test_a_factor_that_leaves_splits_in_is_refused_with_what_to_do(tmp_path, mea
     message = refused(tmp_path)
     assert "AAA on 2020-01-08" in message
     remedy = re.search(r"(multiply|divide) open, high, low and close by adj_factor", message)[1]
-    mended = table[quotes].mul(factor if remedy == "multiply" else 1 / factor, axis=0)
-    table.assign(**mended, adj_factor=factor).to_csv(tmp_path / "AAA.csv")
+    corrected = table[quotes].mul(factor if remedy == "multiply" else 1 / factor, axis=0)
+    table.assign(**corrected, adj_factor=factor).to_csv(tmp_path / "AAA.csv")
     assert_closes(load(tmp_path), AAA=AAA)
 
 
@@ -112,13 +112,13 @@ def test_factors_of_crsp_and_compustat_are_not_left_aside_where_they_change(tmp_
 
 
 @pytest.mark.parametrize("name", ["Name", "tic", "instrument", "asset", "Ticker"])
-def test_two_securities_are_never_stitched_into_one(tmp_path, name):
+def test_two_securities_are_never_joined(tmp_path, name):
     first, second = AAA.iloc[:5], BBB.iloc[5:]
     pd.concat([first.assign(**{name: "AAA"}), second.assign(**{name: "BBB"})]).to_csv(tmp_path / "all.csv")
     assert_closes(load(tmp_path), AAA=first, BBB=second)
 
 
-def test_tickers_in_an_unnamed_first_column_are_named_as_such(tmp_path):
+def test_tickers_in_an_unnamed_first_column_are_recognised(tmp_path):
     table = pd.concat({"AAA": AAA, "BBB": BBB}).reset_index("Date").rename_axis(None)
     table.to_csv(tmp_path / "all.csv")
     assert 'set ticker_column = "Unnamed: 0"' in refused(tmp_path)
@@ -197,7 +197,7 @@ def test_columns_without_any_value_are_left_aside(tmp_path, column, cell):
     prices = load(tmp_path)
     assert_closes(prices, EURUSD=AAA)
     assert prices.volume_known is (column != "Volume")
-    assert any(note.startswith("columns without any value left aside: ") for note in prices.warnings)
+    assert any(note.startswith("columns without any value ignored: ") for note in prices.warnings)
 
 
 def test_rows_of_an_unknown_volume_can_be_kept(tmp_path):

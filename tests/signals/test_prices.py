@@ -29,7 +29,7 @@ def put(frame, date, ticker, column, value):
     return frame
 
 
-def test_good_prices_pass_unchanged(make_bars):
+def test_valid_prices_are_unchanged(make_bars):
     frame = make_bars()
     before = frame.copy()
     prices = check_prices(frame, source="mine", warnings=["a"], files={"x.csv": "00"})
@@ -44,7 +44,7 @@ def test_good_prices_pass_unchanged(make_bars):
     assert prices.frame.index.levels[1].dtype == object
 
 
-def test_the_door_copies(make_bars):
+def test_check_prices_copies_the_frame(make_bars):
     frame = make_bars()
     prices = check_prices(frame)
     frame.iloc[0, 3] = 1.0
@@ -127,7 +127,7 @@ def test_high_below_low_above(make_bars, column, factor, relation):
     wrong = frame.loc[(pd.Timestamp("2010-01-06"), "BBB"), "close"] * factor
     frame = put(frame, "2010-01-06", "BBB", column, wrong)
     line = refused(frame)
-    assert f"expected {column} {relation} open and close; found {column} = {wrong:.10g} beside" in line
+    assert f"expected {column} {relation} open and close; found {column} = {wrong:.10g} and" in line
     assert "for BBB on 2010-01-06 (1 row)" in line
     assert f'set on_bad = "repair" to widen {column}' in line
     prices = check_prices(frame, on_bad="repair")
@@ -140,7 +140,7 @@ def test_high_below_low_above(make_bars, column, factor, relation):
     pd.testing.assert_frame_equal(untouched, make_bars().drop(index=(pd.Timestamp("2010-01-06"), "BBB")))
 
 
-def test_rounding_is_widened_and_noted(make_bars):
+def test_rounding_is_widened_with_a_warning(make_bars):
     frame = make_bars()
     row = frame.loc[(pd.Timestamp("2010-01-06"), "BBB")]
     top = max(row["open"], row["close"])
@@ -158,7 +158,7 @@ def test_widening_goes_no_further_than_open_and_close(make_bars):
     assert fixed[["open", "high", "low", "close"]].tolist() == [10.0, 10.0, 9.5, 10.0]
 
 
-def test_repair_drops_bad_rows_and_says_so(make_bars):
+def test_repair_drops_bad_rows_with_a_warning(make_bars):
     frame = make_bars(days=30)
     frame = put(frame, "2010-01-06", "BBB", "close", np.nan)
     frame = put(frame, "2010-01-07", "AAA", "open", 0.0)
@@ -178,11 +178,11 @@ def test_repair_drops_bad_rows_and_says_so(make_bars):
     check_prices(prices.frame)
 
 
-def test_repair_that_leaves_nothing(make_bars):
+def test_repair_without_valid_rows_is_refused(make_bars):
     frame = make_bars()
     frame["close"] = np.nan
     line = refused(frame, on_bad="repair")
-    assert "found none worth keeping among 20 rows" in line
+    assert "found no valid row among 20 rows" in line
 
 
 def test_bars_on_days_without_session(make_bars):
@@ -226,7 +226,7 @@ def test_missing_labels(make_bars):
 
 
 @pytest.mark.parametrize("ticker", ["", " AAA", 7, "A\nB", "A\x07"])
-def test_odd_tickers(make_bars, ticker):
+def test_invalid_tickers_are_refused(make_bars, ticker):
     frame = make_bars().reset_index()
     frame["ticker"] = frame["ticker"].astype(object).where(frame["ticker"] != "AAA", ticker)
     frame = frame.set_index(["date", "ticker"])
@@ -285,7 +285,7 @@ def test_panel(make_bars):
     frame = frame.drop(index=[(pd.Timestamp("2010-01-06"), "AAA"), (pd.Timestamp("2010-01-07"), "AAA")])
     frame = frame.drop(index=[(pd.Timestamp("2010-01-07"), "BBB")])
     panel = check_prices(frame).panel()
-    # a session on which nobody traded is a session all the same
+    # a session without any trade is still a session
     assert panel.dates.tolist() == sessions("2010-01-04", "2010-01-13").tolist()
     assert panel.tickers == ("AAA", "BBB")
     assert panel.traded.tolist() == [[True, True]] * 2 + [[False, True], [False, False]] + [[True, True]] * 4
@@ -414,8 +414,8 @@ def test_rows_survive_the_round_trip(data):
     ),
     on_bad=st.sampled_from(["raise", "repair"]),
 )
-def test_nothing_bad_passes_the_door(row, column, value, on_bad):
-    """Whatever one cell holds, what comes out keeps every promise, or the door stays shut with one line."""
+def test_invalid_values_are_refused_or_dropped(row, column, value, on_bad):
+    """With any value in one cell, checked prices are valid, or the error is one line."""
     dates = pd.DatetimeIndex(sessions("2010-01-04", "2010-01-15").astype("datetime64[ns]"))
     index = pd.MultiIndex.from_product([dates, pd.Index(["AAA", "BBB"], dtype=object)], names=["date", "ticker"])
     frame = pd.DataFrame(
@@ -441,7 +441,7 @@ def test_nothing_bad_passes_the_door(row, column, value, on_bad):
     assert len(out) >= len(frame) - 1
 
 
-def test_prices_and_panels_show_themselves(make_bars):
+def test_cards_of_prices_and_panels(make_bars):
     bad = "<script>alert(1)</script>"
     prices = check_prices(make_bars(tickers=("A", "BC", bad, "x" * 99, "Z")), warnings=[f"note {bad}"], simulated=True)
     lines = repr(prices).splitlines()

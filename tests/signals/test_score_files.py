@@ -1,4 +1,4 @@
-"""Scores of others: what a file may look like, what it may not, and that ours come back as they went."""
+"""Score files: accepted and refused files, and export without loss."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ PLAIN = frame_of([("2014-01-03", "AAA", 0.5), ("2014-01-03", "BBB", -1e-3), ("20
     ],
     ids=["comma", "semicolon", "compact dates", "qlib", "alphalens", "row numbers", "gzip"],
 )
-def test_layouts_that_mean_the_same(write, text, name):
+def test_equivalent_layouts_are_read_alike(write, text, name):
     found = read_scores(write(text, name))
     pd.testing.assert_frame_equal(found.frame, PLAIN)
     assert found.warnings == ()
@@ -66,7 +66,7 @@ def test_layouts_that_mean_the_same(write, text, name):
     assert len(found.sha256) == 64
 
 
-def test_frames_that_mean_the_same(tmp_path):
+def test_equivalent_frames_are_read_alike(tmp_path):
     flat = PLAIN.reset_index()[["date", "ticker", "score"]].sample(frac=1, random_state=1)
     path = tmp_path / "scores.parquet"
     indexed = flat.set_index(["date", "ticker"])
@@ -81,7 +81,7 @@ def test_frames_that_mean_the_same(tmp_path):
     assert read_scores(path).frame["score"].tolist() == PLAIN["score"].astype("float32").astype(float).tolist()
 
 
-def test_rows_without_a_score_are_no_opinion_and_are_counted(write):
+def test_rows_without_a_score_are_left_out_and_counted(write):
     path = write("date,ticker,score,comment\n" + ROWS.replace("\n", ",x\n") + "2014-01-10,AAA,,\n2014-01-10,CCC,NaN,\n")
     found = read_scores(path)
     pd.testing.assert_frame_equal(found.frame, PLAIN)
@@ -144,12 +144,12 @@ REFUSED = {
     "half a fold": ("date,ticker,score,fold\n2014-01-03,A,1,0.5\n", "fold as a whole number"),
     "no fold": ("date,ticker,score,fold\n2014-01-03,A,1,\n", "fold as a whole number"),
     "spread below zero": ("date,ticker,score,score_std\n2014-01-03,A,1,-1\n", "score_std of at least 0"),
-    "trained later": ("date,ticker,score,trained_until\n2014-01-03,A,1,2014-01-04\n", "had seen later prices"),
+    "trained later": ("date,ticker,score,trained_until\n2014-01-03,A,1,2014-01-04\n", "models trained on later prices"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_trusted_is_one_line(write, case):
+def test_invalid_scores_are_refused_in_one_line(write, case):
     text, words = REFUSED[case]
     with pytest.raises(InputError, match=words) as error:
         read_scores(write(text))
@@ -205,7 +205,7 @@ def frames(draw):
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @given(frame=frames())
 @QUICK
-def test_every_bit_comes_back(tmp_path, suffix, frame):
+def test_scores_are_read_back_to_the_bit(tmp_path, suffix, frame):
     path = write_scores(frame, tmp_path / f"out.{suffix}")
     back = read_scores(path)
     pd.testing.assert_frame_equal(back.frame, frame, check_exact=True)
@@ -218,7 +218,7 @@ def test_every_bit_comes_back(tmp_path, suffix, frame):
 @pytest.mark.parametrize("format", ["alphalens", "qlib"])
 @given(frame=frames())
 @QUICK
-def test_scores_come_back_from_the_formats_of_others(tmp_path, format, suffix, frame):
+def test_scores_are_read_back_from_other_formats(tmp_path, format, suffix, frame):
     back = read_scores(write_scores(frame, tmp_path / f"out.{suffix}", format=format)).frame
     pd.testing.assert_series_equal(back["score"], frame["score"], check_exact=True)
     assert back["score_std"].isna().all()
@@ -229,7 +229,7 @@ def test_scores_come_back_from_the_formats_of_others(tmp_path, format, suffix, f
     ("format", "names", "column"),
     [("alphalens", ["date", "asset"], "factor"), ("qlib", ["datetime", "instrument"], "score")],
 )
-def test_others_get_the_index_they_expect(tmp_path, format, names, column):
+def test_exports_have_the_index_of_the_format(tmp_path, format, names, column):
     found = pd.read_parquet(write_scores(PLAIN, tmp_path / "out.parquet", format=format))
     assert list(found.index.names) == names
     assert list(found.columns) == [column]
@@ -280,17 +280,17 @@ LINES = st.lists(st.lists(CELLS, min_size=1, max_size=6).map(",".join), max_size
 
 
 def ends_well(path):
-    said = ""
+    message = ""
     try:
         check_signals(read_scores(path).frame)
     except InputError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 @given(body=st.one_of(st.binary(max_size=200), LINES.map(lambda text: text.encode("utf-8", "surrogatepass"))))
 @QUICK
-def test_any_bytes_end_in_scores_or_one_line(tmp_path, body):
+def test_any_bytes_are_scores_or_one_line(tmp_path, body):
     for name in ("a.csv", "a.csv.gz", "a.parquet"):
         (tmp_path / name).write_bytes(body)
         ends_well(tmp_path / name)
@@ -309,7 +309,7 @@ VALUES = st.one_of(
 
 @given(data=st.data())
 @QUICK
-def test_any_frame_ends_in_scores_or_one_line(tmp_path, data):
+def test_any_frame_is_scores_or_one_line(tmp_path, data):
     names = data.draw(st.lists(COLUMNS, min_size=1, max_size=6, unique=True))
     n = data.draw(st.integers(0, 4))
     kinds = st.sampled_from([st.booleans(), st.floats(), st.text(max_size=4), st.integers(-5, 5), VALUES])
@@ -319,6 +319,6 @@ def test_any_frame_ends_in_scores_or_one_line(tmp_path, data):
         table[name] = data.draw(st.lists(kind, min_size=n, max_size=n))
     try:
         pd.DataFrame(table).to_parquet(tmp_path / "a.parquet")
-    except Exception:  # what Parquet cannot hold nobody can hand in
+    except Exception:  # frames that Parquet cannot store cannot be input
         return
     ends_well(tmp_path / "a.parquet")

@@ -53,12 +53,12 @@ def test_later_rows_change_no_earlier_code(tmp_path):
     assert after.names == (*before.names, "A new sector")
 
 
-def test_without_dates_it_is_a_view_of_today(tmp_path):
+def test_table_without_dates_gives_a_warning(tmp_path):
     table = read_sectors(write(tmp_path, "Symbol,Name,Sector\nGOOG,Alphabet,Tech\nTRUE,Truecar,\nXOM,Exxon,Energy\n"))
     assert not table.point_in_time
     assert table.names == ("Energy", "Tech")
     assert table.codes(["GOOG", "TRUE", "XOM"], ["1990-01-02", "2030-01-02"]).tolist() == [[1, 1], [-1, -1], [0, 0]]
-    assert table.warnings[0] == "sectors.csv: 1 row without sector left aside"
+    assert table.warnings[0] == "sectors.csv: 1 row without sector left out"
     assert "not of each date" in table.warnings[1]
     twice = "ticker,sector\nA,Tech\nA,Energy\n"
     with pytest.raises(InputError, match="not to overlap; found A twice"):

@@ -47,7 +47,7 @@ def prices(source):
     return source.load()
 
 
-def test_it_says_what_it_is(prices):
+def test_simulated_prices_are_marked(prices):
     assert prices.simulated
     assert prices.source == "simulated"
     assert prices.warnings == ("simulated prices (seed 5, pattern 1)",)
@@ -63,7 +63,7 @@ def test_equal_settings_give_equal_prices(source, prices):
 
 
 @pytest.mark.parametrize("end", ["2007-02-14", "2012-06-29", "2013-12-31"])
-def test_ending_earlier_is_the_beginning_of_ending_later(source, prices, end):
+def test_shorter_simulation_is_the_beginning_of_a_longer_one(source, prices, end):
     """Row for row and bit for bit: listings, delistings, splits and the pattern all unfold forward in time."""
     short = SimulatedSource(seed=5, end=end)
     pd.testing.assert_frame_equal(short.load().frame, prices.until(end).frame, check_exact=True)
@@ -104,7 +104,7 @@ def test_splits_move_raw_prices_and_nothing_else(prices):
     assert raw.loc[halved].between(-0.7, -0.3).all()
 
 
-def test_prices_look_like_prices(prices):
+def test_simulated_prices_are_plausible(prices):
     frame = prices.frame
     close = frame["close"].unstack()
     daily = np.log(close).diff()
@@ -142,7 +142,7 @@ def test_sectors_move_together():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_planted_pattern_is_as_strong_as_promised(seed):
+def test_planted_pattern_has_the_stated_strength(seed):
     source = SimulatedSource(seed=seed)
     returns = forward_returns(source.load())
     truth = source.truth()["expected_return"]
@@ -170,7 +170,7 @@ def test_the_pattern_scales_and_fades():
     assert quick.iloc[-1] < 1e-4 * quick.max()
 
 
-def test_without_the_pattern_there_is_nothing_to_find():
+def test_no_predictor_has_skill_without_the_pattern():
     """A ridge on lagged returns and their products, fitted on the past, ranks no better than chance."""
     from sklearn.linear_model import Ridge
 

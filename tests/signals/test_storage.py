@@ -27,17 +27,17 @@ def no_room(*_args):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call):
+def test_full_disk_keeps_the_old_file_and_no_temporary_one(tmp_path, monkeypatch, call):
     target = tmp_path / "metrics.json"
     atomic_write(target, b"old")
     monkeypatch.setattr(storage.os, call, no_room)
-    with pytest.raises(InputError, match=r"expected to write .*metrics\.json.*No space left.*make room"):
+    with pytest.raises(InputError, match=r"expected to write .*metrics\.json.*No space left.*free disk space"):
         atomic_write(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["metrics.json"]
 
 
-def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
+def test_failed_write_leaves_no_file(tmp_path):
     def half(handle):
         handle.write(b"half")
         no_room()
@@ -151,7 +151,7 @@ def test_a_truncated_parquet_file_is_named(tmp_path):
         read_parquet(tmp_path / "b.parquet")
 
 
-def test_json_is_canonical_and_refuses_what_it_cannot_say(tmp_path):
+def test_json_is_canonical_and_refuses_nan(tmp_path):
     assert canonical_json({"b": [1, 2.5], "a": "é"}) == '{"a":"é","b":[1,2.5]}'.encode()
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_json(float("nan"))
@@ -162,7 +162,7 @@ def test_json_is_canonical_and_refuses_what_it_cannot_say(tmp_path):
         read_json(tmp_path / "a.json")
 
 
-def test_the_store_keeps_content_once_and_notices_damage(tmp_path):
+def test_store_keeps_content_once_and_detects_damage(tmp_path):
     store = ContentStore(tmp_path / "store")
     digest = store.put(b"prices")
     assert digest == sha256_bytes(b"prices")
@@ -192,7 +192,7 @@ def test_pandas_reads_a_file_back_with_its_index(tmp_path):
         pd.testing.assert_frame_equal(read_parquet(path, index=names or None), one, check_freq=False)
 
 
-def test_files_without_a_description_are_read_as_ever(tmp_path):
+def test_parquet_without_index_description_is_read(tmp_path):
     write_parquet(tmp_path / "old", frame(), describe_index=False)
     assert read_parquet(tmp_path / "old", index=["date", "ticker"]).equals(frame())
     assert pd.read_parquet(tmp_path / "old").columns.tolist() == ["date", "ticker", "score", "fold"]

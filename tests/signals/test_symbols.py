@@ -92,7 +92,7 @@ def test_prices_are_linked_where_the_ticker_changes():
 
 
 @pytest.mark.parametrize("day", [5, 12, 13, 29])
-def test_cutting_before_or_after_is_the_same(day):
+def test_until_before_and_after_apply_is_equal(day):
     factor = {"FB": 0.5, "META": 0.3, "OLD": 1.0, "KO": 3.0}
     prices = check_prices(bars_of(RENAMED, factor=factor))
     rows = [*FACEBOOK, ("a bank", "OLD", "", ""), ("zzz", "ZZZ", "", "")]
@@ -119,7 +119,9 @@ def test_bars_outside_every_spell():
 
 def test_two_securities_never_become_one():
     prices = check_prices(bars_of([("FB", 0, 12), ("META", 0, 10)]))
-    with pytest.raises(InputError, match="no other ticker of the prices; found 'META', a ticker the table does not"):
+    with pytest.raises(
+        InputError, match="differ from the other tickers of the prices; found 'META', a ticker that is not in"
+    ):
         table(("META", "FB", "", "")).apply(prices)
     # the fund that had the ticker before gets an id of its own
     fund = ("fund", "META", "", str(DAYS[11]))

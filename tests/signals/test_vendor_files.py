@@ -67,7 +67,7 @@ def readings(path, **settings):
     return found
 
 
-def test_settings_are_taken_out_of_a_message():
+def test_settings_are_parsed_from_a_message():
     assert remedies('x; set decimal = "," and thousands = ".", or header = 3') == [
         {"decimal": ",", "thousands": "."},
         {"header": 3},
@@ -223,7 +223,7 @@ UNREADABLE = {
 
 @pytest.fixture(scope="module")
 def cases():
-    """Folder of the cases, or a skip that says how to name it."""
+    """Folder of the cases, or a skip that names the variable to set."""
     default = Path(__file__).resolve().parents[3] / "shared" / "cases"
     folder = Path(os.environ.get("RNN_STRATEGIES_CASES", default)) / "files"
     if not folder.is_dir():
@@ -594,7 +594,7 @@ def test_minute_bars_are_never_read_as_days(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [QUOTES, {"AAA": CLOSE, "BBB": CLOSE}], ids=["long", "wide"])
-def test_a_last_line_of_words_is_left_out_with_a_note(tmp_path, columns):
+def test_a_last_line_of_words_is_left_out_with_a_warning(tmp_path, columns):
     text = table(**columns).to_csv(index=False) + '"Downloaded from somewhere as of 2021-03-17"\n'
     (tmp_path / "AAA.csv").write_text(text)
     prices = FilesSource(tmp_path).load()

@@ -159,7 +159,7 @@ def signals():
         (lambda f: f.iloc[[0, 0, 1]], "two for A on 2020-01-03"),
         (lambda f: f.iloc[::-1], "sorted"),
         (lambda f: f.assign(score=np.inf), "3 others, the first for A on 2020-01-03"),
-        (lambda f: f.assign(trained_until=np.datetime64("2020-01-04", "ns")), "had seen later prices"),
+        (lambda f: f.assign(trained_until=np.datetime64("2020-01-04", "ns")), "models trained on later prices"),
     ],
 )
 def test_a_signal_frame_keeps_its_promises(break_it, words):

@@ -60,7 +60,7 @@ def source(yahoo, tmp_path):
     return make
 
 
-def fails(source, kind=ServiceError):
+def assert_fails(source, kind=ServiceError):
     with pytest.raises(kind) as caught:
         source.load()
     line = str(caught.value)
@@ -78,11 +78,11 @@ def asked(yahoo):
     return [symbol for symbol, _ in yahoo.asked]
 
 
-def same_bits(new, old):
+def assert_same_bits(new, old):
     pd.testing.assert_frame_equal(new.loc[old.index], old, check_exact=True)
 
 
-# -- what a good answer becomes --------------------------------------------------------------------------------------
+# -- results of valid replies -----------------------------------------------------------------------------------------
 
 
 def test_prices_are_adjusted_and_raw_is_as_it_was_traded(source, yahoo):
@@ -161,7 +161,7 @@ def test_it_is_a_source_by_name_with_an_end_and_several_tickers(yahoo, tmp_path)
     assert bars(prices)["adj_factor"].iloc[0] < 0.26
 
 
-def test_the_cache_lies_in_the_home_of_the_project(yahoo, monkeypatch, tmp_path):
+def test_cache_folder_follows_the_environment_variable(yahoo, monkeypatch, tmp_path):
     monkeypatch.setenv("RNN_STRATEGIES_HOME", str(tmp_path / "home"))
     assert open_source(source="yahoo", tickers=["AAA"], start="2020-01-02").folder == tmp_path / "home" / "yahoo"
     monkeypatch.delenv("RNN_STRATEGIES_HOME")
@@ -184,14 +184,14 @@ def test_one_request_per_ticker_and_a_pause_before_each(source, yahoo):
     assert yahoo.slept == [0.5, 0.5]
 
 
-def test_progress_is_told(source):
+def test_progress_is_reported(source):
     events = []
     source(["AAA", "BBB"], on_progress=events.append).load()
     assert [(event.stage, event.done, event.total) for event in events] == [("prices", 1, 2), ("prices", 2, 2)]
     assert events[0].message == "AAA: 757 bars"
 
 
-def test_yfinance_keeps_its_own_switches(source):
+def test_global_settings_of_yfinance_are_restored(source):
     import yfinance as yf
 
     assert yf.config.debug.hide_exceptions is True
@@ -212,7 +212,7 @@ def test_yfinance_keeps_its_own_switches(source):
         ("2021-11-26T19:30", "2021-11-26"),  # a half day closed at 18:00
     ],
 )
-def test_a_bar_that_still_grows_is_never_stored(source, yahoo, now, last):
+def test_unfinished_bar_is_never_stored(source, yahoo, now, last):
     yahoo.now = np.datetime64(now, "s")
     assert str(source().load().last) == last
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
@@ -229,7 +229,7 @@ def test_a_split_that_takes_effect_today_is_known(source, yahoo):
 # -- the cache -------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_cache_asks_nobody(source, yahoo):
+def test_full_cache_sends_no_request(source, yahoo):
     first = source(["AAA", "BBB"]).load()
     yahoo.asked.clear()
     yahoo.shares.clear()
@@ -243,13 +243,13 @@ def test_a_full_cache_asks_nobody(source, yahoo):
     assert asked(yahoo) == []
 
 
-def test_a_stale_cache_asks_for_its_tail_only_and_keeps_old_bits(source, yahoo):
+def test_stale_cache_requests_its_tail_only_and_keeps_old_bars(source, yahoo):
     yahoo.now = np.datetime64("2020-08-01T12:00", "s")
     old = source(["AAA", "CCC"]).load().frame
     yahoo.asked.clear()
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     new = source(["AAA", "CCC"]).load()
-    same_bits(new.frame, old)
+    assert_same_bits(new.frame, old)
     assert asked(yahoo) == ["AAA", "CCC"]
     assert yahoo.asked[0][1] == np.datetime64("2020-06-19T04:00")  # 30 bars before the end of July
     share = yahoo.shares["AAA"]
@@ -262,7 +262,7 @@ def test_a_stale_cache_asks_for_its_tail_only_and_keeps_old_bits(source, yahoo):
 def test_an_earlier_start_is_linked_in_front(source, yahoo):
     old = source(["AAA"], start="2020-10-01").load().frame
     new = source(["AAA"]).load()
-    same_bits(new.frame, old)
+    assert_same_bits(new.frame, old)
     share = yahoo.shares["AAA"]
     assert len(bars(new)) == len(share.days)
     final = share.close * share.dividend_factor(yahoo.now) / share.later_splits(yahoo.now)
@@ -274,7 +274,7 @@ def test_an_earlier_start_is_linked_in_front(source, yahoo):
     assert asked(yahoo) == []
 
 
-def test_a_killed_download_goes_on_where_it_was(source, yahoo):
+def test_interrupted_download_is_resumed(source, yahoo):
     class Killed(BaseException):
         pass
 
@@ -319,11 +319,11 @@ def test_kill_9_leaves_whole_files_only(tmp_path, files):
     assert not list(cache.glob(".*.tmp"))
 
 
-def test_two_processes_do_not_fill_one_cache_at_once(source, tmp_path, monkeypatch):
+def test_two_processes_do_not_update_one_cache_at_once(source, tmp_path, monkeypatch):
     monkeypatch.setattr("signals.sources.yahoo.refresh.PATIENCE", 0.05)
     (tmp_path / "cache").mkdir()
     with FileLock(tmp_path / "cache" / ".lock"):
-        assert "another process" in fails(source(), LockedError)
+        assert "another process" in assert_fails(source(), LockedError)
     source().load()
     with FileLock(tmp_path / "cache" / ".lock"):
         source().load()  # reading needs no lock
@@ -333,22 +333,22 @@ def test_a_damaged_file_is_named(source, tmp_path):
     source().load()
     path = cache_path(tmp_path / "cache", "AAA")
     path.write_bytes(path.read_bytes()[:-100])
-    assert path.name in fails(source(), InputError)
+    assert path.name in assert_fails(source(), InputError)
     path.unlink()
     assert len(source().load().frame) == 757
 
 
 def test_a_cache_that_cannot_be_written(source, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"expected to write .*; the system says: .*; make room"):
+    with pytest.raises(InputError, match=r"expected to write .*; found .*; free disk space"):
         source(cache=tmp_path / "file").load()
 
 
 # -- what goes wrong at Yahoo ----------------------------------------------------------------------------------------
 
 
-def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
-    line = fails(source(["AAA", "NOPE", "BBB"]))
+def test_unknown_ticker_is_reported_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
+    line = assert_fails(source(["AAA", "NOPE", "BBB"]))
     assert "NOPE (No data found, symbol may be delisted)" in line.replace("$NOPE: ", "")
     assert asked(yahoo).count("NOPE") <= 2  # yfinance itself asks again with another cookie
     assert sum(yahoo.slept) < 1
@@ -361,16 +361,16 @@ def test_404_is_said_at_once_and_the_others_are_kept(source, yahoo, tmp_path):
     assert "delisted" in report["NOPE"]["status"]
     assert report["AAA"]["bars"] == 757
     assert report["AAA"]["status"] == "complete"
-    fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
+    assert_fails(source(["NOPE"], on_missing_ticker="skip"))  # nothing left
 
 
-def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
+def test_delisted_ticker_keeps_its_bars(source, yahoo):
     yahoo.now = np.datetime64("2021-01-15T23:00", "s")
     old = source(["AAA", "CCC"]).load().frame
     del yahoo.shares["CCC"]
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     prices = source(["AAA", "CCC"]).load()
-    same_bits(prices.frame, old)
+    assert_same_bits(prices.frame, old)
     assert any("no longer at Yahoo" in note and "CCC" in note for note in prices.warnings)
     assert any("1 ticker ends before 2021-12-31 (earliest: CCC, 2021-01-15)" in note for note in prices.warnings)
     yahoo.asked.clear()
@@ -380,7 +380,7 @@ def test_a_name_that_leaves_yahoo_keeps_its_bars(source, yahoo):
 
 
 @pytest.mark.parametrize("status", ["429", "500", "502", "down", "timeout", "lost"])
-def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
+def test_temporary_failures_are_retried(source, yahoo, sim, status):
     trouble = {
         "429": ("429", "Too Many Requests"),
         "500": sim.Answer("<html>Internal Server Error</html>", 500),
@@ -399,9 +399,9 @@ def test_trouble_that_passes_is_waited_for(source, yahoo, sim, status):
     assert "trying again in" in events[0].message
 
 
-def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
+def test_too_many_requests_stop_the_download_which_can_be_resumed(source, yahoo):
     yahoo.trouble["BBB"] = [("429", "Too Many Requests")] * 10
-    line = fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
+    line = assert_fails(source(["AAA", "BBB", "CCC"], on_missing_ticker="skip"))  # an outage is no missing ticker
     assert "BBB (too many requests (429), 5 times)" in line
     assert "1 of 3 tickers are up to date" in line
     assert "CCC" not in asked(yahoo)
@@ -412,18 +412,18 @@ def test_too_many_requests_stop_it_all_and_it_can_be_resumed(source, yahoo):
     assert asked(yahoo) == ["BBB", "CCC"]
 
 
-def test_a_dead_line_is_not_tried_for_every_ticker(source, yahoo, sim):
+def test_unreachable_service_is_not_tried_for_every_ticker(source, yahoo, sim):
     for name in ("T1", "T2", "T3", "T4", "T5"):
         yahoo.shares[name] = yahoo.shares["CCC"]
         yahoo.trouble[name] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    line = fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
+    line = assert_fails(source(["T1", "T2", "T3", "T4", "T5"], max_attempts=2))
     assert "T1 (Timeout: Operation timed out, 2 times)" in line
     assert asked(yahoo) == ["T1", "T1", "T2", "T2", "T3", "T3"]
 
 
 def test_a_single_time_out_is_an_error_too_and_the_rest_is_kept(source, yahoo, sim):
     yahoo.trouble["AAA"] = [sim.requests.exceptions.Timeout("Operation timed out")] * 5
-    assert "1 of 2 tickers are up to date" in fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
+    assert "1 of 2 tickers are up to date" in assert_fails(source(["AAA", "BBB"], on_missing_ticker="skip"))
     yahoo.trouble.clear()
     yahoo.asked.clear()
     source(["AAA", "BBB"]).load()
@@ -445,9 +445,9 @@ def without_quotes(result):
 
 
 @pytest.mark.parametrize("empty", [clear, without_quotes, ("200", {"chart": {"result": [], "error": None}})])
-def test_an_empty_answer_is_no_ticker(source, yahoo, empty):
+def test_empty_reply_is_an_unknown_ticker(source, yahoo, empty):
     yahoo.trouble["AAA"] = [empty] * 5
-    line = fails(source())
+    line = assert_fails(source())
     assert "AAA (" in line
     yahoo.trouble["AAA"] = [empty] * 2
     assert len(source().load().frame) == 757
@@ -474,9 +474,9 @@ def cut(first=0, last=None, step=1):
     [cut(first=200), cut(last=-200), cut(step=2), cut(first=12), cut(last=-12)],
     ids=["beginning", "end", "holes", "12 bars at the beginning", "12 bars at the end"],
 )
-def test_a_partial_answer_is_refused_and_never_kept(source, yahoo, tmp_path, partial):
+def test_partial_reply_is_refused_and_never_kept(source, yahoo, tmp_path, partial):
     yahoo.trouble["CCC"] = [partial]
-    line = fails(source(["CCC"]))
+    line = assert_fails(source(["CCC"]))
     assert "CCC (" in line
     assert "bars in 757 sessions" in line
     assert not cache_path(tmp_path / "cache", "CCC").exists()
@@ -489,7 +489,7 @@ def test_a_partial_tail_is_refused_and_never_kept(source, yahoo, tmp_path):
     before = cache_path(tmp_path / "cache", "CCC").read_bytes()
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
     yahoo.trouble["CCC"] = [cut(last=-5)]
-    fails(source(["CCC"]))
+    assert_fails(source(["CCC"]))
     assert cache_path(tmp_path / "cache", "CCC").read_bytes() == before
     assert source(["CCC"]).load().last == np.datetime64("2021-12-31")
 
@@ -508,8 +508,8 @@ def test_a_few_missing_bars_are_counted(source, yahoo, tmp_path):
     yahoo.asked.clear()
     assert len(source(["CCC"]).load().frame) == 755
     assert asked(yahoo) == ["CCC"]
-    # what is enough is the user's to say, for what is in the cache too
-    fails(source(["CCC"], min_coverage=1.0))
+    # min_coverage of the user applies to cached bars too
+    assert_fails(source(["CCC"], min_coverage=1.0))
 
 
 def renamed(old, new):
@@ -523,13 +523,13 @@ def renamed(old, new):
 @pytest.mark.parametrize(("old", "new"), [("close", "last"), ("open", "Open"), ("volume", "shares")])
 def test_renamed_columns(source, yahoo, old, new):
     yahoo.trouble["AAA"] = [renamed(old, new)] * 5
-    assert "an answer in another form" in fails(source())
+    assert "a reply in another form" in assert_fails(source())
 
 
-def test_adjusted_closes_that_are_not_there(source, yahoo):
+def test_missing_adjusted_closes_are_refused(source, yahoo):
     # yfinance silently takes closes instead
     yahoo.trouble["AAA"] = [renamed("adjclose", "adjusted")]
-    assert "no prices adjusted for them" in fails(source())
+    assert "no prices adjusted for them" in assert_fails(source())
 
 
 def test_a_split_without_its_adjustment(source, yahoo):
@@ -542,24 +542,24 @@ def test_a_split_without_its_adjustment(source, yahoo):
                     quotes[name] = (np.array(quotes[name]) * scale).tolist()
 
     yahoo.trouble["AAA"] = [spoil]
-    assert "a split of 4 on 2020-08-31 that its prices are not adjusted for" in fails(source())
+    assert "a split of 4 on 2020-08-31 that its prices are not adjusted for" in assert_fails(source())
     # in a tail it shows in the overlap
     yahoo.now = np.datetime64("2020-08-28T23:00", "s")
     old = source().load().frame
     yahoo.now = np.datetime64("2020-09-10T23:00", "s")
     listed = dict(yahoo.shares["AAA"].splits)
     yahoo.trouble["AAA"] = [lambda result: result["events"].update(splits={})]
-    assert "splits that do not fit" in fails(source())
+    assert "splits that do not fit" in assert_fails(source())
     assert yahoo.shares["AAA"].splits == listed
-    same_bits(source().load().frame, old)
+    assert_same_bits(source().load().frame, old)
 
 
 @pytest.mark.parametrize(
     "garbage", ["[]", "5", '{"chart": 5}', "", "\x00", '{"chart": {"result": [{"meta": {}}], "error": null}}']
 )
-def test_garbage(source, yahoo, sim, garbage):
+def test_malformed_replies_are_refused(source, yahoo, sim, garbage):
     yahoo.trouble["AAA"] = [sim.Answer(garbage)] * 5
-    fails(source(max_attempts=2))
+    assert_fails(source(max_attempts=2))
 
 
 def spoil_anywhere(data, node, depth=0):
@@ -593,7 +593,7 @@ JUNK = st.sampled_from([None, "", "x", 0, -1, 1e300, -5.5, 1262304000, [], {}, [
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, tmp_path_factory, data):
+def test_any_damaged_reply_is_prices_or_one_line_and_never_silently_short(sim, tmp_path_factory, data):
     share = sim.Share(start="2021-06-01", splits={"2021-08-02": 2.0}, dividends={"2021-09-01": 0.5})
     yahoo = sim.SimulatedYahoo({"AAA": share})
     yahoo.trouble["AAA"] = [lambda result: spoil_anywhere(data, result)]
@@ -613,12 +613,12 @@ def test_any_spoilt_answer_is_prices_or_one_line_and_never_silently_short(sim, t
     else:
         line = ""
         short = len(share.days) - len(prices.frame)
-        said = ("without a bar", "begins after 2021-01-04", "ends before")
-        assert not short or sum(any(words in note for words in said) for note in prices.warnings)
+        expected_warnings = ("without a bar", "begins after 2021-01-04", "ends before")
+        assert not short or sum(any(words in note for words in expected_warnings) for note in prices.warnings)
     assert "\n" not in line
 
 
-def test_yfinance_s_own_warnings_stay_out_of_the_way(source, yahoo, capfd, monkeypatch, sim):
+def test_log_messages_of_yfinance_are_not_printed(source, yahoo, capfd, monkeypatch, sim):
     get = yahoo.get
 
     def limited(url, **options):
@@ -629,7 +629,7 @@ def test_yfinance_s_own_warnings_stay_out_of_the_way(source, yahoo, capfd, monke
     assert capfd.readouterr() == ("", "")
 
 
-def test_rows_without_numbers_did_not_trade(source, yahoo):
+def test_rows_without_numbers_are_left_out(source, yahoo):
     def blank(result):
         for quotes in (result["indicators"]["quote"][0], result["indicators"]["adjclose"][0]):
             for name in quotes:
@@ -641,12 +641,14 @@ def test_rows_without_numbers_did_not_trade(source, yahoo):
     assert any("1 sessions without a bar" in note for note in prices.warnings)
 
 
-def test_a_bar_with_one_hole_is_the_door_s_business(source, yahoo):
+def test_bar_with_a_missing_price_is_refused_by_check_prices(source, yahoo):
     def blank(result):
         result["indicators"]["quote"][0]["open"][100] = None
 
     yahoo.trouble["CCC"] = [blank]
-    assert "expected a number as open; found open = nan for CCC on 2019-05-28" in fails(source(["CCC"]), InputError)
+    assert "expected a number as open; found open = nan for CCC on 2019-05-28" in assert_fails(
+        source(["CCC"]), InputError
+    )
     assert len(source(["CCC"], on_bad="repair").load().frame) == 756
 
 
@@ -669,7 +671,7 @@ def midnight(result):
 
 
 @pytest.mark.parametrize("spoil", [reverse, twice, midnight])
-def test_order_doubles_and_clocks_change_nothing(source, yahoo, tmp_path, spoil):
+def test_order_duplicates_and_times_of_day_change_nothing(source, yahoo, tmp_path, spoil):
     good = source(["CCC"], cache=tmp_path / "good").load()
     yahoo.trouble["CCC"] = [spoil]
     spoilt = source(["CCC"], cache=tmp_path / "spoilt").load()
@@ -681,17 +683,17 @@ def test_a_reused_symbol_is_refused(source, yahoo, sim):
     source(["CCC"]).load()
     yahoo.shares["CCC"] = sim.Share(start="2020-03-02", seed=9)
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
-    assert "perhaps a reused symbol" in fails(source(["CCC"]))
+    assert "perhaps a reused symbol" in assert_fails(source(["CCC"]))
     assert len(source(["CCC"], revisions="accept").load().frame) == len(yahoo.shares["CCC"].days)
 
 
 def test_two_currencies_are_refused(source, yahoo, sim):
     yahoo.shares["LON"] = sim.Share(currency="GBp")
-    assert "found GBp (LON), USD (AAA)" in fails(source(["AAA", "LON"]), InputError)
+    assert "found GBp (LON), USD (AAA)" in assert_fails(source(["AAA", "LON"]), InputError)
 
 
-def test_nothing_in_the_span(source):
-    assert "BBB (no bars in " in fails(source(["AAA", "BBB"], end="2019-03-29"))
+def test_span_without_bars_is_refused(source):
+    assert "BBB (no bars in " in assert_fails(source(["AAA", "BBB"], end="2019-03-29"))
     assert source(["AAA", "BBB"], end="2019-03-29", on_missing_ticker="skip").load().tickers == ("AAA",)
 
 
@@ -710,7 +712,7 @@ def revised(source, yahoo):
 
 def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     prices = source(["AAA", "CCC"]).load()
-    same_bits(prices.frame, revised)
+    assert_same_bits(prices.frame, revised)
     assert any("2 bars of 1 ticker revised by Yahoo" in n and "CCC on 2021-11-23: close" in n for n in prices.warnings)
     # one revised bar does not bend the link: what comes after is on the old level
     share = yahoo.shares["CCC"]
@@ -718,7 +720,7 @@ def test_revised_bars_are_kept_and_reported(source, yahoo, revised):
     assert source(["AAA", "CCC"]).load().warnings == prices.warnings
 
 
-def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised):
+def test_only_revised_bars_are_replaced_on_request(source, yahoo, revised):
     source(["AAA", "CCC"]).load()
     prices = source(["AAA", "CCC"], revisions="accept").load()
     changed = (prices.frame.loc[revised.index] != revised).any(axis=1)
@@ -734,7 +736,7 @@ def test_revised_bars_are_taken_on_request_and_no_others(source, yahoo, revised)
     assert not any("revised" in note for note in source(["AAA", "CCC"]).load().warnings)
 
 
-def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
+def test_late_bar_is_reported_and_added_on_request(source, yahoo):
     yahoo.shares["CCC"].holes = ("2021-11-23",)
     yahoo.now = np.datetime64("2021-11-30T23:00", "s")
     source(["CCC"]).load()
@@ -748,7 +750,7 @@ def test_a_bar_that_comes_late_is_reported_and_taken_on_request(source, yahoo):
     assert "2021-11-22" not in taken.index
 
 
-def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
+def test_dividend_missing_in_adjusted_prices_is_reported(source, yahoo):
     yahoo.now = np.datetime64("2020-10-30T23:00", "s")
     old = source().load().frame
     yahoo.now = np.datetime64("2021-12-31T23:00", "s")
@@ -758,7 +760,7 @@ def test_a_dividend_yahoo_forgot_to_adjust_for(source, yahoo):
 
     yahoo.trouble["AAA"] = [unadjusted]
     prices = source().load()
-    same_bits(prices.frame, old)
+    assert_same_bits(prices.frame, old)
     assert any("1 dividends of 1 ticker" in n and "AAA on 2020-11-06" in n for n in prices.warnings)
 
 

@@ -1,4 +1,4 @@
-"""The parts of the yahoo source: linking downloads, counting what is short, cache files. All numbers are simulated."""
+"""The parts of the yahoo source: linking of downloads, coverage, cache files. All numbers are simulated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from signals.common.errors import InputError
 from signals.data.panel import PRICE_COLUMNS
 from signals.sources.yahoo.cache import Action, History, cache_path, read_history, write_history
-from signals.sources.yahoo.client import OddReplyError, Reply, read_reply
+from signals.sources.yahoo.client import InvalidReplyError, Reply, read_reply
 from signals.sources.yahoo.coverage import coverage_of
-from signals.sources.yahoo.linking import OVERLAP, extend, first_seen
+from signals.sources.yahoo.linking import OVERLAP, extend, first_download
 
 
 def day(text):
@@ -31,7 +31,7 @@ def sim(support):
 
 
 def reply_of(share, now, since="2019-01-02"):
-    """What the door makes of a chart, without yfinance in between."""
+    """Reply that the client makes of a chart, without yfinance."""
     second = int(np.datetime64(since, "s").astype(np.int64))
     result = share.chart(np.datetime64(now, "s"), second)["chart"]["result"][0]
     stamps = np.array(result["timestamp"], "datetime64[s]").astype("datetime64[D]")
@@ -62,7 +62,7 @@ STARTS = "2019-01-02"
 
 @st.composite
 def lives(draw):
-    """A company, and the sessions after which somebody downloads it."""
+    """A company, and the sessions after which it is downloaded."""
     some_day = st.integers(2, SESSIONS - 1)
     splits = draw(st.dictionaries(some_day, st.sampled_from([2.0, 3.0, 1.5, 4.0, 0.1, 0.25]), max_size=4))
     dividends = draw(st.dictionaries(some_day, st.floats(0.001, 0.05), max_size=6))
@@ -85,7 +85,7 @@ def test_any_downloads_keep_old_bits_and_give_the_final_returns(sim, life, whole
     for k in downloads:
         now, until = share.closes[k] + np.timedelta64(2, "h"), dates[k]
         if history is None:
-            history = first_seen("AAA", reply_of(share, now), day(STARTS), until)
+            history = first_download("AAA", reply_of(share, now), day(STARTS), until)
         else:
             since = history.days[0] if whole else history.days[-OVERLAP:][0]
             longer = extend(history, reply_of(share, now, since), since, until)
@@ -94,7 +94,7 @@ def test_any_downloads_keep_old_bits_and_give_the_final_returns(sim, life, whole
             assert not longer.revised
             history = longer
     assert history.days.tolist() == dates[: downloads[-1] + 1].tolist()
-    final = first_seen("AAA", reply_of(share, share.closes[downloads[-1]]), day(STARTS), dates[downloads[-1]])
+    final = first_download("AAA", reply_of(share, share.closes[downloads[-1]]), day(STARTS), dates[downloads[-1]])
     for name in ("open", "high", "low", "close"):
         # any two bars: the adjusted prices are the final ones but for one constant
         ratio = history.columns[name] / final.columns[name]
@@ -117,11 +117,11 @@ def test_seven_digits_are_no_revision(sim):
             reply, quotes={n: v.astype(np.float32).astype(float) for n, v in reply.quotes.items()}
         )
 
-    history = first_seen("AAA", rounded(reply_of(share, "2020-06-01T23:00")), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", rounded(reply_of(share, "2020-06-01T23:00")), day("2019-01-02"), day("2020-06-01"))
     later = rounded(reply_of(share, "2020-12-31T23:00"))
     longer = extend(history, later, day("2019-01-02"), day("2020-12-31"))
     assert not longer.revised
-    final = first_seen("AAA", later, day("2019-01-02"), day("2020-12-31"))
+    final = first_download("AAA", later, day("2019-01-02"), day("2020-12-31"))
     ratio = longer.columns["close"] / final.columns["close"]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
 
@@ -129,7 +129,7 @@ def test_seven_digits_are_no_revision(sim):
 @pytest.mark.parametrize("name", ["open", "high", "low"])
 def test_any_price_of_a_bar_can_be_revised(sim, name):
     share = sim.Share(end="2020-12-31")
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     getattr(share, name)[share.days == day("2020-05-28")] *= 1.001
     reply = reply_of(share, "2020-06-30T23:00", str(history.days[-OVERLAP]))
     assert extend(history, reply, history.days[-OVERLAP], day("2020-06-30")).revised == {"2020-05-28": "bar"}
@@ -141,7 +141,7 @@ def test_any_price_of_a_bar_can_be_revised(sim, name):
 
 def test_taking_revisions_changes_only_revised_bars(sim):
     share = sim.Share(end="2020-12-31", dividends={"2020-07-01": 1.0}, splits={"2020-08-03": 2.0})
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     share.corrections = {"2019-03-01": 1.05, "2020-03-02": 0.9}
     taken = extend(
         history, reply_of(share, "2020-12-31T23:00"), day("2019-01-02"), day("2020-12-31"), revisions="accept"
@@ -154,7 +154,7 @@ def test_taking_revisions_changes_only_revised_bars(sim):
 
 def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     share = sim.Share(end="2020-12-31")
-    history = first_seen("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
+    history = first_download("AAA", reply_of(share, "2020-06-01T23:00"), day("2019-01-02"), day("2020-06-01"))
     share.dividends = {"2020-05-28": 2.0}
     reply = reply_of(share, "2020-06-30T23:00", str(history.days[-OVERLAP]))
     kept = extend(history, reply, history.days[-OVERLAP], day("2020-06-30"))
@@ -163,16 +163,16 @@ def test_a_dividend_announced_late_is_a_revision_of_all_before_it(sim):
     taken = extend(
         history, reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"), revisions="accept"
     )
-    final = first_seen("AAA", reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"))
+    final = first_download("AAA", reply_of(share, "2020-06-30T23:00"), day("2019-01-02"), day("2020-06-30"))
     ratio = taken.columns["close"] / final.columns["close"]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-12)
     assert not taken.revised
 
 
-def test_nothing_left_after_the_bar_of_today(sim):
+def test_reply_with_an_unfinished_bar_alone_is_refused(sim):
     share = sim.Share(start="2020-06-01")
-    with pytest.raises(OddReplyError, match="no bars up to 2020-05-29"):
-        first_seen("AAA", reply_of(share, "2020-06-01T17:00"), day("2019-01-02"), day("2020-05-29"))
+    with pytest.raises(InvalidReplyError, match="no bars up to 2020-05-29"):
+        first_download("AAA", reply_of(share, "2020-06-01T17:00"), day("2019-01-02"), day("2020-05-29"))
 
 
 # -- yfinance's table ------------------------------------------------------------------------------------------------
@@ -203,23 +203,23 @@ def test_a_dividend_on_a_day_without_a_bar_is_kept(table):
     assert reply.dividends.tolist() == [0.5, 0.0]
 
 
-def test_tables_that_are_none(table):
-    with pytest.raises(OddReplyError, match="no columns Adj Close"):
+def test_invalid_tables_are_refused(table):
+    with pytest.raises(InvalidReplyError, match="no columns Adj Close"):
         read_reply(table.drop(columns="Adj Close"), {})
-    with pytest.raises(OddReplyError, match="labelled by"):
+    with pytest.raises(InvalidReplyError, match="labelled by"):
         read_reply(table.reset_index(drop=True), {})
-    with pytest.raises(OddReplyError, match="two different bars on 2020-01-03"):
+    with pytest.raises(InvalidReplyError, match="two different bars on 2020-01-03"):
         read_reply(pd.concat([table, table[1:2] * 2]), {})
-    with pytest.raises(OddReplyError, match="no numbers as Open"):
+    with pytest.raises(InvalidReplyError, match="no numbers as Open"):
         read_reply(table.astype({"Open": object}).replace({"Open": 10.0}, "ten"), {})
-    with pytest.raises(OddReplyError, match="no columns"):
+    with pytest.raises(InvalidReplyError, match="no columns"):
         read_reply(pd.concat({"AAA": table}, axis=1), {})
 
 
 # -- coverage --------------------------------------------------------------------------------------------------------
 
 
-def test_coverage_tells_young_dead_and_cut_short_apart():
+def test_coverage_distinguishes_new_delisted_and_truncated_tickers():
     span = day("2020-01-02"), day("2020-12-31")
     days = np.arange(day("2020-03-02"), day("2020-09-01"))  # with weekends, which are no sessions
     young = coverage_of("A", days, *span, "XNYS", listed=day("2020-03-02"), traded=day("2020-08-31"))
@@ -234,7 +234,7 @@ def test_coverage_tells_young_dead_and_cut_short_apart():
     assert (none.bars, none.first, none.share) == (0, None, 0.0)
 
 
-def test_a_short_span_is_judged_as_a_year():
+def test_short_span_counts_as_a_year():
     days = np.array(["2020-01-02", "2020-01-06"], "datetime64[D]")
     found = coverage_of("A", days, day("2020-01-02"), day("2020-01-06"), "XNYS")
     assert (found.missing, found.expected) == (1, 3)
@@ -271,7 +271,7 @@ def simple(ticker, n=3):
 
 @settings(max_examples=200, deadline=None)
 @given(ticker=st.one_of(st.sampled_from(AWKWARD), st.text(max_size=80), st.text("./\\:NACOU ", max_size=12)))
-def test_no_ticker_leaves_the_cache_folder(ticker):
+def test_cache_paths_stay_in_the_cache_folder(ticker):
     folder = Path("/cache/yahoo")
     path = cache_path(folder, ticker)
     assert path.parent == folder
@@ -289,7 +289,7 @@ def test_two_tickers_are_two_files_on_any_disk(a, b):
     assert same == (a == b)
 
 
-def test_awkward_tickers_live_side_by_side(tmp_path):
+def test_unusual_tickers_have_separate_files(tmp_path):
     for place, ticker in enumerate(AWKWARD):
         write_history(tmp_path, simple(ticker, n=place + 1))
     assert len(list(tmp_path.iterdir())) == len(AWKWARD)
@@ -297,7 +297,7 @@ def test_awkward_tickers_live_side_by_side(tmp_path):
         assert len(read_history(tmp_path, ticker).days) == place + 1
 
 
-def test_a_history_comes_back_to_the_bit(tmp_path):
+def test_history_is_read_back_to_the_bit(tmp_path):
     made = dataclasses.replace(
         simple("AAA"),
         actions=(Action(day("2020-01-07"), 0.1 + 0.2, 4.0),),
@@ -379,13 +379,13 @@ class RealShare:
 
 
 @pytest.mark.parametrize("name", ["aapl", "spy", "ibm", "bac", "aig"])
-def test_real_splits_and_dividends_link_as_the_factor_files_say(shared_data, name):
+def test_real_splits_and_dividends_link_as_in_the_factor_files(shared_data, name):
     share = RealShare(shared_data / "corporate-actions-sample", name)
     until = np.random.default_rng(7).choice(np.arange(100, len(share.days)), 60, replace=False)
     history = None
     for last in [*np.sort(until), len(share.days) - 1]:
         if history is None:
-            history = first_seen(name, share.reply(last), share.days[0], share.days[last])
+            history = first_download(name, share.reply(last), share.days[0], share.days[last])
             continue
         since = len(history.days) - OVERLAP
         longer = extend(history, share.reply(last, since), share.days[since], share.days[last])

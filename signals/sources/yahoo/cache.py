@@ -1,6 +1,6 @@
-"""What was once seen at Yahoo, kept: one Parquet file per ticker with its bars, splits, dividends and how it was asked.
+"""Cache of downloads from Yahoo: one Parquet file per ticker with bars, splits, dividends and the span requested.
 
-A file is replaced whole or not at all, so a killed download loses at most the ticker it was working on.
+Files are replaced atomically, so an interrupted download loses at most the current ticker.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """All that is kept of one ticker.
+    """Cached data of one ticker.
 
     Parameters
     ----------
@@ -63,19 +63,19 @@ class History:
         `PRICE_COLUMNS`: OHLC adjusted in the scale of the first download, volume in shares of the day, and
         `adj_factor` = adjusted / as traded.
     asked_from : datetime64[D]
-        First day that was ever asked for.
+        First day that was ever requested.
     checked_until : datetime64[D]
-        Last session Yahoo was asked about, with an answer that reached it or says there was no more trading.
+        Last session that is settled: the reply reached it, or showed that the ticker was no longer traded.
     actions : tuple of Action
         In order of day.
     currency : str
-        Of the prices.
+        Currency of the prices.
     listed : datetime64[D] or None
-        First day of trading, as Yahoo tells it.
+        First day of trading according to Yahoo.
     gone : bool
-        Yahoo no longer knows the ticker: delisted or renamed.
+        Whether Yahoo no longer has the ticker, because it was delisted or renamed.
     revised : mapping of str to str
-        By day: how Yahoo's bar now differs from the one kept.
+        By day, the difference between Yahoo's present bar and the one kept.
     unadjusted : tuple of str
         Days of dividends that the adjusted prices do not show.
     """
@@ -93,16 +93,16 @@ class History:
     unadjusted: tuple[str, ...] = ()
 
     def reaches(self, start: np.datetime64) -> bool:
-        """Whether nothing from `start` on is left to ask for at the beginning."""
-        unborn = self.listed is not None and self.listed >= self.asked_from
-        return bool(unborn or self.asked_from <= start)
+        """Whether the data go back to `start`, or to the listing of the ticker."""
+        from_listing = self.listed is not None and self.listed >= self.asked_from
+        return bool(from_listing or self.asked_from <= start)
 
 
 def cache_path(folder: Path, ticker: str) -> Path:
-    """File of a ticker: readable, and safe and unique whatever the ticker is.
+    """File of a ticker, with a name that is readable, safe and unique for any ticker.
 
-    Tickers hold slashes, dots and device names of Windows, and `aa` and `AA` are one file on half of all disks. So only
-    letters, digits and dashes of the ticker are shown, and its hash tells it apart.
+    Tickers contain slashes, dots and device names of Windows, and some file systems ignore case. The name therefore has
+    only the letters, digits and dashes of the ticker, and a hash of it.
 
     >>> cache_path(Path("cache"), "BRK/B").name
     'BRK_B-82f670123a29d4ca.parquet'
@@ -142,7 +142,7 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_history(folder: Path, ticker: str) -> History | None:
-    """Read what is kept of a ticker; None when it was never asked for.
+    """Read the cached data of a ticker; None when it was never downloaded.
 
     Raises
     ------
@@ -159,12 +159,12 @@ def read_history(folder: Path, ticker: str) -> History | None:
         return _history(ticker, table, about)
     except FileNotFoundError:
         return None
-    # whatever a damaged file may contain
+    # a damaged file may have any content
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = one_line((str(error).splitlines() or ["unreadable"])[0])[:120]
         raise InputError(
-            f"expected the bars of {ticker} once seen at Yahoo in {path}; found a damaged file ({reason}); delete it "
-            "to download them anew"
+            f"expected the cached bars of {ticker} from Yahoo in {path}; found a damaged file ({reason}); delete it to "
+            "download them again"
         ) from error
 
 

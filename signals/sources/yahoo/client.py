@@ -1,7 +1,7 @@
-"""Talking to Yahoo Finance through yfinance: one ticker at a time, politely, and every failure said aloud.
+"""Requests to Yahoo Finance through yfinance: one ticker at a time, with pauses, retries and explicit errors.
 
-yfinance's `download` never raises: what went wrong becomes empty columns. Here each request ends in a `Reply` or in an
-error that tells whether the ticker is not there, Yahoo is out of reach, or what it answered makes no sense.
+yfinance's `download` never raises; failures become empty columns. Here each request returns a `Reply` or raises an
+error that distinguishes an unknown ticker, an unreachable service, and a reply that cannot be interpreted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from signals.common.errors import ServiceError
 from signals.tabular.table_files import one_line
 
-__all__ = ["NotThereError", "OddReplyError", "Reply", "UnreachableError", "YahooDoor", "read_reply"]
+__all__ = ["InvalidReplyError", "Reply", "UnknownTickerError", "UnreachableError", "YahooClient", "read_reply"]
 
 # yfinance's names for what this project calls open, high, low, close, adjusted close and volume.
 QUOTES = {
@@ -34,30 +34,30 @@ QUOTES = {
 }
 ACTIONS = ("Dividends", "Stock Splits")
 
-# What Yahoo answers for a symbol it does not know, or knows without prices in the span; all else may pass.
+# Words in Yahoo's reply for a symbol that is unknown, or without prices in the span; other failures may be temporary.
 _GONE = ("no data found", "data doesn't exist", "delisted", "not found")
 
 Days = NDArray[np.datetime64]
 Values = NDArray[np.float64]
 
 
-class NotThereError(ServiceError):
-    """Yahoo knows no such ticker, or has no prices of it in the span."""
+class UnknownTickerError(ServiceError):
+    """The ticker is unknown at Yahoo, or has no prices in the span."""
 
 
-class OddReplyError(ServiceError):
-    """Yahoo answered, and the answer cannot be prices."""
+class InvalidReplyError(ServiceError):
+    """Yahoo's reply cannot be interpreted as prices."""
 
 
 class UnreachableError(ServiceError):
-    """Yahoo did not answer, refused to (too many requests), or failed, and kept doing so.
+    """Yahoo sent no reply, refused the request (too many requests), or failed, at every attempt.
 
     Parameters
     ----------
     reason : str
-        What happened at the last attempt.
+        Failure of the last attempt.
     limited : bool
-        It was too many requests: asking for other tickers would make it worse.
+        Whether it was too many requests, so that requests for other tickers would fail too.
     """
 
     def __init__(self, reason: str, *, limited: bool = False) -> None:
@@ -67,7 +67,7 @@ class UnreachableError(ServiceError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reply:
-    """What Yahoo says about one ticker, in Yahoo's own scale at the moment of the request.
+    """Yahoo's data of one ticker, in Yahoo's scale at the moment of the request.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ class Reply:
     dividends, splits : ndarray of float64, shape (m,)
         Per share, adjusted for later splits (0.0 for none); new shares for one old one (1.0 for none).
     listed, traded : datetime64[D] or None
-        First day of trading and day of the last trade, as Yahoo tells them.
+        First day of trading and day of the last trade according to Yahoo.
     currency : str
-        Of the quotes; "" when Yahoo does not say.
+        Currency of the quotes; "" when Yahoo does not state it.
     """
 
     days: Days
@@ -97,28 +97,28 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class YahooDoor:
-    """Asks Yahoo for daily bars.
+class YahooClient:
+    """Client that requests daily bars from Yahoo.
 
     Parameters
     ----------
     zone : str
         Time zone of the exchange, to which days of a request belong.
     session : curl_cffi or requests Session, optional
-        For a proxy, or for recorded replies in tests; yfinance makes its own otherwise.
+        Session for a proxy, or for recorded replies in tests; yfinance creates one by default.
     max_attempts : int
         Requests per ticker before giving up.
     request_interval : float
         Seconds between requests.
     timeout : float
-        Seconds to wait for an answer.
+        Seconds to wait for a reply.
     sleep : callable
-        How to wait; tests do not.
+        Function that waits so many seconds; tests replace it.
 
     Notes
     -----
-    After a failure that may pass, the n-th wait is 2**(n - 1) seconds, and 15 times as long when Yahoo complains about
-    too many requests.
+    After a failure that may be temporary, the n-th wait is 2**(n - 1) seconds, and 15 times as long after too many
+    requests.
     """
 
     zone: str = "America/New_York"
@@ -128,11 +128,11 @@ class YahooDoor:
     timeout: float = 20.0
     sleep: Callable[[float], None] = time.sleep
 
-    def ask(self, ticker: str, start: np.datetime64, tell: Callable[[str], None] = lambda text: None) -> Reply:
-        """Ask for all bars of a ticker from a day up to now.
+    def request(self, ticker: str, start: np.datetime64, report: Callable[[str], None] = lambda text: None) -> Reply:
+        """Request all bars of a ticker from a day up to now.
 
-        Up to now, because Yahoo adjusts for splits up to now but lists only those within the span asked for; and
-        because yfinance remembers its answers to spans in the past, the failed ones too.
+        The span ends now, because Yahoo adjusts for splits up to now but lists only those within the span, and because
+        yfinance caches replies for spans in the past, also failed ones.
 
         Parameters
         ----------
@@ -140,13 +140,13 @@ class YahooDoor:
             Yahoo's symbol.
         start : datetime64[D]
             First day.
-        tell : callable
-            Gets a line before each wait.
+        report : callable
+            Called with one line before each wait.
 
         Raises
         ------
-        NotThereError, OddReplyError, UnreachableError
-            See there; their text is the reason alone, for the caller to put into a line.
+        UnknownTickerError, InvalidReplyError, UnreachableError
+            Their text is the reason alone, for the caller's message.
         """
         from yfinance.exceptions import YFPricesMissingError, YFRateLimitError, YFTzMissingError
 
@@ -154,54 +154,54 @@ class YahooDoor:
         for attempt in range(1, self.max_attempts + 1):
             limited = odd = False
             try:
-                return self._ask(ticker, start)
+                return self._request_once(ticker, start)
             except YFRateLimitError:
                 limited, reason = True, "too many requests (429)"
             except YFTzMissingError:
-                raise NotThereError("unknown at Yahoo") from None
+                raise UnknownTickerError("unknown at Yahoo") from None
             except YFPricesMissingError as error:
-                said = one_line(str(error.yahoo_reason or ""))[:160]
-                if any(word in said.lower() for word in _GONE):
-                    raise NotThereError(said) from None
-                reason = said or "an empty answer"
-            except (KeyError, IndexError, TypeError, AttributeError, OddReplyError) as error:
-                odd, reason = True, f"an answer in another form ({type(error).__name__}: {one_line(str(error))[:120]})"
-            # whatever else curl, JSON or yfinance may raise: the caller is told, nothing is hidden
+                stated = one_line(str(error.yahoo_reason or ""))[:160]
+                if any(word in stated.lower() for word in _GONE):
+                    raise UnknownTickerError(stated) from None
+                reason = stated or "an empty reply"
+            except (KeyError, IndexError, TypeError, AttributeError, InvalidReplyError) as error:
+                odd, reason = True, f"a reply in another form ({type(error).__name__}: {one_line(str(error))[:120]})"
+            # other exceptions of curl, JSON or yfinance are passed on in the error
             except Exception as error:
                 reason = f"{type(error).__name__}: {one_line(str(error))[:160]}"
             if attempt < self.max_attempts:
                 wait = 2.0 ** (attempt - 1) * (15 if limited else 1)
-                tell(f"{reason}; trying again in {wait:.0f} s")
+                report(f"{reason}; trying again in {wait:.0f} s")
                 self.sleep(wait)
         reason = f"{reason}, {self.max_attempts} times" if self.max_attempts > 1 else reason
         if odd:
-            raise OddReplyError(reason)
+            raise InvalidReplyError(reason)
         raise UnreachableError(reason, limited=limited)
 
-    def _ask(self, ticker: str, start: np.datetime64) -> Reply:
+    def _request_once(self, ticker: str, start: np.datetime64) -> Reply:
         import yfinance as yf
 
-        with _loud():
+        with _raising_exceptions():
             share = yf.Ticker(ticker, session=self.session)
-            # Else yfinance asks for the zone in a request of its own, and takes any failure of it for "delisted".
+            # Else yfinance requests the zone separately, and treats any failure of that as "delisted".
             share._tz = self.zone
             frame = share.history(
                 start=str(start), interval="1d", auto_adjust=False, actions=True, timeout=self.timeout
             )
-            # a lazy mapping, in which looking at everything would ask Yahoo for more
+            # a lazy mapping: reading all of it would send further requests
             about = share.get_history_metadata()
         reply = read_reply(frame, about)
         if not len(reply.days):
-            raise OddReplyError("no bars")
+            raise InvalidReplyError("no bars")
         return reply
 
 
 @contextmanager
-def _loud() -> Iterator[None]:
-    """Make yfinance raise instead of hiding, and leave its global switches as they were."""
+def _raising_exceptions() -> Iterator[None]:
+    """Make yfinance raise its exceptions instead of hiding them, and restore its global settings afterwards."""
     import yfinance as yf
 
-    # Its warnings (a cookie more or less) go to whoever set up logging, not into our progress lines.
+    # Without a handler, yfinance's log messages would appear between our progress lines.
     logger = logging.getLogger("yfinance")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
@@ -209,7 +209,7 @@ def _loud() -> Iterator[None]:
     yf.config.debug.hide_exceptions = False
     try:
         with warnings.catch_warnings():
-            # yfinance 1.7 on pandas 3: not ours to mend, and pandas is capped below 4
+            # warnings of yfinance 1.7 on pandas 3; pandas is capped below 4
             warnings.filterwarnings("ignore", category=pd.errors.Pandas4Warning, module="yfinance")
             yield
     finally:
@@ -217,24 +217,24 @@ def _loud() -> Iterator[None]:
 
 
 def read_reply(frame: pd.DataFrame, about: Mapping[str, Any]) -> Reply:
-    """Take the table of `yfinance.Ticker.history` apart.
+    """Convert the table of `yfinance.Ticker.history` into a `Reply`.
 
     Parameters
     ----------
     frame : DataFrame
-        With `auto_adjust=False, actions=True`, rows in any order.
+        Result of `history` with `auto_adjust=False, actions=True`, rows in any order.
     about : mapping
         Yahoo's description of the ticker.
 
     Raises
     ------
-    OddReplyError
-        When columns are missing, dates are none, or two different bars share a day.
+    InvalidReplyError
+        When columns are missing, rows have no dates, or two different bars share a day.
     """
     if missing := [name for name in (*QUOTES, *ACTIONS) if name not in frame.columns]:
-        raise OddReplyError(f"no columns {', '.join(missing)}, but {', '.join(map(str, frame.columns))}"[:160])
+        raise InvalidReplyError(f"no columns {', '.join(missing)}, but {', '.join(map(str, frame.columns))}"[:160])
     if not isinstance(frame.index, pd.DatetimeIndex):
-        raise OddReplyError(f"rows labelled by {frame.index.dtype}, not by dates")
+        raise InvalidReplyError(f"rows labelled by {frame.index.dtype}, not by dates")
     # midnight at the exchange is that day, whatever it is in UTC
     days = frame.index.tz_localize(None).to_numpy().astype("datetime64[D]")
     table = np.column_stack([_floats(frame[name]) for name in (*QUOTES, *ACTIONS)])
@@ -244,7 +244,7 @@ def read_reply(frame: pd.DataFrame, about: Mapping[str, Any]) -> Reply:
     if again.any():
         same = (table[1:] == table[:-1]) | (np.isnan(table[1:]) & np.isnan(table[:-1]))
         if (differ := again[1:] & ~same.all(axis=1)).any():
-            raise OddReplyError(f"two different bars on {days[1:][differ][0]}")
+            raise InvalidReplyError(f"two different bars on {days[1:][differ][0]}")
         days, table = days[~again], table[~again]
     dividends, splits = np.nan_to_num(table[:, -2]), np.nan_to_num(table[:, -1])
     splits = np.where(splits > 0, splits, 1.0)
@@ -266,11 +266,11 @@ def _floats(column: pd.Series) -> Values:
     try:
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     except (TypeError, ValueError) as error:
-        raise OddReplyError(f"no numbers as {column.name} ({one_line(str(error))[:60]})") from None
+        raise InvalidReplyError(f"no numbers as {column.name} ({one_line(str(error))[:60]})") from None
 
 
 def _day(moment: Any) -> np.datetime64 | None:
-    """Day at the exchange, when Yahoo names one."""
+    """Day at the exchange; None when Yahoo gives none."""
     if not isinstance(moment, pd.Timestamp) or pd.isna(moment):
         return None
     return np.datetime64(moment.tz_localize(None).to_datetime64(), "D")

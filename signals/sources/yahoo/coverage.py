@@ -1,4 +1,4 @@
-"""Whether what came is all there should be: bars of a ticker against the sessions of its exchange."""
+"""Coverage of downloads: bars of a ticker compared with the sessions of its exchange."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signals.sources.yahoo.cache import History
 
 __all__ = ["Coverage", "coverage_of", "coverage_warnings", "reasons"]
 
-# Two absent bars of a young ticker say no more than two of an old one: spans are judged as a year at least.
+# Shorter spans count as a year of sessions, so that two absent bars of a young ticker weigh no more than of an old one.
 YEAR = 252
 
 Days = NDArray[np.datetime64]
@@ -22,19 +22,19 @@ Days = NDArray[np.datetime64]
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Bars of one ticker, counted against its exchange calendar.
+    """Number of bars of one ticker compared with its exchange calendar.
 
     Parameters
     ----------
     ticker : str
-        Whose.
+        The ticker.
     bars : int
         Sessions of the span with a bar.
     first, last : datetime64[D] or None
         First and last bar; None when there is none.
     expected : int
-        Sessions it should have traded: from the first bar, or the first day of trading Yahoo tells if that is earlier,
-        to the last bar, or the day of the last trade Yahoo tells.
+        Sessions on which it should have traded: from the first bar, or Yahoo's first day of trading if that is earlier,
+        to the last bar, or Yahoo's day of the last trade if that is later.
     late_start, early_end : int
         Sessions of the span before the first and after the last bar.
     """
@@ -54,16 +54,16 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Bars as a fraction of what was expected."""
+        """Bars as a fraction of the expected sessions."""
         return self.bars / self.expected if self.expected else 0.0
 
     def below(self, minimum: float) -> bool:
-        """Whether more is missing than a demanded share allows, in a span of a year or longer."""
+        """Whether the share of bars is below a minimum, with shorter spans counted as a year."""
         return self.missing > (1 - minimum) * max(self.expected, YEAR) + 1e-9
 
     @property
     def warning(self) -> str:
-        """What is short, for an error."""
+        """Description of the coverage, for an error."""
         if not self.bars:
             return f"no bars in {self.expected:,} sessions"
         return f"{self.bars:,} bars in {self.expected:,} sessions ({self.share:.1%}), from {self.first} to {self.last}"
@@ -96,16 +96,16 @@ def coverage_of(
     Parameters
     ----------
     ticker : str
-        Whose.
+        The ticker.
     days : ndarray of datetime64[D]
         Days with a bar, ascending.
     start, end : datetime64[D]
         The span, both inclusive.
     calendar : str
-        Of the exchange.
+        Exchange calendar.
     listed, traded : datetime64[D], optional
-        First and last day of trading as Yahoo tells them: what tells an answer that is cut short from a young or a dead
-        ticker.
+        First and last day of trading according to Yahoo, by which a truncated reply differs from that of a new or a
+        delisted ticker.
     """
     open_days = sessions(start, end, calendar)
     held = open_days[np.isin(open_days, days)]
@@ -128,7 +128,7 @@ def coverage_of(
 def coverage_warnings(
     counts: Sequence[Coverage], histories: Sequence[History], start: np.datetime64, end: np.datetime64
 ) -> list[str]:
-    """Say in a few lines what is short, for the report of a run."""
+    """Warnings about missing sessions, short histories, delistings and revisions, for the report of a run."""
     warnings = []
     if holes := [c for c in counts if c.missing]:
         worst = max(holes, key=lambda c: (c.missing, c.ticker))
@@ -145,13 +145,13 @@ def coverage_warnings(
         verb = "ends" if len(early) == 1 else "end"
         warnings.append(f"{_tickers(len(early))} {verb} before {end} (earliest: {first.ticker}, {first.last})")
     if gone := [h.ticker for h in histories if h.gone]:
-        warnings.append(f"no longer at Yahoo, delisted or renamed; bars once seen are kept: {_listed(gone)}")
+        warnings.append(f"no longer at Yahoo, delisted or renamed; the cached bars are used: {_listed(gone)}")
     if revised := [h for h in histories if h.revised]:
         bars = sum(len(h.revised) for h in revised)
         day, text = next(iter(revised[0].revised.items()))
         warnings.append(
-            f"{bars} bars of {_tickers(len(revised))} revised by Yahoo since they were first seen, kept as they were "
-            f"(first: {revised[0].ticker} on {day}: {text})"
+            f"{bars} bars of {_tickers(len(revised))} revised by Yahoo since the first download, the first values are "
+            f"used (first: {revised[0].ticker} on {day}: {text})"
         )
     if unpaid := [h for h in histories if h.unadjusted]:
         warnings.append(
@@ -162,7 +162,7 @@ def coverage_warnings(
 
 
 def reasons(failed: Mapping[str, str], most: int = 5) -> str:
-    """Say what is wrong with the first few tickers of many.
+    """List the first few failed tickers with their reasons, and count the others.
 
     >>> reasons({"XX": "unknown at Yahoo", "YY": "no bars"}, most=1)
     'XX (unknown at Yahoo) and 1 more'

@@ -1,9 +1,10 @@
-"""Joining downloads: bars stay as first seen, later dividends and splits rescale what comes after them.
+"""Linking of downloads: cached bars stay as first downloaded, and later bars are rescaled to continue them.
 
-Yahoo anchors adjusted prices at the day of the request: each dividend and split rescales all history, and with it every
-feature and every trained network's inputs. Here the first download sets the scale for good. Where a later one overlaps
-with what is kept, the two differ by a constant ratio, and dividing the new bars by it continues the old series: returns
-are the vendor's, old bars keep their bits. An overlap without a constant ratio means that Yahoo has revised history.
+Yahoo's adjusted prices equal raw prices on the day of the request, so each dividend and split rescales all history,
+and with it every feature and every network's inputs. Here the first download sets the scale. Where a later download
+overlaps with the cache, the two differ by a constant ratio, and dividing the new bars by it continues the old series:
+returns are the vendor's, and old bars are unchanged to the bit. An overlap without a constant ratio means that Yahoo
+has revised history.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from numpy.typing import NDArray
 from signals.data.panel import PRICE_COLUMNS
 from signals.sources.adjustment import close_factor
 from signals.sources.yahoo.cache import Action, History
-from signals.sources.yahoo.client import OddReplyError, Reply
+from signals.sources.yahoo.client import InvalidReplyError, Reply
 
-__all__ = ["OVERLAP", "extend", "first_seen"]
+__all__ = ["OVERLAP", "extend", "first_download"]
 
-# Sessions asked for again, so that a new download can be linked; the ratio is the median of the last of them.
+# Sessions requested again to link a new download, and the number of them whose median gives the ratio.
 OVERLAP = 30
 _RATIO_OF = 21
 
-# Yahoo's numbers have about seven digits; what differs by less than a basis point is no revision.
+# Yahoo's numbers have about seven digits; relative differences below a basis point are no revision.
 TOLERANCE = 1e-4
 
-# A fall that looks like a split, within this part of its logarithm, is a split the prices were not adjusted for.
-_LIKENESS = 0.3
+# A fall within this fraction of the logarithm of a split is a split for which the prices were not adjusted.
+_SPLIT_TOLERANCE = 0.3
 
 QUOTES = PRICE_COLUMNS[:4]
 
@@ -36,8 +37,8 @@ Days = NDArray[np.datetime64]
 Values = NDArray[np.float64]
 
 
-def first_seen(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.datetime64) -> History:
-    """Make the history of a ticker from its first download.
+def first_download(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.datetime64) -> History:
+    """Create the history of a ticker from its first download.
 
     Parameters
     ----------
@@ -46,22 +47,22 @@ def first_seen(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.d
     reply : Reply
         All bars since `asked_from`.
     asked_from : datetime64[D]
-        First day asked for.
+        First day requested.
     until : datetime64[D]
         Last session that is over; later bars are not complete and are left out.
 
     Raises
     ------
-    OddReplyError
-        When no bar is left, or the prices are not adjusted for a dividend or a split Yahoo itself lists.
+    InvalidReplyError
+        When no bar is left, or the prices are not adjusted for a dividend or a split that Yahoo lists.
     """
     _check_splits(reply)
     unpaid = _unadjusted(reply)
     if len(unpaid) and len(unpaid) == len(_paid(reply)):
-        raise OddReplyError(f"dividends ({unpaid[0]} …) but no prices adjusted for them")
+        raise InvalidReplyError(f"dividends ({unpaid[0]} …) but no prices adjusted for them")
     days, columns = _as_traded(reply, until)
     if not len(days):
-        raise OddReplyError(f"no bars up to {until}")
+        raise InvalidReplyError(f"no bars up to {until}")
     return History(
         ticker=ticker,
         days=days,
@@ -78,45 +79,45 @@ def first_seen(ticker: str, reply: Reply, asked_from: np.datetime64, until: np.d
 def extend(
     history: History, reply: Reply, asked_from: np.datetime64, until: np.datetime64, *, revisions: str = "keep"
 ) -> History:
-    """Link a later download to what is kept.
+    """Link a later download to the cached history.
 
     Parameters
     ----------
     history : History
-        What is kept.
+        Cached history.
     reply : Reply
-        Bars since `asked_from`, overlapping with those kept.
+        Bars since `asked_from`, overlapping with the cached ones.
     asked_from, until : datetime64[D]
-        As in `first_seen`.
+        As in `first_download`.
     revisions : {"keep", "accept"}
-        `"keep"`: bars kept stay as they are, to the bit; where Yahoo now says otherwise is recorded. `"accept"`: bars
-        that differ by more than 1e-4 are replaced (in the old scale), those Yahoo now has or no longer has too; all
-        others stay, to the bit.
+        `"keep"`: cached bars stay as they are, to the bit, and revisions by Yahoo are recorded. `"accept"`: bars that
+        differ by more than 1e-4 are replaced (in the old scale), bars that Yahoo has added or removed are added or
+        removed, and all others stay, to the bit.
 
     Raises
     ------
-    OddReplyError
-        When nothing overlaps (a reused symbol), or splits do not fit to the prices kept.
+    InvalidReplyError
+        When nothing overlaps (a reused symbol), or splits do not agree with the cached prices.
     """
     days, new = _as_traded(reply, until)
     common, kept_rows, new_rows = np.intersect1d(history.days, days, assume_unique=True, return_indices=True)
     if not len(common):
         if revisions == "accept":
-            return first_seen(history.ticker, reply, asked_from, until)
-        raise OddReplyError(f"no bar in common with those kept up to {history.days[-1]}: perhaps a reused symbol")
+            return first_download(history.ticker, reply, asked_from, until)
+        raise InvalidReplyError(f"no bar in common with those kept up to {history.days[-1]}: perhaps a reused symbol")
     old = {name: history.columns[name][kept_rows] for name in PRICE_COLUMNS}
     again = {name: new[name][new_rows] for name in PRICE_COLUMNS}
     ratio = _middle(again["close"] / old["close"])
     splits_fit = abs(_middle(_raw(again) / _raw(old)) - 1) < 0.01
     if not splits_fit and revisions == "keep":
-        raise OddReplyError(f"splits that do not fit: closes up to {common[-1]} as traded differ from those kept")
+        raise InvalidReplyError(f"splits that do not fit: closes up to {common[-1]} as traded differ from those kept")
     linked = {name: new[name] / ratio if name != "volume" else new[name] for name in PRICE_COLUMNS}
     differ = _differ(again, old, ratio)
     inside = (days >= history.days[0]) & (days <= history.days[-1])
     late = inside & ~np.isin(days, history.days)
     dropped = (history.days >= days[0]) & (history.days <= days[-1]) & ~np.isin(history.days, days)
 
-    # where the bars kept come from the new download, and where they stay
+    # cached bars that stay, and new bars that are used
     stay = np.ones(len(history.days), dtype=bool)
     use = ~inside
     revised = dict(history.revised)
@@ -155,7 +156,7 @@ def extend(
 
 
 def _as_traded(reply: Reply, until: np.datetime64) -> tuple[Days, dict[str, Values]]:
-    """Bars up to `until`: adjusted prices in the scale of the reply, and what takes them back to prices as traded."""
+    """Bars up to `until`: adjusted prices in the scale of the reply, and factors to prices as they were traded."""
     quotes = reply.quotes
     later = _later_splits(reply, reply.days)
     factor = close_factor(quotes["close"], quotes["adj_close"])
@@ -167,7 +168,7 @@ def _as_traded(reply: Reply, until: np.datetime64) -> tuple[Days, dict[str, Valu
 
 
 def _later_splits(reply: Reply, days: Days) -> Values:
-    """Product of the split ratios after each day: how many of today's shares one of that day has become."""
+    """Product of the split ratios after each day: the number of today's shares for one share of that day."""
     onward = np.append(np.cumprod(reply.splits[::-1])[::-1], 1.0)
     return np.asarray(onward[np.searchsorted(reply.action_days, days, side="right")])
 
@@ -179,7 +180,7 @@ def _actions(reply: Reply, until: np.datetime64) -> tuple[Action, ...]:
 
 
 def _checked(last: np.datetime64, reply: Reply, until: np.datetime64) -> np.datetime64:
-    """Until when the reply settles what there is: not until the end, if trades are known that it has no bar for."""
+    """Last session that the reply settles: `until` if the last trade reported by Yahoo has a bar, else the last bar."""
     if reply.traded is not None and reply.traded <= last:
         return until
     return last if last < until else until
@@ -190,23 +191,23 @@ def _raw(columns: dict[str, Values]) -> Values:
 
 
 def _middle(ratios: Values) -> float:
-    """Median of the last ratios: a single revised bar cannot bend it."""
+    """Median of the last ratios, which a single revised bar does not affect."""
     good = ratios[np.isfinite(ratios) & (ratios > 0)][-_RATIO_OF:]
     return float(np.median(good)) if len(good) else 1.0
 
 
 def _differ(again: dict[str, Values], old: dict[str, Values], ratio: float) -> NDArray[np.bool_]:
-    """Bars whose prices, adjusted or as traded, are not those kept; volume is corrected for days and does not count."""
+    """Bars whose prices, adjusted or raw, differ from the cached ones; volume, often corrected later, is ignored."""
     pairs = [(again[name] / ratio, old[name]) for name in QUOTES] + [(_raw(again), _raw(old))]
     differ = np.zeros(len(old["close"]), dtype=bool)
     for now, was in pairs:
-        apart = np.abs(now - was) > TOLERANCE * np.abs(was)
-        differ |= apart | (np.isnan(now) != np.isnan(was))
+        exceeds = np.abs(now - was) > TOLERANCE * np.abs(was)
+        differ |= exceeds | (np.isnan(now) != np.isnan(was))
     return differ
 
 
 def _paid(reply: Reply) -> NDArray[np.intp]:
-    """Places of the dividends whose effect on adjusted prices can be seen: with a bar on the day and one before."""
+    """Positions of the dividends with a bar on their day and one before, so that adjusted prices show their effect."""
     place = np.searchsorted(reply.days, reply.action_days)
     there = (place > 0) & (place < len(reply.days)) & (reply.dividends > 0)
     there[there] &= reply.days[place[there]] == reply.action_days[there]
@@ -214,16 +215,16 @@ def _paid(reply: Reply) -> NDArray[np.intp]:
 
 
 def _unadjusted(reply: Reply) -> list[str]:
-    """Days of dividends that the adjusted prices before them do not show, or not by half."""
+    """Days of dividends of which the adjusted prices show less than half."""
     factor = close_factor(reply.quotes["close"], reply.quotes["adj_close"])
-    found = []
+    missed = []
     for row in _paid(reply):
         place = int(np.searchsorted(reply.days, reply.action_days[row]))
         expected = reply.dividends[row] / reply.quotes["close"][place - 1]
         shown = 1 - factor[place - 1] / factor[place]
         if expected > 1e-5 and not shown > expected / 2:
-            found.append(str(reply.action_days[row]))
-    return found
+            missed.append(str(reply.action_days[row]))
+    return missed
 
 
 def _check_splits(reply: Reply) -> None:
@@ -234,5 +235,5 @@ def _check_splits(reply: Reply) -> None:
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
             unlike = abs(np.log(close[place] / close[place - 1]) + np.log(ratio))
-        if unlike < _LIKENESS * abs(np.log(ratio)):
-            raise OddReplyError(f"a split of {ratio:g} on {day} that its prices are not adjusted for")
+        if unlike < _SPLIT_TOLERANCE * abs(np.log(ratio)):
+            raise InvalidReplyError(f"a split of {ratio:g} on {day} that its prices are not adjusted for")

@@ -1,4 +1,4 @@
-"""Bringing the cache up to date: ask for what is missing, ticker by ticker, and keep each answer at once."""
+"""Update of the cache: missing data are requested ticker by ticker, and each reply is stored at once."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from filelock import FileLock, Timeout
 
 from signals.common.errors import InputError, LockedError
 from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.common.storage import sweep
+from signals.common.storage import remove_temporary_files
 from signals.sources.yahoo.cache import History, read_history, write_history
-from signals.sources.yahoo.client import NotThereError, OddReplyError, UnreachableError, YahooDoor
+from signals.sources.yahoo.client import InvalidReplyError, UnknownTickerError, UnreachableError, YahooClient
 from signals.sources.yahoo.coverage import coverage_of
-from signals.sources.yahoo.linking import OVERLAP, extend, first_seen
+from signals.sources.yahoo.linking import OVERLAP, extend, first_download
 
-__all__ = ["Refresh", "Renewed"]
+__all__ = ["Refresh", "RefreshResult"]
 
-# After so many tickers in a row without an answer it is the service or the line, not the tickers.
+# After so many tickers in a row without a reply the service or the network is down, and the update stops.
 GIVE_UP_AFTER = 3
 
-# Seconds to wait for another process that fills the same cache.
+# Seconds to wait for another process that updates the same cache.
 PATIENCE = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """What became of the tickers that were asked for.
+class RefreshResult:
+    """Result of an update of the cache, by ticker.
 
     Parameters
     ----------
     histories : dict of str to History
-        Tickers that are up to date now, and in the cache.
+        Tickers that are now up to date in the cache.
     failed : dict of str to str
-        Tickers Yahoo does not have, or not in a usable form, and why.
+        Tickers that Yahoo does not have, or not in a usable form, with the reason.
     unreached : dict of str to str
-        Tickers Yahoo did not answer for, and why; those after them were perhaps not asked for at all.
+        Tickers for which Yahoo sent no reply, with the reason; later ones may not have been requested.
     """
 
     histories: dict[str, History] = field(default_factory=dict)
@@ -48,39 +48,39 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Asks for tickers and keeps the answers.
+    """Update of the cache for some tickers.
 
     Parameters
     ----------
     folder : Path
-        The cache.
-    door : YahooDoor
-        How Yahoo is asked.
+        Folder of the cache.
+    client : YahooClient
+        Client that sends the requests.
     calendar : str
         Exchange calendar of the tickers.
     min_coverage : float
-        Share of the expected sessions an answer must hold to be kept: what is cut short once must not become
-        "as first seen".
+        Share of the expected sessions a reply must have to be stored, so that a truncated first download does not
+        become the cached history.
     revisions : {"keep", "accept"}
         As in `extend`.
     on_progress : callable
-        Gets an `ProgressEvent` per ticker, and one before each wait.
+        Called with a `ProgressEvent` per ticker, and one before each wait.
     """
 
     folder: Path
-    door: YahooDoor
+    client: YahooClient
     calendar: str = "XNYS"
     min_coverage: float = 0.99
     revisions: str = "keep"
     on_progress: ProgressCallback = ignore_progress
 
-    def run(self, tickers: Sequence[str], start: np.datetime64, until: np.datetime64) -> Renewed:
+    def run(self, tickers: Sequence[str], start: np.datetime64, until: np.datetime64) -> RefreshResult:
         """Bring some tickers up to date.
 
         Parameters
         ----------
         tickers : sequence of str
-            Those that are not.
+            Tickers that are not up to date.
         start : datetime64[D]
             First day that is needed.
         until : datetime64[D]
@@ -88,56 +88,56 @@ class Refresh:
 
         Returns
         -------
-        Renewed
-            It stops early when Yahoo complains about too many requests, or answers for none of three in a row.
+        RefreshResult
+            The update stops early after too many requests, or after three tickers in a row without a reply.
 
         Raises
         ------
         LockedError
-            When another process has been filling the cache for ten minutes.
+            When another process has been updating the cache for ten minutes.
         """
-        renewed = Renewed()
-        silence = 0
+        result = RefreshResult()
+        unreached_in_a_row = 0
         with self._locked():
             for place, ticker in enumerate(tickers):
-                tell = _Teller(self.on_progress, ticker, place, len(tickers))
+                report = _TickerProgress(self.on_progress, ticker, place, len(tickers))
                 try:
-                    history = self._update(ticker, start, until, tell)
-                    renewed.histories[ticker] = history
+                    history = self._update(ticker, start, until, report)
+                    result.histories[ticker] = history
                     message = f"{len(history.days):,} bars" + (", no longer at Yahoo" if history.gone else "")
-                    silence = 0
+                    unreached_in_a_row = 0
                 except UnreachableError as error:
-                    renewed.unreached[ticker] = message = str(error)
-                    silence = GIVE_UP_AFTER if error.limited else silence + 1
-                except (NotThereError, OddReplyError) as error:
-                    renewed.failed[ticker] = message = str(error)
-                    silence = 0
-                tell(message, finished=1)
-                if silence >= GIVE_UP_AFTER:
+                    result.unreached[ticker] = message = str(error)
+                    unreached_in_a_row = GIVE_UP_AFTER if error.limited else unreached_in_a_row + 1
+                except (UnknownTickerError, InvalidReplyError) as error:
+                    result.failed[ticker] = message = str(error)
+                    unreached_in_a_row = 0
+                report(message, finished=1)
+                if unreached_in_a_row >= GIVE_UP_AFTER:
                     break
-        return renewed
+        return result
 
-    def _update(self, ticker: str, start: np.datetime64, until: np.datetime64, tell: _Teller) -> History:
+    def _update(self, ticker: str, start: np.datetime64, until: np.datetime64, report: _TickerProgress) -> History:
         history = read_history(self.folder, ticker)
         since = start
         if history is not None:
             whole = self.revisions == "accept" or not history.reaches(start)
             since = min(start, history.asked_from) if whole else history.days[-OVERLAP:][0]
         try:
-            reply = self.door.ask(ticker, since, tell)
-        except NotThereError:
+            reply = self.client.request(ticker, since, report)
+        except UnknownTickerError:
             if history is None:
                 raise
-            # a name that died or was renamed: what was seen of it is all there will be
+            # a delisted or renamed ticker: the cached bars are complete
             since = min(since, history.asked_from)
             history = replace(history, gone=True, asked_from=since, checked_until=max(until, history.checked_until))
         else:
             done = reply.days[reply.days <= until]
-            found = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
-            if not found.bars or found.below(self.min_coverage):
-                raise OddReplyError(found.warning)
+            coverage = coverage_of(ticker, done, since, until, self.calendar, listed=reply.listed, traded=reply.traded)
+            if not coverage.bars or coverage.below(self.min_coverage):
+                raise InvalidReplyError(coverage.warning)
             if history is None:
-                history = first_seen(ticker, reply, since, until)
+                history = first_download(ticker, reply, since, until)
             else:
                 history = extend(history, reply, since, until, revisions=self.revisions)
         write_history(self.folder, history)
@@ -148,22 +148,22 @@ class Refresh:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock", timeout=PATIENCE):
-                sweep(self.folder)
+                remove_temporary_files(self.folder)
                 yield
         except Timeout:
             raise LockedError(
-                f"expected the cache {self.folder} to be free; found another process filling it; wait for it"
+                f"expected the cache {self.folder} to be free; found another process updating it; wait for it"
             ) from None
         except OSError as error:
             raise InputError(
-                f"expected to write under {self.folder}; the system says: {error.strerror or error}; make room or "
-                "choose another cache"
+                f"expected to write under {self.folder}; found {error.strerror or error}; free disk space or choose "
+                "another cache"
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class _Teller:
-    """Progress of one ticker among many."""
+class _TickerProgress:
+    """Callback that reports the progress of one ticker among many."""
 
     on_progress: ProgressCallback
     ticker: str

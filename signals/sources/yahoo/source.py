@@ -1,4 +1,4 @@
-"""Prices from Yahoo Finance: downloaded per ticker, checked against the exchange calendar, and kept as first seen."""
+"""Price source `yahoo`: daily prices from Yahoo Finance, cached, and checked against the exchange calendar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from signals.data.panel import PRICE_COLUMNS
 from signals.data.price_index import INDEX
 from signals.data.prices import Prices, check_prices
 from signals.sources.yahoo.cache import History, cache_path, read_history
-from signals.sources.yahoo.client import YahooDoor
+from signals.sources.yahoo.client import YahooClient
 from signals.sources.yahoo.coverage import Coverage, coverage_of, coverage_warnings, reasons
 from signals.sources.yahoo.refresh import Refresh
 
@@ -32,12 +32,12 @@ __all__ = ["YahooSource"]
 
 REPORT = "report.json"
 
-# A bar is not final when the bell rings: closing auctions and Yahoo's own delay come after it.
+# A bar is final only some time after the close, because of closing auctions and Yahoo's delay.
 SETTLED = np.timedelta64(60, "m")
 
 SURVIVORS = (
-    "prices from Yahoo Finance, for personal and research use: it forgets most delisted tickers, so a list made today "
-    "holds survivors"
+    "prices from Yahoo Finance, for personal and research use: most delisted tickers are missing there, so tickers "
+    "chosen today have survivorship bias"
 )
 
 _SYMBOL = re.compile(r"[A-Za-z0-9.\-^=_&]{1,32}", re.ASCII)
@@ -64,30 +64,32 @@ class YahooSource:
     on_bad : {"raise", "repair"}
         What to do with bad rows, see `check_prices`.
     min_coverage : float
-        Share of the expected sessions (from listing to last trade) a ticker must have bars for; spans below a year are
-        judged as a year.
+        Share of the expected sessions (from listing to last trade) on which a ticker must have bars; spans below a
+        year count as a year.
     on_missing_ticker : {"raise", "skip"}
-        What to do with a ticker Yahoo does not have, or has too little of: fail, or leave it out and say so. Yahoo out
-        of reach is always an error; what came before it is kept, and the next call goes on from there.
+        What to do with a ticker that Yahoo does not have, or of which it has too few bars: raise an error, or leave it
+        out with a warning. An unreachable service is always an error; finished downloads stay in the cache, and the
+        next call continues from there.
     revisions : {"keep", "accept"}
-        Bars Yahoo has changed since they were first seen stay as they were and are reported, or are replaced (which
-        downloads everything again, and makes networks trained on them train anew).
+        What to do with bars that Yahoo has changed since the first download: keep the first values and report the
+        change, or replace them. The latter downloads everything again, and networks trained on the old bars are
+        trained again.
     max_attempts : int
         Requests per ticker before giving up; waits double from 1 s, from 15 s after too many requests.
     request_interval : float
         Seconds between tickers.
     on_progress : callable
-        Gets an `ProgressEvent` per ticker, and one before each wait.
+        Called with a `ProgressEvent` per ticker, and one before each wait.
     session, sleep, clock
-        How to reach Yahoo, how to wait, and what time it is (UTC): for proxies and tests.
+        HTTP session, function that waits, and function that returns the time in UTC, for proxies and tests.
 
     Notes
     -----
-    Only what is missing is asked for: nothing when the cache reaches `end`, else the tail with 30 sessions of overlap,
-    by which it is linked (`signals.sources.yahoo.linking`). Adjusted prices keep the scale of the first download, so a
-    new dividend or split changes no old bar, no old feature and no trained network. `adj_factor` takes adjusted prices
-    back to prices as they were traded, before later splits, and volume is in shares of the day. A bar is stored an hour
-    after its session has closed, never before.
+    Only missing data are requested: nothing when the cache reaches `end`, else the latest bars with 30 sessions of
+    overlap, by which they are linked (`signals.sources.yahoo.linking`). Adjusted prices keep the scale of the first
+    download, so a new dividend or split changes no old bar, feature or network. Adjusted prices over `adj_factor` are
+    prices as they were traded, before later splits, and volume is in shares of the day. A bar is stored from one hour
+    after the close of its session on.
     """
 
     tickers: Sequence[str]
@@ -124,7 +126,7 @@ class YahooSource:
             )
         for ticker in self.tickers:
             if not isinstance(ticker, str) or not _SYMBOL.fullmatch(ticker):
-                hint = "Yahoo writes share classes with a dash, BRK-B" if "/" in str(ticker) else "mend the name"
+                hint = "Yahoo writes share classes with a dash, BRK-B" if "/" in str(ticker) else "correct the name"
                 raise InputError(
                     f"expected Yahoo's symbols (letters, digits and . - ^ = _ &); found {str(ticker)[:40]!r}; {hint}"
                 )
@@ -137,19 +139,19 @@ class YahooSource:
         return Path(os.environ.get("RNN_STRATEGIES_HOME", ".rnn-strategies")) / "yahoo"
 
     def load(self) -> Prices:
-        """Bring the cache up to date where it has to be, and read it.
+        """Update the cache where necessary, and read the prices from it.
 
         Returns
         -------
         Prices
-            With notes on everything that is short, revised or left out; the same table by ticker is in `report`.
+            With warnings about missing bars, revisions and tickers left out; `report` has a table by ticker.
 
         Raises
         ------
         InputError
-            For dates or tickers that cannot be, damaged files, more than one currency, or bad bars.
+            For invalid dates or tickers, damaged files, more than one currency, or bad bars.
         ServiceError
-            When Yahoo is out of reach, or a ticker is missing or too short and `on_missing_ticker` is `"raise"`.
+            When Yahoo is unreachable, or a ticker is missing or too short and `on_missing_ticker` is `"raise"`.
         """
         start, end, until = self._span()
         wanted = tuple(sorted(set(self.tickers)))
@@ -157,30 +159,30 @@ class YahooSource:
         stale = [ticker for ticker in wanted if self._stale(histories[ticker], start, end)]
         failed: dict[str, str] = {}
         if stale:
-            renewed = self._refresh().run(stale, start, until)
-            histories |= renewed.histories
-            failed |= renewed.failed
-            if renewed.unreached:
-                ready = len(wanted) - len(stale) + len(renewed.histories)
+            refreshed = self._refresh().run(stale, start, until)
+            histories |= refreshed.histories
+            failed |= refreshed.failed
+            if refreshed.unreached:
+                ready = len(wanted) - len(stale) + len(refreshed.histories)
                 raise ServiceError(
-                    f"expected answers from Yahoo; found {reasons(renewed.unreached)}; {ready} of {len(wanted)} "
-                    f"tickers are up to date in {self.folder}: run again later to go on from there"
+                    f"expected replies from Yahoo; found {reasons(refreshed.unreached)}; {ready} of {len(wanted)} "
+                    f"tickers are up to date in {self.folder}: run again later to continue from there"
                 )
         counts: dict[str, Coverage] = {}
         for ticker, history in histories.items():
             if ticker in failed or history is None:
                 continue
-            found = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
-            counts[ticker] = found
-            if found.below(self.min_coverage) or not found.bars:
-                failed[ticker] = found.warning
+            coverage = coverage_of(ticker, history.days, start, end, self.calendar, listed=history.listed)
+            counts[ticker] = coverage
+            if coverage.below(self.min_coverage) or not coverage.bars:
+                failed[ticker] = coverage.warning
         kept = [h for t in wanted if t not in failed and (h := histories[t]) is not None]
         self._write_report(wanted, histories, counts, failed, start, end)
         if failed and (self.on_missing_ticker == "raise" or not kept):
             raise ServiceError(
                 f"expected prices of {len(wanted)} tickers from Yahoo; found none, or too few, of {len(failed)}: "
-                f'{reasons(failed)}; mend the names, or set on_missing_ticker = "skip" to go without (all of them: '
-                f"{self.folder / REPORT})"
+                f'{reasons(failed)}; correct the names, or set on_missing_ticker = "skip" to leave them out (all of '
+                f"them: {self.folder / REPORT})"
             )
         warnings = [SURVIVORS]
         if failed:
@@ -200,11 +202,11 @@ class YahooSource:
         try:
             return check(warnings=warnings, actions=_actions(kept, start, end, self.calendar))
         except InputError as error:
-            # bad bars are refused again; splits that do not fit to good ones only rule out trading raw prices
+            # bad bars are refused again; splits that contradict valid bars only rule out trading raw prices
             return check(warnings=[*warnings, f"splits and dividends are not known: {error}"])
 
     def actions(self) -> pd.DataFrame:
-        """Dividends and splits of what was downloaded, without asking Yahoo.
+        """Dividends and splits in the cache, without a request to Yahoo.
 
         Returns
         -------
@@ -225,12 +227,12 @@ class YahooSource:
         return pd.DataFrame(columns, index=index, dtype=np.float64).sort_index()
 
     def report(self) -> pd.DataFrame:
-        """Per ticker, what the last `load` into this cache found: bars, first, last, expected, missing, status."""
+        """Table by ticker of the last `load` into this cache: bars, first, last, expected, missing, status."""
         tickers = read_json(self.folder / REPORT)["tickers"]
         return pd.DataFrame.from_dict(tickers, orient="index").rename_axis("ticker")
 
     def _span(self) -> tuple[np.datetime64, np.datetime64, np.datetime64]:
-        """First and last day to deliver, and the last session that is over."""
+        """First and last day to return, and the last session that is over."""
         start = as_day(self.start, name="start")
         now = self.clock().astype("datetime64[s]")
         today = now.astype("datetime64[D]")
@@ -239,7 +241,7 @@ class YahooSource:
         end = until if self.end is None else min(as_day(self.end, name="end"), until)
         if end < start:
             raise InputError(
-                f"expected start on or before {end}, the last session to deliver; found {start}; choose an earlier one"
+                f"expected start on or before {end}, the last session available; found {start}; choose an earlier one"
             )
         return start, end, until
 
@@ -249,7 +251,7 @@ class YahooSource:
         return bool(history.checked_until < end)
 
     def _refresh(self) -> Refresh:
-        door = YahooDoor(
+        client = YahooClient(
             zone=exchange_zone(self.calendar),
             session=self.session,
             max_attempts=self.max_attempts,
@@ -258,7 +260,7 @@ class YahooSource:
         )
         return Refresh(
             folder=self.folder,
-            door=door,
+            client=client,
             calendar=self.calendar,
             min_coverage=self.min_coverage,
             revisions=self.revisions,
@@ -277,9 +279,9 @@ class YahooSource:
         tickers = {}
         for ticker in wanted:
             row: dict[str, Any] = {"status": failed.get(ticker, "complete")}
-            if (found := counts.get(ticker)) is not None:
-                row |= found.row()
-                row["status"] = failed.get(ticker, "short" if found.missing else "complete")
+            if (coverage := counts.get(ticker)) is not None:
+                row |= coverage.row()
+                row["status"] = failed.get(ticker, "short" if coverage.missing else "complete")
             if (history := histories.get(ticker)) is not None:
                 row |= {"gone": history.gone, "revised": len(history.revised), "unadjusted": len(history.unadjusted)}
             tickers[ticker] = row
@@ -291,9 +293,9 @@ class YahooSource:
 
 
 def _actions(histories: Sequence[History], start: np.datetime64, end: np.datetime64, calendar: str) -> pd.DataFrame:
-    """Give splits and dividends from start to end: on sessions, and dividends per share held at the close before.
+    """List splits and dividends from start to end: on sessions, and dividends per share held at the close before.
 
-    Yahoo pays a dividend on the day of a split per share after it.
+    Yahoo's dividend on the day of a split is per share after the split.
     """
     trading = sessions(start, end, calendar)
     rows = []
