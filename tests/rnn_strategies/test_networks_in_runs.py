@@ -110,7 +110,7 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
         ('kind = "encoder_decoder"\nteacher_focing = 0.5', "did you mean 'teacher_forcing'"),
-        ("bidirectional = true\nsequence_loss = true", "steps would see the future"),
+        ("bidirectional = true\nsequence_loss = true", "earlier steps would look ahead"),
     ],
 )
 def test_mistakes_in_the_table_are_one_line(write, model, words):

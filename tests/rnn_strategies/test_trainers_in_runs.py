@@ -38,11 +38,11 @@ def no_drawing(monkeypatch):
 def no_compiler(monkeypatch):
     """Let numba be broken, until it is mended."""
 
-    def get_ready(announce):
+    def load_compiled_code(announce):
         raise ImportError("no numba here")
 
     with monkeypatch.context() as patch:
-        patch.setattr("signals.trainers.compiled.get_ready", get_ready)
+        patch.setattr("signals.trainers.compiled.load_compiled_code", load_compiled_code)
         yield patch
 
 

@@ -121,7 +121,7 @@ def test_the_key_of_a_network_follows_what_its_rows_belong_to(prices):
 
 
 def test_what_cannot_be_had_is_said_in_one_line(prices):
-    with pytest.raises(InputError, match=r"names sector; found none; write its path as sector"):
+    with pytest.raises(InputError, match=r"names sector; found none; set universe.sectors to its path"):
         dataset(prices)
     dates = np.array(["2020-01-01"], "datetime64[D]")
     with pytest.raises(InputError, match="found 'sectors'; did you mean 'sector'"):

@@ -21,10 +21,10 @@ def broken(monkeypatch):
     """Let the compiled trainer fail to get ready."""
 
     def break_with(error):
-        def get_ready(announce):
+        def load_compiled_code(announce):
             raise error
 
-        monkeypatch.setattr("signals.trainers.compiled.get_ready", get_ready)
+        monkeypatch.setattr("signals.trainers.compiled.load_compiled_code", load_compiled_code)
 
     return break_with
 
@@ -46,7 +46,7 @@ def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
     model = RecurrentSettings(recurrent_dropout=0.1)
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
-    assert chosen.reason == "the compiled trainer cannot train this network: it has no recurrent dropout"
+    assert chosen.reason == "the compiled trainer cannot train this network: it does not support recurrent dropout"
     assert ["leaves the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
     with pytest.raises(InputError, match=r"found that .*no recurrent dropout; change that, or set training.trainer"):
         choose_trainer(TrainingSettings(trainer="compiled"), model)

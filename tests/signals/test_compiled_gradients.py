@@ -13,7 +13,7 @@ from plain_optimizers import Descent
 
 from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
-from signals.trainers.training_loop import one_pass
+from signals.trainers.training_loop import draw_epoch
 
 # of each weight's largest gradient; measured errors are about a tenth of it
 GRADIENT, PARAMETER, PREDICTION = 1e-5, 1e-4, 1e-5
@@ -90,7 +90,7 @@ def fitted(network, samples, settings, *, threads=1):
 
 def batches(task):
     """Rows of the one pass a task takes, batch by batch, as any trainer learns them."""
-    order = one_pass(task, np.random.default_rng([task.seed, len(task.training)]))
+    order = draw_epoch(task, np.random.default_rng([task.seed, len(task.training)]))
     for begin in range(0, len(order.rows), order.size):
         yield rows_of(task.training, task.network, order.rows[begin : begin + order.size], order.category)
 

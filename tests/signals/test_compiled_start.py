@@ -18,9 +18,9 @@ import sys, time
 began = time.perf_counter()
 sys.path[:0] = {paths!r}
 {before}
-from signals.trainers.compiled import get_ready
+from signals.trainers.compiled import load_compiled_code
 said = []
-get_ready(said.append)
+load_compiled_code(said.append)
 took = time.perf_counter() - began
 cpu = time.process_time()
 import json

@@ -14,7 +14,7 @@ from signals.dataset.windows import Samples, Windows
 from signals.models.network import Network
 from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import FitTask, TrainingSettings
-from signals.trainers.compiled.trainer import CompiledTrainer, why_not
+from signals.trainers.compiled.trainer import CompiledTrainer, unsupported_reason
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.training_loop import mean_loss
 
@@ -146,11 +146,11 @@ def test_tickers_without_rows_keep_their_first_weights():
 
 
 def test_what_it_cannot_train_it_says():
-    assert why_not(SMALL) is None
+    assert unsupported_reason(SMALL) is None
     for network in CASES.values():
-        assert why_not(network.model) is None
-    assert "recurrent dropout" in why_not(replace(SMALL, recurrent_dropout=0.1))
-    assert "peephole_lstm cells" in why_not(replace(SMALL, cell="peephole_lstm"))
+        assert unsupported_reason(network.model) is None
+    assert "recurrent dropout" in unsupported_reason(replace(SMALL, recurrent_dropout=0.1))
+    assert "peephole_lstm cells" in unsupported_reason(replace(SMALL, cell="peephole_lstm"))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_it_cannot_train_it_says():
     ids=lambda setting: list(setting)[-1],
 )
 def test_what_only_keras_knows_is_left_to_it(setting):
-    assert why_not(replace(SMALL, **setting)) == f"it knows nothing of model.{list(setting)[-1]}"
+    assert unsupported_reason(replace(SMALL, **setting)) == f"it does not support model.{list(setting)[-1]}"
 
 
 def test_a_window_without_a_known_step_says_what_keras_says():

@@ -15,8 +15,8 @@ import pytest
 import rnn_strategies as rs
 from signals.common.errors import InputError
 from signals.dataset.fold_data import FoldData
-from signals.execution.executors import Remaining, run_tasks
-from signals.execution.task_result import Outcome
+from signals.execution.executors import RemainingTime, run_tasks
+from signals.execution.task_result import TaskResult
 from signals.walk_forward.panel_walk_forward import compute_signals
 
 
@@ -174,11 +174,11 @@ def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
 
 
 def outcome(fold, seed=0, *, reused=False, seconds=1.0):
-    return Outcome(fold, seed, np.zeros(0), 1, (), reused, seconds)
+    return TaskResult(fold, seed, np.zeros(0), 1, (), reused, seconds)
 
 
 def test_what_remains_is_judged_by_what_was_trained():
-    remaining = Remaining({(fold, 0): 100 * (fold + 1) for fold in range(5)}, processes=2)
+    remaining = RemainingTime({(fold, 0): 100 * (fold + 1) for fold in range(5)}, processes=2)
     assert math.isnan(remaining.after(outcome(0, reused=True, seconds=0.01)))
     # 2 s for 200 rows; 300 + 400 + 500 rows are left for two processes
     assert remaining.after(outcome(1, seconds=2.0)) == pytest.approx(6.0)

@@ -12,7 +12,7 @@ from signals.dataset.dataset import make_dataset
 from signals.dataset.fold_data import make_fold_data
 from signals.dataset.folds import make_folds
 from signals.dataset.windows import MASKED
-from signals.execution.fold_tasks import Task, work
+from signals.execution.fold_tasks import Task, run_tasks_with_trainer
 from signals.trainers.keras_trainer import KerasTrainer
 
 MODEL = rs.RecurrentSettings(lookback=8, sequence_loss=True)
@@ -179,7 +179,7 @@ def test_what_is_planted_in_each_step_is_learnt(prices, tmp_path, model):
     model = replace(model, units=(6,), dense_units=0, ticker_embedding_dim=0, month_onehot=False)
     fold = make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], model)
     training = rs.TrainingSettings(batch_size=32, learning_rate=0.02, epochs=8, patience=8)
-    (outcome,) = work([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)
+    (outcome,) = run_tasks_with_trainer([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)
     truth = data.labels.label[fold.test_ticker, fold.test_date]
     known = np.isfinite(truth)
     assert ((outcome.scores[known] > 0.5) == truth[known]).mean() > 0.95

@@ -177,7 +177,7 @@ def test_scores_before_trained_until_are_refused(prices, keras, tmp_path):
 
 def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
     path = saved(single(keras, lookback=None), tmp_path)
-    with pytest.raises(InputError, match=r"open length in the file and no model.lookback"):
+    with pytest.raises(InputError, match=r"no fixed length in the file and no model.lookback"):
         score(prices, SavedKerasModel(path, trained_until="2013-12-31"))
     assert len(score(prices, SavedKerasModel(path, trained_until="2013-12-31", lookback=5)).signals)
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_cut_is_said_in_one_line(wf, words):
     ("settings", "words"),
     [
         ({"test_start": "soon"}, "date like 2011-01-03"),
-        ({"test": "1 year"}, r"walk_forward.test as a length like '4Y'.*; found '1 year'; mend it"),
+        ({"test": "1 year"}, r"walk_forward.test as a length like '4Y'.*; found '1 year'; correct it"),
         ({"validation": 0}, r"walk_forward.validation as a length"),
         ({"train": "expnding"}, r"walk_forward.train as .*, 'expanding'; found 'expnding'"),
         ({"retrain_every": True}, r"walk_forward.retrain_every as .*, 'never'; found True"),

@@ -259,8 +259,11 @@ class Wide(DummyClassifier):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: CustomModel(Broken(), lookback=8), r"fit of Broken to take X .*RuntimeError: no luck; mend it there"),
-        (lambda: CustomModel(Wide(), lookback=8), r"predict of Wide to say 1 or 1 finite numbers a row"),
+        (
+            lambda: CustomModel(Broken(), lookback=8),
+            r"fit of Broken to accept X .*RuntimeError: no luck; correct the model",
+        ),
+        (lambda: CustomModel(Wide(), lookback=8), r"predict of Wide to return 1 or 1 finite numbers per row"),
         (lambda: CustomModel("math:sqrt", lookback=8), r"math:sqrt"),
         (lambda: CustomModel("collections:OrderedDict", lookback=8), r"an object with fit\(X, y\) and predict\(X\)"),
         (lambda: CustomModel("nowhere.at:All", lookback=8), r"a module 'nowhere.at' for model.kind"),

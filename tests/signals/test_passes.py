@@ -10,7 +10,7 @@ from signals.dataset.windows import Samples, Windows
 from signals.models.network import Network
 from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import FitTask, TrainingSettings
-from signals.trainers.training_loop import fit_by_passes, one_pass
+from signals.trainers.training_loop import draw_epoch, fit_by_epochs
 
 
 def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):
@@ -23,7 +23,7 @@ def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):
 
 @pytest.mark.parametrize(("n", "batch"), [(1000, 256), (1000, 1000), (1000, 4096), (1001, 7), (5, 1)])
 def test_batches_have_one_size_and_hardly_a_row_sits_out(n, batch):
-    one = one_pass(task(n, batch_size=batch), np.random.default_rng(0))
+    one = draw_epoch(task(n, batch_size=batch), np.random.default_rng(0))
     batches = -(-n // batch)
     assert len(one.rows) == batches * one.size
     assert one.size <= batch
@@ -34,7 +34,7 @@ def test_batches_have_one_size_and_hardly_a_row_sits_out(n, batch):
 
 def test_some_tickers_are_unknown_and_others_the_next_time():
     rng = np.random.default_rng(0)
-    first, second = (one_pass(task(20_000, unknown_category_rate=0.1), rng) for _ in range(2))
+    first, second = (draw_epoch(task(20_000, unknown_category_rate=0.1), rng) for _ in range(2))
     for one in (first, second):
         assert (one.category == 0).mean() == pytest.approx(0.1, abs=0.01)
         known = one.category != 0
@@ -64,7 +64,7 @@ class Counting:
         return {"w": self.weight.copy()}
 
     def fit(self, task):
-        return fit_by_passes(task, self.learn, self.outputs, self.weights)
+        return fit_by_epochs(task, self.learn, self.outputs, self.weights)
 
 
 def test_the_best_pass_is_kept_and_patience_ends_it():

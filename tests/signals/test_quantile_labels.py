@@ -53,7 +53,7 @@ def test_a_target_says_how_many_numbers_there_are():
     ("options", "words"),
     [
         ({"kind": "up"}, r"labels.quantiles with labels.kind of return, residual, volatility_scaled; found 'up'"),
-        ({"quantiles": (0.1, 0.9)}, r"an odd number of levels .* found \[0.1, 0.9\]"),
+        ({"quantiles": (0.1, 0.9)}, r"an odd number of ascending levels .* found \[0.1, 0.9\]"),
         ({"quantiles": (0.9, 0.5, 0.1)}, "ascending"),
         ({"quantiles": (0.5, 0.5, 0.9)}, "ascending"),
         ({"quantiles": (0.0, 0.5, 1.0)}, "between 0 and 1"),
@@ -143,7 +143,7 @@ def test_a_model_of_ones_own_says_all_of_them_or_is_refused(prices, tmp_path):
     result = run(prices, tmp_path, model=rs.CustomModel(Spread(), lookback=8), seeds=[0])
     values = result.quantiles["value"].to_numpy().reshape(-1, 3)
     np.testing.assert_allclose(values - values[:, 1:2], np.tile([-0.1, 0, 0.1], (len(values), 1)), atol=1e-7)
-    with pytest.raises(InputError, match="to say 3 finite numbers a row; found 1 a row"):
+    with pytest.raises(InputError, match="to return 3 finite numbers per row; found 1 per row"):
         run(prices, tmp_path, model=rs.CustomModel(Spread(1), lookback=8), seeds=[0])
 
 

@@ -65,7 +65,7 @@ def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     [
         (
             {"bidirectional": True, "sequence_loss": True},
-            "bidirectional without sequence_loss, since steps would see",
+            "bidirectional without sequence_loss, because earlier steps would look ahead",
         ),
         ({"bidirectional": True, "output_recurrence": True}, "bidirectional without output_recurrence, since steps"),
         ({"bidirectional": True, "tbptt_steps": 3}, "bidirectional without tbptt_steps"),
@@ -98,8 +98,8 @@ def test_settings_that_mean_nothing_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"attention": "bilinear"}, "model.attention to be one of additive, dot, none; found 'bilinear'"),
-        ({"attention": "dot", "units": (8,), "decoder_units": 5}, "the 8 numbers the encoder says"),
-        ({"attention": "dot", "output_recurrence": False}, "a decoder that reads something"),
+        ({"attention": "dot", "units": (8,), "decoder_units": 5}, "the width of the encoder's output, 8, as"),
+        ({"attention": "dot", "output_recurrence": False}, "a decoder with inputs"),
         ({"decoder_units": -1}, "model.decoder_units of at least 0"),
         ({"autoregressive_lags": 99}, "model.autoregressive_lags from 0"),
     ],
@@ -114,7 +114,7 @@ def test_what_a_network_cannot_be_built_for_is_said():
     load_keras()
     with pytest.raises(InputError, match=r"found classes; use model.kind = 'recurrent'"):
         build_network(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
-    with pytest.raises(InputError, match=r"number of groups of 'sector'.*found no group"):
+    with pytest.raises(InputError, match=r"number of categories of 'sector'.*found none"):
         build(RecurrentSettings(categorical_embeddings={"sector": 2}), 3)
 
 
@@ -275,5 +275,5 @@ def test_true_outputs_are_not_fed_back_over_horizons_that_overlap(horizon):
     if horizon == 1:
         check_horizon(taught, horizon)
         return
-    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or take"):
+    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or model.kind"):
         check_horizon(taught, horizon)

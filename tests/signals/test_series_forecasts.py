@@ -94,7 +94,7 @@ def test_a_network_that_says_no_change_forecasts_like_persistence(forecast, tabl
 def test_what_is_said_comes_back_in_its_own_unit(forecast, table, scale):
     result = forecast(table, ForecastSettings(scale=scale), trainer=Silent())
     fold = make_series_fold(result.problem, result.cuts[0], MODEL, ForecastSettings())
-    rows = slice(fold.cut.train.start - 5, fold.cut.train.stop + 1)  # first row of the first window to the last label
+    rows = slice(fold.fold.train.start - 5, fold.fold.train.stop + 1)  # first row of the first window to the last label
     known = table.values[rows]
     centre = known.mean(axis=0) if scale == "standard" else known.min(axis=0)
     first = result.forecasts.query("fold == 0")
