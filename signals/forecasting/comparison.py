@@ -337,8 +337,8 @@ def _legend(metric: str, reference: str) -> str:
     return (
         f"{metric.upper()}, its ratio to that of {reference}, and skill: means over seeds, ± standard deviation. "
         "Ensemble: the mean forecast of the seeds. The Diebold-Mariano statistic (below zero: better than "
-        f"{reference}), correlations and direction are those of the ensemble. In parentheses after a correlation: its t statistic, by the "
-        "equal-weighted cosine estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
+        f"{reference}), correlations and direction are those of the ensemble. In parentheses after a correlation: "
+        "its t statistic, by the equal-weighted cosine estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
     )
 
 

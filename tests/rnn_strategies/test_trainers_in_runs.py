@@ -68,7 +68,7 @@ def read(run, name):
 
 def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tmp_path):
     made, watcher = go(write(tmp_path / "c.toml"), tmp_path / "run")
-    reason = "its compiled code can train this network on the CPU"
+    reason = "its compiled code supports this network on the CPU"
     assert f"trainer compiled: {reason}; batches of 512, rate 0.0036" in watcher.messages
     trainer = read(made, "manifest.json")["trainer"]
     assert (trainer["name"], trainer["reason"]) == ("compiled", reason)
@@ -175,7 +175,7 @@ def test_the_doctor_tries_the_trainer_out(no_compiler):
     assert said["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
     no_compiler.undo()
     said = dict(diagnose())
-    assert said["trainer"].startswith("compiled: its compiled code can train this network on the CPU; compiled ")
+    assert said["trainer"].startswith("compiled: its compiled code supports this network on the CPU; compiled ")
     assert said["numba"][0].isdigit()
 
 

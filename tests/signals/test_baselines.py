@@ -336,7 +336,7 @@ def test_forecasts_that_are_no_finite_numbers_are_replaced_and_counted(monkeypat
     assert made.values[3, 1, 0] == last[3, 0]
     np.testing.assert_array_equal(made.values[7], np.repeat(last[7][None], 2, axis=0))
     made_on = problem.table.dates[fold.test[3]]
-    assert f"5 of 80 forecasts are no finite numbers, the first made on {made_on}" in made.warnings[0]
+    assert f"5 of 80 forecasts are not finite, the first made on {made_on}" in made.warnings[0]
 
 
 def refusing(orders, method):
@@ -365,7 +365,7 @@ def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeyp
     made = one(problem, "arima(2)", fold)
     second = eval(made.details[0].removeprefix("x: ARIMA"), {})
     assert second != first
-    assert f"x: ARIMA{first} (ValueError: Non-invertible starting MA parameters found) was refused" in made.warnings[0]
+    assert f"x: rejected: ARIMA{first} (ValueError: Non-invertible starting MA parameters found); " in made.warnings[0]
     assert f"ARIMA{second} is used for 24 forecasts instead" in made.warnings[0]
     monkeypatch.undo()
     monkeypatch.setattr(*refusing({first, second}, method))
@@ -444,7 +444,7 @@ def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatc
     made = one(problem, "var(4)", fold)
     other = int(made.details[0].removeprefix("VAR(").split(")")[0])
     assert other != best
-    assert f"VAR({best}) (LinAlgError: Singular matrix) was refused; VAR({other}) is used" in made.warnings[0]
+    assert f"rejected: VAR({best}) (LinAlgError: Singular matrix); VAR({other}) is used" in made.warnings[0]
 
 
 def test_a_series_that_stands_still_in_a_later_fold_ends_no_var():
@@ -452,7 +452,7 @@ def test_a_series_that_stands_still_in_a_later_fold_ends_no_var():
     values[:, 1] = 3.0
     problem = make_problem(values)
     made = one(problem, "var(2)", make_fold(problem, test=20, validation=20))
-    assert "y does not vary in the rows to learn from" in made.warnings[0]
+    assert "y is constant in the training and validation rows" in made.warnings[0]
     assert (made.values[:, 0] == problem.last(make_fold(problem, test=20, validation=20).test)).all()
 
 

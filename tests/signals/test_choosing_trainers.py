@@ -32,7 +32,7 @@ def broken(monkeypatch):
 def test_auto_is_the_compiled_trainer():
     chosen = choose_trainer(TrainingSettings(), SMALL, threads=2)
     assert (chosen.trainer.name, chosen.trainer.threads) == ("compiled", 2)
-    assert chosen.reason == "its compiled code can train this network on the CPU"
+    assert chosen.reason == "its compiled code supports this network on the CPU"
     assert chosen.warnings == ()
 
 
@@ -47,8 +47,10 @@ def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
     assert chosen.reason == "the compiled trainer cannot train this network: it does not support recurrent dropout"
-    assert ["leaves the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
-    with pytest.raises(InputError, match=r"found that .*no recurrent dropout; change that, or set training.trainer"):
+    assert ["does not use the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
+    with pytest.raises(
+        InputError, match=r"found that .*not support recurrent dropout; change that, or set training.trainer"
+    ):
         choose_trainer(TrainingSettings(trainer="compiled"), model)
 
 
@@ -61,7 +63,7 @@ def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error)
     assert chosen.trainer.name == "keras"
     first = str(error).split("\n")[0] or type(error).__name__
     assert chosen.reason == f"the compiled trainer cannot be loaded: {first}"
-    with pytest.raises(InputError, match=r"'compiled' can do with; found that") as caught:
+    with pytest.raises(InputError, match=r"'compiled' supports; found that") as caught:
         choose_trainer(TrainingSettings(trainer="compiled"), SMALL)
     assert "\n" not in str(caught.value)
 

@@ -42,7 +42,7 @@ def changed(rows, name, value):
 def test_what_points_outside_is_refused(name, value, what):
     rows = changed(samples_for(NETWORK, 20), name, value)
     task = FitTask(NETWORK, rows, None, TrainingSettings(epochs=1), 1)
-    with pytest.raises(InputError, match=f"expected {what} from .* found .* give the network its own samples"):
+    with pytest.raises(InputError, match=f"expected {what} from .* found .* give samples made for this network"):
         next(CompiledTrainer().fit([task]))
     if name != "label":
         with pytest.raises(InputError, match=what):

@@ -110,7 +110,7 @@ def test_a_handful_of_rows_will_do(rows):
 def test_a_fit_that_is_not_a_number_is_said(kind, threads):
     task = task_for(kind)
     task.training.windows.panel[:] = np.nan
-    with pytest.raises(InputError, match=r"not a number with seed 5; give features and labels that are finite"):
+    with pytest.raises(InputError, match=r"not a number with seed 5; provide features and labels that are finite"):
         fit(task, CompiledTrainer(threads=threads))
 
 

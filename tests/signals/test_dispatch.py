@@ -149,7 +149,7 @@ def test_a_killed_process_is_said_and_what_was_done_is_kept(prices, support, tmp
 
     options = {"walk_forward": QUARTERS, "seeds": [0]}
     rows = run(prices, tmp_path / "calm", trainer=Dying(10**9), **options).folds["train_rows"].tolist()
-    with pytest.raises(InputError, match=r"found one killed, most often for want of memory") as caught:
+    with pytest.raises(InputError, match=r"found one killed, most often because memory ran out") as caught:
         run(prices, tmp_path / "a", trainer=Dying(rows[4]), jobs=2, **options)
     assert "\n" not in str(caught.value)
     again = run(prices, tmp_path / "a", trainer=Dying(10**9), jobs=1, **options)

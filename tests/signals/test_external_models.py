@@ -189,7 +189,7 @@ def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
         (lambda k: single(k), {"lookback": 9}, {}, r"model.lookback = 9 periods; found 8 in the file"),
         (lambda k: single(k), {"inputs": {"nobody": "month"}}, {}, r"model.inputs among .*found 'nobody'"),
         (lambda k: single(k), {"mean": (0.0, 1.0), "std": (1.0, 1.0)}, {}, r"std of 1 features; found 2"),
-        (lambda k: single(k, outputs=3, activation="softmax"), {}, {}, r"what \[labels\] asks for; found 3 numbers"),
+        (lambda k: single(k, outputs=3, activation="softmax"), {}, {}, r"to match \[labels\]; found 3 numbers"),
         (lambda k: single(k, outputs=5), {}, {}, r"one output of 1 to 3 numbers"),
         (multiple, {}, {"features": ["return", "return(2)"]}, r"model.tickers, the id of each ticker"),
         (

@@ -174,7 +174,7 @@ def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
 def test_a_fit_that_diverges_is_said_and_not_kept():
     broken = samples(600, seed=2)
     broken.windows.panel[:] = np.nan
-    with pytest.raises(InputError, match=r"not a number with seed 5; give features and labels that are finite"):
+    with pytest.raises(InputError, match=r"not a number with seed 5; provide features and labels that are finite"):
         next(KerasTrainer().fit([task(training=broken, settings=TrainingSettings(epochs=1))]))
 
 

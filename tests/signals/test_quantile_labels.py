@@ -167,5 +167,5 @@ def test_a_network_that_comes_trained_says_as_many_as_there_are_levels(prices, t
     assert len(result.quantiles) == 3 * len(result.signals)
     assert result.folds["pinball"].notna().all()
     assert result.folds["pinball_empirical"].isna().all()  # nothing was trained here
-    with pytest.raises(InputError, match=r"what \[labels\] asks for; found 1 numbers a row"):
+    with pytest.raises(InputError, match=r"to match \[labels\]; found 1 numbers per row"):
         run(prices, tmp_path, model=rs.SavedKerasModel(tmp_path / "1.keras", **trained))

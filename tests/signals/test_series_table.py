@@ -68,7 +68,7 @@ def test_dates_may_have_another_name(write):
         (TEXT.replace("20\n", "\n"), {}, "expected a figure of b on 2020-02-01; found nan"),
         (TEXT.replace("20\n", "n.a.\n"), {}, "expected numbers of b in series.csv; found 'n.a.' on 2020-02-01"),
         (TEXT.replace("20\n", "inf\n"), {}, "expected a figure of b on 2020-02-01; found inf"),
-        (TEXT.replace("2020-02-01", "2020-01-01"), {}, "expected one row a date, in order; found 2020-01-01 twice"),
+        (TEXT.replace("2020-02-01", "2020-01-01"), {}, "expected one row per date, in order; found 2020-01-01 twice"),
         (TEXT.replace("2020-02-01", "2019-02-01"), {}, "in order; found 2019-02-01 after 2020-01-01"),
         (TEXT.replace("2020-02-01", "2/2020"), {}, "expected dates like 2011-01-03"),
         (TEXT, {"columns": ["aa"]}, "found 'aa'; did you mean 'a'?"),
@@ -78,7 +78,7 @@ def test_dates_may_have_another_name(write):
         (TEXT.replace("date", "when"), {}, "expected a column of dates in series.csv; found 'when', 'a', 'b'"),
         (TEXT, {"start": "2021-01-01"}, "found none, of 2020-01-01 to 2020-03-01"),
         (TEXT, {"start": "soon"}, "expected series.start to be a date"),
-        ("date\n2020-01-01\n", {}, "expected series beside the dates"),
+        ("date\n2020-01-01\n", {}, "expected columns of series besides the dates"),
     ],
 )
 def test_the_door_names_what_is_wrong(write, text, more, said):
