@@ -30,7 +30,7 @@ def run_tasks(
     ----------
     tasks : iterable of Task
         Tasks, created on demand.
-    one : callable
+    run_chunk : callable
         Runs a list of tasks and returns their results.
     at_once : int
         Number of tasks in such a list.

@@ -206,7 +206,7 @@ def check_parts(settings: Any) -> None:
     for name, width in settings.categorical_embeddings.items():
         if name in INSTEAD_OF_EMBEDDING:
             raise InputError(
-                f"expected model.categorical_embeddings without {name}; found it; use {INSTEAD_OF_EMBEDDING[name]}"
+                f"expected other names in model.categorical_embeddings; found {name}; use {INSTEAD_OF_EMBEDDING[name]}"
             )
         if name == "month" and settings.month_onehot:
             raise InputError(

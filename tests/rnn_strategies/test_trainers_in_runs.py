@@ -124,7 +124,7 @@ def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: ["gpu:0"])
     config = write(tmp_path / "c.toml", trainer="keras", lookback="lookback = 8\nmin_steps = 4", seeds="seeds = [0]")
     made, watcher = go(config, tmp_path / "run")
-    warning = "because model.min_steps rules them out"
+    warning = "because model.min_steps prevents them"
     assert any(warning in message for message in watcher.messages)
     assert any(warning in line for line in read(made, "manifest.json")["warnings"])
     monkeypatch.undo()  # a machine without a GPU verifies it

@@ -29,7 +29,7 @@ def broken(monkeypatch):
     return break_with
 
 
-def test_auto_is_the_compiled_trainer():
+def test_auto_selects_the_compiled_trainer():
     chosen = choose_trainer(TrainingSettings(), SMALL, threads=2)
     assert (chosen.trainer.name, chosen.trainer.threads) == ("compiled", 2)
     assert chosen.reason == "its compiled code supports this network on the CPU"
@@ -37,12 +37,12 @@ def test_auto_is_the_compiled_trainer():
 
 
 @pytest.mark.parametrize("name", ["keras", "compiled"])
-def test_a_trainer_that_was_asked_for_is_taken(name):
+def test_named_trainer_is_used(name):
     chosen = choose_trainer(TrainingSettings(trainer=name), SMALL)
     assert (chosen.trainer.name, chosen.reason) == (name, "as configured")
 
 
-def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
+def test_auto_falls_back_to_keras_for_unsupported_networks():
     model = RecurrentSettings(recurrent_dropout=0.1)
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
@@ -57,7 +57,7 @@ def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
 @pytest.mark.parametrize(
     "error", [ImportError("no numba"), OSError("disk\nfull"), RuntimeError(), AssertionError("LLVM")], ids=repr
 )
-def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error):
+def test_auto_falls_back_to_keras_on_compiler_errors(broken, error):
     broken(error)
     chosen = choose_trainer(TrainingSettings(), SMALL)
     assert chosen.trainer.name == "keras"
@@ -69,7 +69,7 @@ def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error)
 
 
 @pytest.mark.parametrize("part", ["numba", "llvmlite"])
-def test_auto_falls_back_without_its_parts(part):
+def test_auto_falls_back_to_keras_without_numba(part):
     code = (
         f"import sys; sys.modules[{part!r}] = None\n"
         "from signals.models.recurrent_settings import RecurrentSettings\n"
@@ -85,7 +85,7 @@ def test_auto_falls_back_without_its_parts(part):
     assert done.stderr.splitlines()[-1].startswith("signals.common.errors.InputError: expected a network and a machine")
 
 
-def test_a_misspelt_name_is_found_before_anything_runs():
+def test_misspelt_trainer_raises_an_error():
     with pytest.raises(InputError, match=r"one of auto, keras, compiled; found 'kears'; did you mean 'keras'"):
         TrainingSettings(trainer="kears")
 
@@ -94,7 +94,7 @@ def test_a_misspelt_name_is_found_before_anything_runs():
     ("name", "words"),
     [("math:pi", "a class with fit, predict and versions; found float"), ("nowhere:X", "a module 'nowhere'")],
 )
-def test_a_trainer_of_ones_own_has_to_be_one(name, words):
+def test_custom_trainer_must_have_the_trainer_methods(name, words):
     with pytest.raises(InputError, match=words):
         choose_trainer(TrainingSettings(trainer=name), SMALL)
 
@@ -112,7 +112,7 @@ def test_a_trainer_of_ones_own_has_to_be_one(name, words):
     ],
 )
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]], ids=["cpu", "gpu"])
-def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypatch, changes, setting, devices):
+def test_setting_that_prevents_cudnn_gives_a_warning(monkeypatch, changes, setting, devices):
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: devices)
     model = RecurrentSettings(lookback=8, **changes)
     warnings = choose_trainer(TrainingSettings(trainer="keras"), model).warnings
@@ -120,4 +120,4 @@ def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypa
         assert warnings == ()
     else:
         assert len(warnings) == 1
-        assert f"because model.{setting} rules them out" in warnings[0]
+        assert f"because model.{setting} prevents them" in warnings[0]
