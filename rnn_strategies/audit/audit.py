@@ -37,7 +37,7 @@ from signals.dataset.universe import UniverseFilters
 from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome
 from signals.evaluation.long_run_variance import mean_interval
 from signals.evaluation.pooled_metrics import outcome_over_time, pooled_auc
-from signals.execution.trainer_choice import as_then
+from signals.execution.trainer_choice import with_recorded_trainer
 from signals.walk_forward.panel_walk_forward import Prepared, prepare
 
 __all__ = ["CHECKS", "Audit", "audit_run"]
@@ -181,7 +181,7 @@ def audit_run(
     config = run.config
     if config.walk_forward is None:
         return _audit_of_imported(run, wanted)
-    config = replace(config, training=as_then(config.training, run.trainer.get("name")))
+    config = replace(config, training=with_recorded_trainer(config.training, run.trainer.get("name")))
     settings = settings_of(config)
     ticker = config.benchmark.get("ticker")
     inputs = Inputs(

@@ -16,7 +16,7 @@ from rnn_strategies.config.panel_config import Config, parse_config
 from rnn_strategies.runs.backtest_variants import delayed, seed_signals, variant_returns
 from signals.common.errors import InputError
 from signals.common.progress_events import ProgressCallback, ProgressEvent, ignore_progress
-from signals.execution.trainer_choice import as_then
+from signals.execution.trainer_choice import with_recorded_trainer
 from signals.models.saved_keras import SavedKerasModel
 from signals.walk_forward.panel_walk_forward import compute_signals
 
@@ -125,7 +125,7 @@ def _lookbacks(
             made = compute_signals(
                 inputs.prices,
                 reference_data=inputs.reference_data,
-                training=as_then(other.training, config.training.trainer),
+                training=with_recorded_trainer(other.training, config.training.trainer),
                 seeds=other.seeds,
                 artifacts=artifacts,
                 jobs=jobs,

@@ -26,7 +26,7 @@ from signals.models.custom import CustomModel
 from signals.models.network import Network
 from signals.models.registry import build_network
 from signals.models.saved_keras import SavedKerasModel
-from signals.trainers.compiled import why_not
+from signals.trainers.compiled import unsupported_reason
 from signals.trainers.compiled.layout import Layout
 
 __all__ = ["reproduce_stacked"]
@@ -126,7 +126,7 @@ def _n_parameters(run: Run) -> int | None:
         return None
     tickers = int(read_parquet(run.folder / "folds.parquet")["tickers"].iloc[-1])
     network = Network(config.model, tickers + 1, len(config.features), config.labels.target)
-    if why_not(config.model) is None:  # its layout is at hand without loading Keras
+    if unsupported_reason(config.model) is None:  # its layout is at hand without loading Keras
         return sum(math.prod(piece.shape) for piece in Layout.of(network).pieces)
     return int(build_network(network).count_params())
 

@@ -27,7 +27,7 @@ from signals.common.errors import InputError
 from signals.common.import_objects import source_digest
 from signals.common.storage import read_parquet, sha256_file, write_json
 from signals.data.prices import Prices
-from signals.execution.trainer_choice import as_then, choose_trainer
+from signals.execution.trainer_choice import choose_trainer, with_recorded_trainer
 from signals.models.custom import CustomModel
 from signals.models.saved_keras import SavedKerasModel
 from signals.scores.score_files import ScoreFile, read_scores
@@ -161,7 +161,9 @@ class Replay(Run):
         if not self.networks_kept or isinstance(config.model, CustomModel):
             return replace(self._from_seed_scores(), trainer=deepcopy(self.claims.get("trainer")))
         if not isinstance(config.model, SavedKerasModel):
-            chosen = choose_trainer(as_then(config.training, self._trainer_then.get("name")), config.model)
+            chosen = choose_trainer(
+                with_recorded_trainer(config.training, self._trainer_then.get("name")), config.model
+            )
         result = compute_signals(
             self.prices,
             model=config.model,

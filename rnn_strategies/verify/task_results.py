@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from signals.common.storage import read_parquet
 from signals.dataset.windows import Samples
-from signals.execution.task_result import Outcome
+from signals.execution.task_result import TaskResult
 from signals.models.network import Network
 from signals.trainers.base import EpochLoss, FitTask, Fitted, Trainer, Weights, batch_of
 from signals.walk_forward.panel_walk_forward import Prepared
@@ -67,7 +67,7 @@ class FrozenTrainer:
         return self._trainer.predict(network, weights, samples)
 
 
-def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Iterator[Outcome]:
+def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Iterator[TaskResult]:
     """Read what each fold and seed came to from `seed_scores`, `folds` and `history` of a run.
 
     Parameters
@@ -108,4 +108,4 @@ def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Ite
             passes = history[(history["fold"] == number) & (history["seed"] == seed)]
             losses = tuple(EpochLoss(*pair) for pair in zip(passes["loss"], passes["validation_loss"], strict=True))
             epochs = int(folds.loc[(number, seed), "epochs"])
-            yield Outcome(number, seed, score.to_numpy(np.float64), epochs, losses, True, 0.0)
+            yield TaskResult(number, seed, score.to_numpy(np.float64), epochs, losses, True, 0.0)

@@ -1,4 +1,4 @@
-"""How many names on one date labels and features need, and the refusal of those that a universe is too small for."""
+"""Checks that a universe has enough tickers per date for cross-sectional labels and features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["check_cross_section", "counted_names", "small_universe_warning"]
 def check_cross_section(
     labels: LabelSettings, features: Sequence[str], n_names: int, *, names: Sequence[str] = ()
 ) -> None:
-    """Refuse labels and features that compare the names of a date where there are too few of them.
+    """Raise an error for cross-sectional labels and features when every date has too few tickers for them.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ def check_cross_section(
     features : sequence of str
         Features, see `signals.features.expressions`.
     n_names : int
-        Largest number of names on any date.
+        Largest number of tickers on any date.
     names : sequence of str
-        Those names, for the message.
+        These tickers, for the message.
 
     Raises
     ------
     InputError
-        Naming the setting and what to use instead.
+        Names the setting and an alternative.
 
     >>> check_cross_section(LabelSettings(kind="up"), ["return"], 1)
     """
@@ -57,7 +57,7 @@ def check_cross_section(
 
 
 def counted_names(n_names: int, names: Sequence[str] = ()) -> str:
-    """Write a number of names in words, followed by the names where they are few.
+    """Format a number of tickers, followed by the tickers when there are at most three.
 
     >>> counted_names(1, ["SPY"]), counted_names(2, ["KO", "PEP"]), counted_names(40)
     ('one (SPY)', '2 (KO, PEP)', '40')
@@ -67,21 +67,21 @@ def counted_names(n_names: int, names: Sequence[str] = ()) -> str:
 
 
 def small_universe_warning(labels: LabelSettings, universe_sizes: Mapping[str, int]) -> str:
-    """Describe draws of the universe with too few names for the labels; empty when there are none.
+    """Warning about universe selections with too few tickers for the labels; empty when there are none.
 
     Parameters
     ----------
     labels : LabelSettings
         Target.
     universe_sizes : mapping of str to int
-        Members on each date the universe was drawn.
+        Number of members on each date on which the universe was selected.
     """
     needed = LABELS[labels.kind].least_names
     small = [day for day, size in universe_sizes.items() if 0 < size < needed]
     if not small:
         return ""
     return (
-        f"On {len(small):,} of {len(universe_sizes):,} draws, the first on {small[0]}, the universe held fewer than "
-        f'{needed} names: labels.kind = "{labels.kind}" compares the names of a date, and rows of such dates have no '
-        "label."
+        f"On {len(small):,} of {len(universe_sizes):,} selection dates, the first {small[0]}, the universe had fewer "
+        f'than {needed} names: labels.kind = "{labels.kind}" compares the names of a date, and rows of such dates have '
+        "no label."
     )

@@ -1,4 +1,4 @@
-"""From prices to rows a model can learn from: decision dates, features, universe and labels, shared by all folds."""
+"""Data set shared by all folds: decision dates, features, universe and labels, computed from prices."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ["Dataset", "ReferenceData", "make_dataset"]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceData:
-    """What is known beside prices; each part only by what was known on the day.
+    """Point-in-time data other than prices: index membership, sectors and macro series.
 
     Parameters
     ----------
     membership : Membership, optional
-        Spells of index members; the universe is drawn among them.
+        Membership intervals of an index; the universe is selected from its members.
     sectors : SectorTable, optional
-        For features relative to the sector, and for models that have an input for it.
+        Sectors, for features relative to the sector and for models with a sector input.
     macro : MacroTable, optional
         Series for `macro(...)` features.
     """
@@ -54,7 +54,7 @@ NO_REFERENCE_DATA = ReferenceData()
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Everything the folds share; arrays by (ticker, decision date).
+    """Data shared by all folds, as arrays by (ticker, decision date).
 
     Parameters
     ----------
@@ -63,25 +63,25 @@ class Dataset:
     dates : ndarray of datetime64[D], shape (n_dates,)
         Decision dates.
     decisions : ndarray of int, shape (n_dates,)
-        Session index of each.
+        Session index of each decision date.
     returns : ndarray of float64, shape (n_tickers, n_dates)
-        Return over the period that ends on the decision date, known at its close; what trivial predictors see.
+        Return over the period that ends on the decision date, known at its close; input of the naive predictors.
     features : Features
-        What models see, shape (n_tickers, n_dates, n_features), known at the close of each date.
+        Model inputs, shape (n_tickers, n_dates, n_features), known at the close of each date.
     member : ndarray of bool, shape (n_tickers, n_dates)
-        In that date's universe.
+        Whether the ticker is in that date's universe.
     eligible : ndarray of bool, shape (n_tickers, n_dates)
-        Members with a bar on the date and a whole window behind it.
+        Members with a bar on the date and a complete window up to it.
     labels : Labels
         Targets of the eligible rows.
     target : Target
-        What a model has to say about them.
+        What a model predicts for each row.
     universe_sizes : dict of str to int
-        Members at each date the universe was drawn.
+        Number of members at each date on which the universe was selected.
     categoricals : mapping of str to Categorical
-        What every ticker and date belongs to, of those the model has an input for: `sector`, `year`, …
+        Category of every ticker and date, for each categorical input of the model: `sector`, `year`, …
     warnings : tuple of str
-        Macro series that leave rows out because they begin late, or were not known on some dates, with their number.
+        Macro series that exclude rows because they begin late or have gaps, with the number of rows excluded.
     """
 
     panel: PricePanel
@@ -120,9 +120,9 @@ def make_dataset(
     Raises
     ------
     InputError
-        When prices hold no two decision dates, labels need opens that close-only prices do not have, the model has
-        an input for sectors and there is no file of them, labels or features compare more names than the universe ever
-        holds, or no row is left; the message names the cause.
+        When the prices span fewer than two decision dates, labels need opening prices that close-only data lack, the
+        model has a sector input but there is no sector file, labels or features need more tickers per date than the
+        universe ever has, or no row is left. The message names the cause.
     """
     if prices.close_only and labels.price_basis == "open_to_open":
         raise InputError(
@@ -139,21 +139,23 @@ def make_dataset(
     decisions = np.searchsorted(panel.dates, dates).astype(np.int64)
     returns = period_returns(panel, decisions)
 
-    drawn = retraining_dates(dates, walk_forward)
+    selection_dates = retraining_dates(dates, walk_forward)
     member = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
     column = {ticker: i for i, ticker in enumerate(panel.tickers)}
-    schedule = universe_schedule(panel, drawn, universe, reference_data.membership)
+    schedule = universe_schedule(panel, selection_dates, universe, reference_data.membership)
     begins = [int(np.searchsorted(dates, day)) for day, _ in schedule] + [len(dates)]
     for (_, members), begin, end in zip(schedule, begins, begins[1:], strict=False):
         member[[column[ticker] for ticker in members], begin:end] = True
 
-    largest = max(schedule, key=lambda draw: len(draw[1]), default=(None, ()))[1]
+    largest = max(schedule, key=lambda selection: len(selection[1]), default=(None, ()))[1]
     if largest:
         check_cross_section(labels, features, len(largest), names=largest)
     sectors = None if reference_data.sectors is None else reference_data.sectors.codes(panel.tickers, dates)
     if reference_data.sectors is not None:
         _check_sectors(reference_data.sectors.spells.tickers, panel.tickers)
-    named = None if reference_data.sectors is None or sectors is None else (reference_data.sectors.names, sectors)
+    sector_codes = (
+        None if reference_data.sectors is None or sectors is None else (reference_data.sectors.names, sectors)
+    )
     computed = compute_features(features, FeatureContext(panel, decisions, member, sectors, reference_data.macro))
     finite = np.isfinite(computed.values)
     tradable = member & panel.traded[decisions].T
@@ -163,7 +165,7 @@ def make_dataset(
         return np.asarray(tradable & valid_windows(known, windows.lookback, windows.min_steps))
 
     eligible = rows_with(np.ones(len(computed.names), dtype=bool))
-    # without any draw the prices end before the walk-forward begins, which the folds refuse
+    # without any selection the prices end before the walk-forward begins, for which `make_folds` raises an error
     if schedule and not eligible.any():
         raise no_rows(panel, schedule, universe, reference_data.membership, member, computed, windows)
     return Dataset(
@@ -177,20 +179,22 @@ def make_dataset(
         labels=make_labels(panel, decisions, eligible, labels),
         target=labels.target,
         universe_sizes={str(day): len(members) for day, members in schedule},
-        categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), named),
+        categoricals=make_categoricals(getattr(windows, "groups", ()), dates, len(panel.tickers), sector_codes),
         warnings=_rows_lost_to_macro(features, computed, rows_with, dates, as_day(walk_forward.test_start)),
     )
 
 
-def _check_sectors(named: Sequence[str], tickers: Sequence[str]) -> None:
-    """Refuse a file of sectors that names none of the tickers: it is spelt differently, or of another market."""
-    if set(named).isdisjoint(tickers):
+def _check_sectors(sector_tickers: Sequence[str], tickers: Sequence[str]) -> None:
+    """Raise an error for a sector file that names none of the tickers: other spelling, or another market."""
+    if set(sector_tickers).isdisjoint(tickers):
         by_case = {ticker.lower(): ticker for ticker in tickers}
-        alike = next((f"{name!r} beside {by_case[name.lower()]!r}" for name in named if name.lower() in by_case), "")
-        found = f"{alike}, which differ in case" if alike else f"{', '.join(named[:3])}, …"
+        alike = next(
+            (f"{name!r} and {by_case[name.lower()]!r}" for name in sector_tickers if name.lower() in by_case), ""
+        )
+        found = f"{alike}, which differ only in case" if alike else f"{', '.join(sector_tickers[:3])}, …"
         raise InputError(
             f"expected universe.sectors to name some of the {len(tickers):,} tickers of the prices; found none of them "
-            f"there ({found}); spell both alike, or name the ids of a symbol table in both"
+            f"there ({found}); use the same spelling in both, or the security ids of a symbol table in both"
         )
 
 
@@ -201,12 +205,12 @@ def _rows_lost_to_macro(
     dates: NDArray[np.datetime64],
     test_start: np.datetime64,
 ) -> tuple[str, ...]:
-    """Say how many rows each macro feature leaves out that all other features would allow."""
+    """Report how many rows each macro feature excludes that all other features would allow."""
     macro = np.array([spec.feature is not None and spec.feature.kind == "macro" for spec in parse_features(specs)])
     if not macro.any():
         return ()
     without = rows_with(~macro)
-    found = []
+    warnings = []
     for i in np.flatnonzero(macro):
         known = np.asarray(np.isfinite(computed.values[:, :, i]).any(axis=0))
         lost = without & ~rows_with(~macro | (np.arange(len(macro)) == i))
@@ -218,9 +222,9 @@ def _rows_lost_to_macro(
         facts += [f"is not known on {gaps:,} of {len(dates) - begins:,} decision dates since then"] if gaps else []
         late = " and ".join(facts) if known.any() else "is never known"
         early = int(lost[:, dates < test_start].sum())
-        found.append(
+        warnings.append(
             f"{computed.names[i]} {late}: {int(lost.sum()):,} of {int(without.sum()):,} rows "
             f"({lost.sum() / without.sum():.1%}) are left out because their windows need it, {early:,} of them before "
             f"{test_start}, where rows are for training and validation only"
         )
-    return tuple(found)
+    return tuple(warnings)

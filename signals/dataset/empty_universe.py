@@ -1,4 +1,4 @@
-"""Why no row can be trained on or scored: which filter, feature or length of history leaves none."""
+"""Diagnosis of an empty data set: the filter, feature or history length that leaves no row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signals.reference.membership import Membership
 
 __all__ = ["no_rows"]
 
-# Filters in the order in which they are tried, each with what helps.
+# Filters in the order in which they are applied, each with its remedy.
 _REMEDY = {
     "membership": "correct the dates of the membership file",
     "include": "name other tickers, or raise universe.max_stale",
@@ -53,11 +53,11 @@ def no_rows(
     panel : PricePanel
         Prices.
     schedule : tuple of (date, members)
-        The universe as it was drawn.
+        Selected universe of each selection date.
     filters : UniverseFilters
-        How it was drawn.
+        Conditions of the selection.
     membership : Membership, optional
-        Index it was drawn from.
+        Index from which it was selected.
     member : ndarray of bool, shape (n_tickers, n_dates)
         Membership on every decision date.
     features : Features
@@ -68,7 +68,7 @@ def no_rows(
     Returns
     -------
     InputError
-        One line that names the setting which leaves no row.
+        Its message names the setting that leaves no row, in one line.
     """
     if not member.any():
         return InputError(_which_filter(panel, schedule, filters, membership))
@@ -76,42 +76,42 @@ def no_rows(
     for f, name in enumerate(features.names):
         if not known[:, :, f][member].any():
             cause = (
-                "no member of the universe has a sector with other members that have a value"
+                "no member of the universe shares its sector with another member that has a value"
                 if name.endswith(" minus sector")
                 else "its history is too short, or what it is computed from is missing"
             )
             return InputError(
                 f"expected values of the feature {name!r} for members of the universe; found none on any date: "
-                f"{cause}; drop the feature, or give what it needs"
+                f"{cause}; drop the feature, or provide the data it needs"
             )
-    wanted = windows.lookback if windows.min_steps is None else windows.min_steps
+    min_known = windows.lookback if windows.min_steps is None else windows.min_steps
     longest = _longest_run(np.asarray(known.all(axis=2)))
-    if longest < wanted:
+    if longest < min_known:
         setting = "model.lookback" if windows.min_steps is None else "model.min_steps"
         return InputError(
-            f"expected {wanted:,} decision dates in a row with every feature known ({setting}); found at most "
+            f"expected {min_known:,} decision dates in a row with every feature known ({setting}); found at most "
             f"{longest:,} for any ticker; give more history, shorten {setting}, or take features with shorter windows"
         )
     return InputError(
-        f"expected members of the universe with {wanted:,} known decision dates up to a date on which they trade; "
-        "found none: tickers are members only before they have such a history, or after they stopped trading; change "
-        "the universe filters or the membership"
+        f"expected members of the universe with {min_known:,} known decision dates up to a date on which they trade; "
+        "found none: tickers are members only before they have that much history, or after they stopped trading; "
+        "change the universe filters or the membership"
     )
 
 
 def _which_filter(
     panel: PricePanel, schedule: Schedule, filters: UniverseFilters, membership: Membership | None
 ) -> str:
-    """Add one filter after the other on the last draw, until none is left."""
+    """Find the filter that leaves no ticker, by adding the filters one at a time at the last selection date."""
     day = schedule[-1][0]
-    draws = "its only draw" if len(schedule) == 1 else f"any of its {len(schedule):,} draws"
-    plain = replace(filters, max_tickers=None, **_OFF)
-    before = len(universe_at(panel, day, plain))
-    intro = f"expected tickers in the universe; found none on {draws}"
+    dates = "its only selection date" if len(schedule) == 1 else f"any of its {len(schedule):,} selection dates"
+    applied = replace(filters, max_tickers=None, **_OFF)
+    before = len(universe_at(panel, day, applied))
+    intro = f"expected tickers in the universe; found none on {dates}"
     if not before:
         return (
             f"{intro}: no ticker had a bar in the last {filters.max_stale} sessions up to {day} (universe.max_stale); "
-            "raise it, or give prices that reach further"
+            "raise it, or provide prices up to a later day"
         )
     members: Membership | None = None
     for name, remedy in _REMEDY.items():
@@ -123,8 +123,8 @@ def _which_filter(
             value = getattr(filters, name)
             if value == _OFF[name]:
                 continue
-            plain = replace(plain, **{name: value})
-        if universe_at(panel, day, plain, members):
+            applied = replace(applied, **{name: value})
+        if universe_at(panel, day, applied, members):
             continue
         setting = f"universe.{name}"
         if name not in ("membership", "include", "exclude"):

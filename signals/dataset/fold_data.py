@@ -1,4 +1,4 @@
-"""One fold's share of a data set: purged, scaled by its own training slice, hashed, ready for any model."""
+"""Rows of one fold: purged, scaled by the training slice, and hashed for the artifact key."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ AS_IT_IS = (-np.inf, np.inf, 0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
-    """How features, and a numeric target, are brought to one scale; fitted on the training slice.
+    """Clipping bounds and standardisation of the features and of a numeric target, fitted on the training slice.
 
     Parameters
     ----------
     low, high : tuple of float
-        Bounds each feature is clipped at; infinite when it is left as it is.
+        Bounds at which each feature is clipped; infinite for no clipping.
     mean, std : tuple of float
-        What each clipped feature is standardised with; 0 and 1 when it is left as it is.
+        Mean and standard deviation of each clipped feature; 0 and 1 for no standardisation.
     target : tuple of float
-        The same four of a numeric target, since squared errors of a few wild returns would drown all others; without
-        effect on probabilities and classes.
+        The same four numbers for a numeric target, because the squared errors of a few extreme returns would dominate
+        the loss; no effect on probabilities and classes.
     """
 
     low: tuple[float, ...]
@@ -43,7 +43,7 @@ class Scaler:
     target: tuple[float, float, float, float] = AS_IT_IS
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Scale features, shape (..., n_features); cells that are not known become `MASKED`."""
+        """Scale features, shape (..., n_features); unknown cells become `MASKED`."""
         scaled = np.empty(values.shape, dtype=np.float32)
         for f, (low, high, mean, std) in enumerate(zip(self.low, self.high, self.mean, self.std, strict=True)):
             scaled[..., f] = (np.clip(values[..., f], low, high) - mean) / std
@@ -56,39 +56,40 @@ class Scaler:
         return ((np.clip(label, low, high) - mean) / std).astype(np.float32)
 
     def restore_target(self, scaled: NDArray[Any]) -> NDArray[np.float64]:
-        """Bring scaled labels, or what a model says about them, back to their own unit."""
+        """Convert scaled labels, or predictions of them, back to their own unit."""
         _, _, mean, std = self.target
         return np.asarray(scaled.astype(np.float64) * std + mean)
 
 
 @dataclass(frozen=True, slots=True)
 class FoldData:
-    """One fold, ready to train: nothing in it, but for the test windows, comes from after its training is over.
+    """One fold, ready to train; only its test windows contain data from after the end of training.
 
     Parameters
     ----------
     fold : Fold
-        The cut.
+        Ranges of decision dates of the slices.
     tickers : tuple of str
         Vocabulary: tickers with a training row. Ticker i has id i + 1, any other id 0.
     scaler : Scaler
-        How features and target were scaled, from the cells the training windows look at.
+        Scaling of features and target, fitted on the cells that the training windows contain.
     target : Target
-        What a model has to say.
+        What a model predicts for each row.
     training, validation, test : Samples
-        Rows by (date, ticker). Test labels are absent.
+        Rows sorted by date, then ticker. Test labels are absent.
     both : Samples
-        Training and validation rows together, those in between included, for `refit_on_validation = true`.
+        Training and validation rows together, including those purged between the two slices, for
+        `refit_on_validation = true`.
     test_ticker, test_date : ndarray of int32
-        Rows of the test samples in the data set.
+        Data-set row and column of each test sample.
     training_ticker : ndarray of int32
         Data-set rows of the training samples' tickers.
     trained_until : datetime64[D]
         Last session whose price entered a training or validation label; NaT when nothing was trained.
     facts : dict
-        What an artifact's key is made of, but for trainer, seed and versions.
+        Components of the artifact key, except for trainer, seed and versions.
     group_sizes : mapping of str to int
-        Ids of every other categorical among the training rows, the unknown one (0) included.
+        Number of ids of every other categorical in the training rows, the unknown id 0 included.
     training_date : ndarray of int32
         Data-set columns of the training samples' dates.
     groups : mapping of str to tuple of str
@@ -120,28 +121,28 @@ Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 def make_fold_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldData:
-    """Purge, fit the scaler and the vocabulary, and hash one fold's own rows.
+    """Purge the rows of one fold, fit scaler and vocabularies, and hash the rows.
 
     Raises
     ------
     InputError
         When a slice has no row left.
     """
-    training, validation, both = _learnt_rows(data, fold)
+    training, validation, both = _labelled_rows(data, fold)
     ends = np.concatenate([data.labels.end[rows] for rows in (training, validation, both)])
     return _fold_data(data, fold, windows, training, validation, both, data.panel.dates[ends.max()])
 
 
 def check_fold(data: Dataset, fold: Fold) -> int:
-    """Return how many rows a fold trains on, without preparing it; errors are those of `make_fold_data`."""
-    return len(_learnt_rows(data, fold)[0][0])
+    """Count the training rows of a fold, without preparing it; raises the errors of `make_fold_data`."""
+    return len(_labelled_rows(data, fold)[0][0])
 
 
-def _learnt_rows(data: Dataset, fold: Fold) -> tuple[Rows, Rows, Rows]:
+def _labelled_rows(data: Dataset, fold: Fold) -> tuple[Rows, Rows, Rows]:
     """Rows of training, of validation, and of both slices together."""
     validation_day = data.decisions[fold.validation.start]
     test_day = data.decisions[fold.test.start]
-    # a label may end on the very day the next slice begins: it is known at that day's close, when the slice decides
+    # a label may end on the day the next slice begins: it is known at that day's close, at which the slice predicts
     training = _rows(data, fold.train, latest=validation_day)
     validation = _rows(data, fold.validation, latest=test_day)
     both = _rows(data, range(fold.train.start, fold.validation.stop), latest=test_day)
@@ -157,7 +158,7 @@ def _learnt_rows(data: Dataset, fold: Fold) -> tuple[Rows, Rows, Rows]:
 
 
 def make_test_data(data: Dataset, fold: Fold, windows: WindowSettings) -> FoldData:
-    """Prepare only the test rows of a fold, unscaled, for a model that was trained elsewhere."""
+    """Prepare only the test rows of a fold, unscaled, for a saved Keras model."""
     none = (np.zeros(0, np.int32), np.zeros(0, np.int32))
     return _fold_data(data, fold, windows, none, none, none, np.datetime64("NaT", "D"))
 
@@ -173,7 +174,7 @@ def _fold_data(
 ) -> FoldData:
     test = _rows(data, fold.test, latest=None)
     scaler = _fit_scaler(data, training, windows)
-    # windows of short histories begin before the first date: steps in front of it, masked, keep one rule for all
+    # windows of short histories begin before the first date: padding with masked steps allows the same indexing for all
     pad = windows.lookback - 1 if windows.min_steps is not None else 0
     scaled = scaler.apply(data.features.values)
     panel = np.pad(scaled, ((0, 0), (pad, 0), (0, 0)), constant_values=MASKED) if pad else scaled
@@ -183,29 +184,29 @@ def _fold_data(
     category[vocabulary] = np.arange(1, len(vocabulary) + 1)
     months = (data.dates.astype("datetime64[M]").astype(np.int64) % 12).astype(np.int32)
 
-    groups = {name: found.vocabulary(training) for name, found in data.categoricals.items()}
+    groups = {name: categorical.vocabulary(training) for name, categorical in data.categoricals.items()}
 
-    # what is learnt from ends before what is scored: a trainer is not even shown later cells
+    # the panel of training and validation ends before the test slice: a trainer has no access to later cells
     width = int(both[1].max()) + pad + 1 if len(both[0]) else 0
-    learnt = panel[:, :width]
+    training_panel = panel[:, :width]
     latest = {"training": data.decisions[fold.validation.start], "both": data.decisions[fold.test.start]}
     steps = (
         {name: _step_labels(data, scaler, day, pad)[:, :width] for name, day in latest.items()}
-        if len(both[0]) and _learns_every_step(windows)
+        if len(both[0]) and _needs_step_labels(windows)
         else {}
     )
 
-    def samples(rows: Rows, of: str) -> Samples:
-        labelled = of != "test"
+    def samples(rows: Rows, slice_name: str) -> Samples:
+        labelled = slice_name != "test"
         label = scaler.apply_target(data.labels.label[rows]) if labelled else np.zeros(0, np.float32)
         end = (rows[1] + pad).astype(np.int32)
         return Samples(
-            Windows(learnt if labelled else panel, rows[0], end, windows.lookback),
+            Windows(training_panel if labelled else panel, rows[0], end, windows.lookback),
             category[rows[0]],
             months[rows[1]],
             label,
-            {name: found.ids(groups[name], rows) for name, found in data.categoricals.items()},
-            Windows(steps[of], rows[0], end, windows.lookback) if labelled and steps else None,
+            {name: categorical.ids(groups[name], rows) for name, categorical in data.categoricals.items()},
+            Windows(steps[slice_name], rows[0], end, windows.lookback) if labelled and steps else None,
         )
 
     tickers = tuple(data.panel.tickers[i] for i in vocabulary)
@@ -239,39 +240,39 @@ def _fold_data(
     )
 
 
-def _learns_every_step(windows: WindowSettings) -> bool:
-    """Whether a model is shown the labels of every step of its windows in training."""
+def _needs_step_labels(windows: WindowSettings) -> bool:
+    """Whether training needs the labels of every step of the windows."""
     return bool(getattr(windows, "sequence_loss", False)) or getattr(windows, "teacher_steps", None) == "window"
 
 
-def _over_by(data: Dataset, latest: np.int64) -> NDArray[np.bool_]:
-    """Which labels are known at the close of a session, shape (n_tickers, n_dates)."""
+def _known_labels(data: Dataset, latest: np.int64) -> NDArray[np.bool_]:
+    """Mask of the labels that are known at the close of session `latest`, shape (n_tickers, n_dates)."""
     end = data.labels.end
     return np.asarray(np.isfinite(data.labels.label) & (end >= 0) & (end <= latest))
 
 
 def _step_labels(data: Dataset, scaler: Scaler, latest: np.int64, pad: int) -> NDArray[np.float32]:
-    """Scaled labels that are over by `latest`, `MASKED` elsewhere, shape (n_tickers, pad + n_dates, 1).
+    """Scaled labels that end by session `latest`, `MASKED` elsewhere, shape (n_tickers, pad + n_dates, 1).
 
-    The purge holds for each of them: a slice may not learn from a step what it may not learn from a row.
+    The purge applies to the label of every step as it does to the label of a row.
     """
-    over = _over_by(data, latest)
-    label = np.full(over.shape, MASKED)
-    label[over] = scaler.apply_target(data.labels.label[over])
+    known = _known_labels(data, latest)
+    label = np.full(known.shape, MASKED)
+    label[known] = scaler.apply_target(data.labels.label[known])
     return np.pad(label, ((0, 0), (pad, 0)), constant_values=MASKED)[:, :, None]
 
 
 def _rows(data: Dataset, span: range, latest: np.int64 | None) -> Rows:
-    """(ticker, date) indices of a slice's rows, by date and then ticker; labelled ones that end by `latest`."""
-    wanted = data.eligible[:, span.start : span.stop]
+    """(ticker, date) indices of a slice's rows, sorted by date, then ticker; with `latest`, those with known labels."""
+    selected = data.eligible[:, span.start : span.stop]
     if latest is not None:
-        wanted = wanted & _over_by(data, latest)[:, span.start : span.stop]
-    date, ticker = np.nonzero(wanted.T)
+        selected = selected & _known_labels(data, latest)[:, span.start : span.stop]
+    date, ticker = np.nonzero(selected.T)
     return ticker.astype(np.int32), (date + span.start).astype(np.int32)
 
 
-def _seen(data: Dataset, rows: Rows, lookback: int) -> NDArray[np.bool_]:
-    """Known cells that some windows look at, shape (n_tickers, n_dates)."""
+def _cells_in_windows(data: Dataset, rows: Rows, lookback: int) -> NDArray[np.bool_]:
+    """Mask of the known cells that the windows of some rows contain, shape (n_tickers, n_dates)."""
     n_tickers, n_dates = data.eligible.shape
     steps = np.zeros((n_tickers, n_dates + 1), dtype=np.int64)
     np.add.at(steps, (rows[0], np.maximum(rows[1] - (lookback - 1), 0)), 1)
@@ -285,16 +286,16 @@ def _fit_scaler(data: Dataset, training: Rows, windows: WindowSettings) -> Scale
     quantile = windows.winsorize_quantile
     columns, target = [AS_IT_IS] * n_features, AS_IT_IS
     if quantile is not None and len(training[0]):
-        seen = _seen(data, training, windows.lookback)
-        # one feature at a time: its numbers then lie side by side, and their sum does not depend on other features
-        columns = [_fit_one(data.features.values[..., f][seen], quantile) for f in range(n_features)]
+        seen = _cells_in_windows(data, training, windows.lookback)
+        # one feature at a time, in contiguous memory, so that the order of summation does not depend on other features
+        columns = [_fit_column(data.features.values[..., f][seen], quantile) for f in range(n_features)]
         if data.target.is_numeric:
-            target = _fit_one(data.labels.label[training], quantile)
+            target = _fit_column(data.labels.label[training], quantile)
     low, high, mean, std = zip(*columns, strict=True)
     return Scaler(low, high, mean, std, target)
 
 
-def _fit_one(values: NDArray[np.float64], quantile: float) -> tuple[float, float, float, float]:
+def _fit_column(values: NDArray[np.float64], quantile: float) -> tuple[float, float, float, float]:
     """Clipping bounds, mean and standard deviation of some numbers."""
     low, high = (float(q) for q in np.quantile(values, [quantile, 1 - quantile]))
     clipped = np.clip(values, low, high)
@@ -309,17 +310,17 @@ def _digest(
     groups: Mapping[str, tuple[str, ...]],
     latest: tuple[np.int64, ...],
 ) -> str:
-    """SHA-256 of the fold's own rows: names, dates, the features its windows look at, labels, and the purge.
+    """SHA-256 of the fold's rows: tickers, dates, the features in its windows, labels, and the purge.
 
-    With them go the ids of other categoricals, and, where a model learns at every step, the labels of the steps its
-    windows look at and which of them each slice may know. Indices are taken relative to what the rows touch, so that a
-    ticker listed later or a year added in front changes nothing here.
+    The hash includes the ids of other categoricals and, for a model trained on the labels of every step, these labels
+    and which of them each slice may use. Indices are relative to the tickers and dates that occur in the rows, so that
+    tickers listed later and a longer history in front do not change the hash.
     """
     ticker, date = rows
     touched, local = np.unique(ticker, return_inverse=True)
     origin, last = max(int(date.min()) - (windows.lookback - 1), 0), int(date.max())
     span = slice(origin, last + 1)
-    seen = _seen(data, rows, windows.lookback)[touched, span]
+    seen = _cells_in_windows(data, rows, windows.lookback)[touched, span]
     block = np.where(seen[:, :, None], data.features.values[touched, span], 0.0)
     arrays: list[NDArray[Any]] = [
         data.dates[span].astype(np.int64),
@@ -331,9 +332,9 @@ def _digest(
         np.asarray([len(training[0])], dtype=np.int64),
     ]
     arrays += [data.categoricals[name].ids(labels, rows) for name, labels in groups.items()]
-    if _learns_every_step(windows):
-        over = [_over_by(data, day)[touched, span] & seen for day in latest]
-        arrays += [np.where(over[-1], data.labels.label[touched, span], 0.0), *over]
+    if _needs_step_labels(windows):
+        known = [_known_labels(data, day)[touched, span] & seen for day in latest]
+        arrays += [np.where(known[-1], data.labels.label[touched, span], 0.0), *known]
     digest = hashlib.sha256()
     digest.update("\n".join(data.panel.tickers[i] for i in touched).encode())
     for array in arrays:

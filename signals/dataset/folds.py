@@ -1,4 +1,4 @@
-"""Walk-forward folds: who may learn from what, and who is judged on what."""
+"""Walk-forward folds: training, validation and test slices of decision dates."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ NEVER = "never"
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """How history is cut.
+    """Lengths of the walk-forward slices.
 
     Parameters
     ----------
     test_start : str
         First day of the first test slice, `"2011-01-01"`.
     train : str or int
-        `"expanding"`, or a rolling length: a calendar offset (`"4Y"`, `"26W"`) or a number of decision dates.
+        `"expanding"` for all history before the validation slice, or a rolling length: a calendar offset (`"4Y"`,
+        `"26W"`) or a number of decision dates.
     validation, test : str or int
         Lengths of the slices, calendar offsets or numbers of decision dates.
     retrain_every : str or int, optional
-        Time between retrainings; the test length when not given. Shorter than `test`, each date is predicted by the
-        latest model; longer is refused, since dates in between would have no model. `"never"` trains once, before
-        `test_start`, and scores everything after it; the universe is still drawn anew every test length.
+        Time between retrainings; the test length by default. When it is shorter than `test`, each date is predicted by
+        the latest model. A longer time is an error, because dates in between would have no model. `"never"` trains
+        once, before `test_start`, and scores everything after it; the universe is still selected again after every test
+        length.
     """
 
     test_start: str
@@ -61,12 +63,12 @@ class WalkForward:
                 known = "".join(f", {word!r}" for word in words)
                 raise InputError(
                     f"expected walk_forward.{name} as a length like '4Y', '6M', '26W' or '10D', a number of decision "
-                    f"dates{known}; found {value!r}; mend it"
+                    f"dates{known}; found {value!r}; correct it"
                 ) from None
 
     @property
     def cadence(self) -> Length:
-        """Time between draws of the universe, and between retrainings unless there is only one."""
+        """Time between selections of the universe, and between retrainings unless there is only one."""
         return self.test if self.retrain_every in (None, NEVER) else self.retrain_every
 
 
@@ -74,8 +76,8 @@ class WalkForward:
 class Fold:
     """One fold: half-open ranges of decision dates, by index.
 
-    The slices follow each other without gap; rows whose label ends after the next slice has begun are purged later,
-    row by row, because only labels know when they end.
+    The slices follow each other without gap. Rows whose label ends after the next slice has begun are purged later, row
+    by row, because the end of a label differs from row to row.
     """
 
     number: int
@@ -87,7 +89,7 @@ class Fold:
 def _shift(
     dates: NDArray[np.datetime64], anchor: np.datetime64, length: Length, times: int, name: str
 ) -> np.datetime64:
-    """`anchor` moved by `times` lengths; a length in dates counts decision dates from the anchor."""
+    """Date `times` lengths after `anchor`; an integer length counts decision dates from the anchor."""
     if isinstance(length, str):
         return add_offset(anchor, length, times)
     if length < 1:
@@ -99,10 +101,11 @@ def _shift(
 
 
 def retraining_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> NDArray[np.datetime64]:
-    """Decision dates on which the universe is drawn: every retraining, and the same rhythm back to the first date.
+    """Decision dates on which the universe is selected: every retraining, and at the same intervals before the first.
 
-    Going back matters: networks train on the years before the first retraining, and those years need a universe that
-    was known then, dead names included. It is drawn at least yearly there, however long the test slices are.
+    The selections before the first retraining matter: networks train on these years, whose universe must be the one
+    known then, later delisted tickers included. Before the first retraining, the universe is selected at least once a
+    year, however long the test slices are.
 
     Returns
     -------
@@ -129,36 +132,35 @@ def retraining_dates(dates: NDArray[np.datetime64], settings: WalkForward) -> ND
 def make_folds(
     dates: NDArray[np.datetime64], settings: WalkForward, *, first: int = 0, trained: bool = False
 ) -> tuple[Fold, ...]:
-    """Cut decision dates into folds.
+    """Split decision dates into folds.
 
     Parameters
     ----------
     dates : ndarray of datetime64[D], shape (n_dates,)
         All decision dates, ascending and unique.
     settings : WalkForward
-        Lengths and rhythm.
+        Lengths of the slices, and time between retrainings.
     first : int
-        Index of the first decision date that can have a row at all (whole look-back window).
+        Index of the first decision date that can have a row, with a complete look-back window.
     trained : bool
-        Whether the model comes trained: then there is one fold, and only its test slice.
+        Whether the model is already trained: the result is then one fold with a test slice only.
 
     Returns
     -------
     tuple of Fold
-        Numbered from 0. The test slice of the last one ends with the data; it may be short.
+        Numbered from 0. The test slice of the last fold ends with the data and may be short.
 
     Raises
     ------
     InputError
-        When history holds no whole fold.
+        When the history is too short for a complete fold.
     """
     start = _parse(settings.test_start)
     if not len(dates) or start > dates[-1]:
         last = str(dates[-1]) if len(dates) else "nothing"
         raise InputError(
             f"expected prices beyond walk_forward.test_start = {settings.test_start}; found decision dates up to "
-            f"{last}; "
-            "give more history or start earlier"
+            f"{last}; give more history or start earlier"
         )
     if trained:
         tested = range(int(np.searchsorted(dates, start)), len(dates))
@@ -181,19 +183,19 @@ def make_folds(
             train_begin = dates[0]
         else:
             train_begin = _shift(dates, validation_begin, settings.train, -1, "train")
-        cut = [int(i) for i in np.searchsorted(dates, [train_begin, validation_begin, begin, test_end])]
-        cut[0] = max(cut[0], first)
-        fold = Fold(number, range(cut[0], cut[1]), range(cut[1], cut[2]), range(cut[2], cut[3]))
+        edges = [int(i) for i in np.searchsorted(dates, [train_begin, validation_begin, begin, test_end])]
+        edges[0] = max(edges[0], first)
+        fold = Fold(number, range(edges[0], edges[1]), range(edges[1], edges[2]), range(edges[2], edges[3]))
         if settings.retrain_every == NEVER:
-            fold = replace(fold, test=range(cut[2], len(dates)))
+            fold = replace(fold, test=range(edges[2], len(dates)))
         if not fold.test:
             continue
         if len(fold.train) < 2 or not fold.validation:
             usable = str(dates[first]) if first < len(dates) else "none"
             raise InputError(
                 f"expected history for training and validation before {begin}; found {max(len(fold.train), 0)} and "
-                f"{len(fold.validation)} decision dates (the first with a whole window is {usable}); "
-                "start walk_forward later, shorten the look-back, or give more history"
+                f"{len(fold.validation)} decision dates (the first with a complete window is {usable}); set a later "
+                "walk_forward.test_start, shorten the look-back, or give more history"
             )
         folds.append(fold)
         if settings.retrain_every == NEVER:

@@ -1,4 +1,4 @@
-"""What the models learn to predict, and when each answer was known."""
+"""Labels: what the models predict, and the session at which each label is known."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a model has to say about a row.
+    """Kind and shape of the predictions for one row.
 
     Parameters
     ----------
     kind : {"probability", "classes", "value", "quantiles"}
-        One probability, one probability per class, numbers, or quantiles of numbers.
+        One probability, one probability per class, values, or quantiles of values.
     outputs : int
-        Numbers a row: steps × values × levels, in this order (the level changes fastest).
+        Numbers per row: steps × values × levels, in this order (the level changes fastest).
     levels : tuple of float
-        Of quantiles, ascending; empty for every other kind.
+        Quantile levels, ascending; empty for every other kind.
     steps : int
-        Periods ahead that are foretold one by one; what a model says of each lies together.
+        Periods ahead that are forecast one by one; the outputs of one period are adjacent.
     """
 
     kind: str
@@ -53,12 +53,12 @@ class Target:
 
     @property
     def values(self) -> int:
-        """Numbers of a row's label: one, or one a step and value, whatever the number of levels."""
+        """Numbers in the label of a row: one per step and value, regardless of the number of levels."""
         return self.outputs // max(len(self.levels), 1) if self.is_numeric else 1
 
     @property
     def is_numeric(self) -> bool:
-        """Whether labels are numbers with a unit, which are standardised for training."""
+        """Whether labels are values with a unit, which are standardised for training."""
         return self.kind in ("value", "quantiles")
 
 
@@ -74,14 +74,14 @@ class LabelKind:
     Parameters
     ----------
     target : Target
-        What a model says about such a label.
+        What a model predicts of such a label.
     compute : callable
         `(forward, trailing, k) -> labels` of the rows of decision date `k`, whose forward returns are all known.
     whole_date : bool
-        Whether a row's label needs the outcomes of all other rows of its date: it is then known only when the slowest
-        of them is.
+        Whether the label of a row needs the returns of all other rows of its date; it is then known only when the last
+        of these is known.
     least_names : int
-        Names a date needs for the label to mean anything; a date with fewer is not labelled.
+        Smallest number of tickers on a date for which the label is defined; a date with fewer is not labelled.
     """
 
     target: Target
@@ -92,28 +92,29 @@ class LabelKind:
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """How the target is measured.
+    """Definition of the target.
 
     Parameters
     ----------
     kind : str
-        `"above_median"`, `"up"`: return above the median of that date's universe, or above zero. `"terciles"`: lowest,
-        middle or highest third of that date's universe. `"return"`: the simple return itself. `"residual"`: return less
-        beta times the mean return of that date's universe. `"volatility_scaled"`: in trailing standard deviations.
+        `"above_median"`: return above the median of that date's universe. `"up"`: return above zero. `"terciles"`:
+        lowest, middle or highest third of that date's universe. `"return"`: the simple return. `"residual"`: return
+        less beta times the mean return of that date's universe. `"volatility_scaled"`: return in trailing standard
+        deviations.
     price_basis : {"open_to_open", "close_to_close"}
-        From the next open to the open after the horizon, as it can be traded, or between the closes of decision
-        dates (when only closes exist).
+        From the next open to the open after the horizon, which can be traded, or between the closes of decision dates
+        (for data without opening prices).
     horizon : int
-        Decision dates ahead; independent of how often is traded. The purge between slices follows it.
+        Decision dates ahead, independent of how often the strategy trades. The purge between slices depends on it.
     estimation_window : int
-        Trailing decision dates, t included, that beta and volatility are measured over.
+        Trailing decision dates, t included, over which beta and volatility are measured.
     delist_after_sessions : int
-        Sessions without a bar after which a holder is cashed out.
+        Sessions without a bar after which a position is liquidated.
     delist_haircut : float
-        Fraction of the last price lost on that day.
+        Fraction of the last price that is lost in the liquidation.
     quantiles : tuple of float
-        Levels of the label's distribution that a model says instead of its mean, such as `(0.1, 0.5, 0.9)`: an odd
-        number of them, ascending; numeric kinds only. The score is the middle one.
+        Quantile levels of the label that a model predicts instead of its mean, such as `(0.1, 0.5, 0.9)`: an odd
+        number, ascending; numeric kinds only. The score is the middle quantile.
     """
 
     kind: str = "above_median"
@@ -150,13 +151,13 @@ class LabelSettings:
         ascending = all(a < b for a, b in zip((0.0, *levels), (*levels, 1.0), strict=True))
         if levels and not (ascending and len(levels) % 2):
             raise InputError(
-                "expected labels.quantiles as an odd number of levels between 0 and 1, ascending, the middle one being "
+                "expected labels.quantiles as an odd number of ascending levels between 0 and 1, the middle one for "
                 f"the score; found {list(levels)}; write for example [0.1, 0.5, 0.9]"
             )
 
     @property
     def target(self) -> Target:
-        """What a model has to say about a row."""
+        """Kind and shape of the predictions for one row."""
         if self.quantiles:
             return Target("quantiles", len(self.quantiles), self.quantiles)
         return LABELS[self.kind].target
@@ -169,9 +170,9 @@ class Labels:
     Parameters
     ----------
     label : ndarray of float64
-        0 or 1, 0 to 2 for terciles, or a number; NaN where it is not known or the row is not in the universe.
+        0 or 1, 0 to 2 for terciles, or a value; NaN where it is unknown or the row is not in the universe.
     forward_return : ndarray of float64
-        Simple return over the horizon, NaN likewise.
+        Simple return over the horizon; NaN in the same cases.
     end : ndarray of int64
         Session index of the last price that entered the label; -1 where unknown.
     """
@@ -193,9 +194,9 @@ def make_labels(
     decisions : ndarray of int, shape (n_dates,)
         Session index of each decision date.
     eligible : ndarray of bool, shape (n_tickers, n_dates)
-        Rows in that date's universe, each with a bar on the decision date.
+        Whether the row is in that date's universe and has a bar on the decision date.
     settings : LabelSettings
-        Target and its measurement.
+        Definition of the target.
 
     Returns
     -------
@@ -203,11 +204,11 @@ def make_labels(
 
     Notes
     -----
-    A name that dies inside the horizon gets the return to its liquidation; one that merely pauses is valued where it
-    trades next. A name whose last bar is the decision date cannot be bought any more: it has no label, and no part in
-    the median, the thirds and the mean of its date. These three need every return of a date, so such a label is known
-    only when the slowest name of its date is, and the date is not labelled before. A date on which fewer names
-    can be bought than such a label needs (two, three for thirds) is not labelled at all.
+    A ticker that is delisted inside the horizon gets the return to its liquidation; one whose trading only pauses is
+    valued at its next bar. A ticker whose last bar is the decision date cannot be bought: it has no label and does not
+    enter the median, the terciles and the mean of its date. These three need every return of a date, so such labels are
+    known only when the last return of the date is, and the date is not labelled before. A date on which fewer tickers
+    can be bought than such a label needs (two; three for terciles) is not labelled.
     """
     kind = LABELS[settings.kind]
     forward, end, closed = forward_returns(panel, decisions, settings)
@@ -224,7 +225,7 @@ def make_labels(
             if np.count_nonzero(bought[rows, k]) < kind.least_names or not known[rows, k].all():
                 forward[:, k], end[:, k] = np.nan, -1
                 continue
-            # that a name could not be bought is known when it is given up, not before
+            # whether a ticker could be bought is known only at its liquidation
             end[:, k] = np.where(bought[:, k], settled[rows, k].max(), -1)
         rows = np.flatnonzero(bought[:, k])
         if len(rows):
@@ -233,7 +234,7 @@ def make_labels(
 
 
 class _Trailing:
-    """Returns up to each decision date, and what is measured on them; nothing here is later than the date asked for."""
+    """Trailing returns of tickers and of the universe up to a decision date, without any later data."""
 
     def __init__(
         self, panel: PricePanel, decisions: NDArray[np.int64], eligible: NDArray[np.bool_], settings: LabelSettings
@@ -244,21 +245,21 @@ class _Trailing:
         self._market: Values | None = None
 
     def returns(self, k: int, rows: NDArray[np.int64]) -> Values:
-        """Give the returns of some tickers over the window that ends at date k, shape (n_rows, at most window)."""
+        """Return of some tickers over the window that ends at date k, shape (n_rows, at most window)."""
         if self._returns is None:
             panel, decisions, _ = self._inputs
             self._returns = period_returns(panel, decisions)
         return np.asarray(self._returns[rows, max(k + 1 - self.window, 0) : k + 1])
 
     def market(self, k: int) -> Values:
-        """Give the mean return of each date's universe over the same window, NaN on dates without one."""
+        """Mean return of each date's universe over the same window, NaN on dates with an empty universe."""
         if self._market is None:
             _, decisions, eligible = self._inputs
             self.returns(0, np.zeros(0, dtype=np.int64))
             assert self._returns is not None  # noqa: S101 - made in the line above
             means = np.full(len(decisions), np.nan)
             for j in range(len(decisions)):
-                # only the rows that count, so that later listings cannot change the order of additions
+                # only eligible rows, so that later listings cannot change the order of summation
                 values = self._returns[eligible[:, j], j]
                 values = values[np.isfinite(values)]
                 if len(values):
@@ -287,7 +288,7 @@ def _return(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64
 def _residual(forward: Values, trailing: _Trailing, k: int, rows: NDArray[np.int64]) -> Values:
     """Return less beta times the universe's mean; beta by least squares on the window, 1 with too few pairs.
 
-    The market model of Sharpe (1963), its market the equal-weight universe.
+    This is the market model of Sharpe (1963) with the equal-weight universe as the market.
     """
     market = trailing.market(k)
     own = trailing.returns(k, rows)
@@ -329,9 +330,10 @@ LABELS: dict[str, LabelKind] = {
 def forward_returns(
     panel: PricePanel, decisions: NDArray[np.int64], settings: LabelSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return to the exit, its session, -1 where not known yet, and whether no entry was possible: (n_tickers, n_dates).
+    """Forward return, its exit session, and whether no entry was possible, each of shape (n_tickers, n_dates).
 
-    Without a bar between the decision date and the liquidation there is nothing to enter at.
+    The exit session is -1 where it is not known yet. No entry is possible without a bar between the decision date and
+    the liquidation.
     """
     n_sessions, n_tickers = panel.close.shape
     n_dates = len(decisions)
@@ -352,19 +354,19 @@ def forward_returns(
         entry = decisions[k] + delay
         if entry >= n_sessions:
             break
-        # where the horizon is not over yet, only those are known who died inside it
-        leave = decisions[k + settings.horizon] + delay if k + settings.horizon < n_dates else n_sessions
+        # where the horizon is not over yet, only the returns of tickers delisted inside it are known
+        exit_from = decisions[k + settings.horizon] + delay if k + settings.horizon < n_dates else n_sessions
         last = latest[entry]
-        paid = np.where(panel.traded[entry], price[entry], panel.close[np.maximum(last, 0), columns])
-        dead = next_liquidation[entry].astype(np.int64)
-        bar = next_bar[leave].astype(np.int64) if leave < n_sessions else np.full(n_tickers, n_sessions)
-        sold = bar < dead
-        exit_session = np.where(sold, bar, dead)
+        entry_price = np.where(panel.traded[entry], price[entry], panel.close[np.maximum(last, 0), columns])
+        liquidated = next_liquidation[entry].astype(np.int64)
+        bar = next_bar[exit_from].astype(np.int64) if exit_from < n_sessions else np.full(n_tickers, n_sessions)
+        sold = bar < liquidated
+        exit_session = np.where(sold, bar, liquidated)
         known = (exit_session < n_sessions) & (last >= 0)
         at = np.where(known, exit_session, 0)
         final = panel.close[np.maximum(latest[at, columns], 0), columns] * (1.0 - settings.delist_haircut)
-        got = np.where(sold, price[at, columns], final)
-        forward[k] = np.where(known, got / paid - 1.0, np.nan)
+        exit_price = np.where(sold, price[at, columns], final)
+        forward[k] = np.where(known, exit_price / entry_price - 1.0, np.nan)
         end[k] = np.where(known, exit_session, -1)
         after = decisions[k] + 1
         closed[k] = known & (next_bar[after] >= next_liquidation[after] if after < n_sessions else False)

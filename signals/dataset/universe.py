@@ -1,4 +1,4 @@
-"""Which tickers may be traded, decided on a date from what was known at its close."""
+"""Point-in-time universe: the tickers that may be traded, selected from data known at the close of a date."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from signals.reference.membership import Membership
 
 __all__ = ["Schedule", "UniverseFilters", "filter_figures", "universe_at", "universe_schedule"]
 
-_LEAST = (
+_MINIMA = (
     ("max_tickers", 1),
     ("dollar_volume_window", 1),
     ("zero_return_window", 1),
     ("min_history", 0),
     ("max_stale", 1),
 )
-# Rounding of adjusted prices: a return of this size is none, and a share this much above its bound is at it.
-_NOTHING = 1e-12
+# Tolerance for rounding in adjusted prices: a smaller return counts as zero, and a bound may be exceeded by this much.
+_TOLERANCE = 1e-12
 
 # np.power may miss an exact power of ten by a bit
-_TENS = np.array([float(f"1e{digits}") for digits in range(301)])
+_POWERS_OF_TEN = np.array([float(f"1e{digits}") for digits in range(301)])
 
 Schedule = tuple[tuple[np.datetime64, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class UniverseFilters:
-    """Conditions a ticker has to meet on the day the universe is drawn.
+    """Conditions that a ticker must meet on the day on which the universe is selected.
 
     Parameters
     ----------
@@ -44,36 +44,36 @@ class UniverseFilters:
     min_dollar_volume : float, optional
         Lowest median daily dollar volume over `dollar_volume_window` sessions.
     max_tickers : int, optional
-        Only so many tickers, those with the highest median dollar volume; ties go to the name that sorts first.
+        Largest number of tickers; those with the highest median dollar volume are kept, ties in alphabetical order.
     dollar_volume_window : int
-        Trailing sessions the median is taken over, the day itself included.
+        Trailing sessions over which the median is taken, the day itself included.
     min_history : int
-        Sessions with a bar before the date (the date itself not counted).
+        Smallest number of sessions with a bar before the date (the date itself not counted).
     max_stale : int
-        The latest bar must lie within this many last sessions: 1 asks for a bar on the day itself.
+        The latest bar must lie within this many last sessions; 1 requires a bar on the day itself.
     max_zero_returns : float, optional
         Largest share of sessions without a return over `zero_return_window` sessions: a measure of liquidity where
-        volume is unknown (Lesmond, Ogden and Trzcinka 1999), since whoever pays more to trade than the news is worth
-        does not.
+        volume is unknown (Lesmond, Ogden and Trzcinka 1999), because investors do not trade on news that is worth less
+        than their transaction costs.
     zero_return_window : int
         Trailing sessions of that share, the day itself included.
     include : tuple of str
-        When given, only these tickers are considered at all. Some may be listed later than the prices end, or not be
-        in them; none of them in the prices is an error.
+        When given, only these tickers are considered. Some of them may be absent from the prices, such as those listed
+        later; it is an error if all are absent.
     exclude : tuple of str
-        Never these, whether the prices hold them or not.
+        Tickers that are never selected; they may be absent from the prices.
 
     Notes
     -----
-    Dollar volume of a session is raw close × volume as delivered, raw close = close / adj_factor, to twelve digits.
-    Nothing here changes when a ticker's adjusted history and its factor are multiplied by a constant, as happens with
-    every new dividend and split. A session without a bar counts as zero dollars: nobody could have traded there, and a
-    median over traded days only would make the rarest trader look liquid. A ticker with fewer sessions than
-    `dollar_volume_window` since prices began has the missing ones counted as zero too. A session without a return is
-    one whose close equals the last close before it (to 1e-12), adjusted closes both; or one without a bar or without an
-    earlier one, those before prices began included. Closes of one ticker are compared with each other only, so no later
-    dividend or split can move a ticker across this threshold, as it can across `min_price` where raw prices are
-    unknown.
+    Dollar volume of a session is raw close × volume as delivered, with raw close = close / adj_factor rounded to twelve
+    digits. The selection does not change when a ticker's adjusted history and its factor are multiplied by a constant,
+    as happens with every new dividend and split. A session without a bar counts as zero dollar volume: no trade was
+    possible, and a median over traded days only would make rarely traded tickers look liquid. For a ticker with fewer
+    sessions than `dollar_volume_window` since prices began, the missing sessions count as zero too. A session without a
+    return is one whose adjusted close equals the last adjusted close before it (to 1e-12), or one without a bar or
+    without an earlier bar, sessions before prices began included. Only closes of the same ticker are compared, so a
+    later dividend or split cannot move a ticker across this threshold, as it can across `min_price` where raw prices
+    are unknown.
 
     References
     ----------
@@ -92,7 +92,7 @@ class UniverseFilters:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST:
+        for name, least in _MINIMA:
             value = getattr(self, name)
             if value is None and name == "max_tickers":
                 continue
@@ -105,8 +105,8 @@ class UniverseFilters:
         share = self.max_zero_returns
         if share is not None and (isinstance(share, bool) or not 0 <= share < 1):
             raise InputError(
-                f"expected universe.max_zero_returns as a share of sessions in [0, 1); found {share!r}; 0.05 is one in "
-                "twenty"
+                f"expected universe.max_zero_returns as a share of sessions in [0, 1); found {share!r}; for "
+                "example, 0.05 is one session in twenty"
             )
         for name in ("include", "exclude"):
             value = getattr(self, name)
@@ -118,25 +118,25 @@ class UniverseFilters:
 
     @property
     def needs_volume(self) -> bool:
-        """Whether a filter looks at dollar volume."""
+        """Whether a filter uses dollar volume."""
         return self.min_dollar_volume is not None or self.max_tickers is not None
 
     def unknown(self, tickers: Iterable[str]) -> tuple[str, ...]:
-        """Names under include and exclude that are not among `tickers`, sorted: listed later, or misspelt."""
+        """Tickers in `include` and `exclude` that are not in `tickers`, sorted: listed later, or misspelt."""
         return tuple(sorted({*self.include, *self.exclude} - set(tickers)))
 
 
 def universe_at(
     panel: PricePanel, date: Any, filters: UniverseFilters, membership: Membership | None = None
 ) -> tuple[str, ...]:
-    """Draw the universe at the close of one day.
+    """Select the universe at the close of one day.
 
     Parameters
     ----------
     panel : PricePanel
-        Prices; nothing after `date` is looked at.
+        Prices; data after `date` are not used.
     date : date-like
-        Known at its close; a day that is no session stands for the session before it.
+        Day at whose close the universe is selected; a day without a session stands for the session before it.
     filters : UniverseFilters
         Conditions.
     membership : Membership, optional
@@ -145,23 +145,23 @@ def universe_at(
     Returns
     -------
     tuple of str
-        Sorted; empty when no ticker meets them.
+        Selected tickers, sorted; empty when no ticker meets the conditions.
 
     Raises
     ------
     InputError
-        When `date` is before the prices, volume is needed and unknown, or the prices hold none of the tickers of
-        `filters.include` or of `membership`. That they lack some is no error: they may be listed later, and prices cut
-        at an earlier day must give the same universe.
+        When `date` is before the first price, volume is needed but unknown, or the prices contain none of the tickers
+        of `filters.include` or of `membership`. Some of them may be absent: they may be listed later, and prices
+        truncated at an earlier day must give the same universe.
     """
-    held = set(panel.tickers)
-    if held.isdisjoint(filters.include):
+    available = set(panel.tickers)
+    if available.isdisjoint(filters.include):
         check_tickers(filters.include, panel.tickers)
-    if membership is not None and held.isdisjoint(membership.tickers):
-        named = ", ".join(membership.tickers[:3])
+    if membership is not None and available.isdisjoint(membership.tickers):
+        examples = ", ".join(membership.tickers[:3])
         raise InputError(
-            f"expected index members among the {len(held):,} tickers of the prices; found none of them there "
-            f"({named}, …); spell both alike, or name the ids of a symbol table in both"
+            f"expected index members among the {len(available):,} tickers of the prices; found none of them there "
+            f"({examples}, …); use the same spelling in both, or the security ids of a symbol table in both"
         )
     if filters.needs_volume and not panel.volume_known:
         name = "min_dollar_volume" if filters.min_dollar_volume is not None else "max_tickers"
@@ -174,26 +174,26 @@ def universe_at(
     seen = panel.traded[: t + 1]
     chosen = seen[-filters.max_stale :].any(axis=0)
     if membership is not None:
-        chosen &= _named(panel, membership.members_at(panel.dates[t]))
+        chosen &= _ticker_mask(panel, membership.members_at(panel.dates[t]))
     if filters.include:
-        chosen &= _named(panel, frozenset(filters.include))
+        chosen &= _ticker_mask(panel, frozenset(filters.include))
     if filters.exclude:
-        chosen &= ~_named(panel, frozenset(filters.exclude))
+        chosen &= ~_ticker_mask(panel, frozenset(filters.exclude))
     if filters.min_history:
         chosen &= seen[:-1].sum(axis=0) >= filters.min_history
     if filters.min_price is not None:
         recent = slice(max(t + 1 - filters.max_stale, 0), t + 1)
-        latest = _last_number(_raw_close(panel, recent))
-        chosen &= np.where(np.isnan(latest), -1.0, latest) >= _settled(np.array(filters.min_price))
+        latest = _last_known(_raw_close(panel, recent))
+        chosen &= np.where(np.isnan(latest), -1.0, latest) >= _round_to_12_digits(np.array(filters.min_price))
     if filters.max_zero_returns is not None:
-        chosen &= _share_without_return(panel, t, filters.zero_return_window) <= filters.max_zero_returns + _NOTHING
+        chosen &= _zero_return_share(panel, t, filters.zero_return_window) <= filters.max_zero_returns + _TOLERANCE
     if filters.needs_volume:
         dollars = _median_dollar_volume(panel, t, filters.dollar_volume_window)
         if filters.min_dollar_volume is not None:
             chosen &= dollars >= filters.min_dollar_volume
         if filters.max_tickers is not None:
             candidates = np.flatnonzero(chosen)
-            # tickers are sorted, so a stable sort settles ties by name
+            # tickers are sorted, so a stable sort breaks ties in alphabetical order
             kept = candidates[np.argsort(-dollars[candidates], kind="stable")[: filters.max_tickers]]
             chosen = np.zeros_like(chosen)
             chosen[kept] = True
@@ -203,18 +203,18 @@ def universe_at(
 def universe_schedule(
     panel: PricePanel, dates: Iterable[Any], filters: UniverseFilters, membership: Membership | None = None
 ) -> Schedule:
-    """Draw the universe on several days.
+    """Select the universe on several days.
 
     Parameters
     ----------
     panel : PricePanel
         Prices.
     dates : iterable of date-like
-        Days on which the universe is drawn anew, ascending.
+        Days on which the universe is selected, ascending.
     filters : UniverseFilters
         Conditions.
     membership : Membership, optional
-        The index to choose from, as in `universe_at`.
+        Index from whose members the universe is selected, as in `universe_at`.
 
     Returns
     -------
@@ -234,48 +234,48 @@ def universe_schedule(
 
 
 def filter_figures(panel: PricePanel, date: Any, filters: UniverseFilters, name: str) -> str:
-    """Describe the ticker that comes nearest to meeting a filter on a day; empty for filters without a figure.
+    """Describe the figure of the ticker that is closest to meeting a filter; empty for filters without a figure.
 
     Parameters
     ----------
     panel : PricePanel
         Prices.
     date : date-like
-        Known at its close.
+        Day at whose close the filter is evaluated.
     filters : UniverseFilters
-        Windows of the figures.
+        Conditions, of which the windows are used.
     name : str
         Filter, such as `"min_price"`.
     """
     t = panel.position(date)
     if name == "min_price":
-        highest = np.nanmax(_last_number(_raw_close(panel, slice(max(t + 1 - filters.max_stale, 0), t + 1))))
+        highest = np.nanmax(_last_known(_raw_close(panel, slice(max(t + 1 - filters.max_stale, 0), t + 1))))
         return f"the highest {'raw ' if panel.raw_known else ''}close is {highest:,.6g}"
     if name == "min_history":
         return f"the longest history has {int(panel.traded[:t].sum(axis=0).max()):,} sessions before that day"
     if name == "min_dollar_volume":
         return f"the highest median is {_median_dollar_volume(panel, t, filters.dollar_volume_window).max():,.6g}"
     if name == "max_zero_returns":
-        return f"the lowest share is {_share_without_return(panel, t, filters.zero_return_window).min():.3g}"
+        return f"the lowest share is {_zero_return_share(panel, t, filters.zero_return_window).min():.3g}"
     return ""
 
 
-def _named(panel: PricePanel, names: Collection[str]) -> NDArray[np.bool_]:
+def _ticker_mask(panel: PricePanel, names: Collection[str]) -> NDArray[np.bool_]:
     return np.fromiter((ticker in names for ticker in panel.tickers), dtype=bool, count=len(panel.tickers))
 
 
-def _last_number(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Last value of each column that is not NaN, or NaN."""
+def _last_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Last value of each column that is not NaN; NaN for a column without one."""
     backwards = values[::-1]
     row = np.argmax(~np.isnan(backwards), axis=0)
     return np.asarray(np.take_along_axis(backwards, row[None, :], axis=0)[0])
 
 
 def _raw_close(panel: PricePanel, recent: slice) -> NDArray[np.float64]:
-    return _settled(panel.close[recent] / panel.adj_factor[recent])
+    return _round_to_12_digits(panel.close[recent] / panel.adj_factor[recent])
 
 
-def _settled(value: NDArray[np.float64]) -> NDArray[np.float64]:
+def _round_to_12_digits(value: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round to twelve significant digits.
 
     Dividing an adjusted price by its factor gives 4.999999999999999 for a raw price of 5, or 5, depending on the
@@ -286,7 +286,7 @@ def _settled(value: NDArray[np.float64]) -> NDArray[np.float64]:
         digits = 11 - np.floor(np.log10(value))
     places = np.clip(np.nan_to_num(digits, nan=0.0, posinf=0.0, neginf=0.0), -300, 300).astype(np.intp)
     # powers of ten below one are not exact, so a large value is divided, not multiplied
-    up, down = _TENS[np.maximum(places, 0)], _TENS[np.maximum(-places, 0)]
+    up, down = _POWERS_OF_TEN[np.maximum(places, 0)], _POWERS_OF_TEN[np.maximum(-places, 0)]
     return np.asarray(np.rint(value * up / down) / up * down)
 
 
@@ -298,14 +298,14 @@ def _median_dollar_volume(panel: PricePanel, t: int, window: int) -> NDArray[np.
     return np.asarray(np.median(whole, axis=0))
 
 
-def _share_without_return(panel: PricePanel, t: int, window: int) -> NDArray[np.float64]:
+def _zero_return_share(panel: PricePanel, t: int, window: int) -> NDArray[np.float64]:
     """Share of the sessions up to `t` on which each ticker's close did not move, shape (n_tickers,)."""
     begin = max(t + 1 - window, 0)
-    last = _last_number(panel.close[:begin]) if begin else np.full(panel.close.shape[1], np.nan)
+    last = _last_known(panel.close[:begin]) if begin else np.full(panel.close.shape[1], np.nan)
     moved = np.zeros(panel.close.shape[1], dtype=np.int64)
     for close in panel.close[begin : t + 1]:
         traded = ~np.isnan(close)
         # a comparison with NaN is false: the first bar has no return
-        moved += np.abs(close - last) > _NOTHING * last
+        moved += np.abs(close - last) > _TOLERANCE * last
         last = np.where(traded, close, last)
     return np.asarray(1.0 - moved / window)

@@ -1,4 +1,4 @@
-"""Windows as index pairs into one panel: never materialised, gathered a batch at a time."""
+"""Look-back windows as index pairs into one panel, gathered one batch at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 __all__ = ["MASKED", "Samples", "WindowSettings", "Windows", "valid_windows"]
 
-# Stands for a step that is not known. Standardised features are clipped and lie within a few units of zero, so no real
-# step can look like this; a network with masking skips such steps.
+# Value of an unknown step. Standardised features are clipped and lie within a few units of zero, so no known step has
+# this value; a network with masking skips such steps.
 MASKED = np.float32(-1e6)
 
 
 class WindowSettings(Protocol):
-    """What a model says about the windows it wants."""
+    """Settings of a model that determine its windows."""
 
     @property
     def lookback(self) -> int:
@@ -26,12 +26,12 @@ class WindowSettings(Protocol):
 
     @property
     def min_steps(self) -> int | None:
-        """Fewest known periods; all of them when None."""
+        """Smallest number of known periods in a window; all of them when None."""
         ...
 
     @property
     def winsorize_quantile(self) -> float | None:
-        """Where features are clipped before they are standardised; None leaves them as they are."""
+        """Quantile at which features are clipped before standardisation; None for neither."""
         ...
 
 
@@ -72,7 +72,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a network sees of some (ticker, decision date) rows, and what it should say.
+    """Network inputs and targets of (ticker, decision date) rows.
 
     Parameters
     ----------
@@ -85,10 +85,10 @@ class Samples:
     label : ndarray of float32, shape (n,) or (n, values)
         Target: 0 or 1, the class, or standardised values; empty when only predictions are wanted.
     groups : mapping of str to ndarray of int32, shape (n,)
-        Ids of other categoricals by name, 0 where unknown: `sector`, `year`, …
+        Ids of other categoricals by name (`sector`, `year`, …), 0 where unknown.
     step_labels : Windows, optional
-        Target of every step of the windows, (n, lookback, values) when gathered, `MASKED` where it is not known; for
-        networks that are trained at every step.
+        Target of every step of the windows, (n, lookback, values) when gathered, `MASKED` where it is unknown; for
+        networks with a loss at every step.
     """
 
     windows: Windows
@@ -103,7 +103,7 @@ class Samples:
 
 
 def valid_windows(known: NDArray[np.bool_], lookback: int, min_steps: int | None = None) -> NDArray[np.bool_]:
-    """Which window ends have enough known steps behind them.
+    """Mask of the window ends with enough known steps.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def valid_windows(known: NDArray[np.bool_], lookback: int, min_steps: int | None
     lookback : int
         Steps in a window.
     min_steps : int, optional
-        How many steps up to the end, without gap, have to be known; all of the window by default.
+        Number of consecutive steps up to the end that must be known; the whole window by default.
 
     Returns
     -------

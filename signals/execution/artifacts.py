@@ -1,4 +1,4 @@
-"""Trained networks on disk, one per fold and seed, under the hash of everything that could change them."""
+"""Store of trained networks, one per fold and seed, keyed by a hash of everything that determines them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from signals.trainers.base import EpochLoss, Fitted, Weights
 
 __all__ = ["ARTIFACT_SCHEMA", "Artifact", "ArtifactStore", "artifact_key"]
 
-# Raised whenever the same rows and settings would now train to other numbers.
+# Incremented whenever the same rows and settings would train to other weights than before.
 ARTIFACT_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A trained network and what is needed to use it.
+    """A trained network with its scaler and vocabularies.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Artifact:
     tickers : tuple of str
         Vocabulary: ticker i has id i + 1, id 0 is the unknown ticker.
     scaler : Scaler
-        How features and target were scaled.
+        Scaling of features and target.
     trained_until : str
         Last session whose price entered a label, ISO date.
     groups : mapping of str to tuple of str
@@ -48,26 +48,26 @@ class Artifact:
 
 
 def artifact_key(facts: Mapping[str, Any]) -> str:
-    """Hash of canonical JSON of the facts and the artifact schema."""
+    """SHA-256 of the facts and the artifact schema, as canonical JSON."""
     return sha256_bytes(canonical_json({**facts, "artifact_schema": ARTIFACT_SCHEMA}))
 
 
 class ArtifactStore:
     """Folder of artifacts: `root/<key[:2]>/<key>/{weights.h5, meta.json}`.
 
-    `meta.json` is written last and holds the checksum of the weights: an interrupted or damaged artifact is one that
-    is not there, and is trained again.
+    `meta.json` is written last and contains the checksum of the weights, so an incomplete or damaged artifact counts as
+    absent, and its network is trained again.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def folder(self, key: str) -> Path:
-        """Where the artifact with this key lies, present or not."""
+        """Folder of the artifact with this key, whether it exists or not."""
         return self.root / key[:2] / key
 
     def save(self, key: str, artifact: Artifact) -> None:
-        """Write an artifact: weights first, then the description that makes it count."""
+        """Write an artifact: weights first, then `meta.json`, which makes it valid."""
         weights = _to_hdf5(artifact.fitted.weights)
         atomic_write(self.folder(key) / "weights.h5", weights)
         write_json(
@@ -78,7 +78,7 @@ class ArtifactStore:
                 "epochs": artifact.fitted.epochs,
                 "history": [[e.loss, _none_if_nan(e.validation_loss)] for e in artifact.fitted.history],
                 "tickers": list(artifact.tickers),
-                "scaler": {name: list(values) for name, values in _plain(artifact.scaler).items()},
+                "scaler": {name: list(values) for name, values in _scaler_fields(artifact.scaler).items()},
                 "trained_until": artifact.trained_until,
                 **({"groups": {k: list(v) for k, v in artifact.groups.items()}} if artifact.groups else {}),
             },
@@ -104,8 +104,8 @@ class ArtifactStore:
             return None
 
 
-def _plain(scaler: Scaler) -> dict[str, tuple[float, ...]]:
-    """Fields of a scaler; JSON knows no infinity, and without one every bound was fitted."""
+def _scaler_fields(scaler: Scaler) -> dict[str, tuple[float, ...]]:
+    """Fields of a scaler as JSON values, without an infinite target scaling, which JSON cannot represent."""
     fields: dict[str, tuple[float, ...]] = asdict(scaler)
     if not all(np.isfinite(fields["target"])):
         fields.pop("target")

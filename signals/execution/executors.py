@@ -1,4 +1,4 @@
-"""Tasks through processes, one thread each: what is in flight, what remains, and what happens when one is killed."""
+"""Execution of fold tasks in worker processes with one thread each, and the estimate of the remaining time."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from threading import Event
 
 from signals.common.errors import InputError
 from signals.execution.fold_tasks import Task
-from signals.execution.task_result import Outcome
+from signals.execution.task_result import TaskResult
 
-__all__ = ["Remaining", "run_tasks"]
+__all__ = ["RemainingTime", "run_tasks"]
 
 
 def run_tasks(
-    tasks: Iterable[Task], one: Callable[..., list[Outcome]], *, at_once: int, jobs: int, n_tasks: int
-) -> Generator[Outcome, None, None]:
-    """Do tasks, in other processes when there are several of both; outcomes come as they are done.
+    tasks: Iterable[Task], run_chunk: Callable[..., list[TaskResult]], *, at_once: int, jobs: int, n_tasks: int
+) -> Generator[TaskResult, None, None]:
+    """Run tasks, in worker processes when there are several tasks and jobs; yields results in order of completion.
 
-    Close the generator (`contextlib.closing`) when it is not read to the end, as at an interruption: that stops the
-    processes at once.
+    Close the generator (`contextlib.closing`) when it is not read to the end, such as after an interruption: this stops
+    the processes immediately.
 
-    Tasks are taken when a process is about to be free, at most as many at once as there are processes, so that what
-    they hold is bounded by those in flight and not by how many there are.
+    A task is taken from the iterable only when a process is about to be free. The memory that tasks need is therefore
+    bounded by the number of processes, not by the number of tasks.
 
     Parameters
     ----------
     tasks : iterable of Task
-        Made as they are taken.
-    one : callable
-        Does a list of tasks.
+        Tasks, created on demand.
+    run_chunk : callable
+        Runs a list of tasks and returns their results.
     at_once : int
-        Tasks in one such list.
+        Number of tasks in such a list.
     jobs : int
-        Processes.
+        Number of processes.
     n_tasks : int
-        How many tasks there are.
+        Total number of tasks.
 
     Raises
     ------
     InputError
-        When a process was killed. What it had finished is kept.
+        When a process was killed. Finished networks are kept.
     """
     chunks = _chunks(tasks, at_once)
     if jobs <= 1 or n_tasks <= at_once:
         for chunk in chunks:
-            yield from one(chunk)
+            yield from run_chunk(chunk)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -55,8 +55,8 @@ def run_tasks(
     failures: list[Exception] = []
     stopped = Event()
 
-    def careful() -> Iterator[list[Task]]:
-        # joblib takes tasks in a thread of its own, where an error would go unseen and the run would wait for ever
+    def recorded_chunks() -> Iterator[list[Task]]:
+        # joblib consumes tasks in its own thread, where an exception would be lost and the run would never end
         try:
             for chunk in chunks:
                 if stopped.is_set():
@@ -65,32 +65,32 @@ def run_tasks(
         except Exception as error:
             failures.append(error)
 
-    # One thread a process: two processes with one thread each train more than one with two. One task more than there
-    # are processes is ready, so that none waits for its data.
+    # One thread per process: two processes with one thread each train faster than one process with two. One task more
+    # than there are processes is prepared, so that no process waits for its data.
     parallel = Parallel(
         n_jobs=min(jobs, -(-n_tasks // at_once)),
         return_as="generator_unordered",
         pre_dispatch="n_jobs + 1",
         batch_size=1,
-        max_nbytes=None,  # arrays laid out in shared memory would stay there until the last task is done
+        max_nbytes=None,  # arrays in shared memory would stay there until the last task is done
     )
-    finished = parallel(delayed(one)(chunk, single_thread=True) for chunk in careful())
+    finished = parallel(delayed(run_chunk)(chunk, single_thread=True) for chunk in recorded_chunks())
     try:
         with warnings.catch_warnings():
-            # loky replaces a process that holds 300 MB more than after its first task, which here is a larger fold and
-            # no leak: nothing is lost but the seconds of a start. (What a fit leaves behind is bounded by a test.)
+            # loky replaces a process that uses 300 MB more than after its first task. Here the cause is a larger fold
+            # and not a leak (which a test excludes), and the only cost is the start of a process.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-            for outcomes in finished:
-                yield from outcomes
+            for results in finished:
+                yield from results
     except TerminatedWorkerError as error:
         raise InputError(
-            "expected every training process to finish; found one killed, most often for want of memory; "
+            "expected every training process to finish; found one killed, most often because memory ran out; "
             "run again with fewer --jobs (finished networks are kept)"
         ) from error
     finally:
-        # when the run is interrupted, no task is begun any more, and joblib's remarks on that are of no use
+        # after an interruption no task is started, and joblib's messages about this are suppressed
         stopped.set()
-        logging.getLogger("concurrent.futures").addFilter(_unless_shut_down)
+        logging.getLogger("concurrent.futures").addFilter(_drop_shutdown_errors)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             finished.close()
@@ -98,8 +98,8 @@ def run_tasks(
         raise failures[0]
 
 
-def _unless_shut_down(record: logging.LogRecord) -> bool:
-    """Leave out of the log that a task could not be given to processes that are being stopped."""
+def _drop_shutdown_errors(record: logging.LogRecord) -> bool:
+    """Log filter that drops errors about tasks submitted while the processes are being stopped."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "ShutdownExecutorError"
 
@@ -110,18 +110,18 @@ def _chunks(tasks: Iterable[Task], size: int) -> Iterator[list[Task]]:
         yield chunk
 
 
-class Remaining:
-    """How long the rest takes, judged by the networks that were trained so far.
+class RemainingTime:
+    """Estimate of the remaining time from the networks trained so far.
 
-    Networks that are there already take next to no time and say nothing about those that are not; a fold with twice
-    the rows takes twice as long.
+    The time of a task is taken to be proportional to its training rows. Networks that are reused take almost no time
+    and are not used for the estimate.
 
     Parameters
     ----------
     rows : mapping of (fold, seed) to int
         Training rows of every task.
     processes : int
-        How many work at the same time.
+        Number of tasks that run at the same time.
     """
 
     def __init__(self, rows: Mapping[tuple[int, int], int], processes: int) -> None:
@@ -130,21 +130,21 @@ class Remaining:
         self._seconds = 0.0
         self._rows = 0
 
-    def after(self, outcome: Outcome) -> float:
-        """Seconds that remain after one more is done; NaN as long as none was trained.
+    def after(self, result: TaskResult) -> float:
+        """Estimated seconds that remain after one more task; NaN until a network was trained.
 
-        >>> remaining = Remaining({(0, 0): 10, (1, 0): 10, (2, 0): 30}, processes=1)
+        >>> remaining = RemainingTime({(0, 0): 10, (1, 0): 10, (2, 0): 30}, processes=1)
         >>> done = dict(scores=None, epochs=1, history=(), seed=0)
-        >>> remaining.after(Outcome(fold=0, reused=True, seconds=0.1, **done))
+        >>> remaining.after(TaskResult(fold=0, reused=True, seconds=0.1, **done))
         nan
-        >>> remaining.after(Outcome(fold=1, reused=False, seconds=2.0, **done))
+        >>> remaining.after(TaskResult(fold=1, reused=False, seconds=2.0, **done))
         6.0
         """
-        rows = self._open.pop((outcome.fold, outcome.seed))
-        if not outcome.reused:
-            self._seconds += outcome.seconds
+        rows = self._open.pop((result.fold, result.seed))
+        if not result.reused:
+            self._seconds += result.seconds
             self._rows += rows
         if not self._rows:
             return float("nan")
-        at_work = max(min(self._processes, len(self._open)), 1)
-        return self._seconds / self._rows * sum(self._open.values()) / at_work
+        n_parallel = max(min(self._processes, len(self._open)), 1)
+        return self._seconds / self._rows * sum(self._open.values()) / n_parallel

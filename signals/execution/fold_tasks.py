@@ -1,4 +1,4 @@
-"""One fold and one seed: load or train its model, score its test rows. Runs in a worker process."""
+"""Fold tasks: load or train the model of one fold and seed, and score its test rows; they run in worker processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from threadpoolctl import threadpool_limits
 from signals.common.import_objects import source_digest
 from signals.dataset.fold_data import FoldData
 from signals.execution.artifacts import Artifact, ArtifactStore, artifact_key
-from signals.execution.task_result import Outcome
+from signals.execution.task_result import TaskResult
 from signals.models.custom import CustomModel
 from signals.models.network import Network, NetworkSettings
 from signals.models.saved_keras import OpenedModel
 from signals.trainers.base import EpochLoss, FitTask, Fitted, Trainer, TrainingSettings, batch_of
 
-__all__ = ["Task", "network_of", "score_opened", "task_key", "work", "work_own"]
+__all__ = ["Task", "network_of", "run_custom_tasks", "run_tasks_with_trainer", "score_saved_model", "task_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,64 +35,67 @@ class Task:
     seed: int
 
 
-def work(tasks: list[Task], trainer: Trainer, artifacts: Path, *, single_thread: bool = False) -> list[Outcome]:
+def run_tasks_with_trainer(
+    tasks: list[Task], trainer: Trainer, artifacts: Path, *, single_thread: bool = False
+) -> list[TaskResult]:
     """Load or train each task's network and score its test rows."""
     if single_thread:
-        _settle_worker()
+        _limit_threads()
     store = ArtifactStore(artifacts)
-    spent = _Stopwatch()
+    stopwatch = _Stopwatch()
     versions = trainer.versions()
     keys = [task_key(task, trainer) for task in tasks]
     networks = {i: artifact for i, key in enumerate(keys) if (artifact := store.load(key)) is not None}
-    missing = [i for i in range(len(tasks)) if i not in networks]
-    for i, artifact in zip(missing, _train([tasks[i] for i in missing], trainer), strict=True):
+    untrained = [i for i in range(len(tasks)) if i not in networks]
+    for i, artifact in zip(untrained, _train([tasks[i] for i in untrained], trainer), strict=True):
         store.save(keys[i], artifact)
         networks[i] = artifact
-    charged = missing or range(len(tasks))
-    shared = [part / len(charged) for part in spent.lap()]  # trained together: each cost its share
-    outcomes = []
+    timed = untrained or range(len(tasks))
+    # networks trained together share the time equally
+    shared = [seconds_part / len(timed) for seconds_part in stopwatch.lap()]
+    results = []
     for i, task in enumerate(tasks):
         fitted = networks[i].fitted
         score = _score(trainer.predict(network_of(task), fitted.weights, task.data.test), task.data)
-        seconds, core_seconds = (a + b * (i in charged) for a, b in zip(spent.lap(), shared, strict=True))
-        outcomes.append(_outcome(task, score, fitted, i not in missing, seconds, core_seconds, versions))
-    return outcomes
+        seconds, core_seconds = (a + b * (i in timed) for a, b in zip(stopwatch.lap(), shared, strict=True))
+        results.append(_task_result(task, score, fitted, i not in untrained, seconds, core_seconds, versions))
+    return results
 
 
-def work_own(tasks: list[Task], *, single_thread: bool = False) -> list[Outcome]:
-    """Fit anybody's own models and score their test rows."""
+def run_custom_tasks(tasks: list[Task], *, single_thread: bool = False) -> list[TaskResult]:
+    """Fit custom models and score their test rows."""
     if single_thread:
-        _settle_worker()
-    outcomes = []
+        _limit_threads()
+    results = []
     for task in tasks:
-        spent = _Stopwatch()
+        stopwatch = _Stopwatch()
         model, data = task.model, task.data
-        assert isinstance(model, CustomModel)  # noqa: S101 - sorted out by the caller
+        assert isinstance(model, CustomModel)  # noqa: S101 - checked by the caller
         rows = data.both if task.training.refit_on_validation else data.training
         label = data.scaler.restore_target(rows.label)
-        # sums of several threads round otherwise than those of one, and a score must not depend on how many there are
+        # sums over several threads round differently, and scores must not depend on the number of threads
         with threadpool_limits(1):
-            made = model.make(task.seed)
+            fitted_model = model.make(task.seed)
             training = task.training
             batch_size = training.filled().batch_size
-            assert batch_size is not None  # noqa: S101 - just filled in
-            model.fit(made, rows, label, data.target, epochs=training.epochs, batch_size=batch_size)
-            said = model.predict(made, data.test, data.target)
-        score = _score(said, data, standardised=False)
+            assert batch_size is not None  # noqa: S101 - set by `filled`
+            model.fit(fitted_model, rows, label, data.target, epochs=training.epochs, batch_size=batch_size)
+            y_pred = model.predict(fitted_model, data.test, data.target)
+        score = _score(y_pred, data, standardised=False)
         fitted = Fitted({}, 1, (EpochLoss(float("nan"), float("nan")),))
-        outcomes.append(_outcome(task, score, fitted, False, *spent.lap()))
-    return outcomes
+        results.append(_task_result(task, score, fitted, False, *stopwatch.lap()))
+    return results
 
 
-def score_opened(opened: OpenedModel, data: FoldData, category: NDArray[np.int32]) -> Outcome:
-    """Score the test rows of a fold with a network that came trained."""
-    spent = _Stopwatch()
+def score_saved_model(opened: OpenedModel, data: FoldData, category: NDArray[np.int32]) -> TaskResult:
+    """Score the test rows of a fold with a saved Keras model."""
+    stopwatch = _Stopwatch()
     score = _score(opened.predict(data.test, category), data, standardised=False)
-    return Outcome(data.fold.number, 0, score, 0, (), True, *spent.lap())
+    return TaskResult(data.fold.number, 0, score, 0, (), True, *stopwatch.lap())
 
 
 class _Stopwatch:
-    """Wall time, and time of all cores this process worked on, since it was last asked."""
+    """Wall time and core time of this process since the previous call."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter(), time.process_time()
@@ -104,7 +107,7 @@ class _Stopwatch:
         return wall, cores
 
 
-def _outcome(
+def _task_result(
     task: Task,
     score: NDArray[Any],
     fitted: Fitted,
@@ -112,41 +115,41 @@ def _outcome(
     seconds: float,
     core_seconds: float,
     versions: Mapping[str, str] | None = None,
-) -> Outcome:
-    number, said = task.data.fold.number, versions or {}
-    return Outcome(number, task.seed, score, fitted.epochs, fitted.history, reused, seconds, core_seconds, said)
+) -> TaskResult:
+    number, history = task.data.fold.number, fitted.history
+    return TaskResult(number, task.seed, score, fitted.epochs, history, reused, seconds, core_seconds, versions or {})
 
 
-def _score(said: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:
-    """One number a row: a probability, of three classes the highest less the lowest, or the expected value.
+def _score(y_pred: NDArray[Any], data: FoldData, *, standardised: bool = True) -> NDArray[Any]:
+    """Scores from predictions: a probability, the highest of three classes less the lowest, or the expected value.
 
-    Of quantiles, and of targets with several numbers a row, all are kept, shape (n, outputs).
+    For quantiles, and for targets with several values per row, all outputs are kept, shape (n, outputs).
     """
     if data.target.is_numeric:
-        one = not data.target.levels and (data.target.outputs == 1 or said.shape[1] == 1)
-        numbers = said[:, 0] if one else said
-        return np.asarray(data.scaler.restore_target(numbers) if standardised else numbers)
-    if said.shape[1] == 3:
-        return np.asarray(said[:, 2] - said[:, 0])
-    return said[:, -1]  # of two classes the second
+        single = not data.target.levels and (data.target.outputs == 1 or y_pred.shape[1] == 1)
+        values = y_pred[:, 0] if single else y_pred
+        return np.asarray(data.scaler.restore_target(values) if standardised else values)
+    if y_pred.shape[1] == 3:
+        return np.asarray(y_pred[:, 2] - y_pred[:, 0])
+    return y_pred[:, -1]  # the second of two classes
 
 
-def _settle_worker() -> None:
-    """Prepare a worker process for what its tasks are like."""
+def _limit_threads() -> None:
+    """Limit the numerical libraries of a worker process to one thread."""
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
 
 
 def network_of(task: Task) -> Network:
     """Describe the network a task trains."""
-    assert not isinstance(task.model, CustomModel)  # noqa: S101 - sorted out by the caller
+    assert not isinstance(task.model, CustomModel)  # noqa: S101 - checked by the caller
     data = task.data
     n_features = data.test.windows.panel.shape[2]
     return Network(task.model, len(data.tickers) + 1, n_features, data.target, data.group_sizes)
 
 
 def task_key(task: Task, trainer: Trainer) -> str:
-    """Key of the artifact a task makes: everything that could change a bit of it, and nothing else."""
+    """Artifact key of a task: a hash of exactly what determines its weights."""
     training = asdict(task.training.filled(batch_of(trainer)))
     training["trainer"] = trainer.name
     return artifact_key(
@@ -156,7 +159,7 @@ def task_key(task: Task, trainer: Trainer) -> str:
             "training": training,
             "seed": task.seed,
             "versions": trainer.versions(),
-            "plugin": source_digest(task.training.trainer),  # a trainer of one's own that was edited trains anew
+            "plugin": source_digest(task.training.trainer),  # an edited custom trainer gives another key
         }
     )
 
@@ -172,20 +175,21 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
         )
         for task in tasks
     ]
-    first = list(trainer.fit(fits))
-    final = first
+    results = list(trainer.fit(fits))
+    final = results
     if tasks and tasks[0].training.refit_on_validation:
-        again = [
+        refits = [
             replace(
                 fit,
                 training=task.data.both,
                 validation=None,
-                settings=replace(fit.settings, epochs=one.epochs),
+                settings=replace(fit.settings, epochs=early_stopped.epochs),
             )
-            for task, fit, one in zip(tasks, fits, first, strict=True)
+            for task, fit, early_stopped in zip(tasks, fits, results, strict=True)
         ]
-        # the losses that chose the number of passes stay on record; the second fit has no validation rows to show
-        final = [replace(two, history=one.history) for one, two in zip(first, trainer.fit(again), strict=True)]
+        # the history keeps the losses of early stopping; the second fit has no validation rows
+        pairs = zip(results, trainer.fit(refits), strict=True)
+        final = [replace(refitted, history=early_stopped.history) for early_stopped, refitted in pairs]
     for task, fitted in zip(tasks, final, strict=True):
         data = task.data
         yield Artifact(fitted, data.tickers, data.scaler, str(data.trained_until), data.groups)

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from signals.trainers.base import EpochLoss
 
-__all__ = ["Outcome"]
+__all__ = ["TaskResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One fold and seed, done: scores of its test rows, the passes that were kept, how it was come by, and its cost.
+class TaskResult:
+    """Result of one (fold, seed) task: scores of the test rows, best epoch, losses, whether it was reused, and timings.
 
-    Scores have the shape (n,), or (n, levels) for quantiles. `seconds` is wall time, `core_seconds` the time of all
-    cores together; `versions` are those of the trainer.
+    Scores have shape (n,), or (n, outputs) for quantiles and targets of several values. `epochs` is the number of
+    epochs of the weights that were kept. `reused` is whether the network was loaded from an artifact. `seconds` is wall
+    time, `core_seconds` the time of all cores together. `versions` are those of the trainer.
     """
 
     fold: int

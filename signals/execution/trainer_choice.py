@@ -1,4 +1,4 @@
-"""Trainers: arrays in, named weights out; which one trains a network, and why."""
+"""Choice of the trainer for a network, with the reason."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from signals.common.import_objects import import_name
 from signals.models.network import NetworkSettings
 from signals.trainers.base import TRAINERS, Trainer, TrainingSettings
 
-UNFIT = "the compiled trainer cannot train this network: "
+UNSUPPORTED = "the compiled trainer cannot train this network: "
 
-__all__ = ["TRAINERS", "Choice", "as_then", "choose_trainer"]
+__all__ = ["TRAINERS", "TrainerChoice", "choose_trainer", "with_recorded_trainer"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A trainer, why it is this one, and what should be said about it.
+class TrainerChoice:
+    """A chosen trainer, with the reason and warnings.
 
     Parameters
     ----------
     trainer : Trainer
-        Ready to be sent to other processes.
+        The trainer; it can be sent to other processes.
     reason : str
-        Why it was chosen.
+        Reason of the choice.
     warnings : tuple of str
-        What makes it slower than it need be.
+        Settings that make training slow.
     """
 
     trainer: Trainer
@@ -35,12 +35,12 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
 
-def as_then(training: TrainingSettings, name: str | None) -> TrainingSettings:
-    """Return settings with the trainer that `auto` came to in an earlier run, whose networks are then found.
+def with_recorded_trainer(training: TrainingSettings, name: str | None) -> TrainingSettings:
+    """Replace `"auto"` by the trainer that it selected in a recorded run, so that its stored networks are reused.
 
-    >>> as_then(TrainingSettings(trainer="auto"), "keras").trainer
+    >>> with_recorded_trainer(TrainingSettings(trainer="auto"), "keras").trainer
     'keras'
-    >>> as_then(TrainingSettings(trainer="compiled"), "keras").trainer
+    >>> with_recorded_trainer(TrainingSettings(trainer="compiled"), "keras").trainer
     'compiled'
     """
     return replace(training, trainer=name) if training.trainer == "auto" and name in TRAINERS else training
@@ -52,88 +52,87 @@ def choose_trainer(
     *,
     threads: int = 1,
     announce: Callable[[str], None] = lambda text: None,
-) -> Choice:
-    """Make the trainer that `training.trainer` names; `"auto"` is the compiled one wherever it can train the network.
+) -> TrainerChoice:
+    """Make the trainer that `training.trainer` names; `"auto"` is the compiled one wherever it supports the network.
 
-    `"auto"` never fails for want of a part: whatever keeps the compiled trainer from being loaded, Keras trains the
-    network and the reason says so. `'package.module:Name'` makes a trainer of one's own by calling it without
-    arguments.
+    With `"auto"`, any failure to load the compiled trainer leads to the Keras trainer, and the reason describes the
+    failure. `'package.module:Name'` names a custom trainer, which is called without arguments.
 
     Parameters
     ----------
     training : TrainingSettings
-        Whose `trainer` is looked at.
+        Settings, of which `trainer` is used.
     model : NetworkSettings
         The network.
     threads : int
-        Threads of the compiled trainer; its results do not depend on them.
+        Number of threads of the compiled trainer; its results do not depend on it.
     announce : callable
-        Told when something is compiled for the first time, before that begins.
+        Called with a message before code is compiled for the first time.
 
     Raises
     ------
     InputError
-        When the compiled trainer was asked for by name and cannot train this network or cannot be loaded, and for a
-        name of one's own that is no trainer.
+        When `training.trainer` is `"compiled"` and the compiled trainer does not support the network or cannot be
+        loaded, and when a custom name is not a trainer.
     """
     name = training.trainer
     if ":" in name:
-        return Choice(_own_trainer(name), "as configured")
+        return TrainerChoice(_custom_trainer(name), "as configured")
     if name == "keras":
         return _keras(model, "as configured")
-    problem = _why_not_compiled(model, announce)
+    problem = _compiled_obstacle(model, announce)
     if problem is None:
         from signals.trainers.compiled import CompiledTrainer
 
-        reason = "as configured" if name == "compiled" else "its compiled code can train this network on the CPU"
-        return Choice(CompiledTrainer(threads), reason)
+        reason = "as configured" if name == "compiled" else "its compiled code supports this network on the CPU"
+        return TrainerChoice(CompiledTrainer(threads), reason)
     if name == "compiled":
         raise InputError(
-            f"expected a network and a machine that training.trainer = 'compiled' can do with; found that {problem}; "
+            f"expected a network and a machine that training.trainer = 'compiled' supports; found that {problem}; "
             "change that, or set training.trainer to 'keras' or 'auto'"
         )
     return _keras(model, problem)
 
 
-def _why_not_compiled(model: NetworkSettings, announce: Callable[[str], None]) -> str | None:
+def _compiled_obstacle(model: NetworkSettings, announce: Callable[[str], None]) -> str | None:
     try:
-        from signals.trainers.compiled import get_ready, why_not
+        from signals.trainers.compiled import load_compiled_code, unsupported_reason
 
-        unfit = why_not(model)
-        if unfit is not None:
-            return f"{UNFIT}{unfit}"
-        get_ready(announce)
-    except Exception as error:  # compilers fail in many ways, and none of them may stop a run that Keras can do
+        unsupported = unsupported_reason(model)
+        if unsupported is not None:
+            return f"{UNSUPPORTED}{unsupported}"
+        load_compiled_code(announce)
+    except Exception as error:  # no failure of the compiler may stop a run that Keras can train
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"the compiled trainer cannot be loaded: {first}"
     return None
 
 
-def _keras(model: NetworkSettings, reason: str) -> Choice:
-    from signals.trainers.keras_trainer import KerasTrainer, lost_on_gpu
+def _keras(model: NetworkSettings, reason: str) -> TrainerChoice:
+    from signals.trainers.keras_trainer import KerasTrainer, gpu_obstacle
 
-    lost = lost_on_gpu(model)
+    obstacle = gpu_obstacle(model)
     warnings = []
-    if reason.startswith(UNFIT):
-        twice = ", and recurrent dropout doubles that" if model.recurrent_dropout else ""
+    if reason.startswith(UNSUPPORTED):
+        recurrent_dropout_note = ", and recurrent dropout doubles that" if model.recurrent_dropout else ""
         warnings.append(
-            f"Training leaves the fast path, because {reason}: on a CPU "
-            f"Keras takes about 5 times as long with batches of 1024, and 30 times with batches of 32{twice}."
+            f"Training does not use the fast path, because {reason}: on a CPU Keras takes about 5 times as long with "
+            f"batches of 1024, and 30 times with batches of 32{recurrent_dropout_note}."
         )
-    if lost:
+    if obstacle:
         warnings.append(
-            f"The fast kernels of the GPU (cuDNN) are not used, because {lost} rules them out: training takes several "
-            "times as long as without that setting."
+            f"The fast kernels of the GPU (cuDNN) are not used, because {obstacle} prevents them: training takes "
+            "several times as long as without that setting."
         )
-    return Choice(KerasTrainer(), reason, tuple(warnings))
+    return TrainerChoice(KerasTrainer(), reason, tuple(warnings))
 
 
-def _own_trainer(name: str) -> Trainer:
+def _custom_trainer(name: str) -> Trainer:
     factory: Any = import_name(name, "training.trainer")
     if not all(callable(getattr(factory, method, None)) for method in ("fit", "predict", "versions")):
         raise InputError(
             f"expected training.trainer = {name!r} to name a class with fit, predict and versions; found "
             f"{type(factory).__name__}; see signals.trainers.base"
         )
-    made: Trainer = factory()
-    return made
+    trainer: Trainer = factory()
+    return trainer

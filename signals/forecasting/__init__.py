@@ -1,6 +1,6 @@
-"""One or several series over time: forecast walk-forward by recurrent networks, beside what is simpler.
+"""Forecasts of time series: walk-forward recurrent networks, baselines, and their comparison.
 
-Light to import: every name is loaded from its module when it is first used (PEP 562).
+Every name is loaded from its module when it is first used (PEP 562), so that the import is fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ARIMA and vector autoregressions as baselines, by statsmodels: fitted once, then fed each new row."""
+"""ARIMA and vector autoregressions as baselines (statsmodels): fitted once per fold, then updated with each new row."""
 
 from __future__ import annotations
 
@@ -27,68 +27,68 @@ def arima(history: FoldHistory, largest: int) -> Fit:
     -------
     Fit
         Values, shape (n_origins, horizon, k), each from the rows up to its origin, by the Kalman filter with the
-        parameters of the fit; coefficients, variance and, without differences, the mean as parameters; the orders as
-        notes; warnings about orders that had to be given up.
+        parameters of the fit; number of parameters (coefficients, variance and, without differences, the mean); the
+        orders as details; warnings about orders that were rejected.
 
     Notes
     -----
-    Box and Jenkins (1970). For d = 0 and 1, Akaike's criterion ranks p and q on the training rows; d, between whose
-    likelihoods it cannot judge, is what forecasts the validation rows better. An order whose estimates are refused
-    later (they may be non-invertible on the longer rows), or whose forecasts are no finite numbers, gives way to the
-    next of its d, and so on; where none is left, the series is forecast by `stand_in`.
+    Box and Jenkins (1970). For d = 0 and 1, Akaike's criterion ranks p and q on the training rows. It cannot compare
+    the likelihoods of different d, so d is chosen by the forecast error on the validation rows. An order whose fit
+    fails later (estimates may be non-invertible on the longer rows), or whose forecasts are not finite, is replaced by
+    the next order with the same d; when no order is left, the series is forecast by `stand_in`.
     """
     problem, fold = history.problem, history.fold
-    made = np.empty((len(fold.origins), problem.horizon, len(problem.names)))
-    parameters, details, warned = 0, [], []
+    forecasts = np.empty((len(fold.origins), problem.horizon, len(problem.names)))
+    parameters, details, warning_texts = 0, [], []
     for j, name in enumerate(problem.names):
         series = problem.values[history.first : fold.origins.stop, j]
         train, known = (problem.values[rows.start : rows.stop, j] for rows in (history.train_rows, history.rows))
         ranked = {d: _ranked_orders(train, d, largest) for d in (0, 1)}
-        refused: list[str] = []
+        rejected: list[str] = []
         chosen = None
-        while chosen is None and (best := _best_by_validation(history, j, ranked, refused)) is not None:
+        while chosen is None and (best := _best_by_validation(history, j, ranked, rejected)) is not None:
             order = ranked[best].pop(0)[0]
             try:
                 fitted, scale = _fit(known, order)
                 origins = np.asarray(fold.origins) - history.first
-                ahead = _filtered(series, order, fitted.params, scale, origins, problem.horizon)
+                ahead = _filter_forecasts(series, order, fitted.params, scale, origins, problem.horizon)
             except Exception as error:
                 if isinstance(error, MemoryError):
                     raise
-                refused.append(f"ARIMA{order} ({reason_of(error)})")
+                rejected.append(f"ARIMA{order} ({reason_of(error)})")
                 continue
             if usable(ahead).all():
                 chosen = order, fitted, ahead
             else:
-                refused.append(f"ARIMA{order} (its forecasts are no finite numbers)")
-        count = made[:, :, j].size
-        gave_way = f"{', '.join(refused)} was refused; " if refused else ""
+                rejected.append(f"ARIMA{order} (its forecasts are not finite)")
+        count = forecasts[:, :, j].size
+        rejection = f"rejected: {', '.join(rejected)}; " if rejected else ""
         if chosen is None:
-            rule, other = stand_in(history)
-            made[:, :, j] = other[:, :, j]
-            warned.append(f"{name}: {gave_way}no ARIMA order is left; {rule} is used for {count:,} forecasts")
+            rule, fallback = stand_in(history)
+            forecasts[:, :, j] = fallback[:, :, j]
+            warning_texts.append(f"{name}: {rejection}no ARIMA order is left; {rule} is used for {count:,} forecasts")
             continue
-        order, fitted, made[:, :, j] = chosen
-        if refused:
-            warned.append(f"{name}: {gave_way}ARIMA{order} is used for {count:,} forecasts instead")
+        order, fitted, forecasts[:, :, j] = chosen
+        if rejected:
+            warning_texts.append(f"{name}: {rejection}ARIMA{order} is used for {count:,} forecasts instead")
         parameters += len(fitted.params) + (order[1] == 0)
         details.append(f"{name}: ARIMA{order}")
         if order[0] + order[2] and not fitted.fit_details.minimize_results.success:
-            details.append(f"{name}: ARIMA{order} stopped before it had converged")
-    return Fit(made, parameters, tuple(details), tuple(warned))
+            details.append(f"{name}: the fit of ARIMA{order} did not converge")
+    return Fit(forecasts, parameters, tuple(details), tuple(warning_texts))
 
 
 def var(history: FoldHistory, largest: int) -> Fit:
     """Forecast all series of the table by one vector autoregression of an order up to `largest` (Sims 1980).
 
-    Akaike's criterion chooses the order on training and validation rows; coefficients by least squares. An order that
-    cannot be fitted, or whose forecasts are no finite numbers, gives way to the next best.
+    Akaike's criterion chooses the order on training and validation rows; coefficients are estimated by least squares.
+    An order that cannot be fitted, or whose forecasts are not finite, is replaced by the next best order.
 
     Returns
     -------
     Fit
-        Values, shape (n_origins, horizon, k); coefficients of all equations as parameters; the order as note; warnings
-        about orders that had to be given up.
+        Values, shape (n_origins, horizon, k); number of coefficients of all equations; the order as detail; warnings
+        about orders that were rejected.
 
     Raises
     ------
@@ -102,83 +102,89 @@ def var(history: FoldHistory, largest: int) -> Fit:
     known = table[history.rows.start : history.rows.stop]
     mean, deviation = known.mean(axis=0), known.std(axis=0)
     if not (deviation > 0).all():
-        raise ValueError(f"{problem.table.names[int(np.argmin(deviation))]} does not vary in the rows to learn from")
+        raise ValueError(
+            f"{problem.table.names[int(np.argmin(deviation))]} is constant in the training and validation rows"
+        )
     scaled = (table - mean) / deviation
     n, width = known.shape
-    highest = max(min(largest, (n - 1) // (2 * width + 1)), 1)  # at least as many rows as coefficients of an equation
+    highest = max(min(largest, (n - 1) // (2 * width + 1)), 1)  # so that an equation has no more coefficients than rows
     model = VAR(scaled[history.rows.start : history.rows.stop])
-    refused: list[str] = []
-    for order in _ranked_var_orders(model, highest, refused):
+    rejected: list[str] = []
+    for order in _ranked_var_orders(model, highest, rejected):
         try:
-            with _quiet():
+            with _without_warnings():
                 fitted = model.fit(order, trend="c")
             coefficients, constant = np.asarray(fitted.coefs), np.asarray(fitted.intercept)
-            ahead = _iterated(scaled, coefficients, constant, np.asarray(history.fold.origins), problem.horizon)
+            ahead = _iterated_forecasts(
+                scaled, coefficients, constant, np.asarray(history.fold.origins), problem.horizon
+            )
         except Exception as error:
             if isinstance(error, MemoryError):
                 raise
-            refused.append(f"VAR({order}) ({reason_of(error)})")
+            rejected.append(f"VAR({order}) ({reason_of(error)})")
             continue
-        made = (ahead * deviation + mean)[:, :, list(problem.targets)]
-        if not usable(made).all():
-            refused.append(f"VAR({order}) (its forecasts are no finite numbers)")
+        forecasts = (ahead * deviation + mean)[:, :, list(problem.targets)]
+        if not usable(forecasts).all():
+            rejected.append(f"VAR({order}) (its forecasts are not finite)")
             continue
-        gave_way = f"{', '.join(refused)} was refused; VAR({order}) is used for {made.size:,} forecasts instead"
+        rejection = f"rejected: {', '.join(rejected)}; VAR({order}) is used for {forecasts.size:,} forecasts instead"
         parameters = coefficients.size + constant.size
-        return Fit(made, parameters, (f"VAR({order}) of up to {highest}",), (gave_way,) if refused else ())
-    raise ValueError(f"no order is left after {', '.join(refused)}")
+        return Fit(forecasts, parameters, (f"VAR({order}) of up to {highest}",), (rejection,) if rejected else ())
+    raise ValueError(f"no order is left; rejected: {', '.join(rejected)}")
 
 
-def _ranked_var_orders(model: Any, highest: int, refused: list[str]) -> list[int]:
-    """Orders of a vector autoregression, the lowest value of Akaike's criterion first; all of them where it fails."""
+def _ranked_var_orders(model: Any, highest: int, rejected: list[str]) -> list[int]:
+    """Orders of a vector autoregression by Akaike's criterion, up to the largest order that can be fitted."""
     for largest in range(highest, 0, -1):
         try:
-            with _quiet():
+            with _without_warnings():
                 criterion = np.asarray(model.select_order(largest, trend="c").ics["aic"], dtype=np.float64)
         except Exception as error:
             if isinstance(error, MemoryError):
                 raise
-            refused.append(f"VAR({largest}) ({reason_of(error)})")
+            rejected.append(f"VAR({largest}) ({reason_of(error)})")
             continue
         return [int(order) + 1 for order in np.argsort(criterion[1:], kind="stable")]
     return []
 
 
-def _iterated(scaled: Values, coefficients: Values, constant: Values, origins: NDArray[np.int64], steps: int) -> Values:
-    """Forecast step after step from the rows up to each origin, shape (n_origins, steps, width)."""
+def _iterated_forecasts(
+    scaled: Values, coefficients: Values, constant: Values, origins: NDArray[np.int64], steps: int
+) -> Values:
+    """Compute iterated forecasts from the rows up to each origin, shape (n_origins, steps, width)."""
     recent = [scaled[origins - lag] for lag in range(len(coefficients))]  # newest first
-    made = []
+    forecasts = []
     for _ in range(steps):
         ahead = constant + sum(row @ matrix.T for row, matrix in zip(recent, coefficients, strict=True))
         recent = [ahead, *recent[:-1]]
-        made.append(ahead)
-    return np.stack(made, axis=1)
+        forecasts.append(ahead)
+    return np.stack(forecasts, axis=1)
 
 
 def _ranked_orders(train: Values, d: int, largest: int) -> list[tuple[Order, Values, tuple[float, float]]]:
-    """Orders that can be fitted, the lowest value of Akaike's criterion first, with their parameters and scale."""
-    found = []
+    """Orders that can be fitted, sorted by Akaike's criterion, with their parameters and scale."""
+    candidates = []
     for p, q in product(range(largest + 1), repeat=2):
         try:
             fitted, scale = _fit(train, (p, d, q))
-        except Exception as error:  # a model that statsmodels cannot start from
+        except Exception as error:  # statsmodels finds no starting values
             if isinstance(error, MemoryError):
                 raise
             continue
         if np.isfinite(fitted.aic):
-            found.append((float(fitted.aic), ((p, d, q), np.asarray(fitted.params), scale)))
-    return [order for _, order in sorted(found, key=lambda one: one[0])]
+            candidates.append((float(fitted.aic), ((p, d, q), np.asarray(fitted.params), scale)))
+    return [order for _, order in sorted(candidates, key=lambda candidate: candidate[0])]
 
 
 def _best_by_validation(
     history: FoldHistory,
     column: int,
     ranked: dict[int, list[tuple[Order, Values, tuple[float, float]]]],
-    refused: list[str],
+    rejected: list[str],
 ) -> int | None:
-    """Choose the number of differences whose best order forecasts the validation rows better; None without orders.
+    """Choose the number of differences by the validation error of its best order; None when no order is left.
 
-    Orders that cannot forecast them are taken out of `ranked` and named in `refused`.
+    Orders that cannot forecast the validation rows are removed from `ranked` and added to `rejected`.
     """
     problem, rows = history.problem, history.fold.validation
     series = problem.values[history.first : rows.stop, column]
@@ -188,14 +194,14 @@ def _best_by_validation(
         while orders and d not in errors:
             order, parameters, scale = orders[0]
             try:
-                ahead = _filtered(series, order, parameters, scale, np.asarray(rows) - history.first, 1)[:, 0]
-                reason = "" if usable(ahead).all() else "its forecasts are no finite numbers"
+                ahead = _filter_forecasts(series, order, parameters, scale, np.asarray(rows) - history.first, 1)[:, 0]
+                reason = "" if usable(ahead).all() else "its forecasts are not finite"
             except Exception as error:
                 if isinstance(error, MemoryError):
                     raise
                 reason = reason_of(error)
             if reason:
-                refused.append(f"ARIMA{order} ({reason})")
+                rejected.append(f"ARIMA{order} ({reason})")
                 orders.pop(0)
             else:
                 errors[d] = float(((ahead - truth) ** 2).mean())
@@ -203,40 +209,40 @@ def _best_by_validation(
 
 
 def _fit(known: Values, order: Order) -> tuple[Any, tuple[float, float]]:
-    """Fit to standardised rows; returns what statsmodels does, and the mean and deviation of the rows."""
+    """Fit to standardised rows; returns the fit, and the mean and standard deviation of the rows."""
     from statsmodels.tsa.arima.model import ARIMA
 
     scale = float(known.mean()), float(known.std()) or 1.0
-    with _quiet():
+    with _without_warnings():
         fitted = ARIMA((known - scale[0]) / scale[1], order=order, trend="n").fit(
             method="innovations_mle", cov_type="none"
         )
     return fitted, scale
 
 
-def _filtered(
+def _filter_forecasts(
     series: Values, order: Order, parameters: Values, scale: tuple[float, float], origins: NDArray[np.int64], steps: int
 ) -> Values:
     """Forecast from each origin (rows of `series`) with fixed parameters, shape (n_origins, steps).
 
-    The filter's state after an origin knows that row and those before it, whatever comes later.
+    The filter's state after an origin depends only on that row and those before it.
     """
     from statsmodels.tsa.arima.model import ARIMA
 
-    with _quiet():
+    with _without_warnings():
         model = ARIMA((series - scale[0]) / scale[1], order=order, trend="n")
-        states = model.filter(np.asarray(parameters)).predicted_state  # column t + 1 is what row t says of the next
+        states = model.filter(np.asarray(parameters)).predicted_state  # column t + 1 is the prediction after row t
     design, transition = model.ssm["design"][0], model.ssm["transition"]
-    state, made = states[:, origins + 1], []
+    state, forecasts = states[:, origins + 1], []
     for _ in range(steps):
-        made.append(design @ state)
+        forecasts.append(design @ state)
         state = transition @ state
-    return np.column_stack(made) * scale[1] + scale[0]
+    return np.column_stack(forecasts) * scale[1] + scale[0]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep statsmodels' remarks on starting values and convergence off the screen; the notes say what matters."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress statsmodels' warnings about starting values and convergence, which the details report instead."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Baselines over the folds of a run, as rows beside those of the network, and the comparison of all."""
+"""Baselines over the folds of a run, as rows like those of the network, and the comparison of all models."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from signals.forecasting.settings import ForecastSettings
 
 __all__ = ["HISTORICAL", "Baselines", "compare", "compute_baselines"]
 
-HISTORICAL = "historical_quantiles"  # stands beside networks that say quantiles
+HISTORICAL = "historical_quantiles"  # baseline of networks that predict quantiles
 
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
-    """What the baselines forecast.
+    """Forecasts of the baselines.
 
     Parameters
     ----------
     forecasts : DataFrame
         Columns and rows as in `ForecastResult.forecasts`; the seed is 0.
     parameters : dict of str to int
-        Numbers that each one estimates, in the last fold.
+        Number of estimated parameters of each baseline, in the last fold.
     details : dict of str to tuple of str
-        What each one chose in the last fold.
+        Choices of each baseline in the last fold, such as its order.
     warnings : tuple of str
-        Forecasts, of all folds, that are not what was asked for, see `BaselineForecast.warnings`.
+        Replaced forecasts in all folds, see `BaselineForecast.warnings`.
     """
 
     forecasts: pd.DataFrame
@@ -57,60 +57,61 @@ def compute_baselines(
     Parameters
     ----------
     problem : Problem
-        What is forecast.
+        Series and horizon.
     cuts : sequence of SeriesFold
-        Its folds.
+        Folds of the problem.
     baselines : sequence of str
-        See `signals.forecasting.baselines`; persistence is always among them.
+        Names, see `signals.forecasting.baselines`; persistence is always included.
     lags : int
-        Rows that those on lags see.
+        Number of lags of the models on lags.
     quantiles : sequence of float
-        Levels; with some, the last value plus quantiles of past changes stands beside the others.
+        Quantile levels; if any, the baseline `historical_quantiles` is added, the last value plus quantiles of past
+        changes.
     returns : bool
-        Whether the series are changes themselves, see `forecast_baselines`.
+        Whether the series are changes, such as returns, see `forecast_baselines`.
     on_progress : callable
-        Told of every fold.
+        Called with a `ProgressEvent` after every fold.
     """
     names = baselines if "persistence" in baselines else ("persistence", *baselines)
     frames, parameters = [], {}
     warnings: list[str] = []
     details: dict[str, tuple[str, ...]] = {}
-    for done, cut in enumerate(cuts, start=1):
-        made: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
-        for one in made:
-            frames.append(forecast_rows(problem, cut, one.name, 0, one.values[..., None], (np.nan,)))
-            parameters[one.name], details[one.name] = one.parameters, one.details
-            warnings += one.warnings
+    for n_done, cut in enumerate(cuts, start=1):
+        forecasts: tuple[BaselineForecast, ...] = forecast_baselines(problem, cut, names, lags=lags, returns=returns)
+        for forecast in forecasts:
+            frames.append(forecast_rows(problem, cut, forecast.name, 0, forecast.values[..., None], (np.nan,)))
+            parameters[forecast.name], details[forecast.name] = forecast.parameters, forecast.details
+            warnings += forecast.warnings
         if quantiles:
-            usual = historical_quantiles(problem, cut, quantiles, returns=returns)
-            frames.append(forecast_rows(problem, cut, HISTORICAL, 0, usual, quantiles))
+            historical = historical_quantiles(problem, cut, quantiles, returns=returns)
+            frames.append(forecast_rows(problem, cut, HISTORICAL, 0, historical, quantiles))
             parameters[HISTORICAL], details[HISTORICAL] = len(problem.targets) * problem.horizon * len(quantiles), ()
-        on_progress(ProgressEvent("baselines", f"fold {done} of {len(cuts)}", done, len(cuts)))
+        on_progress(ProgressEvent("baselines", f"fold {n_done} of {len(cuts)}", n_done, len(cuts)))
     return Baselines(pd.concat(frames, ignore_index=True), parameters, details, tuple(warnings))
 
 
 def compare(
-    result: ForecastResult, beside: Baselines, settings: ForecastSettings, *, name: str = NETWORK
+    result: ForecastResult, baselines: Baselines, settings: ForecastSettings, *, name: str = NETWORK
 ) -> Comparison:
-    """Judge the network and the baselines by what came.
+    """Compare the network and the baselines with the actual values.
 
     Parameters
     ----------
     result : ForecastResult
         The network's forecasts.
-    beside : Baselines
-        Those of the baselines, persistence among them.
+    baselines : Baselines
+        The baselines' forecasts, persistence included.
     settings : ForecastSettings
-        Whose `units` and `metric` the errors are in, and whose `reference` they are compared with.
+        Settings, of which `error_units`, `metric` and `reference_baseline` are used.
     name : str
-        What the network is called in the frames.
+        Name of the network in the frames.
     """
     problem = result.problem
     ranges = dict(zip(problem.names, np.ptp(problem.values, axis=0).tolist(), strict=True))
     return comparison_table(
-        pd.concat([result.forecasts, beside.forecasts], ignore_index=True),
+        pd.concat([result.forecasts, baselines.forecasts], ignore_index=True),
         result.actuals,
-        parameters={name: result.parameters, **beside.parameters},
+        parameters={name: result.parameters, **baselines.parameters},
         units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
         reference=settings.reference_baseline,

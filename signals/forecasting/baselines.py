@@ -1,4 +1,4 @@
-"""What a network has to beat: forecasts of series without one, fitted on the rows it learns from."""
+"""Baseline forecasts of series, fitted on the same rows as the networks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["BASELINES", "Baseline", "BaselineForecast", "forecast_baselines", "h
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One baseline of a list: `ridge`, or with its number, `ridge(13)`.
+    """Name of a baseline with its optional number: `ridge`, or `ridge(13)`.
 
     Parameters
     ----------
     name : str
         One of `BASELINES`.
     number : int, optional
-        What the number of that baseline means: lags, the largest order, or the period of a season.
+        Its number, whose meaning depends on the baseline: lags, the largest order, or the period of a season.
     """
 
     name: str
@@ -41,21 +41,21 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class BaselineForecast:
-    """What a baseline forecasts of a fold's origins: its test slice and live ones.
+    """Forecasts of a baseline for a fold's origins: those of the test slice, and live ones.
 
     Parameters
     ----------
     name : str
-        As it was asked for.
+        Name as given.
     values : ndarray of float64, shape (n_origins, horizon, k)
-        Made at the end of each origin, in the units of the table.
+        Forecasts made at the end of each origin, in the units of the table.
     parameters : int
-        Numbers that were estimated.
+        Number of estimated parameters.
     details : tuple of str
-        What was chosen, and what did not go smoothly.
+        Choices, such as the order, and problems of the fit.
     warnings : tuple of str
-        Which of the forecasts are not what was asked for: another order's, or those of a simpler rule, with the reason,
-        the fold and their number.
+        Forecasts that were replaced by those of another order or of a simpler rule, with the reason, the fold and their
+        number.
     """
 
     name: str
@@ -71,10 +71,10 @@ Fitting = Callable[[FoldHistory, int], Fit]
 @dataclass(frozen=True, slots=True)
 class _Kind:
     fit: Fitting
-    number: str = ""  # what its number means; none is taken when empty
+    number: str = ""  # meaning of its number; empty when it has none
     needs_number: bool = False
-    several: bool = False  # whether it takes at least two series
-    default: int = 0  # of the number; 0 for the lags in general
+    several: bool = False  # whether it needs at least two series
+    default: int = 0  # default of the number; 0 for the common number of lags
 
 
 def forecast_baselines(
@@ -93,115 +93,113 @@ def forecast_baselines(
     problem : Problem
         Series and horizon.
     fold : SeriesFold
-        One fold. What a baseline has to choose (how strong ridge regression is, how many trees) it chooses on the
-        validation rows, and is then fitted again on both.
+        One fold. A baseline chooses its settings (penalty of ridge regression, number of trees) on the validation rows,
+        and is then fitted again on training and validation rows together.
     baselines : iterable of str
-        Names as in `BASELINES`, with their number where they take one: `"ridge(13)"`.
+        Names as in `BASELINES`, with their number where they have one: `"ridge(13)"`.
     lags : int
-        Rows, the origin's included, that models on lags see, of every series of the table; the number of each
-        overrides it.
+        Number of lagged rows, the origin's included, of every series of the table that models on lags use; the number
+        of a baseline overrides it.
     seed : int
-        Of the networks among them.
+        Seed of baselines with random initialisation.
     returns : bool
-        Whether the series are changes themselves, such as returns: `last_sign` and `logistic` then go by their sign.
+        Whether the series are changes, such as returns: `last_sign` and `logistic` then use their sign.
 
     Returns
     -------
     tuple of BaselineForecast
-        In the order asked for. The same bits in every run. Whatever a library raises, and forecasts that are no finite
-        numbers, lead to another order or to the rule of `stand_in`, with a warning; no baseline ends a run.
+        Forecasts in the given order, reproducible to the bit. Any exception of a library, and forecasts that are not
+        finite, lead to another order or to the rule of `stand_in`, with a warning; no baseline stops a run.
 
     Raises
     ------
     InputError
-        For a number of a baseline that does not fit the series (more lags than rows), found in the first fold.
+        When the number of a baseline does not fit the series (more lags than rows), in the first fold.
     """
     history = FoldHistory(problem, fold, seed, returns)
-    made = []
-    with threadpool_limits(1):  # such small products are faster on one thread, and repeat to the bit on any machine
+    forecasts = []
+    with threadpool_limits(1):  # faster for small matrices, and reproducible to the bit on any machine
         for baseline in parse_baselines(baselines, series=len(problem.table.names)):
             kind = BASELINES[baseline.name]
-            fit = _guarded(kind.fit, history, baseline.number or kind.default or lags)
+            fit = _fit_with_fallback(kind.fit, history, baseline.number or kind.default or lags)
             dates = problem.ahead[fold.origins.start + 1 : fold.origins.stop + 1]
             where = f"{baseline}, fold {fold.number + 1} ({dates[0]} to {dates[-1]})"
-            said = tuple(f"{where}: {text}" for text in fit.warnings)
-            made.append(BaselineForecast(str(baseline), fit.values, fit.parameters, fit.details, said))
-    return tuple(made)
+            texts = tuple(f"{where}: {text}" for text in fit.warnings)
+            forecasts.append(BaselineForecast(str(baseline), fit.values, fit.parameters, fit.details, texts))
+    return tuple(forecasts)
 
 
-def _guarded(fitting: Fitting, history: FoldHistory, number: int) -> Fit:
-    """Fit a baseline; the forecasts it cannot make are those of `stand_in`."""
-    name, other = stand_in(history)
+def _fit_with_fallback(fitting: Fitting, history: FoldHistory, number: int) -> Fit:
+    """Fit a baseline; forecasts that it cannot make are replaced by those of `stand_in`."""
+    name, fallback = stand_in(history)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             fit = fitting(history, number)
     except Exception as error:
-        # a setting that cannot be used shows in the first fold, before any network is trained
+        # an unusable setting fails in the first fold, before any network is trained
         if isinstance(error, MemoryError) or (isinstance(error, InputError) and history.fold.number == 0):
             raise
-        text = f"it failed ({reason_of(error)}); {name} is used for all {other.size:,} forecasts"
-        return Fit(other, 0, (), (text,))
-    bad = ~usable(fit.values)
-    if not bad.any():
+        text = f"it failed ({reason_of(error)}); {name} is used for all {fallback.size:,} forecasts"
+        return Fit(fallback, 0, (), (text,))
+    unusable = ~usable(fit.values)
+    if not unusable.any():
         return fit
-    first = history.problem.ahead[history.fold.origins[int(np.argwhere(bad)[0, 0])]]
+    first = history.problem.ahead[history.fold.origins[int(np.argwhere(unusable)[0, 0])]]
     text = (
-        f"{int(bad.sum()):,} of {bad.size:,} forecasts are no finite numbers, the first made on {first}; {name} is "
+        f"{int(unusable.sum()):,} of {unusable.size:,} forecasts are not finite, the first made on {first}; {name} is "
         "used for them"
     )
-    return fit._replace(values=np.where(bad, other, fit.values), warnings=(*fit.warnings, text))
+    return fit._replace(values=np.where(unusable, fallback, fit.values), warnings=(*fit.warnings, text))
 
 
 def parse_baselines(names: Iterable[str | Baseline], *, series: int | None = None) -> tuple[Baseline, ...]:
-    """Read names of baselines.
+    """Parse names of baselines.
 
     Parameters
     ----------
     names : iterable of str
         `"persistence"`, `"seasonal(12)"`.
     series : int, optional
-        Series of the table, where it is known.
+        Number of series of the table, if known.
 
     Raises
     ------
     InputError
-        For an unknown name, a number that is missing or means nothing, one that is named twice, and a model of several
-        series where there is one.
+        For an unknown name, a missing or meaningless number, a duplicate, and a model of several series for a table of
+        one.
 
-    >>> [str(one) for one in parse_baselines(["drift", "ridge( 13 )"])]
+    >>> [str(baseline) for baseline in parse_baselines(["drift", "ridge( 13 )"])]
     ['drift', 'ridge(13)']
     """
-    made: list[Baseline] = []
+    baselines: list[Baseline] = []
     for text in names:
-        found = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*(\d+)\s*\))?\s*", str(text))
-        name, number = (found[1], int(found[2]) if found[2] else None) if found else (str(text), None)
+        match = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*(\d+)\s*\))?\s*", str(text))
+        name, number = (match[1], int(match[2]) if match[2] else None) if match else (str(text), None)
         if name not in BASELINES:
             close = difflib.get_close_matches(name, BASELINES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "take some of those"
+            hint = f"did you mean {close[0]!r}?" if close else "choose among these"
             raise InputError(f"expected forecast.baselines among {', '.join(BASELINES)}; found {text!r}; {hint}")
         kind = BASELINES[name]
         if number is not None and (not kind.number or number < 1):
             takes = f"takes {kind.number} of at least 1" if kind.number else "takes no number"
-            raise InputError(f"expected a baseline like {name!r}, which {takes}; found {text!r}; mend it")
+            raise InputError(f"expected a baseline like {name!r}, which {takes}; found {text!r}; correct it")
         if number is None and kind.needs_number:
             raise InputError(f"expected {kind.number} of {name!r}, as in '{name}(12)'; found {text!r}; add it")
         if kind.several and series == 1:
-            raise InputError(
-                f"expected several series for {name!r}; found one, of which 'arima' is the model; leave {name} out"
-            )
-        if (one := Baseline(name, number)) in made:
-            raise InputError(f"expected each baseline once; found {one} twice; drop one")
-        made.append(one)
-    return tuple(made)
+            raise InputError(f"expected several series for {name!r}; found one; leave {name} out, or use 'arima'")
+        if (baseline := Baseline(name, number)) in baselines:
+            raise InputError(f"expected each baseline once; found {baseline} twice; drop one")
+        baselines.append(baseline)
+    return tuple(baselines)
 
 
 def historical_quantiles(
     problem: Problem, fold: SeriesFold, levels: Sequence[float], *, returns: bool = False
 ) -> Values:
-    """Forecast quantiles as the last value plus those of the changes in training and validation.
+    """Forecast quantiles as the last value plus quantiles of the changes in training and validation.
 
-    Of `returns`, quantiles of the values themselves.
+    For `returns`, they are quantiles of the values themselves.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Networks and baselines in one table: nobody reads a network's error without that of "as it is now" beside it."""
+"""Comparison of the forecasts of networks and baselines in one table."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Accuracy of every model, see `comparison_table`.
+    """Forecast accuracy of every model, see `comparison_table`.
 
     Parameters
     ----------
     table : DataFrame
-        One row a model, over everything that was forecast.
+        One row per model, over all forecasts.
     by_series, by_step, by_fold : DataFrame
-        The same columns for each series, step ahead and test slice, named in the first column.
+        The same columns by series, step ahead and test slice, which are in the first column.
     metric : {"rmse", "mae"}
-        What the ratio and the Diebold-Mariano test are of.
+        Error of the ratio and of the Diebold-Mariano test.
     reference : str
-        The model that they compare with.
+        Model with which all models are compared.
     spans : dict of int to str
-        First and last date that each fold forecasts.
+        First and last forecast date of each fold.
     """
 
     table: pd.DataFrame
@@ -62,21 +62,21 @@ class Comparison:
     spans: Mapping[int, str] = field(default_factory=dict)
 
     def markdown(self) -> str:
-        """Print the table, and under it the errors of each series, step and fold where there are several."""
-        parts = [_markdown(self.table, self.metric, self.reference), _explained(self.metric, self.reference)]
+        """Print the table, followed by the errors by series, step and fold where there are several."""
+        parts = [_markdown(self.table, self.metric, self.reference), _legend(self.metric, self.reference)]
         for what, frame in (("series", self.by_series), ("step", self.by_step), ("fold", self.by_fold)):
             if frame[what].nunique() > 1:
                 parts.append(_errors(frame, what, self.metric, self.spans))
         return "\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Every figure, for JSON: numbers that are none are None."""
+        """All figures as JSON values; numbers that are not finite become None."""
         frames = {"models": self.table, "series": self.by_series, "steps": self.by_step, "folds": self.by_fold}
         return {
             "metric": self.metric,
             "reference_baseline": self.reference,
             "spans": {str(fold): span for fold, span in self.spans.items()},
-            **{name: [_plain(row) for row in frame.to_dict("records")] for name, frame in frames.items()},
+            **{name: [_json_value(row) for row in frame.to_dict("records")] for name, frame in frames.items()},
         }
 
 
@@ -89,80 +89,81 @@ def comparison_table(
     metric: str = "rmse",
     reference: str = "persistence",
 ) -> Comparison:
-    """Judge forecasts of several models, each of one or several seeds, by what came.
+    """Evaluate the forecasts of several models, each with one or several seeds, against the actual values.
 
     Parameters
     ----------
     forecasts : DataFrame
-        Columns date (the origin, at whose end it was made), series, step, level (NaN for a point forecast), model,
-        seed, forecast, fold; live, if any, marks forecasts beyond the last row, which are not judged. Of a model with
-        quantiles only, the middle one is its point forecast.
+        Columns date (the origin, at whose end the forecast was made), series, step, level (NaN for a point forecast),
+        model, seed, forecast, fold; the optional column live marks forecasts beyond the last row, which are not
+        evaluated. The point forecast of a model with quantiles only is the middle quantile.
     actuals : DataFrame
         Columns date, target_date, series, step, actual (NaN where not known yet), last (the value at the origin).
     parameters : mapping of str to int, optional
-        Parameters of each model.
+        Number of parameters of each model.
     units : mapping of str to float, optional
-        Errors of each series are divided by this, such as the range of the series where published errors are those of
-        scaled values; 1 by default.
+        Divisor of the errors of each series, such as its range where published errors are those of scaled values; 1 by
+        default.
     metric : {"rmse", "mae"}
-        Error that ratios and tests are of: the squared or the absolute loss.
+        Error of ratios and tests, with the squared or the absolute loss.
     reference : str
-        Model that the others are compared with. Where it is not persistence, the series are taken for changes
-        themselves, such as returns: moves are then measured from zero.
+        Model with which the others are compared. When it is not persistence, the series are taken to be changes, such
+        as returns, and moves are measured from zero.
 
     Returns
     -------
     Comparison
-        Columns of its tables: `model`, `parameters`, `seeds`; `rmse` and `mae`, means over series of their errors and
-        over seeds, with `_spread` over seeds (ddof 1) and of the `ensemble`, the mean forecast of the seeds; `ratio` of
-        the error to the reference's; `seeds_better`, the share of seeds that have a lower error; `skill`, mean over
-        series and seeds of 1 less the ratio of squared errors. Of the ensemble: `dm_statistic` and two-sided `dm_p`
-        against the reference; `ic_level` and `ic_change`, Pearson's correlation of levels and of moves from the last
-        value, `rank_` for Spearman's, means over series and steps, `_t` where there is one of them; `direction`, the
-        share of moves foretold; `pinball` and `coverage` where there are quantiles.
+        Columns of its tables: `model`, `parameters`, `seeds`; `rmse` and `mae`, means over series and seeds, with the
+        suffix `_spread` for the standard deviation over seeds (ddof 1), and the prefix `ensemble_` for the mean
+        forecast of the seeds; `ratio` of the error to that of the reference; `seeds_better`, the share of seeds with a
+        lower error than the reference; `skill`, mean over series and seeds of 1 less the ratio of squared errors. For
+        the ensemble: `dm_statistic` and two-sided `dm_p` against the reference; `ic_level` and `ic_change`, Pearson's
+        correlation of levels and of moves from the last value, with the prefix `rank_` for Spearman's, means over
+        series and steps, with `_t` for a single series and step; `direction`, the share of moves whose direction was
+        forecast correctly; `pinball` and `coverage` for quantiles.
 
     Raises
     ------
     InputError
-        For an unknown metric, a missing reference, and a model that has no forecast where others have one, or two.
+        For an unknown metric, a missing reference, and a model with missing or duplicate forecasts.
     """
     if metric not in METRICS:
         raise InputError(f"expected a metric among {', '.join(METRICS)}; found {metric!r}")
-    cube = _Cube(forecasts, actuals, units or {})
-    if reference not in cube.points:
-        known = ", ".join(cube.points)
+    arrays = _ForecastArrays(forecasts, actuals, units or {})
+    if reference not in arrays.points:
+        known = ", ".join(arrays.points)
         raise InputError(f"expected forecasts of {reference!r} to compare with; found {known}; add it to the baselines")
 
-    def rows(part: _Part, **label: Any) -> list[Row]:
+    def rows(subset: _Subset, **label: Any) -> list[Row]:
         return [
-            {**label, **_judge(cube, part, model, metric, reference, (parameters or {}).get(model))}
-            for model in cube.points
+            {**label, **_evaluate(arrays, subset, model, metric, reference, (parameters or {}).get(model))}
+            for model in arrays.points
         ]
 
-    everything = _Part(cube)
-    series = [row for i, name in enumerate(cube.series) for row in rows(_Part(cube, series=[i]), series=name)]
-    steps = [row for i, step in enumerate(cube.steps) for row in rows(_Part(cube, steps=[i]), step=step)]
-    folds = [row for fold in cube.folds for row in rows(_Part(cube, fold=fold), fold=fold)]
+    all_forecasts = _Subset(arrays)
+    series = [row for i, name in enumerate(arrays.series) for row in rows(_Subset(arrays, series=[i]), series=name)]
+    steps = [row for i, step in enumerate(arrays.steps) for row in rows(_Subset(arrays, steps=[i]), step=step)]
+    folds = [row for fold in arrays.folds for row in rows(_Subset(arrays, fold=fold), fold=fold)]
     return Comparison(
-        pd.DataFrame(rows(everything)),
+        pd.DataFrame(rows(all_forecasts)),
         pd.DataFrame(series),
         pd.DataFrame(steps),
         pd.DataFrame(folds),
         metric,
         reference,
-        cube.spans,
+        arrays.spans,
     )
 
 
-class _Cube:
+class _ForecastArrays:
     """Forecasts as arrays of shape (seeds, n, steps, series), actual and last values as (n, steps, series)."""
 
     def __init__(self, forecasts: pd.DataFrame, actuals: pd.DataFrame, units: Mapping[str, float]) -> None:
         if "live" in forecasts:
-            # made at the last row: nothing is known of what they forecast
+            # forecasts made at the last row have no actual values
             forecasts = forecasts[~forecasts["live"] | forecasts["date"].isin(actuals["date"])]
         if actuals.duplicated(KEY).any():
-            raise InputError("expected one actual value a date, series and step; found two; give each once")
+            raise InputError("expected one actual value per date, series and step; found two; give each once")
         self.series = list(dict.fromkeys(actuals["series"]))
         self.steps = sorted(actuals["step"].unique().tolist())
         dates = np.sort(actuals["date"].unique())
@@ -182,7 +183,7 @@ class _Cube:
             point = of_model & level.isna()
             levels = sorted(level[of_model].dropna().unique().tolist())
             if levels:
-                layers = [self._seeds(forecasts[of_model & (level == one)], name).mean(axis=0) for one in levels]
+                layers = [self._seeds(forecasts[of_model & (level == q)], name).mean(axis=0) for q in levels]
                 self.quantiles[name] = tuple(levels), np.stack(layers, axis=-1)
             if not point.any():
                 point = of_model & (level == levels[len(levels) // 2])
@@ -205,83 +206,91 @@ class _Cube:
                 f"expected one forecast of {name} for each of {len(self._index)} dates, steps and series; found "
                 f"{len(values)}; forecast the same dates with every model"
             )
-        found: Values = values.reindex(self._index).to_numpy(dtype=np.float64).reshape(self._shape)
-        if column == "forecast" and not np.isfinite(found).all():
-            raise InputError(f"expected forecasts that are numbers; found others of {name}; see how it was trained")
-        return found
+        array: Values = values.reindex(self._index).to_numpy(dtype=np.float64).reshape(self._shape)
+        if column == "forecast" and not np.isfinite(array).all():
+            raise InputError(f"expected finite forecasts; found NaN or infinity from {name}; check its training")
+        return array
 
 
-class _Part:
-    """Which rows, steps and series count."""
+class _Subset:
+    """Subset of rows, steps and series."""
 
     def __init__(
         self,
-        cube: _Cube,
+        arrays: _ForecastArrays,
         *,
         series: Sequence[int] | None = None,
         steps: Sequence[int] | None = None,
         fold: int | None = None,
     ) -> None:
-        self.series = list(range(len(cube.series))) if series is None else list(series)
-        self.steps = list(range(len(cube.steps))) if steps is None else list(steps)
-        self.rows = np.ones(len(cube.fold), dtype=bool) if fold is None else cube.fold == fold
-        self.furthest = max(cube.steps[i] for i in self.steps)
+        self.series = list(range(len(arrays.series))) if series is None else list(series)
+        self.steps = list(range(len(arrays.steps))) if steps is None else list(steps)
+        self.rows = np.ones(len(arrays.fold), dtype=bool) if fold is None else arrays.fold == fold
+        self.furthest = max(arrays.steps[i] for i in self.steps)
 
     def __call__(self, values: Values) -> Values:
-        """Cut an array whose last axes are dates, steps and series."""
+        """Select the subset of an array whose last axes are dates, steps and series."""
         return values[..., self.rows, :, :][..., self.steps, :][..., self.series]
 
 
-def _judge(cube: _Cube, part: _Part, model: str, metric: str, reference: str, parameters: int | None) -> Row:
-    units = cube.units[part.series]
-    truth, last, seeds = part(cube.actual) / units, part(cube.last) / units, part(cube.points[model]) / units
-    other = (part(cube.points[reference]) / units).mean(axis=0)
-    together = seeds.mean(axis=0)
+def _evaluate(
+    arrays: _ForecastArrays, subset: _Subset, model: str, metric: str, reference: str, parameters: int | None
+) -> Row:
+    units = arrays.units[subset.series]
+    y_true, last, seeds = (
+        subset(arrays.actual) / units,
+        subset(arrays.last) / units,
+        subset(arrays.points[model]) / units,
+    )
+    reference_forecast = (subset(arrays.points[reference]) / units).mean(axis=0)
+    ensemble = seeds.mean(axis=0)
     row: Row = {"model": model, "parameters": parameters, "seeds": len(seeds)}
     for name, error in METRICS.items():
-        each = np.array([_over_series(error, truth, seed) for seed in seeds])
+        each = np.array([_over_series(error, y_true, seed) for seed in seeds])
         row[name] = float(each.mean())
         row[f"{name}_spread"] = float(each.std(ddof=1)) if len(each) > 1 else math.nan
-        row[f"ensemble_{name}"] = _over_series(error, truth, together)
+        row[f"ensemble_{name}"] = _over_series(error, y_true, ensemble)
         if name == metric:
-            to_beat = _over_series(error, truth, other)
-            row["ratio"] = row[name] / to_beat if to_beat > 0 else math.nan
-            row["seeds_better"] = float((each < to_beat).mean())
-    row["skill"] = float(np.mean([_over_series(skill, truth, seed, other) for seed in seeds]))
+            reference_error = _over_series(error, y_true, reference_forecast)
+            row["ratio"] = row[name] / reference_error if reference_error > 0 else math.nan
+            row["seeds_better"] = float((each < reference_error).mean())
+    row["skill"] = float(np.mean([_over_series(skill, y_true, seed, reference_forecast) for seed in seeds]))
     if model == reference:
         row["dm_statistic"] = row["dm_p"] = math.nan
     else:
-        test = diebold_mariano(truth, together, other, steps=part.furthest, loss=LOSS_OF[metric])
+        test = diebold_mariano(y_true, ensemble, reference_forecast, steps=subset.furthest, loss=LOSS_OF[metric])
         row["dm_statistic"], row["dm_p"] = test.statistic, test.p_value
     if reference != "persistence":
         last = np.zeros_like(last)
-    changes = truth - last, together - last
-    for name, pair in (("ic_level", (truth, together)), ("ic_change", changes)):
+    changes = y_true - last, ensemble - last
+    for name, pair in (("ic_level", (y_true, ensemble)), ("ic_change", changes)):
         for rank in (False, True):
-            found = [
-                information_coefficient(pair[0][:, i, j], pair[1][:, i, j], rank=rank, steps=cube.steps[part.steps[i]])
-                for i in range(len(part.steps))
-                for j in range(len(part.series))
+            correlations = [
+                information_coefficient(
+                    pair[0][:, i, j], pair[1][:, i, j], rank=rank, steps=arrays.steps[subset.steps[i]]
+                )
+                for i in range(len(subset.steps))
+                for j in range(len(subset.series))
             ]
             prefix = f"rank_{name}" if rank else name
-            row[prefix] = float(np.mean([one.value for one in found]))
-            # a mean over several series or steps has no t statistic
-            alone = found[0] if len(found) == 1 else None
-            row[f"{prefix}_t"] = alone.t if alone else math.nan
-            row[f"{prefix}_df"] = float(alone.df) if alone else math.nan
-    row["direction"] = directional_accuracy(last, truth, together)
-    if cube.quantiles:
+            row[prefix] = float(np.mean([correlation.value for correlation in correlations]))
+            # the mean over several series or steps has no t statistic
+            single = correlations[0] if len(correlations) == 1 else None
+            row[f"{prefix}_t"] = single.t if single else math.nan
+            row[f"{prefix}_df"] = float(single.df) if single else math.nan
+    row["direction"] = directional_accuracy(last, y_true, ensemble)
+    if arrays.quantiles:
         row["pinball"], row["coverage"] = math.nan, {}
-    if model in cube.quantiles:
-        levels, values = cube.quantiles[model]
-        said = np.stack([part(values[..., i]) / units for i in range(len(levels))], axis=-1)
-        row["pinball"], row["coverage"] = pinball_loss(truth, said, levels), coverage(truth, said, levels)
+    if model in arrays.quantiles:
+        levels, values = arrays.quantiles[model]
+        y_pred = np.stack([subset(values[..., i]) / units for i in range(len(levels))], axis=-1)
+        row["pinball"], row["coverage"] = pinball_loss(y_true, y_pred, levels), coverage(y_true, y_pred, levels)
     return row
 
 
 def _over_series(measure: Any, *values: Values) -> float:
-    """Mean over series of what is measured of each one's rows and steps."""
-    return float(np.mean([measure(*(one[..., j] for one in values)) for j in range(values[0].shape[-1])]))
+    """Mean over series of a measure of the rows and steps of each."""
+    return float(np.mean([measure(*(array[..., j] for array in values)) for j in range(values[0].shape[-1])]))
 
 
 def _span(dates: pd.Series) -> str:
@@ -324,24 +333,24 @@ def _markdown(table: pd.DataFrame, metric: str, reference: str) -> str:
     return markdown_table(lines)
 
 
-def _explained(metric: str, reference: str) -> str:
+def _legend(metric: str, reference: str) -> str:
     return (
-        f"{metric.upper()}, its ratio to {reference}'s and skill: means over seeds, ± their spread. Ensemble: the mean "
-        f"forecast of the seeds, whose are the Diebold-Mariano statistic (below zero: better than {reference}), "
-        "correlations and direction. In brackets after a correlation: its t statistic, by the equal-weighted cosine "
-        "estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
+        f"{metric.upper()}, its ratio to that of {reference}, and skill: means over seeds, ± standard deviation. "
+        "Ensemble: the mean forecast of the seeds. The Diebold-Mariano statistic (below zero: better than "
+        f"{reference}), correlations and direction are those of the ensemble. In parentheses after a correlation: "
+        "its t statistic, by the equal-weighted cosine estimator (Lazarus, Lewis, Stock and Watson 2018).\n"
     )
 
 
 def _test(row: Row) -> str:
-    """Write a statistic and its p-value; the sign says who was better."""
+    """Format a Diebold-Mariano statistic with sign, and its p-value."""
     if not np.isfinite(row["dm_p"]):
         return ""
     return f"{row['dm_statistic']:+.1f} ({'<0.001' if row['dm_p'] < 0.0005 else _figure(row['dm_p'], 3)})"
 
 
 def _errors(frame: pd.DataFrame, what: str, metric: str, spans: Mapping[int, str]) -> str:
-    """One row a model, one column a series, step or fold: its error, mean and spread over seeds."""
+    """Table of errors (mean ± standard deviation over seeds): a row per model, a column per series, step or fold."""
     labels = list(dict.fromkeys(frame[what]))
     heads = [spans.get(label, str(label)) if what == "fold" else str(label) for label in labels]
     lines = [[f"{metric.upper()} by {what}", *heads]]
@@ -365,9 +374,9 @@ def _figure(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else ""
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

@@ -13,21 +13,21 @@ __all__ = ["reason_of", "stand_in", "usable"]
 
 
 def stand_in(history: FoldHistory) -> tuple[str, Values]:
-    """Name and forecasts of the rule that replaces what a baseline cannot forecast.
+    """Name and forecasts of the rule that replaces forecasts a baseline cannot make.
 
-    Persistence; of returns, the mean of the rows that may be trained on.
+    The rule is persistence; for returns, the mean of the training and validation rows.
     """
     name, fit = ("mean", in_sample_mean) if history.returns else ("persistence", persistence)
     return name, fit(history, 0).values
 
 
 def usable(values: Values) -> NDArray[np.bool_]:
-    """Tell which forecasts are finite numbers whose squares are finite too."""
+    """Return a mask of the forecasts that are finite and whose squares are finite."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.abs(values) <= LARGEST)
 
 
 def reason_of(error: Exception) -> str:
-    """Reason of a failure in half a line."""
+    """Short description of an exception, at most about 120 characters."""
     text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text[:117] + '…' if len(text) > 118 else text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The rows of a fold that a baseline may be fitted on, and the result of fitting one."""
+"""Rows of a fold on which baselines are fitted, and the result of fitting one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FoldHistory:
-    """What a baseline of a fold may learn from: nothing later than what the fold's first forecast knows.
+    """Rows on which the baselines of a fold are fitted, none later than the fold's first test origin.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class FoldHistory:
     fold : SeriesFold
         Origins of its slices, purged.
     seed : int
-        Of what is random.
+        Seed of random methods.
     returns : bool
-        Whether the series are changes themselves: moves are then measured from zero, not from the last value.
+        Whether the series are changes, such as returns: moves are then measured from zero, not from the last value.
     """
 
     problem: Problem
@@ -38,36 +38,36 @@ class FoldHistory:
 
     @property
     def first(self) -> int:
-        """First row of the table that a training origin's look-back holds."""
+        """First row of the table in the look-back of a training origin."""
         return max(self.fold.train.start - self.problem.lookback + 1, 0)
 
     @property
     def train_rows(self) -> range:
-        """Rows of the table that the training origins know or forecast."""
+        """Rows of the table in the look-back or the horizon of training origins."""
         return range(self.first, self.fold.train.stop + self.problem.horizon)
 
     @property
     def rows(self) -> range:
-        """Rows of the table that training and validation origins know or forecast."""
+        """Rows of the table in the look-back or the horizon of training and validation origins."""
         return range(self.first, self.fold.both.stop + self.problem.horizon)
 
     def values(self, rows: range | None = None) -> Values:
-        """Give the forecast series' values of some rows; of all that may be learnt from by default."""
+        """Values of the forecast series in some rows; in the training and validation rows by default."""
         rows = self.rows if rows is None else rows
         return self.problem.values[rows.start : rows.stop]
 
     def start(self, origins: range | NDArray[np.int64]) -> Values:
-        """Give what moves are measured from, shape (n, k): the last value, or zero of returns."""
+        """Values from which moves are measured, shape (n, k): the last value, or zero for returns."""
         last = self.problem.last(origins)
         return np.zeros_like(last) if self.returns else last
 
     def moves(self, origins: range | NDArray[np.int64]) -> Values:
-        """Give how far values moved after some origins, shape (n, horizon, k)."""
+        """Compute the moves of the series after some origins, shape (n, horizon, k)."""
         return self.problem.actual(origins) - self.start(origins)[:, None, :]
 
 
 class Fit(NamedTuple):
-    """What fitting a baseline on a fold gives, see `BaselineForecast`."""
+    """Forecasts of a fitted baseline on a fold, see `BaselineForecast`."""
 
     values: Values
     parameters: int

@@ -1,4 +1,4 @@
-"""Forecasts from the last few rows of every series, by models of scikit-learn."""
+"""Baselines on lagged values: ridge and logistic regression, gradient boosting and a small network (scikit-learn)."""
 
 from __future__ import annotations
 
@@ -20,38 +20,39 @@ Rows = tuple[Values, Values]  # features and targets
 Predict = Callable[[Values], Values]
 
 BOTH = ("change", "value")
-ALPHAS = tuple(float(a) for a in np.logspace(-2, 5, 29))  # of ridge regression, a row of each standardised feature
-PENALTIES = tuple(float(c) for c in np.logspace(-4, 1, 11))  # inverse ones, of logistic regression
-BLOCKS = 5  # that ridge regression is judged on, each after the rows before it
+ALPHAS = tuple(float(a) for a in np.logspace(-2, 5, 29))  # penalties of ridge regression, with standardised features
+PENALTIES = tuple(float(c) for c in np.logspace(-4, 1, 11))  # inverse penalties of logistic regression
+BLOCKS = 5  # validation blocks of ridge regression, each forecast from the rows before it
 TREES, LEARNING_RATE, LEAVES = 100, 0.1, 8
-HIDDEN, PASSES, PATIENCE, NETWORKS = 16, 100, 10, 3
+HIDDEN, EPOCHS, PATIENCE, NETWORKS = 16, 100, 10, 3
 
 
 def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
-    """Forecast each step and series at once from the last `lags` rows.
+    """Forecast each step and series directly from the last `lags` rows.
 
     Parameters
     ----------
     name : str
-        `"ridge"`, `"mlp"`, `"gradient_boosting"`, or `"logistic"`, which says the chance p that a value rises, and
-        so forecasts the last value plus 2 p - 1 changes of mean size (of returns: that they are above zero).
+        `"ridge"`, `"mlp"`, `"gradient_boosting"`, or `"logistic"`, which estimates the probability p that a value
+        rises and forecasts the last value plus 2 p - 1 changes of mean absolute size (for returns: the probability that
+        they are above zero).
     history : FoldHistory
-        What may be learnt from.
+        Training and validation rows.
     lags : int
-        Rows, the origin's included.
+        Number of rows, the origin's included.
 
     Returns
     -------
     values : ndarray of float64, shape (n_origins, horizon, k)
     parameters : int
-        Numbers in the fitted models.
+        Number of parameters of the fitted models.
     details : tuple of str
-        What was chosen on the validation rows.
+        Choices made on the validation rows.
 
     Notes
     -----
-    Models are fitted to the changes from the last value, and all but the neural network also to the values; for each
-    step and series, the rows that choose the other settings say which.
+    Models are fitted to the changes from the last value, and all except the neural network also to the values. For each
+    step and series, the rows that choose the other settings choose between the two.
     """
     fold = history.fold
     if lags < 1:
@@ -59,7 +60,7 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
     usable = range(max(fold.train.start, lags - 1), fold.train.stop)
     if len(usable) < 2:
         raise InputError(
-            f"expected training origins with {lags} rows behind them; found {len(usable)}; take fewer lags, or give "
+            f"expected training origins with {lags} rows up to them; found {len(usable)}; use fewer lags, or give "
             "longer series"
         )
     both = np.r_[np.asarray(usable), np.asarray(fold.validation)]
@@ -68,18 +69,18 @@ def forecast_on_lags(name: str, history: FoldHistory, lags: int) -> Fit:
         forecast = _logistic if name == "logistic" else _regression(LAG_MODELS[name])
         values, parameters, details = forecast(history, lags, usable, both)
     if failed := sum("Convergence" in warning.category.__name__ for warning in caught):
-        details = (*details, f"{failed} fits of {name} stopped before they had converged")
+        details = (*details, f"{failed} fits of {name} did not converge")
     return Fit(values, parameters, details)
 
 
 def lag_features(history: FoldHistory, origins: range | NDArray[np.int64], lags: int) -> Values:
-    """Give the last value of every series of the table and the changes before it: what `lags` rows hold.
+    """Features of an origin: the last value of every series of the table, and its `lags` - 1 changes before it.
 
     Returns
     -------
     ndarray of float64, shape (n, lags * all series)
-        Known at each origin. Changes rather than values, because the values of a trending series leave the range
-        that was learnt from.
+        Features known at each origin. They are changes and not values, because the values of a series with a trend
+        leave the range of the training rows.
     """
     table = history.problem.table.values
     windows = np.lib.stride_tricks.sliding_window_view(table, lags, axis=0)[np.asarray(origins) - (lags - 1)]
@@ -90,17 +91,17 @@ def lag_features(history: FoldHistory, origins: range | NDArray[np.int64], lags:
 class _LagModel(Protocol):
     """A model whose settings are chosen on validation rows; features and targets are standardised."""
 
-    targets: tuple[str, ...]  # what it may be fitted to
+    targets: tuple[str, ...]  # targets to which it may be fitted
 
     def choose(self, train: Rows, validation: Rows, gap: int, seed: int) -> tuple[Any, Values, tuple[str, ...]]:
-        """Choose; returns the choice for each output, its mean squared error, and the choices in words.
+        """Choose settings; returns the choice for each output, its mean squared error, and a description of it.
 
-        `gap` rows before a row that is forecast may not be learnt from: what they forecast is not known yet.
+        The last `gap` rows before a row that is forecast may not be used for fitting: their targets are not known yet.
         """
         ...
 
     def fit(self, rows: Rows, choice: Any, seed: int) -> tuple[Predict, NDArray[np.int64]]:
-        """Fit; returns forecasts as a function of features, and the parameters that each output has."""
+        """Fit; returns a function from features to forecasts, and the number of parameters of each output."""
         ...
 
 
@@ -110,48 +111,49 @@ def _regression(model: _LagModel) -> Callable[..., tuple[Values, int, tuple[str,
     ) -> tuple[Values, int, tuple[str, ...]]:
         problem, fold = history.problem, history.fold
         shape = (problem.horizon, len(problem.names))
-        error, made, said, size = [], [], [], []
+        error, forecasts, descriptions, n_parameters = [], [], [], []
         for target in model.targets:
 
             def base(origins: Any, target: str = target) -> Values:
                 last = np.repeat(problem.last(origins)[:, None, :], shape[0], axis=1)
                 return (last if target == "change" else np.zeros_like(last)).reshape(len(last), -1)
 
-            def truth(origins: Any) -> Values:
+            def actual(origins: Any) -> Values:
                 return problem.actual(origins).reshape(len(origins), -1)
 
             inputs = _Standard(lag_features(history, usable, lags))
-            outputs = _Standard(truth(usable) - base(usable))
+            outputs = _Standard(actual(usable) - base(usable))
             validation = (
                 inputs(lag_features(history, fold.validation, lags)),
-                outputs(truth(fold.validation) - base(fold.validation)),
+                outputs(actual(fold.validation) - base(fold.validation)),
             )
             train = inputs(inputs.raw), outputs(outputs.raw)
-            choice, missed, words = model.choose(train, validation, shape[0] - 1, history.seed)
-            error.append(missed * outputs.deviation**2)
+            choice, squared_error, text = model.choose(train, validation, shape[0] - 1, history.seed)
+            error.append(squared_error * outputs.deviation**2)
 
             inputs = _Standard(lag_features(history, both, lags))
-            outputs = _Standard(truth(both) - base(both))
+            outputs = _Standard(actual(both) - base(both))
             predict, parameters = model.fit((inputs(inputs.raw), outputs(outputs.raw)), choice, history.seed)
-            back = outputs.back(predict(inputs(lag_features(history, fold.origins, lags))))
-            made.append(back + base(fold.origins))
-            said.append(words)
-            size.append(parameters)
+            restored = outputs.restore(predict(inputs(lag_features(history, fold.origins, lags))))
+            forecasts.append(restored + base(fold.origins))
+            descriptions.append(text)
+            n_parameters.append(parameters)
         best = np.argmin(error, axis=0)
-        chosen = np.choose(best, made).reshape(-1, *shape)
+        chosen = np.choose(best, forecasts).reshape(-1, *shape)
         labels = [
             f"{name} t+{step + 1}" if shape[0] > 1 else name for step in range(shape[0]) for name in problem.names
         ]
         details = tuple(
-            f"{label}: {model.targets[i]}, {said[i][j]}" for j, (label, i) in enumerate(zip(labels, best, strict=True))
+            f"{label}: {model.targets[i]}, {descriptions[i][j]}"
+            for j, (label, i) in enumerate(zip(labels, best, strict=True))
         )
-        return chosen, int(np.choose(best, size).sum()), details
+        return chosen, int(np.choose(best, n_parameters).sum()), details
 
     return forecast
 
 
 class _Standard:
-    """Mean 0 and deviation 1 in the rows it is made of; a constant column becomes 0."""
+    """Standardisation to mean 0 and standard deviation 1 of the given rows; a constant column becomes 0."""
 
     def __init__(self, raw: Values) -> None:
         self.raw, self.mean = raw, raw.mean(axis=0)
@@ -161,14 +163,15 @@ class _Standard:
     def __call__(self, values: Values) -> Values:
         return np.asarray((values - self.mean) / self.deviation)
 
-    def back(self, values: Values) -> Values:
+    def restore(self, values: Values) -> Values:
         return np.asarray(values * self.deviation + self.mean)
 
 
 class _Ridge:
-    """Linear regression with the penalty that forecast best, block after block, what came after the rows so far.
+    """Ridge regression; the penalty is chosen by expanding-window validation, block after block.
 
-    Fits are cheap, so all of the rows judge and not the validation rows alone, of which there may be few dozen.
+    Fits are fast, so the validation uses blocks of all rows and not only the validation rows, of which there may be
+    only a few dozen.
     """
 
     targets: tuple[str, ...] = BOTH
@@ -202,7 +205,7 @@ def _ridge_path(x: Values, y: Values, ahead: Values) -> Values:
 
 
 class _GradientBoosting:
-    """Small trees, one after the other, for each output (Friedman 2001); as many as the validation rows ask for."""
+    """Gradient boosting of small trees for each output (Friedman 2001), their number chosen on the validation rows."""
 
     targets: tuple[str, ...] = BOTH
 
@@ -217,8 +220,8 @@ class _GradientBoosting:
 
     def fit(self, rows: Rows, choice: Any, seed: int) -> tuple[Predict, NDArray[np.int64]]:
         fitted = [self._trees(count, seed).fit(rows[0], rows[1][:, j]) for j, count in enumerate(choice)]
-        leaves = [sum(tree.tree_.n_leaves for tree in one.estimators_[:, 0]) for one in fitted]
-        return lambda ahead: np.column_stack([one.predict(ahead) for one in fitted]), np.array(leaves)
+        leaves = [sum(tree.tree_.n_leaves for tree in ensemble.estimators_[:, 0]) for ensemble in fitted]
+        return lambda ahead: np.column_stack([ensemble.predict(ahead) for ensemble in fitted]), np.array(leaves)
 
     @staticmethod
     def _trees(count: int, seed: int) -> Any:
@@ -233,38 +236,38 @@ class _GradientBoosting:
         )
 
 
-class _Layers:
-    """One hidden layer for all outputs; the passes that forecast the validation rows best, mean of some seeds."""
+class _SmallNetwork:
+    """Network with one hidden layer for all outputs; early stopping on the validation rows, mean over some seeds."""
 
     targets: tuple[str, ...] = ("change",)
 
     def choose(self, train: Rows, validation: Rows, gap: int, seed: int) -> tuple[Any, Values, tuple[str, ...]]:
-        (x, y), passes, mean = train, [], np.zeros_like(validation[1])
+        (x, y), epochs, mean = train, [], np.zeros_like(validation[1])
         for number in range(NETWORKS):
-            network, best, lowest, kept = self._network(seed + number), 0, np.inf, mean
-            for one in range(1, PASSES + 1):
+            network, best, lowest, kept_forecast = self._network(seed + number), 0, np.inf, mean
+            for epoch in range(1, EPOCHS + 1):
                 network.partial_fit(x, _column(y))
-                said = _as_rows(network.predict(validation[0]), y)
-                if (loss := float(((said - validation[1]) ** 2).mean())) < lowest:
-                    best, lowest, kept = one, loss, said
-                elif one - best >= PATIENCE:
+                y_pred = _as_rows(network.predict(validation[0]), y)
+                if (loss := float(((y_pred - validation[1]) ** 2).mean())) < lowest:
+                    best, lowest, kept_forecast = epoch, loss, y_pred
+                elif epoch - best >= PATIENCE:
                     break
-            passes.append(best)
-            mean += kept / NETWORKS
-        words = f"{min(passes)} to {max(passes)} passes, mean of {NETWORKS} networks"
-        return passes, ((mean - validation[1]) ** 2).mean(axis=0), (words,) * y.shape[1]
+            epochs.append(best)
+            mean += kept_forecast / NETWORKS
+        text = f"{min(epochs)} to {max(epochs)} epochs, mean of {NETWORKS} networks"
+        return epochs, ((mean - validation[1]) ** 2).mean(axis=0), (text,) * y.shape[1]
 
     def fit(self, rows: Rows, choice: Any, seed: int) -> tuple[Predict, NDArray[np.int64]]:
         (x, y), fitted = rows, []
-        for number, passes in enumerate(choice):
+        for number, epochs in enumerate(choice):
             network = self._network(seed + number)
-            for _ in range(passes):
+            for _ in range(epochs):
                 network.partial_fit(x, _column(y))
             fitted.append(network)
-        # the hidden layer counts once
+        # the parameters of the hidden layer are counted once
         size = np.full(y.shape[1], HIDDEN + 1)
         size[0] += (x.shape[1] + 1) * HIDDEN
-        return lambda ahead: np.asarray(sum(_as_rows(one.predict(ahead), y) for one in fitted) / NETWORKS), size
+        return lambda ahead: np.asarray(sum(_as_rows(epoch.predict(ahead), y) for epoch in fitted) / NETWORKS), size
 
     @staticmethod
     def _network(seed: int) -> Any:
@@ -275,7 +278,7 @@ class _Layers:
         )
 
 
-LAG_MODELS: dict[str, _LagModel] = {"ridge": _Ridge(), "mlp": _Layers(), "gradient_boosting": _GradientBoosting()}
+LAG_MODELS: dict[str, _LagModel] = {"ridge": _Ridge(), "mlp": _SmallNetwork(), "gradient_boosting": _GradientBoosting()}
 
 
 def _logistic(
@@ -290,8 +293,8 @@ def _logistic(
     def rises(origins: Any) -> NDArray[np.bool_]:
         return np.asarray((history.moves(origins) > 0).reshape(len(origins), -1))
 
-    def chance(x: Values, up: NDArray[np.bool_], penalty: float, rows: Values) -> Values:
-        if up.all() or not up.any():  # nothing to tell apart
+    def probability(x: Values, up: NDArray[np.bool_], penalty: float, rows: Values) -> Values:
+        if up.all() or not up.any():  # only one class
             return np.full(len(rows), float(up[0]))
         fitted = LogisticRegression(C=penalty, max_iter=1000).fit(x, up)
         return np.asarray(fitted.predict_proba(rows)[:, 1])
@@ -303,22 +306,22 @@ def _logistic(
         late(lag_features(history, fold.origins, lags)),
     )
     up, up_validation, up_both = rises(usable), rises(fold.validation), rises(both)
-    made, details = np.empty((len(fold.origins), horizon * k)), []
+    scaled_moves, details = np.empty((len(fold.origins), horizon * k)), []
     for j in range(horizon * k):
         loss = [
-            log_loss(up_validation[:, j], chance(early(early.raw), up[:, j], c, validation), labels=[False, True])
+            log_loss(up_validation[:, j], probability(early(early.raw), up[:, j], c, validation), labels=[False, True])
             for c in PENALTIES
         ]
         best = PENALTIES[int(np.argmin(loss))]
-        made[:, j] = 2 * chance(late(late.raw), up_both[:, j], best, test) - 1
+        scaled_moves[:, j] = 2 * probability(late(late.raw), up_both[:, j], best, test) - 1
         details.append(f"{problem.names[j % k]}: penalty {1 / best:.2g}")
     size = np.abs(history.moves(fold.both)).mean(axis=0)
-    values = history.start(fold.origins)[:, None, :] + made.reshape(-1, horizon, k) * size
+    values = history.start(fold.origins)[:, None, :] + scaled_moves.reshape(-1, horizon, k) * size
     return values, horizon * k * (test.shape[1] + 1), tuple(details)
 
 
 def _as_rows(values: Values, like: Values) -> Values:
-    """Give forecasts two axes: scikit-learn drops the second of a single output."""
+    """Reshape forecasts to two axes, because scikit-learn drops the second axis for a single output."""
     return np.asarray(values, dtype=np.float64).reshape(-1, like.shape[1])
 
 

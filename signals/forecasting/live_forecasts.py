@@ -1,4 +1,4 @@
-"""Live forecasts: what every model forecasts of the periods after the last row, as a table."""
+"""Live forecasts: a table of the forecasts of all models for the periods after the last row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from signals.common.summary_card import markdown_table
 
 __all__ = ["latest_forecasts", "live_markdown"]
 
-# Periods that are printed; the file has all of them.
+# Number of periods that are printed; the file contains all.
 SHOWN = 12
 
 
@@ -28,8 +28,8 @@ def latest_forecasts(forecasts: pd.DataFrame) -> pd.DataFrame:
 def live_markdown(forecasts: pd.DataFrame) -> str:
     """Print the forecasts made at the last row: a line for each series and target period, a column for each model.
 
-    Of several seeds the mean, ± their standard deviation (ddof 1); of quantiles the middle one, with the lowest and the
-    highest in brackets.
+    For several seeds, a cell shows their mean ± standard deviation (ddof 1); for quantiles, the middle one, with the
+    lowest and the highest in parentheses.
 
     Parameters
     ----------
@@ -53,11 +53,14 @@ def live_markdown(forecasts: pd.DataFrame) -> str:
     for name in names:
         for step in steps[:SHOWN]:
             lines.append([name, f"{days[step]:%Y-%m-%d}", *(cells[name, step, model] for model in models)])
-    made = f"{rows['date'].iloc[0]:%Y-%m-%d}"
-    text = f"Live forecast, made at the end of {made}; no actual value is known yet, and no figure above counts it."
+    origin = f"{rows['date'].iloc[0]:%Y-%m-%d}"
+    text = (
+        f"Live forecast, made at the end of {origin}; no actual value is known yet, and the figures above do not "
+        "include it."
+    )
     levels = rows["level"].dropna()
     if len(levels):
-        text += f" In brackets: quantiles {levels.min():g} and {levels.max():g}."
+        text += f" In parentheses: quantiles {levels.min():g} and {levels.max():g}."
     if len(steps) > SHOWN:
         text += f" The first {SHOWN} of {len(steps)} periods; forecasts.parquet has all of them."
     return f"{text}\n\n{markdown_table(lines, words=2)}"

@@ -1,4 +1,4 @@
-"""Series over time as one checked table: read from a file, cut, and transformed."""
+"""Table of time series: validation, reading from a file, and transforms."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ __all__ = ["TRANSFORMS", "SeriesTable", "check_order", "read_series"]
 
 TRANSFORMS = ("level", "log", "difference", "log_difference", "return")
 
-# Squares of what is larger are no numbers any more.
+# Bound on absolute values, so that their squares are finite.
 LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeriesTable:
-    """Values of one or several series, one row a period, without gaps.
+    """Values of one or several series, one row per period, without gaps.
 
-    Row *t* is known at the close of `dates[t]`, or, of series that are published later, with the delay that `release`
-    states: what the forecasts then need is that much patience, not other numbers.
+    Row *t* is known at the close of `dates[t]` or, for series that are published later, after the delay stated in
+    `publication_note`: forecasts can then be made only after that delay, but have the same values.
 
     Parameters
     ----------
     dates : ndarray of datetime64[D], shape (n,)
-        What each row is dated by, ascending.
+        Date of each row, ascending.
     values : ndarray of float64, shape (n, k)
         Finite numbers.
     names : tuple of str
-        The k series.
+        Names of the k series.
     vintage_note : str
-        As of when the figures are: revised later, they are not what was known then.
+        Vintage of the figures; later revisions differ from the figures that were known at the time.
     publication_note : str
-        When a figure is published.
+        Publication time of the figures.
     source : str
-        Where they come from, for people: a file's name, or `"simulated"`.
+        Source of the figures, for messages: a file name, or `"simulated"`.
     calendar : str, optional
         Exchange calendar whose sessions the rows are, for daily series; see `signals.frequency.frequency_of`.
     closed : ndarray of datetime64[D]
-        Days of a daily series that are known to have no figure, such as holidays that a file lists with a blank.
+        Days on which a daily series has no figure, such as holidays that a file lists with a blank.
     warnings : tuple of str
-        What was left out or filled when the table was read.
+        Rows that were left out or filled when the table was read.
 
     Raises
     ------
     InputError
-        For a figure that is missing or beyond 1e100, dates that do not ascend or leave a period of the series'
-        frequency out, names that repeat, naming series, date and value.
+        For a missing figure or one beyond 1e100, dates that do not ascend, missing periods, and duplicate names; the
+        message contains series, date and value.
     """
 
     dates: NDArray[np.datetime64]
@@ -87,7 +87,7 @@ class SeriesTable:
         if len(set(self.names)) != len(self.names):
             raise InputError(f"expected each series once; found {', '.join(self.names)}; drop one")
         check_order(self.dates)
-        # lags, seasons and windows count rows, and would be of other dates behind a gap
+        # lags, seasons and windows count rows, and would refer to wrong dates after a gap
         frequency = self.frequency
         after, missing = missing_periods(self.dates, frequency, self.closed)
         if len(missing):
@@ -97,8 +97,8 @@ class SeriesTable:
                 else ""
             )
             raise InputError(
-                f"expected one row a period, without gaps ({frequency.name}); found none for "
-                f'{listed_periods(missing, frequency)}; set series.on_missing = "fill" to carry the figure before '
+                f"expected one row per period, without gaps ({frequency.name}); found none for "
+                f'{listed_periods(missing, frequency)}; set series.on_missing = "fill" to carry the last figure '
                 f"forward{then} or begin after the last gap with series.start = {str(self.dates[after[-1] + 1])!r}"
             )
         with np.errstate(invalid="ignore"):
@@ -112,43 +112,43 @@ class SeriesTable:
 
     @property
     def frequency(self) -> Frequency:
-        """How far apart the rows are."""
+        """Frequency of the rows."""
         return frequency_of(self.dates, self.calendar)
 
     def next_dates(self, count: int) -> NDArray[np.datetime64]:
-        """Dates of the rows that will follow the last one, see `signals.frequency.next_dates`."""
+        """Dates of the next rows after the last one, see `signals.frequency.next_dates`."""
         return next_dates(self.dates, count, self.frequency)
 
     def __len__(self) -> int:
         return len(self.dates)
 
     def digest(self) -> str:
-        """SHA-256 of names, dates and values."""
-        made = hashlib.sha256("\n".join(self.names).encode())
-        made.update(np.ascontiguousarray(self.dates.astype("datetime64[D]").astype(np.int64)).tobytes())
-        made.update(np.ascontiguousarray(self.values).tobytes())
-        return made.hexdigest()
+        """SHA-256 of names, dates and values, as hexadecimal text."""
+        sha256 = hashlib.sha256("\n".join(self.names).encode())
+        sha256.update(np.ascontiguousarray(self.dates.astype("datetime64[D]").astype(np.int64)).tobytes())
+        sha256.update(np.ascontiguousarray(self.values).tobytes())
+        return sha256.hexdigest()
 
     def until(self, date: Any) -> SeriesTable:
-        """Leave out everything after a day."""
+        """Return the rows up to and including a day."""
         stop = int(np.searchsorted(self.dates, as_day(date), side="right"))
         return replace(self, dates=self.dates[:stop], values=self.values[:stop])
 
     def transformed(self, kind: str | Sequence[str], periods: int = 1) -> SeriesTable:
-        """Return the table of something made of the series; the first `periods` rows of what looks back drop out.
+        """Return a table of transformed series; differences and returns lose the first `periods` rows.
 
         Parameters
         ----------
         kind : str or sequence of str
-            `"level"`; `"log"`; `"difference"` from `periods` rows before; `"log_difference"`; `"return"`, simple. One
-            for all series, or one each.
+            `"level"`; `"log"`; `"difference"` from `periods` rows before; `"log_difference"`; `"return"`, simple.
+            Either one transform for all series, or one for each.
         periods : int
-            Rows that differences and returns look back.
+            Number of rows that differences and returns look back.
 
         Raises
         ------
         InputError
-            For an unknown kind, and for a logarithm or a return of what is not above zero.
+            For an unknown transform, and for a logarithm or a return of a figure that is not above zero.
 
         >>> days = np.array(["2020-01-01", "2020-02-01", "2020-03-01"], dtype="datetime64[D]")
         >>> table = SeriesTable(days, np.array([[1.0], [2.0], [3.0]]), ("x",))
@@ -158,12 +158,12 @@ class SeriesTable:
         kinds = (kind,) * len(self.names) if isinstance(kind, str) else tuple(kind)
         if len(kinds) != len(self.names):
             raise InputError(f"expected one transform, or one for each of {len(self.names)} series; found {len(kinds)}")
-        for one in kinds:
-            if one not in TRANSFORMS:
-                close = difflib.get_close_matches(one, TRANSFORMS, n=1)
+        for transform in kinds:
+            if transform not in TRANSFORMS:
+                close = difflib.get_close_matches(transform, TRANSFORMS, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise InputError(f"expected series.transform among {', '.join(TRANSFORMS)}; found {one!r}{hint}")
-        back = periods if any(one not in ("level", "log") for one in kinds) else 0
+                raise InputError(f"expected series.transform among {', '.join(TRANSFORMS)}; found {transform!r}{hint}")
+        back = periods if any(transform not in ("level", "log") for transform in kinds) else 0
         if not 0 <= back < len(self):
             raise InputError(
                 f"expected series.transform_periods from 1 to {len(self) - 1}, the rows less one; found {periods}"
@@ -171,37 +171,39 @@ class SeriesTable:
         if periods < 1:
             raise InputError(f"expected series.transform_periods of at least 1; found {periods}")
         columns = []
-        for column, one in enumerate(kinds):
+        for column, transform in enumerate(kinds):
             values = self.values[:, column]
-            if one in ("log", "log_difference", "return") and values.min() <= 0:
+            if transform in ("log", "log_difference", "return") and values.min() <= 0:
                 row = int(np.argmin(values))
                 raise InputError(
-                    f"expected figures above zero, of which a {one} can be made; found {values[row]:g} of "
-                    f"{self.names[column]} on {self.dates[row]}; take differences"
+                    f"expected figures above zero for the transform {transform!r}; found {values[row]:g} of "
+                    f"{self.names[column]} on {self.dates[row]}; use 'difference'"
                 )
-            values = np.log(values) if one.startswith("log") else values
+            values = np.log(values) if transform.startswith("log") else values
             before, now = values[: len(values) - back], values[back:]
-            if one in ("difference", "log_difference"):
+            if transform in ("difference", "log_difference"):
                 now = now - before
-            elif one == "return":
+            elif transform == "return":
                 now = now / before - 1.0
             columns.append(now)
         return replace(self, dates=self.dates[back:], values=np.column_stack(columns))
 
 
 def check_order(dates: NDArray[np.datetime64]) -> None:
-    """Make sure that dates ascend.
+    """Check that dates ascend.
 
     Raises
     ------
     InputError
-        Naming the first date that is there twice, or comes after a later one.
+        For the first date that occurs twice, or follows a later one.
     """
     step = np.diff(dates.astype("datetime64[D]").astype(np.int64))
     if len(step) and step.min() <= 0:
         row = int(np.argmax(step <= 0)) + 1
         found = "twice" if step[row - 1] == 0 else f"after {dates[row - 1]}"
-        raise InputError(f"expected one row a date, in order; found {dates[row]} {found}; sort the file, or drop a row")
+        raise InputError(
+            f"expected one row per date, in order; found {dates[row]} {found}; sort the file, or drop a row"
+        )
 
 
 def read_series(
@@ -221,30 +223,30 @@ def read_series(
     Parameters
     ----------
     path : Path or str
-        The file. Its header may be of two lines, as yfinance writes it (see
+        The file. Its header may have two lines, as yfinance writes it (see
         `signals.tabular.series_columns.flat_columns`).
     columns : sequence of str
-        Series to take, in this order; by default all but the dates and columns that only number the rows.
+        Names of the series, in this order; by default all columns except dates and row numbers.
     date : str, optional
-        Column of the dates; the one with a usual name when not given.
+        Column of the dates; by default a column with one of the usual names.
     start, end : date-like, optional
         First and last day, both inclusive.
-    vintage, release : str
+    vintage_note, publication_note : str
         See `SeriesTable`.
     calendar : str, optional
-        Exchange calendar whose sessions the rows of a daily series are. By default a daily series has a row every
-        weekday, less the holidays of an exchange where it follows one.
+        Exchange calendar whose sessions the rows of a daily series are. By default a daily series has a row on every
+        weekday, except the holidays of the exchange whose calendar it follows, if any.
     on_missing : {"raise", "drop", "fill"}
-        What happens to dates without a figure of every series. `"raise"` refuses them. `"drop"` leaves the rows out: in
-        daily series up to ten in a row count as holidays, in others they are gaps and refused. `"fill"` carries the
-        figure before forward, also into periods that have no row at all; rows before the first figure are left out.
-        What is left out or filled is counted in `SeriesTable.warnings`.
+        Treatment of dates on which some series have no figure. `"raise"` raises an error. `"drop"` leaves the rows out:
+        in daily series, up to ten consecutive missing rows count as holidays; in others they are gaps, which are an
+        error. `"fill"` carries the last figure forward, also into periods without a row; rows before the first figure
+        are left out. `SeriesTable.warnings` reports the number of rows left out or filled.
 
     Raises
     ------
     InputError
-        For what is no such file, an unknown column, a figure that is missing or no number, dates that do not ascend,
-        and periods without a row, naming them and the setting that helps.
+        For a file that is not readable, an unknown column, a figure that is missing or not a number, dates that do not
+        ascend, and periods without a row; the message names the rows and the setting that helps.
     """
     path = Path(path)
     if isinstance(columns, str) or not all(isinstance(name, str) for name in columns):
@@ -267,7 +269,9 @@ def read_series(
             hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known[:8])}"
             raise InputError(f"expected series.columns among those of {path.name}; found {name!r}; {hint}")
     if not wanted:
-        raise InputError(f"expected series beside the dates in {path.name}; found none; get the file again")
+        raise InputError(
+            f"expected columns of series besides the dates in {path.name}; found none; download the file again"
+        )
     days = days_of(frame[names[dated]], path, what="series, dated by the day,")
     kept = np.ones(len(days), dtype=bool)
     if start is not None:

@@ -1,4 +1,4 @@
-"""Train every fold and seed on a table of series, and forecast every origin of the test slices once, out of sample."""
+"""Walk-forward run on a table of series: train every fold and seed, and forecast every test origin out of sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from signals.common.progress_events import ProgressCallback, ProgressEvent, igno
 from signals.common.summary_card import Card
 from signals.dataset.folds import WalkForward
 from signals.execution.artifacts import ArtifactStore
-from signals.execution.executors import Remaining, run_tasks
-from signals.execution.fold_tasks import Task, task_key, work
-from signals.execution.task_result import Outcome
+from signals.execution.executors import RemainingTime, run_tasks
+from signals.execution.fold_tasks import Task, run_tasks_with_trainer, task_key
+from signals.execution.task_result import TaskResult
 from signals.forecasting.problem import Problem, SeriesFold
 from signals.forecasting.series_fold import PreparedFold, check_model, make_series_fold, target_of
 from signals.forecasting.series_table import SeriesTable
@@ -37,34 +37,34 @@ NETWORK = "network"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ForecastResult:
-    """What a walk-forward run over series leaves behind; the frames are the files of a run folder.
+    """Result of a walk-forward run over series; its frames are the files of a run folder.
 
     Parameters
     ----------
     problem : Problem
-        What was forecast.
+        Series, horizon and origins.
     cuts : tuple of SeriesFold
-        Who learnt from what, and was judged on what.
+        Training, validation and test origins of the folds.
     forecasts : DataFrame
-        `date target_date series step level model seed forecast fold live`: made at the close of `date`, of the value of
-        `target_date`, `step` periods ahead; `level` is NaN but for quantiles; `live` where the target period lies after
-        the last row, and no actual value is known. Dates of those periods follow the frequency of the series. The last
-        row itself is the last origin: all of its forecasts are live.
+        `date target_date series step level model seed forecast fold live`: forecasts made at the close of `date` of the
+        value of `target_date`, `step` periods ahead; `level` is NaN except for quantiles; `live` is true where the
+        target period lies after the last row, so that no actual value is known. Dates of these periods follow the
+        frequency of the series. The last row is the last origin; all its forecasts are live.
     actuals : DataFrame
-        `date target_date series step actual last`: what came, NaN where it is not known yet, and the value at `date`;
-        of every origin but the last row, of which nothing is known yet.
+        `date target_date series step actual last`: the actual value, NaN where it is not known yet, and the value at
+        `date`, for every origin except the last row, for which no actual value is known.
     folds : DataFrame
-        One row per fold and seed: first and last date that is forecast in each slice, rows, epochs, losses.
+        One row per fold and seed: first and last forecast date of each slice, rows, epochs, losses.
     history : DataFrame
-        `fold seed epoch loss validation_loss`, on the scale the network was trained on.
+        `fold seed epoch loss validation_loss`, in the scaled units of training.
     parameters : int
-        Numbers the network learns.
+        Number of parameters of the network.
     seconds : dict
         Wall time of each fold and seed; not reproducible.
     trained, reused : int
-        Networks trained now, and taken from artifacts.
+        Number of networks trained in this run, and reused from artifacts.
     trainer : dict
-        Which trainer made the networks: `name`, `reason`, `versions` and, if there are any, `warnings`.
+        Trainer of the networks: `name`, `reason`, `versions` and, if there are any, `warnings`.
     """
 
     problem: Problem
@@ -80,7 +80,7 @@ class ForecastResult:
     trainer: dict[str, Any] = field(default_factory=dict)
 
     def card(self) -> Card:
-        """Sum the result up in a few lines, for a prompt or a notebook."""
+        """Summary of the result in a few lines, for a prompt or a notebook."""
         dates = self.actuals["date"]
         horizon = self.problem.horizon
         facts = [
@@ -101,16 +101,16 @@ class ForecastResult:
 
 
 def make_problem(table: SeriesTable, model: NetworkSettings, settings: ForecastSettings) -> Problem:
-    """State what is forecast of a table, with the look-back that a network needs.
+    """Make the forecast problem of a table, with the look-back that a network needs.
 
     Raises
     ------
     InputError
-        For a series that is not in the table, and a table that is too short.
+        For an unknown series, and for a table that is too short.
     """
     for name in settings.series:
         if name not in table.names:
-            raise InputError(f"expected forecast.series among {', '.join(table.names)}; found {name!r}; mend it")
+            raise InputError(f"expected forecast.series among {', '.join(table.names)}; found {name!r}; correct it")
     columns = tuple(table.names.index(name) for name in settings.series)
     return Problem(table, settings.horizon, columns, model.lookback + settings.context)
 
@@ -136,23 +136,23 @@ def compute_forecasts(
     table : SeriesTable
         The series.
     model : NetworkSettings
-        The network; `winsorize_quantile` means nothing here, since levels that rise may not be cut off.
+        The network; `winsorize_quantile` has no effect, because clipping would distort series with a trend.
     training, walk_forward
         Settings; `walk_forward.test_start` is the first date that is forecast.
     seeds : sequence of int
-        One network per fold and seed.
+        Seeds; one network is trained per fold and seed.
     artifacts : Path
-        Folder of trained networks. What is there under the same key is not trained again.
+        Folder of trained networks. A network stored there under the same key is not trained again.
     settings : ForecastSettings, optional
-        What is forecast, and from what; one period ahead of every series by default.
+        Target, inputs and horizon; by default every series, one period ahead.
     trainer : Trainer, optional
-        The trainer itself, instead of `training.trainer`'s name; it must be picklable when `jobs` > 1.
+        A trainer object, which replaces `training.trainer`; it must be picklable when `jobs` > 1.
     jobs : int
-        Processes. Results do not depend on it.
+        Number of processes. Results do not depend on it.
     on_progress : callable
-        Told of every finished network.
+        Called with a `ProgressEvent` after every finished network.
     name : str
-        What the network is called in the frames.
+        Name of the network in the frames.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def compute_forecasts(
     Raises
     ------
     InputError
-        When the series are too short, or the network cannot be used for series.
+        When the series are too short, or the network has inputs that series cannot provide.
     """
     settings = settings or ForecastSettings()
     check_model(model)
@@ -173,45 +173,48 @@ def compute_forecasts(
     cuts = problem.folds(walk_forward)
     n_tasks = len(cuts) * len(seeds)
 
-    def told(event: ProgressEvent) -> None:
+    def report_progress(event: ProgressEvent) -> None:
         on_progress(replace(event, stage="forecast"))
 
-    chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), told)
-    training = training.filled(batch_of(chosen.trainer))
-    facts = facts_of(chosen, training, target_of(problem, settings))
-    folds = {cut.number: make_series_fold(problem, cut, model, settings) for cut in cuts}
-    tasks = [Task(fold.data, model, training, seed) for fold in folds.values() for seed in seeds]
-    one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
-    rows = {(cut.number, seed): len(cut.train) for cut in cuts for seed in seeds}
-    remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
-    outcomes: dict[tuple[int, int], Outcome] = {}
-    with closing(run_tasks(iter(tasks), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
-        for outcome in finished:
-            outcomes[outcome.fold, outcome.seed] = outcome
-            facts["versions"] = dict(outcome.versions)
-            verb = "reused" if outcome.reused else "trained"
-            text = f"fold {outcome.fold + 1} of {len(cuts)}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
-            told(ProgressEvent("", text, len(outcomes), n_tasks, remaining.after(outcome)))
-    kept = ArtifactStore(Path(artifacts)).load(task_key(tasks[0], chosen.trainer))
-    assert kept is not None  # noqa: S101 - just trained or reused
-    done = {key: outcomes[key] for key in sorted(outcomes)}
+    choice = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), report_progress)
+    training = training.filled(batch_of(choice.trainer))
+    facts = facts_of(choice, training, target_of(problem, settings))
+    prepared_folds = {fold.number: make_series_fold(problem, fold, model, settings) for fold in cuts}
+    tasks = [Task(prepared.data, model, training, seed) for prepared in prepared_folds.values() for seed in seeds]
+    run_chunk, at_once = (
+        partial(run_tasks_with_trainer, trainer=choice.trainer, artifacts=Path(artifacts)),
+        choice.trainer.tasks_at_once,
+    )
+    rows = {(fold.number, seed): len(fold.train) for fold in cuts for seed in seeds}
+    remaining = RemainingTime(rows, min(jobs, max(n_tasks // at_once, 1)))
+    results: dict[tuple[int, int], TaskResult] = {}
+    with closing(run_tasks(iter(tasks), run_chunk, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for result in finished:
+            results[result.fold, result.seed] = result
+            facts["versions"] = dict(result.versions)
+            verb = "reused" if result.reused else "trained"
+            text = f"fold {result.fold + 1} of {len(cuts)}, seed {result.seed}: {verb}, {result.epochs} epochs"
+            report_progress(ProgressEvent("", text, len(results), n_tasks, remaining.after(result)))
+    artifact = ArtifactStore(Path(artifacts)).load(task_key(tasks[0], choice.trainer))
+    assert artifact is not None  # noqa: S101 - trained or reused above
+    ordered = {key: results[key] for key in sorted(results)}
     return ForecastResult(
         problem=problem,
         cuts=cuts,
-        forecasts=_forecasts(problem, folds, done, settings, name),
-        actuals=pd.concat([_actuals(problem, fold) for fold in folds.values()], ignore_index=True),
-        folds=pd.DataFrame([_fold_row(problem, folds[number], o) for (number, _), o in done.items()]),
-        history=_history(done),
-        parameters=sum(int(weight.size) for weight in kept.fitted.weights.values()),
-        seconds={f"fold {number} seed {seed}": round(o.seconds, 3) for (number, seed), o in done.items()},
-        trained=sum(not o.reused for o in done.values()),
-        reused=sum(o.reused for o in done.values()),
+        forecasts=_forecasts(problem, prepared_folds, ordered, settings, name),
+        actuals=pd.concat([_actuals(problem, prepared) for prepared in prepared_folds.values()], ignore_index=True),
+        folds=pd.DataFrame([_fold_row(problem, prepared_folds[number], o) for (number, _), o in ordered.items()]),
+        history=_history(ordered),
+        parameters=sum(int(weight.size) for weight in artifact.fitted.weights.values()),
+        seconds={f"fold {number} seed {seed}": round(o.seconds, 3) for (number, seed), o in ordered.items()},
+        trained=sum(not o.reused for o in ordered.values()),
+        reused=sum(o.reused for o in ordered.values()),
         trainer=facts,
     )
 
 
 def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
-    """Make the columns that name each number of some origins: by origin, step and series."""
+    """Make the identifying columns of each forecast of some origins: by origin, step and series."""
     n, horizon, k = len(origins), problem.horizon, len(problem.targets)
     dates = problem.ahead[origins.start : origins.stop].astype("datetime64[ns]")
     ahead = problem.target_dates(origins).astype("datetime64[ns]")
@@ -224,26 +227,26 @@ def origin_rows(problem: Problem, origins: range) -> dict[str, NDArray[Any]]:
 
 
 def forecast_rows(
-    problem: Problem, cut: SeriesFold, name: str, seed: int, values: NDArray[np.float64], levels: Sequence[float]
+    problem: Problem, fold: SeriesFold, name: str, seed: int, values: NDArray[np.float64], levels: Sequence[float]
 ) -> pd.DataFrame:
-    """Lay the forecasts of one model, seed and fold out as rows, see `ForecastResult.forecasts`.
+    """Make a row for each forecast of one model, seed and fold, see `ForecastResult.forecasts`.
 
     Parameters
     ----------
     problem : Problem
-        What is forecast.
-    cut : SeriesFold
-        Whose `origins` are forecast.
+        Series and horizon.
+    fold : SeriesFold
+        Fold whose `origins` are forecast.
     name : str
-        The model.
+        Name of the model.
     seed : int
-        Its seed.
+        Seed of the model.
     values : ndarray of float64, shape (n_origins, horizon, k, len(levels))
         Forecasts.
     levels : sequence of float
-        Quantile of each, or one NaN.
+        Quantile levels, or one NaN for a point forecast.
     """
-    origins = cut.origins
+    origins = fold.origins
     rows = origin_rows(problem, origins)
     live = np.repeat(problem.is_live(origins).ravel(), len(problem.targets))
     frame = pd.DataFrame({key: np.repeat(column, len(levels)) for key, column in rows.items()})
@@ -253,7 +256,7 @@ def forecast_rows(
         model=pd.Series(name, index=frame.index, dtype="str"),
         seed=seed,
         forecast=values.ravel(),
-        fold=np.int32(cut.number),
+        fold=np.int32(fold.number),
         live=np.repeat(live, len(levels)),
     )
 
@@ -261,47 +264,49 @@ def forecast_rows(
 def _forecasts(
     problem: Problem,
     folds: Mapping[int, PreparedFold],
-    outcomes: Mapping[tuple[int, int], Outcome],
+    results: Mapping[tuple[int, int], TaskResult],
     settings: ForecastSettings,
     name: str,
 ) -> pd.DataFrame:
     levels = settings.quantiles or (np.nan,)
     parts = []
-    for (number, seed), outcome in outcomes.items():
-        fold = folds[number]
-        said = outcome.scores.astype(np.float64).reshape(len(fold.cut.origins), -1)
-        parts.append(forecast_rows(problem, fold.cut, name, seed, fold.forecasts(said, problem, settings), levels))
+    for (number, seed), result in results.items():
+        prepared = folds[number]
+        y_pred = result.scores.astype(np.float64).reshape(len(prepared.fold.origins), -1)
+        parts.append(
+            forecast_rows(problem, prepared.fold, name, seed, prepared.forecasts(y_pred, problem, settings), levels)
+        )
     return pd.concat(parts, ignore_index=True)
 
 
-def _actuals(problem: Problem, fold: PreparedFold) -> pd.DataFrame:
-    origins = fold.cut.test
+def _actuals(problem: Problem, prepared: PreparedFold) -> pd.DataFrame:
+    origins = prepared.fold.test
     last = np.repeat(problem.last(origins)[:, None], problem.horizon, axis=1)
     columns = {"actual": problem.actual(origins).ravel(), "last": last.ravel()}
     frame = pd.DataFrame({**origin_rows(problem, origins), **columns})
     return frame.assign(series=frame["series"].astype("str"))
 
 
-def _fold_row(problem: Problem, fold: PreparedFold, outcome: Outcome) -> dict[str, Any]:
-    cut, ahead = fold.cut, problem.table.dates[1:].astype("datetime64[ns]")
-    shared: dict[str, Any] = {"fold": np.int32(cut.number), "seed": outcome.seed}
-    for name, span in (("train", cut.train), ("validation", cut.validation), ("test", cut.test)):
+def _fold_row(problem: Problem, prepared: PreparedFold, result: TaskResult) -> dict[str, Any]:
+    fold, ahead = prepared.fold, problem.table.dates[1:].astype("datetime64[ns]")
+    shared: dict[str, Any] = {"fold": np.int32(fold.number), "seed": result.seed}
+    for name, span in (("train", fold.train), ("validation", fold.validation), ("test", fold.test)):
         shared |= {f"{name}_start": ahead[span.start], f"{name}_end": ahead[span.stop - 1], f"{name}_rows": len(span)}
-    kept = outcome.history[outcome.epochs - 1] if 0 < outcome.epochs <= len(outcome.history) else None
+    best_epoch = result.history[result.epochs - 1] if 0 < result.epochs <= len(result.history) else None
     return shared | {
-        "trained_until": fold.data.trained_until.astype("datetime64[ns]"),
-        "epochs": np.int32(outcome.epochs),
-        "epochs_run": np.int32(len(outcome.history)),
-        "train_loss": kept.loss if kept else np.nan,
-        "validation_loss": kept.validation_loss if kept else np.nan,
+        "trained_until": prepared.data.trained_until.astype("datetime64[ns]"),
+        "epochs": np.int32(result.epochs),
+        "epochs_run": np.int32(len(result.history)),
+        "train_loss": best_epoch.loss if best_epoch else np.nan,
+        "validation_loss": best_epoch.validation_loss if best_epoch else np.nan,
     }
 
 
-def _history(outcomes: Mapping[tuple[int, int], Outcome]) -> pd.DataFrame:
+def _history(results: Mapping[tuple[int, int], TaskResult]) -> pd.DataFrame:
     rows = [
         (number, seed, epoch, loss.loss, loss.validation_loss)
-        for (number, seed), outcome in outcomes.items()
-        for epoch, loss in enumerate(outcome.history, start=1)
+        for (number, seed), result in results.items()
+        for epoch, loss in enumerate(result.history, start=1)
     ]
     frame = pd.DataFrame(rows, columns=["fold", "seed", "epoch", "loss", "validation_loss"])
     return frame.astype({"fold": np.int32, "epoch": np.int32})

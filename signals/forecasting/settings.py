@@ -1,4 +1,4 @@
-"""How series are forecast: how far ahead, what the network says, on what scale."""
+"""Settings of series forecasts: horizon, target, inputs and scaling."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ SCALES = ("standard", "minmax", "none")
 INPUTS = ("level", "change")
 UNITS = ("series", "minmax")
 METRICS = ("rmse", "mae")
-REPORTING = ("error_units", "metric", "reference_baseline")  # what changes no network
+REPORTING = ("error_units", "metric", "reference_baseline")  # settings that do not affect the networks
 
 LONGEST_HORIZON = 260
 
-# A few hundred rows are a handful of updates a pass: what a panel learns in five passes takes series hundreds.
+# With a few hundred rows an epoch has few updates: series need hundreds of epochs where a panel needs five.
 SERIES_TRAINING = TrainingSettings(batch_size=32, epochs=200, patience=20)
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastSettings:
-    """What is forecast of a table of series, and what a network sees of it.
+    """Target, inputs and scaling of forecasts of a table of series.
 
     Parameters
     ----------
     target : {"level", "change"}
-        What the network says: the value itself, or its change since the origin, which is then added to the last value
-        (the residual variant: a network that says nothing forecasts like persistence).
+        Output of the network: the value itself, or its change since the origin, which is then added to the last value
+        (the residual variant: an output of zero equals persistence).
     horizon : int
-        Periods ahead, each forecast at every origin.
+        Number of periods ahead, all of which are forecast at every origin.
     quantiles : tuple of float
-        Levels, ascending and an odd number of them, the middle one being the forecast; the network is then trained by
-        the pinball loss, and says all of them. None by default: one number.
+        Quantile levels, an odd number of them in ascending order; the middle quantile is the point forecast. The
+        network is then trained with the pinball loss and predicts all quantiles. Empty by default, for point forecasts
+        only.
     inputs : tuple of {"level", "change"}
-        What the network sees of every series at each step: its value, its change since the step before, or both.
+        Inputs of the network from every series at each step: its value, its change since the previous step, or both.
     scale : {"standard", "minmax", "none"}
-        How values and changes are brought to one scale: to mean 0 and standard deviation 1, or to [0, 1], of the rows
-        that training looks at; later rows may lie outside. Nothing is clipped.
+        Scaling of values and changes: to mean 0 and standard deviation 1, to [0, 1], or none, fitted on the rows that
+        training uses; later rows may lie outside. Values are not clipped.
     series : tuple of str
-        Those that are forecast; all by default. The others are only looked at.
+        Names of the series that are forecast; all by default. The others are inputs only.
     error_units : {"series", "minmax"}
-        Unit that errors are reported in: that of the series, or shares of the range each series has over all its rows,
-        as the literature does.
+        Unit of the reported errors: that of the series, or fractions of the range of each series over all its rows, as
+        in much of the literature.
     metric : {"rmse", "mae"}
-        Error that models are compared by.
+        Error with which models are compared.
     reference_baseline : str
-        The baseline that models are compared with: persistence of values, the mean of returns, whose persistence nobody
-        would use. Where it is not persistence, the series are taken for changes themselves: their sign is the direction
-        that counts. Units, metric and reference change no network.
+        Baseline with which models are compared, usually `"persistence"` for values and `"mean"` for returns. When it is
+        not persistence, the series are taken to be changes such as returns, whose sign is the direction. Units, metric
+        and reference do not affect the networks.
     """
 
     target: str = "level"
@@ -72,7 +73,7 @@ class ForecastSettings:
             ("scale", self.scale, SCALES),
             ("error_units", self.error_units, UNITS),
             ("metric", self.metric, METRICS),
-            *(("inputs", one, INPUTS) for one in self.inputs),
+            *(("inputs", value, INPUTS) for value in self.inputs),
         ):
             if value not in allowed:
                 close = difflib.get_close_matches(str(value), allowed, n=1)
@@ -94,5 +95,5 @@ class ForecastSettings:
 
     @property
     def context(self) -> int:
-        """Rows beside a window's own that its inputs look at."""
+        """Number of rows before a window that its inputs need."""
         return int("change" in self.inputs)

@@ -11,12 +11,12 @@ __all__ = ["drift", "in_sample_mean", "last_sign", "persistence", "seasonal", "s
 
 
 def persistence(history: FoldHistory, number: int) -> Fit:
-    """Last value that is known, for every step ahead."""
+    """Last known value, for every step ahead."""
     return Fit(_ahead(history, history.problem.last(history.fold.origins)), 0)
 
 
 def drift(history: FoldHistory, number: int) -> Fit:
-    """Last value plus the mean change a row in what may be learnt from."""
+    """Last value plus the mean change per row in the training and validation rows."""
     known = history.values()
     slope = (known[-1] - known[0]) / (len(known) - 1)
     steps = np.arange(1, history.problem.horizon + 1)[:, None]
@@ -24,13 +24,13 @@ def drift(history: FoldHistory, number: int) -> Fit:
 
 
 def in_sample_mean(history: FoldHistory, number: int) -> Fit:
-    """Mean of the rows that may be trained on, for every step ahead."""
+    """Mean of the training and validation rows, for every step ahead."""
     mean = history.values().mean(axis=0)
     return Fit(_ahead(history, np.broadcast_to(mean, (len(history.fold.origins), mean.size))), mean.size)
 
 
 def last_sign(history: FoldHistory, number: int) -> Fit:
-    """Another move of the usual size in the direction of the last one."""
+    """Forecast a change of mean absolute size in the direction of the last change."""
     origins = np.asarray(history.fold.origins)
     sign = np.sign(history.problem.last(origins) - history.start(np.maximum(origins - 1, 0)))
     size = np.abs(history.moves(history.fold.both)).mean(axis=0)
@@ -38,7 +38,7 @@ def last_sign(history: FoldHistory, number: int) -> Fit:
 
 
 def seasonal(history: FoldHistory, period: int) -> Fit:
-    """Value of the same season in the last period that is known (seasonal persistence)."""
+    """Last known value of the same season (seasonal persistence)."""
     steps = np.arange(1, history.problem.horizon + 1)
     rows = np.asarray(history.fold.origins)[:, None] + steps - period * -(-steps // period)
     if rows.min() < 0:
@@ -47,11 +47,11 @@ def seasonal(history: FoldHistory, period: int) -> Fit:
 
 
 def seasonal_mean(history: FoldHistory, period: int) -> Fit:
-    """Mean of the same season over what may be learnt from."""
+    """Mean of the same season over the training and validation rows."""
     rows, known = np.asarray(history.rows), history.values()
     if len(rows) < period:
         raise InputError(
-            f"expected a period no longer than the {len(rows)} rows that may be learnt from; found "
+            f"expected a period no longer than the {len(rows)} training and validation rows; found "
             f"seasonal_mean({period}); shorten it"
         )
     means = np.stack([known[rows % period == season].mean(axis=0) for season in range(period)])
@@ -60,5 +60,5 @@ def seasonal_mean(history: FoldHistory, period: int) -> Fit:
 
 
 def _ahead(history: FoldHistory, values: Values) -> Values:
-    """Repeat a value a test origin for every step ahead."""
+    """Repeat the value of each origin for every step ahead."""
     return np.repeat(values[:, None, :], history.problem.horizon, axis=1)

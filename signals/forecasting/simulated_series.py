@@ -1,4 +1,4 @@
-"""Seasonal series that depend on each other, simulated: what a network should foretell better than simple rules."""
+"""Simulated monthly series with seasons and a common cycle, which networks should forecast better than simple rules."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ def simulated_series(
 ) -> SeriesTable:
     """Simulate monthly series with a season and a common cycle.
 
-    Every series is the sum of one common cycle, which the first series shows three months before the others; of a
-    season of its own, which is the stronger the higher the cycle; and of noise. So the month says something, the last
-    values say something, and the first series says something about the others: seasonal means miss the cycle,
-    persistence misses the season, and what is linear misses that one depends on the other.
+    Every series is the sum of a common cycle, in which the first series leads the others by three months; of its own
+    season, whose amplitude increases with the cycle; and of noise. The month, the last values, and the first series
+    (for the others) are therefore informative: seasonal means ignore the cycle, persistence ignores the season, and
+    linear models ignore the interaction of the two.
 
     Parameters
     ----------
     seed : int
-        Of everything random.
+        Seed of all random draws.
     n_months, n_series : int
-        Size of the table; at least 24 months.
+        Size of the table; at least 24 months and 1 series.
     noise : float
-        Standard deviation of the noise; season and cycle have about 1.
+        Standard deviation of the noise; those of season and cycle are about 1.
     start : str
         First month.
 
     Returns
     -------
     SeriesTable
-        Labelled as simulated.
+        The table, with `"simulated"` as its source.
 
     Raises
     ------
     InputError
-        For sizes that make no such table.
+        For sizes or a noise outside these ranges.
 
     >>> simulated_series(n_months=24).names
     ('series_1', 'series_2', 'series_3')
@@ -73,8 +73,8 @@ def simulated_series(
 def _autoregression(rng: np.random.Generator, n: int, phi: float) -> np.ndarray:
     """First-order autoregression with standard deviation 1."""
     shocks = rng.normal(size=n) * np.sqrt(1 - phi**2)
-    made = np.empty(n)
-    made[0] = rng.normal()
+    values = np.empty(n)
+    values[0] = rng.normal()
     for t in range(1, n):
-        made[t] = phi * made[t - 1] + shocks[t]
-    return made
+        values[t] = phi * values[t - 1] + shocks[t]
+    return values

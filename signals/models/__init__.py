@@ -1,1 +1,1 @@
-"""Networks. Each builds a backend-neutral Keras 3 model; Keras is imported when one is built, not before."""
+"""Networks: settings, and builders of backend-neutral Keras 3 models; Keras is imported only when one is built."""

@@ -9,19 +9,20 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-__all__ = ["PeepholeLSTMCell", "make_cell", "make_layer", "one_mask_a_window", "state_sizes"]
+__all__ = ["PeepholeLSTMCell", "make_cell", "make_layer", "shared_dropout_masks", "state_sizes"]
 
 
 @keras.saving.register_keras_serializable(package="rnn_strategies")
 class PeepholeLSTMCell(layers.LSTMCell):  # type: ignore[misc]  # Keras carries no annotations
-    """LSTM whose gates see the cell's state, in everything else `keras.layers.LSTMCell`.
+    """LSTM cell with peephole connections: `keras.layers.LSTMCell` whose gates also see the cell's state.
 
     With the gates in Keras's order i, f, g, o and element-wise weights p:
 
         i, f = sigmoid(x W + h U + p c + b);  g = tanh(x W + h U + b);  c' = f c + i g
         o = sigmoid(x W + h U + p c' + b);  h' = o tanh(c')
 
-    The additional weights, `peephole` of shape (3, units), are zero at first: it begins as an ordinary LSTM.
+    The additional weights, `peephole` of shape (3, units), are initialised to zero, so the initial cell is a plain
+    LSTM.
 
     References
     ----------
@@ -30,12 +31,12 @@ class PeepholeLSTMCell(layers.LSTMCell):  # type: ignore[misc]  # Keras carries 
     """
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights."""
+        """Create the weights."""
         super().build(input_shape)
         self.peephole = self.add_weight(shape=(3, self.units), name="peephole", initializer="zeros")
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
-        """One step: (batch, features) and [h, c] of shape (batch, units) to h' and [h', c']."""
+        """Compute one step: from (batch, features) and [h, c], each of shape (batch, units), to h' and [h', c']."""
         h, c = states
         x_masks = self.get_dropout_mask(inputs) if training and self.dropout else None
         h_masks = self.get_recurrent_dropout_mask(h) if training and self.recurrent_dropout else None
@@ -48,7 +49,7 @@ class PeepholeLSTMCell(layers.LSTMCell):  # type: ignore[misc]  # Keras carries 
 
 
 def _product(values: Any, kernel: Any, masks: Any) -> Any:
-    """Multiply by a kernel behind dropout: one mask, or one for each gate as Keras has it for recurrent dropout."""
+    """Product with a kernel after dropout, with one mask, or one for each gate as in Keras's recurrent dropout."""
     if not isinstance(masks, list):
         return ops.matmul(values if masks is None else values * masks, kernel)
     parts = ops.split(kernel, len(masks), axis=1)
@@ -63,16 +64,16 @@ def make_cell(kind: str, units: int, *, reset_after: bool = True, **options: Any
     kind : str
         One of `signals.models.recurrent_settings.CELLS`.
     units : int
-        Numbers in its state.
+        Size of its state.
     reset_after : bool
-        Of a GRU; others have no such thing.
+        Whether the reset gate of a GRU is applied after the recurrent product; other cells ignore it.
     **options
-        Of every Keras cell: `dropout`, `recurrent_dropout`, `name`.
+        Options of every Keras cell: `dropout`, `recurrent_dropout`, `name`.
     """
     if kind == "gru":
         return layers.GRUCell(units, reset_after=reset_after, **options)
-    made = {"lstm": layers.LSTMCell, "simple_rnn": layers.SimpleRNNCell, "peephole_lstm": PeepholeLSTMCell}
-    return made[kind](units, **options)
+    classes = {"lstm": layers.LSTMCell, "simple_rnn": layers.SimpleRNNCell, "peephole_lstm": PeepholeLSTMCell}
+    return classes[kind](units, **options)
 
 
 def make_layer(
@@ -86,27 +87,27 @@ def make_layer(
     recurrent_dropout: float = 0.0,
     **options: Any,
 ) -> Any:
-    """Make a recurrent layer, Keras's own where there is one, since those have fast kernels on a GPU.
+    """Make a recurrent layer, Keras's own where one exists, because these have fast kernels on a GPU.
 
     Parameters
     ----------
     kind, units, reset_after, dropout, recurrent_dropout
         See `make_cell`.
     name : str
-        Of the layer; behind `bidirectional_` when it is one, whose two halves go by it.
+        Name of the layer. A bidirectional layer is named `bidirectional_<name>`, and its two halves have this name.
     bidirectional : bool
-        Whether a second layer of that size reads the window from its end; outputs of both lie beside each other.
+        Whether a second layer of the same size reads the window from its end; the outputs of both are concatenated.
     **options
         `return_sequences`, `return_state`.
     """
-    shares = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
+    rates = {"dropout": dropout, "recurrent_dropout": recurrent_dropout}
     if kind == "peephole_lstm":
-        made = layers.RNN(PeepholeLSTMCell(units, name="peephole_lstm_cell", **shares), name=name, **options)
+        layer = layers.RNN(PeepholeLSTMCell(units, name="peephole_lstm_cell", **rates), name=name, **options)
     elif kind == "gru":
-        made = layers.GRU(units, reset_after=reset_after, name=name, **shares, **options)
+        layer = layers.GRU(units, reset_after=reset_after, name=name, **rates, **options)
     else:
-        made = {"lstm": layers.LSTM, "simple_rnn": layers.SimpleRNN}[kind](units, name=name, **shares, **options)
-    return layers.Bidirectional(made, name=f"bidirectional_{name}") if bidirectional else made
+        layer = {"lstm": layers.LSTM, "simple_rnn": layers.SimpleRNN}[kind](units, name=name, **rates, **options)
+    return layers.Bidirectional(layer, name=f"bidirectional_{name}") if bidirectional else layer
 
 
 def state_sizes(cell: Any) -> list[int]:
@@ -115,19 +116,19 @@ def state_sizes(cell: Any) -> list[int]:
 
 
 @contextmanager
-def one_mask_a_window(cells: Sequence[Any], widths: Sequence[int], batch: Any) -> Iterator[None]:
-    """Draw the dropout masks of cells that are stepped through by hand, as Keras's layers do for theirs.
+def shared_dropout_masks(cells: Sequence[Any], widths: Sequence[int], batch: Any) -> Iterator[None]:
+    """Draw one dropout mask per window for cells that are stepped in a custom loop, as Keras's recurrent layers do.
 
-    They are drawn before the first step, outside of any loop a backend traces, and forgotten after the last.
+    The masks are drawn before the first step, outside of any loop that a backend traces, and reset after the last step.
 
     Parameters
     ----------
-    cells : sequence of cells
-        Of Keras's kind.
+    cells : sequence of Keras cells
+        Cells that are stepped.
     widths : sequence of int
-        How many inputs each has.
+        Number of inputs of each cell.
     batch : int or scalar tensor
-        Rows.
+        Rows of the batch.
     """
     for cell, width in zip(cells, widths, strict=True):
         cell.get_dropout_mask(ops.ones((batch, width), dtype=cell.compute_dtype))

@@ -1,4 +1,4 @@
-"""Anybody's own model: a scikit-learn estimator, or any object with `fit` and `predict`, walk-forward."""
+"""Custom models: a scikit-learn estimator, or any object with `fit` and `predict`, trained walk-forward."""
 
 from __future__ import annotations
 
@@ -27,36 +27,35 @@ SEED_NAMES = ("random_state", "seed")
 
 @dataclass(frozen=True, slots=True)
 class CustomModel:
-    """A model of one's own.
+    """A user-defined model with `fit` and `predict`.
 
     Parameters
     ----------
     factory : str or object
         `'package.module:Name'` of a class or function that returns an object with `fit(X, y)` and `predict(X)`, such
-        as `"sklearn.linear_model:LogisticRegression"`; or such an object, which is copied, never fitted itself.
+        as `"sklearn.linear_model:LogisticRegression"`; or such an object, of which copies are fitted.
     options : dict
         Keyword arguments of the factory.
     lookback : int
         Periods in a window.
     layout : {"flat", "windows"}
-        `X` of shape (n, lookback * n_features), oldest step first and features beside each other within a step, or
+        `X` of shape (n, lookback * n_features), oldest step first and the features of a step adjacent, or of shape
         (n, lookback, n_features).
     winsorize_quantile : float, optional
-        Features are clipped at this quantile of the training slice and its mirror, then standardised; None leaves
-        them as they are.
+        Features are clipped at this quantile q and at 1 - q of the training slice, then standardised; None for neither.
     min_steps : int, optional
-        Shortest history that is scored; unknown steps are NaN, which the model then has to bear.
+        Shortest history that is scored. Unknown steps are NaN, which the model must support.
 
     Notes
     -----
-    `y` is 0 or 1 for `up` and `above_median`, 0 to 2 for `terciles`, else the number itself, clipped at the same
-    quantiles. The score is `predict_proba` of the upper class (of three: the highest less the lowest), else
-    `decision_function`, else `predict`. `predict` is shown the rows of one date at a time, since a model that looks at
-    all rows it is given would otherwise look ahead. A factory with an argument `random_state` or `seed` is given each
-    seed in turn; the generators of Python, NumPy and Keras are seeded as well. An estimator of scikit-learn without
-    such a setting has no chance in it and is fitted once. `fit` sees the training slice; with
-    training.refit_on_validation = true the validation slice as well. Such models are not stored (that would take
-    pickle), so a signals stage that is stopped fits them again. Keras models are fitted for `training.epochs` passes.
+    `y` is 0 or 1 for `up` and `above_median`, 0 to 2 for `terciles`, else the value itself, clipped at the same
+    quantiles. The score is `predict_proba` of the upper class (of three classes: the highest less the lowest), else
+    `decision_function`, else `predict`. `predict` receives the rows of one date at a time, so that a model which uses
+    all rows of its input cannot look ahead. A factory with an argument `random_state` or `seed` receives each seed in
+    turn; the generators of Python, NumPy and Keras are seeded as well. A scikit-learn estimator without such an
+    argument is deterministic and is fitted once. `fit` receives the training slice, and with
+    training.refit_on_validation = true the validation slice as well. Custom models are not stored, because that would
+    need pickle; a signals stage that is resumed fits them again. Keras models are fitted for `training.epochs` epochs.
     """
 
     factory: Any
@@ -75,12 +74,12 @@ class CustomModel:
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Name of the model in messages."""
         return self.factory if isinstance(self.factory, str) else type(self.factory).__name__
 
     @property
     def seed_name(self) -> str | None:
-        """Argument that takes the seed; None when the model has none, or it is fixed in the options."""
+        """Argument that receives the seed; None when the model has none, or when the options fix it."""
         factory = self._factory()
         if _is_instance(factory):
             settings = factory.get_params() if hasattr(factory, "get_params") else {}
@@ -92,39 +91,41 @@ class CustomModel:
         return next((name for name in SEED_NAMES if name in settings and name not in self.options), None)
 
     @property
-    def has_chance(self) -> bool:
-        """Whether seeds can make a difference: always, but for estimators of scikit-learn that are given none."""
+    def uses_seed(self) -> bool:
+        """Whether seeds can change the result: not for scikit-learn estimators without a seed argument."""
         return self.seed_name is not None or not hasattr(self._factory(), "get_params")
 
     def make(self, seed: int) -> Any:
-        """Make a fresh, untrained model, and seed everything random.
+        """Make an untrained model, and seed all random number generators.
 
         Raises
         ------
         InputError
-            When the factory does not exist, fails, or makes something without `fit` and `predict`.
+            When the factory does not exist, fails, or returns an object without `fit` and `predict`.
         """
         factory, name = self._factory(), self.seed_name
         _seed_everything(seed)
         if _is_instance(factory):
             if self.options:
-                raise InputError(f"expected model.options only with a class or function; found them with {self.name}")
-            return _copied(factory, name, seed)
+                raise InputError(
+                    f"expected model.options only with a class or function; found options with the object {self.name}"
+                )
+            return _copy_with_seed(factory, name, seed)
         options = dict(self.options)
         if name:
             options[name] = seed
         try:
-            made = factory(**options)
+            model = factory(**options)
         except Exception as error:
-            raise InputError(_failed(f"{self.name}({', '.join(options)})", "make a model", error)) from error
-        if not _is_instance(made):
+            raise InputError(_failure_message(f"{self.name}({', '.join(options)})", "return a model", error)) from error
+        if not _is_instance(model):
             raise InputError(
-                f"expected {self.name} to make an object with fit(X, y) and predict(X); found {type(made).__name__}"
+                f"expected {self.name} to return an object with fit(X, y) and predict(X); found {type(model).__name__}"
             )
-        return made
+        return model
 
     def design(self, samples: Samples, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
-        """Lay out `X` of some rows."""
+        """Return `X` of some rows, in the configured layout."""
         windows = samples.windows.gather(rows)
         if self.min_steps is not None:
             windows[windows == MASKED] = np.nan
@@ -132,7 +133,7 @@ class CustomModel:
 
     def fit(
         self,
-        made: Any,
+        model: Any,
         samples: Samples,
         label: NDArray[np.float64],
         target: Target,
@@ -140,38 +141,40 @@ class CustomModel:
         epochs: int,
         batch_size: int,
     ) -> None:
-        """Fit a fresh model to some rows; `label` is not standardised."""
-        if target.is_numeric and _is_classifier(made):
+        """Fit an untrained model to some rows; `label` is not standardised."""
+        if target.is_numeric and _is_classifier(model):
             raise InputError(
                 f"expected a regressor for numeric labels; found the classifier {self.name}; use a regressor, or "
                 "labels.kind = above_median, up or terciles"
             )
         X = self.design(samples, slice(None))
-        more = {"epochs": epochs, "batch_size": batch_size, "verbose": 0} if _is_keras(made) else {}
+        more = {"epochs": epochs, "batch_size": batch_size, "verbose": 0} if _is_keras(model) else {}
         try:
-            made.fit(X, label, **more)
+            model.fit(X, label, **more)
         except Exception as error:
-            raise InputError(_failed(f"fit of {self.name}", f"take X of shape {X.shape}", error)) from error
+            raise InputError(_failure_message(f"fit of {self.name}", f"accept X of shape {X.shape}", error)) from error
 
-    def predict(self, made: Any, samples: Samples, target: Target) -> NDArray[np.float64]:
+    def predict(self, model: Any, samples: Samples, target: Target) -> NDArray[np.float64]:
         """Score rows sorted by date, one date at a time, shape (n, target.outputs), or (n, 1) for one number a row."""
         parts = []
         days = np.flatnonzero(np.diff(samples.windows.end, prepend=-1))
         for begin, end in zip(days, [*days[1:], len(samples)], strict=True):
             X = self.design(samples, np.arange(begin, end))
             try:
-                said = np.asarray(_say(made, X, target), dtype=np.float64).reshape(len(X), -1)
+                y_pred = np.asarray(_raw_predictions(model, X, target), dtype=np.float64).reshape(len(X), -1)
             except Exception as error:
-                raise InputError(_failed(f"predict of {self.name}", f"take X of shape {X.shape}", error)) from error
-            # of several quantiles one says nothing
+                raise InputError(
+                    _failure_message(f"predict of {self.name}", f"accept X of shape {X.shape}", error)
+                ) from error
+            # a single number cannot stand for several quantiles
             widths = (target.outputs,) if target.levels else (1, target.outputs)
-            if said.shape[1] not in widths or not np.isfinite(said).all():
+            if y_pred.shape[1] not in widths or not np.isfinite(y_pred).all():
                 wanted = " or ".join(map(str, widths))
                 raise InputError(
-                    f"expected predict of {self.name} to say {wanted} finite numbers a row; found "
-                    f"{said.shape[1]} a row, {int((~np.isfinite(said)).sum())} of them not finite"
+                    f"expected predict of {self.name} to return {wanted} finite numbers per row; found "
+                    f"{y_pred.shape[1]} per row, {int((~np.isfinite(y_pred)).sum())} of the numbers not finite"
                 )
-            parts.append(said)
+            parts.append(y_pred)
         width = max((part.shape[1] for part in parts), default=target.outputs)
         return np.concatenate(parts) if parts else np.zeros((0, width))
 
@@ -200,48 +203,50 @@ def _is_classifier(value: Any) -> bool:
 
 
 def _seed_everything(seed: int) -> None:
-    """Seed the generators a model may draw from; Keras only where somebody uses it."""
+    """Seed the global generators that a model may use; Keras only when it is already imported."""
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - other people's models draw from it
+    np.random.seed(seed)  # noqa: NPY002 - custom models may use the global generator
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(seed)
 
 
-def _copied(model: Any, seed_name: str | None, seed: int) -> Any:
+def _copy_with_seed(model: Any, seed_name: str | None, seed: int) -> Any:
     if _is_keras(model):
         from signals.models.keras_backend import load_keras
 
         keras = load_keras()
-        made = keras.models.clone_model(model)  # fresh weights
+        copied = keras.models.clone_model(model)  # with new initial weights
         if not getattr(model, "compiled", False):
-            raise InputError("expected a compiled Keras model as model of your own; found none; call compile() first")
-        made.compile_from_config(model.get_compile_config())
-        return made
+            raise InputError(
+                "expected a compiled Keras model as custom model; found one that is not compiled; call compile() first"
+            )
+        copied.compile_from_config(model.get_compile_config())
+        return copied
     if hasattr(model, "get_params"):
         from sklearn.base import clone
 
-        made = clone(model)
-        return made.set_params(**{seed_name: seed}) if seed_name else made
+        copied = clone(model)
+        return copied.set_params(**{seed_name: seed}) if seed_name else copied
     return copy.deepcopy(model)
 
 
-def _say(made: Any, X: NDArray[np.float32], target: Target) -> Any:
-    if _is_keras(made):
-        return made.predict_on_batch(X)
+def _raw_predictions(model: Any, X: NDArray[np.float32], target: Target) -> Any:
+    if _is_keras(model):
+        return model.predict_on_batch(X)
     if not target.is_numeric:
-        if hasattr(made, "predict_proba"):
-            chances = np.asarray(made.predict_proba(X))
-            # a training slice without some class makes a model that has never heard of it
-            classes = [int(c) for c in getattr(made, "classes_", range(chances.shape[1]))]
-            whole = np.zeros((len(X), max(target.outputs, 2)))
-            whole[:, classes] = chances
-            return whole[:, 1] if target.kind == "probability" else whole
-        if hasattr(made, "decision_function"):
-            said = np.asarray(made.decision_function(X))
-            return said if said.ndim == 1 or said.shape[1] == target.outputs else said[:, -1]
-    return made.predict(X)
+        if hasattr(model, "predict_proba"):
+            probabilities = np.asarray(model.predict_proba(X))
+            # `predict_proba` lacks the classes that do not occur in the training slice
+            classes = [int(c) for c in getattr(model, "classes_", range(probabilities.shape[1]))]
+            all_classes = np.zeros((len(X), max(target.outputs, 2)))
+            all_classes[:, classes] = probabilities
+            return all_classes[:, 1] if target.kind == "probability" else all_classes
+        if hasattr(model, "decision_function"):
+            decision = np.asarray(model.decision_function(X))
+            return decision if decision.ndim == 1 or decision.shape[1] == target.outputs else decision[:, -1]
+    return model.predict(X)
 
 
-def _failed(what: str, purpose: str, error: Exception) -> str:
-    said = " ".join(str(error).split())[:300]
-    return f"expected {what} to {purpose}; found {type(error).__name__}: {said}; mend it there"
+def _failure_message(call: str, purpose: str, error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"expected {call} to {purpose}; found {type(error).__name__}: {text}; correct the model"

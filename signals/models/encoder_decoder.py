@@ -19,13 +19,13 @@ def build(settings: EncoderDecoderSettings, network: Network) -> Any:
     settings : EncoderDecoderSettings
         Sizes and parts.
     network : Network
-        Sizes of the data and what the output says: numbers or quantiles of numbers, or one probability.
+        Sizes of the data, and the target: values, quantiles of values, or one probability.
 
     Returns
     -------
     keras.Model
-        Inputs as of `signals.models.recurrent.build`, with `teacher` (batch, steps, values a step); output (batch,
-        target.outputs), steps × values × levels.
+        Inputs as in `signals.models.recurrent.build`, with `teacher` of shape (batch, steps, values per step); output
+        of shape (batch, target.outputs), steps × values × levels.
 
     Raises
     ------
@@ -46,25 +46,27 @@ def build(settings: EncoderDecoderSettings, network: Network) -> Any:
     target = network.target
     if target.kind == "classes":
         raise InputError(
-            "expected numbers, quantiles or one probability from an encoder-decoder; found classes; use model.kind "
-            "= 'recurrent' for them"
+            "expected a target of values, quantiles or one probability for an encoder-decoder; found classes; use "
+            "model.kind = 'recurrent' for them"
         )
-    inputs = network_blocks.read_inputs(settings, network.n_features)
-    made = network_blocks.recurrent(settings, return_sequences=True, return_state=True)
-    encoded, *states = network_blocks.run(made, inputs.sequence, inputs.known)
-    given = {"encoded": encoded, "known": inputs.known}
-    # the states h after the last step, of a bidirectional layer those of both its halves
-    given["final"] = network_blocks.beside_each_other(
+    inputs = network_blocks.sequence_input(settings, network.n_features)
+    encoder = network_blocks.recurrent_layers(settings, return_sequences=True, return_state=True)
+    encoded, *states = network_blocks.run_layers(encoder, inputs.sequence, inputs.known)
+    decoder_inputs = {"encoded": encoded, "known": inputs.known}
+    # the states h after the last step; for a bidirectional layer, those of both halves
+    decoder_inputs["final"] = network_blocks.concatenate(
         states[:: len(states) // 2] if settings.bidirectional else states[:1]
     )
-    given["still"] = network_blocks.beside_each_other(
-        network_blocks.beside(inputs, settings, network.n_categories, network.group_sizes)
+    decoder_inputs["static"] = network_blocks.concatenate(
+        network_blocks.static_inputs(inputs, settings, network.n_categories, network.group_sizes)
     )
     if settings.autoregressive_lags:
-        given["offset"] = network_blocks.highway(inputs, settings.autoregressive_lags, target.outputs, every_step=False)
+        decoder_inputs["offset"] = network_blocks.autoregressive_term(
+            inputs, settings.autoregressive_lags, target.outputs, every_step=False
+        )
     if settings.output_recurrence:
-        given["teacher"] = keras.Input((target.steps, target.values // target.steps), name="teacher")
-        inputs.made.append(given["teacher"])
+        decoder_inputs["teacher"] = keras.Input((target.steps, target.values // target.steps), name="teacher")
+        inputs.tensors.append(decoder_inputs["teacher"])
     decoder = Decoder(
         settings.cell,
         settings.decoder_units or settings.encoded,
@@ -78,5 +80,5 @@ def build(settings: EncoderDecoderSettings, network: Network) -> Any:
         reset_after=settings.reset_after,
         name="decoder",
     )
-    said = decoder({name: value for name, value in given.items() if value is not None})
-    return keras.Model(inputs.made, said, name="encoder_decoder")
+    output = decoder({name: value for name, value in decoder_inputs.items() if value is not None})
+    return keras.Model(inputs.tensors, output, name="encoder_decoder")

@@ -1,4 +1,4 @@
-"""Encoder-decoder with attention: a window of several series -> their next steps, one after the other."""
+"""Settings of encoder-decoder networks with attention, which forecast several steps one after the other."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ ATTENTIONS = ("additive", "dot", "none")
 class EncoderDecoderSettings:
     """Sizes and parts of an encoder-decoder.
 
-    Recurrent layers read the window; a cell, the decoder, then says one step after the other of the target's, and sees
-    before each what it said at the step before and, by attention, what the encoder said at every step of the window.
+    Recurrent layers, the encoder, read the window. A cell, the decoder, then forecasts the steps of the target one
+    after the other; its inputs at each step are its output of the previous step and, by attention, the encoder's
+    outputs at every step of the window.
 
     Parameters
     ----------
     lookback : int
         Periods in a window.
     cell : {"lstm", "gru", "simple_rnn", "peephole_lstm"}
-        Of encoder and decoder.
+        Cell of encoder and decoder.
     units : tuple of int
         Units of the encoder's layers, first to last.
     decoder_units : int
-        Units of the decoder; 0 for as many as the encoder says numbers at a step, which attention by `"dot"` demands.
+        Units of the decoder; 0 for the width of the encoder's output at a step, which attention by `"dot"` requires.
     attention : {"additive", "dot", "none"}
-        How the decoder weighs the steps of the window: by a small network of its state before the step and theirs
-        (Bahdanau, Cho, Bengio 2015), by the product of its state after the step and theirs (Luong, Pham, Manning
-        2015), or not at all.
+        How the decoder weights the steps of the window: `"additive"` by a small network of the decoder's state before
+        the step and the encoder's outputs (Bahdanau, Cho, Bengio 2015), `"dot"` by the product of the decoder's state
+        after the step and the encoder's outputs (Luong, Pham, Manning 2015), `"none"` without attention.
     bidirectional : bool
         Whether the encoder reads the window in both directions.
     output_recurrence : bool
-        Whether the decoder sees its output of the step before.
+        Whether the decoder's output of the previous step is one of its inputs.
     teacher_forcing_ratio : float
-        Share of those outputs that are replaced by the true ones in training. Below 1 it also learns to go by its own,
-        which is all it has afterwards (scheduled sampling, Bengio et al. 2015).
+        Share of these outputs that are replaced by the true ones in training. Below 1 the network is also trained on
+        its own outputs, the only ones available in prediction (scheduled sampling, Bengio et al. 2015).
     autoregressive_lags : int
-        Last steps of the window that also enter every output linearly; 0 for none.
+        Number of last steps of the window that also enter every output linearly; 0 for none.
     min_steps, ticker_embedding_dim, month_onehot, categorical_embeddings, year_onehot, unknown_category_rate,
     winsorize_quantile
-        See `RecurrentSettings`. What does not change from step to step enters the decoder.
+        See `RecurrentSettings`. Static inputs, which are the same at all steps, enter the decoder.
     dropout : float
-        Share of the inputs dropped in training, of every recurrent layer but the first and of the decoder.
+        Dropout rate of the inputs of the decoder and of every recurrent layer except the first.
     input_dropout, recurrent_dropout, reset_after
         See `RecurrentSettings`.
     """
@@ -81,18 +82,18 @@ class EncoderDecoderSettings:
             raise InputError(f"expected model.decoder_units of at least 0; found {self.decoder_units}")
         if self.attention == "dot" and self.decoder_units not in (0, self.encoded):
             raise InputError(
-                f"expected model.decoder_units to be the {self.encoded} numbers the encoder says at a step, which "
-                f"attention by 'dot' demands; found {self.decoder_units}; use 0, or attention = 'additive'"
+                f"expected model.decoder_units to equal the width of the encoder's output, {self.encoded}, as "
+                f"attention by 'dot' requires; found {self.decoder_units}; use 0, or attention = 'additive'"
             )
         if not self.output_recurrence and self.attention != "additive":
             raise InputError(
-                "expected a decoder that reads something: model.output_recurrence or attention = 'additive'; found "
-                "neither; turn one on"
+                "expected a decoder with inputs: model.output_recurrence or attention = 'additive'; found neither; set "
+                "one of them"
             )
 
     @property
     def encoded(self) -> int:
-        """Numbers the encoder says at each step."""
+        """Width of the encoder's output at each step."""
         return self.units[-1] * (2 if self.bidirectional else 1)
 
     @property
@@ -102,15 +103,15 @@ class EncoderDecoderSettings:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of other categoricals it has an input for."""
+        """Names of the other categoricals for which the network has an input."""
         return (*self.categorical_embeddings, *(("year",) if self.year_onehot else ()))
 
     @property
     def sequence_loss(self) -> bool:
-        """Never: it says what comes after the window."""
+        """Always False: the output is a forecast of the steps after the window."""
         return False
 
     @property
     def teacher_steps(self) -> str | None:
-        """What true outputs are fed back in training: those of the `"horizon"`'s steps, or None."""
+        """Steps whose true outputs are fed back in training: `"horizon"`, or None for no feedback."""
         return "horizon" if self.output_recurrence else None

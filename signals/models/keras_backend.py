@@ -1,4 +1,4 @@
-"""Import of Keras with the backend that is set."""
+"""Import of Keras with the configured backend."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ def load_keras() -> Any:
     Raises
     ------
     InputError
-        When the backend that was asked for cannot be loaded.
+        When the configured backend cannot be loaded.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a network per fold looks like needless retracing to it
+    logging.getLogger("tensorflow").setLevel(
+        logging.ERROR
+    )  # TensorFlow would warn of retracing, because each fold builds a network
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # backends warn about NumPy and protobuf while they load

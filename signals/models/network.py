@@ -1,4 +1,4 @@
-"""What describes a network: its settings as a protocol, sizes of the data, and its target."""
+"""Description of a network: the protocol of its settings, the sizes of its data, and its target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Network", "NetworkSettings"]
 
 
 class NetworkSettings(WindowSettings, Protocol):
-    """What the settings of a network of this project say about it, whatever its kind."""
+    """Settings that every kind of network in this package has."""
 
     @property
     def masked(self) -> bool:
@@ -37,47 +37,47 @@ class NetworkSettings(WindowSettings, Protocol):
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of other categoricals it has an input for."""
+        """Names of the other categoricals for which the network has an input."""
         ...
 
     @property
     def sequence_loss(self) -> bool:
-        """Whether it is trained on outputs at every step of the window."""
+        """Whether the loss covers the outputs at every step of the window."""
         ...
 
     @property
     def teacher_steps(self) -> str | None:
-        """What true outputs are fed back in training: of the `"window"`'s steps, of the `"horizon"`'s, or None."""
+        """Steps whose true outputs are fed back in training: `"window"`, `"horizon"`, or None for no feedback."""
         ...
 
     @property
     def teacher_forcing_ratio(self) -> float:
-        """Share of the fed-back outputs that are the true ones in training; never in prediction."""
+        """Share of the fed-back outputs that are the true ones in training; in prediction there are none."""
         ...
 
     @property
     def recurrent_dropout(self) -> float:
-        """Share of the state that is dropped from step to step in training."""
+        """Dropout rate of the state from step to step."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Everything that decides the shape of a network's weights and what it is trained to say.
+    """Everything that determines the shapes of a network's weights, and its target.
 
     Parameters
     ----------
     model : NetworkSettings
-        Sizes.
+        Sizes and parts.
     n_categories : int
         Rows of the ticker embedding, the unknown ticker included.
     n_features : int
         Features per step.
     target : Target
-        Output and loss: cross-entropy for a probability or classes, mean squared error (or what `training.loss` says)
-        for values, pinball loss for quantiles.
+        Output and loss: cross-entropy for a probability or classes, `training.loss` for values, pinball loss for
+        quantiles.
     group_sizes : mapping of str to int
-        Rows of every other categorical's table, the unknown one (0) included.
+        Rows of every other categorical's embedding, the unknown category 0 included.
     """
 
     model: NetworkSettings

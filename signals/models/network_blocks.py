@@ -1,4 +1,4 @@
-"""Parts of recurrent networks: inputs, the recurrent layers, what enters beside them; import it inside functions."""
+"""Parts of recurrent networks: inputs, recurrent layers, linear terms; imports Keras, so import it inside functions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "Inputs",
-    "beside",
-    "beside_each_other",
-    "highway",
+    "autoregressive_term",
+    "concatenate",
     "last_steps",
-    "read_inputs",
-    "recurrent",
-    "run",
-    "skipped",
+    "recurrent_layers",
+    "run_layers",
+    "sequence_input",
+    "skip_states",
+    "static_inputs",
 ]
 
 ACTIVATIONS = {"probability": "sigmoid", "classes": "softmax", "value": "linear", "quantiles": "linear"}
@@ -36,25 +36,25 @@ ACTIVATIONS = {"probability": "sigmoid", "classes": "softmax", "value": "linear"
 
 @dataclass(slots=True)
 class Inputs:
-    """What enters a network.
+    """Inputs of a network.
 
     Parameters
     ----------
-    made : list of KerasTensor
-        Every input.
+    tensors : list of KerasTensor
+        All inputs of the model.
     sequence : KerasTensor, shape (batch, lookback, features)
-        The windows, 0 where a step is not known.
+        The windows, 0 where a step is unknown.
     known : KerasTensor of bool, shape (batch, lookback), or None
-        Which steps are known; None when all are.
+        Mask of the known steps; None when all are known.
     """
 
-    made: list[Any]
+    tensors: list[Any]
     sequence: Any
     known: Any = None
 
 
-def read_inputs(settings: RecurrentSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
-    """Make the input of the windows; steps of which every feature is `MASKED` are not known."""
+def sequence_input(settings: RecurrentSettings | EncoderDecoderSettings, n_features: int) -> Inputs:
+    """Make the input of the windows; a step whose features are all `MASKED` is unknown."""
     sequence = keras.Input((settings.lookback, n_features), name="sequence")
     if not settings.masked:
         return Inputs([sequence], sequence)
@@ -62,59 +62,58 @@ def read_inputs(settings: RecurrentSettings | EncoderDecoderSettings, n_features
     return Inputs([sequence], ops.where(ops.expand_dims(known, -1), sequence, 0.0), known)
 
 
-def beside(
+def static_inputs(
     inputs: Inputs,
     settings: RecurrentSettings | EncoderDecoderSettings,
     n_categories: int,
     group_sizes: Mapping[str, int],
 ) -> list[Any]:
-    """Make the inputs that do not change from step to step, and their embeddings.
+    """Make the static inputs, which are the same at all steps, and their embeddings.
 
     Returns
     -------
     list of KerasTensor, shape (batch, width)
         Ticker embedding, months, other categoricals in the order of `settings.groups`.
     """
-    merged = []
+    parts = []
     if settings.ticker_embedding_dim:
         ticker = keras.Input((), dtype="int32", name="ticker")
-        inputs.made.append(ticker)
-        merged.append(layers.Embedding(n_categories, settings.ticker_embedding_dim, name="ticker_embedding")(ticker))
+        inputs.tensors.append(ticker)
+        parts.append(layers.Embedding(n_categories, settings.ticker_embedding_dim, name="ticker_embedding")(ticker))
     if settings.month_onehot:
         month = keras.Input((12,), name="month")
-        inputs.made.append(month)
-        merged.append(month)
+        inputs.tensors.append(month)
+        parts.append(month)
     for name in settings.groups:
         if name not in group_sizes:
             raise InputError(
-                f"expected the number of groups of {name!r}, which model.categorical_embeddings and model.year_onehot "
-                "ask for; found "
-                f"{', '.join(group_sizes) or 'no group'}; give Network its group_sizes"
+                f"expected the number of categories of {name!r}, which model.categorical_embeddings and "
+                f"model.year_onehot need; found {', '.join(group_sizes) or 'none'}; give Network its group_sizes"
             )
         if name == "year":
-            entered = keras.Input((group_sizes["year"] - 1,), name="year")
-            merged.append(entered)
+            tensor = keras.Input((group_sizes["year"] - 1,), name="year")
+            parts.append(tensor)
         else:
-            entered = keras.Input((), dtype="int32", name=name)
+            tensor = keras.Input((), dtype="int32", name=name)
             table = layers.Embedding(group_sizes[name], settings.categorical_embeddings[name], name=f"{name}_embedding")
-            merged.append(table(entered))
-        inputs.made.append(entered)
-    return merged
+            parts.append(table(tensor))
+        inputs.tensors.append(tensor)
+    return parts
 
 
-def recurrent(
+def recurrent_layers(
     settings: RecurrentSettings | EncoderDecoderSettings, *, return_sequences: bool, return_state: bool
 ) -> list[Any]:
-    """Make the stacked recurrent layers, to be run by `run`.
+    """Make the stacked recurrent layers, for `run_layers`.
 
     Parameters
     ----------
     settings : RecurrentSettings or EncoderDecoderSettings
-        Cell, units, shares of dropout.
+        Cell, units and dropout rates.
     return_sequences : bool
-        Whether the last layer says something at every step, as those below it do.
+        Whether the last layer returns its output at every step, as the layers below it do.
     return_state : bool
-        Whether layers return their states after the last step as well.
+        Whether the layers also return their states after the last step.
     """
     last = len(settings.units)
     return [
@@ -133,25 +132,25 @@ def recurrent(
     ]
 
 
-def run(made: Sequence[Any], sequence: Any, known: Any, truncate: int | None = None) -> Any:
-    """Run recurrent layers one above the other over the windows.
+def run_layers(stack: Sequence[Any], sequence: Any, known: Any, truncate: int | None = None) -> Any:
+    """Run stacked recurrent layers over the windows.
 
     Parameters
     ----------
-    made : sequence of layers
-        First to last; with `truncate` they return their states.
+    stack : sequence of layers
+        Layers, first to last; with `truncate` they must return their states.
     sequence : KerasTensor, shape (batch, lookback, features)
-        What the first one reads.
+        Input of the first layer.
     known : KerasTensor of bool, shape (batch, lookback), or None
-        Steps that are not leave states and outputs as they were.
+        Mask of the known steps; unknown steps leave states and outputs unchanged.
     truncate : int, optional
-        Gradients flow back through so many steps only: the layers run over chunks of that length, aligned to the
-        window's end, and hand their states on as numbers. Dropout is drawn anew for each chunk.
+        Number of steps through which gradients flow back: the layers run over chunks of that length, aligned to the
+        window's end, and pass their states on without gradient. Each chunk has its own dropout masks.
 
     Returns
     -------
     KerasTensor
-        Outputs of the last layer; without `truncate` its states beside them if it returns them.
+        Outputs of the last layer; without `truncate`, followed by its states if it returns them.
 
     References
     ----------
@@ -160,46 +159,46 @@ def run(made: Sequence[Any], sequence: Any, known: Any, truncate: int | None = N
     """
     lookback = sequence.shape[1]
     if truncate is None:
-        said = sequence
-        for layer in made:
-            said = layer(sequence, mask=known)
-            sequence = said[0] if layer.return_state else said
-        return _unmasked(said, known)
-    every_step = made[-1].return_sequences
-    # what is said after the last step alone needs no gradients before the last chunk
+        output = sequence
+        for layer in stack:
+            output = layer(sequence, mask=known)
+            sequence = output[0] if layer.return_state else output
+        return _unmasked(output, known)
+    every_step = stack[-1].return_sequences
+    # an output after the last step only needs no gradients before the last chunk
     begins = range(lookback % truncate, lookback, truncate) if every_step else [lookback - truncate]
     bounds = sorted({0, *begins, lookback})
-    states: list[Any] = [None] * len(made)
+    states: list[Any] = [None] * len(stack)
     outputs = []
     for begin, end in pairwise(bounds):
-        part = sequence[:, begin:end]
+        chunk = sequence[:, begin:end]
         mask = None if known is None else known[:, begin:end]
-        handed_on = states[-1]
-        for number, layer in enumerate(made):
-            part, *after = layer(part, initial_state=states[number], mask=mask)
-            states[number] = [ops.stop_gradient(state) for state in after]
-        if every_step and handed_on and known is not None:
-            # Keras's backends differ in what an unknown first step says; here it repeats what was said before it
-            begun = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
-            part = ops.where(ops.expand_dims(begun, -1), part, ops.expand_dims(handed_on[0], 1))
-        outputs.append(part)
+        previous_states = states[-1]
+        for number, layer in enumerate(stack):
+            chunk, *chunk_states = layer(chunk, initial_state=states[number], mask=mask)
+            states[number] = [ops.stop_gradient(state) for state in chunk_states]
+        if every_step and previous_states and known is not None:
+            # Keras's backends differ in the output at an unknown first step; here it repeats the output before it
+            known_before = ops.cumsum(ops.cast(mask, "int32"), axis=1) > 0
+            chunk = ops.where(ops.expand_dims(known_before, -1), chunk, ops.expand_dims(previous_states[0], 1))
+        outputs.append(chunk)
     return _unmasked(ops.concatenate(outputs, axis=1) if every_step else outputs[-1], known)
 
 
-def _unmasked(said: Any, known: Any) -> Any:
-    """Take Keras's marks off outputs, by which it would weigh the loss of every step a second time."""
+def _unmasked(outputs: Any, known: Any) -> Any:
+    """Remove Keras's masks from outputs, with which Keras would weight the loss of every step a second time."""
     if known is None:
-        return said
-    return [ops.copy(part) for part in said] if isinstance(said, (list, tuple)) else ops.copy(said)
+        return outputs
+    return [ops.copy(part) for part in outputs] if isinstance(outputs, (list, tuple)) else ops.copy(outputs)
 
 
 def last_steps(sequence: Any, steps: int, every_step: bool) -> Any:
-    """Lay the last `steps` steps beside each other, oldest first; 0 where the window has not begun.
+    """Concatenate the last `steps` steps, oldest first; 0 before the window begins.
 
     Returns
     -------
-    KerasTensor, shape (batch, steps * features), or (batch, lookback, steps * features) of every step
-        Up to the last step, or up to each.
+    KerasTensor, shape (batch, steps * features), or (batch, lookback, steps * features) with `every_step`
+        Steps up to the last step, or up to each step.
     """
     lookback, width = sequence.shape[1:]
     if not every_step:
@@ -208,43 +207,43 @@ def last_steps(sequence: Any, steps: int, every_step: bool) -> Any:
     return ops.concatenate([padded[:, back : back + lookback] for back in range(steps)], axis=-1)
 
 
-def highway(inputs: Inputs, steps: int, outputs: int, every_step: bool) -> Any:
-    """Linear function of the last steps, which joins the output before its activation; unknown steps count as 0.
+def autoregressive_term(inputs: Inputs, steps: int, outputs: int, every_step: bool) -> Any:
+    """Linear function of the last steps that is added to the output before its activation; unknown steps count as 0.
 
-    Its weights are zero at first: the network starts as it would without it.
+    Its weights are initialised to zero, so the initial network is the one without this term.
 
     References
     ----------
     Lai, Chang, Yang, Liu (2018), *Modeling long- and short-term temporal patterns with deep neural networks*: the
-    autoregressive component of LSTNet; ours also sees the other series.
+    autoregressive component of LSTNet, here with all series as inputs.
     """
-    seen = last_steps(inputs.sequence, steps, every_step)
-    return layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="highway")(seen)
+    steps_in_order = last_steps(inputs.sequence, steps, every_step)
+    return layers.Dense(outputs, use_bias=False, kernel_initializer="zeros", name="highway")(steps_in_order)
 
 
-def skipped(inputs: Inputs, settings: RecurrentSettings) -> Any:
-    """Recurrent layer whose state is `settings.skip` steps old: the states of its last `skip` steps.
+def skip_states(inputs: Inputs, settings: RecurrentSettings) -> Any:
+    """States of a recurrent layer with skip connections, whose previous state is `recurrent_skip_steps` steps old.
 
-    The window is dealt out to `skip` chains of every `skip`-th step, which share their weights. The oldest steps that
-    do not fill a round are left out.
+    The window is split into `skip` = `settings.recurrent_skip_steps` sequences of every `skip`-th step, which share
+    their weights. The oldest steps that do not fill all sequences are left out.
 
     Returns
     -------
     KerasTensor, shape (batch, skip * units), or (batch, lookback, skip * units) with `every_step`
-        States of the last `skip` steps, oldest first; 0 before there is one.
+        States of the last `skip` steps, oldest first; 0 before the first state.
 
     References
     ----------
     Lai, Chang, Yang, Liu (2018): the recurrent-skip component of LSTNet.
     """
     period, (lookback, _) = settings.recurrent_skip_steps, inputs.sequence.shape[1:]
-    rounds, rest = divmod(lookback, period)
+    length, left_out = divmod(lookback, period)
     every_step, units = settings.sequence_loss or settings.output_recurrence, settings.recurrent_skip_units
 
-    def deal(x: Any) -> Any:
+    def split_by_phase(x: Any) -> Any:
         width = x.shape[2:]
-        dealt = ops.reshape(x[:, rest:], (-1, rounds, period, *width))
-        return ops.reshape(ops.swapaxes(dealt, 1, 2), (-1, rounds, *width))
+        phases = ops.reshape(x[:, left_out:], (-1, length, period, *width))
+        return ops.reshape(ops.swapaxes(phases, 1, 2), (-1, length, *width))
 
     layer = make_layer(
         settings.cell,
@@ -255,14 +254,14 @@ def skipped(inputs: Inputs, settings: RecurrentSettings) -> Any:
         recurrent_dropout=settings.recurrent_dropout,
         return_sequences=every_step,
     )
-    states = layer(deal(inputs.sequence), mask=None if inputs.known is None else deal(inputs.known))
+    states = layer(split_by_phase(inputs.sequence), mask=None if inputs.known is None else split_by_phase(inputs.known))
     if not every_step:
         return ops.reshape(states, (-1, period * units))
-    states = ops.swapaxes(ops.reshape(states, (-1, period, rounds, units)), 1, 2)
-    states = ops.reshape(states, (-1, rounds * period, units))
-    return last_steps(ops.pad(states, [[0, 0], [rest, 0], [0, 0]]), period, True)
+    states = ops.swapaxes(ops.reshape(states, (-1, period, length, units)), 1, 2)
+    states = ops.reshape(states, (-1, length * period, units))
+    return last_steps(ops.pad(states, [[0, 0], [left_out, 0], [0, 0]]), period, True)
 
 
-def beside_each_other(parts: Sequence[Any]) -> Any:
-    """Join along the last axis; None without any part."""
+def concatenate(parts: Sequence[Any]) -> Any:
+    """Concatenate along the last axis; None for an empty sequence."""
     return ops.concatenate(parts, axis=-1) if len(parts) > 1 else next(iter(parts), None)

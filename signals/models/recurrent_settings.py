@@ -1,4 +1,4 @@
-"""Recurrent networks: past features, which ticker, which month -> probability, classes, values or quantiles."""
+"""Settings of recurrent networks, and the checks that all network settings share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signals.common.errors import InputError
 __all__ = ["CELLS", "RecurrentSettings", "check_horizon", "check_parts", "check_window"]
 
 CELLS = ("lstm", "gru", "simple_rnn", "peephole_lstm")
-OTHERWISE = {
+INSTEAD_OF_EMBEDDING = {
     "ticker": "model.ticker_embedding_dim",
     "year": "model.year_onehot",
     "sequence": "another name",
@@ -28,8 +28,8 @@ class RecurrentSettings:
     lookback : int
         Periods in a window.
     min_steps : int, optional
-        Shortest history that is scored: windows with fewer than `lookback` known periods are masked where they are not.
-        Masks rule out the fast kernels of a GPU. By default windows are whole.
+        Shortest history that is scored: in windows with fewer than `lookback` known periods, unknown steps are masked.
+        Masks prevent the fast kernels of a GPU. By default all periods of a window must be known.
     cell : {"lstm", "gru", "simple_rnn", "peephole_lstm"}
         Recurrent cell. The peephole LSTM is that of Gers and Schmidhuber (2000), whose gates see the cell's state.
     units : tuple of int
@@ -41,47 +41,49 @@ class RecurrentSettings:
     dense_units : int
         Units of the (linear) dense layer before the output; 0 leaves it out.
     dropout : float
-        Share of the inputs of every recurrent layer but the first that is dropped in training. Keras uses one mask for
-        all steps, so on the first layer, with one feature, it would blank whole series.
+        Dropout rate of the inputs of every recurrent layer except the first. Keras uses one mask for all steps, so on
+        the first layer, with one feature, dropout would set whole windows to zero.
     unknown_category_rate : float
-        Share of ticker ids replaced by "unknown" in training, so that the row new listings get is a trained one; of
-        other categoricals likewise, the year among them.
+        Share of ticker ids replaced by "unknown" in training, so that the embedding row of new listings is trained; the
+        same share for every other categorical, the year included.
     winsorize_quantile : float
-        Each feature is clipped at this quantile and its mirror of the training slice before it is standardised; so is a
-        numeric target.
+        Each feature, and a numeric target, is clipped at this quantile q and at 1 - q of the training slice before it
+        is standardised.
     recurrent_dropout : float
-        Share of the state that is dropped from step to step in training. It rules out every fast path: the compiled
-        trainer does without it, and so do the fused kernels of a GPU.
+        Dropout rate of the state from step to step. It prevents every fast path: the compiled trainer and the fused
+        kernels of a GPU do not support it.
     input_dropout : float
-        Share of the inputs of the first recurrent layer that is dropped, see `dropout`.
+        Dropout rate of the inputs of the first recurrent layer, see `dropout`.
     reset_after : bool
-        Of a GRU: whether the reset gate is applied after the recurrent product (Keras's default, which has fast
-        kernels) or before it (Cho et al. 2014).
+        Whether the reset gate of a GRU is applied after the recurrent product (Keras's default, which has fast kernels)
+        or before it (Cho et al. 2014).
     bidirectional : bool
-        Whether every recurrent layer reads its window in both directions. Only the output after the last step knows
-        nothing it should not: with `sequence_loss` or `output_recurrence` it is refused.
+        Whether every recurrent layer reads its window in both directions. Only the output after the last step is then
+        free of look-ahead, so `sequence_loss` and `output_recurrence` are not allowed.
     sequence_loss : bool
-        Whether the network is trained on outputs at every step of the window (sequence to sequence) rather than on the
-        last one only. What it is judged on, and its score, is the output at the last step.
+        Whether the loss covers the outputs at every step of the window (sequence to sequence) and not only the last
+        one. Validation loss and score use the output at the last step.
     output_recurrence : bool
-        Whether each step also sees the output of the step before, of quantiles the middle one; the first step sees 0.
+        Whether the output of the previous step (of quantiles, the middle one) is an input of each step; 0 at the first
+        step.
     teacher_forcing_ratio : float
-        Share of those fed-back outputs that are replaced by the true ones in training, where they were known.
+        Share of the fed-back outputs that are replaced by the true ones in training, where these were known.
     recurrent_skip_steps : int
-        Period of recurrent connections that reach so many steps back (LSTNet, Lai et al. 2018), in a layer beside the
-        others, of the same cell; 0 for none. Its states of the last `recurrent_skip_steps` steps enter the output.
+        Number of steps that recurrent skip connections reach back (LSTNet, Lai et al. 2018), in a separate layer with
+        the same cell; 0 for none. Its states of the last `recurrent_skip_steps` steps enter the output.
     recurrent_skip_units : int
         Units of that layer.
     autoregressive_lags : int
-        Last steps of the window that also enter the output linearly (the autoregressive highway of LSTNet); 0 for none.
+        Number of last steps of the window that also enter the output linearly (the autoregressive component of LSTNet);
+        0 for none.
     tbptt_steps : int, optional
-        Steps through which gradients flow back in time (truncated back-propagation); all of them by default. The window
-        is run in chunks of that many steps, up to its end, each with its own dropout.
+        Number of steps through which gradients flow back (truncated back-propagation through time); all by default. The
+        window is processed in chunks of that many steps, aligned to its end, each with its own dropout masks.
     categorical_embeddings : dict of str to int
         Widths of embeddings of other categoricals: `sector`, `month`, `quarter`, `weekday`.
     year_onehot : bool
-        Whether the year of the decision date enters as one-hot inputs. Years outside the training slice, so those of
-        every test slice, are all zeros.
+        Whether the year of the decision date enters as one-hot inputs. They are all zero for years outside the training
+        slice, such as most years of test slices.
     """
 
     lookback: int = 52
@@ -120,8 +122,12 @@ class RecurrentSettings:
                 if self.output_recurrence
                 else "tbptt_steps"
             )
-            why = "steps would see the future" if other != "tbptt_steps" else "layers that read backwards have no past"
-            raise InputError(f"expected model.bidirectional without {other}, since {why}; found both; leave one out")
+            why = (
+                "outputs of earlier steps would look ahead"
+                if other != "tbptt_steps"
+                else "backward layers need all steps"
+            )
+            raise InputError(f"expected model.bidirectional without {other}, because {why}; found both; leave one out")
         if not 0 <= self.recurrent_skip_steps <= self.lookback or self.recurrent_skip_units < 1:
             raise InputError(
                 f"expected model.recurrent_skip_steps from 0 to the look-back of {self.lookback} and "
@@ -131,8 +137,7 @@ class RecurrentSettings:
         if self.tbptt_steps is not None and (self.tbptt_steps < 1 or self.recurrent_skip_steps):
             raise InputError(
                 "expected model.tbptt_steps of at least 1 step, and no model.recurrent_skip_steps, which reaches "
-                "further back; found "
-                f"{self.tbptt_steps} and a skip of {self.recurrent_skip_steps}"
+                f"further back; found {self.tbptt_steps} and recurrent_skip_steps = {self.recurrent_skip_steps}"
             )
 
     @property
@@ -142,22 +147,22 @@ class RecurrentSettings:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of other categoricals it has an input for."""
+        """Names of the other categoricals for which the network has an input."""
         return (*self.categorical_embeddings, *(("year",) if self.year_onehot else ()))
 
     @property
     def teacher_steps(self) -> str | None:
-        """What true outputs are fed back in training: those of the `"window"`'s steps, or None."""
+        """Steps whose true outputs are fed back in training: `"window"`, or None for no feedback."""
         return "window" if self.output_recurrence else None
 
 
 def check_window(lookback: int, min_steps: int | None, winsorize_quantile: float) -> None:
-    """Hold the settings of windows to what they can mean.
+    """Check the settings of windows.
 
     Raises
     ------
     InputError
-        Naming the setting.
+        Names the setting and its valid range.
     """
     if lookback < 2:
         raise InputError(f"expected model.lookback of at least 2 periods; found {lookback}")
@@ -168,17 +173,17 @@ def check_window(lookback: int, min_steps: int | None, winsorize_quantile: float
 
 
 def check_parts(settings: Any) -> None:
-    """Hold the settings that all networks of ours have to what they can mean.
+    """Check the settings that all networks of this package share.
 
     Parameters
     ----------
     settings : RecurrentSettings or EncoderDecoderSettings
-        What to look at.
+        Settings to check.
 
     Raises
     ------
     InputError
-        Naming the setting.
+        Names the setting and its valid values.
     """
     check_window(settings.lookback, settings.min_steps, settings.winsorize_quantile)
     if settings.cell not in CELLS:
@@ -199,9 +204,9 @@ def check_parts(settings: Any) -> None:
             f"{settings.autoregressive_lags}"
         )
     for name, width in settings.categorical_embeddings.items():
-        if name in OTHERWISE:
+        if name in INSTEAD_OF_EMBEDDING:
             raise InputError(
-                f"expected other names in model.categorical_embeddings; found {name}; use {OTHERWISE[name]}"
+                f"expected other names in model.categorical_embeddings; found {name}; use {INSTEAD_OF_EMBEDDING[name]}"
             )
         if name == "month" and settings.month_onehot:
             raise InputError(
@@ -214,26 +219,26 @@ def check_parts(settings: Any) -> None:
 
 
 def check_horizon(model: Any, horizon: int) -> None:
-    """Refuse to teach a network, as the output of the step before, most of what it has to say at this one.
+    """Check that teacher forcing is not used with labels over several periods, whose periods overlap.
 
-    Labels of neighbouring steps share all but one of their periods when they reach over several: a network that is fed
-    the true one in training learns to copy it, and has nothing to copy when it forecasts.
+    Labels over several periods share all but one period with the label of the next step. A network that receives the
+    true previous output in training would learn to copy it, but in prediction there is no true output to copy.
 
     Parameters
     ----------
     model : NetworkSettings, or any other model
-        What would be trained.
+        Model to be trained.
     horizon : int
-        Periods its labels reach ahead.
+        Number of periods that its labels reach ahead.
 
     Raises
     ------
     InputError
-        For output recurrence with true outputs over a horizon of several periods.
+        For output recurrence with teacher forcing and a horizon of several periods.
     """
     if horizon > 1 and getattr(model, "teacher_steps", None) == "window" and model.teacher_forcing_ratio > 0:
         raise InputError(
-            f"expected model.output_recurrence with a horizon of 1, where the last output is over when the next one is "
-            f"due; found a horizon of {horizon}; set model.teacher_forcing_ratio = 0, or take model.kind = "
+            f"expected model.output_recurrence with a horizon of 1, where the periods of consecutive outputs do not "
+            f"overlap; found a horizon of {horizon}; set model.teacher_forcing_ratio = 0, or model.kind = "
             "'encoder_decoder'"
         )

@@ -23,12 +23,12 @@ def build_network(network: Network) -> Any:
     Returns
     -------
     keras.Model
-        Its inputs and output are those of `signals.models.recurrent.build` or `signals.models.encoder_decoder.build`.
+        Model with the inputs and output of `signals.models.recurrent.build` or `signals.models.encoder_decoder.build`.
 
     Raises
     ------
     InputError
-        When the class of the settings is not one of this package's.
+        When the settings are of a class that this package does not build.
     """
     settings = network.model
     if isinstance(settings, RecurrentSettings):

@@ -1,4 +1,4 @@
-"""A network trained elsewhere: an existing `.keras` file scores the test rows, untouched."""
+"""Saved Keras models: an existing `.keras` file scores the test rows without training."""
 
 from __future__ import annotations
 
@@ -19,43 +19,45 @@ from signals.dataset.windows import Samples
 
 __all__ = ["OpenedModel", "SavedKerasModel", "check_keras_file"]
 
-# Keras's own default, so that a row gets exactly the value that `predict` gives the owner of the file. Rows are padded
-# to whole batches: the last, smaller one would be another compiled function with (measured) other last bits, and a
-# score must not depend on how many rows come after it.
+# Keras's own default, so that a row gets exactly the value that `predict` returns outside this package. Rows are padded
+# to whole batches: a smaller last batch would be another compiled function, which (as measured) differs in the last
+# bits, and a score must not depend on the number of rows after it.
 BATCH = 32
 
 ROLES = ("sequence", "ticker", "month")
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
-LARGEST_CONFIG = 64 * 2**20
-# layers that run code of another framework, or code kept in the file
-FOREIGN = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "function"}
+MAX_CONFIG_BYTES = 64 * 2**20
+# layers that run code of another framework, or code stored in the file
+CODE_RUNNING_LAYERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "function"}
 
 
 @dataclass(frozen=True, slots=True)
 class SavedKerasModel:
-    """An already trained `.keras` file.
+    """Settings of a trained network in a `.keras` file.
 
     Parameters
     ----------
     path : Path or str
-        The file. It is loaded in safe mode; one with a Lambda layer or objects that are not Keras's own is refused.
+        The file. It is loaded in safe mode; a Lambda layer or an object that is not part of Keras is an error.
     trained_until : str
-        Last day whose prices entered its training in any way (labels, stopping, choices), ISO date. Only the owner
-        knows it, so it is asked for; scores before it are refused.
+        Last day whose prices entered its training in any way (labels, early stopping, selection), ISO date. The file
+        does not contain it, so it must be given; scores before it are an error.
     lookback : int, optional
-        Periods in a window, when the file leaves the length open.
+        Periods in a window, needed when the input of the network has no fixed length.
     inputs : dict of str to str
-        What each input of the network is: `"sequence"` (batch, lookback, n_features), `"ticker"` (batch,) or (batch, 1)
-        whole numbers, `"month"` (batch, 12) one-hot, January first. Inputs left out are recognised by their shape.
+        Role of each input of the network: `"sequence"` (batch, lookback, n_features), `"ticker"` (batch,) or (batch, 1)
+        integers, `"month"` (batch, 12) one-hot, January first. Inputs left out are recognised by their shape.
     tickers : dict of str to int
         Id of each ticker, for a network with a ticker input. Tickers without one are not scored.
     mean, std : tuple of float
-        Features are standardised with these before the network sees them, one number a feature; as they are without.
+        Mean and standard deviation with which each feature is standardised, one number per feature; without them,
+        features are not standardised.
 
     Notes
     -----
-    The network sees features as they are, not clipped or standardised by this project: whoever trained it decided that.
-    A probability or a value is the score; of two classes the second is; of three the third less the first.
+    This package neither clips nor standardises the features, because the scaling belongs to the training of the
+    network. The score is the probability or value; of two classes, the second probability; of three, the third less the
+    first.
     """
 
     path: str | Path
@@ -79,16 +81,16 @@ class SavedKerasModel:
 
     def digest(self) -> str:
         """SHA-256 of the file."""
-        _exists(Path(self.path))
+        _check_exists(Path(self.path))
         return sha256_file(Path(self.path))
 
     def open(self) -> OpenedModel:
-        """Load the file and find out what its inputs are.
+        """Load the file and determine the roles of its inputs.
 
         Raises
         ------
         InputError
-            When there is no such file, it is not safe, or its inputs cannot be served.
+            When there is no such file, it is not safe, or its inputs are not supported.
         """
         path = Path(self.path)
         check_keras_file(path)
@@ -107,25 +109,25 @@ class SavedKerasModel:
                 f"expected a built Keras model in {path}; found {type(network).__name__} without inputs; call it on "
                 "data once before it is saved, or start it with keras.Input"
             )
-        return _inspect(self, network)
+        return _with_roles(self, network)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A loaded network with its inputs understood; what `windows.WindowSettings` asks for.
+    """A loaded network with the roles of its inputs; satisfies `windows.WindowSettings`.
 
     Parameters
     ----------
     settings : SavedKerasModel
-        Where it came from.
+        Settings with which it was loaded.
     network : keras.Model
-        Loaded, not compiled.
+        The network, not compiled.
     roles : tuple of str
-        What each input is, in the network's order.
+        Role of each input, in the network's order.
     lookback, n_features : int
         Shape of a window.
     outputs : int
-        Numbers the network says about a row.
+        Number of outputs per row.
     """
 
     settings: SavedKerasModel
@@ -145,12 +147,12 @@ class OpenedModel:
         samples : Samples
             Unscaled windows and months.
         category : ndarray of int32, shape (n,)
-            The network's own id of each row's ticker.
+            The network's id of each row's ticker.
 
         Returns
         -------
         ndarray of float32, shape (n, outputs)
-            Bit for bit what the network's `predict` gives for whole batches of 32.
+            The values of the network's `predict` for whole batches of 32, to the bit.
         """
         values = np.empty((len(samples), self.outputs), dtype=np.float32)
         step = 64 * BATCH
@@ -159,13 +161,13 @@ class OpenedModel:
             padded = np.concatenate([rows, np.full(-len(rows) % BATCH, rows[-1])])
             inputs = [self._input(role, samples, padded, category) for role in self.roles]
             try:
-                said = self.network.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=BATCH, verbose=0)
-            except Exception as error:  # the backend's own, by many names
+                y_pred = self.network.predict(inputs if len(inputs) > 1 else inputs[0], batch_size=BATCH, verbose=0)
+            except Exception as error:  # backends raise exceptions of many classes
                 raise InputError(
                     f"expected {self.settings.path} to score its inputs; found {type(error).__name__}: "
                     f"{' '.join(str(error).split())[:200]}; check ids under model.tickers, features and model.inputs"
                 ) from error
-            values[rows] = np.asarray(said)[: len(rows)].reshape(len(rows), self.outputs)
+            values[rows] = np.asarray(y_pred)[: len(rows)].reshape(len(rows), self.outputs)
         return values
 
     def _input(self, role: str, samples: Samples, rows: NDArray[np.int64], category: NDArray[np.int32]) -> NDArray[Any]:
@@ -182,22 +184,24 @@ class OpenedModel:
 
 
 def check_keras_file(path: Path) -> None:
-    """Refuse a file that is not a `.keras` archive of Keras's own layers, without loading it.
+    """Check, without loading it, that a file is a `.keras` archive of Keras's own layers.
 
     Raises
     ------
     InputError
-        Naming what was found.
+        When it is not; the message names the cause.
     """
-    _exists(path)
+    _check_exists(path)
     if path.suffix != ".keras":
         raise InputError(f"expected a .keras file; found {path}; save the model with model.save('name.keras')")
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-            if more := names - MEMBERS:
-                raise InputError(f"expected {path} to hold {', '.join(sorted(MEMBERS))}; found also {min(more)!r}")
-            if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
+            if unexpected := names - MEMBERS:
+                raise InputError(
+                    f"expected {path} to hold {', '.join(sorted(MEMBERS))}; found also {min(unexpected)!r}"
+                )
+            if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
                 raise InputError(f"expected a config.json of at most 64 MB in {path}; found more")
             config = json.loads(archive.read("config.json"))
     except InputError:
@@ -208,44 +212,50 @@ def check_keras_file(path: Path) -> None:
             "save the model again with model.save('name.keras')"
         ) from error
     if not isinstance(config, dict):
-        raise InputError(f"expected the description of a model in {path}; found something else; save it again")
+        raise InputError(
+            f"expected a config.json with an object in {path}; found {type(config).__name__}; save the model again"
+        )
     config.pop("compile_config", None)  # never used
     for part in _objects(config):
         name, module, registered = (part.get(key) for key in ("class_name", "module", "registered_name"))
-        own = isinstance(module, str) and (module == "keras" or module.startswith("keras."))
+        from_keras = isinstance(module, str) and (module == "keras" or module.startswith("keras."))
         if not isinstance(name, str) or not isinstance(module, str | None):
             raise InputError(f"expected names of layers in {path}; found {str(name)[:60]!r}; save the model again")
         if isinstance(part.get("config"), dict) and part["config"].get("stateful"):
             raise InputError(
-                f"expected layers without memory between batches in {path}; found {name!r} with stateful = True, whose "
-                "scores depend on what was scored before; build it with stateful = False"
+                f"expected layers without state between batches in {path}; found {name!r} with stateful = True, whose "
+                "scores depend on earlier batches; build it with stateful = False"
             )
-        if name in FOREIGN or ">" in str(registered) or (module is not None and not own and module != "builtins"):
+        if (
+            name in CODE_RUNNING_LAYERS
+            or ">" in str(registered)
+            or (module is not None and not from_keras and module != "builtins")
+        ):
             raise InputError(
-                f"expected only Keras's own layers in {path}; found {name!r} (module {module!r}), which would run code "
-                "of its own; build the model without it"
+                f"expected only Keras's own layers in {path}; found {name!r} (module {module!r}), which would run "
+                "custom code; build the model without it"
             )
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every serialised object inside a configuration."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            if "class_name" in one:
-                yield one
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
+    """Iterate over the serialised objects in a configuration."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            if "class_name" in item:
+                yield item
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
 
 
-def _exists(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"expected a trained network at {path}; found no such file; mend model.path")
+        raise InputError(f"expected a trained network at {path}; found no such file; correct model.path")
 
 
-def _inspect(settings: SavedKerasModel, network: Any) -> OpenedModel:
+def _with_roles(settings: SavedKerasModel, network: Any) -> OpenedModel:
     path = settings.path
     names = [tensor.name for tensor in network.inputs]
     if unknown := sorted(set(settings.inputs) - set(names)):
@@ -253,10 +263,10 @@ def _inspect(settings: SavedKerasModel, network: Any) -> OpenedModel:
     roles = []
     for tensor in network.inputs:
         shape = tuple(tensor.shape)
-        role = settings.inputs.get(tensor.name) or _role(shape, str(tensor.dtype))
+        role = settings.inputs.get(tensor.name) or _recognised_role(shape, str(tensor.dtype))
         if role is None or role in roles:
             raise InputError(
-                f"expected inputs of {path} that can be told apart as sequence, ticker and month; found "
+                f"expected inputs of {path} that can be recognised as sequence, ticker and month; found "
                 f"{tensor.name!r} of shape {shape}; name it under model.inputs"
             )
         roles.append(role)
@@ -267,27 +277,31 @@ def _inspect(settings: SavedKerasModel, network: Any) -> OpenedModel:
         raise InputError(f"expected a sequence input of shape (batch, lookback, features) in {path}; found {shape}")
     lookback = shape[1] or settings.lookback
     if lookback is None or (settings.lookback is not None and settings.lookback != lookback):
-        found = f"{shape[1]} in the file" if shape[1] else "an open length in the file and no model.lookback"
-        raise InputError(f"expected windows of model.lookback = {settings.lookback} periods; found {found}; set it so")
+        found = f"{shape[1]} in the file" if shape[1] else "no fixed length in the file and no model.lookback"
+        raise InputError(
+            f"expected windows of model.lookback = {settings.lookback} periods; found {found}; set model.lookback to "
+            "the length of the network's input"
+        )
     if settings.mean and len(settings.mean) != shape[2]:
         raise InputError(f"expected model.mean and std of {shape[2]} features; found {len(settings.mean)}")
     if "ticker" in roles and not settings.tickers:
         raise InputError(
             f"expected model.tickers, the id of each ticker, because {path} has a ticker input; found none"
         )
-    if isinstance(getattr(network, "_outputs_struct", None), dict):  # which `predict` would hand on as a dict
+    if isinstance(getattr(network, "_outputs_struct", None), dict):  # for which `predict` would return a dict
         raise InputError(f"expected one output in {path}; found a dict of {len(network.outputs)}; return the tensor")
     outputs = tuple(network.outputs[0].shape)
     if len(network.outputs) != 1 or len(outputs) > 2 or (len(outputs) == 2 and outputs[1] not in (1, 2, 3)):
         raise InputError(
-            f"expected one output of 1 to 3 numbers a row in {path}; found {[tuple(o.shape) for o in network.outputs]}"
+            f"expected one output of 1 to 3 numbers per row in {path}; found outputs of shape "
+            f"{', '.join(str(tuple(o.shape)) for o in network.outputs)}"
         )
     return OpenedModel(
         settings, network, tuple(roles), int(lookback), int(shape[2]), 1 if len(outputs) == 1 else int(outputs[1])
     )
 
 
-def _role(shape: tuple[int | None, ...], dtype: str) -> str | None:
+def _recognised_role(shape: tuple[int | None, ...], dtype: str) -> str | None:
     if len(shape) == 3:
         return "sequence"
     if len(shape) == 2 and shape[1] == 12:

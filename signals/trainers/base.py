@@ -1,4 +1,4 @@
-"""The seam every trainer fits: what goes in, what comes out, nothing about how."""
+"""Interface of trainers: settings, fit tasks, fitted networks, and the `Trainer` protocol."""
 
 from __future__ import annotations
 
@@ -32,40 +32,40 @@ __all__ = [
 
 OPTIMIZERS = ("adam", "rmsprop")
 TRAINERS = ("auto", "keras", "compiled")
-LOSSES = ("mse", "mae")  # of numbers; probabilities have cross-entropy, quantiles the pinball loss
+LOSSES = ("mse", "mae")  # of values; probabilities have cross-entropy, quantiles the pinball loss
 
 Weights = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How a network is trained.
+    """Settings of the training of a network.
 
     Parameters
     ----------
     trainer : str
-        `"keras"`; `"compiled"`, many times faster on a CPU; `"auto"`, the compiled one wherever it can train the
-        network; or `'package.module:Name'` of one's own.
+        `"keras"`; `"compiled"`, many times faster on a CPU; `"auto"`, the compiled trainer wherever it supports the
+        network; or `'package.module:Name'` of a custom trainer.
     batch_size : int, optional
-        Rows per update.
+        Rows per update. The default depends on the trainer: the published 32 for the compiled trainer, for which the
+        batch size does not affect the speed, and 1024 for Keras, which is many times faster with large batches.
     learning_rate : float, optional
-        Left open, the batch is what suits the trainer, and the rate what suits the batch: the published 32 and 0.001
-        for the compiled one, to which every batch size costs the same; 1024 and 0.005 for Keras, which is many times
-        faster there. Those learn as much from many rows, and less from few (.005 of AUC from 20,000 to 40,000).
+        The default depends on the batch size: 0.001 at 32, as published, and 0.005 at 1024. With 1024 and 0.005 the
+        accuracy is the same with many training rows, but lower with few (0.005 of AUC at 20,000 to 40,000 rows).
     optimizer : {"adam", "rmsprop"}
-        With Keras's other settings.
+        Optimizer, with Keras's defaults for its other settings.
     global_clipnorm : float, optional
-        Gradients are scaled down to this norm, taken over all weights together; by default they are left alone.
+        Gradients are scaled down to this norm, computed over all weights together; not clipped by default.
     epochs : int
-        At most so many passes; the one with the lowest validation loss is kept.
+        Largest number of epochs; the weights after the epoch with the lowest validation loss are kept.
     patience : int
-        Passes without a lower validation loss before training stops.
+        Epochs without a lower validation loss after which training stops.
     refit_on_validation : bool
-        Whether the network is trained again on training and validation rows together, for the number of epochs just
-        chosen.
+        Whether the network is then trained again on training and validation rows together, for the number of epochs
+        that early stopping chose.
     loss : {"mse", "mae"}
-        Of numbers: mean squared or mean absolute error. Probabilities and classes are trained by cross-entropy,
-        quantiles by the pinball loss, whatever this says.
+        Loss of values: mean squared or mean absolute error. It has no effect on probabilities and classes, which use
+        cross-entropy, and on quantiles, which use the pinball loss.
     """
 
     trainer: str = "auto"
@@ -97,7 +97,9 @@ class TrainingSettings:
                 f"expected training.optimizer to be one of {', '.join(OPTIMIZERS)}; found {self.optimizer!r}"
             )
         if self.global_clipnorm is not None and not 0 < self.global_clipnorm < float("inf"):
-            raise InputError(f"expected training.global_clipnorm above 0, or none at all; found {self.global_clipnorm}")
+            raise InputError(
+                f"expected training.global_clipnorm above 0, or no such setting; found {self.global_clipnorm}"
+            )
         if not isinstance(self.refit_on_validation, bool):
             raise InputError(
                 f"expected training.refit_on_validation to be true or false; found {self.refit_on_validation!r}"
@@ -106,10 +108,10 @@ class TrainingSettings:
             raise InputError(f"expected training.loss to be one of {', '.join(LOSSES)}; found {self.loss!r}")
 
     def filled(self, batch_size: int = 1024) -> TrainingSettings:
-        """Put a batch size and a learning rate where they were left open.
+        """Return settings with defaults for a missing batch size and learning rate.
 
-        The rate goes through what was measured as best, 0.001 at 32 and 0.005 at 1024: a power of the batch, to two
-        digits.
+        The default rate is a power of the batch size, to two digits, through the values that were measured as best:
+        0.001 at 32 and 0.005 at 1024.
 
         >>> TrainingSettings().filled().learning_rate, TrainingSettings(batch_size=32).filled().learning_rate
         (0.005, 0.001)
@@ -124,7 +126,7 @@ class TrainingSettings:
 
 
 def loss_used(target: Target, training: TrainingSettings) -> str:
-    """Name the loss that a target is trained by.
+    """Name of the loss with which a target is trained.
 
     >>> loss_used(Target("probability"), TrainingSettings(loss="mae"))
     'cross-entropy'
@@ -136,20 +138,20 @@ def loss_used(target: Target, training: TrainingSettings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FitTask:
-    """One network to train: a fold and a seed, as arrays.
+    """One network to train, for one fold and seed.
 
     Parameters
     ----------
     network : Network
-        What to build.
+        Network to build.
     training : Samples
-        Rows to learn from.
+        Training rows.
     validation : Samples or None
-        Rows that choose the epoch; None trains exactly `settings.epochs` passes.
+        Rows for early stopping; without them (None), training takes exactly `settings.epochs` epochs.
     settings : TrainingSettings
-        Batch, rate, passes.
+        Batch size, learning rate, epochs.
     seed : int
-        Of everything random: initial weights, order of rows, dropout, unknown tickers.
+        Seed of initial weights, order of rows, dropout and unknown tickers.
     """
 
     network: Network
@@ -161,7 +163,7 @@ class FitTask:
 
 @dataclass(frozen=True, slots=True)
 class EpochLoss:
-    """Loss after a pass: mean over its updates, and on the validation rows (NaN without any)."""
+    """Losses of an epoch: mean over its updates, and on the validation rows (NaN without any)."""
 
     loss: float
     validation_loss: float
@@ -169,7 +171,7 @@ class EpochLoss:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A trained network: named weights, passes kept, and the losses of every pass that was run."""
+    """A trained network: named weights, number of epochs of these weights, and the losses of every epoch run."""
 
     weights: Weights
     epochs: int
@@ -177,29 +179,29 @@ class Fitted:
 
 
 def batch_of(trainer: Trainer) -> int:
-    """Batch size of a trainer where the settings leave it open; one of your own need not say."""
-    found: int = getattr(trainer, "batch_size", 1024)
-    return found
+    """Batch size of a trainer when the settings give none; 1024 for a custom trainer without this attribute."""
+    batch_size: int = getattr(trainer, "batch_size", 1024)
+    return batch_size
 
 
 class Trainer(Protocol):
-    """What trains and evaluates networks. No callback ever sees a test row: a task does not hold any."""
+    """Trainer of networks. Fit tasks contain no test rows, so that no trainer can use them."""
 
     name: str
     tasks_at_once: int
-    batch_size: int  # where the settings leave it open
+    batch_size: int  # when the settings give none
 
     def versions(self) -> dict[str, str]:
-        """Return the versions (major.minor) that can change a trained bit; they are part of an artifact's key."""
+        """Return the versions (major.minor) on which trained weights depend; they are part of the artifact key."""
         ...
 
     def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
-        """Train each task, in order; a trainer of many networks at once is given `tasks_at_once` of them."""
+        """Train each task, in order; each call receives at most `tasks_at_once` tasks."""
         ...
 
     def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
         """Output of each row, shape (n, network.target.outputs).
 
-        The one inference path: a row's bits never depend on its neighbours.
+        This is the only inference path: the output of a row must not depend on the other rows, to the bit.
         """
         ...

@@ -1,4 +1,4 @@
-"""What trainers share: which rows make a batch, when passes end, and which weights are kept."""
+"""Training loop shared by the trainers: batches of an epoch, early stopping, and the weights that are kept."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from signals.dataset.labels import Target
 from signals.dataset.windows import Samples
 from signals.trainers.base import EpochLoss, FitTask, Fitted, Weights
 
-__all__ = ["Pass", "fit_by_passes", "mean_loss", "one_pass"]
+__all__ = ["EpochBatches", "draw_epoch", "fit_by_epochs", "mean_loss"]
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """One pass over the training rows.
+class EpochBatches:
+    """Order of the training rows in one epoch.
 
     Parameters
     ----------
     rows : ndarray of int64, shape (updates * size,)
-        Rows of the training samples in the order they are learnt.
+        Indices of training samples, batch after batch.
     size : int
         Rows per update.
     category : ndarray of int32, shape (training rows,)
-        Ticker id of every training row, some of them replaced by 0, the unknown ticker.
+        Ticker id of every training row; some are replaced by 0, the unknown ticker.
     """
 
     rows: NDArray[np.int64]
@@ -36,56 +36,57 @@ class Pass:
     category: NDArray[np.int32]
 
 
-def one_pass(task: FitTask, rng: np.random.Generator) -> Pass:
-    """Draw the order of the rows and the tickers that are unknown for one pass.
+def draw_epoch(task: FitTask, rng: np.random.Generator) -> EpochBatches:
+    """Draw the order of the rows, and the rows with an unknown ticker, for one epoch.
 
-    Batches have one size, as near to `settings.batch_size` as that goes: a second shape costs a trainer that compiles
-    its step as long as an epoch of a small fold. At most one row per batch sits out a pass, another one each time.
+    All batches have the same size, as close to `settings.batch_size` as possible: for a trainer that compiles its step,
+    a second batch shape takes as long as an epoch of a small fold. At most one row per batch is left out of an epoch,
+    chosen at random.
     """
     samples, batch_size = task.training, task.settings.filled().batch_size
-    assert batch_size is not None  # noqa: S101 - just filled in
+    assert batch_size is not None  # noqa: S101 - set by `filled`
     batches = -(-len(samples) // batch_size)
     size = len(samples) // batches
     rows = rng.permutation(len(samples))[: batches * size]
     unknown = rng.random(len(samples)) < task.network.model.unknown_category_rate
-    return Pass(rows, size, np.where(unknown, 0, samples.category).astype(np.int32))
+    return EpochBatches(rows, size, np.where(unknown, 0, samples.category).astype(np.int32))
 
 
-def fit_by_passes(
+def fit_by_epochs(
     task: FitTask,
-    learn: Callable[[Pass], float],
+    train_epoch: Callable[[EpochBatches], float],
     outputs: Callable[[Samples], NDArray[np.float32]],
     weights: Callable[[], Weights],
 ) -> Fitted:
-    """Learn pass after pass until the validation loss no longer falls.
+    """Train epoch after epoch until the validation loss no longer falls (early stopping).
 
     Parameters
     ----------
     task : FitTask
-        Rows, settings and seed. Without validation rows there are exactly `settings.epochs` passes.
-    learn : callable
-        Learns one pass; returns the mean loss over its rows.
+        Rows, settings and seed. Without validation rows, training takes exactly `settings.epochs` epochs.
+    train_epoch : callable
+        Trains one epoch; returns the mean loss over its rows.
     outputs : callable
-        Outputs of the present network for some rows, shape (n, outputs).
+        Returns the outputs of the current network for some rows, shape (n, outputs).
     weights : callable
-        A copy of the present weights by their Keras names.
+        Returns a copy of the current weights by their Keras names.
 
     Returns
     -------
     Fitted
-        With the weights after the pass of the lowest validation loss, or after the last pass without validation rows.
+        Weights after the epoch with the lowest validation loss; without validation rows, after the last epoch.
 
     Raises
     ------
     InputError
-        When no pass ends with a validation loss that is a number, or the last one without validation rows does not.
+        When no epoch has a finite validation loss; without validation rows, when the last training loss is not finite.
     """
     rng = np.random.default_rng([task.seed, len(task.training)])
     history: list[EpochLoss] = []
     best, epochs = np.inf, 0
     kept: Weights | None = None
     for epoch in range(1, task.settings.epochs + 1):
-        loss = learn(one_pass(task, rng))
+        loss = train_epoch(draw_epoch(task, rng))
         if task.validation is None:
             history.append(EpochLoss(loss, float("nan")))
             epochs = epoch if np.isfinite(loss) else 0
@@ -99,19 +100,19 @@ def fit_by_passes(
         elif epoch - epochs >= task.settings.patience:
             break
     if not epochs:
-        raise _failed(task, "a loss that is not a number")
+        raise _not_converged(task, "a loss that is not a number")
     kept = weights() if kept is None else kept
-    # the loss of a pass is taken before its last update
+    # the loss of an epoch is computed before its last update
     if not all(np.isfinite(values).all() for values in kept.values()):
-        raise _failed(task, "weights that are not numbers")
+        raise _not_converged(task, "weights that are not numbers")
     return Fitted(kept, epochs, tuple(history))
 
 
-def _failed(task: FitTask, found: str) -> InputError:
-    advice = f"lower training.learning_rate ({task.settings.learning_rate})"
+def _not_converged(task: FitTask, found: str) -> InputError:
+    remedy = f"lower training.learning_rate ({task.settings.learning_rate})"
     if not (np.isfinite(task.training.windows.panel).all() and np.isfinite(task.training.label).all()):
-        advice = "give features and labels that are finite numbers"
-    return InputError(f"expected training to converge; found {found} with seed {task.seed}; {advice}")
+        remedy = "provide features and labels that are finite numbers"
+    return InputError(f"expected training to converge; found {found} with seed {task.seed}; {remedy}")
 
 
 def mean_loss(outputs: NDArray[Any], label: NDArray[Any], target: Target, loss: str = "mse") -> float:
@@ -120,12 +121,12 @@ def mean_loss(outputs: NDArray[Any], label: NDArray[Any], target: Target, loss: 
     Parameters
     ----------
     outputs : ndarray, shape (n, target.outputs)
-        What was said.
+        Predictions.
     label : ndarray, shape (n,) or (n, target.values)
-        What was true.
+        Labels.
     target : Target
         Cross-entropy for a probability or classes; `loss` for values; pinball loss (Koenker and Bassett 1978) for
-        quantiles. Of several numbers a row the mean counts.
+        quantiles. For several values per row, the mean over them.
     loss : {"mse", "mae"}
         Squared or absolute error.
 

@@ -1,4 +1,4 @@
-"""Train every fold and seed, score every test date once, out of sample, and put the signal frame together."""
+"""Walk-forward run on a panel of stocks: train every fold and seed, and score every test date out of sample."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from signals.dataset.fold_data import FoldData, check_fold, make_fold_data, make
 from signals.dataset.folds import Fold, WalkForward, make_folds
 from signals.dataset.labels import LabelSettings, Target
 from signals.dataset.universe import UniverseFilters
-from signals.execution.executors import Remaining, run_tasks
-from signals.execution.fold_tasks import Task, score_opened, work, work_own
-from signals.execution.task_result import Outcome
-from signals.execution.trainer_choice import Choice, choose_trainer
+from signals.execution.executors import RemainingTime, run_tasks
+from signals.execution.fold_tasks import Task, run_custom_tasks, run_tasks_with_trainer, score_saved_model
+from signals.execution.task_result import TaskResult
+from signals.execution.trainer_choice import TrainerChoice, choose_trainer
 from signals.features import check_features
 from signals.models.custom import CustomModel
 from signals.models.network import NetworkSettings
 from signals.models.recurrent_settings import check_horizon
 from signals.models.saved_keras import OpenedModel, SavedKerasModel
 from signals.trainers.base import Trainer, TrainingSettings, batch_of, loss_used
-from signals.walk_forward.results import Assembly, SignalResult, assemble
+from signals.walk_forward.results import ResultBuilder, SignalResult, assemble
 
 __all__ = ["Prepared", "SignalResult", "compute_signals", "facts_of", "pick_trainer", "prepare", "usable_seeds"]
 
@@ -63,26 +63,26 @@ def compute_signals(
     walk_forward, universe, labels, training
         Settings.
     model : NetworkSettings, CustomModel or SavedKerasModel
-        The network of this project, a model of one's own, or a network that comes trained.
+        A network of this package, a custom model, or a saved Keras model.
     seeds : sequence of int
-        One model per fold and seed; the score is the mean over seeds. A model without chance in it has one.
+        One model per fold and seed; the score is the mean over seeds. A deterministic model uses only the first seed.
     artifacts : Path
-        Folder of trained networks. What is there under the same key is not trained again.
+        Folder of trained networks. A network stored there under the same key is not trained again.
     frequency : {"weekly", "daily", "monthly"}
-        Rhythm of decision dates.
+        Frequency of decision dates.
     features : sequence of str
-        What the model sees at each step, see `signals.features`.
-    beside : Beside
+        Inputs of the model at each step, see `signals.features`.
+    reference_data : ReferenceData
         Index membership, sectors and macro series.
     trainer : Trainer, optional
-        The trainer itself, instead of `training.trainer`'s name; it must be picklable when `jobs` > 1.
+        A trainer object, which replaces `training.trainer`; it must be picklable when `jobs` > 1.
     jobs : int
-        Processes. Results do not depend on it.
+        Number of processes. Results do not depend on it.
     on_progress : callable
-        Told of every finished network.
+        Called with a `ProgressEvent` after every finished network.
     on_first_score : callable, optional
-        Called once, as soon as the first out-of-sample scores are known, with the decision dates and the tickers that
-        this walk-forward scores in all.
+        Called once, when the first out-of-sample scores are known, with all decision dates and tickers that this run
+        will score.
 
     Returns
     -------
@@ -93,74 +93,77 @@ def compute_signals(
     Raises
     ------
     InputError
-        When history or universe leave nothing to train on.
+        When no training rows are left, because of a short history or an empty universe.
     """
     seeds = usable_seeds(seeds, model)
     check_features(features)
     check_horizon(model, labels.horizon)
     options: dict[str, Any] = {"frequency": frequency, "features": features, "reference_data": reference_data}
-    make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
+    make_data = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
     if isinstance(model, SavedKerasModel):
-        prepared = _for_opened(model, make, walk_forward)
-        assert prepared.opened is not None  # noqa: S101 - just made
-        outcome = score_opened(prepared.opened, prepared.folds[0], prepared.category)
+        prepared = _prepare_saved_model(model, make_data, walk_forward)
+        assert prepared.opened is not None  # noqa: S101 - set by `_prepare_saved_model`
+        result = score_saved_model(prepared.opened, prepared.folds[0], prepared.category)
         if on_first_score is not None:
-            on_first_score(*_scored(prepared.data, [prepared.folds[0].fold]))
-        return assemble(prepared.data, prepared.folds, seeds, {(0, 0): outcome}, prepared.opened.lookback)
-    data, cuts = _cut(make, walk_forward, model)
-    n_tasks = len(cuts) * len(seeds)
+            on_first_score(*_scored_rows(prepared.data, [prepared.folds[0].fold]))
+        return assemble(prepared.data, prepared.folds, seeds, {(0, 0): result}, prepared.opened.lookback)
+    data, folds = _make_folds(make_data, walk_forward, model)
+    n_tasks = len(folds) * len(seeds)
     trainer_facts: dict[str, Any] | None = None
-    one: Callable[..., list[Outcome]]
+    run_chunk: Callable[..., list[TaskResult]]
     if isinstance(model, CustomModel):
-        one, at_once = work_own, 1
+        run_chunk, at_once = run_custom_tasks, 1
     else:
-        chosen = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), on_progress)
-        training = training.filled(batch_of(chosen.trainer))
-        trainer_facts = facts_of(chosen, training, data.target)
-        one, at_once = partial(work, trainer=chosen.trainer, artifacts=Path(artifacts)), chosen.trainer.tasks_at_once
+        choice = pick_trainer(training, model, trainer, max(jobs // max(n_tasks, 1), 1), on_progress)
+        training = training.filled(batch_of(choice.trainer))
+        trainer_facts = facts_of(choice, training, data.target)
+        run_chunk, at_once = (
+            partial(run_tasks_with_trainer, trainer=choice.trainer, artifacts=Path(artifacts)),
+            choice.trainer.tasks_at_once,
+        )
 
-    at_work: dict[int, FoldData] = {}
+    open_folds: dict[int, FoldData] = {}
 
     def tasks() -> Iterator[Task]:
-        for cut in cuts:
-            fold = at_work[cut.number] = make_fold_data(data, cut, model)
+        for fold_slices in folds:
+            fold_data = open_folds[fold_slices.number] = make_fold_data(data, fold_slices, model)
             for seed in seeds:
-                yield Task(fold, model, training, seed)
+                yield Task(fold_data, model, training, seed)
 
-    rows = {(cut.number, seed): n for cut, n in cuts.items() for seed in seeds}
-    remaining = Remaining(rows, min(jobs, max(n_tasks // at_once, 1)))
-    made = Assembly(data, seeds, model.lookback)
-    outcomes: dict[int, dict[int, Outcome]] = {cut.number: {} for cut in cuts}
-    with closing(run_tasks(tasks(), one, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
-        for done, outcome in enumerate(finished, start=1):
-            if done == 1 and on_first_score is not None:
-                on_first_score(*_scored(data, cuts))
-            mine = outcomes[outcome.fold]
-            mine[outcome.seed] = outcome
-            if len(mine) == len(seeds):  # of a fold that is done nothing is kept but its frames
-                made.add(at_work.pop(outcome.fold), outcomes.pop(outcome.fold))
+    rows = {(fold_slices.number, seed): n for fold_slices, n in folds.items() for seed in seeds}
+    remaining = RemainingTime(rows, min(jobs, max(n_tasks // at_once, 1)))
+    builder = ResultBuilder(data, seeds, model.lookback)
+    results: dict[int, dict[int, TaskResult]] = {fold_slices.number: {} for fold_slices in folds}
+    with closing(run_tasks(tasks(), run_chunk, at_once=at_once, jobs=jobs, n_tasks=n_tasks)) as finished:
+        for n_done, result in enumerate(finished, start=1):
+            if n_done == 1 and on_first_score is not None:
+                on_first_score(*_scored_rows(data, folds))
+            by_seed = results[result.fold]
+            by_seed[result.seed] = result
+            if len(by_seed) == len(seeds):  # only the frames of a finished fold are kept
+                builder.add(open_folds.pop(result.fold), results.pop(result.fold))
             if trainer_facts is not None:
-                trainer_facts["versions"] = dict(outcome.versions)
+                trainer_facts["versions"] = dict(result.versions)
             on_progress(
-                ProgressEvent("signals", _describe(outcome, len(cuts)), done, n_tasks, remaining.after(outcome))
+                ProgressEvent("signals", _describe(result, len(folds)), n_done, n_tasks, remaining.after(result))
             )
-    return made.result(trainer_facts)
+    return builder.result(trainer_facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything up to training.
+    """Data set and folds, ready for training.
 
     Parameters
     ----------
     data : Dataset
-        What the folds share.
+        Data shared by the folds.
     folds : list of FoldData
         Folds with rows to score.
     opened : OpenedModel, optional
-        The network, when it comes trained.
+        The loaded network, for a saved Keras model.
     category : ndarray of int32
-        That network's own id of the ticker of each row it scores.
+        This network's ticker id of each row that it scores.
     """
 
     data: Dataset
@@ -185,73 +188,74 @@ def prepare(
     features: Sequence[str] = ("return",),
     reference_data: ReferenceData = NO_REFERENCE_DATA,
 ) -> Prepared:
-    """Do everything up to training; parameters and errors are those of `compute_signals`."""
+    """Prepare data set and folds without training; parameters and errors are those of `compute_signals`."""
     check_features(features)
     check_horizon(model, labels.horizon)
     options: dict[str, Any] = {"frequency": frequency, "features": features, "reference_data": reference_data}
-    make = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
+    make_data = partial(make_dataset, prices, walk_forward=walk_forward, universe=universe, labels=labels, **options)
     if isinstance(model, SavedKerasModel):
-        return _for_opened(model, make, walk_forward)
-    data, cuts = _cut(make, walk_forward, model)
-    return Prepared(data, [make_fold_data(data, cut, model) for cut in cuts])
+        return _prepare_saved_model(model, make_data, walk_forward)
+    data, folds = _make_folds(make_data, walk_forward, model)
+    return Prepared(data, [make_fold_data(data, fold, model) for fold in folds])
 
 
-def _cut(
-    make: Callable[..., Dataset], walk_forward: WalkForward, model: NetworkSettings | CustomModel
+def _make_folds(
+    make_data: Callable[..., Dataset], walk_forward: WalkForward, model: NetworkSettings | CustomModel
 ) -> tuple[Dataset, dict[Fold, int]]:
-    """Make what the folds share, and cut those that score something; with each the rows it trains on.
+    """Make the data set, and the folds with rows to score, each with its number of training rows.
 
-    Whatever would keep one of them from being prepared is found here, before anything is trained.
+    An error in the preparation of any fold is raised here, before any training.
     """
-    data = make(windows=model)
-    rows = {cut: check_fold(data, cut) for cut in make_folds(data.dates, walk_forward, first=data.first)}
-    scored = {cut: n for cut, n in rows.items() if data.eligible[:, cut.test.start : cut.test.stop].any()}
+    data = make_data(windows=model)
+    rows = {fold: check_fold(data, fold) for fold in make_folds(data.dates, walk_forward, first=data.first)}
+    scored = {fold: n for fold, n in rows.items() if data.eligible[:, fold.test.start : fold.test.stop].any()}
     return data, scored
 
 
-def _scored(data: Dataset, cuts: Iterable[Fold]) -> tuple[NDArray[np.datetime64], list[str]]:
+def _scored_rows(data: Dataset, folds: Iterable[Fold]) -> tuple[NDArray[np.datetime64], list[str]]:
     """Decision dates and tickers of the test rows of some folds."""
     tested = np.zeros(len(data.dates), dtype=np.bool_)
-    for cut in cuts:
-        tested[cut.test.start : cut.test.stop] = True
+    for fold in folds:
+        tested[fold.test.start : fold.test.stop] = True
     rows = data.eligible & tested
     return data.dates[rows.any(axis=0)], [data.panel.tickers[i] for i in np.flatnonzero(rows.any(axis=1))]
 
 
 def usable_seeds(seeds: Sequence[int], model: Any) -> list[int]:
-    """Give the seeds a model makes use of: one where there is no chance in it; `InputError` for seeds that are none."""
+    """Return the seeds that a model uses, one for a deterministic model; raises `InputError` for invalid seeds."""
     seeds = list(seeds)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"expected training.seeds as different numbers from 0 to 2^32 - 1; found {seeds}")
     if isinstance(model, SavedKerasModel):
         return [0]
-    return seeds[:1] if isinstance(model, CustomModel) and not model.has_chance else seeds
+    return seeds[:1] if isinstance(model, CustomModel) and not model.uses_seed else seeds
 
 
-def _for_opened(model: SavedKerasModel, make: Callable[..., Dataset], walk_forward: WalkForward) -> Prepared:
-    """Prepare the rows that a network from elsewhere may score, and its own ids of their tickers."""
+def _prepare_saved_model(
+    model: SavedKerasModel, make_data: Callable[..., Dataset], walk_forward: WalkForward
+) -> Prepared:
+    """Prepare the rows that a saved Keras model may score, and its ticker ids of these rows."""
     opened = model.open()
-    data = make(windows=opened)
+    data = make_data(windows=opened)
     fold = make_folds(data.dates, walk_forward, trained=True)[0]
     settings, names = opened.settings, data.features.names
     if opened.n_features != len(names):
         raise InputError(
             f"expected as many features as {settings.path} has, {opened.n_features}; found {len(names)} under "
-            f"features.inputs ({', '.join(names)}); list what it was trained on"
+            f"features.inputs ({', '.join(names)}); list the features it was trained on"
         )
-    fits = {"probability": (1, 2), "classes": (1, 3), "value": (1,), "quantiles": (data.target.outputs,)}
-    if opened.outputs not in fits[data.target.kind]:
+    allowed_outputs = {"probability": (1, 2), "classes": (1, 3), "value": (1,), "quantiles": (data.target.outputs,)}
+    if opened.outputs not in allowed_outputs[data.target.kind]:
         raise InputError(
-            f"expected {settings.path} to say what [labels] asks for; found {opened.outputs} numbers a row; choose the "
-            "labels.kind it was trained on"
+            f"expected the outputs of {settings.path} to match [labels]; found {opened.outputs} numbers per row; "
+            "choose the labels.kind it was trained on"
         )
     until = as_day(settings.trained_until, name="model.trained_until")
     first = data.dates[fold.test.start]
     if first < until:
         raise InputError(
             f"expected walk_forward.test_start on or after model.trained_until = {settings.trained_until}; found a "
-            "first "
-            f"score on {first}; scores of dates the network was trained on prove nothing"
+            f"first score on {first}; scores of dates the network was trained on are not out of sample"
         )
     ids = np.asarray([settings.tickers.get(ticker, -1) for ticker in data.panel.tickers], dtype=np.int32)
     if "ticker" in opened.roles:
@@ -271,37 +275,37 @@ def pick_trainer(
     trainer: Trainer | None,
     threads: int,
     on_progress: ProgressCallback,
-) -> Choice:
-    """Choose the trainer before any process starts, so that what has to be compiled is compiled once; and say so."""
+) -> TrainerChoice:
+    """Choose the trainer, before any process starts so that code is compiled once, and report the choice."""
 
     def announce(text: str) -> None:
         on_progress(ProgressEvent("signals", text))
 
     if trainer is not None:
-        return Choice(trainer, "as given")
-    chosen = choose_trainer(training, model, threads=threads, announce=announce)
-    suited = training.filled(batch_of(chosen.trainer))
+        return TrainerChoice(trainer, "as given")
+    choice = choose_trainer(training, model, threads=threads, announce=announce)
+    suited = training.filled(batch_of(choice.trainer))
     announce(
-        f"trainer {chosen.trainer.name}: {chosen.reason}; batches of {suited.batch_size}, rate {suited.learning_rate:g}"
+        f"trainer {choice.trainer.name}: {choice.reason}; batches of {suited.batch_size}, rate {suited.learning_rate:g}"
     )
-    for warning in chosen.warnings:
+    for warning in choice.warnings:
         announce(warning)
-    return chosen
+    return choice
 
 
-def facts_of(chosen: Choice, training: TrainingSettings, target: Target) -> dict[str, Any]:
-    """Say what trains the networks and why that, with the batch and the rate that were left open and the loss used."""
+def facts_of(choice: TrainerChoice, training: TrainingSettings, target: Target) -> dict[str, Any]:
+    """Facts about the trainer for the result: name, reason, batch size, learning rate, loss and warnings."""
     facts: dict[str, Any] = {
-        "name": chosen.trainer.name,
-        "reason": chosen.reason,
+        "name": choice.trainer.name,
+        "reason": choice.reason,
         "batch_size": training.batch_size,
         "learning_rate": training.learning_rate,
         "loss": loss_used(target, training),
         "versions": {},
     }
-    return facts | ({"warnings": list(chosen.warnings)} if chosen.warnings else {})
+    return facts | ({"warnings": list(choice.warnings)} if choice.warnings else {})
 
 
-def _describe(outcome: Outcome, folds: int) -> str:
-    verb = "reused" if outcome.reused else "trained"
-    return f"fold {outcome.fold + 1} of {folds}, seed {outcome.seed}: {verb}, {outcome.epochs} epochs"
+def _describe(result: TaskResult, n_folds: int) -> str:
+    verb = "reused" if result.reused else "trained"
+    return f"fold {result.fold + 1} of {n_folds}, seed {result.seed}: {verb}, {result.epochs} epochs"

@@ -1,4 +1,4 @@
-"""What a model says of a label's distribution: quantiles in order, their table, and their pinball loss."""
+"""Predicted quantiles of labels: ordering, table, and pinball loss."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["pinball_losses", "quantile_frame", "split_quantiles"]
 Values = NDArray[np.float64]
 
 
-def split_quantiles(said: Values) -> tuple[Values, Values | None]:
-    """Part what each seed said into scores and quantiles.
+def split_quantiles(y_pred: Values) -> tuple[Values, Values | None]:
+    """Split the predictions of each seed into scores and quantiles.
 
     Parameters
     ----------
-    said : ndarray, shape (seeds, n) or (seeds, n, levels)
+    y_pred : ndarray, shape (seeds, n) or (seeds, n, levels)
         Scores, or quantiles of an odd number of levels.
 
     Returns
     -------
     scores : ndarray, shape (seeds, n)
-        The scores; of quantiles the middle one.
+        The scores; for quantiles, the middle one.
     quantiles : ndarray, shape (seeds, n, levels), or None
-        Ascending. Quantiles that cross are put in order, which never makes them worse.
+        Ascending. Quantiles that cross are sorted, which never increases their pinball loss.
 
     References
     ----------
@@ -40,16 +40,16 @@ def split_quantiles(said: Values) -> tuple[Values, Values | None]:
     >>> split_quantiles(np.array([[[0.3, 0.1, 0.2]]]))[1].tolist()
     [[[0.1, 0.2, 0.3]]]
     """
-    if said.ndim == 2:
-        return said, None
-    quantiles = np.sort(said, axis=2)
+    if y_pred.ndim == 2:
+        return y_pred, None
+    quantiles = np.sort(y_pred, axis=2)
     return np.ascontiguousarray(quantiles[:, :, quantiles.shape[2] // 2]), quantiles
 
 
 def quantile_frame(
     date: NDArray[np.datetime64], ticker: NDArray[Any], quantiles: Values, levels: Sequence[float]
 ) -> pd.DataFrame:
-    """Give `date ticker level value`, sorted, of the mean over seeds of quantiles (seeds, n, levels)."""
+    """Table `date ticker level value`, sorted, of the mean over seeds of quantiles (seeds, n, levels)."""
     values = quantiles.mean(axis=0)
     frame = pd.DataFrame(
         {
@@ -63,7 +63,7 @@ def quantile_frame(
 
 
 def pinball_losses(data: Dataset, fold: FoldData, quantiles: Values) -> list[dict[str, float]]:
-    """Pinball loss of each seed's quantiles over the test rows of a fold, beside what it has to beat.
+    """Pinball loss of each seed's quantiles over the test rows of a fold, with the losses of two references.
 
     Parameters
     ----------
@@ -77,21 +77,25 @@ def pinball_losses(data: Dataset, fold: FoldData, quantiles: Values) -> list[dic
     Returns
     -------
     list of dict, one per seed
-        `pinball`: its own, mean over rows and levels (Koenker and Bassett 1978). `pinball_ensemble`: of the mean over
-        seeds. `pinball_empirical`: of the quantiles of the training slice's labels, the same for every row. Only rows
-        whose outcome is known by the end of the data count; NaN without any.
+        `pinball`: loss of the seed, mean over rows and levels (Koenker and Bassett 1978). `pinball_ensemble`: loss of
+        the mean over seeds. `pinball_empirical`: loss of the quantiles of the training slice's labels, the same for
+        every row. Only rows whose label is known by the end of the data count; NaN without any.
     """
     rows = (fold.test_ticker, fold.test_date)
     known = (data.labels.end[rows] >= 0) & np.isfinite(data.labels.label[rows])
     label = data.labels.label[rows][known]
-    learnt = data.labels.label[fold.training_ticker, fold.training_date]
+    training_labels = data.labels.label[fold.training_ticker, fold.training_date]
 
-    def loss(said: Values) -> float:
-        return mean_loss(said, label, data.target) if len(label) and np.isfinite(said).all() else float("nan")
+    def loss(y_pred: Values) -> float:
+        return mean_loss(y_pred, label, data.target) if len(label) and np.isfinite(y_pred).all() else float("nan")
 
-    empirical = np.quantile(learnt, data.target.levels) if len(learnt) else np.full(quantiles.shape[2], np.nan)
+    empirical = (
+        np.quantile(training_labels, data.target.levels)
+        if len(training_labels)
+        else np.full(quantiles.shape[2], np.nan)
+    )
     shared = {
         "pinball_ensemble": loss(quantiles.mean(axis=0)[known]),
         "pinball_empirical": loss(np.tile(empirical, (len(label), 1))),
     }
-    return [{"pinball": loss(own[known]), **shared} for own in quantiles]
+    return [{"pinball": loss(seed_quantiles[known]), **shared} for seed_quantiles in quantiles]

@@ -9,7 +9,7 @@ from signals.dataset.windows import Samples
 from signals.models.keras_backend import load_keras
 from signals.models.network import Network
 from signals.trainers.base import FitTask, Trainer, TrainingSettings
-from signals.trainers.compiled import CompiledTrainer, get_ready
+from signals.trainers.compiled import CompiledTrainer, load_compiled_code
 from signals.trainers.keras_trainer import KerasTrainer
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import interleaved, one_core
@@ -41,7 +41,7 @@ def bench(*, small: bool = False) -> Figures:
 
 def _bench(repetitions: int, rows: dict[str, int]) -> Figures:
     load_keras()
-    get_ready(print)
+    load_compiled_code(print)
     samples = {name: make_samples(count) for name, count in rows.items()}
     network = make_network(samples["book"])
     trainers = {"keras": KerasTrainer(), "compiled": CompiledTrainer()}

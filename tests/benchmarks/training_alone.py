@@ -14,10 +14,10 @@ BEGAN = time.perf_counter()
 
 def start() -> dict[str, float]:
     """Seconds by the clock until the compiled trainer is ready: imports, and compiling or loading what was compiled."""
-    from signals.trainers.compiled import get_ready
+    from signals.trainers.compiled import load_compiled_code
 
     said: list[str] = []
-    get_ready(said.append)
+    load_compiled_code(said.append)
     return {"seconds": time.perf_counter() - BEGAN, "compiled": float(bool(said))}
 
 
@@ -58,10 +58,10 @@ def million(rows: int) -> dict[str, float]:
 
 def loop(tickers: int, folds: int, seeds: int, first: int, step: int) -> None:
     """Go through every `step`-th network of a walk-forward whenever a line is read; wall seconds and rows."""
-    from signals.trainers.compiled import CompiledTrainer, get_ready
+    from signals.trainers.compiled import CompiledTrainer, load_compiled_code
     from tests.benchmarks.training_walk import make_prices, make_tasks, rows_learnt, work_through
 
-    get_ready(lambda said: None)
+    load_compiled_code(lambda said: None)
     tasks = make_tasks(make_prices(tickers, folds), range(seeds))[first::step]
     trainer = CompiledTrainer()
     print(json.dumps({"rows": rows_learnt(tasks)}), flush=True)

@@ -13,7 +13,7 @@ from signals.models.keras_backend import load_keras
 from signals.models.network import Network
 from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import TrainingSettings
-from signals.trainers.compiled import CompiledTrainer, get_ready
+from signals.trainers.compiled import CompiledTrainer, load_compiled_code
 from signals.trainers.keras_trainer import KerasTrainer
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import one_core
@@ -39,7 +39,7 @@ SERIES = TrainingSettings(batch_size=20, learning_rate=0.001, optimizer="rmsprop
 def bench(*, small: bool = False) -> Figures:
     """Time every cell, then the forecaster."""
     load_keras()
-    get_ready(print)
+    load_compiled_code(print)
     with one_core():
         return _cells(2 if small else REPETITIONS, small) | _forecaster(2 if small else REPETITIONS)
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Mapping
 
 from signals.trainers.base import Trainer
-from signals.trainers.compiled import CompiledTrainer, get_ready
+from signals.trainers.compiled import CompiledTrainer, load_compiled_code
 from tests.benchmarks.figures import Figure, Figures
 from tests.benchmarks.measure import interleaved, one_core
 from tests.benchmarks.training_job import Job, fitting, make_network, make_samples, rates
@@ -38,7 +38,7 @@ def bench(*, small: bool = False, trainer: Trainer | None = None) -> Figures:
     """Measure a pass of each setting, those of one row taking turns, then whole walk-forwards."""
     if trainer is None:
         trainer = CompiledTrainer()
-        get_ready(print)
+        load_compiled_code(print)
     figures: Figures = {}
     with one_core():
         for name, values in VARIED.items():

@@ -110,7 +110,7 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
         ('kind = "encoder_decoder"\nteacher_focing_ratio = 0.5', "did you mean 'teacher_forcing_ratio'"),
-        ("bidirectional = true\nsequence_loss = true", "steps would see the future"),
+        ("bidirectional = true\nsequence_loss = true", "earlier steps would look ahead"),
     ],
 )
 def test_mistakes_in_the_table_are_one_line(write, model, words):
@@ -138,7 +138,9 @@ def test_the_table_of_a_kind_is_read_back_as_it_was_written(write, tmp_path):
 def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
     for model in (rs.RecurrentSettings(recurrent_dropout=0.2), rs.RecurrentSettings(sequence_loss=True)):
         (line,) = choose_trainer(rs.TrainingSettings(), model).warnings
-        assert line.startswith("Training leaves the fast path, because the compiled trainer cannot train this network:")
+        assert line.startswith(
+            "Training does not use the fast path, because the compiled trainer cannot train this network:"
+        )
         assert "Keras takes about 5 times as long with batches of 1024" in line
         assert ("recurrent dropout doubles that" in line) == bool(model.recurrent_dropout)
     assert choose_trainer(rs.TrainingSettings(trainer="keras"), rs.RecurrentSettings(sequence_loss=True)).warnings == ()
@@ -156,9 +158,10 @@ def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
 def test_a_run_by_keras_says_so_and_is_audited_and_verified(write, tmp_path, model):
     config = write(f"[model]\nlookback = 6\nunits = [3]\n{model}\n", trainer="auto")
     made, said = messages_of(config, tmp_path / "run")
-    assert any("leaves the fast path" in line for line in said)
+    assert any("does not use the fast path" in line for line in said)
     assert any(
-        "leaves the fast path" in line for line in json.loads((made.folder / "manifest.json").read_bytes())["warnings"]
+        "does not use the fast path" in line
+        for line in json.loads((made.folder / "manifest.json").read_bytes())["warnings"]
     )
     found = verify_run(made.folder, home=made.home)
     assert found.passed, found.text()

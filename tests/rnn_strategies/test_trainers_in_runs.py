@@ -38,11 +38,11 @@ def no_drawing(monkeypatch):
 def no_compiler(monkeypatch):
     """Let numba be broken, until it is mended."""
 
-    def get_ready(announce):
+    def load_compiled_code(announce):
         raise ImportError("no numba here")
 
     with monkeypatch.context() as patch:
-        patch.setattr("signals.trainers.compiled.get_ready", get_ready)
+        patch.setattr("signals.trainers.compiled.load_compiled_code", load_compiled_code)
         yield patch
 
 
@@ -68,7 +68,7 @@ def read(run, name):
 
 def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tmp_path):
     made, watcher = go(write(tmp_path / "c.toml"), tmp_path / "run")
-    reason = "its compiled code can train this network on the CPU"
+    reason = "its compiled code supports this network on the CPU"
     assert f"trainer compiled: {reason}; batches of 512, rate 0.0036" in watcher.messages
     trainer = read(made, "manifest.json")["trainer"]
     assert (trainer["name"], trainer["reason"]) == ("compiled", reason)
@@ -124,7 +124,7 @@ def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: ["gpu:0"])
     config = write(tmp_path / "c.toml", trainer="keras", lookback="lookback = 8\nmin_steps = 4", seeds="seeds = [0]")
     made, watcher = go(config, tmp_path / "run")
-    warning = "because model.min_steps rules them out"
+    warning = "because model.min_steps prevents them"
     assert any(warning in message for message in watcher.messages)
     assert any(warning in line for line in read(made, "manifest.json")["warnings"])
     monkeypatch.undo()  # a machine without a GPU verifies it
@@ -175,7 +175,7 @@ def test_the_doctor_tries_the_trainer_out(no_compiler):
     assert said["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
     no_compiler.undo()
     said = dict(diagnose())
-    assert said["trainer"].startswith("compiled: its compiled code can train this network on the CPU; compiled ")
+    assert said["trainer"].startswith("compiled: its compiled code supports this network on the CPU; compiled ")
     assert said["numba"][0].isdigit()
 
 

@@ -280,7 +280,7 @@ def test_table_is_printed_and_written_whole():
         (lambda f, a: (f[f["model"] != "persistence"], a), "expected forecasts of 'persistence' to compare with"),
         (lambda f, a: (f.drop(f.index[3]), a), "expected one forecast of network for each of 48"),
         (lambda f, a: (pd.concat([f, f.iloc[:1]]), a), "expected one forecast of network for each of 48"),
-        (lambda f, a: (f.assign(forecast=np.nan), a), "expected forecasts that are numbers; found others of network"),
+        (lambda f, a: (f.assign(forecast=np.nan), a), "expected finite forecasts; found NaN or infinity from network"),
         (lambda f, a: (f, pd.concat([a, a.iloc[:1]])), "expected one actual value"),
     ],
 )

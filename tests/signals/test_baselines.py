@@ -61,7 +61,7 @@ def test_naive_baselines_by_hand():
     assert [made[name].parameters for name in made] == [0, 2, 2, 4]
 
 
-def test_seasonal_baselines_take_the_season_of_the_date_that_is_forecast():
+def test_seasonal_baselines_use_the_season_of_the_forecast_date():
     season = np.array([0.0, 5.0, -3.0])
     rows = np.arange(40)
     problem = make_problem(season[rows % 3] + rows // 3, horizon=5, lookback=3)
@@ -77,7 +77,7 @@ def test_seasonal_baselines_take_the_season_of_the_date_that_is_forecast():
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
-def test_nothing_after_an_origin_changes_its_forecast(name):
+def test_forecasts_do_not_depend_on_rows_after_the_origin(name):
     values = autoregression(150, seed=4)
     later = values.copy()
     clean = make_problem(values, horizon=2, targets=(0,))
@@ -94,7 +94,7 @@ def test_nothing_after_an_origin_changes_its_forecast(name):
 
 
 @pytest.mark.parametrize("name", ["ridge", "mlp", "gradient_boosting", "logistic", "arima"])
-def test_the_first_test_origin_knows_the_row_it_stands_on(name):
+def test_first_test_origin_uses_its_own_row(name):
     """A fit may reach up to the first test origin's own row, and not one row further."""
     values = autoregression(150, seed=4)
     problem = make_problem(values)
@@ -103,7 +103,7 @@ def test_the_first_test_origin_knows_the_row_it_stands_on(name):
 
 
 @pytest.mark.parametrize("name", ["ridge", "mlp", "gradient_boosting"])
-def test_models_on_lags_learn_what_lags_hold(name):
+def test_models_on_lags_fit_an_autoregression(name):
     problem = make_problem(autoregression())
     fold = make_fold(problem)
     truth, said = problem.actual(fold.test), one(problem, name, fold, lags=3).values
@@ -111,7 +111,7 @@ def test_models_on_lags_learn_what_lags_hold(name):
     assert (error[0] < 0.6 * naive[0], error[1] < 0.5 * naive[1]) == (True, True)
 
 
-def test_logistic_says_the_direction():
+def test_logistic_forecasts_the_direction():
     problem = make_problem(autoregression(slope=0.9))
     fold = make_fold(problem)
     last = problem.last(fold.test)[:, None]
@@ -120,7 +120,7 @@ def test_logistic_says_the_direction():
     assert np.abs(said).max() <= np.abs(FoldHistory(problem, fold).moves(fold.both)).mean(axis=0).max()
 
 
-def test_of_returns_the_sign_is_the_direction():
+def test_for_returns_the_sign_is_the_direction():
     values = np.diff(autoregression(slope=0.9), axis=0, prepend=0.0)
     problem = make_problem(values)
     fold = make_fold(problem)
@@ -134,7 +134,7 @@ def test_of_returns_the_sign_is_the_direction():
     np.testing.assert_allclose(said[:, 0, :, 0], np.broadcast_to(np.median(known, axis=0), (30, 2)))
 
 
-def test_ridge_is_ridge_regression():
+def test_ridge_equals_ridge_regression_of_scikit_learn():
     problem = make_problem(autoregression(), lookback=3)
     fold = make_fold(problem)
     made = one(problem, "ridge(3)", fold)
@@ -151,7 +151,7 @@ def test_ridge_is_ridge_regression():
     assert made.parameters == 2 * (6 + 1)
 
 
-def test_features_are_the_last_value_and_the_changes_before_it():
+def test_lag_features_are_the_last_value_and_previous_changes():
     problem = make_problem([[1.0, 0], [3, 0], [6, 1], [10, 5]], lookback=3)
     fold = SeriesFold(0, range(2, 3), range(2, 3), range(2, 3), range(2, 3))
     assert lag_features(FoldHistory(problem, fold), range(2, 4), 3).tolist() == [
@@ -160,7 +160,7 @@ def test_features_are_the_last_value_and_the_changes_before_it():
     ]
 
 
-def test_arima_forecasts_as_statsmodels_does_from_every_origin():
+def test_arima_forecasts_equal_statsmodels_at_every_origin():
     from statsmodels.tsa.arima.model import ARIMA
 
     values = autoregression(180, seed=2)[:, :1]
@@ -179,7 +179,7 @@ def test_arima_forecasts_as_statsmodels_does_from_every_origin():
     assert order[1] == 1 or order[0] > 0
 
 
-def test_var_forecasts_as_statsmodels_does_and_follows_the_leader():
+def test_var_forecasts_equal_statsmodels_and_use_the_leading_series():
     from statsmodels.tsa.api import VAR
 
     values = autoregression(200, seed=3)
@@ -199,7 +199,7 @@ def test_var_forecasts_as_statsmodels_does_and_follows_the_leader():
     assert np.abs(made.values[:, 0, 0] - truth).mean() < 0.3 * np.abs(problem.last(fold.test)[:, 0] - truth).mean()
 
 
-def test_the_same_bits_every_time():
+def test_baselines_are_reproducible_to_the_bit():
     problem = make_problem(autoregression(100), targets=(0,))
     fold = make_fold(problem, test=15, validation=20)
     first, again, other = (
@@ -210,7 +210,7 @@ def test_the_same_bits_every_time():
     assert (first[0].values != other[0].values).any()
 
 
-def test_historical_quantiles_cover_what_they_say():
+def test_historical_quantiles_have_nominal_coverage():
     rng = np.random.default_rng(0)
     problem = make_problem(np.cumsum(rng.standard_t(4, size=1500)), horizon=2)
     fold = make_fold(problem, test=500, validation=100)
@@ -222,9 +222,9 @@ def test_historical_quantiles_cover_what_they_say():
     np.testing.assert_allclose(shares, levels, atol=0.05)
 
 
-def test_more_lags_than_history_are_refused():
+def test_more_lags_than_history_raise_an_error():
     problem = make_problem(autoregression(60))
-    with pytest.raises(InputError, match="expected training origins with 58 rows behind them"):
+    with pytest.raises(InputError, match="expected training origins with 58 rows up to them"):
         one(problem, "ridge(58)", make_fold(problem, test=5, validation=5))
 
 
@@ -240,12 +240,12 @@ def test_more_lags_than_history_are_refused():
         (["var"], "expected several series for 'var'; found one"),
     ],
 )
-def test_mistakes_are_named(names, message):
+def test_invalid_baseline_names_raise_an_error(names, message):
     with pytest.raises(InputError, match=message):
         parse_baselines(names, series=1)
 
 
-def test_a_series_that_stands_still_is_forecast_to_stand_still():
+def test_constant_series_is_forecast_as_constant():
     values = np.column_stack([np.full(80, 3.0), np.arange(80.0) % 7])
     problem = make_problem(values)
     for name, tolerance in (("ridge(3)", 1e-12), ("gradient_boosting(3)", 1e-12), ("logistic(3)", 0), ("mlp(2)", 0.1)):
@@ -274,7 +274,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("number", [0, 2])
-def test_what_a_library_raises_leads_to_persistence_and_a_warning(monkeypatch, name, number):
+def test_library_exceptions_lead_to_persistence_with_a_warning(monkeypatch, name, number):
     problem = make_problem(autoregression(120), horizon=2)
     fold = replace(make_fold(problem, test=20, validation=20), number=number)
     monkeypatch.setattr(*FAULTS[name])
@@ -292,7 +292,7 @@ def test_what_a_library_raises_leads_to_persistence_and_a_warning(monkeypatch, n
 
 
 @pytest.mark.parametrize("name", ["ridge(3)", "mean", "var(2)", "arima(1)"])
-def test_of_returns_the_mean_stands_in(monkeypatch, name):
+def test_for_returns_the_mean_is_the_fallback(monkeypatch, name):
     import signals.forecasting.baselines as module
 
     problem = make_problem(np.diff(autoregression(120), axis=0))
@@ -309,7 +309,7 @@ def test_of_returns_the_mean_stands_in(monkeypatch, name):
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
-def test_forecasts_that_are_no_finite_numbers_are_replaced_and_counted(monkeypatch, name, bad):
+def test_non_finite_forecasts_are_replaced_and_counted(monkeypatch, name, bad):
     import signals.forecasting.baselines as module
 
     problem = make_problem(autoregression(120), horizon=2)
@@ -336,7 +336,7 @@ def test_forecasts_that_are_no_finite_numbers_are_replaced_and_counted(monkeypat
     assert made.values[3, 1, 0] == last[3, 0]
     np.testing.assert_array_equal(made.values[7], np.repeat(last[7][None], 2, axis=0))
     made_on = problem.table.dates[fold.test[3]]
-    assert f"5 of 80 forecasts are no finite numbers, the first made on {made_on}" in made.warnings[0]
+    assert f"5 of 80 forecasts are not finite, the first made on {made_on}" in made.warnings[0]
 
 
 def refusing(orders, method):
@@ -356,7 +356,7 @@ def refusing(orders, method):
 
 
 @pytest.mark.parametrize("method", ["fit", "filter"])
-def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeypatch, method):
+def test_rejected_arima_order_is_replaced_by_the_next_best(monkeypatch, method):
     problem = make_problem(autoregression(180, seed=2)[:, :1], horizon=2)
     fold = make_fold(problem, test=12, validation=20)
     best = one(problem, "arima(2)", fold)
@@ -365,7 +365,7 @@ def test_an_arima_order_that_is_refused_later_gives_way_to_the_next_best(monkeyp
     made = one(problem, "arima(2)", fold)
     second = eval(made.details[0].removeprefix("x: ARIMA"), {})
     assert second != first
-    assert f"x: ARIMA{first} (ValueError: Non-invertible starting MA parameters found) was refused" in made.warnings[0]
+    assert f"x: rejected: ARIMA{first} (ValueError: Non-invertible starting MA parameters found); " in made.warnings[0]
     assert f"ARIMA{second} is used for 24 forecasts instead" in made.warnings[0]
     monkeypatch.undo()
     monkeypatch.setattr(*refusing({first, second}, method))
@@ -385,7 +385,7 @@ PILED_UP = """1 0 -1 0 0 0 1 -1 1 -1 0 1 1 -1 2 0 -1 0 -1 0 -1 0 -2 1 0 1 -1 -2 
 -1 0 -1 0 1 1 -1 -3 1 2 -1 0 0 -2 -3 0 0 -2 0 -1 0 1 0 -1 1 0 -1 2 0 1 -1 0 0 1 -2 0 1 0 -1 1"""
 
 
-def test_estimates_that_statsmodels_finds_non_invertible_on_more_rows_give_way(monkeypatch):
+def test_non_invertible_estimates_are_replaced_by_the_next_best_order(monkeypatch):
     from signals.forecasting import arima_var
 
     values = np.array(PILED_UP.split(), dtype=np.float64)
@@ -406,7 +406,7 @@ def test_estimates_that_statsmodels_finds_non_invertible_on_more_rows_give_way(m
     assert np.isfinite(made.values).all()
 
 
-def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
+def test_only_the_series_without_a_fit_is_replaced(monkeypatch):
     problem = make_problem(autoregression(150, seed=4))
     fold = make_fold(problem, test=12, validation=20)
     sound = one(problem, "arima(1)", fold)
@@ -427,7 +427,7 @@ def test_only_the_series_that_cannot_be_fitted_is_replaced(monkeypatch):
     assert made.warnings[0].endswith("y: no ARIMA order is left; persistence is used for 12 forecasts")
 
 
-def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatch):
+def test_var_order_without_a_fit_is_replaced_by_the_next_best(monkeypatch):
     from statsmodels.tsa.api import VAR
 
     problem = make_problem(autoregression(200, seed=3))
@@ -444,19 +444,19 @@ def test_a_var_order_that_cannot_be_fitted_gives_way_to_the_next_best(monkeypatc
     made = one(problem, "var(4)", fold)
     other = int(made.details[0].removeprefix("VAR(").split(")")[0])
     assert other != best
-    assert f"VAR({best}) (LinAlgError: Singular matrix) was refused; VAR({other}) is used" in made.warnings[0]
+    assert f"rejected: VAR({best}) (LinAlgError: Singular matrix); VAR({other}) is used" in made.warnings[0]
 
 
-def test_a_series_that_stands_still_in_a_later_fold_ends_no_var():
+def test_constant_series_in_a_later_fold_does_not_stop_var():
     values = autoregression(120)
     values[:, 1] = 3.0
     problem = make_problem(values)
     made = one(problem, "var(2)", make_fold(problem, test=20, validation=20))
-    assert "y does not vary in the rows to learn from" in made.warnings[0]
+    assert "y is constant in the training and validation rows" in made.warnings[0]
     assert (made.values[:, 0] == problem.last(make_fold(problem, test=20, validation=20).test)).all()
 
 
-def test_a_number_that_does_not_fit_is_refused_in_the_first_fold_only():
+def test_unusable_number_raises_an_error_in_the_first_fold_only():
     problem = make_problem(autoregression(60))
     fold = make_fold(problem, test=5, validation=5)
     with pytest.raises(InputError, match="expected training origins with 58 rows"):
@@ -465,7 +465,7 @@ def test_a_number_that_does_not_fit_is_refused_in_the_first_fold_only():
     assert "persistence is used for all 10 forecasts" in later.warnings[0]
 
 
-def test_memory_and_interruption_are_no_faults_of_a_baseline(monkeypatch):
+def test_memory_errors_and_interruptions_are_raised(monkeypatch):
     problem = make_problem(autoregression(60))
     for error in (MemoryError, KeyboardInterrupt):
 

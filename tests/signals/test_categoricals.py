@@ -55,7 +55,7 @@ def folds_of(data, model=MODEL):
     return [make_fold_data(data, fold, model) for fold in make_folds(data.dates, WALK, first=data.first)]
 
 
-def test_dates_fall_into_what_pandas_says():
+def test_calendar_categoricals_equal_those_of_pandas():
     dates = np.arange("1969-11-20", "2031-02-03", np.timedelta64(17, "D"), dtype="datetime64[D]")
     stamps = pd.DatetimeIndex(dates)
     said = {"month": stamps.month, "quarter": stamps.quarter, "weekday": stamps.day_of_week + 1, "year": stamps.year}
@@ -65,7 +65,7 @@ def test_dates_fall_into_what_pandas_says():
         assert [int(found.labels[code]) for code in found.codes[1]] == list(numbers)
 
 
-def test_ids_follow_the_rows_and_a_vocabulary_of_the_training_slice(prices):
+def test_ids_use_the_vocabulary_of_the_training_slice(prices):
     data = dataset(prices, sectors=sectors(prices))
     first, second = folds_of(data)
     assert first.groups["sector"] == ("A", "B", "C")
@@ -87,7 +87,7 @@ def test_ids_follow_the_rows_and_a_vocabulary_of_the_training_slice(prices):
     assert set(first.validation.groups["year"].tolist()) <= {0, 2}
 
 
-def test_a_sector_counts_from_its_day_on_and_one_that_was_never_learnt_is_unknown(prices):
+def test_sectors_are_point_in_time_and_untrained_sectors_are_unknown(prices):
     moved = "2014-03-03"
     data = dataset(prices, sectors=sectors(prices, moved=moved))
     fold = folds_of(data)[0]
@@ -99,7 +99,7 @@ def test_a_sector_counts_from_its_day_on_and_one_that_was_never_learnt_is_unknow
     assert (fold.test.groups["sector"][mine] == np.where(after, 0, 1)).all()
 
 
-def test_the_key_of_a_network_follows_what_its_rows_belong_to(prices):
+def test_artifact_key_depends_on_the_categories_of_the_rows(prices):
     def facts(model=MODEL, **changes):
         data = dataset(prices, model, **changes)
         return [fold.facts for fold in folds_of(data, model)]
@@ -120,8 +120,8 @@ def test_the_key_of_a_network_follows_what_its_rows_belong_to(prices):
     assert "groups" not in facts(plain)[0]
 
 
-def test_what_cannot_be_had_is_said_in_one_line(prices):
-    with pytest.raises(InputError, match=r"names sector; found none; write its path as sector"):
+def test_missing_categoricals_raise_one_line_errors(prices):
+    with pytest.raises(InputError, match=r"names sector; found none; set universe.sectors to its path"):
         dataset(prices)
     dates = np.array(["2020-01-01"], "datetime64[D]")
     with pytest.raises(InputError, match="found 'sectors'; did you mean 'sector'"):
@@ -130,7 +130,7 @@ def test_what_cannot_be_had_is_said_in_one_line(prices):
         make_categoricals(["moon"], dates, 3, None)
 
 
-def test_nothing_known_is_unknown():
+def test_missing_category_has_id_zero():
     found = Categorical(("a", "b"), np.array([[0, -1], [1, -1]], np.int32))
     rows = (np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
     assert found.vocabulary((rows[0][1::2], rows[1][1::2])) == ()
@@ -138,7 +138,7 @@ def test_nothing_known_is_unknown():
     assert found.ids(("b",), rows).tolist() == [0, 0, 1, 0]
 
 
-def test_vocabularies_are_kept_with_the_network(prices, tmp_path):
+def test_vocabularies_are_stored_with_the_network(prices, tmp_path):
     fold = folds_of(dataset(prices, sectors=sectors(prices)))[0]
     store = ArtifactStore(tmp_path)
     weights = {"w": np.ones(2, np.float32)}
@@ -146,7 +146,7 @@ def test_vocabularies_are_kept_with_the_network(prices, tmp_path):
     assert store.load("ab").groups == fold.groups
 
 
-def test_real_sectors_of_real_stocks(shared_data):
+def test_real_sectors_enter_the_data_set(shared_data):
     names = ["AAPL", "GE", "JPM", "MSFT", "PFE", "XOM"]
     prices = rs.load_prices(
         source="files",

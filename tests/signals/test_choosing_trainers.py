@@ -21,53 +21,55 @@ def broken(monkeypatch):
     """Let the compiled trainer fail to get ready."""
 
     def break_with(error):
-        def get_ready(announce):
+        def load_compiled_code(announce):
             raise error
 
-        monkeypatch.setattr("signals.trainers.compiled.get_ready", get_ready)
+        monkeypatch.setattr("signals.trainers.compiled.load_compiled_code", load_compiled_code)
 
     return break_with
 
 
-def test_auto_is_the_compiled_trainer():
+def test_auto_selects_the_compiled_trainer():
     chosen = choose_trainer(TrainingSettings(), SMALL, threads=2)
     assert (chosen.trainer.name, chosen.trainer.threads) == ("compiled", 2)
-    assert chosen.reason == "its compiled code can train this network on the CPU"
+    assert chosen.reason == "its compiled code supports this network on the CPU"
     assert chosen.warnings == ()
 
 
 @pytest.mark.parametrize("name", ["keras", "compiled"])
-def test_a_trainer_that_was_asked_for_is_taken(name):
+def test_named_trainer_is_used(name):
     chosen = choose_trainer(TrainingSettings(trainer=name), SMALL)
     assert (chosen.trainer.name, chosen.reason) == (name, "as configured")
 
 
-def test_auto_falls_back_for_a_network_the_compiled_trainer_cannot_train():
+def test_auto_falls_back_to_keras_for_unsupported_networks():
     model = RecurrentSettings(recurrent_dropout=0.1)
     chosen = choose_trainer(TrainingSettings(), model)
     assert chosen.trainer.name == "keras"
-    assert chosen.reason == "the compiled trainer cannot train this network: it has no recurrent dropout"
-    assert ["leaves the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
-    with pytest.raises(InputError, match=r"found that .*no recurrent dropout; change that, or set training.trainer"):
+    assert chosen.reason == "the compiled trainer cannot train this network: it does not support recurrent dropout"
+    assert ["does not use the fast path" in line and "doubles" in line for line in chosen.warnings] == [True]
+    with pytest.raises(
+        InputError, match=r"found that .*not support recurrent dropout; change that, or set training.trainer"
+    ):
         choose_trainer(TrainingSettings(trainer="compiled"), model)
 
 
 @pytest.mark.parametrize(
     "error", [ImportError("no numba"), OSError("disk\nfull"), RuntimeError(), AssertionError("LLVM")], ids=repr
 )
-def test_auto_falls_back_whatever_keeps_the_compiler_from_working(broken, error):
+def test_auto_falls_back_to_keras_on_compiler_errors(broken, error):
     broken(error)
     chosen = choose_trainer(TrainingSettings(), SMALL)
     assert chosen.trainer.name == "keras"
     first = str(error).split("\n")[0] or type(error).__name__
     assert chosen.reason == f"the compiled trainer cannot be loaded: {first}"
-    with pytest.raises(InputError, match=r"'compiled' can do with; found that") as caught:
+    with pytest.raises(InputError, match=r"'compiled' supports; found that") as caught:
         choose_trainer(TrainingSettings(trainer="compiled"), SMALL)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("part", ["numba", "llvmlite"])
-def test_auto_falls_back_without_its_parts(part):
+def test_auto_falls_back_to_keras_without_numba(part):
     code = (
         f"import sys; sys.modules[{part!r}] = None\n"
         "from signals.models.recurrent_settings import RecurrentSettings\n"
@@ -83,7 +85,7 @@ def test_auto_falls_back_without_its_parts(part):
     assert done.stderr.splitlines()[-1].startswith("signals.common.errors.InputError: expected a network and a machine")
 
 
-def test_a_misspelt_name_is_found_before_anything_runs():
+def test_misspelt_trainer_raises_an_error():
     with pytest.raises(InputError, match=r"one of auto, keras, compiled; found 'kears'; did you mean 'keras'"):
         TrainingSettings(trainer="kears")
 
@@ -92,7 +94,7 @@ def test_a_misspelt_name_is_found_before_anything_runs():
     ("name", "words"),
     [("math:pi", "a class with fit, predict and versions; found float"), ("nowhere:X", "a module 'nowhere'")],
 )
-def test_a_trainer_of_ones_own_has_to_be_one(name, words):
+def test_custom_trainer_must_have_the_trainer_methods(name, words):
     with pytest.raises(InputError, match=words):
         choose_trainer(TrainingSettings(trainer=name), SMALL)
 
@@ -110,7 +112,7 @@ def test_a_trainer_of_ones_own_has_to_be_one(name, words):
     ],
 )
 @pytest.mark.parametrize("devices", [[], ["gpu:0"]], ids=["cpu", "gpu"])
-def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypatch, changes, setting, devices):
+def test_setting_that_prevents_cudnn_gives_a_warning(monkeypatch, changes, setting, devices):
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: devices)
     model = RecurrentSettings(lookback=8, **changes)
     warnings = choose_trainer(TrainingSettings(trainer="keras"), model).warnings
@@ -118,4 +120,4 @@ def test_a_setting_that_loses_the_fast_kernels_of_a_gpu_is_warned_about(monkeypa
         assert warnings == ()
     else:
         assert len(warnings) == 1
-        assert f"because model.{setting} rules them out" in warnings[0]
+        assert f"because model.{setting} prevents them" in warnings[0]

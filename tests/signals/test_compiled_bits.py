@@ -50,7 +50,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_bits_do_not_depend_on_threads(name):
+def test_results_do_not_depend_on_threads(name):
     task = task_for(NETWORKS[name])
     alone = fit(task)
     assert same(alone, fit(task))
@@ -59,16 +59,16 @@ def test_bits_do_not_depend_on_threads(name):
 
 
 @pytest.mark.parametrize("size", [1, 17, 33, 1024])
-def test_bits_do_not_depend_on_threads_at_any_batch(size):
+def test_results_do_not_depend_on_threads_at_any_batch_size(size):
     task = task_for(DROPPING, n=max(3 * size, 20), settings=TrainingSettings(batch_size=size, epochs=1))
     assert same(fit(task, 1), fit(task, 2))
 
 
-def test_another_seed_is_another_network():
+def test_another_seed_gives_another_network():
     assert digest(fit(task_for(DROPPING)).weights) != digest(fit(task_for(DROPPING, seed=6)).weights)
 
 
-def test_tasks_do_not_see_each_other():
+def test_tasks_are_independent_of_each_other():
     """One after the other in one trainer, or each in a trainer of its own."""
     tasks = [task_for(NETWORKS["lstm"]), task_for(NETWORKS["gru"]), task_for(NETWORKS["lstm"], seed=6)]
     trainer = pickle.loads(pickle.dumps(CompiledTrainer(threads=2)))
@@ -76,7 +76,7 @@ def test_tasks_do_not_see_each_other():
     assert [digest(one.weights) for one in together] == [digest(fit(task).weights) for task in tasks]
 
 
-def test_what_goes_in_is_left_as_it_is():
+def test_inputs_are_not_modified():
     task = task_for(DROPPING)
     arrays = [task.training.windows.panel, task.training.category, task.training.label, task.training.month]
     before = [array.tobytes() for array in arrays]
@@ -90,7 +90,7 @@ def test_what_goes_in_is_left_as_it_is():
     assert digest(weights) == kept
 
 
-def test_arrays_that_cannot_be_written_or_are_views_will_do():
+def test_read_only_arrays_and_views_are_accepted():
     task = task_for(DROPPING)
     training = task.training
     panel = np.asfortranarray(training.windows.panel)
@@ -102,7 +102,7 @@ def test_arrays_that_cannot_be_written_or_are_views_will_do():
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("garbage", [np.nan, np.inf, 1e30])
-def test_nothing_outside_the_windows_is_read(name, garbage):
+def test_cells_outside_the_windows_have_no_effect(name, garbage):
     network = NETWORKS[name]
     clean = task_for(network)
     dirty = replace(
@@ -121,7 +121,7 @@ def test_nothing_outside_the_windows_is_read(name, garbage):
     assert np.isfinite(said[0]).all()
 
 
-def test_the_last_cell_of_the_panel_is_the_end_of_what_is_read():
+def test_nothing_is_read_beyond_the_panel():
     """A window that ends where the panel does, in memory that is followed by garbage, and one that begins it."""
     network = DROPPING
     rng = np.random.default_rng(0)
@@ -138,7 +138,7 @@ def test_the_last_cell_of_the_panel_is_the_end_of_what_is_read():
 
 
 @pytest.mark.parametrize("name", ["published", "gru, five features, classes", "masked, two features, value"])
-def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(name):
+def test_score_of_a_row_does_not_depend_on_other_rows(name):
     """The live path scores one date, the backtest all of them: they must agree exactly."""
     network = CASES[name]
     weights, rows = weights_for(network), samples_for(network, 500)
@@ -151,7 +151,7 @@ def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(name):
     assert trainer.predict(network, weights, take(rows, order[:0])).shape == (0, network.target.outputs)
 
 
-def test_a_row_that_is_not_a_number_spoils_only_itself():
+def test_nan_row_affects_only_its_own_score():
     network = CASES["published"]
     weights, rows = weights_for(network), samples_for(network, 40)
     whole = CompiledTrainer().predict(network, weights, rows)
@@ -182,12 +182,12 @@ def elsewhere(threads, **environment):
     return done.stdout.split()
 
 
-def test_bits_are_the_same_in_another_process():
+def test_results_are_the_same_in_another_process():
     expected = [digest(fit(task_for(network)).weights) for network in NETWORKS.values()]
     assert elsewhere(2, PYTHONHASHSEED="7") == expected
 
 
 @pytest.mark.slow
-def test_bits_are_the_same_when_compiled_anew(tmp_path):
+def test_results_are_the_same_after_recompilation(tmp_path):
     expected = [digest(fit(task_for(network)).weights) for network in NETWORKS.values()]
     assert elsewhere(1, NUMBA_CACHE_DIR=str(tmp_path)) == expected

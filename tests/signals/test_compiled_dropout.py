@@ -57,7 +57,7 @@ def recorded(fitted):
     [FEW, replace(FEW, cell="gru"), replace(FEW, units=(2, 2, 2)), replace(FEW, units=(1, 2, 1, 2))],
     ids=["lstm", "gru", "three layers", "four layers"],
 )
-def test_masks_are_kerass(model):
+def test_dropout_masks_equal_those_of_keras(model):
     """One mask a row for all steps and another one each pass, scaled, none on the first layer, layers independent.
 
     A mask that changed from step to step, another scale, or one on the first layer would give losses that no mask of
@@ -81,7 +81,7 @@ def test_masks_are_kerass(model):
     assert same == pytest.approx(np.sum((expected / len(found)) ** 2), abs=0.06)
 
 
-def test_rows_of_a_batch_have_masks_of_their_own():
+def test_each_row_of_a_batch_has_its_own_mask():
     """Copies of one row: were masks shared, by a lane, a block or the batch, the mean loss would vary as one does."""
     network = Network(FEW, 4)
     row, copies = one_row(network), 64
@@ -94,7 +94,7 @@ def test_rows_of_a_batch_have_masks_of_their_own():
     assert found.var() == pytest.approx(variance, rel=0.15)
 
 
-def test_seeds_have_masks_of_their_own():
+def test_each_seed_has_its_own_masks():
     network = Network(FEW, 4)
     row = one_row(network)
     marks = []
@@ -106,7 +106,7 @@ def test_seeds_have_masks_of_their_own():
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_gradients_go_through_the_masks(cell):
+def test_gradients_pass_through_the_masks(cell):
     """Each update is that of the network under the mask its loss tells of."""
     network = Network(replace(FEW, cell=cell, lookback=12), 4)
     row, settings = one_row(network), TrainingSettings(batch_size=1, epochs=14, learning_rate=0.02)
@@ -122,7 +122,7 @@ def test_gradients_go_through_the_masks(cell):
         np.testing.assert_allclose(fitted.weights[path], value, rtol=0, atol=1e-4, err_msg=path)
 
 
-def test_nothing_is_dropped_where_nothing_is_learnt():
+def test_validation_and_prediction_have_no_dropout():
     network = Network(FEW, 4)
     rows = samples_for(network, 40)
     fitted = next(CompiledTrainer().fit([FitTask(network, rows, rows, replace(STILL, epochs=3, patience=5), 1)]))
@@ -132,14 +132,14 @@ def test_nothing_is_dropped_where_nothing_is_learnt():
     assert len({epoch.loss for epoch in fitted.history}) == 3
 
 
-def test_without_dropout_the_losses_are_those_of_the_whole_network():
+def test_losses_without_dropout_are_those_of_the_full_network():
     network = Network(replace(FEW, dropout=0.0), 4)
     rows = samples_for(network, 40)
     fitted = fit(network, rows, replace(STILL, epochs=2))
     assert recorded(fitted) == pytest.approx(gradient(network, fitted.weights, rows_of(rows, network)).loss, rel=1e-5)
 
 
-def test_a_single_layer_has_nothing_to_drop():
+def test_single_layer_has_no_dropout():
     one, other = (
         fit(Network(replace(FEW, units=(3,), dropout=share), 4), one_row(Network(FEW, 4)), replace(STILL, epochs=3))
         for share in (0.0, 0.5)

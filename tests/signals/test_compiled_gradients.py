@@ -13,7 +13,7 @@ from plain_optimizers import Descent
 
 from signals.trainers.base import FitTask, TrainingSettings
 from signals.trainers.compiled.trainer import CompiledTrainer, gradients
-from signals.trainers.training_loop import one_pass
+from signals.trainers.training_loop import draw_epoch
 
 # of each weight's largest gradient; measured errors are about a tenth of it
 GRADIENT, PARAMETER, PREDICTION = 1e-5, 1e-4, 1e-5
@@ -35,7 +35,7 @@ def assert_gradients(found, expected, tolerance=GRADIENT):
 
 @pytest.mark.parametrize("n", [1, 37])
 @pytest.mark.parametrize("name", CASES)
-def test_gradients_and_predictions_are_the_plain_networks(name, n):
+def test_gradients_and_predictions_equal_the_reference_network(name, n):
     network = CASES[name]
     weights, samples = weights_for(network), samples_for(network, n)
     expected = gradient(network, weights, rows_of(samples, network))
@@ -69,7 +69,7 @@ def test_batches_of_any_size(n):
 
 
 @pytest.mark.parametrize("name", AGAINST_KERAS)
-def test_gradients_and_predictions_are_kerass(name):
+def test_gradients_and_predictions_equal_keras(name):
     network = CASES[name]
     weights, samples = weights_for(network), samples_for(network, 130)
     keras, rows = KerasReference(network, weights), rows_of(samples, network)
@@ -90,7 +90,7 @@ def fitted(network, samples, settings, *, threads=1):
 
 def batches(task):
     """Rows of the one pass a task takes, batch by batch, as any trainer learns them."""
-    order = one_pass(task, np.random.default_rng([task.seed, len(task.training)]))
+    order = draw_epoch(task, np.random.default_rng([task.seed, len(task.training)]))
     for begin in range(0, len(order.rows), order.size):
         yield rows_of(task.training, task.network, order.rows[begin : begin + order.size], order.category)
 
@@ -100,7 +100,7 @@ OPTIMIZERS = [("adam", None), ("rmsprop", None), ("adam", 0.05), ("rmsprop", 0.0
 
 @pytest.mark.parametrize(("optimizer", "clip_norm"), OPTIMIZERS)
 @pytest.mark.parametrize("name", ["three layers", "gru, five features, classes", "masked, two features, value"])
-def test_twenty_updates_are_the_plain_networks(name, optimizer, clip_norm):
+def test_twenty_updates_equal_the_reference_network(name, optimizer, clip_norm):
     network = CASES[name]
     network = replace(network, model=replace(network.model, unknown_category_rate=0.2))
     settings = TrainingSettings(
@@ -119,7 +119,7 @@ def test_twenty_updates_are_the_plain_networks(name, optimizer, clip_norm):
 
 @pytest.mark.parametrize(("optimizer", "clip_norm"), OPTIMIZERS)
 @pytest.mark.parametrize("name", ["published", "published gru", "published, two features", "published, three classes"])
-def test_twenty_updates_are_kerass(name, optimizer, clip_norm):
+def test_twenty_updates_equal_keras(name, optimizer, clip_norm):
     network = CASES[name]
     if name != "published" and (optimizer, clip_norm) not in OPTIMIZERS[1:3]:
         pytest.skip("the other optimizers are tried on the published network")
@@ -136,7 +136,7 @@ def test_twenty_updates_are_kerass(name, optimizer, clip_norm):
         np.testing.assert_allclose(end[path], value, rtol=0, atol=PARAMETER, err_msg=path)
 
 
-def test_a_batch_in_parts_has_the_gradient_of_the_whole():
+def test_gradient_of_a_batch_equals_sum_over_chunks():
     """The gradient of the mean is the mean of the gradients: nothing is lost at the edges of blocks."""
     network = CASES["published"]
     weights, samples = weights_for(network), samples_for(network, 90)

@@ -55,11 +55,11 @@ def growth(module, name, arguments="", *, refits=300):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_compiled_trainer_grows_by_nothing(threads):
+def test_memory_of_the_compiled_trainer_does_not_grow(threads):
     # two megabytes: what the allocator of the C library may keep of a few arrays, none of it per refit
     assert growth("signals.trainers.compiled.trainer", "CompiledTrainer", f"threads={threads}", refits=300) < 2
 
 
 @pytest.mark.slow
-def test_the_keras_trainer_grows_by_less_than_200_megabytes():
+def test_memory_of_the_keras_trainer_grows_by_less_than_200_megabytes():
     assert growth("signals.trainers.keras_trainer", "KerasTrainer") < 200

@@ -28,7 +28,7 @@ def setting(name, n=23):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_the_plain_network_is_kerass(name):
+def test_reference_network_equals_keras(name):
     network, weights, rows = setting(name)
     keras = KerasReference(network, weights)
     assert list(weights) == keras.paths
@@ -41,7 +41,7 @@ def test_the_plain_network_is_kerass(name):
 
 
 @pytest.mark.parametrize("name", ["gru, five features, classes", "masked, two features, value", "three layers"])
-def test_the_plain_gradient_is_the_slope_of_the_loss(name):
+def test_reference_gradient_equals_finite_differences(name):
     network, weights, rows = setting(name, n=9)
     rng = np.random.default_rng(3)
     # masks of any numbers: what dropout multiplies the inputs of a layer with
@@ -61,7 +61,7 @@ def test_the_plain_gradient_is_the_slope_of_the_loss(name):
 
 @pytest.mark.parametrize("clip_norm", [None, 0.05])
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-def test_plain_updates_are_kerass(optimizer, clip_norm):
+def test_reference_updates_equal_keras(optimizer, clip_norm):
     network = CASES["masked, three layers"]
     weights, samples = weights_for(network), samples_for(network, 200)
     settings = TrainingSettings(optimizer=optimizer, global_clipnorm=clip_norm, learning_rate=0.01)

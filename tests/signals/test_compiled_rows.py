@@ -39,24 +39,24 @@ def changed(rows, name, value):
         ("label", np.nan, "labels"),
     ],
 )
-def test_what_points_outside_is_refused(name, value, what):
+def test_indices_out_of_bounds_raise_an_error(name, value, what):
     rows = changed(samples_for(NETWORK, 20), name, value)
     task = FitTask(NETWORK, rows, None, TrainingSettings(epochs=1), 1)
-    with pytest.raises(InputError, match=f"expected {what} from .* found .* give the network its own samples"):
+    with pytest.raises(InputError, match=f"expected {what} from .* found .* give samples made for this network"):
         next(CompiledTrainer().fit([task]))
     if name != "label":
         with pytest.raises(InputError, match=what):
             CompiledTrainer().predict(NETWORK, weights_for(NETWORK), rows)
 
 
-def test_classes_are_whole_numbers():
+def test_fractional_classes_raise_an_error():
     task = FitTask(NETWORK, changed(samples_for(NETWORK, 20), "label", 0.5), None, TrainingSettings(epochs=1), 1)
     with pytest.raises(InputError, match="expected whole numbers as classes"):
         next(CompiledTrainer().fit([task]))
 
 
 @pytest.mark.parametrize("change", ["another shape", "one number", "missing"])
-def test_weights_of_another_network_are_refused(change):
+def test_weights_of_another_network_raise_an_error(change):
     weights = dict(weights_for(NETWORK))
     if change == "another shape":
         weights["dense/kernel"] = weights["dense/kernel"].T.copy()
@@ -68,12 +68,12 @@ def test_weights_of_another_network_are_refused(change):
         CompiledTrainer().predict(NETWORK, weights, samples_for(NETWORK, 20))
 
 
-def test_there_is_no_trainer_without_threads():
+def test_zero_threads_raise_an_error():
     with pytest.raises(InputError, match="at least one thread"):
         CompiledTrainer(threads=0)
 
 
-def test_samples_of_another_network_are_refused():
+def test_samples_of_another_network_raise_an_error():
     rows = samples_for(NETWORK, 20)
     other = replace(NETWORK, n_features=NETWORK.n_features + 1)
     with pytest.raises(InputError, match="expected windows of"):

@@ -18,9 +18,9 @@ import sys, time
 began = time.perf_counter()
 sys.path[:0] = {paths!r}
 {before}
-from signals.trainers.compiled import get_ready
+from signals.trainers.compiled import load_compiled_code
 said = []
-get_ready(said.append)
+load_compiled_code(said.append)
 took = time.perf_counter() - began
 cpu = time.process_time()
 import json
@@ -61,7 +61,7 @@ def start(cache, cases=(), before="", **environment):
     return json.loads(done.stdout)
 
 
-def test_the_first_start_is_announced_and_kept(tmp_path):
+def test_first_start_is_announced_and_cached(tmp_path):
     first = start(tmp_path)
     assert len(first["said"]) == 1
     assert "compil" in first["said"][0]
@@ -74,7 +74,7 @@ def test_the_first_start_is_announced_and_kept(tmp_path):
     assert again["cpu"] < 5
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path):
+def test_damaged_cache_is_rebuilt(tmp_path):
     start(tmp_path)
     (index,) = tmp_path.rglob("*.nbi")
     index.write_bytes(index.read_bytes()[:100])
@@ -82,7 +82,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     assert start(tmp_path)["said"] == []
 
 
-def test_where_nothing_can_be_kept_it_compiles_every_time(tmp_path):
+def test_without_a_writable_cache_it_compiles_every_time(tmp_path):
     """No folder for the cache can be written: announced, compiled, and no error."""
     nowhere = "from numba.core import caching; caching.CacheImpl._locator_classes = []"
     found = start(tmp_path, ["four layers"], nowhere)
@@ -93,7 +93,7 @@ def test_where_nothing_can_be_kept_it_compiles_every_time(tmp_path):
 
 @pytest.mark.skipif("amd64" not in os.uname().machine and "x86_64" not in os.uname().machine, reason="x86 only")
 @pytest.mark.parametrize("processor", NARROW)
-def test_narrow_vectors_compute_the_same(processor, tmp_path):
+def test_narrow_vectors_give_the_same_results(processor, tmp_path):
     found = start(tmp_path, CASES, **NARROW[processor])
     assert found["lanes"] == 8
     assert found["vectors"] == {"avx2": "avx-fma", "sse2": "plain"}[processor]
@@ -101,7 +101,7 @@ def test_narrow_vectors_compute_the_same(processor, tmp_path):
 
 
 @pytest.mark.parametrize("processor", NARROW)
-def test_narrow_intrinsics_are_their_twins(processor):
+def test_narrow_intrinsics_equal_their_reference_implementations(processor):
     tests = Path(__file__).with_name("test_compiled_vectors.py")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],

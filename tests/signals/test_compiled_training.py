@@ -14,7 +14,7 @@ from signals.dataset.windows import Samples, Windows
 from signals.models.network import Network
 from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import FitTask, TrainingSettings
-from signals.trainers.compiled.trainer import CompiledTrainer, why_not
+from signals.trainers.compiled.trainer import CompiledTrainer, unsupported_reason
 from signals.trainers.keras_trainer import KerasTrainer
 from signals.trainers.training_loop import mean_loss
 
@@ -54,7 +54,7 @@ def fit(task, trainer=None):
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("kind", LABELS)
-def test_a_pattern_is_learnt_and_the_best_pass_kept(kind, cell, optimizer):
+def test_pattern_is_fitted_and_best_epoch_kept(kind, cell, optimizer):
     task = task_for(kind, cell, settings=replace(SETTINGS, optimizer=optimizer))
     fitted = fit(task)
     losses = [epoch.validation_loss for epoch in fitted.history]
@@ -68,7 +68,7 @@ def test_a_pattern_is_learnt_and_the_best_pass_kept(kind, cell, optimizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LABELS)
-def test_it_learns_as_fast_as_keras(kind):
+def test_validation_loss_falls_as_fast_as_with_keras(kind):
     """Other draws, the same loss after every pass, within what chance allows."""
     few = replace(SETTINGS, epochs=4, patience=4, learning_rate=0.01)
     ours, keras = (
@@ -79,7 +79,7 @@ def test_it_learns_as_fast_as_keras(kind):
     assert (np.abs(ours.mean(axis=0) - keras.mean(axis=0)) < 3.5 * error).all(), (ours.mean(axis=0), keras.mean(axis=0))
 
 
-def test_noise_stops_by_patience():
+def test_patience_stops_training_on_noise():
     noise = {"label": lambda last, before, rng: rng.random(len(last)) < 0.5}
     task = task_for(
         "probability",
@@ -91,7 +91,7 @@ def test_noise_stops_by_patience():
     assert len(fitted.history) == fitted.epochs + 2 < 30
 
 
-def test_without_validation_every_pass_is_run():
+def test_without_validation_every_epoch_is_run():
     fitted = fit(task_for("value", validation=None, settings=replace(SETTINGS, epochs=3)))
     assert fitted.epochs == len(fitted.history) == 3
     assert all(np.isnan(epoch.validation_loss) for epoch in fitted.history)
@@ -99,7 +99,7 @@ def test_without_validation_every_pass_is_run():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 63, 65])
-def test_a_handful_of_rows_will_do(rows):
+def test_few_rows_are_enough(rows):
     label = LABELS["probability"]
     task = task_for("probability", training=samples(rows, seed=0, label=label), settings=replace(SETTINGS, epochs=2))
     assert all(np.isfinite(value).all() for value in fit(task).weights.values())
@@ -107,15 +107,15 @@ def test_a_handful_of_rows_will_do(rows):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", LABELS)
-def test_a_fit_that_is_not_a_number_is_said(kind, threads):
+def test_nan_fit_raises_an_error(kind, threads):
     task = task_for(kind)
     task.training.windows.panel[:] = np.nan
-    with pytest.raises(InputError, match=r"not a number with seed 5; give features and labels that are finite"):
+    with pytest.raises(InputError, match=r"not a number with seed 5; provide features and labels that are finite"):
         fit(task, CompiledTrainer(threads=threads))
 
 
 @pytest.mark.parametrize("validated", [True, False])
-def test_values_that_blow_up_are_said(validated):
+def test_diverging_values_raise_an_error(validated):
     """Labels of 1e30 square beyond a float: no weights of such a fit may come out."""
     task = task_for("value", settings=replace(SETTINGS, learning_rate=0.5, epochs=3))
     task.training.label[:] *= np.float32(1e30)
@@ -124,7 +124,7 @@ def test_values_that_blow_up_are_said(validated):
         fit(task)
 
 
-def test_the_unknown_ticker_has_a_trained_row():
+def test_unknown_ticker_row_is_trained():
     name = "ticker_embedding/embeddings"
     moved = fit(task_for("probability")).weights[name]
     still = fit(task_for("probability", settings=replace(SETTINGS, epochs=1, learning_rate=1e-30))).weights[name]
@@ -135,7 +135,7 @@ def test_the_unknown_ticker_has_a_trained_row():
     np.testing.assert_allclose(never[0], still[0], rtol=0, atol=1e-20)
 
 
-def test_tickers_without_rows_keep_their_first_weights():
+def test_tickers_without_rows_keep_their_initial_weights():
     task = task_for("probability")
     network = replace(task.network, n_categories=20)
     name = "ticker_embedding/embeddings"
@@ -145,12 +145,12 @@ def test_tickers_without_rows_keep_their_first_weights():
     assert (moved[:13] != still[:13]).any(axis=1).all()
 
 
-def test_what_it_cannot_train_it_says():
-    assert why_not(SMALL) is None
+def test_unsupported_reason_names_the_setting():
+    assert unsupported_reason(SMALL) is None
     for network in CASES.values():
-        assert why_not(network.model) is None
-    assert "recurrent dropout" in why_not(replace(SMALL, recurrent_dropout=0.1))
-    assert "peephole_lstm cells" in why_not(replace(SMALL, cell="peephole_lstm"))
+        assert unsupported_reason(network.model) is None
+    assert "recurrent dropout" in unsupported_reason(replace(SMALL, recurrent_dropout=0.1))
+    assert "peephole_lstm cells" in unsupported_reason(replace(SMALL, cell="peephole_lstm"))
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,11 @@ def test_what_it_cannot_train_it_says():
     ],
     ids=lambda setting: list(setting)[-1],
 )
-def test_what_only_keras_knows_is_left_to_it(setting):
-    assert why_not(replace(SMALL, **setting)) == f"it knows nothing of model.{list(setting)[-1]}"
+def test_settings_that_only_keras_supports_are_unsupported(setting):
+    assert unsupported_reason(replace(SMALL, **setting)) == f"it does not support model.{list(setting)[-1]}"
 
 
-def test_a_window_without_a_known_step_says_what_keras_says():
+def test_window_without_known_steps_predicts_like_keras():
     """It cannot come from this project, whose windows end in known steps; from elsewhere it may."""
     network = CASES["masked"]
     fitted = next(CompiledTrainer().fit([FitTask(network, samples_for(network, 40), None, SETTINGS, 1)]))
@@ -184,7 +184,7 @@ def test_a_window_without_a_known_step_says_what_keras_says():
     np.testing.assert_allclose(said[0], said[1], rtol=0, atol=1e-5)
 
 
-def test_whole_numbers_as_settings_compile_nothing_anew():
+def test_integer_settings_do_not_recompile():
     """0 is no 0.0 to a compiler: a second compilation would take as long as the first."""
     from signals.trainers.compiled.trainer import _entry
 

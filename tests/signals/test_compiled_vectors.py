@@ -39,7 +39,7 @@ def check(name, space, *arguments, at=0, tolerance=2e-6):
     return mine
 
 
-def test_every_intrinsic_has_a_twin():
+def test_every_intrinsic_has_a_reference_implementation():
     public = {name for name in vectors.__all__ if callable(getattr(vectors, name))}
     assert public == set(plain_vectors.__all__)
 
@@ -70,7 +70,7 @@ def test_contract(steps):
             np.testing.assert_array_equal(space, before)
 
 
-def test_contract_does_not_step_where_there_is_one_row_for_all_times():
+def test_contract_with_zero_step_reuses_one_row():
     space, gradient = workspace(8), np.zeros(6, np.float32)
     twin = np.zeros(6)
     CALLS["contract"](2, 3, space, 0, 0, 4, 0, 3, gradient, 0, 3)
@@ -119,7 +119,7 @@ def test_simple(scale):
             check("simple_back", after, units, z, dh, above, mask, at=0, tolerance=1e-5)
 
 
-def test_activations_hold_from_end_to_end():
+def test_activations_are_accurate_over_the_whole_range():
     """At any argument, also far out, the cell is as exact as its twin; what is not a number stays none."""
     arguments = np.concatenate([-np.geomspace(1e-8, 300, 400)[::-1], [0.0, -0.0], np.geomspace(1e-8, 300, 400)])
     arguments = np.random.default_rng(0).permutation(arguments)
@@ -137,7 +137,7 @@ def test_activations_hold_from_end_to_end():
         assert np.isfinite(np.delete(made, 1, axis=1)).all()  # whatever one sample is, the others do not see it
 
 
-def test_lanes_do_not_meet():
+def test_lanes_are_independent():
     """A sample's bits are the same in every lane and beside any others."""
     units = 7
     z, before, c, h, above, mask = (k * units for k in (0, 4, 5, 6, 7, 8))
@@ -169,7 +169,7 @@ def test_keep():
         check("keep", space, count, 1, count + 2, 0, tolerance=0)
 
 
-def test_fetch_asks_and_touches_nothing():
+def test_fetch_changes_nothing():
     """Also behind the end of what there is, where asking is allowed and reading is not."""
     numbers = np.arange(100, dtype=np.float32)
     for begin, count in ((0, 1), (3, 52), (99, 1), (90, 4000), (2**40, 64)):
@@ -177,7 +177,7 @@ def test_fetch_asks_and_touches_nothing():
     np.testing.assert_array_equal(numbers, np.arange(100))
 
 
-def test_masks_are_drawn_as_said():
+def test_masks_follow_the_documented_generator():
     states = np.random.default_rng(0).integers(1, 2**32, LANES, dtype=np.uint32)
     before = states.copy()
     share = 0.2

@@ -31,7 +31,7 @@ def built(network):
 
 @pytest.mark.parametrize("maker", TRAINERS)
 @pytest.mark.parametrize("name", BOTH_WAYS)
-def test_a_network_of_either_trainer_is_one_of_the_other(name, maker):
+def test_each_trainer_predicts_with_networks_of_the_other(name, maker):
     network = CASES[name]
     fitted = next(TRAINERS[maker].fit([FitTask(network, samples_for(network, 90), None, ONE_PASS, 4)]))
     keras = built(network)
@@ -46,7 +46,7 @@ def test_a_network_of_either_trainer_is_one_of_the_other(name, maker):
     assert np.ptp(said[0]) > 1e-3
 
 
-def test_weights_go_through_the_compiled_trainer_unchanged():
+def test_weights_round_trip_through_the_layout():
     """A rate of next to nothing, and thirty passes: what comes out is what was drawn."""
     network = CASES["gru, five features, classes"]
     still = replace(ONE_PASS, learning_rate=1e-30)
@@ -83,7 +83,7 @@ def drawn(request):
     return theirs, ours
 
 
-def test_first_weights_are_drawn_as_keras_draws_them(drawn):
+def test_initial_weights_have_the_distributions_of_keras(drawn):
     theirs, ours = drawn
     for path in theirs[0]:
         a, b = (np.stack([one[path] for one in made]) for made in (theirs, ours))
@@ -98,7 +98,7 @@ def test_first_weights_are_drawn_as_keras_draws_them(drawn):
         assert len({one.tobytes() for one in b}) == len(b), path
 
 
-def test_recurrent_kernels_are_orthogonal_and_forget_gates_open(drawn):
+def test_recurrent_kernels_are_orthogonal_and_forget_biases_one(drawn):
     for one in drawn[1]:
         for path, value in one.items():
             if path.endswith("recurrent_kernel"):
@@ -108,7 +108,7 @@ def test_recurrent_kernels_are_orthogonal_and_forget_gates_open(drawn):
                 np.testing.assert_allclose(value, np.repeat([0, 1, 0, 0], units), atol=1e-20)
 
 
-def test_weights_of_another_shape_are_refused_not_read():
+def test_weights_of_another_shape_raise_an_error():
     network, other = CASES["three layers"], CASES["one layer"]
     rows = samples_for(network, 5)
     with pytest.raises((KeyError, ValueError)):

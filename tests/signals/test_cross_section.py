@@ -105,5 +105,5 @@ def test_date_with_too_few_tickers_has_no_label(prices):
 def test_dates_with_few_tickers_are_counted():
     sizes = {"2012-01-06": 0, "2012-07-06": 1, "2013-01-04": 5}
     text = small_universe_warning(rs.LabelSettings(kind="above_median"), sizes)
-    assert text.startswith("On 1 of 3 draws, the first on 2012-07-06, the universe held fewer than 2 names")
+    assert text.startswith("On 1 of 3 selection dates, the first 2012-07-06, the universe had fewer than 2 names")
     assert small_universe_warning(rs.LabelSettings(kind="up"), sizes) == ""

@@ -53,7 +53,7 @@ def ends(data, rows):
     return data.labels.end[rows.windows.ticker, rows.windows.end]
 
 
-def test_no_label_ends_after_the_next_slice_has_begun(data, folds):
+def test_labels_end_before_the_next_slice_begins(data, folds):
     for fold in folds:
         validation, test = (data.decisions[span.start] for span in (fold.fold.validation, fold.fold.test))
         assert ends(data, fold.training).max() <= validation
@@ -61,7 +61,7 @@ def test_no_label_ends_after_the_next_slice_has_begun(data, folds):
         assert fold.trained_until <= data.dates[fold.fold.test.start]
 
 
-def test_purging_takes_away_something_and_only_what_it_must(data, folds):
+def test_purge_removes_exactly_overlapping_rows(data, folds):
     fold = folds[0]
     kept = {*zip(fold.training.windows.ticker.tolist(), fold.training.windows.end.tolist(), strict=True)}
     span, limit = fold.fold.train, data.decisions[fold.fold.validation.start]
@@ -74,7 +74,7 @@ def test_purging_takes_away_something_and_only_what_it_must(data, folds):
     assert gone > 0
 
 
-def test_scaler_and_vocabulary_come_from_the_training_windows_alone(prices, data, folds):
+def test_scaler_and_vocabulary_use_training_windows_only(prices, data, folds):
     fold = folds[0]
     last = data.dates[fold.training.windows.end.max()]
     values = [
@@ -93,7 +93,7 @@ def test_scaler_and_vocabulary_come_from_the_training_windows_alone(prices, data
     assert (again.scaler, again.tickers) == (fold.scaler, fold.tickers)
 
 
-def test_a_new_listing_scores_as_unknown(data, folds):
+def test_new_listing_has_the_unknown_ticker_id(data, folds):
     fold = folds[-1]
     new = [t for t in np.unique(fold.test_ticker) if data.panel.tickers[t] not in fold.tickers]
     assert all((fold.test.category[fold.test_ticker == t] == 0).all() for t in new)
@@ -102,7 +102,7 @@ def test_a_new_listing_scores_as_unknown(data, folds):
     assert known.max() <= len(fold.tickers)
 
 
-def test_every_row_has_a_bar_and_a_whole_window(data):
+def test_every_row_has_a_bar_and_a_complete_window(data):
     for ticker, date in np.argwhere(data.eligible)[::37]:
         assert data.panel.traded[data.decisions[date], ticker]
         assert np.isfinite(data.returns[ticker, date - 7 : date + 1]).all()
@@ -116,7 +116,7 @@ def test_returns_are_last_close_to_last_close(data):
     assert data.returns[ticker, date] == expected
 
 
-def test_a_name_that_does_not_trade_for_a_week_has_no_return_rather_than_zero(prices):
+def test_week_without_trades_has_nan_return(prices):
     frame = prices.frame.reset_index()
     name = frame["ticker"].iloc[0]
     gap = (frame["ticker"] == name) & frame["date"].between("2013-05-06", "2013-05-10")
@@ -128,7 +128,7 @@ def test_a_name_that_does_not_trade_for_a_week_has_no_return_rather_than_zero(pr
     assert np.isfinite(row[week + 2])
 
 
-def test_the_hash_sees_the_folds_own_rows_and_nothing_else(prices, folds):
+def test_row_hash_covers_exactly_the_rows_of_the_fold(prices, folds):
     def digests(changed):
         data = dataset(changed)
         return [
@@ -151,7 +151,7 @@ def test_the_hash_sees_the_folds_own_rows_and_nothing_else(prices, folds):
     assert changed[1] != base[1]
 
 
-def test_opens_are_needed_for_open_to_open_labels(prices):
+def test_open_to_open_labels_without_opens_raise_an_error(prices):
     closes = prices.frame[["close"]]
     close_only = rs.check_prices(closes, close_only=True, volume_known=False, raw_known=False)
     with pytest.raises(InputError, match="price_basis = 'close_to_close'"):
@@ -168,7 +168,7 @@ def first_fold(data, windows):
     return make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], windows)
 
 
-def test_every_feature_is_scaled_by_its_own_training_cells(prices):
+def test_each_feature_is_scaled_by_its_training_cells(prices):
     data = dataset(prices, features=SEVERAL)
     fold = first_fold(data, MODEL)
     batch = fold.training.windows.gather(slice(None))
@@ -184,7 +184,7 @@ def test_every_feature_is_scaled_by_its_own_training_cells(prices):
     assert alone.facts["rows"] != fold.facts["rows"]
 
 
-def test_short_histories_are_masked_where_nothing_was_known(prices):
+def test_unknown_steps_of_short_histories_are_masked(prices):
     windows, everybody = rs.RecurrentSettings(lookback=26, min_steps=4), rs.UniverseFilters()
     data = dataset(prices, windows=windows, universe=everybody)
     whole = dataset(prices, windows=rs.RecurrentSettings(lookback=26), universe=everybody)
@@ -211,7 +211,7 @@ def test_short_histories_are_masked_where_nothing_was_known(prices):
         np.testing.assert_array_equal(np.isnan(raw), masked[row])
 
 
-def test_a_numeric_target_is_clipped_and_standardised_and_comes_back(prices):
+def test_numeric_target_is_clipped_standardised_and_restored(prices):
     data = dataset(prices, labels=rs.LabelSettings(kind="return"))
     fold = first_fold(data, MODEL)
     label = fold.training.label
@@ -230,7 +230,7 @@ def test_rows_without_a_label_are_not_trained_on(prices):
     assert len(fold.training) < len(first_fold(dataset(prices, universe=everybody), MODEL).training)
 
 
-def test_rows_that_a_macro_series_leaves_out_are_counted(tmp_path):
+def test_rows_excluded_by_a_macro_series_are_counted(tmp_path):
     from signals.reference.macro_series import read_macro
 
     prices = rs.load_prices(source="simulated", seed=3, n_tickers=12, start="2012-01-01", end="2015-12-31")

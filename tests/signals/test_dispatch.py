@@ -15,8 +15,8 @@ import pytest
 import rnn_strategies as rs
 from signals.common.errors import InputError
 from signals.dataset.fold_data import FoldData
-from signals.execution.executors import Remaining, run_tasks
-from signals.execution.task_result import Outcome
+from signals.execution.executors import RemainingTime, run_tasks
+from signals.execution.task_result import TaskResult
 from signals.walk_forward.panel_walk_forward import compute_signals
 
 
@@ -47,7 +47,7 @@ def networks(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_neither_processes_nor_threads_change_a_bit(prices, tmp_path):
+def test_results_do_not_depend_on_processes_or_threads(prices, tmp_path):
     one = run(prices, tmp_path / "1", jobs=1)
     assert (one.trained, len(one.folds)) == (4, 4)
     for jobs in (2, 8):  # two processes; four processes with two threads each
@@ -56,7 +56,7 @@ def test_neither_processes_nor_threads_change_a_bit(prices, tmp_path):
         assert networks(tmp_path / "1") == networks(tmp_path / str(jobs))
 
 
-def test_one_task_is_done_here_with_all_the_threads(prices, tmp_path):
+def test_single_task_runs_in_this_process_with_all_threads(prices, tmp_path):
     once = {
         "walk_forward": rs.WalkForward(test_start="2014-01-01", validation="13W", retrain_every="never"),
         "seeds": [3],
@@ -64,7 +64,7 @@ def test_one_task_is_done_here_with_all_the_threads(prices, tmp_path):
     same(run(prices, tmp_path / "1", **once), run(prices, tmp_path / "3", jobs=3, **once))
 
 
-def test_what_trains_compiled_networks_never_loads_keras(support, tmp_path):
+def test_compiled_trainer_does_not_import_keras(support, tmp_path):
     """In a process of its own: whatever else these tests have loaded must not hide it."""
     code = f"""
 import sys
@@ -98,7 +98,7 @@ if __name__ == "__main__":
 QUARTERS = rs.WalkForward(test_start="2013-01-01", validation="13W", test="3M")
 
 
-def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):
+def test_only_one_fold_is_in_memory(prices, linear_trainer, tmp_path):
     most = 0
 
     def look(event):
@@ -110,7 +110,7 @@ def test_one_fold_at_a_time_is_in_memory(prices, linear_trainer, tmp_path):
     assert 1 <= most <= 2
 
 
-def test_a_fold_is_prepared_when_a_process_is_about_to_be_free(prices, linear_trainer, tmp_path, monkeypatch):
+def test_fold_is_prepared_only_when_a_process_is_about_to_be_free(prices, linear_trainer, tmp_path, monkeypatch):
     from signals.walk_forward import panel_walk_forward
 
     make, in_flight = panel_walk_forward.make_fold_data, []
@@ -127,9 +127,7 @@ def test_a_fold_is_prepared_when_a_process_is_about_to_be_free(prices, linear_tr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_error_while_a_fold_is_prepared_is_raised_and_nothing_hangs(
-    prices, linear_trainer, tmp_path, monkeypatch, jobs
-):
+def test_error_in_fold_preparation_is_raised_without_hanging(prices, linear_trainer, tmp_path, monkeypatch, jobs):
     from signals.walk_forward import panel_walk_forward
 
     make = panel_walk_forward.make_fold_data
@@ -144,12 +142,12 @@ def test_an_error_while_a_fold_is_prepared_is_raised_and_nothing_hangs(
         run(prices, tmp_path, trainer=linear_trainer, walk_forward=QUARTERS, seeds=[0], jobs=jobs)
 
 
-def test_a_killed_process_is_said_and_what_was_done_is_kept(prices, support, tmp_path):
+def test_killed_process_raises_an_error_and_finished_networks_are_kept(prices, support, tmp_path):
     from watching_trainer import Dying
 
     options = {"walk_forward": QUARTERS, "seeds": [0]}
     rows = run(prices, tmp_path / "calm", trainer=Dying(10**9), **options).folds["train_rows"].tolist()
-    with pytest.raises(InputError, match=r"found one killed, most often for want of memory") as caught:
+    with pytest.raises(InputError, match=r"found one killed, most often because memory ran out") as caught:
         run(prices, tmp_path / "a", trainer=Dying(rows[4]), jobs=2, **options)
     assert "\n" not in str(caught.value)
     again = run(prices, tmp_path / "a", trainer=Dying(10**9), jobs=1, **options)
@@ -157,7 +155,7 @@ def test_a_killed_process_is_said_and_what_was_done_is_kept(prices, support, tmp
     same(run(prices, tmp_path / "calm", trainer=Dying(10**9), **options), again)
 
 
-def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
+def test_every_task_result_has_timings_and_trainer_versions(prices, tmp_path):
     said = []
     result = run(prices, tmp_path, jobs=1, on_progress=said.append)
     assert result.core_seconds.keys() == result.seconds.keys() == {f"fold {f} seed {s}" for f in (0, 1) for s in (0, 1)}
@@ -174,11 +172,11 @@ def test_every_network_says_what_it_cost_and_who_trained_it(prices, tmp_path):
 
 
 def outcome(fold, seed=0, *, reused=False, seconds=1.0):
-    return Outcome(fold, seed, np.zeros(0), 1, (), reused, seconds)
+    return TaskResult(fold, seed, np.zeros(0), 1, (), reused, seconds)
 
 
-def test_what_remains_is_judged_by_what_was_trained():
-    remaining = Remaining({(fold, 0): 100 * (fold + 1) for fold in range(5)}, processes=2)
+def test_remaining_time_is_estimated_from_trained_networks():
+    remaining = RemainingTime({(fold, 0): 100 * (fold + 1) for fold in range(5)}, processes=2)
     assert math.isnan(remaining.after(outcome(0, reused=True, seconds=0.01)))
     # 2 s for 200 rows; 300 + 400 + 500 rows are left for two processes
     assert remaining.after(outcome(1, seconds=2.0)) == pytest.approx(6.0)
@@ -187,7 +185,7 @@ def test_what_remains_is_judged_by_what_was_trained():
     assert remaining.after(outcome(4, seconds=4.0)) == 0
 
 
-def test_a_process_that_comes_to_need_more_memory_is_replaced_without_loss_or_warning(support):
+def test_process_with_growing_memory_is_replaced_without_loss_or_warning(support):
     pytest.importorskip("psutil")  # without it loky does not look
     from hoarding import hoard
 
@@ -196,7 +194,7 @@ def test_a_process_that_comes_to_need_more_memory_is_replaced_without_loss_or_wa
     assert len({process for process, _ in done}) > 2  # some were replaced
 
 
-def test_no_constant_of_the_process_pool_is_changed(prices, linear_trainer, tmp_path):
+def test_process_pool_constants_are_not_changed(prices, linear_trainer, tmp_path):
     from joblib import Parallel, delayed
     from joblib.externals.loky import process_executor
 
@@ -211,7 +209,7 @@ def leak_limit():
     return process_executor._MAX_MEMORY_LEAK_SIZE
 
 
-def test_an_interruption_stops_the_processes_without_further_remarks(prices, linear_trainer, tmp_path, caplog, recwarn):
+def test_interruption_stops_the_processes_without_messages(prices, linear_trainer, tmp_path, caplog, recwarn):
     def interrupt(event):
         if event.done == 2:
             raise KeyboardInterrupt

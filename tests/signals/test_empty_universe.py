@@ -45,7 +45,7 @@ def dataset(prices, *, features=("return",), lookback=4, reference_data=None, **
     ("name", "value"),
     [("min_price", 1e5), ("min_dollar_volume", 1e12), ("min_history", 900), ("max_zero_returns", 0.0)],
 )
-def test_the_filter_that_leaves_none_is_named_and_its_remedy_works(prices, name, value):
+def test_message_names_the_filter_that_leaves_no_row_and_its_remedy_works(prices, name, value):
     more = {"zero_return_window": 2000} if name == "max_zero_returns" else {}
     with pytest.raises(InputError, match=r"expected tickers in the universe; found none on any of its") as refused:
         dataset(prices, **({"exclude": ("OLD",), name: value} | more))
@@ -56,12 +56,12 @@ def test_the_filter_that_leaves_none_is_named_and_its_remedy_works(prices, name,
     assert dataset(prices, **({name: reached} | more)).member.any()
 
 
-def test_the_first_filter_in_the_way_is_named_and_not_one_that_is_met(prices):
+def test_message_names_the_first_failing_filter_only(prices):
     with pytest.raises(InputError, match=r"universe.min_price = 100000 leaves none"):
         dataset(prices, min_history=20, min_price=1e5, max_zero_returns=0.9)
 
 
-def test_a_membership_of_other_years_is_named(prices):
+def test_message_names_a_membership_of_other_years(prices):
     old = read_membership(pd.DataFrame({"ticker": prices.tickers, "start": "1990-01-01", "end": "1995-01-01"}))
     with pytest.raises(
         InputError, match=r"universe.membership leaves none of 6 .*correct the dates of the membership file"
@@ -69,13 +69,13 @@ def test_a_membership_of_other_years_is_named(prices):
         dataset(prices, reference_data=ReferenceData(membership=old))
 
 
-def test_tickers_that_are_all_excluded_are_named(prices):
+def test_message_names_exclude_when_all_tickers_are_excluded(prices):
     with pytest.raises(InputError, match=r"universe.exclude leaves none of 6 .*exclude fewer"):
         dataset(prices, exclude=prices.tickers)
 
 
 @pytest.mark.parametrize("spelt", [str.lower, lambda name: f"{name} Inc"])
-def test_sectors_that_are_spelt_otherwise_are_named(prices, spelt):
+def test_message_names_sectors_with_other_spelling(prices, spelt):
     table = pd.DataFrame({"ticker": [spelt(name) for name in prices.tickers], "sector": ["A", "B"] * 3})
     with pytest.raises(InputError, match=r"expected universe.sectors to name some of the 6 tickers of the prices"):
         dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
@@ -85,7 +85,7 @@ def test_sectors_that_are_spelt_otherwise_are_named(prices, spelt):
     ).eligible.any()
 
 
-def test_sectors_that_end_too_early_are_named(prices):
+def test_message_names_sectors_that_end_too_early(prices):
     table = pd.DataFrame({"ticker": prices.tickers, "sector": "A", "start": "1990-01-01", "end": "1995-01-01"})
     with pytest.raises(
         InputError, match=r"expected values of the feature 'return minus sector' .* no member .* sector"
@@ -93,12 +93,12 @@ def test_sectors_that_end_too_early_are_named(prices):
         dataset(prices, features=("return minus sector",), reference_data=ReferenceData(sectors=read_sectors(table)))
 
 
-def test_a_feature_that_is_never_known_is_named(prices):
+def test_message_names_a_feature_that_is_never_known(prices):
     with pytest.raises(InputError, match=r"expected values of the feature 'momentum\(400, 4\)'"):
         dataset(prices, features=("return", "momentum(400, 4)"))
 
 
-def test_a_window_that_is_longer_than_the_history_is_named(prices):
+def test_message_names_a_window_longer_than_the_history(prices):
     with pytest.raises(
         InputError, match=r"expected 300 decision dates in a row .*\(model.lookback\); found at most 1\d\d"
     ):

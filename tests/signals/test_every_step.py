@@ -12,7 +12,7 @@ from signals.dataset.dataset import make_dataset
 from signals.dataset.fold_data import make_fold_data
 from signals.dataset.folds import make_folds
 from signals.dataset.windows import MASKED
-from signals.execution.fold_tasks import Task, work
+from signals.execution.fold_tasks import Task, run_tasks_with_trainer
 from signals.trainers.keras_trainer import KerasTrainer
 
 MODEL = rs.RecurrentSettings(lookback=8, sequence_loss=True)
@@ -64,7 +64,7 @@ def slices(fold, data):
 
 @pytest.mark.parametrize("name", LABELS)
 @pytest.mark.parametrize("min_steps", [None, 3])
-def test_each_step_has_the_label_of_its_own_row_if_that_was_known_in_time(prices, name, min_steps):
+def test_step_labels_equal_row_labels_known_in_time(prices, name, min_steps):
     model = replace(MODEL, min_steps=min_steps)
     data = dataset(prices, LABELS[name], model)
     pad = 0 if min_steps is None else 7
@@ -84,7 +84,7 @@ def test_each_step_has_the_label_of_its_own_row_if_that_was_known_in_time(prices
     assert fold.test.step_labels is None
 
 
-def test_a_step_whose_label_is_over_later_than_the_rows_is_left_out_of_the_slice_that_may_not_know_it(prices):
+def test_step_labels_that_end_after_the_slice_are_masked(prices):
     """A name that pauses is valued when it trades again: an earlier step's label may be over after a later one's."""
     data = dataset(prices, LABELS["up"])
     fold = folds_of(data)[0]
@@ -102,7 +102,7 @@ def test_a_step_whose_label_is_over_later_than_the_rows_is_left_out_of_the_slice
 
 
 @pytest.mark.parametrize("name", ["a median of its date", "a number"])
-def test_no_label_that_ends_after_its_slice_is_ever_seen(prices, name):
+def test_labels_that_end_after_their_slice_have_no_effect(prices, name):
     """Poison: every label that is over later than a slice may know is replaced, and nothing it learns from moves."""
     data = dataset(prices, LABELS[name])
     for fold in folds_of(data)[:2]:
@@ -119,7 +119,7 @@ def test_no_label_that_ends_after_its_slice_is_ever_seen(prices, name):
                 assert again.facts == fold.facts
 
 
-def test_the_poison_above_can_be_seen(prices):
+def test_changed_labels_inside_the_slice_have_an_effect(prices):
     data = dataset(prices, LABELS["a number"])
     fold = folds_of(data)[0]
     earlier = data.decisions[fold.fold.validation.start] - 30
@@ -129,7 +129,7 @@ def test_the_poison_above_can_be_seen(prices):
     assert one.tobytes() != two.tobytes()
 
 
-def test_the_key_follows_labels_of_steps_in_front_of_the_first_row(prices):
+def test_artifact_key_depends_on_step_labels_before_the_first_row(prices):
     """A window of the first training row looks at steps, and their labels, that are no row of the fold."""
     data = dataset(prices, LABELS["up"])
     fold = folds_of(data)[1]
@@ -147,7 +147,7 @@ def test_the_key_follows_labels_of_steps_in_front_of_the_first_row(prices):
     assert make_fold_data(other, fold.fold, MODEL).facts["rows"] == fold.facts["rows"]
 
 
-def test_the_key_follows_which_slice_may_know_a_step(prices):
+def test_artifact_key_depends_on_which_slice_knows_a_step_label(prices):
     """A step in front of the first row whose label is over while the validation slice runs: only training loses it."""
     data = dataset(prices, LABELS["up"])
     fold = folds_of(data)[1]
@@ -162,7 +162,7 @@ def test_the_key_follows_which_slice_may_know_a_step(prices):
     assert made.facts["rows"] != fold.facts["rows"]
 
 
-def test_who_feeds_outputs_back_is_shown_them_and_nobody_else(prices):
+def test_only_networks_with_output_recurrence_receive_step_labels(prices):
     data = dataset(prices, LABELS["up"])
     assert folds_of(data, FED_BACK)[0].training.step_labels is not None
     assert folds_of(data, rs.RecurrentSettings(lookback=8))[0].training.step_labels is None
@@ -171,7 +171,7 @@ def test_who_feeds_outputs_back_is_shown_them_and_nobody_else(prices):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [MODEL, FED_BACK], ids=["every step", "fed back"])
-def test_what_is_planted_in_each_step_is_learnt(prices, tmp_path, model):
+def test_networks_fit_a_pattern_in_every_step(prices, tmp_path, model):
     """The feature of a step says its label; one step off, it would say nothing."""
     data = dataset(prices, LABELS["up"])
     values = np.where(np.isfinite(data.labels.label), data.labels.label, 0.5) + 0.0 * data.features.values[..., 0]
@@ -179,7 +179,7 @@ def test_what_is_planted_in_each_step_is_learnt(prices, tmp_path, model):
     model = replace(model, units=(6,), dense_units=0, ticker_embedding_dim=0, month_onehot=False)
     fold = make_fold_data(data, make_folds(data.dates, WALK, first=data.first)[0], model)
     training = rs.TrainingSettings(batch_size=32, learning_rate=0.02, epochs=8, patience=8)
-    (outcome,) = work([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)
+    (outcome,) = run_tasks_with_trainer([Task(fold, model, training, 0)], KerasTrainer(), tmp_path)
     truth = data.labels.label[fold.test_ticker, fold.test_date]
     known = np.isfinite(truth)
     assert ((outcome.scores[known] > 0.5) == truth[known]).mean() > 0.95

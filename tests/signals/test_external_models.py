@@ -112,7 +112,7 @@ def own(network, *inputs):
     return said.astype(np.float64)
 
 
-def test_a_single_input_network_scores_exactly_its_own_predictions(prices, keras, tmp_path):
+def test_single_input_network_scores_equal_its_predictions(prices, keras, tmp_path):
     network = single(keras)
     model = SavedKerasModel(saved(network, tmp_path), trained_until="2013-12-31")
     result = score(prices, model)
@@ -126,7 +126,7 @@ def test_a_single_input_network_scores_exactly_its_own_predictions(prices, keras
     assert result.folds["train_start"].isna().all()
 
 
-def test_a_multiple_input_network_scores_exactly_its_own_predictions(prices, keras, tmp_path):
+def test_multiple_input_network_scores_equal_its_predictions(prices, keras, tmp_path):
     network, features = multiple(keras), ["return", "volatility(21)"]
     ids = {ticker: 3 + i for i, ticker in enumerate(prices.tickers[:20])}
     model = SavedKerasModel(
@@ -142,14 +142,14 @@ def test_a_multiple_input_network_scores_exactly_its_own_predictions(prices, ker
     assert result.signals["score"].to_numpy().tobytes() == expected.tobytes()
 
 
-def test_scores_do_not_depend_on_what_comes_later(prices, keras, tmp_path):
+def test_scores_do_not_depend_on_later_rows(prices, keras, tmp_path):
     model = SavedKerasModel(saved(single(keras), tmp_path), trained_until="2013-12-31")
     whole, cut = score(prices, model).signals, score(prices.until("2014-08-20"), model).signals
     early = whole[whole.index.get_level_values("date") <= "2014-08-20"]
     assert early["score"].to_numpy().tobytes() == cut["score"].to_numpy().tobytes()
 
 
-def test_thirds_and_values(prices, keras, tmp_path):
+def test_scores_of_terciles_and_values(prices, keras, tmp_path):
     three = single(keras, outputs=3, activation="softmax")
     result = score(
         prices,
@@ -168,16 +168,16 @@ def test_thirds_and_values(prices, keras, tmp_path):
     assert result.signals["score"].to_numpy().tobytes() == own(value, windows).tobytes()
 
 
-def test_scores_before_trained_until_are_refused(prices, keras, tmp_path):
+def test_scores_before_trained_until_raise_an_error(prices, keras, tmp_path):
     path = saved(single(keras), tmp_path)
     with pytest.raises(InputError, match=r"model.trained_until = 2014-01-04; found a first score on 2014-01-03"):
         score(prices, SavedKerasModel(path, trained_until="2014-01-04"))
     assert len(score(prices, SavedKerasModel(path, trained_until="2014-01-03")).signals)  # known at that very close
 
 
-def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
+def test_open_window_length_requires_lookback(prices, keras, tmp_path):
     path = saved(single(keras, lookback=None), tmp_path)
-    with pytest.raises(InputError, match=r"open length in the file and no model.lookback"):
+    with pytest.raises(InputError, match=r"no fixed length in the file and no model.lookback"):
         score(prices, SavedKerasModel(path, trained_until="2013-12-31"))
     assert len(score(prices, SavedKerasModel(path, trained_until="2013-12-31", lookback=5)).signals)
 
@@ -189,7 +189,7 @@ def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
         (lambda k: single(k), {"lookback": 9}, {}, r"model.lookback = 9 periods; found 8 in the file"),
         (lambda k: single(k), {"inputs": {"nobody": "month"}}, {}, r"model.inputs among .*found 'nobody'"),
         (lambda k: single(k), {"mean": (0.0, 1.0), "std": (1.0, 1.0)}, {}, r"std of 1 features; found 2"),
-        (lambda k: single(k, outputs=3, activation="softmax"), {}, {}, r"what \[labels\] asks for; found 3 numbers"),
+        (lambda k: single(k, outputs=3, activation="softmax"), {}, {}, r"to match \[labels\]; found 3 numbers"),
         (lambda k: single(k, outputs=5), {}, {}, r"one output of 1 to 3 numbers"),
         (multiple, {}, {"features": ["return", "return(2)"]}, r"model.tickers, the id of each ticker"),
         (
@@ -200,7 +200,7 @@ def test_a_length_the_file_leaves_open_is_asked_for(prices, keras, tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_said(prices, keras, tmp_path, build, options, changes, words):
+def test_mismatched_networks_raise_an_error(prices, keras, tmp_path, build, options, changes, words):
     model = SavedKerasModel(saved(build(keras), tmp_path), trained_until="2013-12-31", **options)
     with pytest.raises(InputError, match=words):
         score(prices, model, **changes)
@@ -215,33 +215,33 @@ def test_what_does_not_fit_is_said(prices, keras, tmp_path, build, options, chan
         ({"mean": (0.0,), "std": (0.0,)}, "std above 0"),
     ],
 )
-def test_settings_are_checked(options, words):
+def test_invalid_saved_model_settings_raise_an_error(options, words):
     with pytest.raises(InputError, match=words):
         SavedKerasModel("net.keras", **({"trained_until": "2013-12-31"} | options))
 
 
-def test_a_network_that_was_never_built_is_said(keras, tmp_path):
+def test_unbuilt_network_raises_an_error(keras, tmp_path):
     with pytest.warns(UserWarning, match="not yet been built"):
         path = saved(keras.Sequential([keras.layers.LSTM(2), keras.layers.Dense(1)]), tmp_path)
     with pytest.raises(InputError, match="built Keras model"):
         SavedKerasModel(path, trained_until="2013-12-31").open()
 
 
-def test_several_outputs_by_name_are_said(keras, tmp_path):
+def test_named_outputs_raise_an_error(keras, tmp_path):
     window = keras.Input((8, 1))
     path = saved(keras.Model(window, {"y": keras.layers.LSTM(1)(window)}), tmp_path)
     with pytest.raises(InputError, match="one output"):
         SavedKerasModel(path, trained_until="2013-12-31").open()
 
 
-def test_a_network_with_memory_between_batches_is_refused(keras, tmp_path):
+def test_stateful_network_raises_an_error(keras, tmp_path):
     window = keras.Input((8, 1), batch_size=32)
     path = saved(keras.Model(window, keras.layers.LSTM(1, stateful=True)(window)), tmp_path)
     with pytest.raises(InputError, match="stateful = False"):
         check_keras_file(path)
 
 
-def test_an_id_the_embedding_does_not_have_is_one_line(prices, keras, tmp_path):
+def test_ticker_id_outside_the_embedding_raises_a_one_line_error(prices, keras, tmp_path):
     ids = {ticker: 1000 + i for i, ticker in enumerate(prices.tickers)}
     model = SavedKerasModel(saved(multiple(keras), tmp_path), trained_until="2013-12-31", tickers=ids)
     with pytest.raises(InputError, match=r"model\.tickers") as caught:
@@ -253,13 +253,13 @@ def test_an_id_the_embedding_does_not_have_is_one_line(prices, keras, tmp_path):
 # -- safety ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_lambda_is_refused(keras, tmp_path):
+def test_lambda_layer_raises_an_error(keras, tmp_path):
     network = keras.Sequential([keras.Input((8, 1)), keras.layers.Lambda(lambda x: x[:, 0])])
     with pytest.raises(InputError, match=r"only Keras's own layers .*found 'Lambda'"):
         check_keras_file(saved(network, tmp_path))
 
 
-def test_a_custom_object_is_refused_even_when_this_process_knows_it(keras, tmp_path):
+def test_registered_custom_object_raises_an_error(keras, tmp_path):
     @keras.saving.register_keras_serializable("mine")
     class Doubled(keras.layers.Layer):
         def call(self, x):
@@ -299,7 +299,7 @@ def smuggle(config, part):
         {"class_name": "Dense", "module": {"a": 1}, "config": {}},
     ],
 )
-def test_objects_that_run_code_are_refused_before_anything_is_loaded(keras, tmp_path, part):
+def test_objects_that_run_code_raise_an_error_before_loading(keras, tmp_path, part):
     path = rewritten(saved(single(keras), tmp_path), lambda config: smuggle(config, part))
     with pytest.raises(InputError, match=r"only Keras's own layers|names of layers"):
         check_keras_file(path)
@@ -314,14 +314,14 @@ def test_objects_that_run_code_are_refused_before_anything_is_loaded(keras, tmp_
         (b"\x89HDF\r\n", "net.h5", r"expected a \.keras file"),
     ],
 )
-def test_other_files_are_refused(tmp_path, content, name, words):
+def test_other_files_raise_an_error(tmp_path, content, name, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words):
         SavedKerasModel(tmp_path / name, trained_until="2013-12-31").open()
 
 
-def test_damaged_archives_are_one_line(keras, tmp_path):
+def test_damaged_archives_raise_one_line_errors(keras, tmp_path):
     path = saved(single(keras), tmp_path)
     content = path.read_bytes()
     rng = np.random.default_rng(0)

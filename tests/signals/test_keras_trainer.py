@@ -51,12 +51,12 @@ def fitted():
 @pytest.mark.parametrize(
     ("tickers", "parameters"), [(2489, 29_371 + 10), (600, 4_481 + 6_000 + 10)], ids=["published", "preset"]
 )
-def test_parameter_count_is_the_published_one_and_the_unknown_row(tickers, parameters):
+def test_parameter_count_is_the_published_one_plus_unknown_ticker_row(tickers, parameters):
     load_keras()
     assert build(RecurrentSettings(), tickers + 1).count_params() == parameters
 
 
-def test_without_ticker_and_months_only_the_sequence_is_left():
+def test_without_ticker_and_months_only_the_sequence_input_remains():
     load_keras()
     network = build(RecurrentSettings(ticker_embedding_dim=0, month_onehot=False), 1)
     assert [tensor.name for tensor in network.inputs] == ["sequence"]
@@ -73,19 +73,19 @@ def test_every_size_is_a_setting():
     assert network.count_params() == lstms + 7 * 2 + (2 + 2 + 12) * 5 + 5 + 5 + 1
 
 
-def test_the_same_task_trains_to_the_same_bits(fitted):
+def test_same_task_trains_to_the_same_bits(fitted):
     again = next(KerasTrainer().fit([task()]))
     assert again.history == fitted.history
     for name, value in fitted.weights.items():
         assert value.tobytes() == again.weights[name].tobytes(), name
 
 
-def test_another_seed_is_another_network(fitted):
+def test_another_seed_gives_another_network(fitted):
     other = next(KerasTrainer().fit([task(seed=6)]))
     assert any((other.weights[name] != value).any() for name, value in fitted.weights.items())
 
 
-def test_a_pattern_is_learnt_and_the_best_pass_kept(fitted):
+def test_pattern_is_fitted_and_best_epoch_kept(fitted):
     losses = [epoch.validation_loss for epoch in fitted.history]
     assert min(losses) < np.log(2) - 0.02
     assert losses[fitted.epochs - 1] == min(losses)
@@ -101,7 +101,7 @@ def test_a_pattern_is_learnt_and_the_best_pass_kept(fitted):
     ],
     ids=["classes", "value"],
 )
-def test_classes_and_values_are_learnt_too(target, label, naive):
+def test_classes_and_values_are_fitted(target, label, naive):
     def labelled(seed):
         rows = samples(1500, seed=seed)
         seen = rows.windows.panel[rows.windows.ticker, rows.windows.end, 0]
@@ -124,7 +124,7 @@ def test_classes_and_values_are_learnt_too(target, label, naive):
         np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-6)
 
 
-def test_masked_steps_change_nothing():
+def test_masked_steps_have_no_effect():
     """A short history scores like a network of that length: unknown steps are skipped, not read as numbers."""
     load_keras()
     long = Network(RecurrentSettings(lookback=8, min_steps=3, units=(6, 4), ticker_embedding_dim=3, dense_units=4), 13)
@@ -143,13 +143,13 @@ def test_masked_steps_change_nothing():
     np.testing.assert_allclose(masked, expected, atol=1e-6)
 
 
-def test_training_without_validation_runs_every_pass():
+def test_training_without_validation_runs_every_epoch():
     fit = next(KerasTrainer().fit([task(validation=None, settings=TrainingSettings(batch_size=256, epochs=2))]))
     assert fit.epochs == 2
     assert all(np.isnan(epoch.validation_loss) for epoch in fit.history)
 
 
-def test_patience_stops_when_nothing_gets_better():
+def test_patience_stops_training_without_improvement():
     noise = task(
         training=samples(600, seed=2),
         validation=samples(300, seed=3),
@@ -160,7 +160,7 @@ def test_patience_stops_when_nothing_gets_better():
     assert len(fit.history) == fit.epochs + 1
 
 
-def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
+def test_score_of_a_row_does_not_depend_on_other_rows(fitted):
     """The live path scores one date, the backtest all of them: they must agree exactly."""
     trainer, rows = KerasTrainer(), samples(2500, seed=4)
     whole = trainer.predict(NETWORK, fitted.weights, rows)
@@ -171,28 +171,28 @@ def test_a_row_scores_the_same_bits_whatever_is_scored_beside_it(fitted):
         assert trainer.predict(NETWORK, fitted.weights, some).tobytes() == whole[chosen].tobytes()
 
 
-def test_a_fit_that_diverges_is_said_and_not_kept():
+def test_diverging_fit_raises_an_error():
     broken = samples(600, seed=2)
     broken.windows.panel[:] = np.nan
-    with pytest.raises(InputError, match=r"not a number with seed 5; give features and labels that are finite"):
+    with pytest.raises(InputError, match=r"not a number with seed 5; provide features and labels that are finite"):
         next(KerasTrainer().fit([task(training=broken, settings=TrainingSettings(epochs=1))]))
 
 
-def test_a_backend_that_is_not_there_is_said():
+def test_missing_backend_raises_an_error():
     code = "from signals.trainers.keras_trainer import load_keras; load_keras()"
     environment = {**os.environ, "KERAS_BACKEND": "nosuch"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "expected Keras with the backend 'nosuch' to load" in done.stderr.splitlines()[-1]
 
 
-def test_unknown_tickers_get_a_trained_row(fitted):
+def test_unknown_ticker_row_is_trained(fitted):
     names = [name for name in fitted.weights if "embedding" in name]
     untouched = next(KerasTrainer().fit([task(settings=TrainingSettings(epochs=1, learning_rate=1e-9))]))
     assert (fitted.weights[names[0]][0] != untouched.weights[names[0]][0]).any()
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_cells_and_recurrent_dropout_learn_the_pattern(cell):
+def test_cells_and_recurrent_dropout_fit_the_pattern(cell):
     model = RecurrentSettings(
         lookback=8, cell=cell, units=(6, 4), ticker_embedding_dim=3, dense_units=4, recurrent_dropout=0.1
     )
@@ -201,7 +201,7 @@ def test_cells_and_recurrent_dropout_learn_the_pattern(cell):
     assert any(f"{cell}_1/" in name for name in fit.weights)
 
 
-def test_weights_are_copies_that_later_passes_leave_alone():
+def test_weights_are_copies_that_later_epochs_do_not_change():
     """The best pass is handed over even when later ones are worse."""
     best = next(KerasTrainer().fit([task(settings=TrainingSettings(batch_size=256, epochs=1, learning_rate=0.02))]))
     noise = samples(400, seed=9)

@@ -99,7 +99,7 @@ def dated(values=1):
     return np.arange(dates, dtype=np.float64)[:, None] + 100.0 * np.arange(values)
 
 
-def test_labels_of_every_step_and_weights_that_leave_unknown_ones_out():
+def test_step_labels_have_zero_weight_where_unknown():
     labels = dated(2)
     labels[2, 1] = MASKED
     recorder, _ = fitted(Target("value", 2), samples(labels), sequence_loss=True)
@@ -113,7 +113,7 @@ def test_labels_of_every_step_and_weights_that_leave_unknown_ones_out():
     assert weight.mean() == pytest.approx(1)  # the mean over known steps, whatever Keras divides by
 
 
-def test_true_outputs_come_a_step_late_and_never_in_prediction():
+def test_teacher_outputs_are_lagged_one_step_and_masked_in_prediction():
     labels = dated()
     labels[1] = MASKED
     rows = samples(labels)
@@ -131,7 +131,7 @@ def test_true_outputs_come_a_step_late_and_never_in_prediction():
     np.testing.assert_array_equal(said, np.full((N, 1), STEPS - 1))  # what is said at the last step
 
 
-def test_classes_are_taught_as_what_a_network_says_of_them():
+def test_teacher_outputs_of_classes_are_one_hot():
     labels = dated() % 3
     labels[0] = MASKED
     recorder, _ = fitted(Target("classes", 3), samples(labels), teacher_steps="window")
@@ -142,7 +142,7 @@ def test_classes_are_taught_as_what_a_network_says_of_them():
     np.testing.assert_array_equal(inputs["teacher"][first, 2:], np.eye(3)[[1, 2]])
 
 
-def test_a_decoder_is_taught_the_steps_of_its_horizon():
+def test_decoder_teacher_outputs_are_the_horizon_steps():
     rows = samples(dated(6))
     recorder, _ = fitted(Target("value", 6, steps=3), rows, teacher_steps="horizon")
     inputs, truth, _ = recorder.batches[0]
@@ -152,7 +152,7 @@ def test_a_decoder_is_taught_the_steps_of_its_horizon():
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_share_of_true_outputs_is_drawn_by_the_seed(share):
+def test_teacher_forcing_ratio_is_drawn_by_the_seed(share):
     wishes = {"teacher_steps": "window", "teacher_forcing_ratio": share, "epochs": 200}
     taught = []
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_the_share_of_true_outputs_is_drawn_by_the_seed(share):
         assert len({one.tobytes() for one in taught[0]}) > 1
 
 
-def test_other_categoricals_are_ids_and_the_year_is_one_hot():
+def test_categoricals_are_ids_and_year_is_one_hot():
     groups = {"sector": np.array([0, 1, 2, 1, 0, 2], np.int32), "year": np.array([0, 1, 2, 2, 1, 0], np.int32)}
     recorder, _ = fitted(
         Target("value"), samples(dated(), groups), group_sizes={"sector": 3, "year": 3}, groups=("sector", "year")
@@ -176,7 +176,7 @@ def test_other_categoricals_are_ids_and_the_year_is_one_hot():
     np.testing.assert_array_equal(inputs["year"], np.array([[0, 0], [1, 0], [0, 1]])[groups["year"][row]])
 
 
-def test_some_groups_are_unknown_in_training_and_none_in_prediction():
+def test_unknown_categories_are_drawn_in_training_only():
     groups = {"sector": np.ones(N, np.int32), "year": np.ones(N, np.int32)}
     rows = samples(dated(), groups)
     recorder, network = fitted(
@@ -194,7 +194,7 @@ def test_some_groups_are_unknown_in_training_and_none_in_prediction():
     assert all(recorder.asked[-1][name][:N].all() for name in groups)
 
 
-def test_labels_of_every_step_are_asked_for():
+def test_missing_step_labels_raise_an_error():
     rows = replace(samples(dated()), step_labels=None)
     with pytest.raises(InputError, match=r"expected labels of every step .*give Samples its step_labels"):
         fitted(Target("value"), rows, sequence_loss=True)
@@ -211,7 +211,7 @@ def test_labels_of_every_step_are_asked_for():
     ],
     ids=str,
 )
-def test_kerass_losses_are_those_that_choose_the_pass(target, loss):
+def test_keras_loss_equals_mean_loss(target, loss):
     keras = load_keras()
     rng = np.random.default_rng(0)
     said = rng.normal(size=(9, target.outputs)).astype(np.float32)

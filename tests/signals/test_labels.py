@@ -21,7 +21,7 @@ def panel_of(opens, closes):
     return PricePanel(dates, tickers, opens, high, low, closes, ones * 100, ones)
 
 
-def test_open_to_open_is_bought_and_sold_at_the_next_opens():
+def test_open_to_open_return_uses_the_next_opens():
     panel = panel_of([[10], [11], [12], [13]], [[10.5], [11.5], [12.5], [13.5]])
     labels = make_labels(panel, np.array([0, 2]), np.ones((1, 2), bool), LabelSettings(kind="up"))
     assert labels.forward_return[0, 0] == pytest.approx(13 / 11 - 1)
@@ -42,7 +42,7 @@ N = np.nan
 
 
 @pytest.mark.parametrize("haircut", [0.0, 0.3, 1.0])
-def test_a_name_that_dies_is_worth_its_last_price_less_the_haircut(haircut):
+def test_delisted_ticker_is_worth_its_last_price_less_the_haircut(haircut):
     closes = [[10], [11], [12], [N], [N], [N], [N]]
     panel = panel_of(closes, closes)
     settings = LabelSettings(kind="up", delist_after_sessions=3, delist_haircut=haircut)
@@ -54,7 +54,7 @@ def test_a_name_that_dies_is_worth_its_last_price_less_the_haircut(haircut):
 @pytest.mark.parametrize("haircut", [0.0, 0.3])
 @pytest.mark.parametrize("kind", ["up", "return", "above_median"])
 @pytest.mark.parametrize("price_basis", ["open_to_open", "close_to_close"])
-def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, price_basis, haircut):
+def test_ticker_whose_last_bar_is_the_decision_date_has_no_label(kind, price_basis, haircut):
     closes = [[10, 20, 30], [11, 21, 30], [N, 22, 31], [N, 22, 33], [N, 23, 33], [N, 24, 35], [N, 25, 36]]
     panel = panel_of(closes, closes)
     settings = LabelSettings(kind=kind, price_basis=price_basis, delist_after_sessions=3, delist_haircut=haircut)
@@ -65,7 +65,7 @@ def test_a_name_whose_last_bar_is_the_decision_date_has_no_outcome(kind, price_b
     assert (labels.end[1:, 0] > 1).all()
 
 
-def test_a_death_not_yet_certain_leaves_the_outcome_open():
+def test_pending_liquidation_leaves_the_label_unknown():
     closes = [[10], [11], [12], [N], [N]]
     panel = panel_of(closes, closes)
     labels = make_labels(
@@ -74,7 +74,7 @@ def test_a_death_not_yet_certain_leaves_the_outcome_open():
     assert labels.end[0, 0] == -1
 
 
-def test_a_pause_is_valued_where_trading_resumes():
+def test_paused_ticker_is_valued_when_trading_resumes():
     closes = [[10], [11], [12], [N], [N], [15], [16]]
     panel = panel_of(closes, closes)
     labels = make_labels(
@@ -84,7 +84,7 @@ def test_a_pause_is_valued_where_trading_resumes():
     assert labels.end[0, 0] == 5
 
 
-def test_a_name_cashed_out_inside_the_horizon_does_not_come_back():
+def test_ticker_liquidated_inside_the_horizon_is_not_bought_again():
     closes = [[10], [11], [N], [N], [N], [40], [50], [60]]
     panel = panel_of(closes, closes)
     labels = make_labels(
@@ -94,7 +94,7 @@ def test_a_name_cashed_out_inside_the_horizon_does_not_come_back():
     assert labels.end[0, 0] == 4
 
 
-def test_above_median_is_known_when_the_slowest_name_is():
+def test_above_median_is_known_with_the_last_return_of_the_date():
     closes = [[10, 10, 10], [10, 10, 10], [11, 12, 10], [11, 13, N], [11, 13, N], [11, 13, N]]
     panel = panel_of(closes, closes)
     eligible = np.array([[True, False]] * 3)
@@ -108,7 +108,7 @@ def test_above_median_is_known_when_the_slowest_name_is():
     assert np.isnan(cut.label[:, 0]).all()
 
 
-def test_only_eligible_rows_make_the_median():
+def test_only_eligible_rows_enter_the_median():
     closes = [[10, 10, 10], [10, 10, 10], [11, 12, 90], [11, 12, 90]]
     panel = panel_of(closes, closes)
     eligible = np.array([[True, True], [True, True], [False, False]])
@@ -121,7 +121,7 @@ def test_only_eligible_rows_make_the_median():
     ("settings", "words"),
     [({"kind": "down"}, "labels.kind"), ({"price_basis": "close"}, "labels.price_basis"), ({"horizon": 0}, "horizon")],
 )
-def test_unknown_settings_are_named(settings, words):
+def test_unknown_label_settings_raise_an_error(settings, words):
     with pytest.raises(InputError, match=words):
         LabelSettings(**settings)
 
@@ -151,7 +151,7 @@ def labels_of(market, kind, **settings):
 
 
 @pytest.mark.parametrize("horizon", [1, 4, 52])
-def test_a_return_is_the_forward_return(market, horizon):
+def test_return_label_equals_the_forward_return(market, horizon):
     labels = labels_of(market, "return", horizon=horizon)
     known = labels.end >= 0
     assert known.any()
@@ -164,7 +164,7 @@ def test_a_return_is_the_forward_return(market, horizon):
 
 
 @pytest.mark.parametrize("horizon", [1, 13])
-def test_a_label_is_known_no_earlier_than_its_horizon_is_over(market, horizon):
+def test_label_is_not_known_before_its_horizon_ends(market, horizon):
     panel, decisions, _ = market
     for kind in LABELS:
         labels = labels_of(market, kind, horizon=horizon)
@@ -178,7 +178,7 @@ def test_a_label_is_known_no_earlier_than_its_horizon_is_over(market, horizon):
                 assert len(set(labels.end[rows, k].tolist())) <= 1
 
 
-def test_thirds_are_of_equal_size_and_in_order(market):
+def test_terciles_are_of_equal_size_and_ordered(market):
     labels = labels_of(market, "terciles")
     for k in range(21, len(market[1]) - 3):
         rows = np.isfinite(labels.label[:, k])
@@ -188,7 +188,7 @@ def test_thirds_are_of_equal_size_and_in_order(market):
         assert means == sorted(means)
 
 
-def test_a_residual_is_what_the_market_model_leaves(market):
+def test_residual_label_equals_market_model_residual(market):
     panel, decisions, eligible = market
     labels = labels_of(market, "residual", estimation_window=30)
     returns = period_returns(panel, decisions)
@@ -208,7 +208,7 @@ def test_a_residual_is_what_the_market_model_leaves(market):
         assert labels.label[ticker, k] == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_scaled_return_is_in_trailing_standard_deviations(market):
+def test_volatility_scaled_label_uses_trailing_standard_deviation(market):
     panel, decisions, _ = market
     labels = labels_of(market, "volatility_scaled", estimation_window=30, horizon=4)
     returns = period_returns(panel, decisions)
@@ -227,7 +227,7 @@ def test_a_scaled_return_is_in_trailing_standard_deviations(market):
 
 @pytest.mark.parametrize("kind", LABELS)
 @pytest.mark.parametrize("horizon", [1, 5])
-def test_no_label_depends_on_what_comes_after_it_is_known(market, kind, horizon):
+def test_labels_do_not_depend_on_prices_after_they_are_known(market, kind, horizon):
     panel, decisions, eligible = market
     labels = labels_of(market, kind, horizon=horizon)
     for cut in (300, 401):
@@ -244,6 +244,6 @@ def test_no_label_depends_on_what_comes_after_it_is_known(market, kind, horizon)
 
 
 @pytest.mark.parametrize("settings", [{"horizon": 261}, {"estimation_window": 3}, {"kind": "tercile"}])
-def test_settings_out_of_range_are_said(settings):
+def test_label_settings_out_of_range_raise_an_error(settings):
     with pytest.raises(InputError, match=next(iter(settings))):
         LabelSettings(**settings)

@@ -46,7 +46,7 @@ def steady(n=None, seed=0):
     return 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.01, n or len(DAYS))))
 
 
-def test_a_crash_before_the_last_bar_is_named_with_date_and_value():
+def test_crash_before_the_last_bar_is_reported_with_date_and_value():
     dying = steady(43, seed=1)
     dying[41:] *= 0.1  # decided on session 40, gone after session 42
     (text,) = labelled(prices_of(AAA=steady(), BAD=dying))
@@ -56,7 +56,7 @@ def test_a_crash_before_the_last_bar_is_named_with_date_and_value():
 
 
 @pytest.mark.parametrize("kind", ["above_median", "residual"])
-def test_labels_of_a_whole_date_name_it_too(kind):
+def test_cross_sectional_labels_report_it_too(kind):
     dying = steady(43, seed=1)
     dying[41:] *= 0.1
     (text,) = labelled(prices_of(AAA=steady(), BAD=dying), kind=kind)
@@ -70,13 +70,13 @@ def test_a_haircut_makes_every_liquidation_large():
     assert f"OUT {ended[42] * 0.1 / ended[40] - 1:+.1%} from {DAYS[40]}" in text
 
 
-def test_large_returns_that_were_traded_are_not_named():
+def test_large_traded_returns_are_not_reported():
     crashed = steady(seed=3)
     crashed[41:] *= 0.1
     assert labelled(prices_of(AAA=steady(), LOW=crashed)) == []
 
 
-def test_raw_ratios_that_stand_in_for_total_returns_are_named_when_large(tmp_path):
+def test_large_raw_price_ratios_without_total_returns_are_reported(tmp_path):
     close = np.array([10.0, 10.1, 5.0, 5.05, 5.1, 20.4])
     total = np.array([np.nan, 0.01, np.nan, 0.01, np.nan, np.nan])
     ticker = np.zeros(6, np.int32)

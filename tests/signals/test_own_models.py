@@ -61,7 +61,7 @@ class Recorder:
         return np.where(X[:, -1, 0] > 0, self.up, self.down)
 
 
-def test_any_object_with_fit_and_predict_is_fitted_anew_in_every_fold(prices):
+def test_object_with_fit_and_predict_is_copied_and_fitted_in_every_fold(prices):
     Recorder.seen.clear()
     mine = Recorder()
     result = score(prices, CustomModel(mine, lookback=8, layout="windows"), seeds=[0])
@@ -98,13 +98,13 @@ def test_estimators_of_scikit_learn(prices, estimator):
     pd.testing.assert_frame_equal(early, cut, check_exact=True)
 
 
-def test_processes_change_nothing(prices):
+def test_results_do_not_depend_on_processes(prices):
     one = score(prices, CustomModel(RandomForestClassifier(10), lookback=8), jobs=1)
     two = score(prices, CustomModel(RandomForestClassifier(10), lookback=8), jobs=2)
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
 
 
-def test_it_equals_the_estimator_fitted_by_hand(prices):
+def test_scores_equal_those_of_the_estimator_fitted_by_hand(prices):
     from signals.dataset.dataset import make_dataset
     from signals.dataset.fold_data import make_fold_data
     from signals.dataset.folds import make_folds
@@ -146,21 +146,21 @@ def test_every_kind_of_label(prices, kind, estimator):
         assert high < 0.2  # in the label's own unit, not standardised
 
 
-def test_short_histories_are_scored_by_a_model_that_bears_them(prices):
+def test_short_histories_are_scored_by_models_that_support_nan(prices):
     tree = HistGradientBoostingClassifier(max_iter=5)
     short = score(prices, CustomModel(tree, lookback=26, min_steps=4), seeds=[0]).signals
     whole = score(prices, CustomModel(tree, lookback=26), seeds=[0]).signals
     assert len(short) > len(whole)
-    with pytest.raises(InputError, match=r"expected (fit|predict) of LogisticRegression to take X .*NaN"):
+    with pytest.raises(InputError, match=r"expected (fit|predict) of LogisticRegression to accept X .*NaN"):
         score(prices, CustomModel(LogisticRegression(), lookback=26, min_steps=4))
 
 
-def test_a_classifier_is_not_asked_for_numbers(prices):
+def test_classifier_for_numeric_labels_raises_an_error(prices):
     with pytest.raises(InputError, match=r"expected a regressor for numeric labels; found the classifier Logistic"):
         score(prices, CustomModel(LogisticRegression(), lookback=8), labels=rs.LabelSettings(kind="residual"))
 
 
-def test_trained_once_and_kept(prices):
+def test_retrain_never_fits_once(prices):
     Recorder.seen.clear()
     fixed = rs.WalkForward(test_start="2014-01-01", validation="13W", test="26W", retrain_every="never")
     result = score(prices, CustomModel(Recorder(), lookback=8, layout="windows"), walk_forward=fixed, seeds=[0])
@@ -172,7 +172,7 @@ def test_trained_once_and_kept(prices):
     pd.testing.assert_frame_equal(result.signals[first], walked[first])
 
 
-def test_refit_all_shows_the_validation_rows_too(prices):
+def test_refit_on_validation_includes_validation_rows(prices):
     Recorder.seen.clear()
     model = CustomModel(Recorder(), lookback=8, layout="windows")
     score(prices, model, seeds=[0])
@@ -181,7 +181,7 @@ def test_refit_all_shows_the_validation_rows_too(prices):
     assert all(both > plain for plain, both in zip(rows[:2], rows[2:], strict=True))
 
 
-def test_a_keras_model_is_rebuilt_for_every_fold_and_seed(prices):
+def test_keras_model_is_rebuilt_for_every_fold_and_seed(prices):
     keras = load_keras()
     network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(1, activation="sigmoid")])
     with pytest.raises(InputError, match="compiled"):
@@ -206,7 +206,7 @@ class Relative:
         return (X[:, -1] - X[:, -1].mean()) / X[:, -1].std()
 
 
-def test_a_model_that_looks_at_all_rows_it_is_shown_sees_one_date(prices):
+def test_predict_receives_rows_of_one_date(prices):
     whole = score(prices, CustomModel(Relative(), lookback=8), seeds=[0]).signals["score"]
     by_date = whole.groupby("date")
     np.testing.assert_allclose(by_date.mean(), 0, atol=1e-6)
@@ -216,7 +216,7 @@ def test_a_model_that_looks_at_all_rows_it_is_shown_sees_one_date(prices):
 
 
 @pytest.mark.parametrize("estimator", [Ridge(), LogisticRegression()], ids=str)
-def test_processes_and_threads_change_no_bit(prices, estimator):
+def test_scores_do_not_depend_on_processes_or_threads(prices, estimator):
     labels = rs.LabelSettings(kind="return" if isinstance(estimator, Ridge) else "up")
     one, two = (score(prices, CustomModel(estimator, lookback=8), jobs=jobs, labels=labels) for jobs in (1, 2))
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
@@ -230,13 +230,13 @@ class Noisy:
         return X @ self.noise
 
 
-def test_what_draws_at_random_without_asking_for_a_seed_repeats_all_the_same(prices):
+def test_random_models_without_seed_argument_are_reproducible(prices):
     one, two = (score(prices, CustomModel(Noisy, lookback=8)) for _ in range(2))
     pd.testing.assert_frame_equal(one.signals, two.signals, check_exact=True)
     assert (one.signals["score_std"] > 0).all()
 
 
-def test_a_seed_among_the_options_is_the_only_one(prices):
+def test_seed_in_options_is_the_only_seed(prices):
     named = CustomModel("sklearn.ensemble:RandomForestClassifier", {"n_estimators": 5, "random_state": 1}, lookback=8)
     assert named.seed_name is None
     result = score(prices, named)
@@ -259,8 +259,11 @@ class Wide(DummyClassifier):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (lambda: CustomModel(Broken(), lookback=8), r"fit of Broken to take X .*RuntimeError: no luck; mend it there"),
-        (lambda: CustomModel(Wide(), lookback=8), r"predict of Wide to say 1 or 1 finite numbers a row"),
+        (
+            lambda: CustomModel(Broken(), lookback=8),
+            r"fit of Broken to accept X .*RuntimeError: no luck; correct the model",
+        ),
+        (lambda: CustomModel(Wide(), lookback=8), r"predict of Wide to return 1 or 1 finite numbers per row"),
         (lambda: CustomModel("math:sqrt", lookback=8), r"math:sqrt"),
         (lambda: CustomModel("collections:OrderedDict", lookback=8), r"an object with fit\(X, y\) and predict\(X\)"),
         (lambda: CustomModel("nowhere.at:All", lookback=8), r"a module 'nowhere.at' for model.kind"),
@@ -271,7 +274,7 @@ class Wide(DummyClassifier):
         (lambda: CustomModel(Ridge(), lookback=8, min_steps=9), r"model.min_steps from 1 to the look-back of 8"),
     ],
 )
-def test_what_cannot_work_is_one_line(prices, model, words):
+def test_unusable_custom_models_raise_one_line_errors(prices, model, words):
     with pytest.raises(InputError, match=words) as caught:
         score(prices, model())
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from signals.dataset.windows import Samples, Windows
 from signals.models.network import Network
 from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import FitTask, TrainingSettings
-from signals.trainers.training_loop import fit_by_passes, one_pass
+from signals.trainers.training_loop import draw_epoch, fit_by_epochs
 
 
 def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):
@@ -22,8 +22,8 @@ def task(n=1000, *, validation=True, unknown_category_rate=0.05, **settings):
 
 
 @pytest.mark.parametrize(("n", "batch"), [(1000, 256), (1000, 1000), (1000, 4096), (1001, 7), (5, 1)])
-def test_batches_have_one_size_and_hardly_a_row_sits_out(n, batch):
-    one = one_pass(task(n, batch_size=batch), np.random.default_rng(0))
+def test_batches_have_equal_size_and_at_most_one_row_per_batch_is_left_out(n, batch):
+    one = draw_epoch(task(n, batch_size=batch), np.random.default_rng(0))
     batches = -(-n // batch)
     assert len(one.rows) == batches * one.size
     assert one.size <= batch
@@ -32,9 +32,9 @@ def test_batches_have_one_size_and_hardly_a_row_sits_out(n, batch):
     assert one.category.shape == (n,)
 
 
-def test_some_tickers_are_unknown_and_others_the_next_time():
+def test_unknown_tickers_are_drawn_again_in_every_epoch():
     rng = np.random.default_rng(0)
-    first, second = (one_pass(task(20_000, unknown_category_rate=0.1), rng) for _ in range(2))
+    first, second = (draw_epoch(task(20_000, unknown_category_rate=0.1), rng) for _ in range(2))
     for one in (first, second):
         assert (one.category == 0).mean() == pytest.approx(0.1, abs=0.01)
         known = one.category != 0
@@ -64,10 +64,10 @@ class Counting:
         return {"w": self.weight.copy()}
 
     def fit(self, task):
-        return fit_by_passes(task, self.learn, self.outputs, self.weights)
+        return fit_by_epochs(task, self.learn, self.outputs, self.weights)
 
 
-def test_the_best_pass_is_kept_and_patience_ends_it():
+def test_best_epoch_is_kept_and_patience_stops_training():
     fitted = Counting([0.7, 0.5, 0.6, 0.55, 0.4]).fit(task(epochs=5, patience=2))
     assert (fitted.epochs, len(fitted.history), fitted.weights["w"].tolist()) == (2, 4, [2.0])
     assert [round(epoch.validation_loss, 4) for epoch in fitted.history] == [0.7, 0.5, 0.6, 0.55]
@@ -75,13 +75,13 @@ def test_the_best_pass_is_kept_and_patience_ends_it():
     assert (fitted.epochs, len(fitted.history), fitted.weights["w"].tolist()) == (5, 5, [5.0])
 
 
-def test_without_validation_rows_the_last_pass_is_kept():
+def test_without_validation_rows_the_last_epoch_is_kept():
     fitted = Counting([]).fit(task(validation=False, epochs=3, patience=1))
     assert (fitted.epochs, fitted.weights["w"].tolist()) == (3, [3.0])
     assert all(np.isnan(epoch.validation_loss) for epoch in fitted.history)
 
 
-def test_the_same_task_sees_the_same_batches():
+def test_same_task_has_same_batches():
     first, again = Counting([0.5] * 3), Counting([0.5] * 3)
     first.fit(task(epochs=2))
     again.fit(task(epochs=2))
@@ -90,7 +90,7 @@ def test_the_same_task_sees_the_same_batches():
 
 
 @pytest.mark.parametrize("validation", [True, False])
-def test_a_loss_that_is_no_number_is_said(validation):
+def test_nan_loss_raises_an_error(validation):
     network = Counting([np.nan] * 3)
     network.learn = lambda one: float("nan")
     network.passes = [None]
@@ -98,7 +98,7 @@ def test_a_loss_that_is_no_number_is_said(validation):
         network.fit(task(validation=validation, epochs=3))
 
 
-def test_weights_that_blew_up_in_the_last_update_are_said():
+def test_infinite_weights_after_the_last_update_raise_an_error():
     """The loss of a pass is taken before its last update."""
     network = Counting([0.5] * 3)
     network.learn = lambda one: 0.5

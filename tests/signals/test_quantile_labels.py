@@ -43,7 +43,7 @@ def pinball(said, truth):
     return float(np.where(error > 0, np.multiply(LEVELS, error), np.subtract(LEVELS, 1) * error).mean())
 
 
-def test_a_target_says_how_many_numbers_there_are():
+def test_target_outputs_match_the_quantile_levels():
     assert LABELS.target == Target("quantiles", 3, LEVELS)
     assert rs.LabelSettings(kind="return").target == Target("value")
     assert (LABELS.target.values, LABELS.target.is_numeric) == (1, True)
@@ -53,14 +53,14 @@ def test_a_target_says_how_many_numbers_there_are():
     ("options", "words"),
     [
         ({"kind": "up"}, r"labels.quantiles with labels.kind of return, residual, volatility_scaled; found 'up'"),
-        ({"quantiles": (0.1, 0.9)}, r"an odd number of levels .* found \[0.1, 0.9\]"),
+        ({"quantiles": (0.1, 0.9)}, r"an odd number of ascending levels .* found \[0.1, 0.9\]"),
         ({"quantiles": (0.9, 0.5, 0.1)}, "ascending"),
         ({"quantiles": (0.5, 0.5, 0.9)}, "ascending"),
         ({"quantiles": (0.0, 0.5, 1.0)}, "between 0 and 1"),
         ({"quantiles": (float("nan"),)}, "between 0 and 1"),
     ],
 )
-def test_levels_that_mean_nothing_are_refused(options, words):
+def test_invalid_quantile_levels_raise_an_error(options, words):
     with pytest.raises(InputError, match=words):
         rs.LabelSettings(**{"kind": "return", "quantiles": LEVELS, **options})
 
@@ -81,7 +81,7 @@ def test_every_row_has_every_level_and_the_middle_one_is_the_score(prices, linea
     assert 0.05 < below < 0.2
 
 
-def test_the_fold_table_has_the_loss_of_each_seed_their_mean_and_the_training_slice(prices, linear_trainer, tmp_path):
+def test_fold_table_has_pinball_losses_of_seeds_ensemble_and_training_labels(prices, linear_trainer, tmp_path):
     result = run(prices, tmp_path, linear_trainer)
     wide = result.quantiles.pivot(index=["date", "ticker"], columns="level", values="value")
     for number, rows in result.folds.groupby("fold"):
@@ -109,13 +109,13 @@ def test_the_fold_table_has_the_loss_of_each_seed_their_mean_and_the_training_sl
     assert result.folds["pinball_empirical"].iloc[0] == pytest.approx(expected, rel=1e-9)
 
 
-def test_one_level_is_a_median_with_a_table_of_its_own(prices, linear_trainer, tmp_path):
+def test_single_level_gives_a_median_and_a_table(prices, linear_trainer, tmp_path):
     result = run(prices, tmp_path, linear_trainer, labels=rs.LabelSettings(kind="residual", quantiles=(0.5,)))
     np.testing.assert_array_equal(result.quantiles["value"].to_numpy(), result.signals["score"].to_numpy())
     assert result.folds["pinball"].notna().all()
 
 
-def test_the_compiled_trainer_says_quantiles_and_labels_otherwise_are_other_networks(prices, tmp_path):
+def test_compiled_trainer_predicts_quantiles_and_levels_enter_the_key(prices, tmp_path):
     training = rs.TrainingSettings(trainer="compiled", batch_size=64, epochs=3)
     result = run(prices, tmp_path, CompiledTrainer(), seeds=[0], training=training)
     wide = result.quantiles.pivot(index=["date", "ticker"], columns="level", values="value")
@@ -139,15 +139,15 @@ class Spread:
         return X.mean(axis=1, keepdims=True) + np.linspace(-0.1, 0.1, self.width)
 
 
-def test_a_model_of_ones_own_says_all_of_them_or_is_refused(prices, tmp_path):
+def test_custom_model_must_predict_all_quantiles(prices, tmp_path):
     result = run(prices, tmp_path, model=rs.CustomModel(Spread(), lookback=8), seeds=[0])
     values = result.quantiles["value"].to_numpy().reshape(-1, 3)
     np.testing.assert_allclose(values - values[:, 1:2], np.tile([-0.1, 0, 0.1], (len(values), 1)), atol=1e-7)
-    with pytest.raises(InputError, match="to say 3 finite numbers a row; found 1 a row"):
+    with pytest.raises(InputError, match="to return 3 finite numbers per row; found 1 per row"):
         run(prices, tmp_path, model=rs.CustomModel(Spread(1), lookback=8), seeds=[0])
 
 
-def test_crossing_quantiles_are_put_in_order_seed_by_seed():
+def test_crossing_quantiles_are_sorted_for_each_seed():
     said = np.array([[[3.0, 1.0, 2.0], [0.0, 1.0, 2.0]]])
     scores, quantiles = split_quantiles(said)
     assert scores.tolist() == [[2.0, 1.0]]
@@ -157,7 +157,7 @@ def test_crossing_quantiles_are_put_in_order_seed_by_seed():
 
 
 @pytest.mark.slow
-def test_a_network_that_comes_trained_says_as_many_as_there_are_levels(prices, tmp_path):
+def test_saved_network_must_have_one_output_per_level(prices, tmp_path):
     keras = load_keras()
     for outputs in (3, 1):
         network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(outputs)])
@@ -167,5 +167,5 @@ def test_a_network_that_comes_trained_says_as_many_as_there_are_levels(prices, t
     assert len(result.quantiles) == 3 * len(result.signals)
     assert result.folds["pinball"].notna().all()
     assert result.folds["pinball_empirical"].isna().all()  # nothing was trained here
-    with pytest.raises(InputError, match=r"what \[labels\] asks for; found 1 numbers a row"):
+    with pytest.raises(InputError, match=r"to match \[labels\]; found 1 numbers per row"):
         run(prices, tmp_path, model=rs.SavedKerasModel(tmp_path / "1.keras", **trained))

@@ -50,12 +50,12 @@ ALONE = {"ticker_embedding_dim": 0, "month_onehot": False}
     ],
     ids=["univariate", "multivariate", "with a highway", "gru", "gru before", "peephole", "simple", "both directions"],
 )
-def test_parameter_counts_are_the_published_ones(settings, features, target, parameters):
+def test_parameter_counts_equal_published_counts(settings, features, target, parameters):
     load_keras()
     assert build(settings, 1, features, target).count_params() == parameters
 
 
-def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
+def test_stacked_network_has_published_count_plus_unknown_ticker_row():
     load_keras()
     assert build(RecurrentSettings(), 2_489 + 1).count_params() == 29_371 + 10
 
@@ -65,9 +65,12 @@ def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     [
         (
             {"bidirectional": True, "sequence_loss": True},
-            "bidirectional without sequence_loss, since steps would see",
+            "bidirectional without sequence_loss, because outputs of earlier steps would look ahead",
         ),
-        ({"bidirectional": True, "output_recurrence": True}, "bidirectional without output_recurrence, since steps"),
+        (
+            {"bidirectional": True, "output_recurrence": True},
+            "bidirectional without output_recurrence, because outputs",
+        ),
         ({"bidirectional": True, "tbptt_steps": 3}, "bidirectional without tbptt_steps"),
         ({"recurrent_skip_steps": 53}, "model.recurrent_skip_steps from 0 to the look-back of 52"),
         ({"recurrent_skip_steps": 4, "tbptt_steps": 8}, "no model.recurrent_skip_steps, which reaches further back"),
@@ -88,7 +91,7 @@ def test_the_stacked_network_has_the_published_count_and_the_unknown_row():
     ],
     ids=str,
 )
-def test_settings_that_mean_nothing_are_refused(changes, message):
+def test_invalid_recurrent_settings_raise_an_error(changes, message):
     with pytest.raises(InputError, match=message) as raised:
         RecurrentSettings(**changes)
     assert "\n" not in str(raised.value)
@@ -98,27 +101,27 @@ def test_settings_that_mean_nothing_are_refused(changes, message):
     ("changes", "message"),
     [
         ({"attention": "bilinear"}, "model.attention to be one of additive, dot, none; found 'bilinear'"),
-        ({"attention": "dot", "units": (8,), "decoder_units": 5}, "the 8 numbers the encoder says"),
-        ({"attention": "dot", "output_recurrence": False}, "a decoder that reads something"),
+        ({"attention": "dot", "units": (8,), "decoder_units": 5}, "the width of the encoder's output, 8, as"),
+        ({"attention": "dot", "output_recurrence": False}, "a decoder with inputs"),
         ({"decoder_units": -1}, "model.decoder_units of at least 0"),
         ({"autoregressive_lags": 99}, "model.autoregressive_lags from 0"),
     ],
     ids=str,
 )
-def test_encoder_decoders_that_mean_nothing_are_refused(changes, message):
+def test_invalid_encoder_decoder_settings_raise_an_error(changes, message):
     with pytest.raises(InputError, match=message):
         EncoderDecoderSettings(**changes)
 
 
-def test_what_a_network_cannot_be_built_for_is_said():
+def test_unsupported_targets_and_missing_group_sizes_raise_an_error():
     load_keras()
     with pytest.raises(InputError, match=r"found classes; use model.kind = 'recurrent'"):
         build_network(Network(EncoderDecoderSettings(), 1, 1, Target("classes", 3)))
-    with pytest.raises(InputError, match=r"number of groups of 'sector'.*found no group"):
+    with pytest.raises(InputError, match=r"number of categories of 'sector'.*found none"):
         build(RecurrentSettings(categorical_embeddings={"sector": 2}), 3)
 
 
-def test_the_loss_of_every_step_is_the_mean_over_known_labels():
+def test_sequence_loss_is_the_mean_over_known_labels():
     """Unknown labels count nothing, and steps whose features are unknown count like any other."""
     model = RecurrentSettings(lookback=6, units=(3,), sequence_loss=True, min_steps=2, **ALONE)
     network = Network(model, 7, 2, Target("value", 2))
@@ -149,7 +152,7 @@ def chunks(model, weights, weights_then, x):
 
 
 @pytest.mark.parametrize("every_step", [False, True], ids=["last step", "every step"])
-def test_truncated_gradients_are_those_of_the_truncated_computation(every_step):
+def test_tbptt_gradients_equal_those_of_the_truncated_computation(every_step):
     keras = load_keras()
     if keras.backend.backend() != "tensorflow":
         pytest.skip("gradients are taken with TensorFlow's tape")
@@ -201,14 +204,14 @@ def test_networks_of_every_part_train_and_predict(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", family.FAMILY)
-def test_every_network_trains_to_the_same_bits(name):
+def test_training_is_reproducible_to_the_bit(name):
     fit, again = (family.fit(family.FAMILY[name]) for _ in range(2))
     assert fit.history[0].loss == again.history[0].loss
     assert all(value.tobytes() == again.weights[path].tobytes() for path, value in fit.weights.items())
 
 
 @pytest.mark.slow
-def test_true_outputs_are_fed_back_in_training_only_as_often_as_asked():
+def test_teacher_forcing_ratio_is_applied_in_training_only():
     weights = []
     for share in (0.0, 1.0):
         model = RecurrentSettings(
@@ -221,7 +224,7 @@ def test_true_outputs_are_fed_back_in_training_only_as_often_as_asked():
     assert any((value != weights[1][path]).any() for path, value in weights[0].items())
 
 
-def test_an_echo_is_learnt_through_the_output_that_is_fed_back():
+def test_output_recurrence_fits_an_echo():
     """A label is that of the step before plus a shock that is seen: only the fed-back output tells the former."""
     rng = np.random.default_rng(0)
     shock = rng.normal(size=(4, 400, 1)).astype(np.float32)
@@ -268,12 +271,12 @@ def test_every_network_trains_on_every_installed_backend(backend):
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
-def test_true_outputs_are_not_fed_back_over_horizons_that_overlap(horizon):
+def test_teacher_forcing_with_overlapping_horizons_raises_an_error(horizon):
     taught = RecurrentSettings(output_recurrence=True)
     for model in (replace(taught, teacher_forcing_ratio=0.0), RecurrentSettings(), EncoderDecoderSettings(), object()):
         check_horizon(model, horizon)
     if horizon == 1:
         check_horizon(taught, horizon)
         return
-    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or take"):
+    with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or model.kind"):
         check_horizon(taught, horizon)

@@ -117,7 +117,7 @@ def test_network_equals_its_equations(keras, name):
 
 
 @pytest.mark.parametrize("shares", [{}, {"dropout": 0.4}, {"dropout": 0.3, "recurrent_dropout": 0.4}], ids=str)
-def test_a_peephole_of_zero_is_kerass_lstm_dropout_included(keras, shares):
+def test_zero_peephole_equals_lstm_of_keras(keras, shares):
     from signals.models.cells import PeepholeLSTMCell
 
     sequence = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
@@ -138,7 +138,7 @@ def test_a_peephole_of_zero_is_kerass_lstm_dropout_included(keras, shares):
 
 
 @pytest.mark.parametrize("name", ["peephole, masked, both directions", "feedback, values, peephole"])
-def test_networks_of_our_layers_are_saved_and_loaded_by_keras(keras, tmp_path, name):
+def test_networks_with_custom_layers_round_trip_through_keras_files(keras, tmp_path, name):
     """In safe mode: nothing of them needs code that a file brings along."""
     network = CASES[name]
     made = build_network(network)

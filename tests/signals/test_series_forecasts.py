@@ -82,7 +82,7 @@ class Silent:
 # -- what comes out ----------------------------------------------------------------------------------------------------
 
 
-def test_a_network_that_says_no_change_forecasts_like_persistence(forecast, table):
+def test_zero_change_output_equals_persistence(forecast, table):
     result = forecast(table, ForecastSettings(target="change", scale="none", horizon=3), trainer=Silent())
     merged = result.forecasts.merge(result.actuals, on=["date", "target_date", "series", "step"])
     assert len(merged) == 24 * 3 * 2
@@ -91,10 +91,10 @@ def test_a_network_that_says_no_change_forecasts_like_persistence(forecast, tabl
 
 
 @pytest.mark.parametrize("scale", ["standard", "minmax"])
-def test_what_is_said_comes_back_in_its_own_unit(forecast, table, scale):
+def test_outputs_are_restored_to_their_own_unit(forecast, table, scale):
     result = forecast(table, ForecastSettings(scale=scale), trainer=Silent())
     fold = make_series_fold(result.problem, result.cuts[0], MODEL, ForecastSettings())
-    rows = slice(fold.cut.train.start - 5, fold.cut.train.stop + 1)  # first row of the first window to the last label
+    rows = slice(fold.fold.train.start - 5, fold.fold.train.stop + 1)  # first row of the first window to the last label
     known = table.values[rows]
     centre = known.mean(axis=0) if scale == "standard" else known.min(axis=0)
     first = result.forecasts.query("fold == 0")
@@ -103,7 +103,7 @@ def test_what_is_said_comes_back_in_its_own_unit(forecast, table, scale):
 
 @pytest.mark.parametrize("target", ["level", "change"])
 @pytest.mark.parametrize("inputs", [("level",), ("level", "change")])
-def test_a_linear_law_is_found_and_forecast_exactly(forecast, target, inputs):
+def test_linear_recursion_is_forecast_exactly(forecast, target, inputs):
     rng, values = np.random.default_rng(0), np.zeros((144, 2))
     values[:2] = rng.normal(size=(2, 2))
     turn = 2 * np.cos(2 * np.pi / np.array([7.3, 11.1]))
@@ -119,7 +119,7 @@ def test_a_linear_law_is_found_and_forecast_exactly(forecast, target, inputs):
     np.testing.assert_allclose(merged["forecast"], merged["actual"], atol=1e-3)
 
 
-def test_frames_name_every_forecast(forecast, table):
+def test_frames_have_a_row_for_every_forecast(forecast, table):
     result = forecast(table, ForecastSettings(horizon=2, series=("series_2",)), seeds=(0, 1))
     frame = result.forecasts
     assert list(frame) == [
@@ -161,7 +161,7 @@ def test_frames_name_every_forecast(forecast, table):
     assert (result.folds["trained_until"] == pd.to_datetime(["1989-12-01"] * 2 + ["1990-12-01"] * 2)).all()
 
 
-def test_quantiles_ascend_and_baselines_stand_beside(forecast, table):
+def test_quantiles_ascend_and_are_compared_with_baselines(forecast, table):
     settings = ForecastSettings(target="change", quantiles=(0.1, 0.5, 0.9), horizon=2)
     result = forecast(table, settings)
     levels = result.forecasts.pivot(index=["date", "step", "series"], columns="level", values="forecast")
@@ -185,7 +185,7 @@ def test_quantiles_ascend_and_baselines_stand_beside(forecast, table):
 # -- what networks are shown -------------------------------------------------------------------------------------------
 
 
-def test_samples_hold_windows_labels_months_and_labels_of_every_step(table):
+def test_samples_contain_windows_labels_months_and_step_labels(table):
     model = replace(
         MODEL, sequence_loss=True, month_onehot=True, categorical_embeddings={"quarter": 2}, year_onehot=True
     )
@@ -217,7 +217,7 @@ def test_samples_hold_windows_labels_months_and_labels_of_every_step(table):
     assert data.training.windows.panel.shape[1] == cut.both.stop  # a trainer is not even shown later rows
 
 
-def test_scales_are_fitted_on_training_rows_alone(table):
+def test_scales_are_fitted_on_training_rows_only(table):
     settings = ForecastSettings(target="change", inputs=("level", "change"), horizon=2)
     problem = make_problem(table, MODEL, settings)
     cut = problem.folds(CUT)[0]
@@ -238,7 +238,7 @@ def test_scales_are_fitted_on_training_rows_alone(table):
     assert moved.data.scaler != before.data.scaler
 
 
-def test_a_constant_series_is_centred():
+def test_constant_series_is_only_centred():
     assert Scale.fitted(np.full((4, 1), 3.0), "standard").apply(np.array([[3.0]])).tolist() == [[0.0]]
 
 
@@ -254,7 +254,7 @@ def test_a_constant_series_is_centred():
     ],
 )
 @pytest.mark.parametrize("day", ["1990-02-01", "1990-12-01", "1991-01-01", "1991-06-01"])
-def test_no_forecast_changes_when_everything_after_it_does(forecast, table, settings, day):
+def test_forecasts_do_not_depend_on_later_rows(forecast, table, settings, day):
     model = replace(MODEL, month_onehot=True)
     whole = forecast(table, settings, model)
     garbage = np.where(table.dates[:, None] > np.datetime64(day), 1e5 * np.sin(table.values), table.values)
@@ -265,7 +265,7 @@ def test_no_forecast_changes_when_everything_after_it_does(forecast, table, sett
     assert (poisoned.forecasts["forecast"] != whole.forecasts["forecast"])[~known].any()
 
 
-def test_nothing_is_trained_twice_and_whatever_matters_trains_anew(forecast, table):
+def test_artifact_key_covers_every_setting_that_affects_training(forecast, table):
     first = forecast(table, seeds=(0, 1))
     assert (first.trained, first.reused) == (4, 0)
     again = forecast(table, ForecastSettings(error_units="minmax"), seeds=(0, 1))
@@ -291,7 +291,7 @@ def test_nothing_is_trained_twice_and_whatever_matters_trains_anew(forecast, tab
     assert forecast(table, seeds=(0, 2)).trained == 2
 
 
-def test_refit_learns_from_both_slices_and_nothing_else(forecast, table, trainer):
+def test_refit_on_validation_uses_exactly_training_and_validation_rows(forecast, table, trainer):
     from series_trainer import SHOWN
 
     result = forecast(table, training=TrainingSettings(batch_size=32, learning_rate=0.01, refit_on_validation=True))
@@ -327,7 +327,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", ["published", pytest.param("every step", marks=pytest.mark.slow), "encoder-decoder"])
-def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, name):
+def test_trained_networks_do_not_depend_on_later_rows(tmp_path, name):
     """The published one is a univariate regression: 63 values, LSTM of 20, 1,781 parameters."""
     model, settings, parameters = NETWORKS[name]
     rng = np.random.default_rng(0)
@@ -365,7 +365,7 @@ def test_networks_train_and_their_bits_do_not_depend_on_later_rows(tmp_path, nam
         (replace(MODEL, categorical_embeddings={"sector": 2}), "found 'sector'"),
     ],
 )
-def test_networks_that_series_have_no_inputs_for(forecast, table, model, said):
+def test_networks_with_inputs_that_series_lack_raise_an_error(forecast, table, model, said):
     with pytest.raises(InputError, match=said):
         forecast(table, model=model)
 
@@ -384,13 +384,13 @@ def test_networks_that_series_have_no_inputs_for(forecast, table, model, said):
         ({"quantiles": (0.0, 0.5, 0.9)}, "between 0 and 1"),
     ],
 )
-def test_settings_that_mean_nothing(wrong, said):
+def test_invalid_forecast_settings_raise_an_error(wrong, said):
     with pytest.raises(InputError) as error:
         ForecastSettings(**wrong)
     assert said in str(error.value)
 
 
-def test_a_series_that_is_not_there(forecast, table):
+def test_unknown_series_raises_an_error(forecast, table):
     with pytest.raises(InputError, match=r"expected forecast\.series among series_1, series_2; found 'oil'"):
         forecast(table, ForecastSettings(series=("oil",)))
 
@@ -400,7 +400,7 @@ def test_a_series_that_is_not_there(forecast, table):
 
 @pytest.mark.parametrize("settings", [ForecastSettings(), ForecastSettings(target="change", horizon=3)])
 @pytest.mark.parametrize("end", ["1990-06-01", "1991-04-01"])
-def test_a_live_forecast_is_the_one_that_is_judged_when_the_row_has_come(forecast, table, settings, end):
+def test_live_forecast_equals_the_later_scored_forecast(forecast, table, settings, end):
     live = forecast(table.until(end), settings).forecasts
     later = forecast(table, settings).forecasts
     at_the_end = live[live["date"] == end]
@@ -414,7 +414,7 @@ def test_a_live_forecast_is_the_one_that_is_judged_when_the_row_has_come(forecas
     assert not then["live"].any()
 
 
-def test_the_baselines_of_a_live_forecast_are_those_of_the_last_fold(forecast, table):
+def test_live_forecasts_use_the_baselines_of_the_last_fold(forecast, table):
     settings = ForecastSettings(horizon=2)
     names = ["persistence", "drift", "mean", "seasonal(12)", "ridge(3)", "arima(1)", "var(2)"]
     short = forecast(table.until("1991-04-01"), settings)
@@ -429,7 +429,7 @@ def test_the_baselines_of_a_live_forecast_are_those_of_the_last_fold(forecast, t
     np.testing.assert_allclose(both["forecast"], both["forecast_later"], rtol=1e-12)
 
 
-def test_no_figure_counts_a_live_forecast(forecast, table):
+def test_live_forecasts_do_not_enter_any_figure(forecast, table):
     from signals.forecasting.baseline_runs import compare
 
     settings = ForecastSettings(horizon=2)
@@ -450,7 +450,7 @@ def test_no_figure_counts_a_live_forecast(forecast, table):
 
 
 @pytest.mark.parametrize(("end", "due"), [("1991-12-01", True), ("1991-11-01", False), ("1990-12-01", True)])
-def test_retraining_is_due_where_the_next_row_begins_a_test_slice(table, end, due):
+def test_retraining_is_due_when_the_next_row_begins_a_test_slice(table, end, due):
     problem = make_problem(table.until(end), MODEL, ForecastSettings())
     assert problem.retraining_due(CUT) is due
     cuts = problem.folds(CUT)
@@ -458,7 +458,7 @@ def test_retraining_is_due_where_the_next_row_begins_a_test_slice(table, end, du
     assert cuts[-1].origins == range(cuts[-1].test.start, len(problem.table))
 
 
-def test_live_forecasts_are_printed_plainly(forecast, table):
+def test_live_forecasts_are_printed_as_a_table(forecast, table):
     from signals.forecasting.live_forecasts import live_markdown
 
     result = forecast(table, ForecastSettings(horizon=2, quantiles=(0.1, 0.5, 0.9)), seeds=(0, 1))

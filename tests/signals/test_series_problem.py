@@ -18,7 +18,7 @@ def monthly(n, k=1):
     return SeriesTable(dates, np.arange(n * k, dtype=float).reshape(n, k), tuple("abcdef"[:k]))
 
 
-def test_slices_are_of_the_dates_that_are_forecast():
+def test_slices_are_defined_by_forecast_dates():
     problem = Problem(monthly(60), lookback=6)
     (fold,) = problem.folds(WalkForward("2004-01-01", validation=12, test="1Y"))
     dates = problem.table.dates
@@ -45,7 +45,7 @@ def test_longer_horizons_are_purged():
     test=st.one_of(st.integers(1, 12), st.sampled_from(["1Y", "3M"])),
     train=st.one_of(st.just("expanding"), st.integers(8, 15)),
 )
-def test_nobody_learns_from_what_is_not_known_yet(n, horizon, lookback, validation, test, train):
+def test_training_labels_are_known_at_the_first_test_origin(n, horizon, lookback, validation, test, train):
     problem = Problem(monthly(n), horizon=horizon, lookback=lookback)
     start = problem.table.dates[36]
     try:
@@ -61,7 +61,7 @@ def test_nobody_learns_from_what_is_not_known_yet(n, horizon, lookback, validati
     assert ahead == list(problem.table.dates[36:])  # every date from the start on is forecast once, one period ahead
 
 
-def test_what_came_and_what_was_last():
+def test_actual_and_last_values_by_hand():
     problem = Problem(monthly(10, 2), horizon=2, targets=(1,))
     assert problem.names == ("b",)
     assert problem.actual(range(6, 10))[..., 0].tolist()[0] == [15, 17]
@@ -84,7 +84,7 @@ def test_what_came_and_what_was_last():
         ),
     ],
 )
-def test_what_cannot_be(make, said):
+def test_invalid_problems_raise_an_error(make, said):
     with pytest.raises(InputError) as error:
         make()
     assert said in str(error.value)

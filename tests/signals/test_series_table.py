@@ -33,7 +33,7 @@ def months(n):
     return (np.datetime64("2020-01") + np.arange(n).astype("timedelta64[M]")).astype("datetime64[D]")
 
 
-def test_reads_csv_gzip_and_parquet_alike(write, tmp_path):
+def test_csv_gzip_and_parquet_give_the_same_table(write, tmp_path):
     path = write(TEXT)
     zipped = tmp_path / "series.csv.gz"
     zipped.write_bytes(gzip.compress(TEXT.encode()))
@@ -48,7 +48,7 @@ def test_reads_csv_gzip_and_parquet_alike(write, tmp_path):
         assert table.source == one.name
 
 
-def test_takes_columns_in_order_and_days_both_inclusive(write):
+def test_columns_keep_their_order_and_start_and_end_are_inclusive(write):
     table = read_series(
         write(TEXT), ["b", "a"], start="2020-02-01", end="2020-03-01", vintage_note="v", publication_note="r"
     )
@@ -57,7 +57,7 @@ def test_takes_columns_in_order_and_days_both_inclusive(write):
     assert (table.vintage_note, table.publication_note) == ("v", "r")
 
 
-def test_dates_may_have_another_name(write):
+def test_date_column_may_have_another_name(write):
     assert read_series(write(TEXT.replace("date", "when")), date="when").names == ("a", "b")
     assert read_series(write(TEXT.replace("date", "Date"))).names == ("a", "b")
 
@@ -68,7 +68,7 @@ def test_dates_may_have_another_name(write):
         (TEXT.replace("20\n", "\n"), {}, "expected a figure of b on 2020-02-01; found nan"),
         (TEXT.replace("20\n", "n.a.\n"), {}, "expected numbers of b in series.csv; found 'n.a.' on 2020-02-01"),
         (TEXT.replace("20\n", "inf\n"), {}, "expected a figure of b on 2020-02-01; found inf"),
-        (TEXT.replace("2020-02-01", "2020-01-01"), {}, "expected one row a date, in order; found 2020-01-01 twice"),
+        (TEXT.replace("2020-02-01", "2020-01-01"), {}, "expected one row per date, in order; found 2020-01-01 twice"),
         (TEXT.replace("2020-02-01", "2019-02-01"), {}, "in order; found 2019-02-01 after 2020-01-01"),
         (TEXT.replace("2020-02-01", "2/2020"), {}, "expected dates like 2011-01-03"),
         (TEXT, {"columns": ["aa"]}, "found 'aa'; did you mean 'a'?"),
@@ -78,10 +78,10 @@ def test_dates_may_have_another_name(write):
         (TEXT.replace("date", "when"), {}, "expected a column of dates in series.csv; found 'when', 'a', 'b'"),
         (TEXT, {"start": "2021-01-01"}, "found none, of 2020-01-01 to 2020-03-01"),
         (TEXT, {"start": "soon"}, "expected series.start to be a date"),
-        ("date\n2020-01-01\n", {}, "expected series beside the dates"),
+        ("date\n2020-01-01\n", {}, "expected columns of series besides the dates"),
     ],
 )
-def test_the_door_names_what_is_wrong(write, text, more, said):
+def test_invalid_files_raise_errors_that_name_the_cause(write, text, more, said):
     with pytest.raises(InputError) as error:
         read_series(write(text), **more)
     assert said in str(error.value)
@@ -92,7 +92,7 @@ def test_the_door_names_what_is_wrong(write, text, more, said):
 @given(
     rows=st.lists(st.tuples(st.sampled_from(["2020-01-01", "2020-01-02", "x", "", "20200103"]), st.text(max_size=6)))
 )
-def test_any_file_is_a_table_or_one_clear_line(tmp_path_factory, rows):
+def test_any_file_gives_a_table_or_a_one_line_error(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("fuzz") / "series.csv"
     frame = pd.DataFrame(rows, columns=["date", "a"])
     path.write_bytes(frame.to_csv(index=False).encode("utf-8", "surrogatepass"))
@@ -132,13 +132,13 @@ def test_transforms():
         (["level", "level"], 1, "one for each of 1 series; found 2"),
     ],
 )
-def test_transforms_that_cannot_be(kind, periods, said):
+def test_invalid_transforms_raise_an_error(kind, periods, said):
     table = SeriesTable(months(3), np.array([[1.0], [0], [2]]), ("a",))
     with pytest.raises(InputError, match=said.replace("?", r"\?")):
         table.transformed(kind, periods)
 
 
-def test_until_leaves_out_what_comes_later():
+def test_until_drops_later_rows():
     table = SeriesTable(months(3), np.array([[1.0], [0], [2]]), ("a",))
     assert table.until("2020-02-01").values.tolist() == [[1], [0]]
     assert table.until("2020-02-01").digest() != table.digest()
@@ -177,12 +177,12 @@ def test_real_series(shared_data):
 
 
 @pytest.mark.parametrize("columns", ["a", [1]])
-def test_columns_are_a_list_of_names(write, columns):
+def test_columns_must_be_a_list_of_names(write, columns):
     with pytest.raises(InputError, match=r"expected series\.columns as a list of names"):
         read_series(write(TEXT), columns)
 
 
-def test_a_gap_and_a_figure_beyond_reach_are_named():
+def test_gaps_and_figures_out_of_range_raise_an_error():
     dates = months(40)
     for missing, named in ((1, "2020-11;"), (2, "2020-11 and 2020-12;"), (5, "2020-11, 2020-12, 2021-01 and 2 more;")):
         rows = np.r_[0:10, 10 + missing : 40]
@@ -240,7 +240,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_message_advises_reads_the_file(tmp_path, name):
+def test_remedy_of_the_message_reads_the_file(tmp_path, name):
     frame, dropped, blank = CASES[name]
     expected = frame.copy()
     frame = frame.assign(rate=frame["rate"].where(~frame.index.isin(blank))).drop(index=dropped)
@@ -275,7 +275,7 @@ def test_what_a_message_advises_reads_the_file(tmp_path, name):
         assert table.digest() == replace(table, warnings=()).digest()
 
 
-def test_what_is_left_out_or_filled_is_counted(tmp_path):
+def test_dropped_and_filled_rows_are_counted(tmp_path):
     frame = monthly().assign(late=np.arange(48.0))
     frame.loc[:11, "late"] = np.nan
     frame.loc[20, "rate"] = np.nan
@@ -294,7 +294,7 @@ def test_what_is_left_out_or_filled_is_counted(tmp_path):
     assert table.until("2019-02-01").frequency.name == "daily"
 
 
-def test_a_month_that_is_dropped_is_a_gap(tmp_path):
+def test_dropped_month_is_a_gap(tmp_path):
     monthly().assign(rate=lambda d: d["rate"].where(d.index != 9)).to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(InputError, match=r"without gaps \(monthly\); found none for 2001-10; set series\.on_missing"):
         read_series(tmp_path / "x.csv", on_missing="drop")
@@ -302,7 +302,7 @@ def test_a_month_that_is_dropped_is_a_gap(tmp_path):
         read_series(tmp_path / "x.csv", on_missing="skip")
 
 
-def test_changes_over_a_gap_are_those_of_the_calendar(tmp_path):
+def test_changes_over_a_gap_follow_the_calendar(tmp_path):
     """A monthly rate of growth of 1 %: twelve months are 12 %, whatever was missing."""
     frame = monthly().assign(rate=100 * np.exp(0.01 * np.arange(48)))
     frame.drop(index=[20]).to_csv(tmp_path / "x.csv", index=False)
@@ -327,7 +327,7 @@ INDEXED = {
 
 @pytest.mark.parametrize("name", INDEXED)
 @pytest.mark.parametrize("dated", ["date", "observation_date", "when"])
-def test_columns_that_number_the_rows_are_no_series(tmp_path, name, dated):
+def test_row_number_columns_are_not_series(tmp_path, name, dated):
     path = tmp_path / ("x.parquet" if name.startswith("parquet") else "x.csv")
     INDEXED[name](monthly().rename(columns={"date": dated}), path)
     table = read_series(path, date="when" if dated == "when" else None)
@@ -335,7 +335,7 @@ def test_columns_that_number_the_rows_are_no_series(tmp_path, name, dated):
     assert table.dates[-1] == np.datetime64("2004-12-01")
 
 
-def test_a_series_called_index_is_one(tmp_path):
+def test_series_named_index_is_read(tmp_path):
     monthly().rename(columns={"rate": "index"}).to_csv(tmp_path / "x.csv", index=False)
     assert read_series(tmp_path / "x.csv").names == ("index",)
     monthly().reset_index().to_csv(tmp_path / "y.csv", index=False)
@@ -344,7 +344,7 @@ def test_a_series_called_index_is_one(tmp_path):
 
 @pytest.mark.parametrize("tickers", [["SPY"], ["SPY", "QQQ"]])
 @pytest.mark.parametrize("kind", ["csv", "parquet", "one line"])
-def test_headers_of_two_lines_are_read(tmp_path, tickers, kind):
+def test_two_line_headers_are_read(tmp_path, tickers, kind):
     index = pd.DatetimeIndex(sessions("2020-01-02", "2020-03-31"), name="Date")
     columns = pd.MultiIndex.from_product([["Close", "Volume"], tickers], names=["Price", "Ticker"])
     frame = pd.DataFrame(np.arange(1.0, len(index) * len(columns) + 1).reshape(len(index), -1), index, columns)

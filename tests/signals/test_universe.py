@@ -28,7 +28,7 @@ def panel_of(make_bars, *, days=30, drop=(), **columns):
     return check_prices(frame.drop(index=gone)).panel()
 
 
-def test_no_filters_mean_everybody_who_traded_lately(make_bars):
+def test_without_filters_all_recently_traded_tickers_are_selected(make_bars):
     panel = panel_of(make_bars, drop=[(day, "BBB") for day in range(25, 30)] + [(day, "CCC") for day in range(26, 30)])
     assert str(panel.dates[-1]) == "2010-02-16"
     assert universe_at(panel, panel.dates[-1], UniverseFilters()) == ("AAA", "CCC", "DDD")
@@ -63,7 +63,7 @@ def test_dollar_volume_is_the_median_of_raw_close_times_volume(make_bars):
     )
 
 
-def test_raw_prices_count(make_bars):
+def test_min_price_uses_raw_prices(make_bars):
     # adjusted 10, factor 4: the share cost 2.50 that day
     panel = panel_of(make_bars, adj_factor=[1.0, 4.0, 1.0, 0.5])
     day = panel.dates[-1]
@@ -74,7 +74,7 @@ def test_raw_prices_count(make_bars):
     assert universe_at(panel, day, UniverseFilters(dollar_volume_window=3, max_tickers=2)) == ("CCC", "DDD")
 
 
-def test_missing_days_count_as_no_dollars(make_bars):
+def test_missing_days_count_as_zero_dollar_volume(make_bars):
     # BBB trades on 4 of the last 9 sessions: the median day has no trade
     panel = panel_of(make_bars, drop=[(day, "BBB") for day in (21, 22, 24, 26, 28)])
     day = panel.dates[-1]
@@ -98,7 +98,7 @@ def test_history_is_counted_before_the_date(make_bars):
     assert universe_at(panel, day, UniverseFilters(min_history=25)) == ()
 
 
-def test_ties_go_to_the_first_name(make_bars):
+def test_ties_are_broken_alphabetically(make_bars):
     panel = panel_of(make_bars, volume=[5.0, 7.0, 5.0, 5.0])
     assert universe_at(panel, panel.dates[-1], UniverseFilters(dollar_volume_window=3, max_tickers=3)) == (
         "AAA",
@@ -132,7 +132,7 @@ def shares_without_return(frame, window):
 
 
 @pytest.mark.parametrize("factor", [0.37, 3.0, 1e-4])
-def test_rescaling_adjusted_history_changes_nothing(make_bars, factor):
+def test_rescaling_adjusted_history_does_not_change_the_universe(make_bars, factor):
     frame = make_bars(tickers=tuple("ABCDEFGH"), days=80, seed=3)
     frame["adj_factor"] = 1.0
     decimals = [2, 1, 2, 1, 0, 0, 1, 2]  # coarse prices often stay where they are
@@ -187,7 +187,7 @@ def test_sessions_without_a_return_are_counted(make_bars):
     assert members(day=10, max_zero_returns=0.0) == ("AAA",)
 
 
-def test_nothing_later_is_looked_at(make_bars):
+def test_universe_does_not_depend_on_later_prices(make_bars):
     rng = np.random.default_rng(1)
     frame = make_bars(tickers=tuple("ABCDEFGH"), days=80, seed=3)
     frame = frame[rng.random(len(frame)) < 0.8]
@@ -228,7 +228,7 @@ def test_schedule(make_bars):
         universe_schedule(panel, ["2009-12-31"], UniverseFilters())
 
 
-def test_volume_must_be_known(make_bars):
+def test_volume_filters_without_volume_raise_an_error(make_bars):
     panel = check_prices(make_bars()[["close"]], close_only=True, volume_known=False).panel()
     day = panel.dates[-1]
     assert universe_at(panel, day, UniverseFilters(min_price=1.0)) == ("AAA", "BBB")
@@ -258,12 +258,12 @@ def test_volume_must_be_known(make_bars):
         {"include": ("AAA",), "exclude": ("AAA",)},
     ],
 )
-def test_bad_filters(bad):
+def test_invalid_filters_raise_an_error(bad):
     with pytest.raises(InputError, match=rf"^expected .*{min(bad)}.*; found"):
         UniverseFilters(**bad)
 
 
-def test_real_prices(shared_data):
+def test_universe_of_real_prices(shared_data):
     from signals.sources.registry import load_prices
 
     prices = load_prices(
@@ -281,7 +281,7 @@ def test_real_prices(shared_data):
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_history_before_any_split_may_be_rescaled(data):
+def test_rescaling_history_before_splits_does_not_change_the_universe(data):
     """Raw quotes of any size, decimal or in sixteenths: multiplying adjusted history and factor changes no decision."""
     days, tickers = 30, tuple("ABCDE")
     dates = sessions("2010-01-04", "2010-02-16")
@@ -316,7 +316,7 @@ def test_history_before_any_split_may_be_rescaled(data):
 
 
 @pytest.mark.parametrize("day", [12, 30, 55, 79])
-def test_names_listed_later_change_nothing_even_when_they_sort_first(make_bars, day):
+def test_later_listings_do_not_change_the_universe(make_bars, day):
     """Bit for bit: prices cut at a day, and prices with more names and poisoned later rows, draw the same universe."""
     frame = make_bars(tickers=tuple("BDFHJ"), days=80, seed=5)
     late = make_bars(tickers=("A", "C", "Z"), days=80, seed=6)

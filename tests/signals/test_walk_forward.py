@@ -37,14 +37,14 @@ def run(prices, trainer, artifacts, **changes):
     return compute_signals(prices, **(options | changes))
 
 
-def test_every_test_date_is_scored_and_scored_once(prices, linear_trainer, tmp_path):
+def test_every_test_date_is_scored_exactly_once(prices, linear_trainer, tmp_path):
     result = run(prices, linear_trainer, tmp_path)
     dates = result.signals.index.get_level_values("date").unique()
     assert dates.to_numpy().astype("datetime64[D]").tolist() == decision_dates("2014-01-01", "2014-12-31").tolist()
     assert result.signals.index.is_unique
 
 
-def test_the_fold_table_holds_the_quality_of_the_frames_beside_it(prices, linear_trainer, tmp_path):
+def test_fold_table_metrics_match_the_frames(prices, linear_trainer, tmp_path):
     result = run(prices, linear_trainer, tmp_path)
     score = result.signals["score"][result.signals["fold"] == 1]
     expected = auc_by_date(score, result.labels["label"].reindex(score.index)).mean()
@@ -67,7 +67,7 @@ def test_seeds_are_checked(prices, linear_trainer, tmp_path, seeds):
         run(prices, linear_trainer, tmp_path, seeds=seeds)
 
 
-def test_refitting_on_all_rows_is_another_network_with_the_same_number_of_passes(prices, tmp_path):
+def test_refit_on_validation_trains_another_network_for_the_same_epochs(prices, tmp_path):
     settings = {"batch_size": 256, "epochs": 2}
     plain = run(prices, None, tmp_path, seeds=[0], training=rs.TrainingSettings(**settings))
     refit = run(prices, None, tmp_path, seeds=[0], training=rs.TrainingSettings(**settings, refit_on_validation=True))
@@ -77,14 +77,14 @@ def test_refitting_on_all_rows_is_another_network_with_the_same_number_of_passes
     assert (refit.signals["score"] != plain.signals["score"]).mean() > 0.99
 
 
-def test_other_labels_are_other_networks(prices, linear_trainer, tmp_path):
+def test_other_labels_give_other_networks(prices, linear_trainer, tmp_path):
     run(prices, linear_trainer, tmp_path)
     again = run(prices, linear_trainer, tmp_path)
     other = run(prices, linear_trainer, tmp_path, labels=rs.LabelSettings(kind="up"))
     assert (again.trained, other.trained) == (0, 4)
 
 
-def test_no_rows_left_is_said(prices, linear_trainer, tmp_path):
+def test_missing_test_rows_raise_an_error(prices, linear_trainer, tmp_path):
     with pytest.raises(InputError, match=r"universe.min_price = 1e\+09 leaves none of 26"):
         run(prices, linear_trainer, tmp_path, universe=rs.UniverseFilters(min_price=1e9))
 
@@ -99,7 +99,7 @@ def artifact():
     return Artifact(Fitted(weights, 2, history), ("A", "NA"), SCALER, "2014-01-03")
 
 
-def test_an_artifact_comes_back_as_it_was_and_its_bytes_repeat(tmp_path):
+def test_artifact_round_trips_and_its_bytes_are_reproducible(tmp_path):
     one, two = ArtifactStore(tmp_path / "1"), ArtifactStore(tmp_path / "2")
     key = artifact_key({"seed": 0})
     one.save(key, artifact())
@@ -117,7 +117,7 @@ def test_an_artifact_comes_back_as_it_was_and_its_bytes_repeat(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "no meta", "no weights", "meta"])
-def test_a_damaged_artifact_is_one_that_is_not_there(tmp_path, damage):
+def test_damaged_artifact_counts_as_absent(tmp_path, damage):
     store, key = ArtifactStore(tmp_path), artifact_key({"seed": 0})
     store.save(key, artifact())
     weights, meta = store.folder(key) / "weights.h5", store.folder(key) / "meta.json"
@@ -135,7 +135,7 @@ def test_a_damaged_artifact_is_one_that_is_not_there(tmp_path, damage):
     assert store.load(key) is None
 
 
-def test_keys_follow_facts_and_schema():
+def test_artifact_keys_depend_on_facts_and_schema():
     assert artifact_key({"a": 1, "b": 2}) == artifact_key({"b": 2, "a": 1})
     assert artifact_key({"a": 1}) != artifact_key({"a": 2})
     assert ARTIFACT_SCHEMA >= 1
@@ -162,13 +162,13 @@ def signals():
         (lambda f: f.assign(trained_until=np.datetime64("2020-01-04", "ns")), "models trained on later prices"),
     ],
 )
-def test_a_signal_frame_keeps_its_promises(break_it, words):
+def test_invalid_signal_frames_raise_an_error(break_it, words):
     check_signals(signals())
     with pytest.raises(InputError, match=words):
         check_signals(break_it(signals()))
 
 
-def test_trivial_predictors_by_hand():
+def test_naive_predictors_by_hand():
     returns = np.array([[0.1, 0.2, 0.4, 0.3], [0.0, -0.1, 0.1, 0.5]])
     scores = trivial_scores(
         returns, np.array([0, 1], np.int32), np.array([2, 3], np.int32), lookback=3,

@@ -14,7 +14,7 @@ def make(n_tickers=3, n_dates=9, lookback=4, n_features=2):
     return Windows(panel, ticker, end, lookback)
 
 
-def test_gather_gives_the_steps_up_to_and_including_the_end():
+def test_gather_returns_the_steps_up_to_and_including_the_end():
     windows = make()
     batch = windows.gather(slice(None))
     assert batch.shape == (3, 4, 2)

@@ -1,4 +1,4 @@
-"""From the last state to the loss: the dense layers, what they say, and how wrong it is."""
+"""Dense layers on top of the last state: forward pass, loss, and its gradient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numba import njit
 from signals.trainers.compiled.layout import (
     ABSOLUTE,
     CLASSES,
-    D_SAID,
+    D_PREDICTION,
     DENSE,
     DENSE_WEIGHTS,
     EMBEDDING,
@@ -21,8 +21,8 @@ from signals.trainers.compiled.layout import (
     MONTHS,
     OUTPUT_WEIGHTS,
     OUTPUTS,
+    PREDICTION,
     PROBABILITY,
-    SAID,
     TARGET,
     UNITS,
     VALUE,
@@ -30,12 +30,12 @@ from signals.trainers.compiled.layout import (
 from signals.trainers.compiled.updates import JIT
 from signals.trainers.compiled.vectors import LANES, product
 
-__all__ = ["answer", "judge"]
+__all__ = ["forward_head", "loss_and_gradient"]
 
 
 @njit(**JIT)
-def answer(layers, head, P, X, category, month, rows, begin, n):
-    """Run the dense layers: JOINED to SAID, probabilities where they are meant."""
+def forward_head(layers, head, P, X, category, month, rows, begin, n):
+    """Run the dense layers from JOINED to PREDICTION, with sigmoid or softmax for probabilities."""
     units = layers[len(layers) - 1, UNITS]
     embedding, months, dense, outputs = head[EMBEDDING], head[MONTHS], head[DENSE], head[OUTPUTS]
     embedded, monthly = head[JOINED] + units, head[JOINED] + units + embedding
@@ -47,63 +47,63 @@ def answer(layers, head, P, X, category, month, rows, begin, n):
         m = month[q]
         for k in range(months):
             X[monthly + k, lane] = k == m
-    joined, said = units + embedding + months, head[SAID]
+    joined, pred = units + embedding + months, head[PREDICTION]
     if dense > 0:
         product(dense, P, head[DENSE_WEIGHTS], dense, X, head[JOINED], joined + 1, head[HIDDEN])
-        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[HIDDEN], dense + 1, said)
+        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[HIDDEN], dense + 1, pred)
     else:
-        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[JOINED], joined + 1, said)
+        product(outputs, P, head[OUTPUT_WEIGHTS], outputs, X, head[JOINED], joined + 1, pred)
     if head[TARGET] == PROBABILITY:
         for lane in range(LANES):
-            X[said, lane] = 1.0 / (1.0 + math.exp(-np.float64(X[said, lane])))
+            X[pred, lane] = 1.0 / (1.0 + math.exp(-np.float64(X[pred, lane])))
     elif head[TARGET] == CLASSES:
         for lane in range(LANES):
-            highest = np.float64(X[said, lane])
+            highest = np.float64(X[pred, lane])
             for k in range(1, outputs):
-                highest = max(highest, np.float64(X[said + k, lane]))
+                highest = max(highest, np.float64(X[pred + k, lane]))
             total = 0.0
             for k in range(outputs):
-                total += math.exp(np.float64(X[said + k, lane]) - highest)
+                total += math.exp(np.float64(X[pred + k, lane]) - highest)
             for k in range(outputs):
-                X[said + k, lane] = math.exp(np.float64(X[said + k, lane]) - highest) / total
+                X[pred + k, lane] = math.exp(np.float64(X[pred + k, lane]) - highest) / total
 
 
 @njit(**JIT)
-def judge(head, X, label, levels, rows, begin, n, share):
-    """Sum of the losses of n samples; the gradients at the output, `share` of each sample's, go to D_SAID.
+def loss_and_gradient(head, X, label, levels, rows, begin, n, share):
+    """Sum of the losses of n samples; the gradients at the output, times `share`, are written to D_PREDICTION.
 
-    Of several numbers a row the mean counts, as in Keras.
+    For several values per row, the loss is the mean over them, as in Keras.
     """
-    said, d_said, outputs, loss = head[SAID], head[D_SAID], head[OUTPUTS], 0.0
+    pred, d_pred, outputs, loss = head[PREDICTION], head[D_PREDICTION], head[OUTPUTS], 0.0
     target, n_levels = head[TARGET], head[LEVELS]
     values = outputs // n_levels
     for lane in range(LANES):
         for k in range(outputs):
-            X[d_said + k, lane] = 0
+            X[d_pred + k, lane] = 0
         if lane >= n:
             continue
         row = rows[begin + lane]
         if target >= VALUE:
             for k in range(outputs):
-                error = np.float64(X[said + k, lane]) - label[row * values + k // n_levels]
+                error = np.float64(X[pred + k, lane]) - label[row * values + k // n_levels]
                 if target == VALUE:
-                    X[d_said + k, lane] = 2 * error * share / outputs
+                    X[d_pred + k, lane] = 2 * error * share / outputs
                     loss += error * error / outputs
                 elif target == ABSOLUTE:
-                    X[d_said + k, lane] = np.sign(error) * share / outputs
+                    X[d_pred + k, lane] = np.sign(error) * share / outputs
                     loss += abs(error) / outputs
                 else:
                     slope = (1.0 if error > 0 else 0.0) - levels[k % n_levels]
-                    X[d_said + k, lane] = slope * share / outputs
+                    X[d_pred + k, lane] = slope * share / outputs
                     loss += slope * error / outputs
             continue
         y = label[row]
         if target == PROBABILITY:
-            p = np.float64(X[said, lane])
-            X[d_said, lane] = (p - y) * share
+            p = np.float64(X[pred, lane])
+            X[d_pred, lane] = (p - y) * share
             loss -= y * math.log(max(p, 1e-7)) + (1 - y) * math.log(max(1 - p, 1e-7))
         else:
             for k in range(outputs):
-                X[d_said + k, lane] = (np.float64(X[said + k, lane]) - (1.0 if k == y else 0.0)) * share
-            loss -= math.log(max(np.float64(X[said + np.int64(y), lane]), 1e-7))
+                X[d_pred + k, lane] = (np.float64(X[pred + k, lane]) - (1.0 if k == y else 0.0)) * share
+            loss -= math.log(max(np.float64(X[pred + np.int64(y), lane]), 1e-7))
     return loss

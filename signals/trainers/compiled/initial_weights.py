@@ -1,4 +1,4 @@
-"""Initial weights, drawn as Keras draws them by default, without Keras."""
+"""Initial weights with the distributions of Keras's defaults, without Keras."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def initial_weights(layout: Layout, seed: int) -> dict[str, NDArray[np.float32]]
 
 
 def _orthogonal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
-    """Rows at right angles to each other: Q of a normal matrix, signs by the diagonal of R."""
+    """Orthogonal matrix: Q of a normal matrix, with signs from the diagonal of R."""
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))
     return q.T if rows < columns else q

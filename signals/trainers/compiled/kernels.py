@@ -1,14 +1,14 @@
-"""Forward, back through time, and update, compiled by numba: one entry, one block of samples at a time.
+"""Compiled kernels (numba): forward pass, backpropagation through time, and update, one block of samples at a time.
 
-A *block* is LANES samples, a row of the workspace each number of theirs. Everything about a block, from the gathered
-window to the last gradient, stays in the core's second-level cache: 0.8 MB for the published network.
+A *block* consists of LANES samples; each row of the workspace holds one number of every sample. All data of a block,
+from the gathered window to the last gradient, stay in the core's second-level cache: 0.8 MB for the published network.
 
-A batch is cut into at most CHUNKS *chunks* of whole blocks. A chunk adds its gradient up in an array of its own;
-`update` adds the chunks in their order, then the embedding's gradients row by row in the order of the batch. Threads
-take whole chunks, so how many threads there are changes no order of addition, and no bit.
+A batch is split into at most CHUNKS *chunks* of whole blocks. Each chunk sums its gradient in its own array; `update`
+adds the chunks in their order, then the embedding's gradients row by row in the order of the batch. Threads process
+whole chunks, so the number of threads does not change the order of summation, nor the result, to the bit.
 
-Nothing here is compiled with fast-math: what a loop over lanes does to one lane must not depend on how LLVM vectorises
-it, and whole loops of single numbers are short beside the products in `vectors`.
+Nothing here is compiled with fast-math: the result of a loop for one lane must not depend on how LLVM vectorises the
+loop, and loops over single numbers take little time compared with the products in `vectors`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit, types
 
 from signals.dataset.windows import MASKED
-from signals.trainers.compiled.heads import answer, judge
+from signals.trainers.compiled.heads import forward_head, loss_and_gradient
 from signals.trainers.compiled.layout import (
     BACK_TO_INPUTS,
     BACK_TO_STATE,
@@ -30,7 +30,7 @@ from signals.trainers.compiled.layout import (
     D_HIDDEN,
     D_INPUTS,
     D_JOINED,
-    D_SAID,
+    D_PREDICTION,
     D_STATE,
     DENSE,
     DENSE_BACK,
@@ -53,7 +53,7 @@ from signals.trainers.compiled.layout import (
     OUTPUT_BACK,
     OUTPUT_WEIGHTS,
     OUTPUTS,
-    SAID,
+    PREDICTION,
     STATE,
     STEPS,
     UNITS,
@@ -90,14 +90,14 @@ __all__ = [
     "make_entry",
 ]
 
-# What the entry does: see `make_entry`.
+# Modes of the entry, see `make_entry`.
 TRANSPOSE, PREDICT, GRADIENT, UPDATE, TRAIN = range(5)
 
 
 @njit(**JIT)
 def gather(layers, head, X, panel, ticker, end, rows, begin, n):
-    """Read the windows of n samples; the lanes behind them repeat the first."""
-    # read once: LLVM cannot know that what is written to X does not change them
+    """Read the windows of n samples; the remaining lanes repeat the first sample."""
+    # read once, because LLVM cannot know that writing to X does not change them
     steps, inputs, depth, state = head[STEPS], layers[0, INPUTS], layers[0, DEPTH], layers[0, STATE]
     masked, known = head[IS_MASKED], head[KNOWN]
     for lane in range(LANES):
@@ -116,7 +116,7 @@ def gather(layers, head, X, panel, ticker, end, rows, begin, n):
 
 @njit(**JIT)
 def fetch_next(head, panel, ticker, end, rows, begin, n):
-    """Ask for the windows of the next block: they lie all over memory, and waiting for them takes 3 % of the time."""
+    """Prefetch the windows of the next block, which are scattered in memory; waiting for them takes 3 % of the time."""
     steps, tickers_row, features = head[STEPS], panel.shape[1] * panel.shape[2], panel.shape[2]
     for lane in range(n):
         q = rows[begin + lane]
@@ -125,7 +125,7 @@ def fetch_next(head, panel, ticker, end, rows, begin, n):
 
 @njit(**JIT)
 def copy(X, count, rows, out):
-    """Copy `count` rows; slices would have numba compile what it says of other shapes, for 6 s."""
+    """Copy `count` rows; slices would make numba compile the handling of other shapes, for 6 s."""
     for k in range(count):
         for lane in range(LANES):
             X[out + k, lane] = X[rows + k, lane]
@@ -133,9 +133,9 @@ def copy(X, count, rows, out):
 
 @njit(**JIT)
 def forward(layers, head, P, X):
-    """Run the recurrent layers over all steps; the last output of the last one ends in JOINED.
+    """Run the recurrent layers over all steps; the last output of the last layer is written to JOINED.
 
-    A step that is not known leaves the state as it was, as Keras's masks do.
+    An unknown step leaves the state unchanged, as Keras's masks do.
     """
     last = len(layers) - 1
     kind, masked = head[KIND], head[IS_MASKED]
@@ -165,7 +165,7 @@ def forward(layers, head, P, X):
                 simple_step(X, units, z, h, above, mask)
             if masked:
                 keep(X, units, h, state + inputs + 1, head[KNOWN] + s)
-    if masked:  # the last step may be passed over, too
+    if masked:  # the last step may be unknown, too
         top = layers[last]
         end_state = top[STATE] + head[STEPS] * top[DEPTH] + top[INPUTS] + 1
         copy(X, top[UNITS], end_state, head[JOINED])
@@ -173,20 +173,20 @@ def forward(layers, head, P, X):
 
 @njit(**JIT)
 def backward(layers, head, P, back, X, G, D, at, n):
-    """Add the gradient of a block to G, and write those of its embedding rows to D from row `at` on."""
+    """Add the gradient of a block to G, and write the gradients of its embedding rows to D from row `at` on."""
     last = len(layers) - 1
     units, steps, kind, masked = layers[last, UNITS], head[STEPS], head[KIND], head[IS_MASKED]
     gates = 4 if kind == LSTM else 3 if kind == GRU else 1
     embedding, months, dense, outputs = head[EMBEDDING], head[MONTHS], head[DENSE], head[OUTPUTS]
     joined = units + embedding + months
     if dense > 0:
-        contract(dense + 1, outputs, X, head[HIDDEN], 0, head[D_SAID], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
-        product(dense, back, head[OUTPUT_BACK], dense, X, head[D_SAID], outputs, head[D_HIDDEN])
+        contract(dense + 1, outputs, X, head[HIDDEN], 0, head[D_PREDICTION], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
+        product(dense, back, head[OUTPUT_BACK], dense, X, head[D_PREDICTION], outputs, head[D_HIDDEN])
         contract(joined + 1, dense, X, head[JOINED], 0, head[D_HIDDEN], 0, 1, G, head[DENSE_WEIGHTS], dense)
         product(units + embedding, back, head[DENSE_BACK], joined, X, head[D_HIDDEN], dense, head[D_JOINED])
     else:
-        contract(joined + 1, outputs, X, head[JOINED], 0, head[D_SAID], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
-        product(units + embedding, back, head[OUTPUT_BACK], joined, X, head[D_SAID], outputs, head[D_JOINED])
+        contract(joined + 1, outputs, X, head[JOINED], 0, head[D_PREDICTION], 0, 1, G, head[OUTPUT_WEIGHTS], outputs)
+        product(units + embedding, back, head[OUTPUT_BACK], joined, X, head[D_PREDICTION], outputs, head[D_JOINED])
     d_joined = head[D_JOINED]
     for lane in range(n):
         for k in range(embedding):
@@ -246,8 +246,8 @@ def backward(layers, head, P, back, X, G, D, at, n):
 def dropout(layers, X, states, key, begin, threshold, kept):
     """Draw the masks of a block: one per sample, layer and input, the same at all steps, none on the first layer.
 
-    A sample's masks follow from the key of the pass and its place in it (Steele's SplitMix64 seeds a xorshift32), not
-    from the block or thread it falls to.
+    A sample's masks depend on the key of the epoch and the sample's position in it (Steele's SplitMix64 seeds a
+    xorshift32), not on its block or thread.
     """
     if len(layers) == 1:
         return
@@ -264,14 +264,14 @@ def dropout(layers, X, states, key, begin, threshold, kept):
 
 
 @njit(**JIT)
-def work_through(
-    learning, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month, label, levels,
+def process_rows(
+    training, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month, label, levels,
     out, rows, begin, stop, chunk, chunks, share, key, threshold, kept,
 ):  # fmt: skip
-    """Go through rows block by block: predict, or add up the gradients of chunks `chunk` to `chunks` of one batch."""
+    """Process rows block by block: predict, or sum the gradients of chunks `chunk` to `chunks` of one batch."""
     blocks, parts = (stop - begin + LANES - 1) // LANES, chunks_of(stop - begin)
     first, last = 0, blocks
-    if learning:
+    if training:
         chunks = min(chunks, parts)
         first, last = blocks * chunk // parts, blocks * chunks // parts
         for c in range(chunk, chunks):
@@ -283,22 +283,22 @@ def work_through(
         gather(layers, head, X, panel, ticker, end, rows, at, n)
         if block + 1 < last:
             fetch_next(head, panel, ticker, end, rows, at + LANES, min(LANES, stop - at - LANES))
-        if learning and threshold > 0:
+        if training and threshold > 0:
             dropout(layers, X, states, key, at, threshold, kept)
         else:
             for j in range(1, len(layers)):
                 X[layers[j, MASK] : layers[j, MASK] + layers[j, INPUTS], :] = 1
         forward(layers, head, P, X)
-        answer(layers, head, P, X, category, month, rows, at, n)
-        if learning:
-            # the chunk this block falls into: the last one that begins at or before it
+        forward_head(layers, head, P, X, category, month, rows, at, n)
+        if training:
+            # the chunk of this block: the last one that begins at or before it
             c = ((block + 1) * parts - 1) // blocks
-            losses[c] += judge(head, X, label, levels, rows, at, n, share)
+            losses[c] += loss_and_gradient(head, X, label, levels, rows, at, n, share)
             backward(layers, head, P, back, X, G[c], D, at - begin, n)
         else:
             for lane in range(n):
                 for k in range(head[OUTPUTS]):
-                    out[at + lane, k] = X[head[SAID] + k, lane]
+                    out[at + lane, k] = X[head[PREDICTION] + k, lane]
 
 
 _FLOATS, _TABLE, _COUNTS = types.float32[::1], types.float32[:, ::1], types.int32[::1]
@@ -312,22 +312,22 @@ SIGNATURE = types.float64(
 
 
 def make_entry(*, cache: bool = True) -> Any:
-    """Make the one compiled function, not yet compiled: `compile(SIGNATURE)` does that, or loads it.
+    """Make the entry function, not yet compiled: `compile(SIGNATURE)` compiles it, or loads it from the cache.
 
-    Its `mode` says what it does with rows `begin` to `stop` of a pass, `size` at a time:
+    Its `mode` selects what it does with rows `begin` to `stop` of an epoch, `size` at a time:
 
     ========= ======================================================================================================
-    TRANSPOSE lays the weights out for gradients, once before anything is learnt
-    PREDICT   outputs of the rows go to `out`
-    GRADIENT  gradients of chunks `chunk` to `chunks` of one batch go to G, those of its embedding rows to D
-    UPDATE    moves the weights by the gradients of one batch
+    TRANSPOSE writes the transposed weights, once before training
+    PREDICT   writes the outputs of the rows to `out`
+    GRADIENT  writes the gradients of chunks `chunk` to `chunks` of one batch to G, of its embedding rows to D
+    UPDATE    updates the weights with the gradients of one batch
     TRAIN     GRADIENT and UPDATE, batch after batch
     ========= ======================================================================================================
 
     UPDATE and TRAIN return the sum of the rows' losses.
 
-    numba's cache looks at the file and the bytecode of the function itself, not at what it calls. So the entry closes
-    over a digest of everything it is made of: numba keeps what a function closes over in the cache's key.
+    numba's cache key contains the file and the bytecode of the function itself, but not of the functions it calls. The
+    entry therefore closes over a digest of all source files: numba includes closure variables in the cache key.
     """
     here = Path(__file__).parent
     sources = [
@@ -353,11 +353,11 @@ def make_entry(*, cache: bool = True) -> Any:
             )  # fmt: skip
             transpose(layers, head, P, back)
         else:
-            learning = mode != PREDICT
+            training = mode != PREDICT
             for at in range(begin, stop, size):
                 until = min(at + size, stop)
-                work_through(
-                    learning, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month,
+                process_rows(
+                    training, layers, head, P, back, X, G, D, losses, states, panel, ticker, end, category, month,
                     label, levels, out, rows, at, until, chunk, chunks, 1.0 / (until - at), key, threshold, kept,
                 )  # fmt: skip
                 if mode == TRAIN:

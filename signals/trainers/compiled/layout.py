@@ -1,4 +1,4 @@
-"""Where everything lies: weights in one vector, and one block of samples in the workspace."""
+"""Memory layout: places of the weights in one vector, and of the numbers of a block of samples in the workspace."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = ["Layout", "Piece"]
     D_STATE,
     D_CELL,
     D_INPUTS,
-    KEPT,  # gradients of state and cell, while a step that is not known is passed over
+    KEPT,  # gradients of state and cell, kept over unknown steps
     LAYER_COLUMNS,
 ) = range(15)
 
-# Places in `Layout.head`: what is not recurrent.
+# Places in `Layout.head`: sizes and places of everything that is not recurrent.
 (
     KIND,
     IS_MASKED,
@@ -54,8 +54,8 @@ __all__ = ["Layout", "Piece"]
     OUTPUT_BACK,
     JOINED,
     HIDDEN,
-    SAID,
-    D_SAID,
+    PREDICTION,
+    D_PREDICTION,
     D_HIDDEN,
     D_JOINED,
     ONES,
@@ -64,7 +64,7 @@ __all__ = ["Layout", "Piece"]
     HEAD_PLACES,
 ) = range(24)
 
-PROBABILITY, CLASSES, VALUE, ABSOLUTE, QUANTILES = range(5)  # from VALUE on, numbers
+PROBABILITY, CLASSES, VALUE, ABSOLUTE, QUANTILES = range(5)  # numeric from VALUE on
 TARGETS = {"probability": PROBABILITY, "classes": CLASSES, "value": VALUE, "quantiles": QUANTILES}
 LSTM, GRU, SIMPLE = range(3)
 KINDS = {"lstm": LSTM, "gru": GRU, "simple_rnn": SIMPLE}
@@ -74,7 +74,7 @@ MONTHS_OF_A_YEAR = 12
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A weight by its Keras path, and where its rows lie in the vector."""
+    """A weight: its Keras path and shape, and the places of its rows in the vector."""
 
     path: str
     shape: tuple[int, ...]
@@ -83,21 +83,21 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Places of a network's numbers.
+    """Memory layout of a network.
 
     Parameters
     ----------
     pieces : tuple of Piece
         Weights, in the order of the vector: recurrent layers, dense layers, embedding. A recurrent layer is a matrix
-        of (inputs, one, state) times gates: the product of a step's state with it is all that the gates see, and the
+        of shape (inputs + one + state, gates): the product of a step's state with it is the input of all gates, and the
         contraction of states with gate gradients is the gradient of all its weights.
     n_weights, n_shared, n_back, n_rows : int
-        Length of the vector; the part of it that every sample uses, all but the embedding; length of the transposes;
-        rows of the workspace.
+        Length of the vector; length of its part without the embedding, which every sample uses; length of the
+        transposes; rows of the workspace.
     layers, head : ndarray of int64
-        What the kernels read, see above.
+        Sizes and places that the kernels read; see the constants above.
     ones : ndarray of int64
-        Rows of the workspace that hold 1 for good: what biases are multiplied with.
+        Rows of the workspace that are constant 1, with which biases are multiplied.
     """
 
     pieces: tuple[Piece, ...]
@@ -111,7 +111,7 @@ class Layout:
 
     @classmethod
     def of(cls, network: Network) -> Layout:
-        """Lay a network out."""
+        """Layout of a network."""
         return _lay_out(network)
 
     def vector(self, weights: Weights) -> NDArray[np.float32]:
@@ -120,7 +120,7 @@ class Layout:
         Raises
         ------
         InputError
-            When they are those of another network.
+            When the weights are those of another network.
         """
         shapes = {path: np.shape(values) for path, values in weights.items()}
         expected = {piece.path: piece.shape for piece in self.pieces}
@@ -128,7 +128,7 @@ class Layout:
             odd = sorted(path for path in {*shapes, *expected} if shapes.get(path) != expected.get(path))[0]
             raise InputError(
                 f"expected weights of this network, {odd} of shape {expected.get(odd, 'none')}; found "
-                f"{shapes.get(odd, 'none')}; give it the weights it was trained to"
+                f"{shapes.get(odd, 'none')}; give the weights of this network"
             )
         vector = np.empty(self.n_weights, dtype=np.float32)
         for piece in self.pieces:
@@ -138,7 +138,7 @@ class Layout:
         return vector
 
     def named(self, vector: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Take a vector apart, into copies."""
+        """Split a vector into named weights (copies)."""
         return {
             piece.path: np.concatenate([vector[place] for place in piece.places]).reshape(piece.shape)
             for piece in self.pieces
@@ -146,7 +146,7 @@ class Layout:
 
 
 class _Places:
-    """Hands out consecutive places."""
+    """Allocator of consecutive places."""
 
     def __init__(self) -> None:
         self.used = 0
@@ -162,7 +162,7 @@ class _Places:
 
 def _lay_out(network: Network) -> Layout:
     model, steps = network.model, network.model.lookback
-    assert isinstance(model, RecurrentSettings)  # noqa: S101 - the trainer looked at it
+    assert isinstance(model, RecurrentSettings)  # noqa: S101 - checked by the trainer
     gru = model.cell == "gru"
     weights, back, rows = _Places(), _Places(), _Places()
     pieces: list[Piece] = []
@@ -197,11 +197,16 @@ def _lay_out(network: Network) -> Layout:
             ones.append(first + depth - 1)
         inputs = units
 
-    learnt = inputs + model.ticker_embedding_dim  # what the dense layer sees that has a gradient
-    joined = learnt + (MONTHS_OF_A_YEAR if model.month_onehot else 0)
+    trainable_inputs = inputs + model.ticker_embedding_dim  # inputs of the dense layer that have a gradient
+    joined = trainable_inputs + (MONTHS_OF_A_YEAR if model.month_onehot else 0)
     outputs = network.target.outputs
     head[[KIND, IS_MASKED, STEPS, TARGET]] = KINDS[model.cell], model.masked, steps, TARGETS[network.target.kind]
-    head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = model.ticker_embedding_dim, joined - learnt, model.dense_units, outputs
+    head[[EMBEDDING, MONTHS, DENSE, OUTPUTS]] = (
+        model.ticker_embedding_dim,
+        joined - trainable_inputs,
+        model.dense_units,
+        outputs,
+    )
     head[LEVELS] = max(len(network.target.levels), 1)
     stack = [("dense", joined, model.dense_units, DENSE_WEIGHTS, DENSE_BACK)] if model.dense_units else []
     stack.append((network.target.kind, model.dense_units or joined, outputs, OUTPUT_WEIGHTS, OUTPUT_BACK))
@@ -214,7 +219,7 @@ def _lay_out(network: Network) -> Layout:
         shape = (network.n_categories, model.ticker_embedding_dim)
         pieces.append(Piece("ticker_embedding/embeddings", shape, (weights.slice(shape[0] * shape[1]),)))
 
-    head[[JOINED, HIDDEN, SAID, D_SAID, D_HIDDEN, D_JOINED, ONES, ZEROS, KNOWN]] = [
+    head[[JOINED, HIDDEN, PREDICTION, D_PREDICTION, D_HIDDEN, D_JOINED, ONES, ZEROS, KNOWN]] = [
         rows.take(count)
         for count in (
             joined + 1,
@@ -222,7 +227,7 @@ def _lay_out(network: Network) -> Layout:
             outputs,
             outputs,
             model.dense_units,
-            learnt,
+            trainable_inputs,
             inputs,
             inputs,
             steps,
@@ -234,10 +239,7 @@ def _lay_out(network: Network) -> Layout:
 
 
 def _recurrent(name: str, inputs: int, units: int, width: int, weights: _Places) -> Iterator[Piece]:
-    """Rows of one recurrent layer: inputs, bias, state, and for a GRU the bias of the state's part.
-
-    Layers of one gate have the same rows as those of four.
-    """
+    """Weights of one recurrent layer: inputs, bias, state, and for a GRU the bias of the recurrent product."""
     kernel, bias = weights.slice(inputs * width), [weights.slice(width)]
     recurrent = weights.slice(units * width)
     shape: tuple[Any, ...] = (width,)

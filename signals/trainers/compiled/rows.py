@@ -1,4 +1,4 @@
-"""Samples as the compiled code takes them: one type of array, and every index looked at before it is used."""
+"""Samples as arrays for the compiled code: contiguous arrays of fixed types, with all indices checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from signals.common.errors import InputError
 from signals.dataset.windows import Samples
 from signals.models.network import Network
 
-__all__ = ["Rows", "plain"]
+__all__ = ["Rows", "plain_array"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,31 +24,31 @@ class Rows:
     end: NDArray[np.int32]
     category: NDArray[np.int32]
     month: NDArray[np.int32]
-    label: NDArray[np.float32]  # the numbers of a row one behind the other
+    label: NDArray[np.float32]  # the values of a row are adjacent
 
     @classmethod
     def of(cls, network: Network, samples: Samples, *, labelled: bool) -> Rows:
-        """Take samples over.
+        """Check samples and convert their arrays.
 
         Raises
         ------
         InputError
-            When they are not the network's, or point outside its arrays: compiled code does not ask again.
+            When samples do not fit the network, or an index is out of bounds; the compiled code does not check again.
         """
         _check(network, samples, labelled=labelled)
         windows = samples.windows
         return cls(
-            plain(windows.panel, np.float32),
-            plain(windows.ticker, np.int32),
-            plain(windows.end, np.int32),
-            plain(samples.category, np.int32),
-            plain(samples.month, np.int32),
-            plain(samples.label, np.float32).reshape(-1),
+            plain_array(windows.panel, np.float32),
+            plain_array(windows.ticker, np.int32),
+            plain_array(windows.end, np.int32),
+            plain_array(samples.category, np.int32),
+            plain_array(samples.month, np.int32),
+            plain_array(samples.label, np.float32).reshape(-1),
         )
 
 
-def plain(array: NDArray[Any], kind: type) -> NDArray[Any]:
-    """Contiguous, writable, no memory map: to numba anything else is another type, compiled anew."""
+def plain_array(array: NDArray[Any], kind: type) -> NDArray[Any]:
+    """Convert to a contiguous, writable array without memory map; numba would compile again for any other type."""
     return np.require(array, kind, ["C", "W", "E"])
 
 
@@ -61,7 +61,7 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
     if (features, windows.lookback) != (network.n_features, model.lookback) or len(lengths) > 1:
         raise InputError(
             f"expected windows of {model.lookback} steps with {network.n_features} features, and arrays of one length; "
-            f"found {windows.lookback}, {features} and lengths {sorted(lengths)}; give the network its own samples"
+            f"found {windows.lookback}, {features} and lengths {sorted(lengths)}; give samples made for this network"
         )
     bounds: list[tuple[str, NDArray[Any], Any, Any]] = [
         ("rows of the panel", windows.ticker, 0, tickers - 1),
@@ -77,15 +77,15 @@ def _check(network: Network, samples: Samples, *, labelled: bool) -> None:
         bounds.append(("labels", samples.label, *among.get(network.target.kind, (-most, most))))
         if samples.label.size != len(samples) * network.target.values:
             raise InputError(
-                f"expected {network.target.values} numbers a label; found labels of shape {samples.label.shape}; give "
-                "the network its own samples"
+                f"expected {network.target.values} numbers per label; found labels of shape {samples.label.shape}; "
+                "give samples made for this network"
             )
     for name, values, low, high in bounds:
-        # not `any(values < low)`: a label that is no number is outside, too
+        # not `any(values < low)`, because NaN must be out of bounds, too
         if len(values) and not (values.min() >= low and values.max() <= high):
             raise InputError(
                 f"expected {name} from {low} to {high}; found {values.min()} to {values.max()}; "
-                "give the network its own samples"
+                "give samples made for this network"
             )
     if labelled and network.target.kind == "classes" and (samples.label % 1).any():
-        raise InputError("expected whole numbers as classes; found others; give the network its own samples")
+        raise InputError("expected whole numbers as classes; found others; give samples made for this network")

@@ -1,4 +1,4 @@
-"""The compiled trainer: the network of `signals.models.recurrent`, trained by `kernels` on a CPU, without Keras."""
+"""Compiled trainer: the network of `signals.models.recurrent`, trained by `kernels` on a CPU, without Keras."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from signals.models.recurrent_settings import RecurrentSettings
 from signals.trainers.base import OPTIMIZERS, FitTask, Fitted, TrainingSettings, Weights
 from signals.trainers.compiled.initial_weights import initial_weights
 from signals.trainers.compiled.layout import ABSOLUTE, KINDS, TARGET, TARGETS, Layout
-from signals.trainers.compiled.rows import Rows, plain
-from signals.trainers.training_loop import Pass, fit_by_passes
+from signals.trainers.compiled.rows import Rows, plain_array
+from signals.trainers.training_loop import EpochBatches, fit_by_epochs
 
-__all__ = ["CompiledTrainer", "get_ready", "gradients", "why_not"]
+__all__ = ["CompiledTrainer", "gradients", "load_compiled_code", "unsupported_reason"]
 
-# Settings of a network that the kernels have only one way for.
+# Settings of which the kernels support only the default.
 PLAIN = (
     "input_dropout", "reset_after", "bidirectional", "sequence_loss", "output_recurrence",
     "recurrent_skip_steps", "autoregressive_lags", "tbptt_steps", "categorical_embeddings", "year_onehot",
@@ -33,44 +33,44 @@ HUGE_PAGE = 2**19  # floats in 2 MB
 NO_KEY = np.uint64(0)
 
 
-def why_not(model: NetworkSettings) -> str | None:
-    """Say why this network cannot be trained by the compiled trainer, or None.
+def unsupported_reason(model: NetworkSettings) -> str | None:
+    """Reason why the compiled trainer does not support a network; None when it does.
 
-    Anything but the plain stack of layers, whose settings are at their defaults, is Keras's.
+    It supports a stack of recurrent layers with the settings in `PLAIN` at their defaults.
     """
     if not isinstance(model, RecurrentSettings):
-        return "it knows recurrent networks only, kind = 'recurrent'"
+        return "it supports recurrent networks only, kind = 'recurrent'"
     if model.cell not in KINDS:
-        return f"it has no {model.cell} cells"
+        return f"it does not support {model.cell} cells"
     if model.recurrent_dropout:
-        return "it has no recurrent dropout"
-    plain = RecurrentSettings()
+        return "it does not support recurrent dropout"
+    default = RecurrentSettings()
     for name in PLAIN:
-        if getattr(model, name) != getattr(plain, name):
-            return f"it knows nothing of model.{name}"
+        if getattr(model, name) != getattr(default, name):
+            return f"it does not support model.{name}"
     return None
 
 
-def get_ready(announce: Callable[[str], None]) -> None:
-    """Load the compiled code from numba's cache, or compile it, which is announced before it begins.
+def load_compiled_code(announce: Callable[[str], None]) -> None:
+    """Load the compiled code from numba's cache, or compile it after a call of `announce` with a message.
 
     Raises
     ------
     Exception
-        Whatever goes wrong when numba is imported or compiles, `ImportError` when it is not there.
+        Any error when numba is imported or compiles; `ImportError` when it is not installed.
     """
     from numba.core import event
 
     class Announcer(event.Listener):  # type: ignore[misc]
         def on_start(self, event: Any) -> None:
-            if not self.said:
-                announce("compiling the trainer for this machine, once: it takes about 20 s and is kept")
-            self.said = True
+            if not self.announced:
+                announce("compiling the trainer for this machine, once: it takes about 20 s, and the result is cached")
+            self.announced = True
 
         def on_end(self, event: Any) -> None:
-            """Nothing to say."""
+            """Do nothing."""
 
-        said = False
+        announced = False
 
     with event.install_listener("numba:compile", Announcer()):
         _entry()
@@ -81,35 +81,35 @@ def _entry() -> Any:
     from numba.core import config
 
     if config.DISABLE_JIT:
-        raise ImportError("NUMBA_DISABLE_JIT is set, which keeps numba from compiling")
+        raise ImportError("NUMBA_DISABLE_JIT is set, which prevents numba from compiling")
     from signals.trainers.compiled.kernels import SIGNATURE, make_entry
 
-    def compiled(*, cache: bool, afresh: bool = False) -> Any:
+    def compiled(*, cache: bool, empty_cache: bool = False) -> Any:
         entry = make_entry(cache=cache)
-        if afresh:
-            entry.recompile()  # nothing is compiled yet: this empties the cache
+        if empty_cache:
+            entry.recompile()  # nothing is compiled yet, so this only empties the cache
         entry.compile(SIGNATURE)
         return entry
 
     try:
         return compiled(cache=True)
     except Exception as error:
-        if isinstance(error, OSError) or "cache" in str(error):  # no folder to keep it in, or no room
+        if isinstance(error, OSError) or "cache" in str(error):  # the cache folder is not writable, or the disk is full
             return compiled(cache=False)
         try:
-            return compiled(cache=True, afresh=True)  # what was kept is damaged
+            return compiled(cache=True, empty_cache=True)  # the cache is damaged
         except Exception:
             raise error from None
 
 
 class CompiledTrainer:
-    """Fused training in compiled code; weights are Keras's, by their Keras paths.
+    """Trainer in compiled code; weights have the names (paths) and shapes of Keras.
 
     Parameters
     ----------
     threads : int
-        Threads that share each batch. Bits do not depend on it: gradients are added up in chunks of the batch, in
-        their order.
+        Number of threads that share each batch. Results do not depend on it, to the bit: gradients are summed in chunks
+        of the batch, in their order.
     """
 
     name = "compiled"
@@ -122,7 +122,7 @@ class CompiledTrainer:
         self.threads = threads
 
     def versions(self) -> dict[str, str]:
-        """Versions of numba and NumPy, and the kind of vectors, which decides the order and rounding of sums."""
+        """Versions of numba and NumPy, and the kind of vectors, which determines the order and rounding of sums."""
         from signals.trainers.compiled.vector_code import KIND
 
         short = {name: ".".join(version(name).split(".")[:2]) for name in ("numba", "numpy")}
@@ -135,55 +135,57 @@ class CompiledTrainer:
 
     def _fit_one(self, task: FitTask) -> Fitted:
         model = task.network.model
-        assert isinstance(model, RecurrentSettings)  # noqa: S101 - nothing else is sent here
-        machine = _Machine(task.network, self.threads)
-        machine.weights[:] = machine.layout.vector(initial_weights(machine.layout, task.seed))
+        assert isinstance(model, RecurrentSettings)  # noqa: S101 - checked by `unsupported_reason`
+        compiled_network = _CompiledNetwork(task.network, self.threads)
+        compiled_network.weights[:] = compiled_network.layout.vector(
+            initial_weights(compiled_network.layout, task.seed)
+        )
         training = Rows.of(task.network, task.training, labelled=True)
         validation = None if task.validation is None else Rows.of(task.network, task.validation, labelled=True)
-        passes = 0
+        epochs = 0
 
-        def learn(one: Pass) -> float:
-            nonlocal passes
-            passes += 1
-            key = np.random.SeedSequence([task.seed, len(task.training), passes]).generate_state(1, np.uint64)[0]
-            return machine.learn(training, one, task.settings, model.dropout, key)
+        def train_epoch(epoch: EpochBatches) -> float:
+            nonlocal epochs
+            epochs += 1
+            key = np.random.SeedSequence([task.seed, len(task.training), epochs]).generate_state(1, np.uint64)[0]
+            return compiled_network.train_epoch(training, epoch, task.settings, model.dropout, key)
 
         def outputs(_: Samples) -> NDArray[np.float32]:
-            assert validation is not None  # noqa: S101 - only asked for with validation rows
-            return machine.predict(validation)
+            assert validation is not None  # noqa: S101 - called with validation rows only
+            return compiled_network.predict(validation)
 
         try:
-            return fit_by_passes(task, learn, outputs, machine.named)
+            return fit_by_epochs(task, train_epoch, outputs, compiled_network.named)
         finally:
-            machine.close()
+            compiled_network.close()
 
     def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
-        """Output of each row; a row's bits depend neither on its neighbours nor on threads."""
-        machine = _Machine(network, self.threads)
-        machine.weights[:] = machine.layout.vector(weights)
+        """Output of each row; it depends neither on the other rows nor on threads, to the bit."""
+        compiled_network = _CompiledNetwork(network, self.threads)
+        compiled_network.weights[:] = compiled_network.layout.vector(weights)
         try:
-            return machine.predict(Rows.of(network, samples, labelled=False))
+            return compiled_network.predict(Rows.of(network, samples, labelled=False))
         finally:
-            machine.close()
+            compiled_network.close()
 
 
 def gradients(
     network: Network, weights: Weights, samples: Samples, *, threads: int = 1, loss: str = "mse"
 ) -> tuple[float, dict[str, NDArray[np.float32]]]:
-    """Mean loss over the samples and its gradient by Keras paths, nothing dropped."""
-    machine = _Machine(network, threads)
-    machine.weights[:] = machine.layout.vector(weights)
+    """Mean loss over the samples and its gradient by Keras paths, without dropout."""
+    compiled_network = _CompiledNetwork(network, threads)
+    compiled_network.weights[:] = compiled_network.layout.vector(weights)
     n = len(samples)
-    # a step of plain gradient descent would lose digits: one update leaves the gradient itself where it was added up
-    one = Pass(np.arange(n), n, samples.category)
+    # the gradient is read from its buffer after one update; weights before and after a step would give fewer digits
+    epoch = EpochBatches(np.arange(n), n, samples.category)
     settings = TrainingSettings(loss=loss).filled()
-    mean = machine.learn(Rows.of(network, samples, labelled=True), one, settings, 0.0, NO_KEY)
-    machine.close()
-    return mean, machine.layout.named(machine.gradient)
+    mean = compiled_network.train_epoch(Rows.of(network, samples, labelled=True), epoch, settings, 0.0, NO_KEY)
+    compiled_network.close()
+    return mean, compiled_network.layout.named(compiled_network.gradient)
 
 
-class _Machine:
-    """One network's numbers and workspaces, and calls into the compiled code."""
+class _CompiledNetwork:
+    """Weights and workspaces of one network, and calls of the compiled code."""
 
     def __init__(self, network: Network, threads: int) -> None:
         from signals.trainers.compiled import kernels
@@ -206,7 +208,7 @@ class _Machine:
         self._steps = 0
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         if self._pool is not None:
             self._pool.shutdown()
 
@@ -214,33 +216,35 @@ class _Machine:
         """Copy the weights, by Keras paths."""
         return self.layout.named(self.weights)
 
-    def learn(self, rows: Rows, one: Pass, settings: TrainingSettings, dropout: float, key: np.uint64) -> float:
-        """Go through one pass; return its mean loss."""
-        kernels, n, size = self._kernels, len(one.rows), one.size
+    def train_epoch(
+        self, rows: Rows, epoch: EpochBatches, settings: TrainingSettings, dropout: float, key: np.uint64
+    ) -> float:
+        """Train one epoch; return its mean loss."""
+        kernels, n, size = self._kernels, len(epoch.rows), epoch.size
         absolute = settings.loss == "mae" and self._target == TARGETS["value"]
         self.layout.head[TARGET] = ABSOLUTE if absolute else self._target
         embedding = int(self.layout.head[kernels.EMBEDDING])
         if len(self._embedded) != size:
             self._embedded = np.zeros((size, embedding), np.float32)
-        given: dict[str, Any] = {"settings": settings, "key": key, "dropout": dropout, "order": one.rows}
-        category = plain(one.category, np.int32)
+        arguments: dict[str, Any] = {"settings": settings, "key": key, "dropout": dropout, "order": epoch.rows}
+        category = plain_array(epoch.category, np.int32)
         rows = Rows(rows.panel, rows.ticker, rows.end, category, rows.month, rows.label)
-        self._call(kernels.TRANSPOSE, rows, **given)
+        self._call(kernels.TRANSPOSE, rows, **arguments)
         if self._pool is None:
-            loss = self._call(kernels.TRAIN, rows, span=(0, n, size), **given)
+            loss = self._call(kernels.TRAIN, rows, span=(0, n, size), **arguments)
             self._steps += n // size
             return loss / n
         loss, parts = 0.0, int(kernels.chunks_of(size))
         for begin in range(0, n, size):
             span = (begin, begin + size, size)
 
-            def some(thread: int, span: tuple[int, int, int] = span) -> float:
-                share = parts * thread // self._threads, parts * (thread + 1) // self._threads
-                return self._call(kernels.GRADIENT, rows, span=span, chunks=share, thread=thread, **given)
+            def gradient_of_chunks(thread: int, span: tuple[int, int, int] = span) -> float:
+                chunks = parts * thread // self._threads, parts * (thread + 1) // self._threads
+                return self._call(kernels.GRADIENT, rows, span=span, chunks=chunks, thread=thread, **arguments)
 
-            list(self._pool.map(some, range(self._threads)))
+            list(self._pool.map(gradient_of_chunks, range(self._threads)))
             self._steps += 1
-            loss += self._call(kernels.UPDATE, rows, span=span, **given)
+            loss += self._call(kernels.UPDATE, rows, span=span, **arguments)
         return loss / n
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:
@@ -251,14 +255,14 @@ class _Machine:
         if self._pool is None:
             self._call(self._kernels.PREDICT, rows, span=(0, n, max(n, 1)), order=order, out=out)
             return out
-        cuts = [n * t // self._threads // lanes * lanes for t in range(self._threads)] + [n]
+        bounds = [n * t // self._threads // lanes * lanes for t in range(self._threads)] + [n]
 
-        def some(thread: int) -> float:
-            begin, stop = cuts[thread], cuts[thread + 1]
+        def predict_part(thread: int) -> float:
+            begin, stop = bounds[thread], bounds[thread + 1]
             span = (begin, stop, max(stop - begin, 1))
             return self._call(self._kernels.PREDICT, rows, span=span, thread=thread, order=order, out=out)
 
-        list(self._pool.map(some, range(self._threads)))
+        list(self._pool.map(predict_part, range(self._threads)))
         return out
 
     @property
@@ -293,9 +297,9 @@ class _Machine:
 
 
 def _workspace(layout: Layout, lanes: int) -> NDArray[np.float32]:
-    """Rows of a block, on huge pages of their own: on small ones, weight gradients take nearly twice as long."""
+    """Workspace of a block, on huge memory pages: on small pages, weight gradients take nearly twice as long."""
     size = layout.n_rows * lanes
-    # NumPy asks for huge pages from 4 MB up, and they begin at multiples of their size
+    # NumPy requests huge pages for arrays of at least 4 MB; pages begin at multiples of their size
     floats = np.zeros(max(size, 2 * HUGE_PAGE) + HUGE_PAGE, np.float32)
     begin = (-floats.ctypes.data // floats.itemsize) % HUGE_PAGE
     space = floats[begin : begin + size].reshape(layout.n_rows, lanes)

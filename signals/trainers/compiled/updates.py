@@ -1,4 +1,4 @@
-"""Between batches: gradients are added up, weights move, and are laid out anew for the next gradients."""
+"""Update of the weights after a batch: sum of the gradients, optimizer step, and transposed weights."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["CHUNKS", "JIT", "chunks_of", "transpose", "update"]
 CHUNKS = 16
 ADAM, RMSPROP = range(2)
 
-# Not fast-math: what is done to one number must not depend on how LLVM vectorises the loop it is in.
+# Not fast-math: the result for one number must not depend on how LLVM vectorises the loop.
 JIT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
 
 @njit(**JIT)
 def chunks_of(n):
-    """Chunks that a batch of n rows is cut into."""
+    """Count the chunks into which a batch of n rows is split."""
     return min(CHUNKS, (n + LANES - 1) // LANES)
 
 
 @njit(**JIT)
 def transpose(layers, head, weights, back):
-    """Lay the weights out as products with gradients read them.
+    """Write the transposed weights, which products with gradients read.
 
-    Gates are taken in the order in which a step's rows hold them. For the inputs' part of a GRU that is candidate,
-    update, reset, for all others Keras's.
+    The order of the gates is that of the workspace rows of a step: candidate, update, reset for the input part of a
+    GRU, Keras's order for all others.
     """
     gates = 4 if head[KIND] == LSTM else 3 if head[KIND] == GRU else 1
     for j in range(len(layers)):
@@ -77,15 +77,15 @@ def transpose(layers, head, weights, back):
 
 @njit(**JIT)
 def update(head, P, G, D, losses, gradient, moments, rows, category, begin, n, step, rate, optimizer, clip):
-    """Add the chunks of a batch up, and move the weights as Keras's Adam or RMSprop does; return the sum of losses.
+    """Sum the chunks of a batch, and update the weights like Keras's Adam or RMSprop; return the sum of losses.
 
-    Keras hands the embedding's gradient on as one slice per row of the batch, and squares the slices before it adds
-    those of a ticker up; only clipping makes it dense. So do we. (That is Keras on TensorFlow, the reference; on other
-    backends its gradient is dense from the start.)
+    As in Keras on TensorFlow, the reference, the embedding's gradient consists of one slice per row of the batch, and
+    the slices are squared before those of a ticker are summed; only clipping makes it dense. (On other backends,
+    Keras's gradient is always dense.)
     """
     shared, embedding, loss = G.shape[1], head[EMBEDDING], 0.0
     mean, variance, squares = moments[0], moments[1], moments[2]
-    for k in range(shared):  # not by slices: numba would compile its error messages for arrays of other shapes, for 6 s
+    for k in range(shared):  # a loop, because slices would make numba compile the handling of other shapes, for 6 s
         gradient[k] = G[0, k]
     loss += losses[0]
     for chunk in range(1, chunks_of(n)):

@@ -1,4 +1,4 @@
-"""How vectors are written in LLVM's language: expressions of several vectors at once, loops, cases."""
+"""Generation of LLVM IR for vectors: expressions of several vectors at once, loops, and switches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def _cpu_features() -> frozenset[str]:
-    """Features numba generates code for: the machine's, or those of `NUMBA_CPU_FEATURES`."""
+    """CPU features for which numba generates code: the machine's, or those of `NUMBA_CPU_FEATURES`."""
     text = get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
     return frozenset(name[1:] for name in text.split(",") if name.startswith("+"))
 
@@ -45,15 +45,15 @@ KIND = "avx512" if LANES == 16 else "-".join(name for name in ("avx", "fma") if 
 INT, INT32, FLOAT, VOID = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.VoidType()
 VECTOR, BITS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
 ZERO = ir.Constant(VECTOR, [0.0] * LANES)
-# What LLVM may do to sums. Not `reassoc`: it would fold the rounding of `_exp2` away, and gradients with it. Not
-# `nnan`: a training that has blown up must say so.
+# Optimisations of sums that LLVM may use. Not `reassoc`: it would remove the rounding in `_exp2`, and with it
+# gradients. Not `nnan`: a training that diverges must give NaN.
 FREE = ("contract", "arcp", "nsz")
 
 # -- expressions of vectors --------------------------------------------------------------------------------------------
 
 
 class Wide:
-    """Several vectors that go through the same operations, each operation for all of them in turn."""
+    """Several vectors to which the same operations are applied, each operation to all of them in turn."""
 
     def __init__(self, builder: Any, vectors: list[Any]) -> None:
         self.builder, self.vectors = builder, vectors
@@ -80,7 +80,7 @@ class Wide:
         return self._operate(self.builder.fmul, other)
 
     def clamped(self, bound: float) -> Wide:
-        """Between -bound and bound; NaN stays NaN."""
+        """Clip to [-bound, bound]; NaN stays NaN."""
         b, vectors = self.builder, self.vectors
         for limit, beyond in ((bound, ">"), (-bound, "<")):
             limits = self._alike(limit)
@@ -91,13 +91,13 @@ class Wide:
 def _exp2(x: Wide) -> Wide:
     """2^x for |x| < 120, relative error 2e-7.
 
-    The whole part of x goes into the bits of the exponent, a polynomial does the rest.
+    The integer part of x is added to the exponent bits; a polynomial approximates the power of the rest.
     """
     b = x.builder
-    magic = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
+    magic = 12582912.0  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     shifted = x + magic
     fraction = x - (shifted - magic)
-    # least largest relative error on [-1/2, 1/2] among polynomials of degree 5 that are 1 at 0: 9e-8
+    # minimax polynomial on [-1/2, 1/2] of degree 5 with value 1 at 0: relative error 9e-8
     power = fraction * 1.3264727e-3 + 9.6715126e-3
     for coefficient in (5.5507337e-2, 2.4022242e-1, 6.9314698e-1, 1.0):
         power = power * fraction + coefficient
@@ -107,7 +107,7 @@ def _exp2(x: Wide) -> Wide:
 
 
 def reciprocal(x: Wide) -> Wide:
-    """Give 1 / x: the processor's estimate and a Newton step, which unlike a division keep the pipeline busy."""
+    """Reciprocal 1 / x by the processor's estimate and a Newton step, which pipeline better than a division."""
     b = x.builder
     if LANES == 16:
         bits = ir.IntType(16)
@@ -152,12 +152,12 @@ def defined(module: Any, name: str, arguments: Sequence[Any], write: Callable[..
 
 
 def whole(value: int) -> Any:
-    """Give a constant index."""
+    """Make a constant index."""
     return ir.Constant(INT, value)
 
 
 def many(numbers: Sequence[int]) -> Any:
-    """Give a constant vector of 32-bit integers."""
+    """Make a constant vector of 32-bit integers."""
     return ir.Constant(ir.VectorType(INT32, len(numbers)), list(numbers))
 
 
@@ -178,7 +178,7 @@ def _row(b: Any, base: Any, row: Any, further: int = 0) -> Any:
 
 
 def prefetch(b: Any, place: Any) -> None:
-    """Bring the cache line of a place near, without waiting for it."""
+    """Prefetch the cache line of an address."""
     pointer = ir.IntType(8).as_pointer()
     name = "llvm.prefetch.p0" if pointer.is_opaque else "llvm.prefetch.p0i8"
     hint = _declared(b.module, name, VOID, pointer, INT32, INT32, INT32)
@@ -187,14 +187,14 @@ def prefetch(b: Any, place: Any) -> None:
 
 
 def spread(b: Any, number: Any) -> Any:
-    """Put one number into every lane."""
+    """Broadcast one number to every lane."""
     kind = ir.VectorType(number.type, LANES)
     first = b.insert_element(ir.Constant(kind, ir.Undefined), number, ir.Constant(INT32, 0))
     return b.shuffle_vector(first, ir.Constant(kind, ir.Undefined), many([0] * LANES))
 
 
 def multiply_add(b: Any, x: Any, y: Any, z: Any) -> Any:
-    """Give x * y + z, in one instruction where there is one."""
+    """Compute x * y + z, in one instruction where the processor has one."""
     return b.fadd(b.fmul(x, y, flags=("contract",)), z, flags=("contract",))
 
 
@@ -220,7 +220,7 @@ def loop(b: Any, count: Any, first: list[Any], body: Callable[[Any, list[Any]], 
 
 
 def cases(b: Any, number: Any, written: dict[int, Callable[[], None]]) -> None:
-    """Run the case of that number: registers have no index, so every size has code of its own."""
+    """Switch to the code of a size: registers cannot be indexed, so every size has its own code."""
     after = b.append_basic_block("chosen")
     switch = b.switch(number, after)
     for case, write in written.items():

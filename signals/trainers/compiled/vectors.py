@@ -1,16 +1,16 @@
-"""Vectors of samples, written out: the loops that numba's own code generation leaves at half of a core's speed.
+"""Explicit SIMD kernels: loops for which numba's own code generation reaches only half of a core's speed.
 
-All of it works on a *workspace*, a float32 array of shape (rows, LANES). A row holds one number of each of LANES
-samples: an input, a gate, a unit's state. One row fills one vector register, so an operation on rows is an operation on
-LANES samples, no sample ever meets another one, and what comes out for a sample has the same bits whatever lies beside
-it. The one exception is `contract`, which adds gradients up over samples.
+All kernels use a *workspace*, a float32 array of shape (rows, LANES). A row holds one number of each of LANES samples:
+an input, a gate, a unit's state. One row fills one vector register, so an operation on rows is an operation on LANES
+samples, samples are never combined, and the result for a sample does not depend on the other samples, to the bit. The
+one exception is `contract`, which sums gradients over samples.
 
-The functions below are numba intrinsics; their code is LLVM IR, put into functions of their own so that it is optimised
-once, not once per caller. Each has a plain twin in the tests, which says in a few lines of NumPy what it does.
+The functions below are numba intrinsics; their code is LLVM IR in separate functions, so that it is optimised once and
+not once per caller. The tests contain a reference implementation of each in a few lines of NumPy.
 
 Measured on an AVX-512 core that can do 7.9 multiply-adds of a vector per ns: `product` and `contract` 7.0; plain numba
-loops reach 55-60 % of that. `math.tanh` costs 16-32 ns without Intel's SVML, which numba from PyPI has not; these
-0.6 ns. Other tiles (5 x 5, 4 x 6, 8 x 3) and two vectors a row were tried and are slower.
+loops reach 55-60 % of that. `math.tanh` takes 16-32 ns without Intel's SVML, which numba from PyPI does not have; the
+functions below take 0.6 ns. Other tiles (5 x 5, 4 x 6, 8 x 3) and two vectors a row were tried and are slower.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ __all__ = [
 ]
 
 INDEX = types.int64
-# What fits the registers: 32 of 16 lanes with AVX-512, 16 of 8 lanes with AVX2.
+# Sizes that fit the registers: 32 of 16 lanes with AVX-512, 16 of 8 lanes with AVX2.
 PRODUCT_ROWS = 26 if LANES == 16 else 12
 TILE_ROWS, TILE_COLUMNS = (6, 4) if LANES == 16 else (3, 3)
-# Units whose activations are computed in turn, so that one waits while the others work.
+# Units whose activations are computed together, to hide the latency of each operation.
 UNITS_AT_ONCE = 5
 LINE = 16  # numbers of a cache line
 
@@ -114,7 +114,7 @@ def _product(
 
 @intrinsic
 def contract(_typing, height, width, workspace, a, a_step, z, z_step, steps, gradient, begin, row):
-    """Add weight gradients up over samples and time.
+    """Sum weight gradients over samples and time.
 
     gradient[begin + k * row + g] += sum over t < steps and lanes of
     workspace[a + t * a_step + k] * workspace[z + t * z_step + g], for k < height and g < width.
@@ -156,7 +156,7 @@ def _contract(
 
 
 def _add_lanes(b: Any, corner: Any, row: Any, sums: list[Any], n_columns: int) -> None:
-    """Add the lanes of each vector up, and the totals to the rows of a tile of the gradient."""
+    """Sum the lanes of each vector, and add the totals to the rows of a tile of the gradient."""
     n_rows, together = len(sums) // n_columns, LANES // n_columns
     for k0 in range(0, n_rows, together):
         some = range(k0, min(k0 + together, n_rows))
@@ -210,7 +210,7 @@ def _lane_totals(b: Any, vectors: list[Any]) -> Any:
 
 
 def _by_units(b: Any, units: Any, body: Callable[[Any, int], None]) -> None:
-    """Run `body(unit, count)` for all units, several at once as long as there are so many left."""
+    """Run `body(unit, count)` for all units, UNITS_AT_ONCE at a time, then the remaining ones singly."""
     several, rest = b.udiv(units, whole(UNITS_AT_ONCE)), b.urem(units, whole(UNITS_AT_ONCE))
 
     def together(k: Any, _: list[Any]) -> list[Any]:
@@ -356,7 +356,7 @@ def _simple_back(b: Any, space: Any, units: Any, z: Any, dh: Any, above: Any, ma
 
 @intrinsic
 def fetch(_typing, array, begin, count):
-    """Ask for `count` numbers of a contiguous array from `begin` on; they come while other work is done."""
+    """Prefetch `count` numbers of a contiguous array from `begin` on, without waiting for them."""
 
     def write(b: Any, numbers: Any, begin: Any, count: Any) -> None:
         def step(line: Any, _: list[Any]) -> list[Any]:
@@ -390,7 +390,7 @@ def _multiply(b: Any, space: Any, count: Any, rows: Any, factor: Any) -> None:
 
 @intrinsic
 def keep(_typing, workspace, count, rows, before, known):
-    """Put `count` rows back to what they were before in the lanes where the row `known` is 0."""
+    """Reset `count` rows to the rows from `before` on, in the lanes where the row `known` is 0."""
     return _intrinsic("keep", [workspace, *[INDEX] * 4], _keep)
 
 
@@ -409,7 +409,7 @@ def _keep(b: Any, space: Any, count: Any, rows: Any, before: Any, known: Any) ->
 def draw_masks(_typing, workspace, rows, count, states, threshold, kept):
     """Fill `count` rows with 0 where a random 32-bit number lies below `threshold`, and `kept` elsewhere.
 
-    `states` holds a generator per lane (Marsaglia's xorshift32, never 0), which are left as they are.
+    `states` holds the state of a generator per lane (Marsaglia's xorshift32, never 0) and is not changed.
     """
     kinds = [workspace, INDEX, INDEX, states, types.uint32, types.float32]
     return _intrinsic("draw_masks", kinds, _draw_masks)
