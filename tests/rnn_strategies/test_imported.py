@@ -118,7 +118,7 @@ def test_import_backtest_report_one_by_one(work, command, market):
     assert "Learning curves</b> not drawn" in text
     # scores that know the future are too good to be true, whoever made them
     assert made.metrics["auc"] > 0.58
-    assert "Too good: look for a leak" in text
+    assert "Implausibly high skill: look for look-ahead bias" in text
     assert "find the leak before reading on" in text
 
 
