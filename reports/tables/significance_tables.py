@@ -168,7 +168,7 @@ def _trial_count_row(family: TrialFamily, m: Metrics) -> _Row:
     if effective is None:
         return ("Trials", started, f"{text}.{others}{as_of}")
     correlation, independent = number(m["trial_correlation"]), number(effective, 1)
-    text += f". Their returns have a mean correlation of {correlation}, equal to {independent} independent ones."
+    text += f". Their returns have a mean correlation of {correlation}: equal to {independent} independent ones."
     return ("Trials", f"{started} (effective {independent})", f"{text}{others}{as_of}")
 
 

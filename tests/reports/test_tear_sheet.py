@@ -148,14 +148,14 @@ def test_first_paragraph_states_the_measured_figures(short_run, short_page):
     assert "equal-weight universe after the same costs" in short_page.text
     assert "mean AUC of 0.5" in short_page.text
     # long and short balance, so the difference to a long-only universe would be the wrong measure
-    assert "what counts is its alpha" in short_page.text
+    assert "it is evaluated by its alpha" in short_page.text
 
 
 def test_tables_are_there(short_page):
     for title in (
-        *("Return and risk", "Against what it is compared with", "Annual returns", "Worst drawdowns"),
-        *("Spells of stress", "Top holdings", "Round trips", "Orders by outcome", "Skill of the scores"),
-        *("Folds: skill beside trivial predictors", "Folds: slices and training", "Versions", "Hashes (SHA-256)"),
+        *("Return and risk", "Comparisons", "Annual returns", "Worst drawdowns"),
+        *("Stress periods", "Top holdings", "Round trips", "Orders by outcome", "Skill of the scores"),
+        *("Skill by fold", "Fold slices and training", "Versions", "Hashes (SHA-256)"),
     ):
         assert title in short_page.text, title
     assert "China devaluation" in short_page.text
@@ -249,7 +249,7 @@ def test_unusual_runs(make_run, tmp_path, changes):
 def test_too_good_a_signal_is_shouted(make_run, tmp_path):
     made = make_run(tmp_path / "run", sessions=120, folds=1, simulated=False, skill=8.0)
     page = Page(write_report(made.folder).read_text(encoding="utf-8"))
-    first_warning = page.text.partition("Read this first")[2].strip()
+    first_warning = page.text.partition("Warnings")[2].strip()
     assert first_warning.startswith("Implausibly high skill: look for look-ahead bias.")
     assert "look for look-ahead bias before using any other figure" in page.text
 
