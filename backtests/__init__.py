@@ -1,4 +1,4 @@
-"""Prices, signals and an allocation become a backtest result, in backtrader.
+"""Backtests of prices, signals and an allocation in backtrader.
 
 Light to import: every name is loaded from its module when it is first used (PEP 562).
 """

@@ -15,11 +15,11 @@ from signals.dataset.cross_section_size import counted_names
 
 __all__ = ["check_enough_names", "check_target_weights", "idle_cash_warning", "unequal_ties"]
 
-# Sums of weights that exceed their limit by no more than this are at it.
+# Tolerance of the limit on the sum of absolute weights.
 ROUNDING = 1e-9
-# Weights of names with equal scores that differ by no more than this are equal.
+# Tolerance within which weights of tickers with equal scores are equal.
 SAME_WEIGHT = 1e-12
-# Part of the gross limit that has to be reachable; less is worth a warning.
+# Fraction of the gross limit below which unreachable exposure gives a warning.
 REACHED = 0.95
 
 Values = NDArray[np.float64]
@@ -27,47 +27,47 @@ Flags = NDArray[np.bool_]
 
 
 def check_enough_names(allocation: Any, n_names: int, *, names: Sequence[str] = ()) -> None:
-    """Refuse an allocation that ranks names where there is only one.
+    """Raise InputError for an allocation that ranks tickers when there is only one.
 
     Parameters
     ----------
     allocation : Allocation
-        What is to decide.
+        Allocation to check.
     n_names : int
-        Number of names that can have a score on one date.
+        Number of tickers that can have a score on one date.
     names : sequence of str
-        Those names, for the message.
+        Those tickers, for the message.
 
     Raises
     ------
     InputError
-        For `LongShortQuantile`, and `TopK` with more than one place, on one name; the message says what to use
-        instead. With two names or more, places that stay empty are a warning, see `idle_cash_warning`.
+        For `LongShortQuantile`, and `TopK` with more than one place, on one ticker; the message names an
+        alternative. With two tickers or more, places that stay empty give a warning, see `idle_cash_warning`.
     """
     if n_names != 1:
         return
     found = counted_names(n_names, names)
     if isinstance(allocation, LongShortQuantile):
         raise InputError(
-            f"expected at least 2 names for LongShortQuantile, which buys some and sells others short; found {found}; "
+            f"expected at least 2 tickers for LongShortQuantile, which buys some and sells others; found {found}; "
             'use allocation = "Threshold" with long and short'
         )
     if isinstance(allocation, TopK) and allocation.k > 1:
         raise InputError(
-            f"expected k = 1 for TopK on one name; found k = {allocation.k} and {found}; set k = 1, and "
+            f"expected k = 1 for TopK on one ticker; found k = {allocation.k} and {found}; set k = 1, and "
             f"gross = {allocation.gross / allocation.k:.4g} for the same part of the account"
         )
 
 
 def idle_cash_warning(allocation: Any, counts: NDArray[np.int64]) -> str:
-    """Describe the part of the account that an allocation cannot invest for lack of names; empty when there is none.
+    """Warning on the part of the account that an allocation cannot invest for lack of tickers; empty without one.
 
     Parameters
     ----------
     allocation : Allocation
-        What decides; one without `reachable_gross` is not judged.
+        Allocation to check; one without `reachable_gross` gives no warning.
     counts : ndarray of int, shape (n_dates,)
-        Names with a score on each decision date.
+        Number of tickers with a score on each decision date.
     """
     reach = getattr(allocation, "reachable_gross", None)
     if not callable(reach) or not len(counts):
@@ -76,37 +76,37 @@ def idle_cash_warning(allocation: Any, counts: NDArray[np.int64]) -> str:
     median = float(np.median(shares))
     if median >= REACHED:
         return ""
-    names = int(np.median(counts))
-    most = "most of the account stays" if median < 0.5 else f"{1 - median:.0%} of what it may invest stays"
+    tickers = int(np.median(counts))
+    idle = "most of the account stays" if median < 0.5 else f"{1 - median:.0%} of its gross limit stays"
     k = getattr(allocation, "k", None)
     limit = getattr(allocation, "max_weight", None)
-    if isinstance(k, int | np.integer) and k > names:
-        why, remedy = f"{type(allocation).__name__} has {k:,} places", f"set k to at most {names:,}"
+    if isinstance(k, int | np.integer) and k > tickers:
+        why, remedy = f"{type(allocation).__name__} has {k:,} places", f"set k to at most {tickers:,}"
     else:
-        why, remedy = f"{type(allocation).__name__} gives a name at most {limit:g}", "raise max_weight"
+        why, remedy = f"{type(allocation).__name__} gives a ticker at most {limit:g}", "raise max_weight"
     return (
-        f"{why} and {names:,} {'name has' if names == 1 else 'names have'} a score on the median decision date: {most} "
-        f"in cash (at most {median:.0%} is invested); {remedy}, or widen the universe."
+        f"{why} and {tickers:,} {'ticker has' if tickers == 1 else 'tickers have'} a score on the median decision "
+        f"date: {idle} in cash (at most {median:.0%} is invested); {remedy}, or widen the universe."
     )
 
 
 def check_target_weights(
     allocation: Any, returned: Any, weights: Values, tradable: Flags, *, tickers: Sequence[str], day: str
 ) -> Values:
-    """Refuse target weights that break the contract of `Allocation.target_weights`.
+    """Check target weights against the contract of `Allocation.target_weights`.
 
     Parameters
     ----------
     allocation : Allocation
-        What decided.
+        Allocation that computed them.
     returned : array-like
-        What it returned as target weights.
+        Target weights that it returned.
     weights : ndarray of shape (n_tickers,)
         Current weights.
     tradable : ndarray of bool, shape (n_tickers,)
-        Names with a bar today.
+        Tickers with a bar today.
     tickers : sequence of str
-        Names, in the order of the arrays.
+        Tickers in the order of the arrays.
     day : str
         Decision date, for the message.
 
@@ -118,12 +118,12 @@ def check_target_weights(
     Raises
     ------
     InputError
-        For another shape, values that are no finite numbers, absolute weights that sum to more than the allocation's
-        `gross` (1 where it states none) and to more than they do now, a negative weight of one that cannot be short,
-        and a changed weight of a name without a bar; the message names date, tickers and values. A weight of zero for a
-        name without a bar is let through: such a name is not traded.
+        For another shape, values that are not finite, absolute weights whose sum exceeds both the allocation's `gross`
+        (1 without one) and their current sum, a negative weight although `can_be_short` is False, and a changed weight
+        of a ticker without a bar; the message names date, tickers and values. A weight of zero for a ticker without a
+        bar is accepted, because such a ticker is not traded.
     """
-    who = f"{type(allocation).__name__}.target_weights"
+    method = f"{type(allocation).__name__}.target_weights"
     n = len(weights)
     try:
         target: Values = np.asarray(returned, dtype=np.float64)
@@ -131,7 +131,7 @@ def check_target_weights(
         target = np.empty(0)
     if target.shape != (n,):
         raise InputError(
-            f"expected {who} to give {n} finite weights, one per ticker; found shape {target.shape} on {day}; "
+            f"expected {method} to give {n} finite weights, one per ticker; found shape {target.shape} on {day}; "
             "return an array in the order of the scores"
         )
 
@@ -144,8 +144,8 @@ def check_target_weights(
     broken = ~np.isfinite(target)
     if broken.any():
         raise InputError(
-            f"expected {who} to give {n} finite weights, one per ticker; found {shown(broken)} on {day}; give 0 to "
-            "what is not to be held"
+            f"expected {method} to give {n} finite weights, one per ticker; found {shown(broken)} on {day}; give 0 to "
+            "tickers that are not to be held"
         )
     stated = getattr(allocation, "gross", None)
     limit = float(stated) if isinstance(stated, int | float | np.integer | np.floating) else 1.0
@@ -153,40 +153,40 @@ def check_target_weights(
     if total > max(limit, now) * (1 + ROUNDING) + ROUNDING:
         source = "its gross" if stated is not None else "no gross is stated"
         raise InputError(
-            f"expected {who} to give weights whose absolute values sum to at most {limit:g} ({source}); found "
+            f"expected {method} to give weights whose absolute values sum to at most {limit:g} ({source}); found "
             f"{total:.6g} on {day} ({shown(target != 0)}); scale them down, or give the allocation a larger attribute "
             "gross"
         )
     negative = (target < -ROUNDING) & (target < weights - ROUNDING)
     if negative.any() and not allocation.can_be_short:
         raise InputError(
-            f"expected {who} to give no negative weight, since can_be_short is False; found {shown(negative)} on "
+            f"expected {method} to give no negative weight, since can_be_short is False; found {shown(negative)} on "
             f"{day}; let can_be_short be True, or give 0"
         )
-    moved = ~tradable & (np.abs(target - weights) > ROUNDING) & (target != 0.0)
-    if moved.any():
-        j = int(np.argmax(moved))
+    changed = ~tradable & (np.abs(target - weights) > ROUNDING) & (target != 0.0)
+    if changed.any():
+        j = int(np.argmax(changed))
         raise InputError(
-            f"expected {who} to leave the weight of a name without a bar as it is; found {shown(moved)} on {day}, "
-            f"where {tickers[j]} has {weights[j]:.6g} and no bar; look at tradable"
+            f"expected {method} to keep the weight of a ticker without a bar; found {shown(changed)} on {day}, "
+            f"where {tickers[j]} has {weights[j]:.6g} and no bar; use the argument tradable"
         )
     return target
 
 
 def unequal_ties(scores: Values, target: Values, weights: Values, *, slowed: bool = False) -> int:
-    """Count the names whose score is that of another name with another target weight.
+    """Count the tickers whose score equals that of another ticker with another target weight.
 
-    Something other than the scores decided between them, such as the order of the tickers.
+    For such tickers the weights depend on something other than the scores, such as the order of the tickers.
 
     Parameters
     ----------
     scores : ndarray of shape (n_candidates,)
-        Scores of names with a score and a bar today; all finite.
+        Scores of tickers with a score and a bar today; all finite.
     target, weights : ndarray of shape (n_candidates,)
         Their target and their current weights.
     slowed : bool
-        Whether a turnover limit makes targets depend on current weights: names with different ones are then not
-        compared.
+        Whether a turnover limit makes targets depend on current weights; tickers with different current weights are
+        then not compared.
 
     Examples
     --------

@@ -1,11 +1,10 @@
-"""What a strategy decides, as pure functions of arrays.
+"""Allocations: pure functions from scores, current weights and tradable flags to target weights.
 
-An allocation turns one decision date's scores, current weights and tradable flags into target weights. It knows no
-clock, file, broker or price, so that the backtrader strategy, a compiled engine and paper trading can execute the same
-object and agree order for order.
+An allocation does not depend on dates, files, brokers or prices, so that different engines can execute the same object
+with equal orders.
 
-Sums use `math.fsum`, which is exact before its one rounding: neither the order of the tickers nor names that join the
-universe later can change a bit of a decision.
+Sums use `math.fsum`, which is exact before its one rounding, so that target weights depend neither on the order of the
+tickers nor on tickers that join the universe later.
 """
 
 from __future__ import annotations
@@ -41,25 +40,24 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation(ABC):
-    """Base of every allocation: the limits all of them share.
+    """Base class of allocations, with the limits that all of them share.
 
-    Subclasses say in `choose` what they want of the names that can be had; limits, locked holdings and turnover are
-    handled here.
+    Subclasses define in `choose` the weights of the candidates; limits, holdings that cannot be traded, and turnover
+    are handled here.
 
     Parameters
     ----------
     gross : float
-        Limit on the sum of absolute weights. The broker lends no cash: purchases beyond the account's own money and
-        the proceeds of shorts are refused, so above 1 is for long/short books.
+        Limit on the sum of absolute weights. The broker does not lend cash: purchases beyond the account's own cash and
+        the proceeds of shorts are rejected, so values above 1 are for long/short portfolios.
     max_weight : float, optional
-        Position limit: largest absolute weight of a name. What it cuts off stays in cash.
+        Largest absolute weight of a ticker; weight above it stays in cash. None for no limit.
     max_turnover : float, optional
-        Largest sum of absolute weight changes on a decision date. A bigger change is scaled down linearly, every name
-        by the same fraction of its way, and the rest follows on later dates. It goes before `gross` and `max_weight`:
-        a book that starts above those comes down to them only as fast as this allows.
+        Largest sum of absolute weight changes on a decision date. A larger change is scaled down by the
+        same factor for every ticker, and the rest follows on later dates. It takes precedence over `gross` and
+        `max_weight`: a portfolio above those limits is reduced only as fast as this allows. None for no limit.
     on_missing_score : {"zero", "hold"}
-        What becomes of a name without a score on this date: target weight zero, or what it has now (at most
-        `max_weight`).
+        Target weight of a ticker without a score on this date: zero, or its current weight (at most `max_weight`).
     """
 
     gross: float = 1.0
@@ -82,7 +80,7 @@ class Allocation(ABC):
         return False
 
     def ties(self, scores: Values) -> int:
-        """Count the candidates whose equal scores leave open which of them are held; 0 when the scores rank them.
+        """Count the candidates with equal scores at the border of the selection; 0 when the scores rank them.
 
         Parameters
         ----------
@@ -93,12 +91,12 @@ class Allocation(ABC):
 
     @abstractmethod
     def choose(self, scores: Values) -> Values:
-        """Weights of the names that can be had, as fractions of the gross exposure that is free.
+        """Return weights of the candidates, as fractions of the available gross exposure.
 
         Parameters
         ----------
         scores : ndarray of shape (n_candidates,)
-            Scores of names with a score and a bar today, in the order of the tickers; at least one, all finite.
+            Scores of tickers with a score and a bar today, in the order of the tickers; at least one, all finite.
 
         Returns
         -------
@@ -107,22 +105,22 @@ class Allocation(ABC):
         """
 
     def target_weights(self, scores: Values, weights: Values, tradable: Flags) -> Values:
-        """Decide.
+        """Compute target weights.
 
         Parameters
         ----------
         scores : ndarray of shape (n_tickers,)
-            Higher is better; NaN where a name has no row on this date.
+            Higher is better; NaN for a ticker without a score on this date.
         weights : ndarray of shape (n_tickers,)
-            Current weights of account value, negative when short.
+            Current weights as fractions of account value, negative when short.
         tradable : ndarray of bool, shape (n_tickers,)
-            Names with a bar today.
+            Tickers with a bar today.
 
         Returns
         -------
         ndarray of shape (n_tickers,)
-            Target weights. A name that cannot be traded keeps its weight exactly, and what such names and held ones
-            take of `gross` is not available to the others.
+            Target weights. A ticker that cannot be traded keeps its weight exactly; the weights of such tickers and of
+            those held without a score reduce the `gross` available to the others.
         """
         scores = np.asarray(scores, dtype=np.float64)
         weights = np.asarray(weights, dtype=np.float64)
@@ -137,10 +135,10 @@ class Allocation(ABC):
         free = max(self.gross - math.fsum(np.abs(target)), 0.0)
         if len(candidates) and free > 0.0:
             target[candidates] = self._limit(free * self.choose(scores[candidates]))
-        return self._slow_down(target, weights)
+        return self._limit_turnover(target, weights)
 
     def reachable_gross(self, n: int) -> float:
-        """Largest sum of absolute weights that `n` names with a score can be given.
+        """Largest sum of absolute weights that `n` tickers with a score can have.
 
         >>> TopK(k=500).reachable_gross(200), EqualWeight(max_weight=0.01).reachable_gross(30)
         (0.4, 0.3)
@@ -150,32 +148,32 @@ class Allocation(ABC):
     def _limit(self, weights: Values) -> Values:
         return weights if self.max_weight is None else np.clip(weights, -self.max_weight, self.max_weight)
 
-    def _slow_down(self, target: Values, weights: Values) -> Values:
+    def _limit_turnover(self, target: Values, weights: Values) -> Values:
         if self.max_turnover is None:
             return target
         change = target - weights
         turnover = math.fsum(np.abs(change))
         if turnover <= self.max_turnover:
             return target
-        slowed: Values = weights + change * (self.max_turnover / turnover)
-        return slowed
+        limited: Values = weights + change * (self.max_turnover / turnover)
+        return limited
 
 
 @dataclass(frozen=True, slots=True)
 class TopK(Allocation):
-    """The `k` highest scores, long, `gross / k` each.
+    """Long positions in the `k` highest scores, `gross / k` each.
 
-    Names with the same score that compete for the last places share these places in equal parts, so that neither the
-    alphabet nor chance decides; more than `k` names are held then. When all scores are equal that is the equal-weight
-    universe.
+    Tickers with equal scores at the border of the selection share the last places in equal parts, so that the result
+    does not depend on the order of the tickers; more than `k` tickers are held then. When all scores are equal, the
+    result is the equal-weight universe.
 
     Parameters
     ----------
     k : int
-        Places. Fewer names above `min_score` leave places empty, and the rest in cash.
+        Number of places. With fewer tickers above `min_score`, places stay empty and their weight stays in cash.
     min_score : float
-        A score at or below it is not bought: by default an expected loss, or no opinion, is not. For probabilities
-        0.5 says the same; `-inf` ranks only.
+        Scores at or below it are not bought. The default 0.0 is meant for expected returns; use 0.5 for probabilities,
+        and `-inf` to select by rank only.
 
     >>> TopK(2).target_weights([0.3, 0.1, 0.2, 0.0], [0.0, 0.0, 0.0, 0.0], [True] * 4)
     array([0.5, 0. , 0.5, 0. ])
@@ -189,14 +187,14 @@ class TopK(Allocation):
     def __post_init__(self) -> None:
         Allocation.__post_init__(self)
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise InputError(f"expected k as a whole number of names, at least 1; found {self.k!r}")
+            raise InputError(f"expected k as a whole number of tickers, at least 1; found {self.k!r}")
         _number(self, "min_score", infinite=True)
 
-    def reachable_gross(self, n: int) -> float:  # noqa: D102 - says what the base says
+    def reachable_gross(self, n: int) -> float:  # noqa: D102 - documented in the base class
         share = self.gross / self.k
         return min(n, self.k) * (share if self.max_weight is None else min(share, self.max_weight))
 
-    def choose(self, scores: Values) -> Values:  # noqa: D102 - says what the base says
+    def choose(self, scores: Values) -> Values:  # noqa: D102 - documented in the base class
         best = np.argsort(-scores, kind="stable")[: self.k]
         best = best[scores[best] > self.min_score]
         share = np.zeros_like(scores)
@@ -215,15 +213,15 @@ class TopK(Allocation):
 
 @dataclass(frozen=True, slots=True)
 class LongShortQuantile(Allocation):
-    """The highest scores long and the lowest short, each side `gross / 2` in equal parts.
+    """Long positions in the highest scores and short positions in the lowest, `gross / 2` a side in equal parts.
 
     Parameters
     ----------
     quantile : float
-        Fraction of the candidates on each side, above 0 and at most 0.5: `floor(quantile × n)` names, at least one.
-        Names with the same score that compete for the last places of a side share them in equal parts. Names on both
-        sides that share one score have no ranking between them and are left out; when that empties a side, as when all
-        scores are equal, nothing is held.
+        Fraction of the candidates on each side, above 0 and at most 0.5: `floor(quantile × n)` tickers, at least one.
+        Tickers with equal scores at the border of a side share its last places in equal parts. When the borders of both
+        sides have the same score, tickers with that score are left out; when that empties a side, as when all scores
+        are equal, nothing is held.
 
     >>> LongShortQuantile(0.25).target_weights([0.3, 0.1, 0.2, 0.0], [0.0] * 4, [True] * 4)
     array([ 0.5,  0. ,  0. , -0.5])
@@ -274,14 +272,14 @@ class LongShortQuantile(Allocation):
 
 @dataclass(frozen=True, slots=True)
 class Threshold(Allocation):
-    """Every score above `long` is bought, every score below `short` sold short, in equal parts of `gross`.
+    """Long positions in every score above `long`, short ones below `short`, in equal parts of `gross`.
 
     Parameters
     ----------
     long : float
-        A score has to be above it.
+        Scores above it are bought.
     short : float, optional
-        A score has to be below it; without it nothing is sold short. Not above `long`.
+        Scores below it are sold short; None for no short sales. At most `long`.
 
     >>> Threshold(0.55, short=0.45).target_weights([0.6, 0.5, 0.4, 0.7], [0.0] * 4, [True] * 4).round(3)
     array([ 0.333,  0.   , -0.333,  0.333])
@@ -310,12 +308,12 @@ class Threshold(Allocation):
 
 @dataclass(frozen=True, slots=True)
 class ScoreWeighted(Allocation):
-    """Weights in proportion to the distance of the score from a centre.
+    """Weights proportional to the distance of the score from a centre.
 
     Parameters
     ----------
     center : float
-        The score that means no opinion: 0 for expected returns, 0.5 for probabilities.
+        Neutral score: 0 for expected returns, 0.5 for probabilities.
     long_only : bool
         Whether scores below the centre are left out instead of sold short.
 
@@ -340,7 +338,7 @@ class ScoreWeighted(Allocation):
         share: Values = scores - self.center
         if self.long_only:
             share = np.maximum(share, 0.0)
-        # dividing by the largest first keeps the sum finite for any finite scores
+        # division by the largest value first keeps the sum finite for any finite scores
         largest = np.abs(share).max()
         if largest == 0.0:
             return np.zeros_like(scores)
@@ -350,7 +348,7 @@ class ScoreWeighted(Allocation):
 
 @dataclass(frozen=True, slots=True)
 class EqualWeight(Allocation):
-    """Every name with a score, whatever it is, in equal parts: the universe a selection has to beat.
+    """Equal weights for every ticker with a score; the comparison for selections from the universe.
 
     >>> EqualWeight().target_weights([0.3, float("nan"), -0.2], [0.0] * 3, [True] * 3)
     array([0.5, 0. , 0.5])
@@ -366,10 +364,10 @@ ALLOCATIONS: dict[str, type[Allocation]] = {
 
 
 def _share_places(share: Values, scores: Values, best: NDArray[np.intp], place: float) -> None:
-    """Give the names that are tied at the border of a selection equal parts of the places that they compete for.
+    """Divide the last places of a selection equally among the tickers with the score at its border, in place.
 
-    `best` are the positions selected, the one at the border last, with `place` of weight for each; without a tie
-    nothing is changed.
+    `best` are the selected positions, the one at the border last, with a weight of `place` each; without a tie `share`
+    is unchanged.
     """
     border = scores[best[-1]]
     tied = scores == border
@@ -379,14 +377,14 @@ def _share_places(share: Values, scores: Values, best: NDArray[np.intp], place: 
 
 
 def make_allocation(name: str, **params: Any) -> Allocation:
-    """Make an allocation by name.
+    """Create an allocation from its name and settings.
 
     Parameters
     ----------
     name : str
         One of `ALLOCATIONS`, or `'package.module:Name'` of a class with `target_weights` and `can_be_short`.
     **params
-        Its settings.
+        Settings of the allocation.
 
     Returns
     -------
@@ -395,7 +393,7 @@ def make_allocation(name: str, **params: Any) -> Allocation:
     Raises
     ------
     InputError
-        For an unknown name or setting (the nearest is named), a missing setting or a value out of range.
+        For an unknown name or setting (with the nearest known one), a missing setting, or a value out of range.
 
     >>> make_allocation("TopK", k=50, max_weight=0.05)
     TopK(gross=1.0, max_weight=0.05, max_turnover=None, on_missing_score='zero', k=50, min_score=0.0)
@@ -423,21 +421,21 @@ def make_allocation(name: str, **params: Any) -> Allocation:
             if key not in params:
                 raise InputError(f"expected a setting {key} for {name}; found none; add it")
     try:
-        made: Allocation = kind(**params)
+        allocation: Allocation = kind(**params)
     except TypeError as error:
         raise InputError(f"expected settings that {name} takes; found {sorted(params)} ({error})") from error
-    return made
+    return allocation
 
 
 def describe(allocation: Any) -> dict[str, Any]:
-    """Return the settings of an allocation as plain JSON values; empty for one that is no dataclass."""
+    """Return the settings of an allocation as plain JSON values; empty when it is not a dataclass."""
     if not is_dataclass(allocation) or isinstance(allocation, type):
         return {}
     plain: dict[str, Any] = {}
     for name, value in asdict(allocation).items():
-        # JSON knows no infinity, and settings of one's own may be anything
-        as_it_is = value is None or isinstance(value, bool | int | str)
-        plain[name] = value if as_it_is or (isinstance(value, float) and math.isfinite(value)) else str(value)
+        # JSON has no infinity, and settings of custom allocations may have any type
+        is_plain = value is None or isinstance(value, bool | int | str)
+        plain[name] = value if is_plain or (isinstance(value, float) and math.isfinite(value)) else str(value)
     return plain
 
 
@@ -465,7 +463,7 @@ def _number(
     optional: bool = False,
     infinite: bool = False,
 ) -> None:
-    """Refuse a setting that is no number in (above, up_to]."""
+    """Raise InputError for a setting that is not a number in (above, up_to]."""
     value = getattr(owner, name)
     if value is None and optional:
         return

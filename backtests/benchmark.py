@@ -1,4 +1,4 @@
-"""Returns of a benchmark that is bought and held."""
+"""Returns of a buy-and-hold benchmark."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def buy_and_hold(prices: Prices, ticker: str, dates: pd.DatetimeIndex, *, calend
     Returns
     -------
     Series named "benchmark", indexed by those of `dates` that the prices cover
-        Close-to-close return up to each session; 0 on the first, where the strategy has not earned either. A session
-        without a bar counts the last close, and returns of sessions on which only the benchmark's exchange was open are
+        Close-to-close return up to each session; 0 on the first, as for the strategy. A session
+        without a bar uses the last close, and returns of sessions on which only the benchmark's exchange was open are
         compounded, as `align_returns` does. It begins with the session after the first bar when that is later than the
         first session, ends with the last bar, and is empty when the prices cover none of the sessions.
 
@@ -63,7 +63,7 @@ def buy_and_hold(prices: Prices, ticker: str, dates: pd.DatetimeIndex, *, calend
 
 
 def check_span(prices: Prices, ticker: str, first: Any, last: Any) -> None:
-    """Make sure that a benchmark has prices within a backtest from `first` to `last`.
+    """Check that a benchmark has prices within a backtest from `first` to `last`.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def check_span(prices: Prices, ticker: str, first: Any, last: Any) -> None:
     Raises
     ------
     InputError
-        When the ticker is missing, lists on `last` or later, or ends on `first` or earlier: nothing could be compared.
-        Prices of a part of the backtest are compared over that part, see `coverage_warning`.
+        When the ticker is missing, lists on `last` or later, or ends on `first` or earlier. Prices of a part of the
+        backtest are compared over that part, see `coverage_warning`.
     """
     _check_held(prices, ticker)
     days = prices.frame.xs(ticker, level="ticker").index
@@ -86,7 +86,7 @@ def check_span(prices: Prices, ticker: str, first: Any, last: Any) -> None:
     if days[0] >= end or days[-1] <= begin:
         raise InputError(
             f"expected prices of benchmark {ticker} from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, or of a part of that; "
-            f"found {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give a longer file or leave [benchmark] out"
+            f"found {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give a longer file, or remove [benchmark]"
         )
 
 
@@ -103,13 +103,13 @@ def coverage_warning(
     Parameters
     ----------
     name : str
-        Of the benchmark.
+        Name of the benchmark.
     covered : DatetimeIndex
         Dates of the account on which the benchmark has a return.
     dates : DatetimeIndex
         All dates of the account.
     counted : str
-        What the dates are: sessions, weeks or months.
+        Word for the dates: sessions, weeks or months.
     own : DatetimeIndex, optional
         All dates of the benchmark, for the message about one that covers no part.
     """
@@ -129,7 +129,7 @@ def _check_held(prices: Prices, ticker: str) -> None:
     if ticker not in prices.tickers:
         raise InputError(
             f"expected benchmark {ticker!r} in the benchmark prices; found {len(prices.tickers)} other tickers; "
-            "mend benchmark.ticker or benchmark.path"
+            "correct benchmark.ticker or benchmark.path"
         )
 
 

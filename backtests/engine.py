@@ -1,4 +1,4 @@
-"""Prices, scores and an allocation through backtrader: one call, one checked result."""
+"""Backtests of scores and an allocation in backtrader, and returns of the equal-weight universe."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def run_backtest(
     fills: FillSource | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> BacktestResult:
-    """Trade scores.
+    """Run a backtest of scores.
 
     The run goes from the first decision date to the last session of the prices. A score of date *t* is known at the
     close of *t* and traded at the open of the next session; with close-only prices at its close. Nothing is held before
-    the first decision, so the first return is 0. Orders given on the last session are tomorrow's: their status is open.
+    the first decision, so the first return is 0. Orders given on the last session are not filled: their status is open.
 
     Parameters
     ----------
@@ -58,36 +58,35 @@ def run_backtest(
         Checked prices. Only tickers with a signal take part.
     signals : DataFrame or Series
         Scores indexed by (date, ticker), a frame in column `score`; sorted, unique, finite. Its dates are the decision
-        dates. A ticker without a row on one of them has no opinion.
+        dates. A ticker without a row on a decision date has no score.
     allocation : Allocation
-        What to hold given the scores: `TopK`, `LongShortQuantile`, … or any object with
+        Rule that turns scores into target weights: `TopK`, `LongShortQuantile`, … or any object with
         `target_weights(scores, weights, tradable)` and `can_be_short`. May be None with a strategy of your own.
     broker : BrokerSettings
-        Costs and rules.
+        Costs and rules of the account.
     strategy : class or str, optional
         A `bt.Strategy` of your own, or `'package.module:Name'` of one; it reads scores as `d.signal[0]`. A feed without
-        a bar today still shows its last one; `self.broker.trades_today(d)` says so. A subclass of `SignalStrategy` is
-        given the allocation. By default `SignalStrategy`.
+        a bar today still shows its last bar; `self.broker.trades_today(d)` is False then. A subclass of
+        `SignalStrategy` receives the allocation. By default `SignalStrategy`.
     start, end : date-like, optional
         First and last day of the run; decision dates outside are left out.
     fills : FillSource, optional
-        Where fills come from: by default they are simulated, a `FillJournal` replays what was in fact filled.
+        Source of fills: simulated by default; a `FillJournal` replays recorded fills.
     on_progress : callable
-        Told of progress.
+        Called with a `ProgressEvent` after every twentieth of the sessions and at the end.
 
     Returns
     -------
     BacktestResult
-        Checked.
+        The result, whose accounting identity has been checked.
 
     Raises
     ------
     InputError
-        For signals that break their contract, tickers or dates the prices do not have, an allocation that can be
-        short without a borrow rate or that ranks names where there is only one, and target weights that break their
-        contract.
+        For invalid signals, tickers or dates that the prices do not have, an allocation that can be short without a
+        borrow rate or that ranks tickers where there is only one, and invalid target weights.
     CheckFailedError
-        When the books do not balance.
+        When the result violates the accounting identity.
     """
     return _trade(
         prices,
@@ -114,7 +113,7 @@ def _trade(
     end: Any = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> BacktestResult:
-    """Trade scores in an account that is made when the inputs are known to be usable."""
+    """Run a backtest in an account that is created after the inputs have been checked."""
     kind = strategy_class(strategy)
     _check_allocation(allocation, settings, needed=issubclass(kind, SignalStrategy))
     panel = prices if isinstance(prices, PricePanel) else prices.panel()
@@ -122,13 +121,13 @@ def _trade(
     if start is not None or end is not None:
         table = table.between(start, end)
     check_tickers(table.tickers, panel.tickers)
-    if isinstance(allocation, LongShortQuantile):  # places of TopK that stay empty are a warning here
+    if isinstance(allocation, LongShortQuantile):  # for TopK, empty places are a warning, not an error
         check_enough_names(allocation, len(table.tickers), names=table.tickers)
-    panel, earlier = _cut(panel, table, end)
+    panel, earlier = _split_at_first_decision(panel, table, end)
     if settings.max_participation_rate is not None and not panel.volume_known:
         raise InputError(
-            "expected prices with volume, because broker.max_participation_rate is set; found none; leave "
-            "that setting out, or with a preset set it to false (None in Python)"
+            "expected prices with volume, because broker.max_participation_rate is set; found none; remove "
+            "that setting, or with a preset set it to false (None in Python)"
         )
 
     cerebro = bt.Cerebro(stdstats=False)
@@ -141,7 +140,7 @@ def _trade(
     cerebro.addanalyzer(AccountRecorder, _name="recorder")
     cerebro.addanalyzer(_Progress, _name="progress", on_progress=on_progress, total=len(panel.dates))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuinWarning)  # the result says it
+        warnings.simplefilter("ignore", RuinWarning)  # the result holds the same text
         run = cerebro.run()[0]
     result: BacktestResult = run.analyzers.recorder.result()
     counts = np.count_nonzero(~np.isnan(table.values), axis=1)
@@ -172,13 +171,13 @@ def equal_weight_returns(
     *,
     on_progress: ProgressCallback = ignore_progress,
 ) -> pd.Series:
-    """Hold every name that has a score in equal parts, rebalanced on the same dates at the same costs.
+    """Compute returns of all tickers with a score in equal weights, rebalanced on the same dates at the same costs.
 
-    What a selection has to beat. It is an idea, not an account: parts of shares are allowed, volume is no limit, no
-    order pays a minimum, no purchase is refused for lack of cash, and the cash buffer is at least 2 %, so that a small
-    account does not make it look other than it is. Where prices rise overnight by so much that the purchases cost more
-    than there is, all of them are scaled down alike (see `ScalingBroker`), so that about 98 % stay invested.
-    Commission, slippage and delistings are those of `broker`.
+    This is the comparison for a selection of tickers. It does not depend on the size of the account: fractional shares
+    are allowed, there is no limit on volume, no minimum commission and no initial margin, and the cash buffer is at
+    least 2 %. Where overnight price rises make the purchases cost more than the cash available, all of them are scaled
+    by one factor (see `ScalingBroker`), so that about 98 % stay invested. Commission, slippage and delistings are those
+    of `broker`.
 
     Parameters
     ----------
@@ -188,10 +187,11 @@ def equal_weight_returns(
     Returns
     -------
     Series named "universe"
-        Simple returns per session, from the first decision date on. They end where the account was closed by ruin.
+        Simple returns per session, from the first decision date on. They end on the day of ruin if the account was
+        closed.
     """
     buffer = max(broker.cash_buffer, 0.02)
-    idea = replace(
+    unconstrained = replace(
         broker,
         fractional=True,
         max_participation_rate=None,
@@ -204,15 +204,15 @@ def equal_weight_returns(
         prices,
         signals,
         allocation=EqualWeight(),
-        settings=idea,
-        account=lambda: ScalingBroker(idea),
+        settings=unconstrained,
+        account=lambda: ScalingBroker(unconstrained),
         on_progress=on_progress,
     )
     return result.returns.rename("universe")
 
 
 class _Progress(bt.Analyzer):
-    """Tells the on_progress every twentieth of the sessions."""
+    """Analyzer that calls `on_progress` after every twentieth of the sessions."""
 
     params = (("on_progress", ignore_progress), ("total", 0))
 
@@ -247,7 +247,7 @@ def strategy_class(strategy: Any) -> Any:
 
 def _check_allocation(allocation: Any, broker: BrokerSettings, *, needed: bool) -> None:
     if not isinstance(broker, BrokerSettings):
-        raise InputError(f"expected BrokerSettings; found {broker!r}; costs are never silently zero")
+        raise InputError(f"expected BrokerSettings; found {broker!r}; state the costs, which have no default")
     if allocation is None and not needed:
         return
     for name in ("target_weights", "can_be_short"):
@@ -260,14 +260,14 @@ def _check_allocation(allocation: Any, broker: BrokerSettings, *, needed: bool) 
         )
 
 
-def _cut(panel: PricePanel, table: ScoreTable, end: Any) -> tuple[PricePanel, PricePanel]:
-    """Return the sessions from the first decision date to the end, and those before, without copying."""
+def _split_at_first_decision(panel: PricePanel, table: ScoreTable, end: Any) -> tuple[PricePanel, PricePanel]:
+    """Return the panel from the first decision date to the end, and the panel before it, without copying."""
     first, last = table.dates[0], table.dates[-1]
     stop = panel.position(end) if end is not None else len(panel.dates) - 1
     if first < panel.dates[0] or last > panel.dates[-1]:
-        wrong = first if first < panel.dates[0] else last
+        outside = first if first < panel.dates[0] else last
         raise InputError(
-            f"expected decision dates within the prices, {panel.dates[0]} to {panel.dates[-1]}; found {wrong}; give "
+            f"expected decision dates within the prices, {panel.dates[0]} to {panel.dates[-1]}; found {outside}; give "
             "longer prices, or start= and end="
         )
     start = int(np.searchsorted(panel.dates, first))

@@ -1,6 +1,6 @@
-"""Series of simple returns from outside: checked at one door, and put on the sessions of an account.
+"""Validation of external return series, and their alignment with the sessions of an account.
 
-The `[benchmark]` table, `tear_sheet(benchmark=...)` and `compute_metrics(benchmark=...)` all come through here.
+Used for the `[benchmark]` table, `tear_sheet(benchmark=...)` and `compute_metrics(benchmark=...)`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from signals.common.errors import InputError
 
 __all__ = ["align_returns", "check_returns", "session_dates"]
 
-# A median return above this, in size and for daily values, is no return: prices, or percentages taken for fractions.
+# Largest plausible median of absolute daily returns; larger values are prices or percentages.
 LARGEST_MEDIAN = 0.1
-# Fewer values say nothing about their usual size.
+# Minimum number of values for the check of their median.
 FEWEST = 20
 
 _ORDER = {"daily": 0, "weekly": 1, "monthly": 2}
@@ -31,7 +31,7 @@ Days = NDArray[np.datetime64]
 
 
 def session_dates(index: Any, *, what: str = "returns", calendar: str | None = None) -> pd.DatetimeIndex:
-    """Read the sessions that the stamps of an index stand for.
+    """Return the sessions that the time stamps of an index denote.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ def session_dates(index: Any, *, what: str = "returns", calendar: str | None = N
 
     Notes
     -----
-    A stamp stands for its own date when all stamps are midnights of the index's own zone (or naive midnights); else for
+    A stamp denotes its own date when all stamps are midnights of the index's own zone (or naive midnights); else for
     the date in the zone of the exchange when they are midnights there; else for the UTC date when they are midnights
     in UTC; else for the session that closes at that moment when every stamp is a close of the calendar. Anything else,
-    such as midnights of Berlin converted to UTC, could be either of two days and is refused.
+    such as midnights of Berlin converted to UTC, could be either of two days and raises InputError.
 
     Examples
     --------
     >>> session_dates(pd.DatetimeIndex(["2024-03-01"], tz="Asia/Tokyo"))[0]
     Timestamp('2024-03-01 00:00:00+0000', tz='UTC')
-    >>> session_dates(pd.DatetimeIndex(["2024-03-01 21:00"], tz="UTC"))[0]  # the close of New York
+    >>> session_dates(pd.DatetimeIndex(["2024-03-01 21:00"], tz="UTC"))[0]  # close of New York
     Timestamp('2024-03-01 00:00:00+0000', tz='UTC')
     """
     if not isinstance(index, pd.DatetimeIndex):
@@ -76,7 +76,7 @@ def session_dates(index: Any, *, what: str = "returns", calendar: str | None = N
         raise InputError(f"expected {what} sorted by date; found dates that go back; use .sort_index()")
     days = _days_of(index, calendar or "XNYS")
     if days is None:
-        _refuse_several(index.tz_localize(None).normalize(), what)
+        _reject_repeated_dates(index.tz_localize(None).normalize(), what)
         off = index[int(np.argmax(index != index.normalize()))]
         zoned = "call .tz_convert(zone) with the zone whose midnights they are; " if index.tz is not None else ""
         raise InputError(
@@ -87,7 +87,7 @@ def session_dates(index: Any, *, what: str = "returns", calendar: str | None = N
 
 
 def _as_dates(index: Any) -> str:
-    """Say how an index becomes one of dates."""
+    """Advice for the message on how to convert an index to dates."""
     if isinstance(index, pd.PeriodIndex):
         return "use .to_timestamp() on it"
     if isinstance(index, pd.MultiIndex):
@@ -98,7 +98,7 @@ def _as_dates(index: Any) -> str:
 
 
 def _days_of(index: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex | None:
-    """Naive dates of the stamps; None when they may be either of two."""
+    """Naive dates of the stamps; None when they are ambiguous."""
     naive = index.tz_localize(None)
     if _midnights(naive):
         return naive
@@ -121,13 +121,13 @@ def _midnights(stamps: pd.DatetimeIndex) -> bool:
     return bool((stamps == stamps.normalize()).all())
 
 
-def _refuse_several(days: pd.DatetimeIndex, what: str) -> None:
+def _reject_repeated_dates(days: pd.DatetimeIndex, what: str) -> None:
     if not days.has_duplicates:
         return
     day = days[days.duplicated()][0]
     rows = int((days == day).sum())
     raise InputError(
-        f"expected one return per session in {what}; found {rows} on {day:%Y-%m-%d}; drop the copies, or compound "
+        f"expected one return per session in {what}; found {rows} on {day:%Y-%m-%d}; drop the duplicates, or compound "
         "them: (1 + returns).groupby(returns.index.normalize()).prod() - 1"
     )
 
@@ -140,7 +140,7 @@ def check_returns(
     of_account: bool = True,
     periods_per_year: float = 252.0,
 ) -> pd.Series:
-    """Let a series of simple returns in, or say what is wrong with it.
+    """Check a series of simple returns and return it on midnights UTC.
 
     Parameters
     ----------
@@ -149,12 +149,12 @@ def check_returns(
     what : str
         Name of the series in messages.
     calendar : str, optional
-        Exchange calendar of the dates, where it is known.
+        Exchange calendar of the dates, if known.
     of_account : bool
-        Whether these are returns of an account, which has no unknown return. Returns of anything else may begin and
-        end with NaN: the value is not known there.
+        Whether these are returns of an account, which may not contain NaN. Other returns may begin and end with NaN,
+        where their value is not known.
     periods_per_year : float
-        What the usual size of a return is judged by.
+        Number of returns a year, for the check of their size.
 
     Returns
     -------
@@ -164,8 +164,8 @@ def check_returns(
     Raises
     ------
     InputError
-        For anything but a series of numbers, for dates that are not those of sessions, dates given twice, NaN,
-        infinities, and for what looks like prices or percentages.
+        For anything but a series of numbers, for dates that are not session dates, repeated dates, NaN, infinities, and
+        values that look like prices or percentages.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def check_returns(
     if not isinstance(returns, pd.Series):
         raise InputError(f"expected {what} as a pandas Series; found {type(returns).__name__}; make it one, with dates")
     dates = session_dates(returns.index, what=what, calendar=calendar)
-    _refuse_several(dates, what)
+    _reject_repeated_dates(dates, what)
     kind = returns.dtype
     if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind) or kind.kind == "c":
         percent = returns.map(lambda value: isinstance(value, str) and value.strip().endswith("%")).any()
@@ -193,17 +193,17 @@ def check_returns(
     out = pd.Series(returns.to_numpy(dtype=np.float64, na_value=np.nan), index=dates, name=returns.name)
     out.attrs = dict(returns.attrs)
     values = out.to_numpy()
-    _refuse_odd(np.isinf(values), out, what, "replace it, or drop the row")
+    _reject_values(np.isinf(values), out, what, "replace it, or drop the row")
     unknown = np.isnan(values)
     if not of_account and not unknown.all():
         known = np.flatnonzero(~unknown)
         unknown = unknown & (np.arange(len(values)) > known[0]) & (np.arange(len(values)) < known[-1])
-    _refuse_odd(unknown, out, what, "fill it, or drop the row" if not of_account else "run the backtest again")
+    _reject_values(unknown, out, what, "fill it, or drop the row" if not of_account else "run the backtest again")
     _check_size(values[~np.isnan(values)], what, periods_per_year)
     return out
 
 
-def _refuse_odd(odd: NDArray[np.bool_], series: pd.Series, what: str, remedy: str) -> None:
+def _reject_values(odd: NDArray[np.bool_], series: pd.Series, what: str, remedy: str) -> None:
     if odd.any():
         at = int(np.argmax(odd))
         value = float(series.iloc[at])
@@ -215,19 +215,19 @@ def _refuse_odd(odd: NDArray[np.bool_], series: pd.Series, what: str, remedy: st
 
 
 def _check_size(values: NDArray[np.float64], what: str, periods_per_year: float) -> None:
-    """Refuse prices and percentages."""
+    """Raise InputError for values that look like prices or percentages."""
     moved = np.abs(values[values != 0.0])
     if len(values) < 2 or not len(moved):
         return
-    usual = float(np.median(moved))
+    median = float(np.median(moved))
     small = len(values) < FEWEST
     limit = 1.0 if small else LARGEST_MEDIAN * math.sqrt(252.0 / periods_per_year)
     positive = bool((values > 0.0).all())
-    if usual <= limit or (small and not (positive and moved.min() > limit)):
+    if median <= limit or (small and not (positive and moved.min() > limit)):
         return
     meaning, remedy = ("prices", "use .pct_change().dropna()") if positive else ("percentages", "divide by 100")
     raise InputError(
-        f"expected {what} as fractions of the value before, such as 0.01 for 1 %; found {usual:.3g} as their median "
+        f"expected {what} as fractions of the value before, such as 0.01 for 1 %; found {median:.3g} as their median "
         f"size, which looks like {meaning}; {remedy}"
     )
 
@@ -242,36 +242,35 @@ def align_returns(
     calendar: str | None = None,
     known_until: Any = None,
 ) -> pd.Series:
-    """Put checked returns of something else on the sessions of an account.
+    """Align checked comparison returns with the sessions of an account.
 
     Parameters
     ----------
     other : Series
-        From `check_returns`. Where it begins with NaN its value is known from the last of these dates on.
+        From `check_returns`. Leading NaN mean that its value is known from the last of these dates on.
     dates : DatetimeIndex
         Sessions of the account, or its weeks or months; midnights UTC.
     periodicity : Periodicity
-        Of the account.
+        Frequency of the account's returns.
     what : str
         Name of `other` in messages.
     bought_at_first_close : bool
-        Whether the account held nothing before its first close: `other` is then bought there too, and its first return
-        is 0.
+        Whether the account held nothing before its first close; `other` is then bought at that close too, and its first
+        return is 0.
     calendar : str, optional
-        Exchange calendar of `other`, where it is known.
+        Exchange calendar of `other`, if known.
     known_until : date-like, optional
         Last day for which `other` is known, when its exchange was closed on the last sessions of the account. By
-        default that of its last return, or the end of the weekend after it where `other` never has a return on such
-        days.
+        default the date of its last return, or the end of the following weekend if `other` has no returns on weekends.
 
     Returns
     -------
     Series
         On those sessions of the account that `other` covers, without gaps; empty when there are none. Each return is
-        that of `other` since the account's session before: several are compounded (its exchange was open while that of
-        the account was closed, or it is daily and the account weekly), and without one it is 0 (its exchange was
-        closed). Weekly and monthly returns go with the account's week (Monday to Sunday) or month, on whichever of its
-        days they are dated.
+        that of `other` since the previous session of the account: several returns are compounded (the exchange of
+        `other` was open while that of the account was closed, or `other` is daily and the account weekly), and without
+        a return it is 0 (the exchange of `other` was closed). Weekly and monthly returns belong to the account's week
+        (Monday to Sunday) or month that contains their date.
 
     Raises
     ------
@@ -292,7 +291,7 @@ def align_returns(
     base = days[known[0] - 1] if known[0] > 0 else None
     days, values = days[known], other.to_numpy(dtype=np.float64)[known]
     inside = (days > before) & (days <= own[-1])
-    if base is None:  # the first return is since the session before, or else since the day before
+    if base is None:  # the first return covers the time since the previous session, or else since the previous day
         at = int(np.searchsorted(own, days[0]))
         on_session = at < len(own) and own[at] == days[0]
         base = (own[at - 1] if at else before) if on_session else days[0] - np.timedelta64(1, "D")
@@ -312,7 +311,7 @@ def _naive_days(index: pd.DatetimeIndex) -> Days:
 
 
 def _end_of_weekend(days: Days) -> np.datetime64:
-    """Last of some days, or of the Saturday and Sunday after it when none of them ever is such a day."""
+    """Last of the days, or the end of the following weekend when none of the days is on a weekend."""
     weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
     last, held = days[-1], set(weekday.tolist())
     while (nxt := (int(last.astype(np.int64)) + 4) % 7) in (5, 6) and nxt not in held:
@@ -337,7 +336,7 @@ def _session_before(first: np.datetime64, periodicity: Periodicity) -> np.dateti
 
 
 def _compound(days: Days, values: NDArray[np.float64], own: Days) -> NDArray[np.float64]:
-    """Compound the returns of each session; 0 where there is none. One return alone is taken over to the bit."""
+    """Compound the returns of each session; 0 without any. A single return is copied to the bit."""
     group = np.searchsorted(own, days)
     out = np.zeros(len(own))
     number = np.bincount(group, minlength=len(own))
@@ -349,7 +348,7 @@ def _compound(days: Days, values: NDArray[np.float64], own: Days) -> NDArray[np.
 
 
 def _same_periods(days: Days, own: Days, frequency: str, what: str) -> Days:
-    """Date weekly or monthly returns as the account dates the same week, Monday to Sunday, or month.
+    """Give weekly or monthly returns the dates of the account for the same week (Monday to Sunday) or month.
 
     A week may be dated by its Friday, its last session, its Sunday or its first Monday, and a month likewise.
     """
@@ -363,12 +362,12 @@ def _same_periods(days: Days, own: Days, frequency: str, what: str) -> Days:
         theirs, ours = (_usual_weekday(dates) for dates in (days, own))
         if theirs != ours and {theirs, ours} & {1, 2, 3}:
             raise InputError(
-                f"expected weeks of {what} that end when those of the account do; found {_WEEKDAYS[theirs]}s beside "
-                f"{_WEEKDAYS[ours]}s; give daily returns"
+                f"expected weeks of {what} that end when those of the account do; found {_WEEKDAYS[theirs]}s for "
+                f"account weeks that end on {_WEEKDAYS[ours]}s; give daily returns"
             )
-    mine = period(own)
-    place = np.minimum(np.searchsorted(mine, period(days)), len(own) - 1)
-    return np.where(mine[place] == period(days), own[place], days)
+    own_periods = period(own)
+    place = np.minimum(np.searchsorted(own_periods, period(days)), len(own) - 1)
+    return np.where(own_periods[place] == period(days), own[place], days)
 
 
 def _usual_weekday(dates: Days) -> int:
@@ -376,7 +375,7 @@ def _usual_weekday(dates: Days) -> int:
 
 
 def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str, calendar: str | None) -> str | None:
-    """Refuse series that are coarser than the account, or irregular; give the frequency of others."""
+    """Return the frequency; InputError for series that are coarser than the account or irregular."""
     if len(days) < 2 or periodicity.frequency == "other":
         return None
     found = frequency_of(pd.DatetimeIndex(days.astype("datetime64[ns]")), calendar=calendar)
@@ -384,7 +383,7 @@ def _check_frequency(days: Days, own: Days, periodicity: Periodicity, what: str,
         return found
     within = own[(own >= days[0]) & (own <= days[-1])]
     absent = np.count_nonzero(~np.isin(within, days))
-    if absent <= 1:  # in a handful of dates, one that is absent hides the frequency
+    if absent <= 1:  # one missing date among few can hide the frequency
         return None
     step = int(np.median(np.diff(days)).astype(int))
     if found:

@@ -1,4 +1,4 @@
-"""Gains by ticker, and the identity that they and the account's own cash flows add up to the account's change."""
+"""Gains by ticker, cash flows of the account, and their difference from the change of the account."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ GAIN_COLUMNS = ("price_gain", "dividends", "commission", "gain", "open_value")
 def gains_by_ticker(
     positions: pd.DataFrame, transactions: pd.DataFrame, cash_flows: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Attribute what the account gained to its tickers.
+    """Attribute the gain of the account to its tickers.
 
     Parameters
     ----------
     positions : DataFrame
-        As in `BacktestResult`: account currency at each close, `cash` last. The last row values what is still held.
+        As in `BacktestResult`: account currency at each close, `cash` last. The last row values open positions.
     transactions : DataFrame
         Fills with `amount`, `price`, `symbol` and, where it is known, `commission`.
     cash_flows : DataFrame, optional
-        With `ticker` and `amount`; without it there were none.
+        With `ticker` and `amount`; None for no cash flows.
 
     Returns
     -------
-    DataFrame indexed by ticker, one row for each that was ever traded or held at the end, sorted
+    DataFrame indexed by ticker, sorted, one row for each ticker that was traded or is held at the end
         Account currency. `price_gain`: proceeds of sales less cost of purchases plus `open_value`, the value of the
-        position at the last close; `dividends`: dividends and cash in lieu of parts of a share, negative when paid on a
-        short position; `commission`: paid, above zero; `gain` = `price_gain` + `dividends` - `commission`.
+        position at the last close; `dividends`: dividends and cash in lieu of fractional shares, negative when paid on
+        a short position; `commission`: paid, positive; `gain` = `price_gain` + `dividends` - `commission`.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def gains_by_ticker(
 
 
 def account_flows(cash_flows: pd.DataFrame | None, tickers: pd.Index) -> pd.Series:
-    """Cash flows that belong to no ticker of the account, by kind: fees, interest, deposits; negative when paid."""
+    """Cash flows without a ticker, summed by kind: fees, interest, deposits; negative when paid."""
     if cash_flows is None or not len(cash_flows):
         return pd.Series(dtype=np.float64)
     own = cash_flows[~cash_flows["ticker"].isin(tickers)]
@@ -88,5 +88,5 @@ def unexplained(
         As in `gains_by_ticker`.
     """
     gains = gains_by_ticker(positions, transactions, cash_flows)
-    rest = account_flows(cash_flows, gains.index)
-    return change - math.fsum(gains["gain"]) - math.fsum(rest)
+    other_flows = account_flows(cash_flows, gains.index)
+    return change - math.fsum(gains["gain"]) - math.fsum(other_flows)

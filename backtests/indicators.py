@@ -1,4 +1,4 @@
-"""Scores as a backtrader indicator, for `cerebro.add_signal` and for strategies that combine them with others."""
+"""backtrader indicator of scores, for `cerebro.add_signal` and for strategies that combine indicators."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["SignalIndicator"]
 
 
 class SignalIndicator(bt.Indicator):
-    """The score of a feed's ticker as a line: the last decision's, until the next decision.
+    """Indicator line with the score of a feed's ticker from the last decision date.
 
-    Known at the close of each bar, like any indicator. An opinion lasts until the next decision date, on which a ticker
-    without a row has none any more.
+    The value is known at the close of each bar, like any indicator. A score is kept until the next decision date; a
+    ticker without a row on that date has no score from then on.
 
     Lines
     -----
     signal
-        Score less `threshold`; `neutral` without an opinion.
+        Score minus `threshold`; `neutral` without a score.
 
     Parameters (backtrader style)
     -----------------------------
     signals : DataFrame, Series or ScoreTable, optional
-        Scores by (date, ticker). Without it they are those of the feed, which `add_prices(..., signals=...)` made; with
-        it any daily feed will do.
+        Scores by (date, ticker). By default the scores of the feed, from `add_prices(..., signals=...)`; with
+        this parameter any daily feed can be used.
     ticker : str, optional
-        Whose scores; by default the name of the feed.
+        Ticker whose scores are used; by default the name of the feed.
     threshold : float
-        What is subtracted, because backtrader goes by the sign: 0.5 for probabilities.
+        Subtracted from the score, because backtrader uses the sign: 0.5 for probabilities.
     neutral : float
-        Value without an opinion. 0 is neither long nor short to every kind of `add_signal`; NaN would be taken for a
-        signal by the kinds that end in `_ANY`.
+        Value without a score. 0 is neither long nor short for every kind of `add_signal`; the kinds that end in `_ANY`
+        would treat NaN as a signal.
     forward_fill : bool
         Whether the line keeps the score between decision dates; otherwise it is neutral there.
 
@@ -62,13 +62,13 @@ class SignalIndicator(bt.Indicator):
             raise InputError("expected a feed for SignalIndicator; found lines without dates; pass the feed itself")
         if getattr(self.data, "_timeframe", bt.TimeFrame.Days) < bt.TimeFrame.Days:
             raise InputError(
-                "expected bars of a day or longer for SignalIndicator; found shorter ones, which come before the close "
-                "their day's score is known at; resample them to days first"
+                "expected bars of a day or longer for SignalIndicator; found shorter ones, which end before the "
+                "close at which the score of their day is known; resample them to days first"
             )
         self._decisions, self._scores = self._table()
 
     def _table(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Decision dates as backtrader counts days, and the ticker's score on each."""
+        """Decision dates as backtrader day numbers, and the ticker's score on each."""
         signals, name = self.p.signals, self.p.ticker or getattr(self.data, "_name", "")
         if signals is not None:
             table = signals if isinstance(signals, ScoreTable) else ScoreTable.from_signals(signals)
@@ -89,16 +89,16 @@ class SignalIndicator(bt.Indicator):
         return day_numbers(feed.market.panel.dates[decisions]), scores[feed.p.place, decisions]
 
     def next(self) -> None:
-        """Show the score of the bar that has just closed."""
-        self.lines.signal[0] = float(self._at(np.array([self.data.lines.datetime[0]]))[0])
+        """Set the score of the bar that has just closed."""
+        self.lines.signal[0] = float(self._values_on(np.array([self.data.lines.datetime[0]]))[0])
 
     def once(self, start: int, end: int) -> None:
-        """Show all scores at once: what backtrader calls when the bars are there beforehand."""
+        """Set all scores at once; backtrader calls this when the bars are preloaded."""
         days = np.frombuffer(self.data.lines.datetime.array, dtype=np.float64, count=end)[start:]
-        self.lines.signal.array[start:end] = type(self.lines.signal.array)("d", self._at(days).tobytes())
+        self.lines.signal.array[start:end] = type(self.lines.signal.array)("d", self._values_on(days).tobytes())
 
-    def _at(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values on the days of some bars, whatever the time of day."""
+    def _values_on(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of the line on the dates of the given bars; the time of day is ignored."""
         days = np.floor(moments)
         last = np.searchsorted(self._decisions, days, side="right") - 1
         known = last >= 0

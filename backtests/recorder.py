@@ -1,4 +1,4 @@
-"""What happened to the account, session by session and fill by fill."""
+"""backtrader analyzer that records fills, orders and positions of a run as a `BacktestResult`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from signals.data.price_index import RESERVED
 
 __all__ = ["AccountRecorder"]
 
-# Unfilled value from which the report says so in its first lines, as a fraction of what was traded.
+# Unfilled value above which a warning is given, as a fraction of the traded value.
 NOTABLE = 0.01
 
 _FINAL = {
@@ -35,13 +35,13 @@ _FINAL = {
 }
 
 
-# Methods of backtrader's broker that set the price of a fill; a broker that has its own may let orders slip.
+# Methods of backtrader's broker that set the price of a fill; a broker that overrides one may have slippage.
 _FILLING = ("_execute", "_slip_down", "_slip_up", "_try_exec", "_try_exec_close", "_try_exec_limit", "_try_exec_stop",
             "_try_exec_stoplimit", "next")  # fmt: skip
 
 
 class _Entry(NamedTuple):
-    """One order as the frame shows it; days as backtrader's numbers."""
+    """Final record of one order with the columns of the order frame; days are backtrader day numbers."""
 
     submitted: float
     executed: float
@@ -59,8 +59,8 @@ class _Entry(NamedTuple):
     follows: bool
 
 
-class _Row:
-    """One order that can still change."""
+class _OpenOrder:
+    """Record of one order that can still change."""
 
     __slots__ = (
         "commission",
@@ -85,7 +85,7 @@ class _Row:
         self.executed = float("nan")
         self.ticker: str = order.data._name
         self.side = "buy" if order.isbuy() else "sell"
-        self.type = "liquidation" if "broker_liquidation" in info else _kind_of(order)
+        self.type = "liquidation" if "broker_liquidation" in info else _order_type(order)
         self.size = float(abs(order.size))
         self.filled = 0.0
         self.price = float("nan")
@@ -95,13 +95,13 @@ class _Row:
         self.follows = False  # whether it ended because another order did
 
     def end(self, order: Any) -> None:
-        """Take over how the order ended, and why."""
+        """Record the final status of the order and its reason."""
         self.status, self.reason = _FINAL[order.status]
         self.resize(order)
         info = info_of(order)
         if "broker_reason" in info:
             self.reason = str(info["broker_reason"])
-        elif order.status == Order.Rejected and order.parent is not None:  # a broker that does not say more
+        elif order.status == Order.Rejected and order.parent is not None:  # a broker without reasons
             self.reason, self.follows = "its parent order had ended", True
         self.follows = self.follows or "broker_follows" in info
         if self.type == "liquidation":
@@ -110,13 +110,13 @@ class _Row:
             self.status = "partial"
 
     def resize(self, order: Any) -> None:
-        """Take over a size that changed: over a split, or of a leg that follows what its parent has filled."""
+        """Record a changed size: after a split, or of a bracket leg after a partial fill of its parent."""
         if abs(order.size) != self.size:
             self.size = float(abs(order.size))
             self.reference /= float(info_of(order).get("broker_split", 1.0))
 
     def entry(self) -> _Entry:
-        """Columns of the order frame without `order_id`, and the price the order was given at."""
+        """Return the columns of the order frame without `order_id`, and the reference price of the order."""
         return _Entry(
             self.submitted,
             self.executed,
@@ -136,22 +136,22 @@ class _Row:
 
 
 class AccountRecorder(bt.Analyzer):
-    """Records fills, orders and positions of a run; `result()` gives them as a checked `BacktestResult`.
+    """Records fills, orders and positions of a run; `result()` returns them as a checked `BacktestResult`.
 
-    Works with `Broker` and with backtrader's own broker, in anybody's Cerebro with one strategy::
+    Works with `Broker` and with backtrader's own broker, in any Cerebro with one strategy::
 
         cerebro.addanalyzer(rs.AccountRecorder)
         strategy = cerebro.run()[0]
         strategy.analyzers.accountrecorder.result()
 
-    Only what is held costs time. Several fills of one asset in one bar are kept apart, as backtrader's `Transactions`
-    analyzer does not, and positions have every feed, as `PyFolio.get_pf_items` does not.
+    The cost per session depends only on the number of holdings. Unlike backtrader's `Transactions` analyzer, several
+    fills of one asset in one bar are separate rows; unlike `PyFolio.get_pf_items`, positions have all feeds.
     """
 
-    outcomes_only = True  # orders on their way need not be announced: `stop` asks for those that are left
+    outcomes_only = True  # no notifications of open orders needed: `stop` reads the orders that are left
 
     def start(self) -> None:
-        """Refuse runs whose books could not be kept.
+        """Check that the run can be recorded.
 
         Raises
         ------
@@ -160,27 +160,27 @@ class AccountRecorder(bt.Analyzer):
         """
         names = [data._name for data in self.datas]
         if not all(names) or len(set(names)) < len(names):
-            twice = next((name for name in names if not name or names.count(name) > 1), "")
+            repeated = next((name for name in names if not name or names.count(name) > 1), "")
             raise InputError(
-                f"expected every feed to have its own name; found {twice!r} without or twice; give it with "
+                f"expected every feed to have its own name; found {repeated!r}, missing or repeated; give it with "
                 "adddata(feed, name=...)"
             )
         if any(data._timeframe < bt.TimeFrame.Days for data in self.datas):
             raise InputError("expected bars of a day or longer; found shorter ones; resample them to days first")
         if len(self.strategy.cerebro.runningstrats) > 1:
             raise InputError(
-                "expected one strategy in the Cerebro, the account is shared; found several; run each alone"
+                "expected one strategy in the Cerebro, because the account is shared; found several; run each alone"
             )
         if reserved := [name for name in RESERVED if name in names]:
             raise InputError(
-                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a column of its own; "
+                f"expected feeds named like tickers; found one named {reserved[0]!r}, which is a reserved column; "
                 "give it another name with adddata(feed, name=...)"
             )
         broker = self._broker = self.strategy.broker
         schemes = [broker.getcommissioninfo(data) for data in self.datas]
         if not all(scheme.stocklike for scheme in schemes):
-            raise InputError("expected stocks or funds; found a feed with margin (futures); leave it out")
-        # with leverage, or shorts booked as a cost, cash is what is left of the value, not what the broker calls so
+            raise InputError("expected stocks or funds; found a feed with margin (futures); remove it")
+        # with leverage, or shorts booked as a cost, cash is account value less positions, not the broker's cash
         self._cash_is_cash = getattr(broker.p, "shortcash", False) and all(s.p.leverage == 1.0 for s in schemes)
         self._may_have_remainders = "clear_share_remainders" not in getattr(broker, "rules", ())
         self._largest: dict[str, float] = {}  # fill of each ticker, in shares
@@ -190,25 +190,25 @@ class AccountRecorder(bt.Analyzer):
         self._values: list[float] = []
         self._cash: list[float] = []
         self._held: list[list[tuple[int, float]]] = []
-        self._open: dict[int, _Row] = {}
+        self._open: dict[int, _OpenOrder] = {}
         self._done: dict[int, tuple[Any, ...]] = {}
         self._fills: list[tuple[float, float, float, str, float]] = []
 
     def notify_order(self, order: Any) -> None:
-        """Book what is new about an order."""
+        """Record new fills and the final status of an order."""
         if order.status == Order.Accepted or order.ref in self._done:
             return
         row = self._open.get(order.ref)
         if row is None:
-            row = self._open[order.ref] = _Row(order)
+            row = self._open[order.ref] = _OpenOrder(order)
         if order.executed.size:
             self._book_fills(order, row)
         if order.status in _FINAL:
             row.end(order)
-            # plain tuples of numbers and text cost the garbage collector nothing, however many there are
+            # the garbage collector does not track plain tuples of numbers and text
             self._done[order.ref] = tuple(self._open.pop(order.ref).entry())
 
-    def _book_fills(self, order: Any, row: _Row) -> None:
+    def _book_fills(self, order: Any, row: _OpenOrder) -> None:
         today = self.strategy.lines.datetime[0]
         for bit in order.executed.iterpending():
             if self._may_have_remainders:
@@ -221,10 +221,10 @@ class AccountRecorder(bt.Analyzer):
             row.price = float(order.executed.price)
 
     def _slippage(self, order: Any, bit: Any, kind: str) -> float:
-        """Slippage of one fill in account currency; NaN where the broker does not tell the price before it."""
+        """Slippage of one fill in account currency; NaN where the broker does not record the price before slippage."""
         if kind == "liquidation":
             return 0.0
-        if kind == "historical":  # a fill that was given, not simulated
+        if kind == "historical":  # a replayed fill
             return float("nan")
         if kind == "market":
             at_close = getattr(self._broker.p, "coc", False) and order.info.get("coc", True)
@@ -232,16 +232,16 @@ class AccountRecorder(bt.Analyzer):
         else:
             before = getattr(bit, "unslipped", None)
             if before is None:
-                before = bit.price if self._never_slips() else float("nan")
+                before = bit.price if self._fills_without_slippage() else float("nan")
         return float(abs(float(bit.price) - before) * abs(float(bit.size)))
 
-    def _never_slips(self) -> bool:
-        """Whether the broker fills as backtrader's own does, which was given no slippage."""
+    def _fills_without_slippage(self) -> bool:
+        """Whether the broker fills like backtrader's own, with no slippage set."""
         broker, stock = self._broker, bt.brokers.BackBroker
         if isinstance(broker, Broker) or not isinstance(broker, stock):
             return False
-        own = any(getattr(type(broker), name) is not getattr(stock, name) for name in _FILLING)
-        return not (own or broker.p.slip_perc or broker.p.slip_fixed)
+        overridden = any(getattr(type(broker), name) is not getattr(stock, name) for name in _FILLING)
+        return not (overridden or broker.p.slip_perc or broker.p.slip_fixed)
 
     def next(self) -> None:
         """Record the account at this close."""
@@ -259,7 +259,7 @@ class AccountRecorder(bt.Analyzer):
                 if size and not self._is_remainder(j):
                     worths.append((j, float(size * data.close[0])))
         if self._days and int(self._days[-1]) == int(today):
-            # a weekly bar made from daily ones can arrive after them, on the same day
+            # a weekly bar resampled from daily ones can arrive after them, on the same day
             for series in (self._days, self._values, self._cash, self._held):
                 series.pop()
         self._days.append(today)
@@ -269,31 +269,31 @@ class AccountRecorder(bt.Analyzer):
         self._cash.append(cash)
 
     def _is_remainder(self, j: int) -> bool:
-        """Whether a position is only what rounding left of the fills of its feed (`share_tolerances`)."""
+        """Whether a position is a rounding remainder of the fills of its feed (`share_tolerances`)."""
         size = self._broker.getposition(self.datas[j]).size
         return is_remainder(size, of=self._largest.get(self._names[j], 0.0))
 
     def stop(self) -> None:
-        """Take in what backtrader does not deliver any more: orders given after the last bar are tomorrow's."""
+        """Record orders that are open after the last bar, and the settings and warnings of the run."""
         for order in [*self.strategy._orderspending, *getattr(self._broker, "notifs", ())]:
             self.notify_order(order)
-        families = getattr(self._broker, "_pchildren", {}).values()
-        kept_back = [order for family in families for order in family if order.status == Order.Created]
-        for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ()), *kept_back]:
+        brackets = getattr(self._broker, "_pchildren", {}).values()
+        untransmitted = [order for bracket in brackets for order in bracket if order.status == Order.Created]
+        for order in [*getattr(self._broker, "submitted", ()), *getattr(self._broker, "pending", ()), *untransmitted]:
             if order.ref not in self._open and order.ref not in self._done:
-                self._open[order.ref] = _Row(order)
+                self._open[order.ref] = _OpenOrder(order)
             if order.ref in self._open:
                 self._open[order.ref].resize(order)
             if order.status == Order.Created:
                 self._open[order.ref].reason = "not sent: transmit was False"
-        # what is needed of strategy and broker is kept, they are not: `optstrategy` sends ledgers between processes
+        # strategy and broker are not stored, because `optstrategy` sends analyzers between processes
         self._settings: dict[str, Any] = {"strategy": type(self.strategy).__name__}
         self._flows: list[tuple[float, str, str, float, float]] = []
         if isinstance(self._broker, Broker):
             if self._broker.settings is not None:
                 self._settings["broker"] = self._broker.settings.describe()
-            if open_traps := sorted(set(RULES) - self._broker.rules):
-                self._settings["compat"] = open_traps
+            if compat := sorted(set(RULES) - self._broker.rules):
+                self._settings["compat"] = compat
             if self._broker.books_known:
                 self._settings |= {"borrow_fees": self._broker.borrow_fees, "flows": True}
             if self._broker.both_reached:
@@ -306,21 +306,23 @@ class AccountRecorder(bt.Analyzer):
             self._settings["calendar"] = calendars.pop()
         self._stopped: str | None = getattr(self._broker, "stopped", None)
         warnings = getattr(self.strategy, "warnings", None)
-        self._remarks = list(warnings()) if callable(warnings) else []
+        self._strategy_warnings = list(warnings()) if callable(warnings) else []
         if changes := getattr(self._broker, "changes", ()):
-            said = "; ".join(changes)
-            self._remarks.append(f"Costs were also set in the script, which the settings do not state: {said}.")
+            calls = "; ".join(changes)
+            self._strategy_warnings.append(
+                f"Costs were also set in the script; the settings do not contain them: {calls}."
+            )
         self._broker = None
 
     def result(self) -> BacktestResult:
-        """Return the frames of the run.
+        """Return the result of the run.
 
         Raises
         ------
         CheckFailedError
-            When they do not hold the accounting identity.
+            When the result violates the accounting identity.
         InputError
-            When there was no session.
+            When there was no session, or the account value was 0 at a close before the last.
         """
         if not self._days:
             raise InputError("expected at least one session; found none; run the Cerebro first, on feeds with bars")
@@ -329,8 +331,8 @@ class AccountRecorder(bt.Analyzer):
         if (values[:-1] == 0.0).any():
             day = day_of(self._days[int(np.argmin(values != 0.0))])
             raise InputError(
-                f"expected an account that is worth something at every close; found 0.00 on {day}, after which returns "
-                "mean nothing; stop the run there, as rs.Broker(settings) does"
+                f"expected an account value other than zero at every close; found 0.00 on {day}, after which returns "
+                "are undefined; stop the run there, as rs.Broker(settings) does"
             )
         returns = values / np.concatenate([[self._initial], values[:-1]]) - 1.0
         amounts = np.zeros((len(index), len(self._names) + 1))
@@ -366,61 +368,61 @@ class AccountRecorder(bt.Analyzer):
         return frame.set_axis(pd.Index(list(TRANSACTION_COLUMNS), dtype="str"), axis=1)
 
     def _entries(self) -> list[_Entry]:
-        """All orders in the order they were given, which is that of backtrader's running number."""
-        given = self._done | {ref: tuple(row.entry()) for ref, row in self._open.items()}
-        return [_Entry(*given[ref]) for ref in sorted(given)]
+        """All orders in order of submission, which is that of `order.ref`."""
+        entries = self._done | {ref: tuple(row.entry()) for ref, row in self._open.items()}
+        return [_Entry(*entries[ref]) for ref in sorted(entries)]
 
     def _orders(self) -> pd.DataFrame:
         rows = self._entries()
         columns: dict[str, Any] = {"order_id": np.arange(1, len(rows) + 1, dtype=np.int64)}
         for name in ORDER_COLUMNS[1:]:
-            found = [getattr(row, name) for row in rows]
+            values = [getattr(row, name) for row in rows]
             if name in ("submitted", "executed"):
-                columns[name] = _stamps(found, utc=False)
+                columns[name] = _stamps(values, utc=False)
             elif name in ("ticker", "side", "type", "status", "reason"):
-                columns[name] = pd.Series(found, dtype="str")
+                columns[name] = pd.Series(values, dtype="str")
             else:
-                columns[name] = np.array(found, dtype=np.float64)
+                columns[name] = np.array(values, dtype=np.float64)
         return pd.DataFrame(columns).set_axis(pd.Index(list(ORDER_COLUMNS), dtype="str"), axis=1)
 
     def _warnings(self, transactions: pd.DataFrame) -> list[str]:
-        said = [self._stopped] if self._stopped else []
+        warnings = [self._stopped] if self._stopped else []
         traded = float((transactions["amount"] * transactions["price"]).abs().sum())
         rows = self._entries()
-        # what ended because another order did is counted with that one, and what the strategy cancelled is no failure
+        # orders that ended with a linked order are counted once; cancellations by the strategy are not failures
         failed = [row for row in rows if not row.follows and row.reason not in (BY_STRATEGY, "cancelled")]
-        refused = [row for row in failed if row.status in ("margin", "rejected")]
-        lapsed = [row for row in failed if row.status in ("expired", "partial")]
-        said += _unfilled(refused, traded, "were refused")
-        said += _unfilled(lapsed, traded, "could not be filled on their day")
-        said += _ended_by_splits(rows)
+        rejected = [row for row in failed if row.status in ("margin", "rejected")]
+        expired = [row for row in failed if row.status in ("expired", "partial")]
+        warnings += _unfilled_warnings(rejected, traded, "were rejected")
+        warnings += _unfilled_warnings(expired, traded, "could not be filled on their session")
+        warnings += _ended_by_splits(rows)
         if bars := self._settings.get("both_reached"):
             many, first = ("bars", "in each") if bars > 1 else ("bar", "in it")
-            said.append(
+            warnings.append(
                 f"{bars:,} {many} reached both a stop and a limit order of one bracket or OCO group after the open: "
                 f"{first} the stop was filled first."
             )
-        return said + self._remarks
+        return warnings + self._strategy_warnings
 
 
 def _calendar_of(data: Any) -> str | None:
-    """Exchange calendar of a feed that `add_prices` made, or that is resampled from one; None for others."""
+    """Exchange calendar of a feed of `add_prices`, or of one resampled from it; None for others."""
     source = getattr(data, "data", data)
     return source.market.panel.calendar if isinstance(source, PanelFeed) else None
 
 
-def _kind_of(order: Any) -> str:
+def _order_type(order: Any) -> str:
     known = 0 <= order.exectype < len(Order.ExecTypes)
     return str(order.getordername().lower()) if known else "unknown"
 
 
-def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:
-    """Warn when orders that came to nothing would have been worth a notable part of what was traded."""
-    # an order for a feed that had not begun has no price to value it at
+def _unfilled_warnings(rows: list[_Entry], traded: float, what: str) -> list[str]:
+    """Warning when the value of unfilled orders exceeds `NOTABLE` of the traded value; else empty."""
+    # an order for a feed before its first bar has no reference price
     value = sum((row.size - row.filled) * row.reference for row in rows if row.reference == row.reference)
     if not value > NOTABLE * traded:
         return []
-    share = f"{100 * value / traded:.1f} % of what was traded" if value < traded else "more than was traded at all"
+    share = f"{100 * value / traded:.1f} % of the traded value" if value < traded else "more than the traded value"
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
@@ -431,7 +433,7 @@ def _unfilled(rows: list[_Entry], traded: float, what: str) -> list[str]:
 
 
 def _ended_by_splits(rows: list[_Entry]) -> list[str]:
-    """Warn of orders that a split has cancelled."""
+    """Warning on waiting orders that a split cancelled; empty without any."""
     ended = [row for row in rows if row.status in ("cancelled", "partial") and row.reason.startswith(SPLIT_WORDS)]
     if not ended:
         return []
@@ -442,7 +444,7 @@ def _ended_by_splits(rows: list[_Entry]) -> list[str]:
 
 
 def _stamps(days: Any, *, utc: bool) -> pd.DatetimeIndex:
-    """Midnights of backtrader's day numbers, NaT for NaN."""
+    """Dates of backtrader day numbers at midnight, NaT for NaN."""
     numbers = np.asarray(days, dtype=np.float64)
     stamps: NDArray[np.datetime64] = np.full(len(numbers), np.datetime64("NaT", "ns"))
     known = ~np.isnan(numbers)

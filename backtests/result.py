@@ -1,4 +1,4 @@
-"""What a backtest leaves behind: returns, positions, fills and orders, and the proof that they belong together."""
+"""Result of a backtest: returns, positions, fills, orders and cash flows, with checks of the accounting identity."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "flows_frame",
 ]
 
-# Entry of `returns.attrs`: whether the account held nothing before its first close.
+# Key in `returns.attrs`: True when the account held nothing before its first close.
 OPENED_AT_FIRST_CLOSE = "opened_at_first_close"
 
 ORDER_COLUMNS = (
@@ -48,7 +48,7 @@ FLOW_COLUMNS = ("ticker", "kind", "amount", "shares")
 
 
 def flows_frame(flows: Iterable[tuple[Any, ...]] = ()) -> pd.DataFrame:
-    """Table of money that moved without a trade, as `BacktestResult.cash_flows` has it.
+    """Table of cash flows other than trades, in the format of `BacktestResult.cash_flows`.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ class BacktestResult:
         One row per fill, in order: index `date` (session of the fill, UTC), columns `amount` (shares, negative when
         sold), `price`, `symbol`, `commission` (account currency). pyfolio's format.
     orders : DataFrame
-        One row per order, in the order they were given; columns `ORDER_COLUMNS`. `submitted` and `executed` are naive
+        One row per order, in order of submission; columns `ORDER_COLUMNS`. `submitted` and `executed` are naive
         session dates (NaT when nothing was filled), `size` and `filled` shares above zero, `price` the average fill,
         `commission` and `slippage` account currency, `slippage` = |fill − price before slippage| × shares: before it a
         market order fills at the open, a stop order at its stop or at an open beyond it, a limit order at its limit or
-        at a better open. NaN means unknown: a broker that has slippage but does not record it, or fills that were given
+        at a better open. NaN means unknown: the broker has slippage but does not record it, or fills were replayed
         instead of simulated. `status` is one of filled, partial, open, margin, rejected, cancelled, expired,
         liquidated.
     initial_cash : float
@@ -97,10 +97,10 @@ class BacktestResult:
     stopped : str or None
         Ruin or margin call, as a sentence with date and value.
     settings : dict
-        What was run, as plain JSON values. With `"flows": true` the broker has put everything that moves cash without a
-        trade into `cash_flows`, and `check` explains the cash of every session.
+        Settings of the run as plain JSON values. `"flows": true` means that `cash_flows` is complete, so that `check`
+        reconciles the cash of every session.
     cash_flows : DataFrame
-        Money that moved, and shares that changed, without a trade, in the order it happened: index `date` (session,
+        Cash flows and changes of shares other than trades, in order: index `date` (session,
         UTC midnight), columns `ticker` (empty for the account as a whole), `kind` (borrow fee, cash interest, margin
         interest, dividend, split, cash in lieu), `amount` (change of cash in account currency, negative when paid) and
         `shares` (change of the position by a split, else 0). Flows of a session come before its fills.
@@ -126,13 +126,13 @@ class BacktestResult:
         object.__setattr__(self, "returns", returns)
 
     def check(self, tolerance: float = 1e-9) -> None:
-        """Hold the frames to the accounting identity.
+        """Check the frames against the accounting identity.
 
         Positions and cash add up to a value that compounds to the returns; a ticker has a position exactly while its
-        fills and splits do not add up to zero (`backtests.common.share_tolerances`); the cash of every session is what
-        fills, commissions and cash flows have left of the initial cash; and gains by ticker, fees and interest add up
-        to the change of the account. Of a result that does not say `"flows": true` only the last session's cash is
-        looked at, and only when it says what borrowing cost (`"borrow_fees"`).
+        fills and splits do not add up to zero (`backtests.common.share_tolerances`); the cash of every session is the
+        initial cash less fills and commissions plus cash flows; and gains by ticker, fees and interest add up to the
+        change of the account. Without `"flows": true` in the settings, only the cash of the last session is checked,
+        and only if the settings hold `"borrow_fees"`.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class BacktestResult:
         Raises
         ------
         CheckFailedError
-            Naming the first date that breaks the identity, and by how much.
+            With the first date that violates the identity, and the difference.
         """
         index = self.returns.index
         if not index.equals(self.positions.index) or not index.equals(index.unique().sort_values()):
@@ -160,21 +160,23 @@ class BacktestResult:
         before = np.concatenate([[self.initial_cash], value[:-1]])
         gap = np.abs(value - before * (1.0 + returns))
         scale = np.maximum(np.abs(amounts).sum(axis=1), np.abs(before))
-        _refuse(gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns")
+        _require_no_gap(
+            gap > tolerance * scale, gap, index, "positions to add up to a value that compounds to the returns"
+        )
         self._check_holdings(amounts)
         self._check_cash(tolerance)
         self._check_gains(tolerance)
 
     def gains(self) -> pd.DataFrame:
-        """Gain of each ticker in account currency, dividends and what is still held included.
+        """Gain of each ticker in account currency, with dividends and unrealised gains.
 
         See `backtests.gains.gains_by_ticker` for the columns. Together with the cash flows that belong to no ticker
-        (fees and interest) they add up to the change of the account, which `check` makes sure of.
+        (fees and interest) they add up to the change of the account, which `check` verifies.
         """
         return gains_by_ticker(self.positions, self.transactions, self.cash_flows)
 
     def card(self) -> Card:
-        """Sum the result up in a few lines, for a prompt or a notebook."""
+        """Summary of the result in a few lines, for a prompt or a notebook."""
         if not len(self.returns):
             return Card("BacktestResult", [("sessions", "none")], self.warnings)
         wealth = np.concatenate([[1.0], (1.0 + self.returns.to_numpy(np.float64)).cumprod()])
@@ -193,7 +195,7 @@ class BacktestResult:
             ("fills", f"{len(self.transactions):,}"),
         ]
         if len(self.cash_flows):
-            facts.append(("cash flows", _flows_in_words(self.cash_flows)))
+            facts.append(("cash flows", _flow_summary(self.cash_flows)))
         decides = self.settings.get("allocation") or self.settings.get("strategy")
         title = "BacktestResult" + (f" of {decides}" if decides else "")
         return Card(title + (" (simulated prices)" if self.settings.get("simulated") else ""), facts, self.warnings)
@@ -205,7 +207,7 @@ class BacktestResult:
         return self.card().html()
 
     def _check_holdings(self, amounts: np.ndarray) -> None:
-        """Refuse a position without fills, or fills without a position: a fill was lost or booked twice."""
+        """Check that each ticker has a position exactly while its fills and splits do not add up to zero."""
         index, fills = self.returns.index, self.transactions
         row = self._rows_of(fills, "fills")
         column = {ticker: j for j, ticker in enumerate(self.positions.columns[:-1])}
@@ -221,11 +223,11 @@ class BacktestResult:
         size = np.concatenate([splits["shares"].to_numpy(np.float64), fills["amount"].to_numpy(np.float64)])[order]
         where = pd.concat([splits["ticker"], fills["symbol"]]).map(column).to_numpy(dtype=np.intp)[order]
         for j in np.unique(where):
-            mine = where == j
-            # the broker adds fills one after the other; the same additions give the same floats, and zero is zero
-            shares = np.cumsum(size[mine])
-            last = np.searchsorted(at[mine], np.arange(len(index)), side="right") - 1
-            left, largest = np.abs(shares), np.maximum.accumulate(np.abs(size[mine]))
+            of_ticker = where == j
+            # the broker adds fills in this order; the same additions give the same floats, so a closed position is 0.0
+            shares = np.cumsum(size[of_ticker])
+            last = np.searchsorted(at[of_ticker], np.arange(len(index)), side="right") - 1
+            left, largest = np.abs(shares), np.maximum.accumulate(np.abs(size[of_ticker]))
             some = (left >= HALF_SHARE) | (left > SHARE_TOLERANCE * largest)
             held[:, j] = (last >= 0) & some[last]
         wrong = held != (amounts[:, :-1] != 0.0)
@@ -247,7 +249,7 @@ class BacktestResult:
         return np.asarray(row)
 
     def _check_cash(self, tolerance: float) -> None:
-        """Pay everything out of the initial cash, step by step, and compare with what the broker had."""
+        """Check the cash of each session against the initial cash, fills, commissions and cash flows."""
         index, fills, flows = self.returns.index, self.transactions, self.cash_flows
         moved = self._rows_of(flows, "cash flows")
         fees = self.settings.get("borrow_fees")
@@ -267,8 +269,8 @@ class BacktestResult:
         else:
             out[-1] += float(fees or 0.0)
         expected = self.initial_cash - out.cumsum()
-        found = self.positions["cash"].to_numpy(np.float64)
-        gap = np.abs(expected - found)
+        recorded = self.positions["cash"].to_numpy(np.float64)
+        gap = np.abs(expected - recorded)
         wrong = ~(gap <= tolerance * (self.initial_cash + scale.cumsum()))
         if not known:
             wrong[:-1] = False
@@ -276,11 +278,11 @@ class BacktestResult:
             at = int(np.argmax(wrong))
             raise CheckFailedError(
                 f"expected cash of {expected[at]:,.6f} on {_day(index[at])} after all fills, commissions and "
-                f"{'cash flows' if known else 'borrow fees'}; found {found[at]:,.6f}, {gap[at]:.3g} apart"
+                f"{'cash flows' if known else 'borrow fees'}; found {recorded[at]:,.6f}, {gap[at]:.3g} apart"
             )
 
     def _check_gains(self, tolerance: float) -> None:
-        """Add gains by ticker, fees and interest up to the change of the account."""
+        """Check that gains by ticker, fees and interest add up to the change of the account."""
         if not len(self.returns) or self.settings.get("flows") is not True:
             return
         final = float(self.positions.iloc[-1].sum())
@@ -298,7 +300,8 @@ class BacktestResult:
 
         Equal results give equal bytes.
 
-        `initial_cash`, `warnings`, `stopped` and `settings` are not in the files: keep them beside, for `load`.
+        `initial_cash`, `warnings`, `stopped` and `settings` are not written: store them separately and pass them to
+        `load`.
         """
         folder = Path(folder)
         write_parquet(folder / "returns.parquet", self.returns.to_frame("returns"))
@@ -317,7 +320,7 @@ class BacktestResult:
         stopped: str | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> BacktestResult:
-        """Read what `save` wrote; folders made before there was a `cash_flows.parquet` have no flows.
+        """Read a result that `save` wrote; without a `cash_flows.parquet` there are no cash flows.
 
         Raises
         ------
@@ -344,7 +347,7 @@ class BacktestResult:
         )
 
 
-def _flows_in_words(flows: pd.DataFrame) -> str:
+def _flow_summary(flows: pd.DataFrame) -> str:
     by_kind = flows.groupby("kind")["amount"].agg(["sum", "count"])
     return ", ".join(
         f"{int(row['count']):,} × {kind}" + (f" {row['sum']:+,.2f}" if kind != "split" else "")
@@ -352,10 +355,10 @@ def _flows_in_words(flows: pd.DataFrame) -> str:
     )
 
 
-def _refuse(broken: np.ndarray, gap: np.ndarray, index: pd.DatetimeIndex, promise: str) -> None:
+def _require_no_gap(broken: np.ndarray, gap: np.ndarray, index: pd.DatetimeIndex, condition: str) -> None:
     if broken.any():
         at = int(np.argmax(broken))
-        raise CheckFailedError(f"expected {promise}; found {gap[at]:.3g} apart on {_day(index[at])}")
+        raise CheckFailedError(f"expected {condition}; found {gap[at]:.3g} apart on {_day(index[at])}")
 
 
 def _day(stamp: pd.Timestamp) -> str:

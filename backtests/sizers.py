@@ -1,4 +1,4 @@
-"""How many shares an order without a size is for."""
+"""backtrader sizer that gives each order an equal part of the account."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from signals.common.errors import InputError
 
 __all__ = ["EqualWeightSizer"]
 
-# Cash left when nobody says how much; as in `SignalStrategy`.
+# Default fraction of cash left, as in `SignalStrategy`.
 CASH_BUFFER = 0.02
 
 
 class EqualWeightSizer(bt.Sizer):
-    """Every order is worth an equal part of the account.
+    """Sizer that makes every order worth an equal part of the account.
 
-    Account value × (1 − `cash_buffer`) / `n_positions`, at the close of the bar the order is given on. backtrader's own
-    sizers go by what cash is left, so that of two purchases the second gets less.
+    Account value × (1 − `cash_buffer`) / `n_positions`, at the close of the bar on which the order is given.
+    backtrader's own sizers use the remaining cash, so that the second of two purchases is smaller.
 
     Parameters (backtrader style)
     -----------------------------
     n_positions : int, optional
         Number of equal parts the account is divided into; by default one per feed.
     cash_buffer : float, optional
-        Fraction of the account left in cash, because the next open is not this close and an order for more than there
-        is would be refused. By default the broker's own setting, or 0.02.
+        Fraction of the account left in cash, because the next open differs from this close and an order for more than
+        the cash available would be rejected. By default the setting of the broker, or 0.02.
     fractional : bool, optional
-        Whether parts of a share can be traded; by default as the broker says, or not.
+        Whether fractional shares can be traded; by default the setting of the broker, or False.
 
     Examples
     --------
@@ -40,8 +40,8 @@ class EqualWeightSizer(bt.Sizer):
 
     Notes
     -----
-    What is held already does not matter: this sizes `buy()` and `sell()`, while `close()` and the `order_target_…`
-    methods bring sizes of their own. A feed without a price gets no shares.
+    The current position is ignored: the sizer is used by `buy()` and `sell()`, while `close()` and the `order_target_…`
+    methods compute their own sizes. A feed without a price gets a size of 0.
     """
 
     params = (("n_positions", None), ("cash_buffer", None), ("fractional", None))
@@ -50,7 +50,7 @@ class EqualWeightSizer(bt.Sizer):
         n_positions, buffer = self.p.n_positions, self.p.cash_buffer
         if n_positions is not None and not n_positions >= 1:
             raise InputError(
-                f"expected n_positions of at least 1 for EqualWeightSizer; found {n_positions!r}; 10 is a tenth each"
+                f"expected n_positions of at least 1 for EqualWeightSizer; found {n_positions!r}; 10 gives a tenth each"
             )
         if buffer is not None and not 0.0 <= buffer < 1.0:
             raise InputError(f"expected cash_buffer as a fraction from 0 to below 1; found {buffer!r}; 0.02 is 2 %")
@@ -65,8 +65,8 @@ class EqualWeightSizer(bt.Sizer):
             fractional = getattr(settings, "fractional", False)
         n_positions = self.p.n_positions if self.p.n_positions is not None else len(self.strategy.datas)
         price = float(data.close[0])
-        worth = float(self.broker.getvalue()) * (1.0 - buffer) / n_positions
-        if not price > 0.0 or not worth > 0.0:
+        order_value = float(self.broker.getvalue()) * (1.0 - buffer) / n_positions
+        if not price > 0.0 or not order_value > 0.0:
             return 0.0
-        shares = worth / price
+        shares = order_value / price
         return shares if fractional else float(math.floor(shares * (1.0 + ROUNDING)))

@@ -1,4 +1,4 @@
-"""From target weights to orders: how many shares, and in which order they are given. Pure functions of arrays."""
+"""Share changes for target weights, and the order in which the orders are submitted. Pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -31,46 +31,46 @@ def share_changes(
     target, weights : ndarray of shape (n_tickers,)
         Target and current weights, both as fractions of `value`. Where they are equal nothing is traded.
     shares : ndarray of shape (n_tickers,)
-        Held now, negative when short.
+        Current shares, negative when short.
     closes : ndarray of shape (n_tickers,)
         Today's closes; NaN only where not tradable.
     tradable : ndarray of bool, shape (n_tickers,)
-        Names with a bar today. The others get no order.
+        Tickers with a bar today. The others get no order.
     value : float
-        What weights are fractions of, in account currency.
+        Account currency that weights are fractions of.
     fractional : bool
-        Whether parts of a share can be held; otherwise positions are truncated towards zero.
+        Whether fractional shares can be held; otherwise positions are truncated towards zero.
     min_trade_value : float
-        Changes worth less are left out, unless they close the position.
+        Changes worth less are set to zero, unless they close the position.
 
     Returns
     -------
     changes : ndarray of shape (n_tickers,)
-        Signed shares; what is only a remainder of the arithmetic (`backtests.common.share_tolerances`) is no change.
+        Signed shares; a rounding remainder (`backtests.common.share_tolerances`) is set to zero.
     wanted : int
-        Names whose target is not zero and not what they have.
+        Number of tickers whose target is neither zero nor their current weight.
     too_small : int
-        How many of these targets are worth less than one share, and so became zero.
+        Number of these targets that are worth less than one share and became zero.
     """
-    act = tradable & (target != weights)
-    price = np.where(act, closes, 1.0)
-    position = np.where(act, target, 0.0) * value / price
+    traded = tradable & (target != weights)
+    price = np.where(traded, closes, 1.0)
+    position = np.where(traded, target, 0.0) * value / price
     if not fractional:
         position = np.trunc(position * (1.0 + ROUNDING))
-    changes = np.where(act, position - shares, 0.0)
+    changes = np.where(traded, position - shares, 0.0)
     size = np.abs(changes)
     changes[(size < HALF_SHARE) & (size <= SHARE_TOLERANCE * np.maximum(np.abs(position), np.abs(shares)))] = 0.0
     small = (np.abs(changes) * price < min_trade_value) & (position != 0.0)
     changes[small] = 0.0
-    wanted = act & (target != 0.0)
+    wanted = traded & (target != 0.0)
     return changes, int(wanted.sum()), int((wanted & (position == 0.0)).sum())
 
 
 def submission_order(shares: Values, changes: Values) -> NDArray[np.intp]:
-    """Positions of the changes that are not zero, in the order their orders should be given.
+    """Return the indices of the nonzero changes, in the order in which their orders should be submitted.
 
-    Reductions come before additions, because the broker checks orders one after the other and a purchase may need the
-    money of a sale: first sales of longs, then purchases that cover shorts, then sales that open or add to shorts (a
+    Reductions come before additions, because the broker checks orders in sequence and a purchase may need the cash
+    of a sale: first sales of longs, then purchases that cover shorts, then sales that open or add to shorts (a
     reversal is one order), then purchases that open or add. Within a group the order of the tickers is kept.
     """
     after = shares + changes

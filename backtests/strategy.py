@@ -1,4 +1,4 @@
-"""The backtrader strategy that executes any allocation."""
+"""backtrader strategy that executes an allocation on decision dates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backtests.allocation_checks import check_target_weights, unequal_ties
 from backtests.allocations import LongShortQuantile
-from backtests.broker.order_notifications import hears
+from backtests.broker.order_notifications import handles_notification
 from backtests.broker.valuation import ValuedBroker
 from backtests.feeds.bar_store import Market
 from backtests.feeds.panel_feeds import PanelFeed
@@ -21,21 +21,21 @@ from signals.common.errors import InputError
 
 __all__ = ["SignalStrategy"]
 
-# Share of targets below one share from which the account counts as too small for the allocation.
+# Fraction of targets below one share above which a warning calls the account too small for the allocation.
 TOO_SMALL = 0.05
 
 
 class SignalStrategy(bt.Strategy):
     """Executes an allocation on every decision date.
 
-    Decision dates are the dates of the signals; on all others nothing is done. Sizes follow from today's closes and
-    are traded at the next open. Only feeds with a bar today take part.
+    Decision dates are the dates of the signals; on other dates no orders are given. Order sizes are computed from
+    today's closes and fill at the next open. Feeds without a bar today get no order.
 
     Parameters (backtrader style)
     -----------------------------
     allocation : Allocation
-        What decides: anything with `target_weights(scores, weights, tradable)`. Weights are fractions of account
-        value × (1 − cash_buffer), so that its limits hold for the whole account too.
+        Object with `target_weights(scores, weights, tradable)`. Weights are fractions of account
+        value × (1 − cash_buffer), so that the limits of the allocation also hold for the whole account.
     signals : DataFrame, Series or ScoreTable, optional
         Scores by (date, ticker). Without it they are read from the feeds: `d.signal[0]`, NaN off decision dates.
     cash_buffer, fractional, min_trade_value : optional
@@ -69,10 +69,10 @@ class SignalStrategy(bt.Strategy):
         self.min_trade_value = float(_first(self.p.min_trade_value, getattr(settings, "min_trade_value", None), 0.0))
         self.wanted = self.too_small = 0
         self.decisions = self.tied = self.all_tied = 0  # dates: all, those with tied scores, those with equal ones
-        self.unequal = 0  # dates on which equal scores were given different weights
+        self.unequal = 0  # dates on which equal scores had different weights
 
     def start(self) -> None:
-        """Lay the scores out in the order of the feeds."""
+        """Arrange the scores in the order of the feeds."""
         self._scores: dict[float, NDArray[np.float64]] | None = None
         if self.p.signals is not None:
             signals = self.p.signals
@@ -85,25 +85,25 @@ class SignalStrategy(bt.Strategy):
                 "add_prices(cerebro, prices, signals=signals)"
             )
         self._market: Market | None = None
-        self._looked_for = False
-        self._trades_heard = hears(self, "notify_trade") or self.cerebro.p.tradehistory
+        self._market_searched = False
+        self._trades_observed = handles_notification(self, "notify_trade") or self.cerebro.p.tradehistory
         for data in self.datas:
-            # backtrader adds values up in the order in which positions were first asked for
+            # backtrader sums values in the order in which positions were first requested
             self.broker.getposition(data)
 
     def _getminperstatus(self) -> int:
-        # feeds start on different dates and each is judged by its own bar, so no date waits for the last of them
+        # feeds start on different dates and each is traded on its own bars, so no date waits for the last feed
         self._minperstatus = -1
         return -1
 
     def clear(self) -> None:
-        """Drop delivered notifications; backtrader would keep a copy of every state of every order for ever."""
+        """Drop delivered notifications; backtrader would keep a copy of every state of every order."""
         self._orderspending: list[Any] = []
         self._tradespending: list[Any] = []
 
     def _addnotification(self, order: Any, quicknotify: bool = False) -> None:
-        """Take an order's news; round trips are only kept when somebody hears of them."""
-        if self._trades_heard:
+        """Queue a notification of an order; trades are tracked only when something handles them."""
+        if self._trades_observed:
             super()._addnotification(order, quicknotify)
             return
         if not order.simulated:
@@ -112,7 +112,7 @@ class SignalStrategy(bt.Strategy):
             self._notify(qorders=[order], qtrades=[])
 
     def next(self) -> None:
-        """Decide and give orders, when today is a decision date."""
+        """Compute target weights and give orders on decision dates."""
         if getattr(self.broker, "stopped", None):
             return
         if self._scores is not None:
@@ -128,7 +128,7 @@ class SignalStrategy(bt.Strategy):
         self.rebalance(scores, tradable)
 
     def rebalance(self, scores: NDArray[np.float64], tradable: NDArray[np.bool_]) -> None:
-        """Trade towards what the allocation makes of these scores; arrays in the order of `self.datas`."""
+        """Give orders for the target weights of these scores; arrays in the order of `self.datas`."""
         value = self.broker.getvalue() * (1.0 - self.cash_buffer)
         if value <= 0.0:
             return
@@ -159,8 +159,8 @@ class SignalStrategy(bt.Strategy):
         self.wanted += wanted
         self.too_small += too_small
         for j in submission_order(shares, changes).tolist():
-            give = self.buy if changes[j] > 0.0 else self.sell
-            give(data=self.datas[j], size=abs(float(changes[j])))
+            order = self.buy if changes[j] > 0.0 else self.sell
+            order(data=self.datas[j], size=abs(float(changes[j])))
 
     def _count_ties(
         self,
@@ -169,11 +169,11 @@ class SignalStrategy(bt.Strategy):
         weights: NDArray[np.float64],
         candidates: NDArray[np.bool_],
     ) -> None:
-        """Count the decision dates whose scores leave open what is to be held."""
+        """Count decision dates with tied scores and dates with unequal weights for equal scores."""
         self.decisions += 1
         allocation, scores = self.p.allocation, scores[candidates]
-        slowed = getattr(allocation, "max_turnover", None) is not None
-        if unequal_ties(scores, target[candidates], weights[candidates], slowed=slowed):
+        limits_turnover = getattr(allocation, "max_turnover", None) is not None
+        if unequal_ties(scores, target[candidates], weights[candidates], slowed=limits_turnover):
             self.unequal += 1
             return
         ties = getattr(allocation, "ties", None)
@@ -182,23 +182,25 @@ class SignalStrategy(bt.Strategy):
         self.all_tied += 0 < tied == len(scores)
 
     def warnings(self) -> list[str]:
-        """Return sentences for the report: tied scores, and targets that the account was too small for."""
+        """Return warnings on tied scores and on targets worth less than one share."""
         sentences = []
         if self.unequal:
             sentences.append(
-                f"On {self.unequal:,} of {self.decisions:,} decision dates names with equal scores were given "
-                f"different weights by {type(self.p.allocation).__name__}: something other than the scores decided "
-                "between them, such as the order of the tickers or what was held; give equal scores equal weights."
+                f"On {self.unequal:,} of {self.decisions:,} decision dates {type(self.p.allocation).__name__} gave "
+                "different weights to tickers with equal scores, so that the weights depend on something other than "
+                "the scores, such as the order of the tickers; give equal scores equal weights."
             )
         if self.tied:
             which = (
-                "all scores were equal" if self.tied == self.all_tied else "scores were tied at the selection's border"
+                "all scores were equal"
+                if self.tied == self.all_tied
+                else "scores were tied at the border of the selection"
             )
             if 0 < self.all_tied < self.tied:
                 which += f" (on {self.all_tied:,} of them all scores were equal)"
-            rule = "tied names shared the places that were left in equal parts"
+            rule = "tied tickers shared the remaining places in equal parts"
             if type(self.p.allocation) is LongShortQuantile:
-                rule += ", and names tied across both sides were left out"
+                rule += ", and tickers tied across both sides were left out"
             sentences.append(f"On {self.tied:,} of {self.decisions:,} decision dates {which}: {rule}.")
         if self.too_small > TOO_SMALL * self.wanted:
             sentences.append(
@@ -208,7 +210,7 @@ class SignalStrategy(bt.Strategy):
         return sentences
 
     def _shares(self) -> NDArray[np.float64]:
-        """Return what is held now."""
+        """Return the shares held now, in the order of the feeds."""
         if isinstance(self.broker, ValuedBroker):
             shares = np.zeros(len(self.datas))
             for j, size in self.broker.sizes():
@@ -217,7 +219,7 @@ class SignalStrategy(bt.Strategy):
         return np.array([self.broker.getposition(data).size for data in self.datas], dtype=np.float64)
 
     def _closes(self) -> NDArray[np.float64]:
-        """Today's closes; others are old, or on a feed that is not ours and has not begun, the last of the run."""
+        """Today's closes, NaN without a bar; `data.close[0]` of a feed without a bar today is not a current price."""
         today = self.lines.datetime[0]
         market = self._common_market()
         if market is not None and market.clock.now == today:
@@ -227,7 +229,7 @@ class SignalStrategy(bt.Strategy):
         )
 
     def _signals(self) -> NDArray[np.float64]:
-        """Signal lines of the feeds."""
+        """Return the current values of the signal lines, NaN for feeds without one."""
         market = self._common_market()
         if market is not None and market.scores is not None and market.clock.now == self.lines.datetime[0]:
             return market.scores[:, market.sessions[market.clock.step - 1]]
@@ -236,8 +238,8 @@ class SignalStrategy(bt.Strategy):
 
     def _common_market(self) -> Market | None:
         """Return the market whose tickers are the feeds, in its order; None when there is no such market."""
-        if not self._looked_for:
-            self._looked_for = True
+        if not self._market_searched:
+            self._market_searched = True
             first = self.datas[0]
             if (
                 all(isinstance(data, PanelFeed) and data.follows for data in self.datas)

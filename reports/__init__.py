@@ -1,4 +1,4 @@
-"""Results, signals and fold files become statistics, figures and one HTML tear sheet.
+"""Statistics, figures and an HTML tear sheet from results, signals and fold files.
 
 Light to import: every name is loaded from its module when it is first used (PEP 562).
 """

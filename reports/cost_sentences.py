@@ -1,4 +1,4 @@
-"""Sentences on what trading cost, which cannot contradict the figures: unknown costs are unknown, and never none."""
+"""Sentences on the costs of trading. Costs that were not recorded are called unknown, never zero."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FEES = {"borrow fee": "fees for borrowed shares", "margin interest": "margin int
 
 
 def unknown_costs(m: Metrics) -> list[str]:
-    """Costs of trading, of commission and slippage, that the frames do not record for every fill."""
+    """List which of commission and slippage the frames do not record for every fill."""
     return [kind for kind in ("commission", "slippage") if m["transactions"] and m[f"{kind}_total"] is None]
 
 
 def cost_words(run: RunData, m: Metrics) -> str:
-    """End a sentence on what was traded with what it cost.
+    """Clause on costs that ends the sentence on what was traded.
 
     Parameters
     ----------
     run : RunData
-        Its cash flows name fees and interest.
+        Its cash flows hold borrow fees and margin interest.
     m : dict
-        Figures of `compute_metrics`; something was traded.
+        Figures of `compute_metrics` of an account with at least one transaction.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def cost_words(run: RunData, m: Metrics) -> str:
         Such as ", paying 5.0 bp commission on all money traded; its slippage is unknown", without the full stop.
     """
     kinds, unknown = ("commission", "slippage"), unknown_costs(m)
-    # a commission below zero is a rebate, and no absence of costs
+    # a negative commission is a rebate and is reported like a cost
     paid = [f"{small_bps(m[f'{kind}_bps'])} {kind}" for kind in kinds if m[f"{kind}_total"]]
     text = f", paying {' and '.join(paid)} on all money traded" if paid else ""
     fees = []

@@ -1,4 +1,4 @@
-"""The report in words: what was done, what came of it, whether that could be luck, and what should worry the reader."""
+"""Text of the report: warnings, summary paragraph, conclusion and headline figures."""
 
 from __future__ import annotations
 
@@ -33,42 +33,44 @@ __all__ = ["headline_figures", "serious_warnings", "stamp_line", "summary", "ver
 
 
 def serious_warnings(run: RunData, quality: SignalQuality | None) -> list[str]:
-    """List what the reader must know before any figure: one sentence each, the most serious first."""
+    """List the warnings shown above all figures, one sentence each, the most serious first."""
     lines = [run.stopped] if run.stopped else []
     wealth = (1.0 + run.returns).cumprod()
     if not run.stopped and (wealth <= 0).any():
-        lines.append(f"The account was worth nothing or less on {wealth.index[wealth <= 0][0]:%Y-%m-%d}.")
-    broken = _identity_breach(run)
-    if broken:
-        lines.append(broken)
-    if quality is not None and quality.remark:
-        lines.append(quality.remark)
-    # simulated prices have a label of their own above these lines
-    told = ("the prices are simulated", "simulated prices") if run.simulated else ()
-    lines += [line[:1].upper() + line[1:] for line in run.warnings if not line.lower().startswith(told)]
-    lines += _closed_beside(run)
+        lines.append(f"The account value fell to zero or below on {wealth.index[wealth <= 0][0]:%Y-%m-%d}.")
+    mismatch = _positions_mismatch(run)
+    if mismatch:
+        lines.append(mismatch)
+    if quality is not None and quality.warning:
+        lines.append(quality.warning)
+    # the page shows a label of its own for simulated prices above these lines
+    label_prefixes = ("the prices are simulated", "simulated prices") if run.simulated else ()
+    lines += [line[:1].upper() + line[1:] for line in run.warnings if not line.lower().startswith(label_prefixes)]
+    lines += _closed_comparisons(run)
     if run.transactions is not None and run.transactions.empty:
-        lines.append("Nothing was traded.")
+        lines.append("No trades were made.")
     period = run.periodicity
     if len(run.returns) < int(period.periods_per_year):
-        lines.append(f"Only {len(run.returns)} {period.counted}: figures a year are extrapolated from less than one.")
+        lines.append(
+            f"Only {len(run.returns)} {period.counted}: annual figures are extrapolated from less than one year."
+        )
     return list(dict.fromkeys(lines))
 
 
-def _closed_beside(run: RunData) -> list[str]:
-    """Say which accounts that the run is compared with did not last to its end."""
+def _closed_comparisons(run: RunData) -> list[str]:
+    """List the comparison and single-seed accounts that were closed before the end of the run."""
     lines = []
     for name, other in ((run.benchmark_name, run.benchmark), ("The equal-weight universe", run.universe)):
         if other is not None and (ruined := ruin_date(other)):
-            lines.append(f"{name} was closed by ruin on {ruined}: nothing is compared after that day.")
+            lines.append(f"{name} was closed by ruin on {ruined}: comparisons end on that day.")
     if run.seed_returns is not None:
         closed = closed_accounts(run.seed_returns, run.returns.index)
         lines += [f"The account of seed {seed}, traded alone, was {how}." for seed, (how, _) in closed.items()]
     return lines
 
 
-def _identity_breach(run: RunData, tolerance: float = 1e-6) -> str | None:
-    """Positions that do not compound to the returns make every exposure figure wrong, and nothing else shows it."""
+def _positions_mismatch(run: RunData, tolerance: float = 1e-6) -> str | None:
+    """Return a warning when the positions do not compound to the returns; exposure figures would then be wrong."""
     if run.positions is None or len(run.positions) < 2:
         return None
     value = run.positions.sum(axis=1)
@@ -80,12 +82,12 @@ def _identity_breach(run: RunData, tolerance: float = 1e-6) -> str | None:
     worst = gap.idxmax()
     return (
         f"Positions do not add up to the returns (off by {gap.max():.2g} on {worst:%Y-%m-%d}): exposure, turnover and "
-        "holdings cannot be trusted."
+        "holdings may be wrong."
     )
 
 
 def _allocation(run: RunData) -> str:
-    """Name what decided, as the configuration or the backtest names it."""
+    """Name of the allocation with its parameters, from the configuration or the backtest."""
     table: Mapping[str, Any] = run.config.get("strategy") or {}
     name = str(table.get("allocation") or run.settings.get("allocation") or "The strategy")
     plain = [
@@ -96,19 +98,21 @@ def _allocation(run: RunData) -> str:
     return f"{name} ({', '.join(plain)})" if plain else name
 
 
-def _rhythm(dates: pd.DatetimeIndex) -> str:
+def _decision_frequency(dates: pd.DatetimeIndex) -> str:
+    """Frequency of the decision dates from their median gap: "daily ", "weekly ", "monthly " or empty."""
     if len(dates) < 3:
         return ""
     gap = float(np.median(np.diff(dates.to_numpy()).astype("timedelta64[h]").astype(float))) / 24
     return "daily " if gap < 4 else "weekly " if gap < 11 else "monthly " if gap < 45 else ""
 
 
-def _what(run: RunData, m: Metrics) -> str:
+def _traded_sentence(run: RunData, m: Metrics) -> str:
+    """Sentence on the strategy, its tickers, dates, fills and costs."""
     if run.signals is not None:
         index = run.signals.index
         dates = index.get_level_values("date").unique()
         tickers = index.get_level_values("ticker").nunique()
-        when = f" on {count(len(dates))} {_rhythm(pd.DatetimeIndex(dates))}decision dates"
+        when = f" on {count(len(dates))} {_decision_frequency(pd.DatetimeIndex(dates))}decision dates"
     else:
         tickers = run.positions.shape[1] - ("cash" in run.positions) if run.positions is not None else 0
         when = ""
@@ -118,14 +122,15 @@ def _what(run: RunData, m: Metrics) -> str:
     if run.settings.get("fills"):
         text += f" at the {run.settings['fills']}"
     if run.transactions is None:
-        return f"{text}; what it traded, and at what cost, is not known."
+        return f"{text}; its trades and their costs are not known."
     if m["transactions"] == 0:
-        return f"{_allocation(run)} was offered {names}{when} {period} and never traded."
+        return f"{_allocation(run)} was run on {names}{when} {period} and made no trades."
     preset = preset_words(account_settings(run))
     return f"{text}{cost_words(run, m)}{f', by the {preset}' if preset else ''}."
 
 
-def _came_of_it(run: RunData, m: Metrics) -> str:
+def _return_sentence(run: RunData, m: Metrics) -> str:
+    """Sentences on the return of the account, its comparisons, and the interval of its excess return or alpha."""
     whole, parts = [], []
     for name, suffix, prefix, other in (
         (f"{run.benchmark_name} bought and held", "", "benchmark", run.benchmark),
@@ -146,31 +151,31 @@ def _came_of_it(run: RunData, m: Metrics) -> str:
             own, unit = percent(m[f"common_annual_return{suffix}"]), "a year"
         covered = f"{count(len(other))} of {count(len(run.returns))} {run.periodicity.counted} that both cover"
         parts.append(f" Over the {covered}, from {span}, it returned {own} {unit}, against {theirs} for {name}.")
-    beside = f", against {' and '.join(whole)}" if whole else ""
-    made = f"{percent(m['annual_return'])} a year ({percent(m['cum_returns_final'])} in all)"
+    comparisons = f", against {' and '.join(whole)}" if whole else ""
+    returned = f"{percent(m['annual_return'])} a year ({percent(m['cum_returns_final'])} in all)"
     if m["annual_return"] is None:
-        made = f"{percent(m['cum_returns_final'])} in all"
-    text = f"It returned {made}{beside}.{''.join(parts)}"
-    edge = _edge(run, m)
-    if edge is not None:
-        luck = "which luck alone could explain" if edge.sign == 0 else "more than luck explains"
-        ends = f"(95% interval {points(edge.low)} to {points(edge.high)})"
-        if edge.hedged:
+        returned = f"{percent(m['cum_returns_final'])} in all"
+    text = f"It returned {returned}{comparisons}.{''.join(parts)}"
+    excess = _excess_over_comparison(run, m)
+    if excess is not None:
+        zero = "zero lies inside the interval" if excess.sign == 0 else "zero lies outside the interval"
+        ends = f"(95% interval {points(excess.low)} to {points(excess.high)}; {zero})"
+        if excess.hedged:
             text += (
-                f" Its beta to {edge.name} was {number(m[f'beta{edge.suffix}'])}, so what counts is its alpha: "
-                f"{points(edge.mean)} points a year {ends}, {luck}."
+                f" Its beta to {excess.name} was {number(m[f'beta{excess.suffix}'])}, so it is evaluated by its alpha: "
+                f"{points(excess.mean)} percentage points a year {ends}."
             )
         else:
-            text += f" Its mean excess over {edge.name} was {points(edge.mean)} points a year {ends}, {luck}."
+            text += f" Its mean excess over {excess.name} was {points(excess.mean)} percentage points a year {ends}."
     return text
 
 
-class _Edge(NamedTuple):
-    """What it earned beyond the thing it should be compared with."""
+class _ExcessReturn(NamedTuple):
+    """Annual excess return, or alpha, over the comparison, with its 95 % interval."""
 
     name: str
     suffix: str
-    hedged: bool  # hardly moves with the comparison, so alpha is the fair measure and not the difference
+    hedged: bool  # beta to the comparison is below 0.5, so alpha is reported instead of the difference
     mean: float
     low: float
     high: float
@@ -185,10 +190,10 @@ class _Edge(NamedTuple):
         return f"its alpha to {self.name}" if self.hedged else f"its excess over {self.name}"
 
 
-def _edge(run: RunData, m: Metrics) -> _Edge | None:
+def _excess_over_comparison(run: RunData, m: Metrics) -> _ExcessReturn | None:
     """Compare with the universe if there is one, else with the benchmark; None without a known interval.
 
-    What was closed by ruin is no measure.
+    A comparison that was closed by ruin is not used.
     """
     if run.universe is not None and not m["universe_ruin_date"]:
         suffix, name = "_universe", "the universe"
@@ -197,61 +202,62 @@ def _edge(run: RunData, m: Metrics) -> _Edge | None:
     else:
         return None
     if run.returns.nunique() < 2 or _ruined(run):
-        return None  # an account that never moved, or is gone, has no edge to speak of
+        return None  # an account without variation, or one that was closed, has no meaningful excess return
     beta = m[f"beta{suffix}"]
     hedged = isinstance(beta, float) and abs(beta) < 0.5
     kind = "alpha" if hedged else "excess_return"
     mean, low, high = (m[f"{kind}{part}{suffix}"] for part in ("", "_low", "_high"))
     if isinstance(mean, float) and isinstance(low, float) and isinstance(high, float):
-        return _Edge(name, suffix, hedged, mean, low, high)
+        return _ExcessReturn(name, suffix, hedged, mean, low, high)
     return None
 
 
-def _the_signal(quality: SignalQuality) -> str:
+def _signal_sentence(quality: SignalQuality) -> str:
+    """Sentence on the AUC and rank IC of the scores, their intervals, and the strongest naive predictor."""
     if quality.over_time is not None:
-        return _the_signal_over_time(quality, quality.over_time)
+        return _signal_sentence_over_time(quality, quality.over_time)
     auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
     if not quality.dates:
-        return "No decision date has a known outcome yet, so the scores cannot be judged."
+        return "No decision date has a known outcome yet, so the scores cannot be evaluated."
     if math.isnan(auc.mean):
         return (
-            f"On none of the {count(quality.dates)} decision dates with known outcomes do the outcomes of its names "
-            "fall on both sides, so the scores cannot be compared within a date."
+            f"None of the {count(quality.dates)} decision dates with known outcomes has outcomes of both classes, so "
+            "the scores cannot be compared within a date."
         )
     ends = [
         f" ({lead}{interval(mean.low, mean.high)})" if mean.is_known else ""
         for mean, lead in ((auc, "95% interval "), (rank_ic, ""))
     ]
     text = (
-        f"Within a date the scores told later winners from losers with a mean AUC of {number(auc.mean, 3)}{ends[0]} "
+        f"Within a date, the scores ranked later returns with a mean AUC of {number(auc.mean, 3)}{ends[0]} "
         f"and a rank IC of {number(rank_ic.mean, 3)}{ends[1]}"
     )
     if not quality.rank_ic_dates:
         text = (
-            f"Within a date the scores separated later winners from losers with a mean AUC of {number(auc.mean, 3)}"
+            f"Within a date, the scores ranked later returns with a mean AUC of {number(auc.mean, 3)}"
             f"{ends[0]} on {count(quality.auc_dates)} of {count(quality.dates)} dates"
         )
     if len(quality.seeds) > 1:
         mean, spread = quality.seeds["auc"].mean(), quality.seeds["auc"].std()
-        text += f"; its {len(quality.seeds)} seeds alone reached {number(mean, 3)} ± {number(spread, 3)}"
-    trivial = _strongest_trivial(quality)
-    if trivial is not None:
-        name, reached = trivial
-        text += f", the strongest trivial predictor ({name}) {number(reached, 3)}"
-        if reached < 0.5:
-            text += f", which turned round is {number(1.0 - reached, 3)}"
+        text += f"; its {len(quality.seeds)} single seeds had {number(mean, 3)} ± {number(spread, 3)}"
+    naive = _strongest_naive_predictor(quality)
+    if naive is not None:
+        name, naive_auc = naive
+        text += f", the strongest naive predictor ({name}) had {number(naive_auc, 3)}"
+        if naive_auc < 0.5:
+            text += f" ({number(1.0 - naive_auc, 3)} with its sign reversed)"
     text += f": {_against_chance(quality)}"
     if not quality.rank_ic_dates:
         text += "; there is no rank IC, which needs at least three names with different outcomes on a date"
     return f"{text}."
 
 
-def _the_signal_over_time(quality: SignalQuality, over_time: OverTime) -> str:
-    """Describe scores with one name a date, which cannot be ranked within a date."""
+def _signal_sentence_over_time(quality: SignalQuality, over_time: OverTime) -> str:
+    """Sentence on scores with one ticker a date, which cannot be ranked within a date."""
     skill = over_time.overall
-    one = len(skill.tickers) == 1
-    who = f"Only {skill.tickers[0]} is scored" if one else "Only one name is scored on a date"
-    cannot = "and one name cannot be ranked within a date" if one else "and it cannot be ranked within the date"
+    single = len(skill.tickers) == 1
+    scored = f"Only {skill.tickers[0]} is scored" if single else "Only one ticker is scored on a date"
+    cannot = "and one ticker cannot be ranked within a date" if single else "and it cannot be ranked within the date"
 
     def ends(mean: MeanInterval, scale: float, digits: int) -> str:
         if not mean.is_known:
@@ -263,40 +269,42 @@ def _the_signal_over_time(quality: SignalQuality, over_time: OverTime) -> str:
         f"the AUC is {number(auc.mean, 3)}{ends(auc, 1, 3)}",
         f"the rank correlation of score and outcome {number(correlation.mean, 3)}{ends(correlation, 1, 3)}",
         f"the hit rate {number(100 * rate.mean, 1)} %{ends(rate, 100, 1)}, where {number(100 * skill.chance, 1)} % is "
-        "to be expected by chance",
+        "expected by chance",
     ]
-    text = f"{who}, {cannot}; over time, on {count(skill.dates)} dates with known outcomes, "
+    text = f"{scored}, {cannot}; over time, on {count(skill.dates)} dates with known outcomes, "
     if math.isnan(auc.mean):
-        return f"{text}all outcomes fall on one side, so the scores cannot be judged."
+        return f"{text}all outcomes are in one class, so the scores cannot be evaluated."
     text += f"{figures[0]}, {figures[1]} and {figures[2]}"
     if len(over_time.seeds) > 1:
         seeds = over_time.seeds["auc"]
-        text += f"; its {len(seeds)} seeds alone reached an AUC of {number(seeds.mean(), 3)} ± {number(seeds.std(), 3)}"
+        text += f"; its {len(seeds)} single seeds had an AUC of {number(seeds.mean(), 3)} ± {number(seeds.std(), 3)}"
     return f"{text}: {_against_chance(quality)}."
 
 
-def _strongest_trivial(quality: SignalQuality) -> tuple[str, float] | None:
-    """Name and AUC of the trivial predictor farthest from chance, in either direction."""
-    known = quality.trivial["auc"].dropna()
+def _strongest_naive_predictor(quality: SignalQuality) -> tuple[str, float] | None:
+    """Name and AUC of the naive predictor farthest from chance, in either direction."""
+    known = quality.naive_predictors["auc"].dropna()
     if known.empty:
         return None
     name = str((known - 0.5).abs().sort_values(ascending=False, kind="stable").index[0])
     return name.replace("_", " "), float(known[name])
 
 
-def _skilful(quality: SignalQuality) -> int:
+def _auc_sign(quality: SignalQuality) -> int:
     """1 when the AUC's interval lies above chance, -1 below, 0 when it covers chance or is unknown."""
     auc = quality.auc
     return 1 if auc.low > 0.5 else -1 if auc.high < 0.5 else 0
 
 
 def _against_chance(quality: SignalQuality) -> str:
+    """Words that compare the interval of the AUC with 0.5."""
     if not quality.auc.is_known:
         return f"{TOO_FEW_DATES} to distinguish from chance"
-    return {1: "better than chance", 0: "not to be told from chance", -1: "worse than chance"}[_skilful(quality)]
+    return {1: "better than chance", 0: "not distinguishable from chance", -1: "worse than chance"}[_auc_sign(quality)]
 
 
-def _the_cost(run: RunData, m: Metrics) -> str:
+def _risk_and_cost_sentence(run: RunData, m: Metrics) -> str:
+    """Sentences on the deepest drawdown, turnover, and the annual cost of trading."""
     parts = []
     if m["max_drawdown_valley"]:
         recovery = m["max_drawdown_recovery"]
@@ -306,22 +314,22 @@ def _the_cost(run: RunData, m: Metrics) -> str:
             f"{prose_day(m['max_drawdown_valley'])}, {end})."
         )
     if m["annual_turnover"]:
-        turned = f"The account was turned over {number(m['annual_turnover'], 1)} times a year"
+        turnover = f"Annual turnover was {number(m['annual_turnover'], 1)} times the account value"
         if m["annual_cost"] is None:
-            parts.append(f"{turned}; what commission and slippage cost a year is unknown.")
+            parts.append(f"{turnover}; the annual cost of commission and slippage is unknown.")
         else:
             parts.append(
-                f"{turned}, and commission and slippage cost {small_percent(m['annual_cost'])} of its value a year."
+                f"{turnover}, and commission and slippage cost {small_percent(m['annual_cost'])} of it a year."
             )
     return " ".join(parts)
 
 
 def summary(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> list[str]:
-    """Write the first paragraph: sentences on what was traded, what it returned, the signal, and the price of it."""
-    lines = [_what(run, metrics), _came_of_it(run, metrics)]
+    """Write the first paragraph: sentences on the trades, the return, the scores, and risk and costs."""
+    lines = [_traded_sentence(run, metrics), _return_sentence(run, metrics)]
     if quality is not None:
-        lines.append(_the_signal(quality))
-    lines.append(_the_cost(run, metrics))
+        lines.append(_signal_sentence(quality))
+    lines.append(_risk_and_cost_sentence(run, metrics))
     return [line for line in lines if line]
 
 
@@ -330,88 +338,90 @@ def _ruined(run: RunData) -> bool:
 
 
 def verdict(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str:
-    """One sentence a careful reader would sign."""
+    """Conclusion of the report, one or two sentences: significance of the scores and of the excess return."""
     if _ruined(run):
-        return "The account was ruined; nothing else in this report matters."
+        return "The account was closed or lost all of its value; the other figures of this report are not meaningful."
     if run.transactions is not None and run.transactions.empty:
-        return "Nothing was traded, so there is nothing to judge."
-    judged = _judge(run, metrics, quality)
+        return "No trades were made, so there is no result to evaluate."
+    conclusion = _conclusion(run, metrics, quality)
     if run.simulated:
-        return f"{judged} Prices are simulated, so this says nothing about any market."
-    return judged
+        return f"{conclusion} Prices are simulated, so this is no evidence about any market."
+    return conclusion
 
 
-def _judge(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str:
-    if quality is not None and quality.remark:
-        return "The scores are too good to be true; find the leak before reading on."
-    edge = _edge(run, metrics)
+def _conclusion(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> str:
+    """Conclusion for an account that lasted to the end and traded, without the sentence on simulated prices."""
+    if quality is not None and quality.warning:
+        return "The scores are implausibly good; look for look-ahead bias before using any other figure."
+    excess = _excess_over_comparison(run, metrics)
     if quality is None or math.isnan(quality.auc.mean):
-        if edge is None:
-            return "There is nothing to compare with, so skill cannot be told from market."
-        text = _edge_alone(edge, metrics)
+        if excess is None:
+            return "There is no comparison, so skill cannot be separated from the return of the market."
+        text = _excess_clause(excess, metrics)
         return f"{text[0].upper()}{text[1:]}."
     if not quality.auc.is_known:
-        rest = "there is nothing to compare the returns with" if edge is None else _edge_alone(edge, metrics)
+        rest = "there is no comparison for the returns" if excess is None else _excess_clause(excess, metrics)
         return f"There are {TOO_FEW_DATES} to distinguish the scores from chance; {rest}."
-    skill = _skilful(quality)
+    skill = _auc_sign(quality)
     scores = {
         1: "The scores were better than chance",
-        0: "The scores cannot be told from chance",
+        0: "The scores were not distinguishable from chance",
         -1: "The scores were worse than chance",
     }[skill]
-    trivial = _strongest_trivial(quality)
-    if skill > 0 and trivial is not None and abs(trivial[1] - 0.5) >= quality.auc.mean - 0.5:
-        scores += f", though no better than a trivial predictor ({trivial[0]}),"
-    return _judge_both(edge, skill, scores, metrics)
+    naive = _strongest_naive_predictor(quality)
+    if skill > 0 and naive is not None and abs(naive[1] - 0.5) >= quality.auc.mean - 0.5:
+        scores += f", though no better than a naive predictor ({naive[0]}),"
+    return _conclusion_on_both(excess, skill, scores, metrics)
 
 
-def _edge_alone(edge: _Edge, m: Metrics) -> str:
-    """Judge the returns where the scores are not judged."""
+def _excess_clause(excess: _ExcessReturn, m: Metrics) -> str:
+    """Clause on the sign of the excess return, used where the scores have no interval."""
     return {
-        1: f"{edge.noun} after costs is more than luck explains, on this one path{_one_of_many(m)}",
-        0: f"{edge.noun} after costs may be luck",
-        -1: f"{edge.noun} after costs is negative, and not by chance",
-    }[edge.sign]
+        1: f"{excess.noun} after costs is significantly positive{_trials_clause(m)}",
+        0: f"{excess.noun} after costs is not significantly different from zero",
+        -1: f"{excess.noun} after costs is significantly negative",
+    }[excess.sign]
 
 
-def _one_of_many(m: Metrics) -> str:
-    """Half a sentence on the trials this one may have been chosen from."""
+def _trials_clause(m: Metrics) -> str:
+    """Clause on the number of trials that this run may have been selected from."""
     trials, deflated = m.get("trials"), m.get("deflated_sharpe_ratio")
     if trials is None:
-        return ", and the trials that led here are not counted"
+        return " on this single history; the number of trials that preceded it is not recorded"
     if trials == 1:
-        return ", and the only trial of its family on record"
-    judged = "" if deflated is None else f" (deflated Sharpe ratio {number(deflated)})"
-    return f", and one of {count(trials)} trials{judged}"
+        return " on this single history, the only trial on record"
+    probability = "" if deflated is None else f" (deflated Sharpe ratio {number(deflated)})"
+    return f" on this single history, one of {count(trials)} trials{probability}"
 
 
-def _judge_both(edge: _Edge | None, skill: int, scores: str, m: Metrics) -> str:
-    if edge is None:
-        return f"{scores.rstrip(',')}; there is nothing to compare the returns with."
-    if edge.sign > 0 and skill > 0:
-        return f"{scores} and {edge.noun} after costs is more than luck explains; it is one path{_one_of_many(m)}."
-    if edge.sign > 0:
+def _conclusion_on_both(excess: _ExcessReturn | None, skill: int, scores: str, m: Metrics) -> str:
+    """Conclusion where both the scores and, if there is a comparison, the excess return have an interval."""
+    if excess is None:
+        return f"{scores.rstrip(',')}; there is no comparison for the returns."
+    if excess.sign > 0 and skill > 0:
+        return f"{scores} and {excess.noun} after costs is significantly positive{_trials_clause(m)}."
+    if excess.sign > 0:
         return (
-            f"{scores.rstrip(',')}, and yet {edge.noun} after costs is more than luck explains: "
-            "look for another cause before crediting them."
+            f"{scores.rstrip(',')}, although {excess.noun} after costs is significantly positive: "
+            "look for a cause other than the scores."
         )
-    result = "may be luck" if edge.sign == 0 else "is negative"
-    return f"{scores.rstrip(',')}, {'but' if skill > 0 else 'and'} {edge.noun} after costs {result}."
+    result = "is not significantly different from zero" if excess.sign == 0 else "is significantly negative"
+    return f"{scores.rstrip(',')}, {'but' if skill > 0 else 'and'} {excess.noun} after costs {result}."
 
 
 def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | None) -> list[tuple[str, str, str]]:
-    """Build the strip below the first paragraph: (label, figure, small print) each."""
+    """Build the headline figures below the first paragraph: one (label, figure, small print) each."""
     m = metrics
     figures = [("Annual return", *_annual_returns(run, m))]
-    edge = _edge(run, m)
-    if edge is not None:
-        label, word = ("Alpha a year", "to") if edge.hedged else ("Excess a year", "over")
-        ends = f"{points(edge.low)} to {points(edge.high)}"
-        figures.append((label, f"{points(edge.mean)} pp", f"{word} {edge.name}; 95%: {ends}"))
+    excess = _excess_over_comparison(run, m)
+    if excess is not None:
+        label, preposition = ("Alpha a year", "to") if excess.hedged else ("Excess a year", "over")
+        ends = f"{points(excess.low)} to {points(excess.high)}"
+        figures.append((label, f"{points(excess.mean)} pp", f"{preposition} {excess.name}; 95%: {ends}"))
     ends = interval(m.get("sharpe_ratio_low"), m.get("sharpe_ratio_high"), 2)
     small = f"volatility {percent(m['annual_volatility'])}" if ends == DASH else f"95%: {ends}"
     figures.append(("Sharpe ratio", number(m["sharpe_ratio"]), small))
-    valley = f"low on {prose_day(m['max_drawdown_valley'])}" if m["max_drawdown_valley"] else "never below a peak"
+    valley = f"low on {prose_day(m['max_drawdown_valley'])}" if m["max_drawdown_valley"] else "no drawdown"
     figures.append(("Maximum drawdown", percent(m["max_drawdown"]), valley))
     if quality is not None:
         auc = quality.auc
@@ -430,7 +440,7 @@ def headline_figures(run: RunData, metrics: Metrics, quality: SignalQuality | No
 
 
 def _annual_returns(run: RunData, m: Metrics) -> tuple[str, str]:
-    """Annual return and, in small print, those of what it is compared with: all over the span that all cover."""
+    """Annual return and, in small print, those of the comparisons: all over the sessions that all of them cover."""
     others = [
         (name, prefix, other)
         for name, prefix, other in (
@@ -440,8 +450,8 @@ def _annual_returns(run: RunData, m: Metrics) -> tuple[str, str]:
         if other is not None
     ]
     if all(len(other) == len(run.returns) for *_, other in others):
-        beside = [f"{name} {percent(m[f'{prefix}annual_return'])}" for name, prefix, _ in others]
-        return percent(m["annual_return"]), ", ".join(beside) or "after costs"
+        comparisons = [f"{name} {percent(m[f'{prefix}annual_return'])}" for name, prefix, _ in others]
+        return percent(m["annual_return"]), ", ".join(comparisons) or "after costs"
     span = run.returns.index
     for *_, other in others:
         span = span.intersection(other.index)
@@ -452,13 +462,13 @@ def _annual_returns(run: RunData, m: Metrics) -> tuple[str, str]:
     def annual(returns: pd.Series) -> str:
         return percent(return_metrics(returns.reindex(span), periods_per_year=year)["annual_return"])
 
-    beside = [f"{name} {annual(other)}" for name, _, other in others]
+    comparisons = [f"{name} {annual(other)}" for name, _, other in others]
     dates = f"{prose_day(f'{span[0]:%Y-%m-%d}')} to {prose_day(f'{span[-1]:%Y-%m-%d}')} only"
-    return annual(run.returns), f"{', '.join(beside)}; {dates}"
+    return annual(run.returns), f"{', '.join(comparisons)}; {dates}"
 
 
 def stamp_line(timings: Mapping[str, Any]) -> str:
-    """Describe when, where and how long, from `timings.json`; the only volatile text of a report.
+    """Text on the time, host and duration of the run from `timings.json`; the only text of a report that varies.
 
     >>> stamp_line({"finished": "2024-05-06T07:08:09Z", "host": "box", "seconds": {"signals": 61.04}})
     'finished 2024-05-06T07:08:09Z · host box · signals 61.0 s'

@@ -1,4 +1,4 @@
-"""One self-contained HTML file from a run directory or from anybody's `BacktestResult`."""
+"""Self-contained HTML report of a run directory or of a `BacktestResult`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.common.run_data import RunData, read_run, run_from_result
 from reports.metrics.performance import Metrics, compute_metrics
 from reports.metrics.round_trips import open_trips, round_trips
 from reports.metrics.signal_quality import SignalQuality, measure_signals, signal_metrics
-from reports.significance.measures import Luck, luck_metrics, measure_luck
+from reports.significance.measures import Significance, measure_significance, significance_metrics
 from signals.common.storage import atomic_write, write_json
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A chapter of the report: charts drawn, reasons for those that were not, and tables below.
+    """Section of the report: its charts, the reasons for charts that were not drawn, and its tables.
 
-    `above` are tables to read before the charts; `filler` is the first table when it can stand beside an odd last
-    chart.
+    `above` are tables placed before the charts; `filler` is the first table when it fills the empty column next to the
+    last of an odd number of charts.
     """
 
     name: str
@@ -53,7 +53,7 @@ def write_metrics(run_dir: Path) -> Metrics:
     Returns
     -------
     dict
-        `compute_metrics`, `signal_metrics` and `luck_metrics`, as written.
+        The figures of `compute_metrics`, `signal_metrics` and `significance_metrics`, as written to the file.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def write_metrics(run_dir: Path) -> Metrics:
         When the folder holds no finished backtest, or a file is damaged.
     """
     run = read_run(run_dir)
-    metrics = _metrics(run, _quality(run), measure_luck(run))
+    metrics = _metrics(run, _quality(run), measure_significance(run))
     write_json(Path(run_dir) / "metrics.json", metrics)
     return metrics
 
@@ -74,13 +74,13 @@ def write_report(run_dir: Path, *, stamp: str | None = None) -> Path:
     run_dir : Path
         A finished run; see `reports.common.run_data.read_run` for what is read.
     stamp : str, optional
-        The one volatile line; made from `timings.json` when not given. With equal files and an equal stamp the bytes
-        are equal.
+        Text on when and where the run was made, the only line that varies between equal runs; from `timings.json` by
+        default. With equal files and an equal stamp the bytes are equal.
 
     Returns
     -------
     Path
-        The report.
+        Path of the report.
 
     Raises
     ------
@@ -106,24 +106,24 @@ def tear_sheet(
     calendar: str | None = None,
     periods_per_year: float | None = None,
 ) -> Path:
-    """Write a report of a result from anybody's own Cerebro, without signal files.
+    """Write a report of a backtest result, of this package or of your own Cerebro, without signal files.
 
     Parameters
     ----------
     result : BacktestResult, list or strategy
-        What was earned, held and traded; or what `cerebro.run()` returned, or the strategy in it, which is asked for
-        its `rs.AccountRecorder`. Without one, but with backtrader's own `PyFolio` or `TimeReturn` analyzer, the report
-        has returns only and says so.
+        A result; or the list that `cerebro.run()` returned, or the strategy in it, whose `rs.AccountRecorder` analyzer
+        is read. A strategy without this analyzer, but with backtrader's own `PyFolio` or `TimeReturn`, gives a report
+        of returns only, with a warning.
     path : Path or str
         Where to write the HTML file.
     benchmark, universe : Series, optional
         Simple returns to compare with, as fractions; see `compute_metrics`. An account that traded nothing before its
         first close is compared with a benchmark bought at that close, as `[benchmark]` does. Where they cover a part of
-        the run, that part is compared, and the report says so.
+        the run, that part is compared, and a note names its dates.
     benchmark_name : str, optional
-        What to call the benchmark; its series name by default.
+        Name of the benchmark in the report; the name of the series by default.
     title : str
-        Heading.
+        Heading of the report.
     calendar, periods_per_year : optional
         Exchange calendar of daily returns, or sessions a year, where the result does not state its calendar; see
         `compute_metrics`.
@@ -131,12 +131,12 @@ def tear_sheet(
     Returns
     -------
     Path
-        The file written. Sections without data are left out.
+        Path of the file written. Sections without data are left out.
 
     Raises
     ------
     InputError
-        When there is no result in what was given, returns are none (see `compute_metrics`), or the report cannot be
+        When `result` holds no result, its returns are invalid (see `compute_metrics`), or the report cannot be
         written.
 
     Examples
@@ -160,7 +160,7 @@ def tear_sheet(
 
 
 def render(run: RunData, *, stamp: str = "") -> bytes:
-    """Turn a run into the bytes of the HTML file."""
+    """Render a run as the bytes of the HTML file."""
     import jinja2
 
     from reports.narrative import headline_figures, serious_warnings, summary, verdict
@@ -172,8 +172,8 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
         versions_table,
     )
 
-    quality, luck = _quality(run), measure_luck(run)
-    metrics = _metrics(run, quality, luck)
+    quality, significance = _quality(run), measure_significance(run)
+    metrics = _metrics(run, quality, significance)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -191,8 +191,8 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
         verdict=verdict(run, metrics, quality),
         headline=headline_figures(run, metrics, quality),
         statistics=[statistics_table(metrics, run)],
-        beside=[table for table in (comparison, trading_table(metrics, run) if traded else None) if table],
-        sections=[_luck_section(run, luck, metrics), *_sections(run, quality)],
+        comparisons=[table for table in (comparison, trading_table(metrics, run) if traded else None) if table],
+        sections=[_significance_section(run, significance, metrics), *_sections(run, quality)],
         provenance=[table for table in (versions_table(run.manifest), hash_table(run.manifest)) if table],
         stamp=stamp,
         style=(_TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -202,7 +202,7 @@ def render(run: RunData, *, stamp: str = "") -> bytes:
 
 def _quality(run: RunData) -> SignalQuality | None:
     if run.signals is None or run.labels is None or run.labels.empty:
-        return None  # without a single outcome there is nothing to measure
+        return None  # skill cannot be measured without outcomes
     return measure_signals(
         run.signals,
         run.labels,
@@ -213,7 +213,7 @@ def _quality(run: RunData) -> SignalQuality | None:
     )
 
 
-def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics:
+def _metrics(run: RunData, quality: SignalQuality | None, significance: Significance) -> Metrics:
     figures = compute_metrics(
         run.returns,
         benchmark=run.benchmark,
@@ -226,15 +226,15 @@ def _metrics(run: RunData, quality: SignalQuality | None, luck: Luck) -> Metrics
         calendar=run.calendar,
         periods_per_year=run.periods_per_year,
     )
-    return figures | signal_metrics(quality) | luck_metrics(luck)
+    return figures | signal_metrics(quality) | significance_metrics(significance)
 
 
-def _luck_section(run: RunData, luck: Luck, metrics: Metrics) -> Section:
-    from reports.charts.significance_figures import luck_charts
-    from reports.tables.significance_tables import luck_table
+def _significance_section(run: RunData, significance: Significance, metrics: Metrics) -> Section:
+    from reports.charts.significance_figures import significance_charts
+    from reports.tables.significance_tables import significance_table
 
-    section = _section("luck", "How much of this is luck", luck_charts(luck, run), [])
-    return replace(section, above=(luck_table(luck, metrics, run),))
+    section = _section("significance", "Statistical significance", significance_charts(significance, run), [])
+    return replace(section, above=(significance_table(significance, metrics, run),))
 
 
 def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
@@ -247,14 +247,14 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
 
     trips = round_trips(run.transactions, run.cash_flows)
     still_open = open_trips(run.transactions, run.cash_flows, run.positions)
-    chapters: list[tuple[str, str, list[Chart], list[Table | None]]] = [
+    sections: list[tuple[str, str, list[Chart], list[Table | None]]] = [
         ("returns", "Returns", return_charts(run), [performance_tables.annual_table(run)]),
     ]
     below: list[Table | None] = [performance_tables.drawdown_table(run), performance_tables.crisis_table(run)]
-    chapters.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
+    sections.append(("drawdowns", "Drawdowns", drawdown_charts(run), below))
     if run.positions is not None:
         below = [performance_tables.holdings_table(run)]
-        chapters.append(("positions", "Positions and exposure", position_charts(run), below))
+        sections.append(("positions", "Positions and exposure", position_charts(run), below))
     if run.transactions is not None:
         below = [
             performance_tables.round_trip_table(trips, still_open),
@@ -263,7 +263,7 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
             account_table(run),
             flows_table(run),
         ]
-        chapters.append(("trading", "Trading", trading_charts(run, trips), below))
+        sections.append(("trading", "Trading", trading_charts(run, trips), below))
     if quality is not None:
         below = [
             signal_tables.skill_table(quality),
@@ -273,14 +273,15 @@ def _sections(run: RunData, quality: SignalQuality | None) -> list[Section]:
             signal_tables.fold_slices_table(run.folds),
         ]
         charts = signal_charts(quality, run.history, run.folds, run.manifest.get("universe_sizes"), run.signals)
-        chapters.append(("signal", "Signal", charts, below))
-    return [_section(name, title, charts, below) for name, title, charts, below in chapters]
+        sections.append(("signal", "Signal", charts, below))
+    return [_section(name, title, charts, below) for name, title, charts, below in sections]
 
 
 def _section(name: str, title: str, charts: list[Chart], below: list[Table | None]) -> Section:
+    """Separate drawn charts from reasons, and choose the filler table."""
     drawn = tuple(chart for chart in charts if chart.uri)
     reasons = tuple((chart.title, chart.reason) for chart in charts if chart.reason)
-    found = tuple(table for table in below if table is not None)
+    tables = tuple(table for table in below if table is not None)
     odd = sum(not chart.wide for chart in drawn) % 2 == 1
-    filler = found[0] if odd and found and not found[0].wide else None
-    return Section(name, title, drawn, reasons, filler, found[1:] if filler else found)
+    filler = tables[0] if odd and tables and not tables[0].wide else None
+    return Section(name, title, drawn, reasons, filler, tables[1:] if filler else tables)

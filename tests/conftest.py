@@ -22,7 +22,8 @@ LONG = frozenset(
     backtests/test_plain_backtrader backtests/test_properties backtests/test_real_delisted
     backtests/test_total_return benchmarks/test_benchmarks benchmarks/test_training reports/test_account
     reports/test_annualisation reports/test_cerebro_results reports/test_charts reports/test_compared
-    reports/test_luck reports/test_luck_bootstrap reports/test_luck_report reports/test_tear_sheet
+    reports/test_significance reports/test_significance_bootstrap reports/test_significance_report
+    reports/test_tear_sheet
     rnn_strategies/test_audit rnn_strategies/test_audit_dead_names rnn_strategies/test_audit_explained
     rnn_strategies/test_audit_leaks rnn_strategies/test_calendars_in_runs rnn_strategies/test_cli
     rnn_strategies/test_doors rnn_strategies/test_doors_real rnn_strategies/test_examples

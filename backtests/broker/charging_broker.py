@@ -1,4 +1,4 @@
-"""A fast broker that charges what the settings say, and lets companies split shares and pay dividends."""
+"""Broker with the costs of `BrokerSettings`, splits and dividends."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from signals.common.errors import InputError
 
 __all__ = ["ChargingBroker"]
 
-# Commission by the model of the settings, beside the two of stock: a fraction of the value, or a fee per share.
+# Kind of commission by `CommissionModel`; backtrader's kinds are 0 (fraction of the value) and 1 (fee per share).
 _BY_MODEL = 2
 
-# Bars that `daily_volatility` looks at.
+# Number of closes that `daily_volatility` uses.
 _CLOSES = 22
 
 
@@ -33,10 +33,9 @@ class ChargingBroker(FastBroker):
     Parameters
     ----------
     settings : BrokerSettings, optional
-        Without them cash and costs are set as in backtrader.
+        None means that cash and costs are set as in backtrader.
     costs : bool
-        Whether all of the settings hold; otherwise only cash, commission and slippage, the latter as in stock.
-
+        Whether all settings apply; otherwise only cash, commission and slippage, the latter as in backtrader.
     """
 
     def __init__(self, settings: BrokerSettings | None, *, costs: bool) -> None:
@@ -45,7 +44,7 @@ class ChargingBroker(FastBroker):
         self._costs = Costs(self._terms)
         self._charging = settings is not None and costs
         self._varying = self._charging and self._costs.varying_slippage
-        self.changes: list[str] = []  # costs that were set in the script, beside the settings
+        self.changes: list[str] = []  # calls of the script that set costs in addition to the settings
         if settings is not None:
             self._apply(settings)
         super().__init__()
@@ -65,37 +64,37 @@ class ChargingBroker(FastBroker):
 
     @property
     def books_known(self) -> bool:
-        """Whether fills, commissions and `flows` explain the cash of every session.
+        """Whether fills, commissions and `flows` reconcile the cash of every session.
 
-        With stock's booking of interest into commissions, and with the history of a fund, they do not.
+        False when interest is booked as commission, as in backtrader, and with the history of a fund.
         """
         return not self._fundhist and not self._interest_booked
 
     def set_cash(self, cash: float) -> None:
-        """Set the cash to start with, as in stock; the result says so when the settings say something else."""
+        """Set the starting cash, as in backtrader; with settings, the result gets a warning."""
         self._note_change(f"setcash({cash:g})")
         super().set_cash(cash)
 
     setcash = set_cash
 
     def set_slippage_perc(self, *arguments: Any, **options: Any) -> None:
-        """Set slippage, as in stock; the result says so when the settings say something else."""
-        self._note_change(f"set_slippage_perc({_shown(arguments, options)})")
+        """Set slippage, as in backtrader; with settings, the result gets a warning."""
+        self._note_change(f"set_slippage_perc({_call_text(arguments, options)})")
         super().set_slippage_perc(*arguments, **options)
 
     def set_slippage_fixed(self, *arguments: Any, **options: Any) -> None:
-        """Set slippage, as in stock; the result says so when the settings say something else."""
-        self._note_change(f"set_slippage_fixed({_shown(arguments, options)})")
+        """Set slippage, as in backtrader; with settings, the result gets a warning."""
+        self._note_change(f"set_slippage_fixed({_call_text(arguments, options)})")
         super().set_slippage_fixed(*arguments, **options)
 
     def setcommission(self, *arguments: Any, name: str | None = None, **options: Any) -> None:
-        """Set a commission scheme, as in stock; the result says so."""
-        self._note_change(f"setcommission({_shown(arguments, {**options, 'name': name} if name else options)})")
+        """Set a commission scheme, as in backtrader; the result gets a warning."""
+        self._note_change(f"setcommission({_call_text(arguments, {**options, 'name': name} if name else options)})")
         super().setcommission(*arguments, name=name, **options)
         self._size_in_fractions(name)
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
-        """Add a commission scheme, as in stock; the result says so."""
+        """Add a commission scheme, as in backtrader; the result gets a warning."""
         self._note_change(f"addcommissioninfo({type(comminfo).__name__}{f', name={name!r}' if name else ''})")
         super().addcommissioninfo(comminfo, name)
         self._size_in_fractions(name)
@@ -105,24 +104,24 @@ class ChargingBroker(FastBroker):
             allow_fractions(self.comminfo[name])
 
     def _note_change(self, what: str) -> None:
-        """Keep in mind that the settings no longer state all costs."""
+        """Record that the settings no longer contain all costs."""
         if self._charging:
             self.changes.append(what)
 
     def init(self) -> None:
-        """Begin anew; called by backtrader at the start of every run."""
+        """Reset the state; called by backtrader at the start of every run."""
         super().init()
-        self._interest_booked = False  # into commissions, after it was taken from the cash
+        self._interest_booked = False  # as commission, in addition to the deduction from cash
         self.borrow_fees = 0.0
         self.flows: list[tuple[float, str, str, float, float]] = []
-        self._before = float("-inf")  # the session before this one
+        self._before = float("-inf")  # previous session
         self._extra_slip = 0.0
         self._unslipped: float | None = None  # price of the fill in progress before slippage
-        self._limit: float | None = None  # that no fill of the order in progress may pass
+        self._limit: float | None = None  # limit price of the order in progress
         self._actions: CorporateActions | None = None
 
-    def _begin(self) -> None:
-        super()._begin()
+    def _begin_run(self) -> None:
+        super()._begin_run()
         ours = [h.data for h in self._holdings if isinstance(h.data, PanelFeed)]
         self._feed_of = {data._name: data for data in ours if not data._filters}
         markets = {id(data.market): data.market for data in ours}
@@ -130,20 +129,20 @@ class ChargingBroker(FastBroker):
             if self._charging and market.adjusted == (self._terms.dividends == "cash"):
                 found = "adjusted" if market.adjusted else "raw"
                 raise InputError(
-                    f"expected feeds that fit broker.dividends = {self._terms.dividends!r}; found {found} prices; say "
-                    f"add_prices(..., adjusted={not market.adjusted}), or change that setting"
+                    f"expected feeds that match broker.dividends = {self._terms.dividends!r}; found {found} prices; "
+                    f"use add_prices(..., adjusted={not market.adjusted}), or change that setting"
                 )
         events = [action for market in markets.values() for action in market.actions]
         self._actions = CorporateActions(events) if events else None
 
     def _beyond_splits(self, data: Any) -> bool:
-        """Whether splits would not reach a position in this feed: one that is made from a raw daily feed."""
+        """Whether splits are not applied to this feed: one resampled or filtered from a raw daily feed."""
         source = getattr(data, "data", data)
-        made = source is not data or bool(getattr(data, "_filters", ()))
-        return made and isinstance(source, PanelFeed) and not source.market.adjusted
+        derived = source is not data or bool(getattr(data, "_filters", ()))
+        return derived and isinstance(source, PanelFeed) and not source.market.adjusted
 
-    def _judge(self) -> None:
-        super()._judge()
+    def _classify_holdings(self) -> None:
+        super()._classify_holdings()
         for holding in self._holdings:
             if isinstance(self.getcommissioninfo(holding.data), CommissionModel):
                 holding.charge = _BY_MODEL
@@ -170,11 +169,11 @@ class ChargingBroker(FastBroker):
         with scheme.one_fill(raw_per_share(order.data)):
             return super()._execute(order, ago, price, cash, position, dtcoc)
 
-    def _note_slippage(self, order: Any) -> None:
-        """Note the slippage beyond the constant part: by the ticker's volatility as known at the close before."""
+    def _update_volatility_slippage(self, order: Any) -> None:
+        """Set the volatility-dependent slippage, from the volatility known at the previous close."""
         if not self._varying:
             return
-        data = getattr(order.data, "data", order.data)  # of a resampled feed the daily one
+        data = getattr(order.data, "data", order.data)  # the daily feed of a resampled one
         past = range(min(_CLOSES, len(data) - 1), 0, -1)
         days = [data.datetime[-ago] for ago in past]
         closes: Sequence[float] = [data.close[-ago] for ago in past]
@@ -187,14 +186,14 @@ class ChargingBroker(FastBroker):
         self._extra_slip = costs.slippage(daily_volatility(closes)) - costs.slippage(float("nan"))
 
     def _try_exec(self, order: Any) -> None:
-        """Match an order that is no slim one, and note on its fills the prices before slippage."""
+        """Match an order of backtrader's own class, and store the price before slippage in its fills."""
         bits = order.executed.exbits
         before = len(bits)
         self._unslipped, self._limit = None, _limit_of(order)
         super()._try_exec(order)
         for k in range(before, len(order.executed.exbits)):
             bit = order.executed.exbits[k]
-            # a limit that is reached within the bar, and a close, fill as they are
+            # a limit that is reached within the bar, and a Close order, fill without slippage
             bit.unslipped = float(bit.price if self._unslipped is None else self._unslipped)
         self._limit = None
 
@@ -209,7 +208,7 @@ class ChargingBroker(FastBroker):
         if "uncapped_slippage" not in self.rules:
             return super()._slip_up(pmax, price, doslip, lim)
         slipped = self._slipped(price, 1.0) if doslip else price
-        # stock passes the high of the bar, and for a stop order with a limit nothing of its limit
+        # backtrader passes the high of the bar, and does not pass the limit of a stop-limit order
         return slipped if self._limit is None else min(slipped, self._limit)
 
     def _slip_down(self, pmin: float, price: float, doslip: bool = True, lim: bool = False) -> Any:
@@ -222,7 +221,7 @@ class ChargingBroker(FastBroker):
     def _slipped(self, price: float, sign: float) -> float:
         return float(price * (1 + sign * (self.p.slip_perc + self._extra_slip)) + sign * self.p.slip_fixed)
 
-    # -- for nights, and what companies do ---------------------------------------------------------------------------
+    # -- nights, splits and dividends --------------------------------------------------------------------------------
 
     def _before_orders(self, nights: float) -> None:
         cash = self.cash
@@ -232,21 +231,21 @@ class ChargingBroker(FastBroker):
                 apply_actions(
                     self, due, self._feed_of, self._now, fractional=self._terms.fractional, strategies=strategies
                 )
-                self._moved = True
+                self._positions_changed = True
             self._before = self._now
         if not (self._charging and nights):
             return
         if fee := self._costs.borrow_fee(self._borrowed, nights):
             self.borrow_fees += fee
-            self._move("borrow fee", -fee)
-        if earned := self._costs.cash_interest(cash, self._borrowed, nights):
-            self._move("cash interest", earned)
-        # a cash balance just below zero is a remainder of share arithmetic and no debt
-        debt = cash if not self._no_remainders or cash < -SHARE_TOLERANCE * self._gross else 0.0
-        if owed := self._costs.margin_interest(debt, nights):
-            self._move("margin interest", -owed)
+            self._book_cash_flow("borrow fee", -fee)
+        if interest := self._costs.cash_interest(cash, self._borrowed, nights):
+            self._book_cash_flow("cash interest", interest)
+        # a cash balance just below zero is a rounding remainder and not a debt
+        debt = cash if not self._clears_remainders or cash < -SHARE_TOLERANCE * self._gross else 0.0
+        if interest := self._costs.margin_interest(debt, nights):
+            self._book_cash_flow("margin interest", -interest)
 
-    def _move(self, kind: str, amount: float) -> None:
+    def _book_cash_flow(self, kind: str, amount: float) -> None:
         self.cash += amount
         self.flows.append((self._now, "", kind, amount, 0.0))
 
@@ -263,18 +262,19 @@ class ChargingBroker(FastBroker):
             self.flows.append((self._now, "", "borrow fee", -credit, 0.0))
         return credit
 
-    def _drop(self, order: Any, status: int, reason: str) -> None:
-        """End an order that is in no queue any more, and what depends on it."""
+    def _end_order(self, order: Any, status: int, reason: str) -> None:
+        """End an order that is in no queue, and its linked orders."""
         order.addinfo(broker_reason=reason)
         order.status = status
         self.notify(order)
         self._ococheck(order)
         self._bracketize(order, cancel=True)
 
-    # -- splits and dividends: what `apply_actions` asks ------------------------------------------------------------
+    # -- splits and dividends: the protocol of `apply_actions`
+    # ------------------------------------------------------------
 
     def last_price(self, data: Any) -> float:
-        """Last close that the feed was valued at."""
+        """Return the last close at which the feed was valued."""
         return self._by_data[data].price
 
     def set_last_price(self, data: Any, price: float) -> None:
@@ -282,15 +282,15 @@ class ChargingBroker(FastBroker):
         self._by_data[data].price = price
 
     def waiting_orders(self, data: Any) -> list[Any]:
-        """Orders for a feed that are on their way or wait for a price."""
+        """Return the submitted and waiting orders for a feed."""
         return [order for order in (*self.submitted, *self.pending) if order.data is data]
 
     def withdraw(self, order: Any, reason: str) -> None:
-        """Cancel an order that is on its way or waits."""
+        """Cancel a submitted or waiting order."""
         for queue in (self.submitted, self.pending):
             if order in queue:
                 queue.remove(order)
-                self._drop(order, Order.Canceled, reason)
+                self._end_order(order, Order.Canceled, reason)
                 return
 
 
@@ -303,5 +303,5 @@ def _limit_of(order: Any) -> float | None:
     return None
 
 
-def _shown(arguments: tuple[Any, ...], options: dict[str, Any]) -> str:
+def _call_text(arguments: tuple[Any, ...], options: dict[str, Any]) -> str:
     return ", ".join([*map(repr, arguments), *(f"{name}={value!r}" for name, value in options.items())])

@@ -1,4 +1,4 @@
-"""The commission of the settings as a commission scheme of backtrader, for whoever asks the broker for one."""
+"""backtrader commission schemes for the commission of the broker settings."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ __all__ = ["CommissionModel", "StockCommission", "allow_fractions", "commission_
 
 
 class StockCommission(bt.CommissionInfo):
-    """A fraction of the traded value, as in stock; a price that is no number is an error.
+    """Commission as a fraction of the traded value, as in backtrader; a NaN price is an error.
 
     Parameters (backtrader style)
     -----------------------------
     shares : {"stock", "whole", "fractional"}
-        Which sizes `getsize` gives: backtrader's own; whole shares, where a remainder of the division below
-        `backtests.common.share_tolerances.SHARE_TOLERANCE` is none; or fractions of a share too.
+        Sizes of `getsize`: backtrader's own; whole shares, where a remainder of the division below
+        `backtests.common.share_tolerances.SHARE_TOLERANCE` is ignored; or fractional shares.
     """
 
     params: tuple[tuple[str, Any], ...] = (("shares", "stock"),)
 
     def getsize(self, price: float, cash: float) -> float:
-        """Shares that so much cash buys: what `order_target_percent` and `order_target_value` order.
+        """Return the shares that `cash` buys, used by `order_target_percent` and `order_target_value`.
 
         Raises
         ------
         InputError
-            Without a price.
+            When the price is NaN.
         """
         if price != price:
             raise InputError(
-                "expected a price to size an order by; found none, because a feed has no bar yet; trade only feeds "
-                "with len(d) > 0, or ask broker.trades_today(d)"
+                "expected a price to compute an order size; found NaN, because a feed has no bar yet; trade only feeds "
+                "with len(d) > 0 or broker.trades_today(d)"
             )
         if self.p.shares == "stock" or not price:
             return int(super().getsize(price, cash))
@@ -47,15 +47,15 @@ class StockCommission(bt.CommissionInfo):
 
 
 class CommissionModel(StockCommission):
-    """Stock-like, the larger of a minimum and fraction × value + rate × shares.
+    """Commission as the larger of a minimum and fraction × value + rate × shares.
 
-    backtrader asks for the commission of what an order closes and of what it opens apart, though both are one fill: in
-    `one_fill` the second answer is what the whole costs beyond the first.
+    backtrader computes the commission of the closed and of the opened part of a fill separately: within `one_fill` the
+    second result is the commission of the whole fill less the first result.
 
     Parameters
     ----------
     costs : Costs
-        What is charged.
+        Formulas and rates.
     """
 
     params = (("costs", None),)
@@ -67,14 +67,14 @@ class CommissionModel(StockCommission):
 
     @classmethod
     def from_settings(cls, settings: BrokerSettings, *, shares: str = "stock") -> CommissionModel:
-        """Make the scheme; `commission` is the fraction, for whoever looks at it."""
+        """Create the scheme; its parameter `commission` is the fraction of the value."""
         options = {"commtype": bt.CommInfoBase.COMM_PERC, "stocklike": True, "percabs": True}
-        made: CommissionModel = cls(**options, commission=settings.commission, costs=Costs(settings), shares=shares)  # type: ignore[call-arg]
-        return made
+        scheme: CommissionModel = cls(**options, commission=settings.commission, costs=Costs(settings), shares=shares)  # type: ignore[call-arg]
+        return scheme
 
     @contextmanager
     def one_fill(self, raw_per_share: float) -> Iterator[None]:
-        """Take what is asked for inside as parts of one fill of a feed whose share is so many raw ones."""
+        """Context in which commissions belong to one fill of a feed with `raw_per_share` raw shares a share."""
         self._shares, self._raw_per_share = 0.0, raw_per_share
         try:
             yield
@@ -90,12 +90,12 @@ class CommissionModel(StockCommission):
 
 
 def commission_scheme(settings: BrokerSettings, *, shares: str = "stock") -> StockCommission:
-    """Return the scheme of the settings: a plain fraction when that is all they charge.
+    """Return the scheme of the settings: `StockCommission` when commission is only a fraction of the value.
 
     `shares` is that of `StockCommission`.
 
-    Borrowing is not in it: backtrader's interest is charged on the price a short was opened at, `Broker` charges it on
-    what the shares are worth.
+    Borrow fees are not included: backtrader charges interest on the opening price of a short position, `Broker` on its
+    current value.
     """
     if not Costs(settings).simple_commission:
         return CommissionModel.from_settings(settings, shares=shares)
@@ -104,9 +104,9 @@ def commission_scheme(settings: BrokerSettings, *, shares: str = "stock") -> Sto
 
 
 def allow_fractions(scheme: Any) -> None:
-    """Let a scheme that a script set itself size orders in fractions of a share, as `fractional = true` says.
+    """Make a scheme that was set in a script compute order sizes in fractional shares, for `fractional = true`.
 
-    Schemes that size orders by a method of their own, and futures, are left as they are.
+    Schemes that override `getsize`, and futures, are not changed.
     """
     if scheme.stocklike and type(scheme).getsize is bt.CommInfoBase.getsize:
         scheme.getsize = lambda price, cash: scheme.p.leverage * cash / price

@@ -1,22 +1,21 @@
-"""Splits and dividends of accounts that trade raw prices: what they do to cash, shares, last prices and orders.
+"""Effect of splits and dividends on an account that trades raw prices: cash, shares, last prices and orders.
 
-Adjusted prices have both inside them, and nothing happens to an account. On raw prices the price falls by the dividend
-or changes by the ratio of the split, and the account has to be given what it is due, or every split would be a loss.
+Adjusted prices already contain both, so that the account is not changed. Raw prices fall by the dividend or change by
+the ratio of the split, so that the account must receive the dividend and the new shares.
 
-At the first session without it (the ex-date), before anything else of that session:
+On the ex-date, before any other event of that session:
 
-* **Dividend.** Shares held at the close before × the dividend, in cash, at once: payment days, weeks later, are not
-  known to any source here. Whoever is short pays it. Taxes are not withheld.
-* **Split.** Shares × the ratio, average price / the ratio. Without fractional shares what is left over a whole number,
-  towards zero, is paid as *cash in lieu* at the last price in new shares.
-* **Last price.** (last close − dividend) / ratio, which is what the new shares are worth until there is a bar, so the
-  value of the account is the same before and after.
-* **Orders on their way.** A split adjusts every waiting order, as brokers adjust orders that are good till cancelled:
-  what is left of its size × the ratio, its stop, limit and trailing amounts / the ratio. An order of which less than a
-  share would be left is cancelled, and the result lists it in a warning. A dividend alone leaves orders as they are,
-  and limits with them.
+* **Dividend.** Shares held at the close before × the dividend, in cash, on the ex-date, because no source has payment
+  dates. Short positions pay the dividend. Taxes are not withheld.
+* **Split.** Shares × the ratio, average price / the ratio. Without fractional shares, the fraction above a whole
+  number (towards zero) is paid as *cash in lieu* at the last price in new shares.
+* **Last price.** (last close − dividend) / ratio, the value of a new share until the next bar, so that the value of
+  the account is unchanged.
+* **Open orders.** A split adjusts every waiting order, as brokers do for orders that are good till cancelled: its
+  remaining size × the ratio, its stop, limit and trailing amounts / the ratio. An order with less than one
+  remaining share is cancelled, and the result lists it in a warning. A dividend alone does not change orders.
 
-A ticker without a bar on that session (a halt) gets what it is due all the same.
+This also applies to a ticker without a bar on that session (a halt).
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from backtests.feeds.action_schedule import CorporateAction
 
 __all__ = ["SPLIT_WORDS", "Account", "Flow", "apply_actions", "split_order", "split_shares", "whole_shares"]
 
-# First words of the reason of an order that a split ended.
+# Prefix of the reason of an order that a split cancelled.
 SPLIT_WORDS = "split of"
 
 
 class Flow(NamedTuple):
-    """Money that moves, and shares that change, without a trade; `amount` is negative when paid."""
+    """Cash flow or change of shares other than a trade; `amount` is negative when paid."""
 
     day: float
     ticker: str
@@ -47,23 +46,23 @@ class Flow(NamedTuple):
 
 
 class Account(Protocol):
-    """What `apply_actions` needs of a broker."""
+    """Attributes and methods of a broker that `apply_actions` needs."""
 
     cash: float
     flows: list[Any]
     positions: Any
 
     def last_price(self, data: Any) -> float:
-        """Last close at which the feed was valued, in shares of that day."""
+        """Return the last close at which the feed was valued, per share of that day."""
 
     def set_last_price(self, data: Any, price: float) -> None:
-        """Value the feed at this price until it has a bar."""
+        """Value the feed at this price until its next bar."""
 
     def waiting_orders(self, data: Any) -> Iterable[Any]:
-        """Orders for the feed that are on their way or wait: the broker's own objects."""
+        """Return the submitted and waiting orders for the feed: the broker's own objects."""
 
     def withdraw(self, order: Any, reason: str) -> None:
-        """Cancel one of them, and what depends on it; nothing when it has ended meanwhile."""
+        """Cancel one of these orders and its linked orders; no effect if it has ended."""
 
 
 def apply_actions(
@@ -75,9 +74,9 @@ def apply_actions(
     fractional: bool,
     strategies: Iterable[Any] = (),
 ) -> None:
-    """Let splits and dividends happen to an account.
+    """Apply splits and dividends to an account.
 
-    Called first thing of a session, before fees, checks of orders and fills::
+    Called at the start of a session, before fees, checks of orders and fills::
 
         if due := self._actions.between(before, self._now):
             apply_actions(self, due, self._feed_of, self._now, fractional=self.settings.fractional,
@@ -86,18 +85,18 @@ def apply_actions(
     Parameters
     ----------
     account : Account
-        Cash, positions, orders and `flows` of it are changed. Kinds of flows are `"dividend"`, `"split"` (no money,
-        only shares) and `"cash in lieu"`.
+        Its cash, positions, orders and `flows` are changed. Kinds of flows are `"dividend"`, `"split"` (shares
+        only) and `"cash in lieu"`.
     actions : iterable of CorporateAction
-        In order of date.
+        Sorted by date.
     feeds : mapping of str to feed
-        Feed of each ticker; events of others are passed over.
+        Feed of each ticker; events of other tickers are ignored.
     now : float
-        The session, as backtrader counts days; flows are dated by it.
+        Current session as a backtrader day number; the date of the flows.
     fractional : bool
-        Whether parts of a share can be held.
+        Whether fractional shares can be held.
     strategies : iterable of bt.Strategy
-        Their open trades (`notify_trade`) change with the shares. Profits of trades do not contain dividends.
+        Strategies whose open trades (`notify_trade`) are adjusted. Profits of trades do not contain dividends.
     """
     for action in actions:
         data = feeds.get(action.ticker)
@@ -111,7 +110,7 @@ def apply_actions(
                 _pay(account, Flow(now, action.ticker, "dividend", float(size * action.dividend), 0.0))
             if action.split != 1.0:
                 change, left = split_shares(size, action.split, fractional=fractional)
-                # the sum of fills and flows has to have the bits of the position, so that zero is zero
+                # the sum of fills and flows must equal the position to the bit, so that a closed position is 0.0
                 position.fix(size + change, position.price / action.split if size + change else 0.0)
                 account.flows.append(Flow(now, action.ticker, "split", 0.0, float(change)))
                 if left:
@@ -133,23 +132,23 @@ def _pay(account: Account, flow: Flow) -> None:
 
 
 def split_shares(size: float, ratio: float, *, fractional: bool) -> tuple[float, float]:
-    """Say what a split does to a number of shares.
+    """Compute the change of a number of shares by a split.
 
     Parameters
     ----------
     size : float
-        Old shares, negative when short.
+        Shares before the split, negative when short.
     ratio : float
-        New shares for one old one.
+        New shares for one old share.
     fractional : bool
-        Whether parts of a share can be held.
+        Whether fractional shares can be held.
 
     Returns
     -------
     change : float
-        To be added to the old shares.
+        Change of the shares.
     left : float
-        Part of a new share that is paid in cash, with the sign of `size`; 0.0 with fractional shares.
+        Fraction of a new share that is paid in cash, with the sign of `size`; 0.0 with fractional shares.
 
     Examples
     --------
@@ -167,7 +166,7 @@ def split_shares(size: float, ratio: float, *, fractional: bool) -> tuple[float,
 
 
 def whole_shares(shares: float) -> float:
-    """Whole part of a number of shares, towards zero; products and quotients next to a whole number are that number.
+    """Truncate a number of shares towards zero; a number within rounding of a whole number is that number.
 
     >>> whole_shares(70 * 0.1), whole_shares(-2.7)
     (7.0, -2.0)
@@ -179,16 +178,16 @@ def whole_shares(shares: float) -> float:
 
 
 def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
-    """Carry an order over a split, in place.
+    """Adjust an order for a split, in place.
 
-    What is left of its size is multiplied by the ratio; the prices in it (stop, limit, trailing amount, and the price a
-    market order was given at) are divided by it. What was filled before stays as it was, and copies that the strategy
-    was notified of keep the old numbers.
+    Its remaining size is multiplied by the ratio; its prices (stop, limit, trailing amount, and the reference price of
+    a market order) are divided by it. Earlier fills are unchanged, and copies that were passed to the strategy keep the
+    old numbers.
 
     Returns
     -------
     str or None
-        Why the order has to be cancelled instead.
+        Reason to cancel the order instead; None after an adjustment.
     """
     if isinstance(order, SlimOrder):
         order.own_executed()
@@ -200,7 +199,7 @@ def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
     order.executed.remsize = remaining
     order.size = order.executed.size + remaining
     order.addinfo(broker_split=ratio * info_of(order).get("broker_split", 1.0))
-    # copies of the order share what it was created with, so that gets a copy of its own
+    # copies of the order share `created`, so a copy is changed
     created = copy.copy(order.created)
     created.size = order.size
     for name in ("price", "pclose", "pricelimit", "trailamount"):
@@ -216,9 +215,10 @@ def split_order(order: Any, ratio: float, *, fractional: bool) -> str | None:
 
 
 def _split_trades(strategy: Any, data: Any, ratio: float, size: float, left: float, worth: float) -> None:
-    """Let open trades follow the shares, so that the sale of all of them closes them.
+    """Adjust open trades for a split, so that the sale of all shares closes them.
 
-    The last one takes what whole shares leave over; a trade whose last part of a share was paid in cash is closed.
+    The last trade takes the rounding to whole shares; a trade whose last fraction of a share was paid in cash is
+    closed.
     """
     trades = [of_id[-1] for of_id in strategy._trades.get(data, {}).values() if of_id and of_id[-1].isopen]
     for trade in trades:

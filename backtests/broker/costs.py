@@ -1,4 +1,4 @@
-"""What trading and holding cost: pure functions of prices, sizes and nights, which the broker asks."""
+"""Commission, slippage, borrow fees and interest: pure functions of prices, sizes and nights."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = [
 
 DAYS_PER_YEAR = 365.0
 
-# A month of sessions: long enough to be a number, short enough to follow a crisis.
+# Number of returns in the volatility estimate: about a month of sessions.
 VOLATILITY_RETURNS = 21
 FEWEST_RETURNS = 5
 
-# No order loses more of its price than this, however wild the name: a sale below zero would mean nothing.
+# Maximum slippage as a fraction of the price, so that no sale has a negative price.
 LARGEST_SLIPPAGE = 0.5
 
 
 class Costs:
-    """What fills and nights cost under given settings. Amounts are in account currency and never below zero.
+    """Costs of fills and of holding overnight under given settings. Amounts are in account currency, at least zero.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Costs:
     Attributes
     ----------
     simple_commission : bool
-        Whether commission is a fraction of the value and nothing else, so that backtrader's own formula holds.
+        Whether commission is only a fraction of the value, so that backtrader's own formula applies.
     varying_slippage : bool
         Whether slippage depends on volatility; otherwise `slippage(nan)` is the same for every order.
 
@@ -86,14 +86,14 @@ class Costs:
             Shares of the feed, signed. A reversal through zero is one fill and pays the minimum once; an order that
             fills on several sessions pays it on each.
         price : float
-            What a share was filled at.
+            Price per share of the fill.
         raw_per_share : float
             Raw shares in one share of the feed on that day: `adj_factor` on adjusted prices, 1.0 on raw ones.
 
         Returns
         -------
         float
-            0 when nothing was filled.
+            Account currency; 0 for a size of 0.
         """
         shares = abs(size)
         if not shares:
@@ -106,9 +106,10 @@ class Costs:
     def commissions(
         self, closed: float, opened: float, price: float, raw_per_share: float = 1.0
     ) -> tuple[float, float]:
-        """Commission of what a fill closes, and of what it opens beyond that; together they are that of the whole.
+        """Commission of the closed and of the opened part of a fill; their sum is the commission of the whole fill.
 
-        What closes pays as if it were alone, so nothing is owed for a rest that is refused for lack of cash.
+        The closed part is charged as a fill of its own, so that its commission is right when the opened part is
+        rejected for lack of cash.
 
         Parameters
         ----------
@@ -128,7 +129,7 @@ class Costs:
         Parameters
         ----------
         volatility : float
-            Of the ticker, from `daily_volatility`, known at the close before the fill. NaN adds nothing.
+            Volatility of the ticker, from `daily_volatility`, known at the close before the fill. NaN adds nothing.
         """
         moved = self._multiple * volatility
         return min(self._slippage + moved, LARGEST_SLIPPAGE) if moved > 0.0 else self._slippage
@@ -143,23 +144,23 @@ class Costs:
         Parameters
         ----------
         cash : float
-            At the close before.
+            Cash at the close before.
         borrowed : float
-            What shares sold short were worth then (>= 0): their proceeds are collateral and earn nothing.
+            Value of shares sold short at that close (>= 0); their proceeds are collateral and earn no interest.
         nights : float
-            Calendar days since.
+            Calendar days since that close.
         """
         free = cash - borrowed
         return free * self._cash_rate * nights / DAYS_PER_YEAR if _charged(free, nights) else 0.0
 
     def margin_interest(self, cash: float, nights: float) -> float:
         """Interest paid on cash below zero at the close before `nights` nights; an amount of at least zero."""
-        owed = -cash
-        return owed * self._margin_rate * nights / DAYS_PER_YEAR if _charged(owed, nights) else 0.0
+        debt = -cash
+        return debt * self._margin_rate * nights / DAYS_PER_YEAR if _charged(debt, nights) else 0.0
 
 
 def _charged(amount: float, nights: float) -> bool:
-    """Whether there is something to charge: before the first session no night has passed, whatever the clock says."""
+    """Whether the amount and the number of nights are positive and finite; before the first session they are not."""
     return amount > 0.0 and 0.0 < nights < math.inf
 
 
@@ -169,8 +170,8 @@ def daily_volatility(closes: Sequence[float]) -> float:
     Parameters
     ----------
     closes : sequence of float
-        Of the ticker's bars up to the close before the fill, oldest first and adjusted for splits, which are no
-        returns; NaN is no bar. Only the last 22 count.
+        Closes of the ticker up to the close before the fill, oldest first and adjusted for splits; NaN is skipped. Only
+        the last 22 are used.
 
     Returns
     -------
@@ -179,7 +180,7 @@ def daily_volatility(closes: Sequence[float]) -> float:
 
     Examples
     --------
-    >>> round(daily_volatility([100, 110, 99, 108.9, 98.01, 107.811]), 12)  # 10 % up and down in turn
+    >>> round(daily_volatility([100, 110, 99, 108.9, 98.01, 107.811]), 12)  # alternating returns of 10 % and -10 %
     0.109544511501
     """
     known = [close for close in closes if close > 0.0][-VOLATILITY_RETURNS - 1 :]
@@ -192,34 +193,34 @@ def daily_volatility(closes: Sequence[float]) -> float:
 
 
 def raw_per_share(data: Any) -> float:
-    """Raw shares in one share of a feed today: asked of feeds that know (`data.raw_per_share()`), 1.0 for others."""
-    ask = getattr(getattr(data, "data", data), "raw_per_share", None)  # of a resampled feed the daily one
-    return float(ask()) if callable(ask) else 1.0
+    """Raw shares in one share of a feed today, from `data.raw_per_share()`; 1.0 for feeds without this method."""
+    method = getattr(getattr(data, "data", data), "raw_per_share", None)  # of a resampled feed the daily one
+    return float(method()) if callable(method) else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeShare:
-    """backtrader filler: no more than a share of the bar's volume to an order.
+    """backtrader filler that limits an order to a fraction of the bar's volume.
 
-    Volume is in raw shares, and a share on prices adjusted for splits and dividends is `raw_per_share` of them: the
-    limit is in shares of the feed.
+    Volume is in raw shares; the limit is converted to shares of the feed with `raw_per_share`, because prices may be
+    adjusted for splits and dividends.
 
     Parameters
     ----------
     share : float
         Largest fraction of the bar's volume.
     fractional : bool
-        Whether parts of a share can fill.
+        Whether fractional shares can fill.
     """
 
     share: float
     fractional: bool = False
 
     def __call__(self, order: Any, price: float, ago: int) -> float:
-        """Shares of the order that fill in this bar, at least 0."""
-        most = order.data.volume[ago] * self.share / raw_per_share(order.data)
-        if not most > 0.0:  # NaN is no volume
+        """Return the shares of the order that fill in this bar, at least 0."""
+        limit = order.data.volume[ago] * self.share / raw_per_share(order.data)
+        if not limit > 0.0:  # NaN: the volume is unknown
             return 0.0
         if not self.fractional:
-            most = float(math.floor(most))
-        return float(min(most, abs(order.executed.remsize)))
+            limit = float(math.floor(limit))
+        return float(min(limit, abs(order.executed.remsize)))

@@ -1,17 +1,16 @@
-"""backtrader's broker without its idle work: the same orders, fills and values, to the bit.
+"""Faster version of backtrader's broker with the same orders, fills and values, to the bit.
 
-Read beside `backtrader.brokers.BackBroker`. What is done otherwise, and what it bought (500 tickers × 2,520 days):
+Differences from `backtrader.brokers.BackBroker`, and their effect on run time (500 tickers × 2,520 days):
 
-* Passes over all positions for interest and futures are left out when no commission scheme asks for them, and values
-  are added up over what is held (a tenth of the time).
+* Loops over all positions for interest and futures are skipped when no commission scheme needs them, and values
+  are summed over the holdings only (a tenth of the time).
 * Market orders are slim objects (`backtests.broker.orders`) and skip the bookkeeping of brackets and OCO groups, unless
-a
-  later order refers to them (half of what was left). What stock does with a child of a parent that is over already,
-  which is to send the parent once more, is not repeated in all its consequences.
-* Their fills are computed here, with the floating-point operations of stock in its order.
+  a later order refers to them (half of the remaining time). One behaviour of stock is not reproduced completely: for a
+  child of a parent that has already ended it submits the parent again.
+* Their fills are computed here, with the floating-point operations of stock backtrader in the same order.
 
-Every other kind of order, and accounts with futures, interest, leverage or commission schemes of one's own, take
-backtrader's path, in the same run.
+Every other kind of order, and accounts with futures, interest, leverage or custom commission schemes, use
+backtrader's own code, in the same run.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from typing import Any
 import backtrader as bt
 from backtrader.order import Order
 
-from backtests.broker.order_notifications import forget_copies
+from backtests.broker.order_notifications import discard_order_copies
 from backtests.broker.orders import ARGUMENTS, PLAIN, SlimOrder, make_market_order
 from backtests.broker.valuation import Holding, PanelHolding, ValuedBroker
 from backtests.common.share_tolerances import HALF_SHARE, SHARE_TOLERANCE, is_remainder, settled
@@ -31,7 +30,7 @@ __all__ = ["FastBroker", "position_after"]
 
 
 def position_after(size: float, price: float, change: float, at: float) -> tuple[float, float, float, float]:
-    """Position after a fill, as `backtrader.Position.update` computes it.
+    """Compute the position after a fill, as `backtrader.Position.update` does.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def position_after(size: float, price: float, change: float, at: float) -> tuple
     size, price : float
         After the fill.
     opened, closed : float
-        Parts of the change, with its sign: a reversal does both.
+        Parts of the change, with its sign; both are nonzero for a reversal.
 
     Examples
     --------
@@ -65,48 +64,48 @@ def position_after(size: float, price: float, change: float, at: float) -> tuple
 
 
 class FastBroker(ValuedBroker):
-    """Stock broker, fast. `Broker` closes the traps on top of it."""
+    """Fast equivalent of backtrader's broker; `Broker` adds its rules to it."""
 
     cash: float
-    _forgets_refused = False  # whether the shares of a refused order count in the check of those after it
-    _no_remainders = False  # whether remainders of share arithmetic are taken for nothing
+    _ignores_refused = False  # whether rejected orders are ignored in the cash check of later orders
+    _clears_remainders = False  # whether remainders of share arithmetic are treated as zero
 
     def init(self) -> None:
-        """Begin anew; called by backtrader at the start of every run."""
+        """Reset the state; called by backtrader at the start of every run."""
         super().init()
         self._moment: tuple[float, Any] = (float("nan"), None)
-        self._enrolled: set[int] = set()
+        self._registered: set[int] = set()
 
-    def _begin(self) -> None:
-        super()._begin()
+    def _begin_run(self) -> None:
+        super()._begin_run()
         for strategy in self.cerebro.runningstrats:
-            forget_copies(strategy)
+            discard_order_copies(strategy)
 
     # -- orders -----------------------------------------------------------------------------------------------------
 
     def buy(self, owner: Any, data: Any, size: float, *arguments: Any, **options: Any) -> Any:
-        """Give an order to buy, as in stock; None for a remainder of what is held."""
+        """Submit an order to buy, as in backtrader; None for a rounding remainder of the position."""
         if size < HALF_SHARE and self._is_remainder_of_position(data, size):
             return None
-        order = self._slim(True, owner, data, size, arguments, options)
+        order = self._give_market_order(True, owner, data, size, arguments, options)
         return super().buy(owner, data, size, *arguments, **options) if order is None else order
 
     def sell(self, owner: Any, data: Any, size: float, *arguments: Any, **options: Any) -> Any:
-        """Give an order to sell, as in stock; None for a remainder of what is held."""
+        """Submit an order to sell, as in backtrader; None for a rounding remainder of the position."""
         if size < HALF_SHARE and self._is_remainder_of_position(data, size):
             return None
-        order = self._slim(False, owner, data, size, arguments, options)
+        order = self._give_market_order(False, owner, data, size, arguments, options)
         return super().sell(owner, data, size, *arguments, **options) if order is None else order
 
     def _is_remainder_of_position(self, data: Any, size: float) -> bool:
-        """Whether an order would change a position by what rounding leaves, which is nothing to trade."""
-        holding = self._by_data.get(data) if self._no_remainders and size else None
+        """Whether the size of an order is a rounding remainder of the position."""
+        holding = self._by_data.get(data) if self._clears_remainders and size else None
         return holding is not None and is_remainder(size, of=holding.position.size)
 
-    def _slim(
+    def _give_market_order(
         self, buys: bool, owner: Any, data: Any, size: float, arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
-        """Give a plain market order; None when it is anything else."""
+        """Submit a slim order for a plain market order; None for any other kind."""
         given = dict(zip(ARGUMENTS, arguments, strict=False)) | options if arguments else options
         holding = self._by_data.get(data)
         plain = holding is not None and holding.plain and size > 0 and data._compensate is None
@@ -123,38 +122,38 @@ class FastBroker(ValuedBroker):
                 plain = plain and value is None
         if plain:
             order = make_market_order(buys, owner, data, size, price, tradeid)
-            return self._take(order)
+            return self._queue_order(order)
         for name in ("oco", "parent"):
             if isinstance(given.get(name), SlimOrder):
-                self._enrol(given[name])
+                self._register_order(given[name])
         return None
 
-    def _take(self, order: Any) -> Any:
+    def _queue_order(self, order: Any) -> Any:
         """Queue a slim order for the check before the next session."""
         order.plen = len(order.data)
         if self.p.checksubmit:
             order.status = Order.Submitted
             self.submitted.append(order)
-            self._remember(order)
+            self._store_order(order)
             self.notify(order)
         else:
             self.submit_accept(order)
         return order
 
-    def _remember(self, order: Any) -> None:
-        """Keep every order for ever, as stock does."""
+    def _store_order(self, order: Any) -> None:
+        """Store every order, as backtrader does."""
         self.orders.append(order)
 
-    def _enrol(self, order: Any) -> None:
-        """Take up the bookkeeping that stock begins with every order, because another one refers to this one."""
-        if order.ref in self._enrolled:
+    def _register_order(self, order: Any) -> None:
+        """Start the bracket and OCO bookkeeping of a slim order, because another order refers to it."""
+        if order.ref in self._registered:
             return
-        self._enrolled.add(order.ref)
+        self._registered.add(order.ref)
         self._ocos[order.ref] = order.ref
-        waiting = next((one for one in (*self.submitted, *self.pending) if one == order), None)
+        waiting = next((other for other in (*self.submitted, *self.pending) if other == order), None)
         if waiting is not None:
             self._pchildren[order.ref] = deque([waiting])
-            if not waiting.executed.size:  # a fill ends its group
+            if not waiting.executed.size:  # a fill ends its OCO group
                 self._ocol[order.ref].append(order.ref)
         elif order.status == Order.Completed:
             self._pchildren[order.ref] = deque()
@@ -162,7 +161,7 @@ class FastBroker(ValuedBroker):
     def _ococheck(self, order: Any) -> None:
         if order.ref not in self._ocos:
             return
-        # stock looks through all waiting orders for companions that nearly no order has
+        # backtrader searches all waiting orders for members of the group, which few orders have
         if self._ocos[order.ref] == order.ref and len(self._ocol.get(order.ref, ())) < 2:
             self._ocol.pop(order.ref, None)
         else:
@@ -175,44 +174,44 @@ class FastBroker(ValuedBroker):
     # -- the check before the session -------------------------------------------------------------------------------
 
     def check_submitted(self) -> None:
-        """Check new orders one after the other against the cash that those before leave, at the prices they saw."""
+        """Check new orders in sequence against the cash left by earlier ones, at their reference prices."""
         if self.p.coo:
             super().check_submitted()
             return
         cash = self.cash
-        pretended: dict[Any, Any] = {}
+        simulated: dict[Any, Any] = {}
         while self.submitted:
             order = self.submitted.popleft()
             if not isinstance(order, SlimOrder):
                 if self._take_children(order) is None:
                     continue
-                if self._needs_no_check(order):
+                if self._skips_cash_check(order):
                     self.submit_accept(order)
                     continue
-            if self._lapsed(order):
+            if self._expired_before_open(order):
                 continue
             data = order.data
-            if data not in pretended:
-                pretended[data] = self.positions[data].clone()
-            position = pretended[data]
+            if data not in simulated:
+                simulated[data] = self.positions[data].clone()
+            position = simulated[data]
             before = position.size, position.price
-            cash, opened, exposure, commission = self._pretend(order, cash, position)
-            why = self._refusal(order, cash, opened, exposure, commission)
-            if why is None:
+            cash, opened, exposure, commission = self._simulate_fill(order, cash, position)
+            reason = self._pre_trade_check(order, cash, opened, exposure, commission)
+            if reason is None:
                 self.submit_accept(order)
                 continue
-            if self._forgets_refused:
+            if self._ignores_refused:
                 position.size, position.price = before
-            self._refuse(order, why)
+            self._refuse(order, reason)
 
-    def _pretend(self, order: Any, cash: float, position: Any) -> tuple[float, float, float, float]:
-        """Execute an order at the price it saw, on a copy of the position.
+    def _simulate_fill(self, order: Any, cash: float, position: Any) -> tuple[float, float, float, float]:
+        """Simulate the fill of an order at its reference price, on a copy of the position.
 
         Returns
         -------
         cash, opened, exposure, commission : float
-            Cash left; shares opened; what the order adds to the sum of absolute positions; its commission. The last two
-            are 0 for futures.
+            Cash left; shares opened; change of the sum of absolute positions; commission. The last two are 0 for
+            futures.
         """
         holding = self._by_data[order.data]
         held, size, price = position.size, order.executed.remsize, order.created.price
@@ -231,27 +230,29 @@ class FastBroker(ValuedBroker):
             cash -= for_opened
         return cash, opened, price * (abs(position.size) - abs(held)), for_closed + for_opened
 
-    def _needs_no_check(self, order: Any) -> bool:
-        """Whether the order cannot fill before another one did."""
+    def _skips_cash_check(self, order: Any) -> bool:
+        """Whether the order needs no cash check, because it cannot fill before another order has filled."""
         return False
 
-    def _lapsed(self, order: Any) -> bool:
-        """Whether the order came to nothing before the check."""
+    def _expired_before_open(self, order: Any) -> bool:
+        """Whether the order expired before the cash check."""
         return False
 
-    def _refusal(self, order: Any, cash: float, opened: float, exposure: float, commission: float) -> str | None:
-        """Why an order is refused that leaves this cash and adds this to the sum of absolute positions."""
+    def _pre_trade_check(
+        self, order: Any, cash: float, opened: float, exposure: float, commission: float
+    ) -> str | None:
+        """Reason to reject an order before the session, given the cash and exposure after it; None to accept it."""
         return None if cash >= 0.0 else "not enough cash"
 
     def _refuse(self, order: Any, reason: str | None) -> None:
-        """Refuse an order that waits nowhere any more, for lack of cash."""
+        """Reject an order that is in no queue, for lack of cash or margin."""
         order.margin()
         self.notify(order)
         self._ococheck(order)
         self._bracketize(order, cancel=True)
 
     def submit_accept(self, order: Any) -> None:
-        """Let an order wait for a price."""
+        """Accept an order and add it to the waiting orders."""
         if not isinstance(order, SlimOrder):
             super().submit_accept(order)
             return
@@ -263,7 +264,7 @@ class FastBroker(ValuedBroker):
     # -- fills ------------------------------------------------------------------------------------------------------
 
     def _commissions(self, holding: Holding, price: float, closed: float, opened: float) -> tuple[float, float]:
-        """Commission of what a fill closes and of what it opens: a fraction of the value, or a fee per share."""
+        """Commission of the closed and opened parts of a fill: a fraction of the value, or a fee per share."""
         rate = holding.rate
         if holding.charge:
             return abs(closed) * rate, abs(opened) * rate
@@ -279,7 +280,7 @@ class FastBroker(ValuedBroker):
         dtcoc: float | None = None,
     ) -> Any:
         data = order.data
-        self._moved = True
+        self._positions_changed = True
         if ago is None or not self._by_data[data].plain or data._compensate is not None:
             return super()._execute(order, ago, price, cash, position, dtcoc)
         if price is None:
@@ -287,7 +288,7 @@ class FastBroker(ValuedBroker):
         size = order.executed.remsize
         if self.p.filler is not None:
             whole, size = abs(size), self.p.filler(order, price, ago)
-            if size and self._no_remainders and is_remainder(whole - size, of=whole):
+            if size and self._clears_remainders and is_remainder(whole - size, of=whole):
                 size = whole
             if not order.isbuy():
                 size = -size
@@ -297,45 +298,45 @@ class FastBroker(ValuedBroker):
     def _fill(
         self, order: Any, size: float, price: float, moment: float, commissions: tuple[float, float] | None = None
     ) -> None:
-        """Fill an order at a price: stock's arithmetic for shares that cost what they are worth."""
+        """Fill an order at a price, with backtrader's arithmetic for plain stocks."""
         if not size:
             return
         data = order.data
         holding = self._by_data[data]
         position = self.positions[data]
-        if self._no_remainders and -HALF_SHARE < position.size + size < HALF_SHARE:
-            size = self._settle(order, size)
-        self._moved = True
+        if self._clears_remainders and -HALF_SHARE < position.size + size < HALF_SHARE:
+            size = self._absorb_remainder(order, size)
+        self._positions_changed = True
         average = position.price
         after, after_price, opened, closed = position_after(position.size, average, size, price)
         for_closed, for_opened = commissions or self._commissions(holding, price, closed, opened)
         gain = -closed * (price - average) * 1.0
         cash = self.cash
-        worth_closed = worth_opened = 0.0
+        value_closed = value_opened = 0.0
         if closed:
-            worth_closed = -closed * average
-            cash += worth_closed + gain
+            value_closed = -closed * average
+            cash += value_closed + gain
             cash -= for_closed
             self.cash = cash
         else:
             for_closed = 0.0
-        refused, why = 0.0, None
+        rejected, reason = 0.0, None
         if opened:
-            worth_opened = opened * price
-            cash -= worth_opened
+            value_opened = opened * price
+            cash -= value_opened
             cash -= for_opened
             exposure = price * (abs(after) - abs(position.size))
-            short = commissions is None and cash < 0.0 and not self._is_rounding(cash, worth_opened)
-            why = None if short else self._objection(exposure, for_closed + for_opened)
-            if short or (why is not None and commissions is None):
-                refused, opened, worth_opened, for_opened = opened, 0, 0.0, 0.0
-                self._objection(-price * abs(closed), for_closed)
+            short = commissions is None and cash < 0.0 and not self._is_rounding(cash, value_opened)
+            reason = None if short else self._margin_check_at_fill(exposure, for_closed + for_opened)
+            if short or (reason is not None and commissions is None):
+                rejected, opened, value_opened, for_opened = opened, 0, 0.0, 0.0
+                self._margin_check_at_fill(-price * abs(closed), for_closed)
             else:
                 position.adjbase = price
                 self.cash = cash
         else:
             for_opened = 0.0
-            self._objection(-price * abs(closed), for_closed)
+            self._margin_check_at_fill(-price * abs(closed), for_closed)
         filled = closed + opened
         if filled:
             position.update(filled, price, self._moment_of(data, holding))
@@ -343,17 +344,17 @@ class FastBroker(ValuedBroker):
                 for_closed += self.d_credit.pop(data, 0.0)
             scheme = self.getcommissioninfo(data)
             order.execute(
-                moment, filled, price, closed, worth_closed, for_closed, opened, worth_opened, for_opened,
+                moment, filled, price, closed, value_closed, for_closed, opened, value_opened, for_opened,
                 scheme.p.margin, gain, after, after_price,
             )  # fmt: skip
             order.comminfo = scheme
             self.notify(order)
             self._ococheck(order)
-        if refused:
-            self._refuse(order, why)
+        if rejected:
+            self._refuse(order, reason)
 
-    def _settle(self, order: Any, size: float) -> float:
-        """Take along what a fill would leave of a position as a remainder, and end the order with it."""
+    def _absorb_remainder(self, order: Any, size: float) -> float:
+        """Return the fill size that also closes a rounding remainder of the position, and adjust the order to it."""
         whole = settled(self.positions[order.data].size, size)
         if whole != size and order.executed.remsize == size:
             if isinstance(order, SlimOrder):
@@ -362,16 +363,16 @@ class FastBroker(ValuedBroker):
             order.size = order.executed.size + whole
         return whole
 
-    def _is_rounding(self, cash: float, worth: float) -> bool:
-        """Whether cash is below zero only by the rounding of what was paid for shares."""
-        return self._no_remainders and cash >= -SHARE_TOLERANCE * abs(worth)
+    def _is_rounding(self, cash: float, value: float) -> bool:
+        """Whether cash is negative only by a rounding error of the value paid for shares."""
+        return self._clears_remainders and cash >= -SHARE_TOLERANCE * abs(value)
 
-    def _objection(self, exposure: float, commission: float) -> str | None:
-        """Why a fill may not add this to the sum of absolute positions; what it takes away makes room for others."""
+    def _margin_check_at_fill(self, exposure: float, commission: float) -> str | None:
+        """Reason to reject a fill that adds this exposure; a negative exposure is released for other fills."""
         return None
 
     def _moment_of(self, data: Any, holding: Holding) -> Any:
-        """Date of the feed's bar as a datetime; the same for all feeds of a market, and dear to make."""
+        """Date of the feed's bar as a datetime, cached because it is equal for all feeds of a market."""
         if not isinstance(holding, PanelHolding):
             return data.datetime.datetime()
         number = data.datetime[0]
@@ -380,7 +381,7 @@ class FastBroker(ValuedBroker):
         return self._moment[1]
 
     def _match_market(self, order: Any) -> None:
-        """Fill a slim order at the open, when its feed has had a bar since it was given."""
+        """Fill a slim order at the open, if its feed has had a bar since it was submitted."""
         holding = self._by_data[order.data]
         if not isinstance(holding, PanelHolding) or not holding.plain or self.p.coc or self.p.coo:
             self._try_exec(order)
@@ -391,14 +392,14 @@ class FastBroker(ValuedBroker):
         self._execute(order, ago=0, price=self._market_price(order))
 
     def _market_price(self, order: Any) -> Any:
-        """Price a market order fills at; None when there is none within the bar."""
+        """Fill price of a market order; None when there is none within the bar."""
         data = order.data
         if order.size > 0:
             return self._slip_up(data.high[0], data.open[0], doslip=self.p.slip_open)
         return self._slip_down(data.low[0], data.open[0], doslip=self.p.slip_open)
 
     def _match_pending(self) -> None:
-        """Go once through the orders that wait."""
+        """Match each waiting order once."""
         pending = self.pending
         pending.append(None)
         while True:
@@ -413,7 +414,7 @@ class FastBroker(ValuedBroker):
                 self._match_in_turn(order)
 
     def _match_in_turn(self, order: Any) -> None:
-        """Match an order whose turn it is among those that wait."""
+        """Match the next order of the queue of waiting orders."""
         self._match(order)
 
     def _end_expired(self, order: Any) -> None:
@@ -422,7 +423,7 @@ class FastBroker(ValuedBroker):
         self._bracketize(order, cancel=True)
 
     def _match(self, order: Any) -> None:
-        """Match one order against the bar, and keep it waiting when it is not done."""
+        """Match one order against the bar, and return it to the queue if it is still alive."""
         if isinstance(order, SlimOrder):
             self._match_market(order)
         else:
@@ -435,7 +436,7 @@ class FastBroker(ValuedBroker):
     # -- one session ------------------------------------------------------------------------------------------------
 
     def next(self) -> None:
-        """Do what happens between the last close and this one."""
+        """Process one session: checks, fills, interest, futures and valuation."""
         nights = self._begin_session()
         while self._toactivate:
             self._toactivate.popleft().activate()
@@ -454,22 +455,22 @@ class FastBroker(ValuedBroker):
         self._get_value()
 
     def _begin_session(self) -> float:
-        """Find out which session it is; gives the nights since the last one."""
+        """Determine the current session; return the nights since the last one."""
         if not self._holdings:
-            self._begin()
+            self._begin_run()
         before, self._now = self._now, self._clock()
-        if self._now > before:  # a weekly bar can come after the daily ones of its last day
+        if self._now > before:  # a weekly bar can arrive after the daily bars of its last day
             self._sessions.append(self._now)
         return self._now - before if len(self._sessions) > 1 else 0.0
 
     def _before_orders(self, nights: float) -> None:
-        """Do what comes before orders are checked."""
+        """Process events before the cash check of orders."""
 
     def _after_fills(self) -> None:
-        """Do what comes after orders were filled, before the account is valued."""
+        """Process events after the fills, before the account is valued."""
 
     def _charge_interest(self) -> float:
-        """Charge the interest of commission schemes, as stock does; gives the sum."""
+        """Charge the interest of commission schemes, as backtrader does; return the sum."""
         credit = 0.0
         for data, position in self.positions.items():
             if position:
@@ -482,7 +483,7 @@ class FastBroker(ValuedBroker):
         return credit
 
     def _settle_futures(self) -> None:
-        """Adjust cash for futures, as stock does."""
+        """Adjust cash for futures, as backtrader does."""
         for data, position in self.positions.items():
             if position:
                 close = data.close[0]

@@ -1,21 +1,21 @@
-"""Where fills come from: simulated by the broker, or replayed from what was in fact filled (`fill_journal`).
+"""Protocol of sources of fills, which the broker uses instead of simulation; see `journal.fill_journal`.
 
-How the broker asks (`day` is always the current session in backtrader's day numbers)::
+Calls of the broker (`day` is always the current session in backtrader's day numbers)::
 
-    source.begin()                        a run begins; called again before a second run of the same Cerebro
-    source.given(order, day)              for every order of the strategy in the order they are given, refused ones too;
-                                          not for orders of the broker's own, such as liquidations
-    source.expects(order, day)            before an order is refused, for lack of cash or of a bar: what was in fact
-                                          filled, on this session or later, is not refused
+    source.begin()                        at the start of every run of the Cerebro
+    source.given(order, day)              for every order of the strategy in order of submission, rejected ones too;
+                                          not for orders of the broker itself, such as liquidations
+    source.expects(order, day)            before an order is rejected for lack of cash or of a bar: an order with
+                                          fills on this session or later is not rejected
     source.fills_of(order, day)           for every waiting order that could fill on this session, once
         None                              simulate it as usual
-        a sequence, possibly empty        book each `Fill` as it is: no slippage, volume limit or cash check
+        a sequence, possibly empty        book each `Fill` unchanged: no slippage, volume limit or cash check
     source.ending_of(order, day)          when the order is alive after its fills; an `Ending` ends it. Without one a
                                           market order expires (reason `UNFILLED`) and every other one waits
-    source.left_over(day)                 after the last fill of the session: complaints, each one an error
+    source.left_over(day)                 after the last fill of the session: unmatched fills, each one an error
 
-A commission comes in one sum. `split_commission` divides it between what an order closes and what it opens, as
-backtrader books them apart.
+A fill has one commission. `split_commission` divides it between the closed and the opened part of the fill, which
+backtrader books separately.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 __all__ = ["UNFILLED", "Ending", "Fill", "FillSource", "split_commission"]
 
-# Why a market order came to nothing when the journal does not say it.
+# Reason of a market order without fills when the journal holds no reason.
 UNFILLED = "no fill in the journal"
 
 
@@ -38,7 +38,7 @@ class Fill(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How an order ended short of its size: one of backtrader's `Order` statuses, and why."""
+    """Status (of backtrader's `Order`) and reason of an order that ended before it was filled completely."""
 
     status: int
     reason: str
@@ -46,41 +46,41 @@ class Ending(NamedTuple):
 
 @runtime_checkable
 class FillSource(Protocol):
-    """What `Broker(settings, fills=...)` asks; see the head of this module for when it asks what."""
+    """Methods that `Broker(settings, fills=...)` calls; see the module docstring for when they are called."""
 
     def begin(self) -> None:
-        """Begin a run."""
+        """Reset the state at the start of a run."""
 
     def given(self, order: Any, day: float) -> None:
-        """Hear of an order when it is given."""
+        """Register an order when it is submitted."""
 
     def expects(self, order: Any, day: float) -> bool:
-        """Whether some of the order was in fact filled, whatever the check for cash says."""
+        """Whether the source has fills of the order on this session or later."""
 
     def fills_of(self, order: Any, day: float) -> Sequence[Fill] | None:
-        """Give the fills of the order on this session, or None to simulate them."""
+        """Return the fills of the order on this session, or None to simulate them."""
 
     def ending_of(self, order: Any, day: float) -> Ending | None:
-        """Tell how the order ended on this session, when it did."""
+        """Return how the order ended on this session; None when it did not end."""
 
     def left_over(self, day: float) -> list[str]:
-        """Complaints about fills up to this session that no order asked for."""
+        """Return messages on fills up to this session that belong to no order."""
 
 
 def split_commission(
     commission: float, closed: float, opened: float, simulated: tuple[float, float]
 ) -> tuple[float, float]:
-    """Divide the commission of one fill between what it closes and what it opens.
+    """Divide the commission of one fill between its closed and its opened part.
 
     Parameters
     ----------
     commission : float
-        Journalled, for the whole fill.
+        Commission of the whole fill.
     closed, opened : float
         Signed shares; their sum is the fill.
     simulated : tuple of float
-        What the broker's own scheme would charge for either. When they add up to the journalled sum they are taken, so
-        that a replayed run has the floats of the simulated one; otherwise the sum is divided by shares.
+        Commission of each part by the broker's own scheme. If they add up to `commission` they are returned, so that a
+        replayed run has the floats of the simulated one; otherwise `commission` is divided in proportion to shares.
 
     Returns
     -------

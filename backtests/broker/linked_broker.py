@@ -1,9 +1,9 @@
-"""Orders that depend on each other: brackets, whose legs follow what the parent filled, and OCO groups.
+"""Linked orders: brackets, whose legs follow the fills of the parent, and OCO groups.
 
-Three named rules (`backtests.common.broker_rules`) say what is done otherwise than in stock:
-"bracket_legs_follow_parent", "bracket_legs_on_entry_bar" and "stop_orders_before_limit_orders". Whatever the rules, an
-order that ends because of another one says so in `order.info["broker_reason"]`, and is marked with `broker_follows`, so
-that what was refused is counted once.
+Three rules of `backtests.common.broker_rules` differ from stock backtrader:
+"bracket_legs_follow_parent", "bracket_legs_on_entry_bar" and "stop_orders_before_limit_orders". With any
+rules, an order that ends because of another one has that reason in `order.info["broker_reason"]` and is marked with
+`broker_follows`, so that a rejection is counted once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ENDED = {
 
 
 class _Leg:
-    """What is left of a leg: `left` signed shares, `ratio` of them for one share that the parent fills."""
+    """Remaining size of a bracket leg: `left` signed shares, `ratio` of them per filled share of the parent."""
 
     __slots__ = ("left", "ratio", "split", "whole")
 
@@ -40,20 +40,20 @@ class _Leg:
         self.whole = not fractional and float(leg.size).is_integer()
 
     def add(self, leg: Any, shares: float) -> float:
-        """Change what is left, in shares of today; gives the size that the leg is to have."""
+        """Add shares (in shares of today) to the remaining size, and return the new size of the leg."""
         split = float(info_of(leg).get("broker_split", 1.0))
         self.left, self.split = self.left * split / self.split + shares, split
         return whole_shares(self.left) if self.whole else self.left
 
 
 class LinkedBroker(ChargingBroker):
-    """Broker whose brackets protect what was in fact filled, and that says why linked orders ended.
+    """Broker whose bracket legs follow the filled part of the parent, with reasons for ended linked orders.
 
     Attributes
     ----------
     both_reached : int
-        Bars in which a stop and a limit order of one bracket or OCO group were both reached after the open, so that
-        daily bars do not show which came first. With the rule "stop_orders_before_limit_orders" the stop filled.
+        Number of bars in which a stop and a limit order of one bracket or OCO group were both reached after the open,
+        so that daily bars do not show which came first; with "stop_orders_before_limit_orders" the stop fills.
     """
 
     def init(self) -> None:
@@ -64,151 +64,152 @@ class LinkedBroker(ChargingBroker):
         self._stop_first = "stop_orders_before_limit_orders" in self.rules
         self.both_reached = 0
         self._legs: dict[int, _Leg] = {}
-        self._seen: dict[int, float] = {}  # what parents had filled when their legs last followed
-        self._entering: set[int] = set()  # legs whose parent filled at the open of this bar
-        self._tried: set[int] = set()  # linked orders that had their turn on this session
-        self._counted: set[tuple[str, int]] = set()  # groups that were counted in `both_reached` on this session
-        self._why = ""
+        self._parent_filled: dict[int, float] = {}  # filled size of each parent when its legs were last resized
+        self._entry_bar_legs: set[int] = set()  # legs whose parent filled at the open of this bar
+        self._matched_refs: set[int] = set()  # linked orders already matched on this session
+        self._counted: set[tuple[str, int]] = set()  # groups already counted in `both_reached` on this session
+        self._link_reason = ""
 
-    # -- when legs come and go --------------------------------------------------------------------------------------
+    # -- activation and end of bracket legs
+    # --------------------------------------------------------------------------------------
 
     def submit(self, order: Any, check: bool = True) -> Any:
-        """Take an order; a leg of a parent that has filled already is live from the next session."""
-        taken = super().submit(order, check)
+        """Accept an order; a leg of a parent that has already filled is active from the next session."""
+        submitted = super().submit(order, check)
         parent = order.parent
         if self._legs_follow and parent is not None and order.alive():
-            # a strategy may hold a copy of the parent, made when it was notified of it
-            parent = next((one for one in self.pending if one == parent), parent)
+            # the strategy may pass a copy of the parent that it received in a notification
+            parent = next((other for other in self.pending if other == parent), parent)
             if parent.executed.size:
-                self._seen[parent.ref] = parent.executed.size
+                self._parent_filled[parent.ref] = parent.executed.size
                 self._size_leg(order, parent, parent.executed.size)
                 self._toactivate.append(order)
-        return taken
+        return submitted
 
-    def _needs_no_check(self, order: Any) -> bool:
-        # a leg fills after its parent and is checked then; in the check its two exits would count as an entry
+    def _skips_cash_check(self, order: Any) -> bool:
+        # a leg is checked when it fills, after its parent; before that, its two exits would count as an entry
         return self._legs_follow and order.parent is not None
 
     def _take_children(self, order: Any) -> Any:
-        if self._ends_with_parent(order):
+        if self._cancel_without_parent(order):
             return None
-        taken = super()._take_children(order)
-        if taken is None:
-            self._follows(order, self._why_over(order.parent))
-        return taken
+        parent_ref = super()._take_children(order)
+        if parent_ref is None:
+            self._mark_as_linked(order, self._parent_reason(order.parent))
+        return parent_ref
 
-    def _ends_with_parent(self, order: Any) -> bool:
-        """Cancel a leg whose parent ended unfilled before it, where stock rejects it or lets it wait for ever."""
+    def _cancel_without_parent(self, order: Any) -> bool:
+        """Cancel a leg whose parent ended unfilled before it; backtrader rejects it or leaves it waiting."""
         parent = order.parent
-        if not self._legs_follow or parent is None or self._is_under_way(parent):
+        if not self._legs_follow or parent is None or self._can_still_fill(parent):
             return False
         order.cancel()
-        self._follows(order, self._why_over(parent))
+        self._mark_as_linked(order, self._parent_reason(parent))
         self.notify(order)
         return True
 
-    def _is_under_way(self, parent: Any) -> bool:
-        """Whether a parent can still fill, or has."""
-        family = self._pchildren.get(parent.ref)
-        if family is None:
+    def _can_still_fill(self, parent: Any) -> bool:
+        """Whether a parent can still fill, or has filled."""
+        bracket = self._pchildren.get(parent.ref)
+        if bracket is None:
             return False
-        return bool(parent.executed.size) or any(parent in queue for queue in (family, self.submitted, self.pending))
+        return bool(parent.executed.size) or any(parent in queue for queue in (bracket, self.submitted, self.pending))
 
     @staticmethod
-    def _why_over(parent: Any) -> str:
+    def _parent_reason(parent: Any) -> str:
         if parent.status == Order.Completed or (parent.alive() and "broker_reason" not in info_of(parent)):
             return "its bracket was over"
-        return _because("its parent order", parent)
+        return _linked_reason("its parent order", parent)
 
     def cancel(self, order: Any, bracket: bool = False) -> bool:
-        """Cancel an order that waits for a price, and note why."""
+        """Cancel a waiting order, and record the reason."""
         if order in self.pending:
             if bracket:
-                self._follows(order, self._why)
+                self._mark_as_linked(order, self._link_reason)
             else:
                 order.addinfo(broker_reason=BY_STRATEGY)
         return bool(super().cancel(order, bracket))
 
     @staticmethod
-    def _follows(order: Any, why: str) -> None:
-        order.addinfo(broker_reason=why, broker_follows=True)
+    def _mark_as_linked(order: Any, reason: str) -> None:
+        order.addinfo(broker_reason=reason, broker_follows=True)
 
     def _bracketize(self, order: Any, cancel: bool = False) -> None:
         if isinstance(order, SlimOrder) and order.ref not in self._pchildren:
             return
         family = self._pchildren.get(order.ref) if order.parent is None else None
         if not cancel and order.parent is None and not family and self.rules:
-            return  # a split may have withdrawn the whole family
+            return  # a split may have cancelled all orders of the bracket
         if family and len(family) > 1:
             if self._legs_follow and (not cancel or _opened(order)):
                 family.popleft()
-                self._follow(order)
+                self._resize_legs(order)
                 return
             if not cancel and self._entry_bar and self._filled_at_open(order):
                 family.popleft()
                 for leg in family:
-                    self._wake(leg, order)
+                    self._activate_leg(leg, order)
                 return
         if order.parent is None:
-            self._why = _because("its parent order", order)
+            self._link_reason = _linked_reason("its parent order", order)
         else:
-            self._why = _because("another order of its bracket", order)
+            self._link_reason = _linked_reason("another order of its bracket", order)
         super()._bracketize(order, cancel)
 
-    def _follow(self, parent: Any) -> None:
-        """Let legs follow what their parent filled since they last did."""
+    def _resize_legs(self, parent: Any) -> None:
+        """Resize and activate legs for the shares their parent has filled since the last call."""
         filled = parent.executed.size
-        change = filled - self._seen.get(parent.ref, 0.0)
-        self._seen[parent.ref] = filled
+        change = filled - self._parent_filled.get(parent.ref, 0.0)
+        self._parent_filled[parent.ref] = filled
         for leg in list(self._pchildren[parent.ref]):
             if leg.ref == parent.ref or not leg.alive():
                 continue
             if change:
                 self._size_leg(leg, parent, change)
             if leg.executed.remsize:
-                self._wake(leg, parent)
+                self._activate_leg(leg, parent)
             elif not parent.alive():
-                self._why = "its parent order filled less than a share for it"
+                self._link_reason = "its parent order filled less than a share for it"
                 self.cancel(leg, bracket=True)
 
     def _size_leg(self, leg: Any, parent: Any, change: float) -> None:
-        """Make a leg larger by its part of what the parent has filled."""
+        """Increase the size of a leg in proportion to a fill of its parent."""
         state = self._legs.get(leg.ref)
         if state is None:
             state = self._legs[leg.ref] = _Leg(leg, parent, self._terms.fractional)
-            if change == parent.size:  # filled at once: the leg stays as it was given
+            if change == parent.size:  # filled completely at once: the leg keeps its size
                 state.left = leg.executed.remsize
                 return
         _resize(leg, state.add(leg, state.ratio * change))
 
-    def _wake(self, leg: Any, parent: Any) -> None:
-        """Make a leg live: on this bar when the parent filled at its open, otherwise from the next one."""
+    def _activate_leg(self, leg: Any, parent: Any) -> None:
+        """Activate a leg: on this bar if the parent filled at its open, otherwise from the next bar."""
         if leg.active():
             return
         waits = leg.status != Order.Created and leg.exectype not in (Order.Market, Order.Close)
         if self._entry_bar and waits and leg.data is parent.data and self._filled_at_open(parent):
-            self._entering.add(leg.ref)
+            self._entry_bar_legs.add(leg.ref)
         else:
             self._toactivate.append(leg)
 
     def _filled_at_open(self, order: Any) -> bool:
-        """Whether the last fill of an order was at the open, or before it; fills of a journal may have been."""
+        """Whether the last fill of an order was at the open or, for replayed fills, may have been."""
         if order.exectype in (Order.Market, Order.Close):
-            return bool(order.exectype == Order.Market)  # a close may be a price of the open
+            return bool(order.exectype == Order.Market)  # the close may equal the open
         unslipped = getattr(order.executed.exbits[-1], "unslipped", None) if order.executed.exbits else None
         return unslipped is None or unslipped == order.data.open[0]
 
-    def _leg_filled(self, leg: Any, change: float) -> None:
-        """Make the other legs smaller by what one of them filled: together they close a position once."""
+    def _reduce_other_legs(self, leg: Any, change: float) -> None:
+        """Reduce the other legs by the fill of one leg, so that together they close the position once."""
         state = self._legs.get(leg.ref)
         if state is None:
             return
         state.add(leg, -change)
         for other in self._pchildren.get(leg.parent.ref, ()):
-            its = self._legs.get(other.ref)
-            if other.ref == leg.ref or its is None or not other.alive():
+            other_state = self._legs.get(other.ref)
+            if other.ref == leg.ref or other_state is None or not other.alive():
                 continue
-            _resize(other, its.add(other, -change * its.ratio / state.ratio))
+            _resize(other, other_state.add(other, -change * other_state.ratio / state.ratio))
 
     # -- OCO groups -------------------------------------------------------------------------------------------------
 
@@ -219,38 +220,40 @@ class LinkedBroker(ChargingBroker):
         if len(group) < 2:
             super()._ococheck(order)
             return
-        others = [one for one in self.pending if one is not None and one.ref in group and one.ref != order.ref]
+        others = [
+            other for other in self.pending if other is not None and other.ref in group and other.ref != order.ref
+        ]
         super()._ococheck(order)
-        why = "another order of its OCO group filled"
+        reason = "another order of its OCO group filled"
         if order.status not in (Order.Partial, Order.Completed):
-            why = _because("another order of its OCO group", order)
+            reason = _linked_reason("another order of its OCO group", order)
         for other in others:
             if other.status != Order.Canceled:
                 continue
-            self._follows(other, why)
+            self._mark_as_linked(other, reason)
             if self._legs_follow and other.parent is None and len(self._pchildren.get(other.ref, ())) > 1:
                 self._bracketize(other, cancel=True)
 
     def _group_of(self, order: Any) -> Any:
-        """Return the running numbers of the orders of an OCO group that is not over."""
+        """Return the `ref` of each order of an active OCO group."""
         return self._ocol.get(self._ocos.get(self._ocos.get(order.ref)), ())
 
-    # -- the order of fills within a bar ----------------------------------------------------------------------------
+    # -- sequence of fills within a bar -----------------------------------------------------------------------------
 
     def _match_pending(self) -> None:
-        self._tried.clear()
+        self._matched_refs.clear()
         self._counted.clear()
         super()._match_pending()
         pending = self.pending
-        while self._entering:
-            # after the orders that fill at the open: what these legs bring in comes later
-            live, self._entering = self._entering, set()
+        while self._entry_bar_legs:
+            # these legs are matched after all orders that fill at the open
+            active, self._entry_bar_legs = self._entry_bar_legs, set()
             for order in pending:
-                if order.ref in live:
+                if order.ref in active:
                     order.activate()
             pending.append(None)
             while (order := pending.popleft()) is not None:
-                if order.ref not in live:
+                if order.ref not in active:
                     pending.append(order)
                 elif order.expire():
                     self._end_expired(order)
@@ -258,11 +261,11 @@ class LinkedBroker(ChargingBroker):
                     self._match_in_turn(order)
 
     def _match_in_turn(self, order: Any) -> None:
-        if isinstance(order, SlimOrder) and order.ref not in self._enrolled:
+        if isinstance(order, SlimOrder) and order.ref not in self._registered:
             self._match(order)
             return
-        while (first := self._earlier_rival(order)) is not None:
-            self.pending.appendleft(order)  # so that the rival can end it
+        while (first := self._linked_order_filled_first(order)) is not None:
+            self.pending.appendleft(order)  # so that the fill of the other order can end it
             self.pending.remove(first)
             self._match_linked(first)
             if not self.pending or self.pending[0] is not order:
@@ -271,7 +274,7 @@ class LinkedBroker(ChargingBroker):
         self._match_linked(order)
 
     def _match_linked(self, order: Any) -> None:
-        self._tried.add(order.ref)
+        self._matched_refs.add(order.ref)
         before = order.executed.size
         self._match(order)
         change = order.executed.size - before
@@ -279,41 +282,41 @@ class LinkedBroker(ChargingBroker):
             return
         if order.parent is not None:
             if order.alive():
-                self._leg_filled(order, change)
+                self._reduce_other_legs(order, change)
         elif order.alive() and len(self._pchildren.get(order.ref, ())) > 1:
-            self._follow(order)
+            self._resize_legs(order)
 
-    def _earlier_rival(self, order: Any) -> Any:
-        """Order of the same bracket or OCO group that fills before this one within the bar."""
+    def _linked_order_filled_first(self, order: Any) -> Any:
+        """Return the order of the same bracket or OCO group that fills before this one within the bar."""
         if not self._stop_first:
             return None
-        rivals = self._rivals(order)
-        if not rivals or (mine := self._moment_in_bar(order)) is None:
+        linked = self._linked_live_orders(order)
+        if not linked or (own_moment := self._fill_moment(order)) is None:
             return None
-        earliest, first = mine, None
-        for rival in rivals:
-            moment = self._moment_in_bar(rival)
+        earliest, first = own_moment, None
+        for other in linked:
+            moment = self._fill_moment(other)
             if moment is None:
                 continue
-            if mine[0] == moment[0] == INSIDE and mine[1] != moment[1]:
-                self._count_both(order)
+            if own_moment[0] == moment[0] == INSIDE and own_moment[1] != moment[1]:
+                self._count_both_reached(order)
             if moment < earliest:
-                earliest, first = moment, rival
+                earliest, first = moment, other
         return first
 
-    def _rivals(self, order: Any) -> list[Any]:
-        """Live orders that end when this one fills, or that end it, and have not had their turn on this session."""
+    def _linked_live_orders(self, order: Any) -> list[Any]:
+        """Active orders linked to this one that have not been matched on this session."""
         refs = set(self._group_of(order))
         if order.parent is not None:
             refs.update(leg.ref for leg in self._pchildren.get(order.parent.ref, ()) if leg.ref != order.parent.ref)
-        refs -= self._tried
+        refs -= self._matched_refs
         refs.discard(order.ref)
         if not refs:
             return []
-        return [one for one in self.pending if one is not None and one.ref in refs and one.active()]
+        return [other for other in self.pending if other is not None and other.ref in refs and other.active()]
 
-    def _moment_in_bar(self, order: Any) -> tuple[int, bool] | None:
-        """Moment at which the bar reaches an order, then stops before limits; None when it does not."""
+    def _fill_moment(self, order: Any) -> tuple[int, bool] | None:
+        """Sort key of the fill within the bar: moment, then stops before limits; None without a fill."""
         data = order.data
         if not self._can_match(order) or (order.valid and data.datetime[0] > order.valid):
             return None
@@ -324,7 +327,8 @@ class LinkedBroker(ChargingBroker):
         """Whether the feed of an order has a bar that it can be matched against."""
         return len(order.data) > 0 and self.trades_today(order.data)
 
-    def _count_both(self, order: Any) -> None:
+    def _count_both_reached(self, order: Any) -> None:
+        """Count a bar that reached both a stop and a limit order, once per group and session."""
         leader = self._ocos.get(self._ocos.get(order.ref), order.ref)
         group = ("OCO", leader) if order.parent is None else ("bracket", order.parent.ref)
         if group not in self._counted:
@@ -332,17 +336,17 @@ class LinkedBroker(ChargingBroker):
             self.both_reached += 1
 
 
-def _because(what: str, order: Any) -> str:
-    """Say what happened to another order, and why."""
-    word = _ENDED.get(order.status, "ended")
+def _linked_reason(what: str, order: Any) -> str:
+    """Reason text that names how another order ended, and its own reason."""
+    outcome = _ENDED.get(order.status, "ended")
     reason = info_of(order).get("broker_reason", "")
     if order.status == Order.Canceled and reason == BY_STRATEGY:
         return f"{what} was {reason}"
-    return f"{what} {word}{f': {reason}' if reason and order.status != Order.Completed else ''}"
+    return f"{what} {outcome}{f': {reason}' if reason and order.status != Order.Completed else ''}"
 
 
 def _opened(order: Any) -> bool:
-    """Whether an order that ended has filled something that its legs can follow."""
+    """Whether an ended order has a fill that its legs can follow."""
     if not order.executed.size:
         return False
     return order.status != Order.Margin or any(bit.opened for bit in order.executed.exbits)

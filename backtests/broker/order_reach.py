@@ -1,4 +1,4 @@
-"""When within a bar an order would fill: at its open, inside it, at its close, or not at all."""
+"""Moment within a bar at which the price of an order is reached: open, inside, close, or never."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ STOPS = (Order.Stop, Order.StopTrail, Order.StopLimit, Order.StopTrailLimit)
 
 
 def reach(order: Any, open_: float, high: float, low: float) -> int | None:
-    """Moment of a bar at which the price of an order is reached.
+    """Return the moment of a bar at which the price of an order is reached.
 
     Parameters
     ----------
     order : bt.Order
-        Of any kind. A stop order with a limit counts as reached when its stop is, whether or not its limit holds; one
-        that was triggered on an earlier bar counts as a limit order.
+        Order of any kind. A stop-limit order counts as reached when its stop is, regardless of its limit; one that was
+        triggered on an earlier bar is treated as a limit order.
     open_, high, low : float
         Prices of the bar.
 

@@ -1,8 +1,8 @@
-"""Market orders without the weight: the same attributes, statuses and notifications at a tenth of the cost.
+"""Slim market orders: the attributes, statuses and notifications of backtrader's orders at a tenth of the cost.
 
-Making one of backtrader's orders goes through two metaclasses, a dictionary of parameters, a dictionary for remarks and
-the end of the session as a datetime, and every notification copies it generically. Here what nobody asks for is not
-made. Only plain market orders are slim; `Broker` gives every other kind to backtrader's own classes.
+Creating one of backtrader's orders involves two metaclasses, a dictionary of parameters, a dictionary for user
+information and the end of the session as a datetime, and every notification copies it generically. Slim orders create
+these on access. Only plain market orders are slim; `Broker` uses backtrader's own classes for every other kind.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ __all__ = ["ARGUMENTS", "BY_STRATEGY", "PLAIN", "SlimOrder", "info_of", "make_ma
 BY_STRATEGY = "cancelled by the strategy"
 
 
-# What `buy` and `sell` of backtrader's brokers take after the size, in this order.
+# Parameters of `buy` and `sell` of backtrader's brokers after the size, in this order.
 ARGUMENTS = (
     "price", "plimit", "exectype", "valid", "tradeid", "oco", "trailamount", "trailpercent", "parent", "transmit",
     "histnotify", "_checksubmit",
 )  # fmt: skip
-# Values with which an order is a plain market order; everything else has to be None.
+# Values of a plain market order; all other parameters must be None.
 PLAIN = {"transmit": (True,), "histnotify": (False,), "_checksubmit": (True,), "exectype": (None, Order.Market)}
 
 
 class _Data(OrderData):
-    """What was asked for or filled, without an attribute for everything that has not happened."""
+    """Order data (created or executed) with class-level defaults for unset attributes."""
 
     dt: Any = None
     size: float = 0
@@ -45,7 +45,7 @@ class _Data(OrderData):
     exbits: Any = ()
 
     def copy(self) -> _Data:
-        """Copy it attribute by attribute: without a dictionary of its own it costs the garbage collector half."""
+        """Copy attribute by attribute; without an instance dictionary, garbage collection costs half."""
         new: _Data = object.__new__(_Data)
         new.dt, new.size, new.remsize, new.price, new.pricelimit = (
             self.dt, self.size, self.remsize, self.price, self.pricelimit,
@@ -56,9 +56,9 @@ class _Data(OrderData):
 
 
 class SlimOrder(Order):
-    """What the slim orders to buy and to sell have in common."""
+    """Base class of the slim orders to buy and to sell."""
 
-    # what is the same in all of them costs nothing
+    # class-level values, equal for all slim orders
     comminfo = None
     broker = None
     triggered = False
@@ -73,31 +73,31 @@ class SlimOrder(Order):
     pannotated = None
     status = Order.Created
     executed: _Data
-    _told = False  # whether copies look at the same `executed`
+    _shares_executed = False  # whether copies share `executed`
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
 
     @property
     def info(self) -> Any:
-        """Remarks of the user: one dictionary for an order and all its copies."""
-        if not self._remarks:
-            self._remarks.append(AutoOrderedDict())
-        return self._remarks[0]
+        """User information: one dictionary for an order and all its copies."""
+        if not self._info_holder:
+            self._info_holder.append(AutoOrderedDict())
+        return self._info_holder[0]
 
     @property
     def dteos(self) -> Any:
-        """End of the session the order was given on, in backtrader's day numbers."""
+        """End of the session on which the order was submitted, as a backtrader day number."""
         data = self.data
-        given = data.num2date(self.created.dt)
+        submitted = data.num2date(self.created.dt)
         end = data.p.sessionend
-        last = given.replace(hour=end.hour, minute=end.minute, second=end.second, microsecond=end.microsecond)
+        last = submitted.replace(hour=end.hour, minute=end.minute, second=end.second, microsecond=end.microsecond)
         return data.date2num(last)
 
     def clone(self) -> Any:
-        """Copy it for a notification: what was executed since the last one is pending in the copy.
+        """Copy the order for a notification; fills since the last notification are pending in the copy.
 
-        As long as nothing was filled, copies and order look at the same `executed`; `own_executed` parts them.
+        Before the first fill, copies and order share `executed`; `own_executed` separates them.
         """
         twin = object.__new__(type(self))
         if self.executed.exbits:
@@ -107,14 +107,14 @@ class SlimOrder(Order):
             twin.__dict__.update(self.__dict__)
             twin.executed = executed.copy()
         else:
-            self._told = True
+            self._shares_executed = True
             twin.__dict__.update(self.__dict__)
         return twin
 
     def own_executed(self) -> None:
-        """Have an `executed` that no copy looks at, before it changes."""
-        if self._told:
-            self._told = False
+        """Replace a shared `executed` by a copy, before it changes."""
+        if self._shares_executed:
+            self._shares_executed = False
             self.executed = self.executed.copy()
 
     def execute(self, *fill: Any) -> None:
@@ -123,56 +123,56 @@ class SlimOrder(Order):
         super().execute(*fill)
 
     def reject(self, broker: Any = None) -> Any:
-        """Mark it as rejected."""
+        """Mark the order as rejected."""
         self.own_executed()
         return super().reject(broker)
 
     def cancel(self) -> None:
-        """Mark it as cancelled."""
+        """Mark the order as cancelled."""
         self.own_executed()
         super().cancel()
 
     def margin(self) -> None:
-        """Mark it as refused for lack of cash."""
+        """Mark the order as rejected for lack of cash or margin."""
         self.own_executed()
         super().margin()
 
 
 class SlimBuy(SlimOrder, BuyOrder):
-    """A market order to buy."""
+    """Market order to buy."""
 
 
 class SlimSell(SlimOrder, SellOrder):
-    """A market order to sell."""
+    """Market order to sell."""
 
 
 def _parameters(order: Any) -> Any:
-    """Parameters as they were given, in backtrader's own kind of object."""
-    made = OrderBase.params()
-    made.__dict__.update(
+    """Parameters of the order as a backtrader parameter object."""
+    parameters = OrderBase.params()
+    parameters.__dict__.update(
         owner=order.owner, data=order.data, size=abs(order.size), price=order.price, tradeid=order.tradeid
     )
-    return made
+    return parameters
 
 
 for _kind in (SlimOrder, SlimBuy, SlimSell):
-    # backtrader's metaclass makes a class of `params` in every class body, so it is replaced afterwards
+    # backtrader's metaclass converts `params` in every class body to a class, so it is replaced afterwards
     _kind.params = _kind.p = property(_parameters)
 
 
 def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: float | None, tradeid: int) -> Any:
-    """Make a market order, seen by nobody yet.
+    """Create a slim market order without submitting it.
 
     Parameters
     ----------
     buys : bool
-        Buy or sell.
+        True for an order to buy, False to sell.
     owner, data
         Strategy and feed.
     size : float
-        Shares, above zero.
+        Shares, positive.
     price : float, optional
-        What the check for cash goes by; by default the close of the feed's current bar.
+        Reference price of the cash check; by default the close of the feed's current bar.
     tradeid : int
         As in backtrader.
     """
@@ -194,13 +194,13 @@ def make_market_order(buys: bool, owner: Any, data: Any, size: float, price: flo
         tradeid=tradeid,
         created=created,
         executed=executed,
-        _remarks=[],
+        _info_holder=[],
     )
     return order
 
 
 def info_of(order: Any) -> Mapping[str, Any]:
-    """Return the remarks on an order, without making room for some where there are none."""
-    if isinstance(order, SlimOrder) and not order._remarks:
+    """Return the user information of an order, without creating a dictionary when there is none."""
+    if isinstance(order, SlimOrder) and not order._info_holder:
         return {}
     return order.info  # type: ignore[no-any-return]

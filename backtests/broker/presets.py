@@ -1,19 +1,19 @@
-"""Ready-made costs for three kinds of account that trade US shares; money is in US dollars.
+"""Cost presets for three kinds of account that trade US shares; money is in US dollars.
 
-`ideal` charges nothing and trades parts of shares: what a strategy would earn before costs. Cash earns nothing in it
-either, and rules (margins, the cash buffer, delistings) are those of any account.
+`ideal` has no costs, fractional shares and no interest on cash: the result of a strategy before costs. Rules (margins,
+the cash buffer, delistings) are the defaults.
 
 `retail` is a private account of some 10,000 to 1,000,000:
 
 * commission 0.005 per share, at least 1.00 per order: Interactive Brokers, fixed pricing for US shares, 2025. Its upper
-  limit of 1 % of the value, which matters below 0.50 a share, is left out, and so are the fees of authorities (on sales
-  about 0.3 bp). Brokers without commission are paid in the spread: `min_commission=0, commission_per_share=0`.
+  limit of 1 % of the value, which matters below 0.50 a share, is left out, and so are regulatory fees (about 0.3 bp on
+  sales). For brokers without commission, which earn the spread, use `min_commission=0, commission_per_share=0`.
 * half the spread 5 bp: an assumption of this project. Large companies trade at 1 to 2 bp, small ones at 20 and more.
 * slippage 0.02 × volatility: an assumption. By the square-root law (impact ≈ volatility × √(order ÷ daily volume);
   Almgren, Thum, Hauptmann and Li, 2005; Tóth et al., 2011) it is the impact of 0.04 % of a day's volume.
-* at most 1 % of a bar's volume: an assumption; there the law already says 0.1 × volatility.
-* borrowing 2 % a year, interest on debt 8 % a year, none on cash: assumptions. The rates of central banks have been
-  between 0 and 6 % in the last thirty years, and one rate for all of them is wrong in most: set those of your years.
+* at most 1 % of a bar's volume: an assumption; the law gives an impact of 0.1 × volatility there.
+* borrowing 2 % a year, interest on debt 8 % a year, none on cash: assumptions. Central-bank rates have varied
+  between 0 and 6 % in the last thirty years: set the rates of the period of your backtest.
 
 `institutional` is a fund that trades electronically:
 
@@ -21,9 +21,9 @@ either, and rules (margins, the cash buffer, delistings) are those of any accoun
   2025, without the fees of exchanges. Funds with more volume pay less.
 * half the spread 2 bp: an assumption, for large companies.
 * slippage 0.1 × volatility: an assumption; by the square-root law the impact of 1 % of a day's volume. At most 5 % of a
-  bar's volume, where that law says 0.22 × volatility: funds near the limit should raise the multiple.
+  bar's volume, where the law gives 0.22 × volatility: funds near the limit should raise the coefficient.
 * borrowing 0.5 % a year: an assumption, twice the mean fee by value of 2000/01, 0.25 % (D'Avolio, 2002), in which most
-  names cost less than 1 % and the hard-to-borrow ones 4 % and more; such names need a rate of their own.
+  stocks cost less than 1 % and hard-to-borrow ones 4 % and more; set a higher rate for those.
 * interest on debt 5 % a year, none on cash: assumptions, as above.
 
 References
@@ -80,11 +80,11 @@ def preset_values(name: Any) -> dict[str, Any]:
     Raises
     ------
     InputError
-        When there is none of that name.
+        When the preset does not exist.
     """
     values = PRESETS.get(name) if isinstance(name, str) else None
     if values is None:
         close = difflib.get_close_matches(str(name), PRESETS, n=1)
-        advice = f"did you mean {close[0]!r}?" if close else "choose one, or leave it out and name the costs"
+        advice = f"did you mean {close[0]!r}?" if close else "choose one, or remove it and state the costs"
         raise InputError(f"expected broker.preset as one of {', '.join(PRESETS)}; found {name!r}; {advice}")
     return dict(values)

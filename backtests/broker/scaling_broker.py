@@ -1,4 +1,4 @@
-"""A broker that scales purchases down to the cash there is, instead of refusing the last ones."""
+"""Broker that scales the purchases of a session to the cash available, instead of rejecting some of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from backtests.broker.settings import BrokerSettings
 
 __all__ = ["ScalingBroker"]
 
-# Rounding of a sum of purchases, relative: what fits but for that is not scaled.
+# Relative rounding tolerance of the sum of purchases.
 _ROUNDING = 1e-12
 
 
 class ScalingBroker(Broker):
-    """Broker of an idea rather than an account: orders are sized at a close and always bought at the next open.
+    """Broker for a model portfolio, in which purchases are never rejected for lack of cash.
 
-    Where the purchases of a session, at its opens and with their costs, are worth more than the cash that its sales
-    have left, all of them are scaled by one factor, so that they leave `cash_buffer` of that cash. Where they fit,
-    nothing is done otherwise than by `Broker`. For long accounts with market orders and fractional shares.
+    When the purchases of a session, at its opens and with their costs, cost more than the cash after its sales, all of
+    them are scaled by one factor, so that `cash_buffer` of that cash is left. Otherwise the broker behaves like
+    `Broker`. For long accounts with market orders and fractional shares.
 
     Parameters
     ----------
@@ -35,11 +35,14 @@ class ScalingBroker(Broker):
         super().init()
         self._scaled_on, self._scale = float("-inf"), 1.0
 
-    def _refusal(self, order: Any, cash: float, opened: float, exposure: float, commission: float) -> str | None:
+    def _pre_trade_check(
+        self, order: Any, cash: float, opened: float, exposure: float, commission: float
+    ) -> str | None:
+
         return None
 
     def _affordable(self, order: Any, price: float, ago: int) -> float:
-        """Shares of an order to fill, above zero."""
+        """Shares of the order to fill, positive."""
         size = abs(float(order.executed.remsize))
         if order.size < 0:
             return size
@@ -48,15 +51,15 @@ class ScalingBroker(Broker):
         return size * self._scale
 
     def _find_scale(self, first: Any, price: float) -> float:
-        """Find the factor for the purchases of this session; sales were given, and filled, before the first of them."""
+        """Factor for the purchases of this session; sales were filled before the first of them."""
         needed = self._cost_of(first, price)
         for order in self.pending:
-            if order is None:  # those behind it wait for another session
+            if order is None:  # end of the orders of this session
                 break
             if order.size > 0 and self._can_match(order):
-                self._note_slippage(order)
+                self._update_volatility_slippage(order)
                 needed += self._cost_of(order, self._market_price(order))
-        self._note_slippage(first)
+        self._update_volatility_slippage(first)
         if needed <= self.cash * (1.0 + _ROUNDING):
             return 1.0
         return max(self.cash, 0.0) * (1.0 - self._terms.cash_buffer) / needed

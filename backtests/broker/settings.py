@@ -1,4 +1,4 @@
-"""The settings of the broker, checked once: what trading costs, and what the account may do."""
+"""Settings of the broker: costs and rules of the account, validated at construction."""
 
 from __future__ import annotations
 
@@ -23,68 +23,68 @@ DIVIDENDS = ("adjusted", "cash")
 
 @dataclass(frozen=True, slots=True)
 class BrokerSettings:
-    """Costs and rules of the account. Fractions are fractions: 0.001 is 0.1 %, or 10 basis points.
+    """Costs and rules of the account. Rates are fractions: 0.001 is 0.1 %, or 10 basis points.
 
     An order loses `slippage` + `half_spread` + `volatility_slippage_coef` × volatility of its price, a fraction of the
-    open, or of the stop that is passed within the bar. Orders with a limit lose it up to their limit; a limit that is
-    reached within the bar, and an order of kind Close, fill as they are. The commission of a fill is the larger of
-    `min_commission` and `commission` × value + `commission_per_share` × shares. See `backtests.broker.costs.Costs` for
-    the formulas.
+    open, or of the stop price that is reached within the bar. Slippage does not move a fill beyond the limit of an
+    order; a limit that is reached within the bar, and an order of kind Close, fill without slippage. The commission of
+    a fill is the larger of `min_commission` and `commission` × value + `commission_per_share` × shares. See
+    `backtests.broker.costs.Costs` for the formulas.
 
     Parameters
     ----------
     cash : float
         Starting capital in account currency.
     commission : float
-        Fraction of the traded value, both ways. At most 0.05.
+        Fraction of the traded value, for purchases and sales. At most 0.05.
     slippage : float
         Fraction of the price by which market and stop orders, and limit orders at a better open, fill worse. At most
         0.05.
     borrow_rate : float, optional
         Yearly fee on the value of shares sold short, charged for every night (actual/365) on the value at the close
-        before it. Without it no short position can be opened.
+        before it. None means that short positions cannot be opened.
     delist_after_sessions : int
-        Sessions without a bar after which a holding is cashed out at its last price.
+        Number of sessions without a bar after which a holding is cashed out at its last price.
     delist_haircut : float
-        Fraction of that price a long holding loses then; a short one is closed at the last price.
+        Fraction of that price that a long holding loses; a short holding is closed at the last price.
     cash_buffer : float
-        Fraction of account value that strategies leave uninvested: the open is not the close they size at, and a
-        target of 100 % would be refused for lack of cash.
+        Fraction of account value that strategies leave uninvested: orders are sized at the close and fill at the next
+        open, so that a target of 100 % would be rejected for lack of cash.
     fractional : bool
-        Whether parts of a share can be traded; otherwise `SignalStrategy` and our sizer truncate sizes towards zero.
-        Orders of a strategy of your own are taken as they are given.
+        Whether fractional shares can be traded; otherwise `SignalStrategy` and `EqualWeightSizer` truncate sizes
+        towards zero. Order sizes of your own strategies are not changed.
     max_participation_rate : float, optional
-        Participation limit: largest fraction of the bar's volume an order can fill. The rest of a market order
-        expires with its day. Several orders for a name on one session are each held to it: give one.
+        Largest fraction of the bar's volume that an order can fill. The rest of a market order expires at the end of
+        the session. The limit applies to each order: several orders for a ticker on one session can exceed it.
     maintenance_margin : float
-        Fraction of the sum of absolute positions that the account has to be worth at each close, at least. Below it,
-        and at or below zero, the account is closed and the run ends.
+        Minimum account value at each close, as a fraction of the sum of absolute positions. Below it, and at or below
+        zero, the account is closed and the run ends.
     min_trade_value : float
-        Changes worth less, in account currency, are not traded, unless they close a position.
+        Minimum value of a change, in account currency; smaller changes are not traded, unless they close a position.
     commission_per_share : float
-        Account currency per share, both ways. Shares are those that changed hands: on prices adjusted for splits and
-        dividends a position is counted back into the raw shares of its day.
+        Account currency per share, for purchases and sales. On prices adjusted for splits and dividends, shares are
+        converted to the raw shares of the day.
     min_commission : float
-        Least commission, in account currency, of an order on a session on which it fills. A reversal is one order.
+        Minimum commission, in account currency, of an order on a session on which it fills. A reversal is one order.
     half_spread : float
         Half the distance between bid and ask, as a fraction of the price. At most 0.05.
     volatility_slippage_coef : float
         Multiple of a ticker's daily volatility (see `backtests.broker.costs.daily_volatility`) that is added to the
-        fraction of the price an order loses. From 0 to 1; 0.1 is 20 bp for a name that moves 2 % a day.
+        fraction of the price an order loses. From 0 to 1; 0.1 is 20 bp for a ticker with a daily volatility of 2 %.
     cash_interest_rate : float
         Yearly interest earned on cash above zero that is not proceeds of short sales, for every night (actual/365).
     margin_interest_rate : float
         Yearly interest paid on cash below zero, for every night (actual/365).
     initial_margin : float
-        Fraction of the sum of absolute positions that the account has to be worth, at the prices of the order, after an
-        order that opens or enlarges a position; otherwise the order is refused. 0.5 is Regulation T of the Federal
-        Reserve Board (12 CFR 220.12); 0 asks for none.
+        Minimum account value after an order that opens or enlarges a position, as a fraction of the sum of absolute
+        positions, at the prices of the order; otherwise the order is rejected. 0.5 is Regulation T of the Federal
+        Reserve Board (12 CFR 220.12); 0 means no requirement.
     dividends : {"adjusted", "cash"}
         `"adjusted"`: prices adjusted for splits and dividends are traded, as if dividends were reinvested.
         `"cash"`: raw prices are traded, splits change shares, and dividends are paid in cash.
     preset : str
-        Name of the preset (`ideal`, `retail`, `institutional`) that the values came from, for the report; it changes no
-        value here. `from_preset` fills values in.
+        Name of the preset (`ideal`, `retail`, `institutional`) that the values came from, for the report; it does not
+        change any value. `from_preset` fills in the values.
     """
 
     cash: float
@@ -151,7 +151,7 @@ class BrokerSettings:
         Parameters
         ----------
         name : {"ideal", "retail", "institutional"}
-            Which one.
+            Name of the preset.
         cash : float
             Starting capital in account currency; no preset has one.
         **changes
@@ -175,14 +175,14 @@ class BrokerSettings:
         """Names of settings that differ from the preset; none without one."""
         if not self.preset:
             return ()
-        # what a preset does not name is at its default there
+        # settings that a preset does not contain have their default in it
         usual = {field.name: field.default for field in fields(self)} | preset_values(self.preset)
         return tuple(name for name in usual if name not in ("cash", "preset") and getattr(self, name) != usual[name])
 
     def with_scaled_costs(self, factor: float) -> BrokerSettings:
-        """Return the same account with every cost multiplied; each stays within what is accepted here.
+        """Return settings with every cost multiplied by `factor`, up to the accepted maximum of each.
 
-        What cash earns is no cost and stays.
+        `cash_interest_rate` is not a cost and is unchanged.
         """
         limits = dict.fromkeys(("commission", "slippage", "half_spread"), LARGEST_COST)
         limits |= dict.fromkeys(("volatility_slippage_coef", "borrow_rate", "margin_interest_rate"), 1.0)
@@ -195,43 +195,43 @@ class BrokerSettings:
 
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:
-            raise InputError(f"expected broker.{name} as {what}; found {getattr(self, name)!r}; mend it")
+            raise InputError(f"expected broker.{name} as {what}; found {getattr(self, name)!r}; correct it")
 
     def _require_cost(self, name: str) -> None:
         value = _number(getattr(self, name))
         if value > LARGEST_COST:
-            # from 1 on it can only be a number of basis points, below that it is a percentage
-            meant = value / (1e4 if value >= 1.0 else 1e2)
+            # a value of 1 or more is taken for basis points, a smaller one for a percentage
+            suggested = value / (1e4 if value >= 1.0 else 1e2)
             raise InputError(
                 f"expected broker.{name} as a fraction of at most {LARGEST_COST}; found {value:g}, which is "
-                f"{100 * value:g} %; did you mean {meant:g} (= {1e4 * meant:g} bp)?"
+                f"{100 * value:g} %; did you mean {suggested:g} (= {1e4 * suggested:g} bp)?"
             )
         self._require(name, value >= 0.0, f"a fraction from 0 to {LARGEST_COST}, such as 0.001 for 10 bp")
 
     def describe(self) -> dict[str, Any]:
-        """All settings as plain values."""
+        """Return all settings as plain values."""
         return asdict(self)
 
 
 def with_preset(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with those of the preset they name filled in, where they say nothing themselves.
+    """Return options with the values of their preset filled in where the options do not set them.
 
     Parameters
     ----------
     options : mapping
-        Names and values, as in a `[broker]` table. Without `preset` they are given back as they are.
+        Names and values, as in a `[broker]` table. Without `preset` a copy is returned.
 
     Raises
     ------
     InputError
-        When there is no such preset.
+        When the preset does not exist.
     """
     name = options.get("preset", "")
     return {**preset_values(name), **options} if name != "" else dict(options)
 
 
 def _number(value: Any) -> float:
-    """Return the value as float, NaN (which no range holds) when it is no number."""
+    """Return the value as float, NaN (which is outside every range) when it is not a number."""
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value)
     return math.nan

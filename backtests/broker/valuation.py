@@ -1,4 +1,4 @@
-"""A broker that knows which session it is, which feeds have a bar on it, and what positions are worth."""
+"""Broker base class with the current session, the feeds that have a bar on it, and fast valuation of positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Holding", "PanelHolding", "ValuedBroker"]
 
 
 class Holding:
-    """A feed, its position, and what is looked up on every session, without backtrader's attribute chains."""
+    """Feed and position with cached attributes that are read on every session."""
 
     __slots__ = (
         "charge", "close", "data", "dates", "fine", "j", "open", "plain", "position", "price",
@@ -26,16 +26,16 @@ class Holding:
 
     def __init__(self, data: Any, position: Any, fine: bool, whole: bool, j: int) -> None:
         self.data, self.position, self.j = data, position, j
-        self.fine = fine  # whether its bars are the shortest of the run; a weekly one has no bar on most days
-        self.whole = whole  # whether sessions are days, whatever the time of day of a bar
+        self.fine = fine  # whether its timeframe is the shortest of the run; a weekly feed has no bar on most days
+        self.whole = whole  # whether sessions are days, regardless of the time of day of a bar
         self.dates, self.open, self.close = data.lines.datetime, data.lines.open, data.lines.close
-        self.price = 0.0  # last close that was a number
-        self.seen, self.seen_on = 0, float("-inf")  # session of that close: its number, and its date
-        self.plain = False  # whether its shares cost what they are worth, and commission is as simple
-        self.rate, self.charge = 0.0, 0  # commission: per money, per share, or by the model of the settings
+        self.price = 0.0  # last close that is not NaN
+        self.seen, self.seen_on = 0, float("-inf")  # number and date of the session of that close
+        self.plain = False  # whether it is a plain stock (no margin, leverage or interest)
+        self.rate, self.charge = 0.0, 0  # commission: fraction of value, per share, or by `CommissionModel`
 
     def in_session(self, now: float) -> bool:
-        """Whether the feed's market has a session now: in a run with several calendars not all do."""
+        """Whether the feed's market has a session now; with several calendars, some markets may have none."""
         return True
 
     def number(self, sessions: int) -> int:
@@ -51,7 +51,7 @@ class Holding:
         return float(self.open[0]) if self._is_today(now) else float("nan")
 
     def has_bar(self, now: float) -> bool:
-        """Whether the feed has a bar on the current session, with prices in it."""
+        """Whether the feed has a bar without NaN prices on the current session."""
         if not self._is_today(now):
             return False
         first, last = self.open[0], self.close[0]
@@ -69,7 +69,7 @@ class Holding:
 
 
 class PanelHolding(Holding):
-    """A feed that follows the clock of its market: prices are read from the row of the session."""
+    """Holding of a feed that follows the clock of its market; prices are read from the row of the session."""
 
     __slots__ = ("closes", "column", "market")
 
@@ -96,7 +96,7 @@ class PanelHolding(Holding):
         return float(self.data.open[0]) if self.has_bar(now) else float("nan")
 
     def has_bar(self, now: float) -> bool:
-        """Whether the ticker trades on the current session, which may be another market's."""
+        """Whether the ticker has a bar on the current session, which may be one of another market."""
         close = self.closes[self.market.base + self.column]
         return bool(close == close and self.market.clock.now == now)
 
@@ -109,7 +109,7 @@ class PanelHolding(Holding):
 
 
 class _Positions(dict[Any, Any]):
-    """Positions in the order they were first asked for, as in stock, which adds values up in that order."""
+    """Positions in the order in which they were first requested; backtrader sums values in that order."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -121,22 +121,22 @@ class _Positions(dict[Any, Any]):
 
 
 class ValuedBroker(bt.brokers.BackBroker):
-    """Stock broker with a calendar, and values that cost only what is held.
+    """backtrader's broker with sessions, and a valuation whose cost depends only on the number of holdings.
 
-    Sessions are those of the feeds of `add_prices`, or else the dates on which any feed has a bar. Values are added up
-    as stock does it and have its bits.
+    Sessions are those of the feeds of `add_prices`, or else the dates on which any feed has a bar. Values are summed in
+    the same order as in backtrader and are equal to the bit.
 
     Attributes
     ----------
     rules : frozenset of str
-        Names of the traps that are closed, see `backtests.common.broker_rules`. Here "keep_last_price_over_nan_bars"
-        matters: a position without a bar, or with a bar of NaN, keeps its last price.
+        Names of the rules that apply, see `backtests.common.broker_rules`. With "keep_last_price_over_nan_bars" a
+        position without a bar, or with a bar of NaN, keeps its last price.
     """
 
     rules: frozenset[str] = frozenset()
 
     def init(self) -> None:
-        """Begin anew; called by backtrader at the start of every run."""
+        """Reset the state; called by backtrader at the start of every run."""
         super().init()
         self.positions = _Positions(self._position_of)
         self._now = float("-inf")
@@ -144,7 +144,7 @@ class ValuedBroker(bt.brokers.BackBroker):
         self._holdings: list[Holding] = []
         self._by_data: dict[Any, Holding] = {}
         self._held: list[Holding] = []
-        self._moved = False  # whether a position changed since `_held` was made
+        self._positions_changed = False  # whether a position changed since `_held` was computed
         self._worth: list[tuple[int, float]] = []
         self._borrowed = 0.0
         self._gross = 0.0
@@ -159,44 +159,44 @@ class ValuedBroker(bt.brokers.BackBroker):
         return holding is None or not holding.fine or holding.has_bar(self._now)
 
     def worths(self) -> list[tuple[int, float]]:
-        """Positions at the last close: number of the feed in the Cerebro and account currency, flat ones left out."""
+        """Return (index of the feed in the Cerebro, value in account currency) of each nonzero position."""
         if self._plain or self._keeps_price:
             return self._worth
         return [(h.j, self._value_of(h.data)) for h in self._holdings if h.position.size]
 
     def sizes(self) -> list[tuple[int, float]]:
-        """Return what is held now: number of the feed in the Cerebro and shares, flat ones left out."""
+        """Return (index of the feed in the Cerebro, shares) of each nonzero position."""
         if not self._holdings:
             return []
-        self._find_held()
+        self._update_held()
         return [(holding.j, float(holding.position.size)) for holding in self._held]
 
     def setcommission(self, *arguments: Any, **options: Any) -> None:
-        """Set a commission scheme, as in stock."""
+        """Set a commission scheme, as in backtrader."""
         super().setcommission(*arguments, **options)
-        self._judge()
+        self._classify_holdings()
 
     def addcommissioninfo(self, comminfo: Any, name: str | None = None) -> None:
-        """Add a commission scheme, as in stock."""
+        """Add a commission scheme, as in backtrader."""
         super().addcommissioninfo(comminfo, name)
-        self._judge()
+        self._classify_holdings()
 
     def set_shortcash(self, shortcash: bool) -> None:
-        """Say whether short sales bring cash, as in stock."""
+        """Set whether short sales add cash, as in backtrader."""
         super().set_shortcash(shortcash)
-        self._judge()
+        self._classify_holdings()
 
     # -- one session ------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin_run(self) -> None:
         datas = self.cerebro.datas
         finest = min((data._timeframe, data._compression) for data in datas)
         self._whole_days = finest[0] >= bt.TimeFrame.Days
-        # the same object whoever asks first, without touching `positions`: their order is that of the asking
-        made = dict(self.positions)
+        # reuse existing positions without changing the order of `positions`
+        existing = dict(self.positions)
         closes: dict[int, memoryview] = {}
         for j, data in enumerate(datas):
-            position = made[data] if data in made else bt.Position()
+            position = existing[data] if data in existing else bt.Position()
             fine = (data._timeframe, data._compression) == finest
             if fine and isinstance(data, PanelFeed) and data.follows:
                 market = data.market
@@ -209,14 +209,14 @@ class ValuedBroker(bt.brokers.BackBroker):
         ours = {id(data.market): data.market.clock for data in datas if isinstance(data, PanelFeed)}
         self._clocks: list[SessionClock] = list(ours.values())
         self._others = [h.dates for h in self._holdings if h.fine and not isinstance(h.data, PanelFeed)]
-        self._judge()
+        self._classify_holdings()
 
     def _position_of(self, data: Any) -> Any:
         holding = self._by_data.get(data)
         return bt.Position() if holding is None else holding.position
 
-    def _judge(self) -> None:
-        """Find out which feeds are plain stocks with a simple commission, which nearly all are."""
+    def _classify_holdings(self) -> None:
+        """Determine which feeds are plain stocks with a simple commission."""
         stocks = bool(self.p.shortcash) and not self._fundhist
         for holding in self._holdings:
             scheme = self.getcommissioninfo(holding.data)
@@ -226,11 +226,11 @@ class ValuedBroker(bt.brokers.BackBroker):
                 holding.charge = 0 if scheme._commtype == bt.CommInfoBase.COMM_PERC else 1
         was, self._plain = self._plain, all(holding.plain for holding in self._holdings)
         if was and not self._plain:
-            for holding in self._held:  # what stock notes at every close, for futures
+            for holding in self._held:  # backtrader sets this at every close, for futures
                 holding.position.adjbase = holding.price
 
     def _clock(self) -> float:
-        """Date of the session that the feeds have just moved to."""
+        """Date of the session that the feeds have reached."""
         now = max((clock.now for clock in self._clocks), default=float("-inf"))
         for dates in self._others:
             if len(dates) and dates[0] > now:
@@ -239,24 +239,24 @@ class ValuedBroker(bt.brokers.BackBroker):
 
     # -- values -----------------------------------------------------------------------------------------------------
 
-    def _find_held(self) -> None:
-        if not self._moved:
+    def _update_held(self) -> None:
+        if not self._positions_changed:
             return
-        self._moved = False
+        self._positions_changed = False
         if self._keeps_price:
             self._held = [holding for holding in self._holdings if holding.position.size]
         else:
             by_data = self._by_data
             self._held = [by_data[data] for data, position in self.positions.items() if position.size]
 
-    def _mark(self) -> None:
-        """Note the prices that holdings are valued at."""
-        self._find_held()
+    def _update_prices(self) -> None:
+        """Update the prices at which holdings are valued."""
+        self._update_held()
         now, sessions = self._now, len(self._sessions)
         if self._keeps_price:
             for holding in self._held:
                 close = holding.close_on(now) if holding.fine else holding.close[0]
-                if close == close:  # NaN is no bar
+                if close == close:  # a bar of NaN is ignored
                     holding.price, holding.seen, holding.seen_on = close, holding.number(sessions), now
         else:
             for holding in self._held:
@@ -271,9 +271,9 @@ class ValuedBroker(bt.brokers.BackBroker):
             return sum(self._value_of(data) for data in datas)
         if datas:
             return float(super()._get_value(datas, lever))
-        # the additions of stock, in its order: values have the same bits
+        # the additions of backtrader, in its order, so that values are equal to the bit
         value = gross = borrowed = unrealized = marked = 0.0
-        self._mark()
+        self._update_prices()
         self._worth = []
         for holding in self._held:
             position, price = holding.position, holding.price
@@ -306,7 +306,7 @@ class ValuedBroker(bt.brokers.BackBroker):
         return float(self._value if not lever else self._valuelever)
 
     def _add(self, holding: Holding, marked: float, unrealized: float, value: float) -> tuple[float, float, float]:
-        """Add what commission schemes of one's own make of a position: margins, leverage, shorts as a cost."""
+        """Add the value of a position by its commission scheme: margins, leverage, shorts booked as a cost."""
         scheme, position, price = self.getcommissioninfo(holding.data), holding.position, holding.price
         worth = self._scheme_value(scheme, position, price)
         gain = scheme.profitandloss(position.size, position.price, price)
@@ -321,11 +321,11 @@ class ValuedBroker(bt.brokers.BackBroker):
         return float(scheme.getvalue(position, price))
 
     def _stock_value(self, datas: Sequence[Any] | None, lever: bool) -> float:
-        """Leave it to stock, and find exposure and shorts beside."""
+        """Compute the value with backtrader's code, and exposure and short value in addition."""
         value = float(super()._get_value(datas, lever))
         if datas is None:
-            self._moved = True
-            self._mark()
+            self._positions_changed = True
+            self._update_prices()
             worths = [holding.position.size * holding.price for holding in self._held]
             self._gross = float(sum(map(abs, worths)))
             self._borrowed = float(sum(-worth for worth in worths if worth < 0.0))

@@ -1,29 +1,28 @@
-"""Tolerances of share arithmetic: which remainders of additions and divisions count as no shares."""
+"""Tolerances of share arithmetic: which rounding remainders are treated as zero shares."""
 
 from __future__ import annotations
 
 __all__ = ["HALF_SHARE", "ROUNDING", "SHARE_TOLERANCE", "is_remainder", "settled"]
 
-# A number of shares this small, relative to the position or the order it is left of, is a remainder of floating-point
-# arithmetic: 0.1 + 0.2 - 0.3 is no position.
+# Largest rounding remainder, relative to the position or order that it is left of: 0.1 + 0.2 - 0.3 is not a position.
 SHARE_TOLERANCE = 1e-9
 
-# A remainder is also less than half a share, so that one share of a position of billions still is one.
+# A remainder is also less than half a share, so that one share left of a position of billions is a position.
 HALF_SHARE = 0.5
 
-# A target of exactly 100 shares may come out as 99.99999999999999.
+# A target of exactly 100 shares may be computed as 99.99999999999999.
 ROUNDING = 1e-12
 
 
 def is_remainder(shares: float, *, of: float) -> bool:
-    """Whether a number of shares is only what rounding left of another number of shares; 0 is.
+    """Whether a number of shares is a rounding remainder of another number of shares; True for 0.
 
     Parameters
     ----------
     shares : float
         Signed shares.
     of : float
-        Shares of the position or the order that they are left of; the sign does not matter.
+        Shares of the position or the order that they are left of; the sign is ignored.
 
     Examples
     --------
@@ -34,7 +33,7 @@ def is_remainder(shares: float, *, of: float) -> bool:
 
 
 def settled(held: float, change: float) -> float:
-    """Return the change of a position that leaves exactly nothing, when the given one would leave a remainder.
+    """Return the change of a position, adjusted to close it exactly when the given one would leave a remainder.
 
     Parameters
     ----------

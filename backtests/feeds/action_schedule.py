@@ -18,10 +18,10 @@ __all__ = ["CorporateAction", "CorporateActions"]
 
 
 class CorporateAction(NamedTuple):
-    """What is due to the shares of one ticker from a session on.
+    """Split, dividend or both of one ticker on an ex-date.
 
-    `day` is backtrader's number of the ex-date; `split` is new shares for one old one, 1.0 for none; `dividend` is
-    account currency per share held at the close before, in old shares; 0.0 for none.
+    `day` is the backtrader day number of the ex-date; `split` is new shares for one old share, 1.0 for none; `dividend`
+    is account currency per old share held at the previous close, 0.0 for none.
     """
 
     day: float
@@ -31,7 +31,7 @@ class CorporateAction(NamedTuple):
 
 
 class CorporateActions:
-    """Events by session: which splits and dividends have come since the last one.
+    """Splits and dividends sorted by session.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class CorporateActions:
 
     @classmethod
     def from_panel(cls, panel: PricePanel, tickers: Iterable[str] | None = None) -> CorporateActions:
-        """Take those of a panel of raw prices, as `signals.data.corporate_actions.raw_panel` gives it.
+        """Create the schedule from a panel of raw prices, see `signals.data.corporate_actions.raw_panel`.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class CorporateActions:
         frame = panel.actions
         if frame is None:
             raise InputError(
-                "expected prices whose splits and dividends are known; found none; give prices.factor_files or "
+                "expected prices with known splits and dividends; found none; set prices.factor_files or "
                 'prices.corporate_actions, or set broker.dividends = "adjusted"'
             )
         if not len(frame):
@@ -66,7 +66,7 @@ class CorporateActions:
         factors = panel.adj_factor
         if ((factors != 1.0) & ~np.isnan(factors)).any():
             raise InputError(
-                "expected raw prices, to which splits and dividends have yet to happen; found adjusted ones; use "
+                "expected raw prices, which are not adjusted for splits and dividends; found adjusted ones; use "
                 "raw_panel(prices)"
             )
         wanted = set(panel.tickers if tickers is None else tickers)
@@ -76,9 +76,9 @@ class CorporateActions:
         return cls(CorporateAction(*row) for row in rows if row[1] in wanted)
 
     def between(self, before: float, now: float) -> Sequence[CorporateAction]:
-        """Events after session `before`, up to and including session `now`, in order; usually none.
+        """Return events after session `before`, up to and including session `now`, in order; usually none.
 
-        Sessions are backtrader's day numbers. A run that leaves sessions out misses no event.
+        Sessions are backtrader day numbers. Events on sessions that a run skips are included in the next call.
         """
         days = self._days
         if not days or days[-1] <= before:
@@ -89,31 +89,31 @@ class CorporateActions:
         return self._actions[first : bisect_right(days, now, lo=first)]
 
     def comparable(self, ticker: str, days: Sequence[float], closes: Sequence[float]) -> Sequence[float]:
-        """Raw closes in shares of the last of them, without the dividends since: what returns are computed from.
+        """Adjust raw closes for later splits and dividends, so that returns can be computed from them.
 
         Parameters
         ----------
         ticker : str
         days : sequence of float
-            Sessions of the closes, as backtrader counts days, ascending.
+            Sessions of the closes as backtrader day numbers, ascending.
         closes : sequence of float
             Oldest first.
 
         Returns
         -------
         sequence of float
-            The same numbers when nothing happened between them.
+            Closes per share of the last one; unchanged without events between them.
         """
         if not days:
             return closes
-        found = list(closes)
+        adjusted = list(closes)
         for action in self._of.get(ticker, ()):
             if days[0] < action.day <= days[-1]:
-                first = bisect_left(days, action.day)  # first close without what was paid
+                first = bisect_left(days, action.day)  # first close after the event
                 before = closes[first - 1]
-                step = (before - action.dividend) / (before * action.split)
-                found[:first] = [close * step for close in found[:first]]
-        return found
+                factor = (before - action.dividend) / (before * action.split)
+                adjusted[:first] = [close * factor for close in adjusted[:first]]
+        return adjusted
 
     def __len__(self) -> int:
         return len(self._actions)

@@ -1,4 +1,4 @@
-"""Lines over the bars of a `Market`: they never show the future, and once a run has begun nothing moves them.
+"""backtrader lines over the bars of a `Market`, which follow its clock and never show future bars.
 
 backtrader keeps the bars of a line in one array and counts backwards from the current one. Before the first bar, and
 further back than it, Python's negative indices then count from the end of the array: the last bars of the run.
@@ -14,40 +14,40 @@ from backtrader.linebuffer import LineBuffer
 
 from backtests.feeds.bar_store import Market
 
-__all__ = ["PanelLine", "PastLine", "SignalLine", "follow_clock", "move_alone"]
+__all__ = ["PanelLine", "PastLine", "SignalLine", "detach_from_clock", "follow_clock"]
 
 NAN = float("nan")
 
 
 class PanelLine(LineBuffer):
-    """A line filled from a market; the array backtrader expects is only made when somebody asks for it."""
+    """Line filled from a market; the array that backtrader expects is created on first access."""
 
     market: Market
     name: str
     place: int
 
     def fill(self, market: Market, name: str, place: int) -> None:
-        """Hold all bars of one ticker, and stand before the first."""
+        """Set the bars of one ticker, and move before the first bar."""
         self.market, self.name, self.place = market, name, place
         self.__dict__.pop("array", None)
         self.home()
 
     @cached_property
     def array(self) -> Any:
-        """All bars, as backtrader's own arrays."""
+        """All bars as an array of the type that backtrader uses."""
         bars = array.array("d", self.market.run_of(self.name, self.place).tobytes())
         bars.extend([NAN] * self.extension)
         return bars
 
     def buflen(self) -> int:
-        """Return the number of bars, of those to come too."""
+        """Return the number of all bars, later ones included."""
         if "array" in self.__dict__:
             return int(super().buflen())
         return int(self.market.bars[self.place, -1])
 
 
 class PastLine(PanelLine):
-    """NaN before the first bar."""
+    """Line that is NaN before its first bar."""
 
     def __getitem__(self, ago: int) -> float:
         at = self._idx + ago
@@ -55,7 +55,7 @@ class PastLine(PanelLine):
 
 
 class SignalLine(PastLine):
-    """Scores: NaN on every session that is not a decision date, also when the feed still shows an older bar."""
+    """Line of scores: NaN on every session that is not a decision date, also when the feed shows an older bar."""
 
     feed: Any
 
@@ -66,7 +66,7 @@ class SignalLine(PastLine):
 
 
 class _Following(PanelLine):
-    """A line whose index is where the market's clock says; reads the market's own array, without a copy."""
+    """Line whose index is that of the market's clock; it reads the market's array without a copy."""
 
     @property
     def _idx(self) -> int:
@@ -74,20 +74,20 @@ class _Following(PanelLine):
 
     @_idx.setter
     def _idx(self, index: int) -> None:
-        """Leave it: the clock is what moves."""
+        """Ignore the index, because the clock determines it."""
 
     @property
     def lencount(self) -> int:
-        """Bars so far."""
+        """Number of bars up to the current session."""
         return self.counts[self.clock.step]  # type: ignore[no-any-return]
 
     @lencount.setter
     def lencount(self, count: int) -> None:
-        """Leave it."""
+        """Ignore the count, because the clock determines it."""
 
     @cached_property
     def view(self) -> Any:
-        """The ticker's part of what the market laid out."""
+        """The ticker's part of the market's array."""
         bars: Any = self.market.run_of(self.name, self.place)
         return memoryview(bars)
 
@@ -98,7 +98,7 @@ class _Following(PanelLine):
         return self.view[self.counts[self.clock.step] - 1 + ago]  # type: ignore[no-any-return]
 
     def __setitem__(self, ago: int, value: float) -> None:
-        self.view = self.array  # somebody writes into prices: into a copy of his own
+        self.view = self.array  # writes change a private copy of the prices
         super().__setitem__(ago, value)
 
     def set(self, value: float, ago: int = 0) -> None:
@@ -106,8 +106,8 @@ class _Following(PanelLine):
         self[ago] = value
 
     def reset(self) -> None:
-        """Begin anew, moving alone."""
-        move_alone(self)
+        """Reset the line, detached from the clock."""
+        detach_from_clock(self)
         self.reset()
 
 
@@ -136,13 +136,13 @@ _ALONE = {following: alone for alone, following in _FOLLOWING.items()}
 
 
 def follow_clock(line: Any, counts: memoryview) -> None:
-    """Let a line be where its market's clock is; `counts` are the bars its ticker has had by step of the clock."""
+    """Attach a line to its market's clock; `counts` is the number of bars of its ticker at each step of the clock."""
     line.clock, line.counts = line.market.clock, counts
     line.__class__ = _FOLLOWING[type(line)]
 
 
-def move_alone(line: Any) -> None:
-    """Let a line that followed the clock move by itself again, from where it is; any other line stays as it is."""
+def detach_from_clock(line: Any) -> None:
+    """Detach a line from the clock at its current position; other lines are unchanged."""
     if type(line) not in _ALONE:
         return
     index, count = line._idx, line.lencount

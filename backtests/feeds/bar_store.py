@@ -1,8 +1,8 @@
-"""The bars of one `add_prices`, laid out for backtrader: each ticker's own bars in a row, and one cursor for all.
+"""Bars of one `add_prices` call in contiguous arrays by ticker, with one clock for all feeds.
 
-backtrader moves every line of every feed by one at every bar: eight lines × tickers × sessions of Python calls, most of
-the time of a portfolio backtest. Here only the clock moves. How many bars a ticker has had by a session is looked up in
-a table, so tickers that were listed later, miss bars or died cost as little as the others.
+backtrader advances every line of every feed at every bar: eight lines × tickers × sessions of Python calls, most of the
+time of a portfolio backtest. Here only the clock advances. The number of bars of a ticker up to a session is read from
+a table, so that tickers with late listings, missing bars or delistings cost no more than others.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ QUOTES = ("open", "high", "low", "close", "volume")
 
 
 class Market:
-    """Bars of some tickers of a panel, and the session they are at.
+    """Bars of selected tickers of a panel, and the current session.
 
     Parameters
     ----------
     panel : PricePanel
         Prices, n_sessions by n_tickers.
     tickers : sequence of str
-        Which of them, each a ticker of the panel.
+        Selected tickers, each a ticker of the panel.
     scores : ndarray of float64, shape (len(tickers), n_sessions), optional
-        Scores, NaN where there is none.
+        Scores, NaN without one.
     decisions : ndarray of int, shape (n_dates,), optional
-        Sessions that are decision dates, whether or not anybody has a score on them.
+        Indices of the sessions that are decision dates, with or without scores.
     simulated : bool
-        Whether the prices were invented.
+        Whether the prices are simulated.
     adjusted : bool
         Whether prices are adjusted for splits and dividends.
     actions : iterable of CorporateAction
-        Splits and dividends that have to happen to the account, because the prices are raw.
+        Splits and dividends that are applied to the account, because the prices are raw.
 
     Attributes
     ----------
     clock : SessionClock
         Counts the sessions that have begun.
     base : int
-        Where today's row begins in the flat arrays of `quotes`; the ticker in column j of the panel is at `base + j`.
+        Start of today's row in the flat arrays of `quotes`; the ticker in column j of the panel is at `base + j`.
     shared : bool or None
-        Whether the feeds follow the clock instead of moving by themselves; None before the run has begun.
+        Whether the feeds follow the clock instead of advancing individually; None before the start of the run.
     """
 
     def __init__(
@@ -71,18 +71,18 @@ class Market:
         self.clock = SessionClock([])
         self.base = 0
         self.shared: bool | None = None
-        self.earlier: PricePanel | None = None  # what came before the panel, to be looked back at only
-        self.warned = False  # whether somebody was told what stock makes of late listings
+        self.earlier: PricePanel | None = None  # prices before the panel, for look-back only
+        self.warned = False  # whether the warning on late listings with backtrader's broker was given
         self._all_sessions: bool | None = None
         self._runs: dict[str, NDArray[np.float64]] = {}
 
     def prepare(self, *, all_sessions: bool = True) -> None:
-        """Lay the sessions out, and go back before the first.
+        """Prepare the sessions, and move before the first one.
 
         Parameters
         ----------
         all_sessions : bool
-            Whether sessions count on which none of the tickers trades.
+            Whether sessions without a bar of any ticker are included.
         """
         self.clock.reset()
         self.base, self.shared = 0, None
@@ -96,24 +96,24 @@ class Market:
         self.numbers = day_numbers(self.panel.dates[sessions])
         self.clock.dates = self.numbers.tolist()
         self._traded = np.ascontiguousarray(traded[sessions].T)
-        # bars that ticker j has had when `step` sessions have begun: a row per ticker, which starts with 0
+        # number of bars of each ticker after `step` sessions: a row per ticker, which starts with 0
         self.bars = np.zeros((len(self.tickers), len(sessions) + 1), dtype=np.int32)
         np.cumsum(self._traded, axis=1, out=self.bars[:, 1:])
         self.ends = np.cumsum(self.bars[:, -1], dtype=np.int64)
 
     def rows_of(self, place: int) -> NDArray[np.intp]:
-        """Sessions on which the ticker at this place trades, as numbers from 0."""
+        """Return the sessions on which the ticker at this place has a bar, as indices from 0."""
         return np.flatnonzero(self._traded[place])
 
     def run_of(self, line: str, place: int) -> NDArray[np.float64]:
-        """Values of one line of one ticker, its own bars only, shape (n_bars,): a view of what all tickers share."""
+        """Return the values of one line of one ticker on its bars, shape (n_bars,), as a view of a shared array."""
         if line not in self._runs:
             self._runs[line] = self._lay_out(line)
         stop = int(self.ends[place])
         return self._runs[line][stop - int(self.bars[place, -1]) : stop]
 
     def _lay_out(self, line: str) -> NDArray[np.float64]:
-        """Bars of all tickers, one ticker after the other."""
+        """Return the values of a line for all tickers, one ticker after the other."""
         shape = self._traded.shape
         if line == "datetime":
             values: NDArray[np.float64] = np.broadcast_to(self.numbers, shape)
@@ -126,37 +126,37 @@ class Market:
         return np.ascontiguousarray(values[self._traded], dtype=np.float64)
 
     def quotes(self, name: str) -> memoryview:
-        """All of the panel's opens, closes, …, row after row, to be read at `base + column`."""
+        """Return all values of a price column of the panel, row by row, to be read at `base + column`."""
         values: Any = np.ascontiguousarray(getattr(self.panel, name)).reshape(-1)
         return memoryview(values)
 
     def today(self, name: str) -> NDArray[np.float64]:
-        """Today's opens, closes, … in the order of the tickers; NaN where there is no bar."""
+        """Return today's values of a price column in the order of the tickers; NaN without a bar."""
         row: NDArray[np.float64] = getattr(self.panel, name)[self.sessions[self.clock.step - 1]]
         return row[self.columns]
 
     def before(self, column: int, count: int) -> tuple[list[float], list[float]]:
-        """Dates and closes of the last bars before the panel, oldest first: at most `count`."""
+        """Return dates and closes of the last `count` bars before the panel, oldest first; fewer if there are fewer."""
         if self.earlier is None:
             return [], []
         closes = self.earlier.close[:, column]
         rows = np.flatnonzero(~np.isnan(closes))[-count:]
         return day_numbers(self.earlier.dates[rows]).tolist(), closes[rows].tolist()
 
-    def go_on(self) -> None:
-        """Begin the next session."""
+    def begin_session(self) -> None:
+        """Advance to the next session."""
         step = self.clock.step
         self.base = int(self.sessions[step]) * len(self.panel.tickers)
         self.clock.step = step + 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be laid out anew: `optstrategy` sends feeds to other processes."""
-        made = {"sessions", "numbers", "bars", "ends", "_traded", "clock"}
-        state = {name: value for name, value in self.__dict__.items() if name not in made}
+        """Exclude data that `prepare` recomputes, because `optstrategy` sends feeds to other processes."""
+        recomputed = {"sessions", "numbers", "bars", "ends", "_traded", "clock"}
+        state = {name: value for name, value in self.__dict__.items() if name not in recomputed}
         return state | {"_runs": {}, "_all_sessions": None, "_prepared": self._all_sessions, "feeds": self.clock.feeds}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Be ready as before."""
+        """Restore the state and prepare the sessions."""
         prepared, feeds = state.pop("_prepared"), state.pop("feeds")
         self.__dict__.update(state)
         self.clock = SessionClock([])

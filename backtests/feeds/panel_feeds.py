@@ -1,4 +1,4 @@
-"""Prices as backtrader feeds: arrays in, no parsing, each ticker with its own bars only."""
+"""backtrader feeds of checked prices and scores, one feed per ticker with its own bars."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pandas as pd
 
 from backtests.common.broker_rules import RULES
 from backtests.feeds.action_schedule import CorporateActions
-from backtests.feeds.bar_lines import PanelLine, PastLine, SignalLine, follow_clock, move_alone
+from backtests.feeds.bar_lines import PanelLine, PastLine, SignalLine, detach_from_clock, follow_clock
 from backtests.feeds.bar_store import Market
-from backtests.feeds.min_period import Readiness
+from backtests.feeds.min_period import MinPeriodStatus
 from backtests.feeds.score_matrix import ScoreTable
 from signals.common.errors import InputError
 from signals.data.corporate_actions import raw_panel
@@ -24,12 +24,12 @@ from signals.data.prices import Prices
 
 __all__ = ["PanelFeed", "add_prices"]
 
-# The names of our lines are those of the market, `signal` included.
+# Line names, equal to those of `Market`, with `signal`.
 _LINES = ("open", "high", "low", "close", "volume", "openinterest", "datetime", "signal")
 
 
 class PanelFeed(bt.feed.DataBase):
-    """One ticker of a `Market` as a daily feed; made by `add_prices`.
+    """Daily feed of one ticker of a `Market`; created by `add_prices`.
 
     Lines are the usual ones and `signal`: the score of the ticker on decision dates, NaN on all others and without a
     bar. Before its first bar a feed shows NaN, where backtrader would show the last one of the run; between bars and
@@ -40,12 +40,13 @@ class PanelFeed(bt.feed.DataBase):
     market : Market
         The bars, and the clock that all feeds of the market share.
     place : int
-        Which of its tickers. The first one is the pacemaker: it alone is moved, and moves the clock.
+        Index of the ticker. Only the first feed is advanced by backtrader, and it advances the clock.
 
     Notes
     -----
-    In backtrader's usual mode the feeds follow the clock and cost nothing per session. With filters, resampling,
-    `fromdate`, time zones, `lookahead`, `exactbars`, and with `runonce=False`, each moves by itself as stock feeds do.
+    In backtrader's usual mode the feeds follow the clock without cost per session. With filters, resampling,
+    `fromdate`, time zones, `lookahead`, `exactbars`, and with `runonce=False`, each advances by itself like
+    backtrader's feeds.
     """
 
     lines: Any = ("signal",)
@@ -56,19 +57,19 @@ class PanelFeed(bt.feed.DataBase):
         self.market: Market = self.p.market
         self.market.clock.feeds.append(self)
         self.column = int(self.market.columns[self.p.place])
-        self.follows = False  # whether the market's clock says where this feed is
-        # `data.close` is otherwise looked for in vain on the feed, then asked of its lines
+        self.follows = False  # whether this feed follows the market's clock
+        # shortcut for `data.close`, which backtrader otherwise resolves through `lines` on each access
         self.__dict__.update({name: getattr(self.lines, name) for name in _LINES})
 
     def start(self) -> None:
-        """Stand before the first bar; the rules of the broker say what is seen there."""
+        """Move before the first bar; the rules of the broker determine the values there."""
         super().start()
         broker = getattr(getattr(self, "_env", None), "broker", None)
         rules = getattr(broker, "rules", RULES)
         self.market.prepare(all_sessions="exchange_sessions" in rules)
         if broker is not None and not hasattr(broker, "flows") and not self.market.adjusted:
             raise InputError(
-                f"expected rs.Broker for raw prices, because splits and dividends have to reach the account; found "
+                f"expected rs.Broker for raw prices, because splits and dividends are applied by the broker; found "
                 f"{type(broker).__name__}; use cerebro.setbroker(rs.Broker(settings)), or adjusted prices"
             )
         if isinstance(broker, bt.brokers.BackBroker) and not hasattr(broker, "rules"):
@@ -83,18 +84,18 @@ class PanelFeed(bt.feed.DataBase):
         self._tick_nullify()
 
     def stop(self) -> None:
-        """Stay where the run ended."""
+        """Keep the position at the end of the run, detached from the clock."""
         super().stop()
         self.follows = False
         self.__dict__.pop("advance_peek", None)
         if not self.p.place:
             for strategy in getattr(self._env, "runningstrats", ()):
-                Readiness.remove(strategy)
+                MinPeriodStatus.remove(strategy)
         for line in self.lines.lines:
-            move_alone(line)
+            detach_from_clock(line)
 
     def preload(self) -> None:
-        """Fill the lines in one go; filters, dates and time zones take backtrader's own path, bar by bar."""
+        """Fill all lines at once; with filters, dates or time zones backtrader loads bar by bar."""
         bounds = (self.p.fromdate, self.p.todate, self.p.tz, self.p.tzinput)
         if self._filters or any(bound is not None for bound in bounds):
             super().preload()
@@ -102,10 +103,10 @@ class PanelFeed(bt.feed.DataBase):
         for name in _LINES:
             getattr(self.lines, name).fill(self.market, name, self.p.place)
         self._filled = True
-        self._loaded = len(self.market.run_of("datetime", self.p.place))  # at the end backtrader asks for more
+        self._loaded = len(self.market.run_of("datetime", self.p.place))  # so that further loads return no bar
 
     def _load(self) -> bool:
-        """Load one bar: the path of live runs, resampling and `exactbars`."""
+        """Load one bar, for live runs, resampling and `exactbars`."""
         if self._loaded == 0:
             self._bars = [(getattr(self.lines, name), self.market.run_of(name, self.p.place)) for name in _LINES]
         if self._loaded >= int(self.market.bars[self.p.place, -1]):
@@ -143,7 +144,7 @@ class PanelFeed(bt.feed.DataBase):
         for line in self.lines.lines:
             follow_clock(line, self._counts)
         if self.p.place:
-            # backtrader asks every feed for its next date on every session, and moves those it concerns
+            # backtrader requests the next date of every feed on every session, and advances feeds with that date
             self.__dict__["advance_peek"] = _no_next_date
         self.follows = True
 
@@ -153,47 +154,47 @@ class PanelFeed(bt.feed.DataBase):
         return len(self) > 0 and bool(dates[0] == self.market.clock.now) and not self.is_past()
 
     def is_past(self) -> bool:
-        """Whether the run is at a session of another market, after the last one of this."""
+        """Whether the run is at a session of another market after the last session of this market."""
         strategies = getattr(self._env, "runningstrats", ())
         if not strategies or not len(strategies[0]):
             return False
         return bool(strategies[0].lines.datetime[0] // 1.0 > self.market.clock.now)
 
     def raw_per_share(self) -> float:
-        """How many shares, as they were traded at the current bar, one share of this feed stands for."""
+        """Return the raw shares in one share of this feed at the current bar."""
         market = self.market
         session = market.sessions[market.rows_of(self.p.place)[max(len(self), 1) - 1]]
         return float(market.panel.adj_factor[session, self.column])
 
     def advance_peek(self) -> float:
-        """Date of the next bar, or for the pacemaker of the next session."""
+        """Return the date of the next bar or, for the first feed, of the next session."""
         market = self.market
         if market.shared is None:
-            # the first question of a run in backtrader's usual mode; from now on the feeds follow the clock or never do
+            # first call of a run in backtrader's usual mode; decides whether the feeds follow the clock
             market.shared = market.clock.beating = all(feed.can_follow() for feed in market.clock.feeds)
             if market.shared:
                 for feed in market.clock.feeds:
                     feed.follow()
                 for strategy in getattr(self._env, "runningstrats", ()):
-                    Readiness.install(strategy, market)
+                    MinPeriodStatus.install(strategy, market)
         return market.clock.peek() if self.follows else float(super().advance_peek())
 
     def advance(self, size: int = 1, datamaster: Any = None, ticks: bool = True) -> None:
-        """Move to the next bar; the pacemaker begins the next session for all."""
+        """Advance to the next bar; the first feed advances the clock of all feeds."""
         if self.follows:
-            self.market.go_on()
+            self.market.begin_session()
             return
         super().advance(size, datamaster, ticks)
         self.market.clock.moved()
 
     def rewind(self, size: int = 1) -> None:
-        """Go back: the live mode looks at the next bar of every feed first, and keeps the earliest."""
+        """Go back one bar; the live mode reads the next bar of every feed and keeps the earliest."""
         super().rewind(size)
         self.market.clock.moved()
 
 
 def _no_next_date() -> float:
-    """Date of the next bar of a feed that others move: later than every date."""
+    """Return infinity as the next date of a feed that the first feed advances."""
     return math.inf
 
 
@@ -210,16 +211,16 @@ def add_prices(
     Parameters
     ----------
     cerebro : bt.Cerebro
-        Yours.
+        Cerebro that the feeds are added to.
     prices : Prices or PricePanel
-        Checked prices. A ticker has only the bars it traded; nothing is filled in.
+        Checked prices. A feed has only the bars of its ticker; missing bars are not filled.
     signals : DataFrame or Series, optional
         Scores indexed by (date, ticker), a frame in column `score`; read them as `d.signal[0]`.
     tickers : iterable of str, optional
-        Which ones: by default those of the signals, or all.
+        Tickers to add; by default those of the signals, or all.
     adjusted : bool
-        Whether feeds show prices adjusted for splits and dividends. Otherwise they show raw ones, and `rs.Broker` lets
-        splits and dividends happen to the account on their ex-dates; the prices have to know them.
+        Whether feeds show prices adjusted for splits and dividends. Otherwise they show raw prices, and `rs.Broker`
+        applies splits and dividends to the account on their ex-dates; the prices must contain them.
 
     Returns
     -------
@@ -229,7 +230,7 @@ def add_prices(
     Raises
     ------
     InputError
-        For a ticker that is unknown or already the name of a feed, and for signals that break their contract.
+        For a ticker that is unknown or already the name of a feed, and for invalid signals.
     """
     if not isinstance(prices, Prices | PricePanel):
         raise InputError(f"expected Prices; found {type(prices).__name__}; use load_prices(...) or check_prices(frame)")
@@ -242,7 +243,7 @@ def add_prices(
     wanted = sorted(set(tickers))
     check_tickers(wanted, panel.tickers)
     if not wanted:
-        raise InputError("expected at least one ticker; found none; leave tickers out to take all")
+        raise InputError("expected at least one ticker; found none; omit tickers to add all")
     for name in wanted:
         if name in cerebro.datasbyname:
             raise InputError(

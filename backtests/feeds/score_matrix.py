@@ -1,4 +1,4 @@
-"""The signal frame as an array: decision dates × tickers, NaN where there is no opinion."""
+"""Scores as an array of decision dates × tickers, NaN without a score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ScoreTable"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTable:
-    """Scores by decision date and ticker; made by `from_signals`.
+    """Scores by decision date and ticker; created by `from_signals`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ScoreTable:
 
     @classmethod
     def from_signals(cls, signals: pd.DataFrame | pd.Series) -> ScoreTable:
-        """Lay out a signal frame.
+        """Create the table from a signal frame.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class ScoreTable:
         Raises
         ------
         InputError
-            Naming the first row that breaks the contract.
+            With the first invalid row.
         """
         if list(signals.index.names) != ["date", "ticker"]:
             raise InputError(
@@ -78,7 +78,7 @@ class ScoreTable:
             bad = ~np.isfinite(score)
             raise InputError(
                 f"expected finite scores; found {int(bad.sum())} others, the first for {_name(index[bad][0])}; "
-                "leave out rows without an opinion"
+                "remove rows without a score"
             )
         stamps = index.get_level_values("date").to_numpy()
         days = stamps.astype("datetime64[D]")
@@ -94,12 +94,12 @@ class ScoreTable:
         return cls(dates, tuple(tickers), values)
 
     def between(self, start: Any = None, end: Any = None) -> ScoreTable:
-        """Decision dates from `start` to `end`, both inclusive; tickers without a row there are dropped.
+        """Return the table from `start` to `end`, both inclusive, without tickers that have no row there.
 
         Raises
         ------
         InputError
-            When nothing is left.
+            When no score is left.
         """
         keep: NDArray[np.bool_] = np.ones(len(self.dates), dtype=bool)
         if start is not None:
@@ -117,7 +117,7 @@ class ScoreTable:
         return ScoreTable(self.dates[keep], tickers, np.ascontiguousarray(values[:, scored]))
 
     def aligned(self, tickers: Sequence[str]) -> NDArray[np.float64]:
-        """Scores in another order of tickers, shape (n_dates, len(tickers)); NaN for tickers that have none."""
+        """Return the scores in another order of tickers, shape (n_dates, len(tickers)); NaN for others."""
         place = {ticker: column for column, ticker in enumerate(self.tickers)}
         values = np.full((len(self.dates), len(tickers)), np.nan)
         for column, ticker in enumerate(tickers):
@@ -126,7 +126,7 @@ class ScoreTable:
         return values
 
     def by_session(self, sessions: NDArray[np.datetime64], tickers: Sequence[str]) -> NDArray[np.float64]:
-        """Scores on all sessions, shape (len(tickers), n_sessions); NaN off decision dates.
+        """Return the scores on all sessions, shape (len(tickers), n_sessions); NaN on other dates.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which session it is: backtrader's day numbers, and the clock that the feeds of a market share."""
+"""backtrader day numbers, and the session clock that the feeds of a market share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _EPOCH = 719163.0
 class SessionClock:
     """Sessions of the exchange, shared by the feeds of one `add_prices`.
 
-    backtrader knows only dates on which some feed has a bar. Without this clock the last bar of the last live ticker
-    would end the run, and a holding that died before could never be cashed out.
+    backtrader uses only dates on which some feed has a bar. Without this clock the run would end with the last bar of
+    any ticker, and a holding delisted shortly before could not be cashed out.
 
     Parameters
     ----------
     dates : list of float
-        Sessions in backtrader's day numbers, ascending.
+        Sessions as backtrader day numbers, ascending.
 
     Attributes
     ----------
     step : int
-        How many sessions have begun: 0 before the first one.
+        Number of sessions that have begun: 0 before the first one.
 
     Notes
     -----
-    In backtrader's usual mode one of the feeds, the pacemaker, beats the clock. In its live mode (`runonce=False`, or
-    filters and resampling) nobody does: it is then the latest date that any of the feeds has reached.
+    In backtrader's usual mode the first feed advances the clock. In its live mode (`runonce=False`, or filters and
+    resampling) the current session is the latest date that any of the feeds has reached.
     """
 
     dates: list[float]
@@ -44,15 +44,15 @@ class SessionClock:
     _latest: float | None = field(default=None, init=False)
 
     def reset(self) -> None:
-        """Go back before the first session."""
+        """Move before the first session."""
         self.step, self.beating, self._latest = 0, False, None
 
     def peek(self) -> float:
-        """Next session, or infinity after the last."""
+        """Return the next session, or infinity after the last."""
         return self.dates[self.step] if self.step < len(self.dates) else float("inf")
 
     def moved(self) -> None:
-        """Note that a feed went on or back."""
+        """Discard the cached session after a feed has moved."""
         self._latest = None
 
     @property
@@ -67,7 +67,7 @@ class SessionClock:
 
 
 def day_numbers(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
-    """Session dates as backtrader counts days.
+    """Convert session dates to backtrader day numbers.
 
     >>> day_numbers(np.array(["2016-02-29"], dtype="datetime64[D]"))
     array([736023.])
@@ -76,7 +76,7 @@ def day_numbers(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
 
 
 def day_of(number: float) -> np.datetime64:
-    """Session date of one of backtrader's day numbers, whatever the time of day.
+    """Convert a backtrader day number to its session date; the time of day is ignored.
 
     >>> day_of(736023.0)
     np.datetime64('2016-02-29')
@@ -85,7 +85,7 @@ def day_of(number: float) -> np.datetime64:
 
 
 def days_of(numbers: NDArray[np.float64]) -> NDArray[np.datetime64]:
-    """Session dates of many of backtrader's day numbers.
+    """Convert backtrader day numbers to session dates; times of day are ignored.
 
     >>> days_of(np.array([736023.9]))
     array(['2016-02-29'], dtype='datetime64[D]')

@@ -1,4 +1,4 @@
-"""Fills that were in fact made, replayed instead of simulated ones."""
+"""Journal of recorded fills that the broker replays instead of simulating fills."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FillJournal"]
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One row of the journal: a fill, or without an amount an ending."""
+    """Row of the journal: a fill, or the end of an order when the amount is 0."""
 
     day: int
     ticker: str
@@ -38,27 +38,27 @@ class _Entry:
 
 
 class FillJournal:
-    """What was in fact filled; `Broker(settings, fills=journal)` books it instead of simulating.
+    """Recorded fills; `Broker(settings, fills=journal)` books them instead of simulating fills.
 
-    An order fills at the journalled prices, sizes and commissions, in part when the journal says so. A market order
-    without an entry expires. A journalled fill that no order asked for stops the run with a `CheckFailedError`: account
-    and strategy have parted. Delistings, splits, dividends, fees, interest, ruin and the check for cash of what the
-    journal does not know remain the broker's own doing, so liquidations are not in a journal.
+    An order fills at the recorded prices, sizes and commissions, completely or partly. A market order without an entry
+    expires. A recorded fill without a matching order stops the run with a `CheckFailedError`, because the orders of the
+    strategy differ from those of the journal. Delistings, splits, dividends, fees, interest, ruin and the cash check of
+    orders without an entry are computed by the broker, so that liquidations are not part of a journal.
 
     Parameters
     ----------
     frame : DataFrame
-        As `FillJournal.from_frame` checks it.
+        Fills in the format of `FillJournal.from_frame`.
     simulate_after : date-like, optional
-        Last session that is replayed; later ones are simulated as usual. By default nothing is simulated: orders given
-        after the last entry come to nothing, and those of the last session of the run are tomorrow's.
+        Last session that is replayed; later ones are simulated as usual. By default nothing is simulated: orders
+        submitted after the last entry expire, and those of the last session of the run stay open.
 
     Notes
     -----
-    An entry belongs to an order when ticker, session on which it was given and its number among the orders of that
-    ticker and session agree (columns `given`, `number`). Entries without them go to the first order of that ticker and
-    side that asks on their session, is large enough for them, and has no limit in the way: enough as long as no ticker
-    has two orders on the same side under way.
+    An entry belongs to an order when ticker, session of submission, and number among the orders of that ticker and
+    session agree (columns `given`, `number`). Entries without these columns are matched with the first order of that
+    ticker and side on their session whose size and limit allow the fill; this is unambiguous as long as no ticker has
+    two open orders on the same side.
 
     Examples
     --------
@@ -78,43 +78,44 @@ class FillJournal:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, *, simulate_after: Any = None) -> Self:
-        """Take a frame of fills, one row each.
+        """Create a journal from a frame of fills, one row each.
 
         Parameters
         ----------
         frame : DataFrame
             Columns `date` (session of the fill; also as the index), `ticker`, `amount` (signed shares), `price`,
             `commission` (account currency, not negative), and optionally `sequence` (order of the rows within a
-            session, by default that of the frame), `given` (session on which the order was given) with `number` (from
-            1: which order of that ticker and session it was, refused ones counted too), and `status` with `reason`: a
-            row of amount 0 and status margin, rejected, expired or cancelled says how an order ended.
+            session, by default that of the frame), `given` (session on which the order was submitted) with `number`
+            (from 1: number of the order among those of that ticker and session, rejected ones included), and `status`
+            with `reason`: a row of amount 0 and status margin, rejected, expired or cancelled records how an order
+            ended.
         simulate_after : date-like, optional
             As in the class.
 
         Raises
         ------
         InputError
-            Naming the first row that breaks this.
+            With the first invalid row.
         """
         return cls(frame, simulate_after=simulate_after)
 
     @classmethod
     def from_result(cls, result: FinishedBacktest, *, simulate_after: Any = None) -> Self:
-        """Take the fills of a backtest, and how its market orders ended that were not filled.
+        """Create a journal from the fills of a backtest and the ends of its unfilled market orders.
 
-        Fills of orders of type `liquidation` are left out: the broker cashes dead holdings out by itself again. The
-        frames do not say on which session a limit or stop order was refused for cash; such an order stays open.
+        Fills of orders of type `liquidation` are left out, because the broker repeats delistings itself. The frames do
+        not contain the session on which a limit or stop order was rejected for cash; such an order stays open.
 
         Raises
         ------
         InputError
-            When the fills and the orders of the result do not belong together.
+            When the fills and the orders of the result are inconsistent.
         """
         return cls(journal_of(result), simulate_after=simulate_after)
 
     @classmethod
     def read(cls, path: Path, *, simulate_after: Any = None) -> Self:
-        """Read what `write` wrote.
+        """Read a journal that `write` wrote.
 
         Raises
         ------
@@ -129,11 +130,11 @@ class FillJournal:
             raise InputError(f"{error} (in {path})") from error
 
     def write(self, path: Path) -> None:
-        """Write the journal as Parquet, whole or not at all; equal journals give equal bytes."""
+        """Write the journal as Parquet, atomically; equal journals give equal bytes."""
         write_parquet(Path(path), self.frame)
 
     def __len__(self) -> int:
-        """Count the fills."""
+        """Return the number of fills."""
         return int((self.frame["amount"] != 0.0).sum())
 
     def __repr__(self) -> str:
@@ -147,10 +148,10 @@ class FillJournal:
             f"{first:%Y-%m-%d} to {last:%Y-%m-%d})"
         )
 
-    # -- what the broker asks ---------------------------------------------------------------------------------------
+    # -- the protocol FillSource ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin a run with nothing taken."""
+        """Mark all entries as unused at the start of a run."""
         self._keys: dict[int, tuple[int, str, int]] = {}
         self._counts: dict[tuple[int, str], int] = {}
         self._fills: list[_Entry] = []
@@ -158,7 +159,7 @@ class FillJournal:
         self._at: dict[tuple[int, str], list[_Entry]] = {}
         self._of_order: dict[tuple[int, str, int], list[_Entry]] = {}
         self._of_ticker: dict[str, list[_Entry]] = {}
-        self._settled = 0  # fills before this one were looked at by `left_over`
+        self._settled = 0  # index of the first fill that `left_over` has not checked
         for entry in _entries(self.frame):
             if not entry.amount:
                 if entry.order is not None:
@@ -172,14 +173,14 @@ class FillJournal:
                 self._of_order.setdefault(entry.order, []).append(entry)
 
     def given(self, order: Any, day: float) -> None:
-        """Count the order among those of its ticker and session."""
+        """Store the number of the order among those of its ticker and session."""
         ticker = order.data._name
         place = (int(day), ticker)
         number = self._counts[place] = self._counts.get(place, 0) + 1
         self._keys[order.ref] = (*place, number)
 
     def expects(self, order: Any, day: float) -> bool:
-        """Whether the journal has fills of the order, on this session or, for an order that can wait, later."""
+        """Whether the journal has fills of the order on this session or, for other than market orders, later."""
         key = self._keys.get(order.ref)
         if key is not None and any(not entry.taken for entry in self._of_order.get(key, ())):
             return True
@@ -192,17 +193,17 @@ class FillJournal:
         )
 
     def fills_of(self, order: Any, day: float) -> Sequence[Fill] | None:
-        """Give the fills of the order on this session; each one once.
+        """Return the fills of the order on this session; each fill is returned once.
 
         Raises
         ------
         CheckFailedError
-            When the journal has more shares for the order than are left of it, or on its other side.
+            When the recorded shares exceed the remaining size of the order or have the opposite sign.
         """
         today = int(day)
         if today > self._until or order.exectype == Order.Historical:
             return None
-        found: list[Fill] = []
+        fills: list[Fill] = []
         remaining = float(order.executed.remsize)
         key = self._keys.get(order.ref)
         for entry in self._at.get((today, order.data._name), ()):
@@ -216,21 +217,21 @@ class FillJournal:
                     continue
             elif not fits:
                 raise CheckFailedError(
-                    f"expected fills of at most {remaining:+,.10g} {entry.ticker} on {day_of(day)}, which is left of "
-                    f"the order given on {day_of(entry.order[0])}; found {entry.amount:+,.10g} in the journal; "
-                    "strategy and account have parted"
+                    f"expected fills of at most {remaining:+,.10g} {entry.ticker} on {day_of(day)}, the remaining size "
+                    f"of the order given on {day_of(entry.order[0])}; found {entry.amount:+,.10g} in the journal; "
+                    "run the strategy with the prices and settings that it traded with"
                 )
             entry.taken = True
-            # a rest that is only rounding would keep the order alive for ever
+            # a rounding remainder would keep the order open
             size = remaining if abs(excess) <= SHARE_TOLERANCE * abs(order.size) else entry.amount
-            found.append(Fill(size, entry.price, entry.commission))
+            fills.append(Fill(size, entry.price, entry.commission))
             remaining -= size
             if not remaining:
                 break
-        return found
+        return fills
 
     def ending_of(self, order: Any, day: float) -> Ending | None:
-        """How the order ended on this session, as the journal has it."""
+        """Return the recorded end of the order on this session; None without one."""
         key = self._keys.get(order.ref)
         entry = None if key is None else self._endings.get(key)
         if entry is None or entry.day != int(day):
@@ -238,19 +239,19 @@ class FillJournal:
         return Ending(ENDINGS[entry.status], entry.reason)
 
     def left_over(self, day: float) -> list[str]:
-        """Complaints about fills up to this session that were not given out, each told once."""
-        warnings = []
+        """Return messages on fills up to this session that no order used, each message once."""
+        messages = []
         last = min(int(day), self._until)
         while self._settled < len(self._fills) and self._fills[self._settled].day <= last:
             entry = self._fills[self._settled]
             self._settled += 1
             if not entry.taken:
-                warnings.append(
-                    f"expected an order for every journalled fill; found none for {entry.amount:+,.10g} {entry.ticker} "
-                    f"at {entry.price:,.10g} on {day_of(entry.day)}; strategy and account have parted: give the "
-                    "strategy the prices and settings that it traded with"
+                messages.append(
+                    f"expected an order for every recorded fill; found none for {entry.amount:+,.10g} {entry.ticker} "
+                    f"at {entry.price:,.10g} on {day_of(entry.day)}; run the strategy with "
+                    "the prices and settings that it traded with"
                 )
-        return warnings
+        return messages
 
 
 def _entries(frame: pd.DataFrame) -> list[_Entry]:
@@ -267,7 +268,7 @@ def _entries(frame: pd.DataFrame) -> list[_Entry]:
 
 
 def _beyond_limit(order: Any, price: float) -> bool:
-    """Whether a limit of the order rules the price out."""
+    """Whether the price is beyond the limit of the order."""
     if order.exectype == Order.Limit:
         limit = order.created.price
     elif order.exectype in (Order.StopLimit, Order.StopTrailLimit):
@@ -276,8 +277,8 @@ def _beyond_limit(order: Any, price: float) -> bool:
         return False
     if limit is None:
         return False
-    slack = SHARE_TOLERANCE * abs(limit)
-    return bool(price > limit + slack if order.isbuy() else price < limit - slack)
+    tolerance = SHARE_TOLERANCE * abs(limit)
+    return bool(price > limit + tolerance if order.isbuy() else price < limit - tolerance)
 
 
 def _day_number(day: Any) -> float:

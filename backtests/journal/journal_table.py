@@ -1,4 +1,4 @@
-"""The frame of journalled fills, and the check at its door."""
+"""Columns of the journal of fills, and their validation."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ ENDINGS = {
 }
 
 _REQUIRED = JOURNAL_COLUMNS[:5]
-_ADVICE = "mend the journal"
+_ADVICE = "correct the journal"
 
 
 def check_journal(frame: pd.DataFrame) -> pd.DataFrame:
-    """Hold a frame of fills to its contract; `FillJournal.from_frame` says what that is.
+    """Validate a frame of fills; the format is that of `FillJournal.from_frame`.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def check_journal(frame: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        Naming the first row that breaks the contract.
+        With the first invalid row.
     """
     if not isinstance(frame, pd.DataFrame):
         raise InputError(f"expected a DataFrame of fills; found {type(frame).__name__}; {_ADVICE}")
@@ -60,7 +60,7 @@ def check_journal(frame: pd.DataFrame) -> pd.DataFrame:
     unknown = [str(name) for name in frame.columns if name not in JOURNAL_COLUMNS]
     if unknown:
         raise InputError(
-            f"expected journal columns among {', '.join(JOURNAL_COLUMNS)}; found {unknown[0]!r}; leave it out"
+            f"expected journal columns among {', '.join(JOURNAL_COLUMNS)}; found {unknown[0]!r}; remove it"
         )
     table = pd.DataFrame(index=range(len(frame)))
     table["date"] = _days(frame["date"], "date")
@@ -77,8 +77,8 @@ def check_journal(frame: pd.DataFrame) -> pd.DataFrame:
         whole = (table[name] % 1.0 == 0.0) & (table[name] >= 0.0)
         _require(whole.to_numpy(), table, table[name], name, "a whole number, not negative")
         table[name] = table[name].astype(np.int64)
-    nowhere = np.full(len(frame), np.datetime64("NaT", "ns"))
-    table["given"] = _days(frame["given"], "given", optional=True) if "given" in frame.columns else nowhere
+    unknown_dates = np.full(len(frame), np.datetime64("NaT", "ns"))
+    table["given"] = _days(frame["given"], "given", optional=True) if "given" in frame.columns else unknown_dates
     for name in ("status", "reason"):
         text = frame[name].to_numpy(dtype=object) if name in frame.columns else np.full(len(frame), "", dtype=object)
         table[name] = pd.Series(["" if _absent(value) else str(value) for value in text], dtype=object)
@@ -99,8 +99,8 @@ def _check_rows(table: pd.DataFrame) -> None:
         f"one of {', '.join(ENDINGS)}, or empty for a fill",
     )
     amount, price, fee = (table[name] for name in ("amount", "price", "commission"))
-    fine = np.isfinite(amount) & ((amount != 0.0) == fill)
-    _require(fine.to_numpy(), table, amount, "amount", "signed shares, 0 only in rows with a status")
+    valid = np.isfinite(amount) & ((amount != 0.0) == fill)
+    _require(valid.to_numpy(), table, amount, "amount", "signed shares, 0 only in rows with a status")
     _require(~fill | (np.isfinite(price) & (price > 0.0)).to_numpy(), table, price, "price", "a price above 0")
     _require(
         ~fill | (np.isfinite(fee) & (fee >= 0.0)).to_numpy(),
@@ -151,11 +151,11 @@ def _days(column: pd.Series, name: str, *, optional: bool = False) -> NDArray[An
             f"expected journal column {name}: dates such as 2015-01-05; found {str(error).splitlines()[0]}; {_ADVICE}"
         ) from error
     naive = stamps.tz_localize(None).as_unit("ns")
-    lost = naive.isna() & (not optional)
+    missing = naive.isna() & (not optional)
     timed = (naive != naive.normalize()) & naive.notna()
-    for wrong, what in ((lost, "no date"), (timed, "a time of day")):
-        if wrong.any():
-            at = int(np.argmax(wrong))
+    for invalid, what in ((missing, "no date"), (timed, "a time of day")):
+        if invalid.any():
+            at = int(np.argmax(invalid))
             raise InputError(
                 f"expected journal column {name}: session dates at midnight; found {what} in row {at + 1}; {_ADVICE}"
             )

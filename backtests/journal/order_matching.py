@@ -1,4 +1,4 @@
-"""Which order each fill of a backtest belongs to: a finished run becomes a journal."""
+"""Assignment of the fills of a backtest to their orders, for a journal of a finished run."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from signals.common.errors import InputError
 
 __all__ = ["FinishedBacktest", "journal_of"]
 
-# Sizes, prices and commissions this close are the same: averages over fills are rounded.
+# Relative tolerance of sizes, prices and commissions, because averages over fills are rounded.
 SAME = 1e-9
 
-# Combinations of fills tried for one order before its fills count as untraceable.
-PATIENCE = 20_000
+# Maximum number of combinations of fills tried for one order.
+MAX_COMBINATIONS = 20_000
 
-# Fills without an owner yet, and those of liquidations.
-NOBODY, BROKER = -2, -1
+# Owner of fills that are not yet assigned, and of fills of liquidations.
+UNASSIGNED, BROKER = -2, -1
 
 
 class FinishedBacktest(Protocol):
@@ -42,15 +42,15 @@ class FinishedBacktest(Protocol):
 
 
 def journal_of(result: FinishedBacktest) -> pd.DataFrame:
-    """Frame of the fills of a backtest, each with the order it belongs to, and how its market orders ended.
+    """Create the frame of a journal from a backtest: fills with their orders, and ends of market orders.
 
-    Transactions do not name their order, so it is found: same ticker and side, filled after it was given and no later
-    than its last fill, and adding up to what the order says was filled, at its average price and commission.
+    Transactions do not contain their order. The order of a fill has the same ticker and side, was submitted before the
+    fill and has its last fill no earlier; its fills add up to its filled size, average price and commission.
 
     Raises
     ------
     InputError
-        When fills and orders do not belong together.
+        When fills and orders are inconsistent.
     """
     orders, fills = result.orders, result.transactions
     own = orders[orders["type"] == "liquidation"]
@@ -79,7 +79,7 @@ def journal_of(result: FinishedBacktest) -> pd.DataFrame:
 
 
 def _endings(given: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
-    """How market orders ended: they live for one session, the one after they were given."""
+    """Return the ends of market orders, which are valid for one session, the one after their submission."""
     ended = given[(given["type"] == "market") & given["status"].isin(["margin", "rejected", "expired", "partial"])]
     place = sessions.searchsorted(ended["submitted"].to_numpy(), side="right")
     ended = ended[place < len(sessions)]
@@ -101,26 +101,26 @@ def _endings(given: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
 
 def _owners(table: pd.DataFrame, own: pd.DataFrame, given: pd.DataFrame) -> NDArray[np.int64]:
     """Index label of the order of each fill, `BROKER` for those of liquidations."""
-    owner = np.full(len(table), NOBODY, dtype=np.int64)
+    owner = np.full(len(table), UNASSIGNED, dtype=np.int64)
     by_ticker = {ticker: rows.to_numpy() for ticker, rows in pd.Series(table.index).groupby(table["ticker"].to_numpy())}
     columns = {name: table[name].to_numpy() for name in ("date", "amount", "price", "commission")}
-    doubtful = []
-    for label, orders in ((BROKER, own), (NOBODY, given)):
+    ambiguous = []
+    for label, orders in ((BROKER, own), (UNASSIGNED, given)):
         for order in orders[orders["filled"] > 0.0].itertuples():
             rows = _candidates(order, by_ticker, owner, columns)
-            found = _single(order, rows, columns)
-            if found is None:
-                doubtful.append(order)
+            row_index = _single(order, rows, columns)
+            if row_index is None:
+                ambiguous.append(order)
             else:
-                owner[found] = order.Index if label == NOBODY else BROKER
-    # orders with one fill leave no doubt, so that those with several have few to choose from
-    for order in doubtful:
+                owner[row_index] = order.Index if label == UNASSIGNED else BROKER
+    # orders with one fill are assigned first, so that few candidates remain for orders with several fills
+    for order in ambiguous:
         owner[_several(order, _candidates(order, by_ticker, owner, columns), columns)] = order.Index
-    if (owner == NOBODY).any():
-        row = table.iloc[int(np.argmax(owner == NOBODY))]
+    if (owner == UNASSIGNED).any():
+        row = table.iloc[int(np.argmax(owner == UNASSIGNED))]
         raise InputError(
             f"expected an order for every fill of the result; found none for {row['amount']:+,.10g} {row['ticker']} on "
-            f"{row['date']:%Y-%m-%d}; give the result as run_backtest returned it"
+            f"{row['date']:%Y-%m-%d}; pass the unchanged result of run_backtest"
         )
     return owner
 
@@ -132,7 +132,7 @@ def _candidates(
     day, amount = columns["date"][rows], columns["amount"][rows]
     side = 1.0 if order.side == "buy" else -1.0
     first, last = np.datetime64(order.submitted), np.datetime64(order.executed)
-    chosen: NDArray[Any] = rows[(owner[rows] == NOBODY) & (day >= first) & (day <= last) & (amount * side > 0.0)]
+    chosen: NDArray[Any] = rows[(owner[rows] == UNASSIGNED) & (day >= first) & (day <= last) & (amount * side > 0.0)]
     return chosen
 
 
@@ -157,20 +157,20 @@ def _same(rows: list[int], order: Any, columns: dict[str, NDArray[Any]]) -> bool
 
 
 def _several(order: Any, rows: NDArray[Any], columns: dict[str, NDArray[Any]]) -> list[int]:
-    """Find fills that add up to the order, the earliest ones that do: at most one a session, or any if need be."""
+    """Find the earliest fills that add up to the order: at most one a session, else any number."""
     for once in (True, False):
-        found = _sum_up(order, rows, columns, once=once)
-        if found:
-            return found
+        matched = _sum_up(order, rows, columns, once=once)
+        if matched:
+            return matched
     raise InputError(
         f"expected fills that add up to {order.filled:,.10g} {order.ticker} of the order given on "
-        f"{order.submitted:%Y-%m-%d}; found none; give the result as run_backtest returned it"
+        f"{order.submitted:%Y-%m-%d}; found none; pass the unchanged result of run_backtest"
     )
 
 
 def _sum_up(order: Any, rows: NDArray[Any], columns: dict[str, NDArray[Any]], *, once: bool) -> list[int]:
     size, day, last = np.abs(columns["amount"]), columns["date"], np.datetime64(order.executed)
-    left = PATIENCE
+    left = MAX_COMBINATIONS
     stack: list[tuple[int, list[int], float]] = [(0, [], 0.0)]
     while stack and left:
         left -= 1
@@ -180,7 +180,7 @@ def _sum_up(order: Any, rows: NDArray[Any], columns: dict[str, NDArray[Any]], *,
         if at == len(rows) or total > order.filled * (1.0 + SAME):
             continue
         row = int(rows[at])
-        # leaving a fill out is tried after taking it
+        # the branch that uses the fill is searched before the branch that skips it
         stack.append((at + 1, taken, total))
         if not (once and taken and day[taken[-1]] == day[row]):
             stack.append((at + 1, [*taken, row], total + float(size[row])))

@@ -1,4 +1,4 @@
-"""How a chart becomes part of a page: one look, one size, bytes that repeat, and never an empty panel."""
+"""Drawing of report charts: common style and size, reproducible bytes, and a reason instead of an empty panel."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ __all__ = [
     "need_sessions",
     "pyfolio_plotting",
     "quiet_plotting",
+    "rebased_wealth",
     "refuse",
     "short_number",
     "started",
-    "wealth_beside",
     "wealth_of",
 ]
 
@@ -54,7 +54,7 @@ PALETTE = {
     "overlap": "#a3816f",  # gain and loss at half strength on top of each other
 }
 
-# pyfolio names its colours in the code; these say what each of them means here.
+# pyfolio's fixed colours and the palette entries that replace them.
 _MEANING = {
     "forestgreen": "strategy",
     "steelblue": "strategy",
@@ -113,30 +113,30 @@ _STYLE: dict[str, Any] = {
 }
 
 PERCENT = ticker.PercentFormatter(1.0, decimals=None)
-SVG_LIMIT = 400_000  # bytes; a larger drawing is sent as pixels instead
+SVG_LIMIT = 400_000  # bytes; a larger drawing is embedded as PNG instead
 _HALF = (6.0, 3.1)  # inches; shown at this size in two columns on a desktop, shrunk to fit a phone
 
 
 class NothingToDrawError(Exception):
-    """Raised by a painter whose data cannot fill a chart; the text is the reason shown in its place."""
+    """Raised by a paint function without enough data for a chart; the text is the reason shown in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A finished figure, or the reason why there is none.
+    """A drawn chart, or the reason why it was not drawn.
 
     Parameters
     ----------
     name : str
         Identifier within the page.
     title, note : str
-        Heading and one sentence on how to read it.
+        Heading, and a description of what is plotted.
     alt : str
-        What a reader who cannot see it should know.
+        Alternative text for screen readers.
     uri : str or None
-        `data:` URI of an SVG or PNG image; None when there is nothing to draw.
+        `data:` URI of an SVG or PNG image; None when the chart was not drawn.
     narrow : str or None
-        Another drawing of the same for phones.
+        `data:` URI of a narrower drawing for phones.
     width, height : int
         Natural size in CSS pixels.
     reason : str or None
@@ -155,13 +155,13 @@ class Chart:
 
     @property
     def wide(self) -> bool:
-        """Whether it wants the whole width of the page."""
+        """Whether the chart takes the whole width of the page."""
         return self.width > _HALF[0] * 96 + 1
 
 
 @contextmanager
 def quiet_plotting() -> Iterator[None]:
-    """Our look, dates drawn as dates, and the known complaints of pyfolio and seaborn kept to themselves.
+    """Context with the report style, matplotlib dates, and known warnings of pyfolio and seaborn suppressed.
 
     pandas would draw a gap-free business-day index as periods, which leaves pyfolio's filled panels blank:
     `x_compat` keeps matplotlib's own dates.
@@ -173,13 +173,13 @@ def quiet_plotting() -> Iterator[None]:
     ):
         for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, UserWarning):
             warnings.filterwarnings("ignore", category=category, module=r"(pyfolio|seaborn)(\.|$)")
-        # a ticker in a script the font lacks shows as boxes; tables and alternative texts hold it in full
+        # tickers in scripts that the font lacks are drawn as boxes; tables and alternative texts hold them in full
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
         yield
 
 
 def pyfolio_plotting() -> Any:
-    """`pyfolio.plotting`, imported without its remark that zipline is missing (takes seconds the first time)."""
+    """Import `pyfolio.plotting` without its warning that zipline is missing; the first import takes seconds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message='Module "zipline.assets" not found', category=UserWarning)
         from pyfolio import plotting
@@ -195,16 +195,16 @@ def draw(
     size: tuple[float, float] = _HALF,
     narrow: tuple[float, float] | None = None,
 ) -> Chart:
-    """Run a painter on fresh axes and keep the image, or its reason for not drawing.
+    """Run a paint function on new axes and return the image, or the reason for not drawing it.
 
     Parameters
     ----------
     name : str
         Identifier; also part of the salt of SVG ids.
     paint : callable
-        Draws on the axes it is given and returns the alternative text. It may raise `NothingToDrawError`.
+        Draws on the given axes and returns the alternative text. It may raise `NothingToDrawError`.
     title, note : str
-        Shown as text by the page, not drawn.
+        Shown as text by the page, outside the image.
     size : tuple of float
         Inches, at 96 CSS pixels an inch.
     narrow : tuple of float, optional
@@ -220,7 +220,7 @@ def draw(
         if inches is None:
             continue
         with quiet_plotting():
-            # not made by pyplot, so nothing outlives this block and the user's backend is never touched
+            # created without pyplot, so no global state remains and the user's backend is unchanged
             figure = Figure(figsize=inches, layout="constrained")
             FigureCanvasAgg(figure)
             axes = figure.subplots()
@@ -238,7 +238,7 @@ def draw(
 def _encode(figure: Figure) -> str:
     layout = figure.get_layout_engine()
     if layout is not None:
-        # once is enough; savefig would lay out and draw everything a second time
+        # savefig would execute the layout a second time
         layout.execute(figure)
         figure.set_layout_engine(None)
     buffer = io.BytesIO()
@@ -251,7 +251,7 @@ def _encode(figure: Figure) -> str:
 
 
 def _tidy(axes: Axes) -> None:
-    """Our colours for pyfolio's, upright date labels, few ticks, and the legend above the panel."""
+    """Apply the palette, upright date labels and few ticks, and move the legend above the panel."""
     axes.set_title("")
     for artist in axes.findobj(lambda a: isinstance(a, Line2D | Patch | PolyCollection)):
         _recolour(artist)
@@ -264,7 +264,7 @@ def _tidy(axes: Axes) -> None:
         axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.set_xlabel("")
         axes.tick_params(axis="x", labelrotation=0)
-        for tick in axes.xaxis.majorTicks:  # pandas has turned those it knew of
+        for tick in axes.xaxis.majorTicks:  # pandas rotates existing labels
             tick.label1.set(rotation=0, ha="center")
         first, last = axes.dataLim.intervalx
         if last > first:
@@ -300,7 +300,7 @@ def _respell(axis: Any) -> None:
 
 
 def _columns(texts: Sequence[str], width: float) -> int:
-    """As many legend columns as fit into `width` inches; entries run down the columns."""
+    """Return the number of legend columns that fit into `width` inches; entries run down the columns."""
     for columns in range(min(len(texts), 6), 1, -1):
         rows = -(-len(texts) // columns)
         widest = [max(map(len, texts[start : start + rows])) for start in range(0, len(texts), rows)]
@@ -310,6 +310,7 @@ def _columns(texts: Sequence[str], width: float) -> int:
 
 
 def _recolour(artist: Any) -> None:
+    """Replace a colour of pyfolio by its palette colour."""
     if isinstance(artist, Line2D):
         artist.set_color(_RECOLOUR.get(colors.to_hex(artist.get_color()), artist.get_color()))
         return
@@ -326,14 +327,14 @@ def _recolour(artist: Any) -> None:
 def started(returns: pd.Series) -> pd.Series:
     """Prepend the day on which the account was opened, with return 0.
 
-    Without it a fall that begins with the first return has no peak to be measured from.
+    Without it, a drawdown that begins with the first return would have no peak.
     """
     opened = returns.index[0] - pd.offsets.BDay(1)
     return pd.concat([pd.Series([0.0], index=pd.DatetimeIndex([opened], name="date")), returns]).rename("returns")
 
 
 def chart_text(text: object, *, width: int = 14) -> str:
-    r"""Make outside text safe as a chart label: no TeX, no leading underscore (which hides a legend entry), short.
+    r"""Escape and shorten text for a chart label: no TeX, no leading underscore (which hides a legend entry).
 
     >>> chart_text("A$B$"), chart_text("_X")
     ('A\\$B\\$', ' _X')
@@ -345,7 +346,7 @@ def chart_text(text: object, *, width: int = 14) -> str:
 
 
 def refuse(reason: str) -> Callable[[Axes], str | None]:
-    """Return a painter that only gives a reason."""
+    """Return a paint function that raises `NothingToDrawError` with the reason."""
 
     def paint(axes: Axes) -> str | None:
         raise NothingToDrawError(reason)
@@ -354,30 +355,30 @@ def refuse(reason: str) -> Callable[[Axes], str | None]:
 
 
 def need_sessions(returns: pd.Series, sessions: int, what: str) -> None:
-    """Refuse to draw `what` on fewer than so many sessions."""
+    """Raise `NothingToDrawError` when there are fewer returns than `sessions`."""
     if len(returns) < sessions:
         raise NothingToDrawError(f"{what} needs {sessions} sessions; there are {len(returns)}")
 
 
 def need_movement(returns: pd.Series) -> None:
-    """Refuse to draw an account whose return is the same every day."""
+    """Raise `NothingToDrawError` when all returns are equal."""
     if returns.nunique() < 2:
         raise NothingToDrawError("the account's return never changed")
 
 
 def wealth_of(returns: pd.Series) -> pd.Series:
-    """Growth of 1, from the day before the first return."""
+    """Wealth of 1 invested on the business day before the first return."""
     return (1.0 + started(returns)).cumprod()
 
 
-def wealth_beside(other: pd.Series, returns: pd.Series) -> pd.Series:
-    """Wealth in something else, from what an account with these returns was worth where `other` begins."""
+def rebased_wealth(other: pd.Series, returns: pd.Series) -> pd.Series:
+    """Wealth of `other`, which starts at the wealth of an account with `returns` where `other` begins."""
     before = returns.to_numpy()[returns.index < other.index[0]]
     return wealth_of(other) * float((1.0 + before).prod())
 
 
 def name_lines(axes: Axes, lines: Sequence[tuple[str, str]]) -> None:
-    """Name and colour the lines of the axes in the order they were drawn, and make a legend of them."""
+    """Label and colour the lines of the axes in drawing order, and add a legend."""
     handles: list[Line2D] = []
     for line, (label, role) in zip(axes.lines, lines, strict=False):
         line.set(color=PALETTE[role], alpha=1.0, label=label)
@@ -386,7 +387,7 @@ def name_lines(axes: Axes, lines: Sequence[tuple[str, str]]) -> None:
 
 
 def short_number(value: float, _position: int | None = None) -> str:
-    """Thousands and millions in short.
+    """Format a number with a suffix for thousands (k), millions (M) or billions (G).
 
     >>> [short_number(v) for v in (0, 950, 1500, 2_000_000)]
     ['0', '950', '1.5k', '2M']

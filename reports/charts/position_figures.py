@@ -1,4 +1,4 @@
-"""pyfolio's plots of positions and trades, given clean input and our look, and two of our own on costs."""
+"""Charts of positions and trades: pyfolio's plots in the report style, and charts of costs and round trips."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["position_charts", "trading_charts"]
 
 
 def position_charts(run: RunData) -> list[Chart]:
-    """Exposure, leverage, number of holdings and concentration."""
+    """Draw exposure, leverage, number of holdings, top holdings and concentration."""
     held = run.positions.drop(columns="cash", errors="ignore") if run.positions is not None else None
     if run.positions is None or held is None or not (held.to_numpy() != 0).any():
-        return [draw("exposure", refuse("no position was ever held"), title="Exposure, holdings and leverage", note="")]
+        return [draw("exposure", refuse("no position was held"), title="Exposure, holdings and leverage", note="")]
     plots, positions, returns = pyfolio_plotting(), run.positions, run.returns
     alive = positions[positions.sum(axis=1) > 0]
 
@@ -75,7 +75,7 @@ def position_charts(run: RunData) -> list[Chart]:
                 "holdings",
                 lambda axes: _holdings(axes, returns, positions),
                 title="Number of holdings",
-                note="Names with a position at the close.",
+                note="Number of tickers with a position at the close.",
             )
         )
     return [
@@ -84,7 +84,7 @@ def position_charts(run: RunData) -> list[Chart]:
             "top",
             lambda axes: _top_positions(axes, run.returns, alive),
             title="Top ten holdings",
-            note="Mean weight in each month of the names that filled the account most.",
+            note="Mean weight by month of the tickers with the largest mean absolute weight.",
         ),
         draw(
             "concentration",
@@ -96,19 +96,19 @@ def position_charts(run: RunData) -> list[Chart]:
 
 
 def trading_charts(run: RunData, trips: pd.DataFrame) -> list[Chart]:
-    """Turnover, volume, what costs took, and how round trips ended."""
+    """Draw turnover, volume, cumulative costs and the distribution of round trips."""
     fills = run.transactions
     if fills is None or fills.empty:
-        return [draw("turnover", refuse("nothing was traded"), title="Turnover, volume and costs", note="")]
+        return [draw("turnover", refuse("no trades were made"), title="Turnover, volume and costs", note="")]
     charts = []
     if run.positions is not None:
         charts.append(
             draw(
                 "turnover",
                 lambda axes: _turnover(axes, run),
-                title="Daily turnover (pyfolio's)",
-                note="Bought plus sold over the mean gross book of two days: replacing everything counts 200%. "
-                "The first purchase may be off the scale.",
+                title="Daily turnover (pyfolio)",
+                note="Purchases plus sales over the mean gross exposure of two days; replacing all positions counts "
+                "200%. The first purchase may exceed the axis.",
             )
         )
     return [
@@ -117,19 +117,19 @@ def trading_charts(run: RunData, trips: pd.DataFrame) -> list[Chart]:
             "volume",
             lambda axes: _volume(axes, run.returns, fills),
             title="Shares traded a day",
-            note="In adjusted shares, over the days with trades; the dashed line is their mean.",
+            note="Adjusted shares on days with trades; the dashed line is their mean.",
         ),
         draw(
             "costs",
             lambda axes: _costs(axes, run, fills),
-            title="Costs paid so far",
+            title="Cumulative costs",
             note="Commission from the fills and slippage from the orders, in account currency.",
         ),
         draw(
             "trips",
             lambda axes: _trip_returns(axes, trips),
             title="Round trips: net return on the money invested",
-            note="First in, first out, after commission; the outermost 1% on each side are counted in the end bars.",
+            note="First in, first out, after commission; the lowest and highest 1% are counted in the outer bars.",
         ),
     ]
 
@@ -156,7 +156,7 @@ def _holdings(axes: Axes, returns: pd.Series, positions: pd.DataFrame) -> str:
 
 
 def _until_last_session(axes: Axes, returns: pd.Series) -> None:
-    """Drop the mean of a month that is not over: pyfolio puts it beyond the last session."""
+    """Remove the mean of an incomplete last month, which pyfolio plots after the last session."""
     monthly = axes.lines[1]
     x, y = monthly.get_data(orig=False)
     inside = np.asarray(x) <= date2num(returns.index[-1].tz_localize(None))
@@ -170,7 +170,7 @@ def _top_positions(axes: Axes, returns: pd.Series, positions: pd.DataFrame) -> s
     top = mean[mean > 0].sort_values(ascending=False, kind="stable").index[:10]
     chosen = weights[top]
     if chosen.index[-1] - chosen.index[0] > pd.Timedelta(days=150):
-        # daily weights of equal-weighted names are ten lines on top of each other
+        # daily weights of equally weighted tickers would overlap
         chosen = chosen.resample("MS").mean()
     names = [chart_text(name) for name in chosen.columns]
     allocation = chosen.set_axis(range(chosen.shape[1]), axis=1).assign(cash=0.0)
@@ -188,8 +188,8 @@ def _top_positions(axes: Axes, returns: pd.Series, positions: pd.DataFrame) -> s
 
 def _concentration(axes: Axes, positions: pd.DataFrame) -> str:
     plots = pyfolio_plotting()
-    ever = [name for name in positions.columns if name == "cash" or (positions[name] != 0).any()]
-    plots.plot_max_median_position_concentration(positions[ever], ax=axes)
+    held = [name for name in positions.columns if name == "cash" or (positions[name] != 0).any()]
+    plots.plot_max_median_position_concentration(positions[held], ax=axes)
     roles = ("gain", "universe", "light", "loss")
     names = ("largest long", "median long", "median short", "largest short")
     drawn = []
@@ -206,7 +206,7 @@ def _concentration(axes: Axes, positions: pd.DataFrame) -> str:
 
 def _turnover(axes: Axes, run: RunData) -> str:
     if run.positions is None or not run.positions.drop(columns="cash", errors="ignore").to_numpy().any():
-        raise NothingToDrawError("nothing was held at any close")
+        raise NothingToDrawError("no position was held at any close")
     pyfolio_plotting().plot_turnover(run.returns, run.transactions, run.positions, ax=axes)
     name_lines(axes, [("daily", "light"), ("mean of the month", "universe"), ("mean of all days", "strategy")])
     _until_last_session(axes, run.returns)
@@ -216,7 +216,7 @@ def _turnover(axes: Axes, run: RunData) -> str:
     axes.set_ylim(0, 1.05 * top)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_ylabel("Turnover a day")
-    return f"Daily turnover; after the first day it never exceeds {top:.0%} of the gross book"
+    return f"Daily turnover; after the first day it never exceeds {top:.0%} of the gross exposure"
 
 
 def _volume(axes: Axes, returns: pd.Series, fills: pd.DataFrame) -> str:
@@ -256,7 +256,7 @@ def _trip_returns(axes: Axes, trips: pd.DataFrame) -> str:
         raise NothingToDrawError(f"a distribution needs five round trips; there are {len(values)}")
     low, high = np.quantile(values, [0.01, 0.99])
     if not high > low:
-        raise NothingToDrawError("all round trips returned the same")
+        raise NothingToDrawError("all round trips have the same return")
     counts, edges = np.histogram(values.clip(low, high), bins=min(40, 5 + len(values) // 5))
     middles = (edges[:-1] + edges[1:]) / 2
     shades = [PALETTE["loss"] if middle < 0 else PALETTE["gain"] for middle in middles]

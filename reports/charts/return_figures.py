@@ -1,4 +1,4 @@
-"""pyfolio's plots of returns and drawdowns, given clean input and our look."""
+"""Charts of returns and drawdowns: pyfolio's plots in the report style."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from reports.charts.charting import (
     need_movement,
     need_sessions,
     pyfolio_plotting,
+    rebased_wealth,
     started,
-    wealth_beside,
     wealth_of,
 )
 from reports.common.number_format import number, percent
@@ -33,7 +33,7 @@ __all__ = ["drawdown_charts", "return_charts", "rolling_beta"]
 
 
 def return_charts(run: RunData) -> list[Chart]:
-    """Wealth, wealth relative to what it is compared with, rolling figures and the distribution of returns."""
+    """Draw wealth, relative wealth, rolling figures, and returns by month and year."""
     period = run.periodicity
     window = f"{period.periods(6)} {period.counted}"
     years = run.returns.index.year.nunique()
@@ -50,7 +50,7 @@ def return_charts(run: RunData) -> list[Chart]:
             "relative",
             lambda axes: _relative(axes, run),
             title="Relative wealth",
-            note="Wealth of the strategy divided by that of each comparison: above 1 it is ahead, rising it gains.",
+            note="Wealth of the strategy divided by the wealth of each comparison.",
         ),
     ]
     if run.benchmark is not None:
@@ -118,13 +118,13 @@ def return_charts(run: RunData) -> list[Chart]:
 
 
 def drawdown_charts(run: RunData) -> list[Chart]:
-    """How far under water, and which falls were the deepest."""
+    """Draw the underwater curve and the deepest drawdowns."""
     return [
         draw(
             "underwater",
             lambda axes: _underwater(axes, run.returns),
-            title="Under water",
-            note="Distance from the highest value so far.",
+            title="Drawdown",
+            note="Loss from the highest value so far.",
         ),
         draw(
             "drawdowns",
@@ -147,7 +147,7 @@ def _log_note(run: RunData) -> str:
 def _part_note(run: RunData) -> str:
     others = [other for other in (run.benchmark, run.universe) if other is not None]
     later = any(other.index[0] > run.returns.index[0] for other in others)
-    return "What begins later begins at the wealth of the strategy. " if later else ""
+    return "A comparison that begins later starts at the wealth of the strategy. " if later else ""
 
 
 def _equity(axes: Axes, run: RunData) -> str:
@@ -164,8 +164,8 @@ def _equity(axes: Axes, run: RunData) -> str:
         ("Equal-weight universe", "universe", run.universe),
     ):
         if other is not None:
-            # drawn by pandas, whose date converter pyfolio has already put on these axes
-            wealth_beside(other, run.returns).plot(ax=axes, zorder=1.9)
+            # plotted by pandas, because pyfolio has already set its date converter on these axes
+            rebased_wealth(other, run.returns).plot(ax=axes, zorder=1.9)
             shown.append((name, role, other))
     entries: dict[str, tuple[Line2D, str]] = {}
     for line, (name, role, series) in zip(axes.lines, shown, strict=True):
@@ -174,7 +174,7 @@ def _equity(axes: Axes, run: RunData) -> str:
             line.set(linewidth=0.8, alpha=0.6)
             continue
         label = chart_text(run.benchmark_name, width=24) if name == "Benchmark" else name
-        entries[role] = (line, f"{label} ({number(wealth_beside(series, run.returns).iloc[-1])}{_end(series)})")
+        entries[role] = (line, f"{label} ({number(rebased_wealth(series, run.returns).iloc[-1])}{_end(series)})")
     ordered = [entries[role] for role in ("strategy", "benchmark", "universe") if role in entries]
     axes.legend([line for line, _ in ordered], [text for _, text in ordered])
     axes.set_ylabel("Wealth, start = 1")
@@ -187,7 +187,7 @@ def _equity(axes: Axes, run: RunData) -> str:
 
 
 def _end(returns: pd.Series) -> str:
-    """Words for the legend of an account that was closed by ruin."""
+    """Legend suffix of an account that was closed by ruin; empty otherwise."""
     ruined = ruin_date(returns)
     return f", closed by ruin on {ruined}" if ruined else ""
 
@@ -204,7 +204,7 @@ def _relative(axes: Axes, run: RunData) -> str:
         axes.plot(ratio.index, ratio.to_numpy(), color=PALETTE[role])
         drawn.append((f"{label} ({number(ratio.iloc[-1])})", role))
     if not drawn:
-        raise NothingToDrawError("there is nothing to compare with")
+        raise NothingToDrawError("there is no comparison")
     axes.axhline(1.0, color=PALETTE["ink"], linewidth=0.8, linestyle="--", alpha=0.6)
     name_lines(axes, drawn)
     axes.set_ylabel("Ratio, start = 1")
@@ -226,13 +226,13 @@ def _volatility_matched(axes: Axes, run: RunData) -> str:
 
 
 def rolling_volatility(returns: pd.Series, window: int, periods_per_year: float) -> pd.Series:
-    """Annual volatility over the last `window` returns; NaN before there are so many."""
+    """Annual volatility over the last `window` returns; NaN before the first full window."""
     volatility: pd.Series = returns.rolling(window).std() * np.sqrt(periods_per_year)
     return volatility
 
 
 def rolling_sharpe_ratio(returns: pd.Series, window: int, periods_per_year: float) -> pd.Series:
-    """Annual Sharpe ratio over the last `window` returns, without a risk-free rate; NaN before there are so many."""
+    """Annual Sharpe ratio over the last `window` returns, risk-free rate 0; NaN before the first full window."""
     rolling = returns.rolling(window)
     ratio: pd.Series = rolling.mean() / rolling.std() * np.sqrt(periods_per_year)
     return ratio
@@ -245,7 +245,7 @@ def _rolling(
     formatter: PercentFormatter | None,
     label: str,
 ) -> str:
-    # as pyfolio.plotting draws it, whose functions know 252 sessions a year only
+    # as pyfolio.plotting draws it; its own functions assume 252 sessions a year
     period = run.periodicity
     window = period.periods(6)
     need_sessions(run.returns, window + 5, "a six-month window")
@@ -265,7 +265,7 @@ def _rolling(
 
 
 def rolling_beta(returns: pd.Series, benchmark: pd.Series, window: int) -> pd.Series:
-    """Beta to `benchmark` over the last `window` sessions, both indexed alike; NaN before there are so many."""
+    """Beta to `benchmark` over the last `window` sessions, with the same index; NaN before the first full window."""
     beta: pd.Series = returns.rolling(window).cov(benchmark) / benchmark.rolling(window).var()
     return beta
 
@@ -277,7 +277,7 @@ def _rolling_beta(axes: Axes, run: RunData) -> str:
     half = run.periodicity.periods(6)
     need_sessions(both, half + 5, "a six-month window")
     need_movement(both)
-    # pyfolio.plotting.plot_rolling_beta shows the same numbers, from a thousand regressions one by one
+    # the figures of pyfolio.plotting.plot_rolling_beta, which computes one regression per window
     for window in (half, run.periodicity.periods(12)):
         if len(both) > window:
             rolling_beta(both, run.benchmark, window).plot(ax=axes)
@@ -301,7 +301,7 @@ def _monthly_heatmap(axes: Axes, returns: pd.Series) -> str:
     if table.size < 2:
         raise NothingToDrawError("all returns fall into one month")
     pyfolio_plotting().plot_monthly_returns_heatmap(returns, ax=axes, linewidths=1.0, linecolor="white")
-    # pyfolio fills months that never were with 0.0 and paints them as a flat month
+    # pyfolio fills months without sessions with 0.0 and draws them as flat months
     missing = table.isna().to_numpy().ravel()
     mesh = axes.collections[0]
     values = np.ma.masked_array(np.asarray(mesh.get_array()).ravel(), mask=missing)
@@ -311,8 +311,8 @@ def _monthly_heatmap(axes: Axes, returns: pd.Series) -> str:
         cmap=LinearSegmentedColormap.from_list("returns", [PALETTE["loss"], "#ffffff", PALETTE["gain"]]),
         clim=(-1.4 * limit, 1.4 * limit),
     )
-    for text, gone, value in zip(axes.texts, missing, 100 * table.to_numpy().ravel(), strict=True):
-        text.set(color=PALETTE["ink"], fontsize=8.5, text="" if gone else number(value, 1))
+    for text, is_missing, value in zip(axes.texts, missing, 100 * table.to_numpy().ravel(), strict=True):
+        text.set(color=PALETTE["ink"], fontsize=8.5, text="" if is_missing else number(value, 1))
     axes.set(xlabel="", ylabel="")
     axes.grid(visible=False)
     axes.tick_params(length=0, rotation=0)
@@ -348,7 +348,7 @@ def _monthly_distribution(axes: Axes, returns: pd.Series) -> str:
 def _quantiles(axes: Axes, run: RunData) -> str:
     returns, frequency = run.returns, run.periodicity.frequency
     if frequency != "daily":
-        raise NothingToDrawError(f"daily, weekly and monthly returns follow from daily ones; these are {frequency}")
+        raise NothingToDrawError(f"daily, weekly and monthly returns need daily returns; these are {frequency}")
     if len(_months(returns)) < 3:
         raise NothingToDrawError("quantiles of monthly returns need three months")
     need_movement(returns)
@@ -359,7 +359,7 @@ def _quantiles(axes: Axes, run: RunData) -> str:
     axes.set_ylabel("Return")
     axes.grid(visible=False, axis="x")
     low, high = np.quantile(returns, [0.05, 0.95])
-    return f"Box plot of daily, weekly and monthly returns; nine days in ten lie between {low:.2%} and {high:.2%}"
+    return f"Box plot of daily, weekly and monthly returns; 90% of days lie between {low:.2%} and {high:.2%}"
 
 
 def _underwater(axes: Axes, returns: pd.Series) -> str:
@@ -381,7 +381,7 @@ def _drawdown_periods(axes: Axes, returns: pd.Series) -> str:
     wealth = wealth_of(returns)
     if not (wealth < wealth.cummax()).any():
         raise NothingToDrawError("the account never fell below an earlier value")
-    # pyfolio shades between a naive and an aware date, which matplotlib refuses unless the axis is naive too
+    # pyfolio shades between a naive and an aware date, which matplotlib accepts only on a naive axis
     pyfolio_plotting().plot_drawdown_periods(started(returns).tz_localize(None), top=5, ax=axes)
     for fill in axes.collections:
         fill.set(facecolor=PALETTE["loss"], alpha=0.16, edgecolor="none")

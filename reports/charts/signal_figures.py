@@ -1,4 +1,4 @@
-"""Charts of the signal itself: rank IC through time, AUC by fold, score deciles and learning curves."""
+"""Charts of the scores: cumulative rank IC, AUC by fold, score buckets, learning curves and universe size."""
 
 from __future__ import annotations
 
@@ -27,51 +27,52 @@ def signal_charts(
     universe_sizes: Mapping[str, int] | None = None,
     signals: pd.DataFrame | None = None,
 ) -> list[Chart]:
-    """Draw what is known about the scores.
+    """Draw the charts of the scores; a chart without data gives its reason.
 
     Parameters
     ----------
     quality : SignalQuality
-        Of the out-of-sample scores.
+        Measures of the out-of-sample scores.
     history, folds : DataFrame or None
         `history.parquet` and `folds.parquet`, for the learning curves.
     universe_sizes : mapping of str to int, optional
-        Members of the universe on each date it was drawn, as `manifest.json` has them.
+        Number of members at each selection date of the universe, from `manifest.json`.
     signals : DataFrame indexed by (date, ticker), optional
-        The scores, for the number of names scored on each date.
+        The scores, for the number of tickers scored on each date.
     """
     return [
         draw(
             "rank_ic",
             lambda axes: _cumulative_rank_ic(axes, quality),
             title="Rank IC, summed over decision dates",
-            note="A steady climb is skill, one jump is one lucky month; dotted lines mark new folds.",
+            note="Sum of the rank IC over decision dates; dotted lines mark the first date of each fold.",
         ),
         draw(
             "auc_by_fold",
             lambda axes: _auc_by_fold(axes, quality),
             title="AUC by fold",
             note="Seed mean with its 95% interval over dates (no bar: too few independent dates), single seeds, and "
-            "the trivial predictors.",
+            "the naive predictors.",
         ),
         draw(
             "deciles",
             lambda axes: _deciles(axes, quality),
             title="Forward return by score bucket",
-            note="Mean over dates of each bucket's return less that of all scored names, with 95% intervals (no bar: "
-            "too few independent dates).",
+            note="Mean over dates of each bucket's return minus that of all scored tickers, with 95% intervals (no "
+            "bar: too few independent dates).",
         ),
         draw(
             "learning",
             lambda axes: _learning_curves(axes, history, folds),
             title="Learning curves",
-            note="Loss by epoch, one line a fold (mean over seeds, light to dark in time); rings mark the epoch kept.",
+            note="Loss by epoch, one line a fold (mean over seeds; later folds are darker); rings mark the selected "
+            "epoch.",
         ),
         draw(
             "universe_size",
             lambda axes: _universe_size(axes, universe_sizes, signals),
             title="Universe size",
-            note="Names that met the conditions when the universe was drawn, and names scored on each decision date.",
+            note="Members of the universe at each selection date, and tickers scored on each decision date.",
         ),
     ]
 
@@ -79,9 +80,9 @@ def signal_charts(
 def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
     values = quality.by_date["rank_ic"].dropna()
     if quality.over_time is not None:
-        raise NothingToDrawError("one name cannot be ranked within a date")
+        raise NothingToDrawError("one ticker cannot be ranked within a date")
     if len(values) < 2:
-        few = "known outcomes" if quality.dates < 2 else "at least three names with different known outcomes"
+        few = "known outcomes" if quality.dates < 2 else "at least three tickers with different known outcomes"
         raise NothingToDrawError(f"fewer than two dates have {few}")
     total = values.cumsum()
     axes.plot(total.index, total.to_numpy(), color=PALETTE["strategy"], linewidth=1.8)
@@ -96,10 +97,10 @@ def _cumulative_rank_ic(axes: Axes, quality: SignalQuality) -> str:
 
 def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
     if quality.over_time is not None:
-        raise NothingToDrawError("one name cannot be ranked within a date; the tables show the AUC over time")
+        raise NothingToDrawError("one ticker cannot be ranked within a date; the tables show the AUC over time")
     table = quality.folds.dropna(subset=["auc"])
     if table.empty:
-        raise NothingToDrawError("no fold has dates with known outcomes on both sides")
+        raise NothingToDrawError("no fold has dates with known outcomes of both classes")
     place = np.arange(len(table), dtype="float64")
     handles: list[tuple[Any, str]] = []
     low, high = table["auc"] - table["auc_low"], table["auc_high"] - table["auc"]
@@ -142,7 +143,7 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
 def _deciles(axes: Axes, quality: SignalQuality) -> str:
     table = quality.deciles
     if len(table) < 2:
-        raise NothingToDrawError("too few names on a date to sort into buckets")
+        raise NothingToDrawError("too few tickers on a date to sort into buckets")
     values = 1e4 * table["excess"]
     known = table["excess_low"].notna()
     ends = np.vstack([values - 1e4 * table["excess_low"], 1e4 * table["excess_high"] - values])[:, known.to_numpy()]
@@ -160,54 +161,54 @@ def _deciles(axes: Axes, quality: SignalQuality) -> str:
 
 
 def _universe_size(axes: Axes, sizes: Mapping[str, int] | None, signals: pd.DataFrame | None) -> str:
-    drawn = pd.Series(dict(sizes or {}), dtype="float64")
-    drawn = drawn.set_axis(pd.to_datetime(drawn.index)).sort_index()
-    # before the first date with enough history nobody is in it, by definition
-    drawn = drawn.loc[drawn.ne(0.0).idxmax() :] if drawn.gt(0).any() else drawn.iloc[:0]
+    selected = pd.Series(dict(sizes or {}), dtype="float64")
+    selected = selected.set_axis(pd.to_datetime(selected.index)).sort_index()
+    # the universe is empty before the first date with enough history
+    selected = selected.loc[selected.ne(0.0).idxmax() :] if selected.gt(0).any() else selected.iloc[:0]
     scored = pd.Series(dtype="float64") if signals is None else signals.groupby(level="date").size()
-    if drawn.empty and scored.empty:
-        raise NothingToDrawError("neither the universe nor the scores were kept")
+    if selected.empty and scored.empty:
+        raise NothingToDrawError("neither universe sizes nor scores were recorded")
     words = []
-    if not drawn.empty:
-        # a universe stays as it was drawn until it is drawn again
-        last = max(drawn.index[-1], scored.index[-1]) if len(scored) else drawn.index[-1]
-        ends = drawn.index.append(pd.DatetimeIndex([last]))
-        axes.step(ends, [*drawn, drawn.iloc[-1]], where="post", color=PALETTE["universe"], label="universe")
-        words.append(f"universe of {_between(drawn)} names")
+    if not selected.empty:
+        # a universe keeps its members until the next selection date
+        last = max(selected.index[-1], scored.index[-1]) if len(scored) else selected.index[-1]
+        ends = selected.index.append(pd.DatetimeIndex([last]))
+        axes.step(ends, [*selected, selected.iloc[-1]], where="post", color=PALETTE["universe"], label="universe")
+        words.append(f"universe of {_range_text(selected)} tickers")
     if len(scored):
         axes.plot(scored.index, scored.to_numpy(), color=PALETTE["strategy"], linewidth=1.0, label="scored")
-        words.append(f"{_between(scored)} of them scored" if words else f"{_between(scored)} names scored")
+        words.append(f"{_range_text(scored)} of them scored" if words else f"{_range_text(scored)} tickers scored")
     axes.set_ylim(bottom=0)
     axes.xaxis_date()
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.set_ylabel("Names")
+    axes.set_ylabel("Tickers")
     axes.legend()
     return f"Over time: {', '.join(words)}"
 
 
-def _between(counts: pd.Series) -> str:
+def _range_text(counts: pd.Series) -> str:
     low, high = f"{int(counts.min()):,}", f"{int(counts.max()):,}"
     return low if low == high else f"{low} to {high}"
 
 
 def _learning_curves(axes: Axes, history: pd.DataFrame | None, folds: pd.DataFrame | None) -> str:
     if history is None or history.empty:
-        raise NothingToDrawError("no training history was kept")
+        raise NothingToDrawError("no training history was recorded")
     curves = history.groupby(["fold", "epoch"])[["loss", "validation_loss"]].mean()
     numbers = sorted(curves.index.get_level_values("fold").unique())
     shades = colormaps["Blues"](np.linspace(0.4, 1.0, len(numbers)))
     warm = colormaps["Oranges"](np.linspace(0.4, 1.0, len(numbers)))
-    kept = (
+    best_epochs = (
         folds.groupby("fold")["epochs"].median() if folds is not None and "epochs" in folds else pd.Series(dtype=float)
     )
     for fold, shade, other in zip(numbers, shades, warm, strict=True):
-        mine = curves.loc[fold]
-        axes.plot(mine.index, mine["loss"], color=shade, linestyle="--", linewidth=1.1, marker=".", markersize=4)
-        axes.plot(mine.index, mine["validation_loss"], color=other, linewidth=1.5, marker=".", markersize=4)
-        epoch = kept.get(fold)
-        if epoch is not None and round(float(epoch)) in mine.index:
+        curve = curves.loc[fold]
+        axes.plot(curve.index, curve["loss"], color=shade, linestyle="--", linewidth=1.1, marker=".", markersize=4)
+        axes.plot(curve.index, curve["validation_loss"], color=other, linewidth=1.5, marker=".", markersize=4)
+        epoch = best_epochs.get(fold)
+        if epoch is not None and round(float(epoch)) in curve.index:
             axes.plot(
-                [round(float(epoch))], [mine["validation_loss"].loc[round(float(epoch))]], marker="o",
+                [round(float(epoch))], [curve["validation_loss"].loc[round(float(epoch))]], marker="o",
                 markersize=8, markerfacecolor="none", markeredgecolor=other, linestyle="none",
             )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,4 +1,4 @@
-"""Charts about luck: the fan of seeds, Sharpe ratios of other histories and trials, and the logits of the splits."""
+"""Charts on significance: wealth by seed, Sharpe ratios of resampled histories and trials, overfitting logits."""
 
 from __future__ import annotations
 
@@ -16,80 +16,81 @@ from reports.charts.charting import (
     NothingToDrawError,
     chart_text,
     draw,
-    wealth_beside,
+    rebased_wealth,
     wealth_of,
 )
 from reports.common.number_format import number, percent
 from reports.common.run_data import RunData
-from reports.significance.measures import Luck
+from reports.significance.measures import Significance
 
-__all__ = ["luck_charts"]
+__all__ = ["significance_charts"]
 
 
-def luck_charts(luck: Luck, run: RunData) -> list[Chart]:
-    """Draw what is known about luck.
+def significance_charts(significance: Significance, run: RunData) -> list[Chart]:
+    """Draw the significance charts; a chart without data gives its reason.
 
     Parameters
     ----------
-    luck : Luck
-        As measured.
+    significance : Significance
+        Result of `measure_significance`.
     run : RunData
-        What was earned, beside what single seeds would have earned.
+        Returns of the account and of the benchmark.
     """
     return [
         draw(
-            "seed_fan",
-            lambda axes: _seed_fan(axes, luck, run),
+            "seed_dispersion",
+            lambda axes: _seed_dispersion(axes, significance, run),
             title="Growth of 1, one line per seed",
-            note="Each seed's networks traded alone, after the same costs, beside the mean of their scores, which was "
-            f"traded. {'Logarithmic scale. ' if _needs_log(luck) else ''}Final values in brackets.",
+            note="Each seed's scores traded alone, after the same costs, and the mean score over seeds, which was "
+            f"traded. {'Logarithmic scale. ' if _needs_log(significance) else ''}Final values in brackets.",
             size=(12.1, 4.0),
             narrow=(5.2, 3.8),
         ),
         draw(
-            "sharpe_luck",
-            lambda axes: _sharpe_ratios(axes, luck),
+            "resampled_sharpe",
+            lambda axes: _sharpe_ratios(axes, significance),
             title="Sharpe ratios of resampled histories",
-            note="Histories of this length, made of blocks of this one."
-            + (" Ticks: the trials of the family." if luck.deflation and luck.deflation.ratios else ""),
+            note="Histories of the same length, resampled from blocks of this one."
+            + (" Ticks: the comparable trials." if significance.deflation and significance.deflation.ratios else ""),
         ),
         draw(
             "logits",
-            lambda axes: _logits(axes, luck),
+            lambda axes: _logits(axes, significance),
             title="Rank of the best trial in the other half",
-            note="Logit of its rank, over all ways to halve the history: at or left of 0 it was not above the median.",
+            note="Logit of its rank, over all splits of the history into halves: at or left of 0 it was not above "
+            "the median.",
         ),
     ]
 
 
-def _needs_log(luck: Luck) -> bool:
-    if luck.seeds is None:
+def _needs_log(significance: Significance) -> bool:
+    if significance.seeds is None:
         return False
-    wealth = (1.0 + luck.seeds.returns).cumprod().to_numpy()
+    wealth = (1.0 + significance.seeds.returns).cumprod().to_numpy()
     return bool(wealth.min() > 0 and wealth.max() / wealth.min() > 4)
 
 
-def _seed_fan(axes: Axes, luck: Luck, run: RunData) -> str:
-    fan = luck.seeds
-    if fan is None:
-        raise NothingToDrawError(luck.reasons["seeds"])
+def _seed_dispersion(axes: Axes, significance: Significance, run: RunData) -> str:
+    dispersion = significance.seeds
+    if dispersion is None:
+        raise NothingToDrawError(significance.reasons["seeds"])
     last = []
-    for seed in fan.returns:
-        wealth = wealth_of(fan.returns[seed])
+    for seed in dispersion.returns:
+        wealth = wealth_of(dispersion.returns[seed])
         axes.plot(wealth.index, wealth.to_numpy(), color=PALETTE["light"], linewidth=1.0, zorder=2)
         last.append(float(wealth.iloc[-1]))
     seeds = f"{len(last)} single seeds ({number(min(last))} to {number(max(last))})"
     shown = [(Line2D([], [], color=PALETTE["light"]), seeds)]
-    for seed, (how, held) in fan.closed.items():
-        wealth = wealth_of(held)
+    for seed, (closure, own_returns) in dispersion.closed.items():
+        wealth = wealth_of(own_returns)
         axes.plot(wealth.index, wealth.to_numpy(), color=PALETTE["loss"], linewidth=1.0, marker="x", markevery=[-1])
-        shown.append((Line2D([], [], color=PALETTE["loss"], marker="x"), f"seed {seed}, {how}"))
+        shown.append((Line2D([], [], color=PALETTE["loss"], marker="x"), f"seed {seed}, {closure}"))
     for label, role, returns in (
         ("Mean of the seeds' scores", "strategy", run.returns),
         (chart_text(run.benchmark_name, width=24), "benchmark", run.benchmark),
     ):
         if returns is not None:
-            wealth = wealth_beside(returns, run.returns)
+            wealth = rebased_wealth(returns, run.returns)
             axes.plot(wealth.index, wealth.to_numpy(), color=PALETTE[role], linewidth=1.7, zorder=3)
             shown.insert(
                 0 if role == "strategy" else len(shown),
@@ -99,7 +100,7 @@ def _seed_fan(axes: Axes, luck: Luck, run: RunData) -> str:
     axes.legend([line for line, _ in shown], [text for _, text in shown])
     axes.set_ylabel("Wealth, start = 1")
     axes.xaxis_date()
-    if _needs_log(luck):
+    if _needs_log(significance):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -107,16 +108,16 @@ def _seed_fan(axes: Axes, luck: Luck, run: RunData) -> str:
     return "Growth of 1: " + ", ".join(text for _, text in shown)
 
 
-def _sharpe_ratios(axes: Axes, luck: Luck) -> str:
-    if luck.path is None:
-        raise NothingToDrawError(luck.reasons["path"])
-    year = math.sqrt(luck.periodicity.periods_per_year)
-    values = luck.path.sharpe * year
-    own = luck.path.found.sharpe * year
+def _sharpe_ratios(axes: Axes, significance: Significance) -> str:
+    if significance.path is None:
+        raise NothingToDrawError(significance.reasons["path"])
+    year = math.sqrt(significance.periodicity.periods_per_year)
+    values = significance.path.sharpe * year
+    own = significance.path.found.sharpe * year
     share, edges = np.histogram(values, bins=40)
     axes.bar(edges[:-1], share / len(values), width=np.diff(edges), align="edge", color=PALETTE["light"], linewidth=0)
     lines = [(own, "strategy", "-", f"This run ({number(own)})"), (0.0, "ink", "-", "No skill (0)")]
-    family, deflation = luck.family, luck.deflation
+    family, deflation = significance.family, significance.deflation
     if family is not None and deflation is not None and family.started > 1:
         best = deflation.threshold * year
         lines.append((best, "loss", "--", f"Best of {family.started} without skill, expected ({number(best)})"))
@@ -139,27 +140,27 @@ def _sharpe_ratios(axes: Axes, luck: Luck) -> str:
     return f"Histogram of the Sharpe ratios of {len(values):,} resampled histories; " + ", ".join(texts)
 
 
-def _logits(axes: Axes, luck: Luck) -> str:
-    found = luck.overfitting
-    if found is None:
-        raise NothingToDrawError(luck.reasons["overfitting"])
-    # a few trials have a few ranks only; 0 is an edge, and what lies on it belongs to the left
-    bins = min(12, max(3, found.trials // 2))
-    half = np.linspace(0.0, math.log(found.trials) + 1e-9, bins + 1)
-    counts, _ = np.histogram(-found.logits, bins=np.concatenate([-half[:0:-1], half]))
-    share, edges = counts[::-1] / len(found.logits), np.concatenate([-half[:0:-1], half])
+def _logits(axes: Axes, significance: Significance) -> str:
+    overfitting = significance.overfitting
+    if overfitting is None:
+        raise NothingToDrawError(significance.reasons["overfitting"])
+    # few trials have few ranks; 0 is a bin edge, and a logit of 0 is counted in the bin left of it
+    bins = min(12, max(3, overfitting.trials // 2))
+    half = np.linspace(0.0, math.log(overfitting.trials) + 1e-9, bins + 1)
+    counts, _ = np.histogram(-overfitting.logits, bins=np.concatenate([-half[:0:-1], half]))
+    share, edges = counts[::-1] / len(overfitting.logits), np.concatenate([-half[:0:-1], half])
     shades = [PALETTE["loss"] if right <= 0 else PALETTE["gain"] for right in edges[1:]]
     axes.bar(edges[:-1], share, width=np.diff(edges), align="edge", color=shades, alpha=0.75, edgecolor="white")
     axes.axvline(0.0, color=PALETTE["ink"], linewidth=0.8)
-    above = 1.0 - found.probability
+    above = 1.0 - overfitting.probability
     axes.legend(
         [Line2D([], [], color=PALETTE[role], linewidth=6, alpha=0.75) for role in ("loss", "gain")],
-        [f"not above the median ({percent(found.probability, 0)})", f"above ({percent(above, 0)})"],
+        [f"not above the median ({percent(overfitting.probability, 0)})", f"above ({percent(above, 0)})"],
     )
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set(xlabel="Logit of the rank out of sample", ylabel="Share of splits")
     axes.grid(visible=False, axis="x")
     return (
-        f"Histogram of {len(found.logits):,} logits; in {percent(found.probability, 0)} of the splits the best trial "
-        "of one half was not above the median in the other"
+        f"Histogram of {len(overfitting.logits):,} logits; in {percent(overfitting.probability, 0)} of the splits the "
+        "best trial of one half was not above the median in the other"
     )

@@ -1,4 +1,4 @@
-"""What `cerebro.run()` gave back, as returns and whatever else is known; backtrader itself is not imported."""
+"""Result of `cerebro.run()` as a `BacktestResult` or as returns only; backtrader itself is not imported."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from signals.common.errors import InputError
 
 __all__ = ["KnownReturns", "result_of"]
 
-# Analyzers of backtrader whose analysis is a return per period, the more telling first.
+# Analyzers of backtrader whose analysis is a return per period, the preferred one first.
 _RETURNS = ("PyFolio", "TimeReturn")
 
 LAST_YEAR = 2200
 
-ADD_LEDGER = "add cerebro.addanalyzer(rs.AccountRecorder) before cerebro.run()"
+ADD_RECORDER = "add cerebro.addanalyzer(rs.AccountRecorder) before cerebro.run()"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownReturns:
-    """A result of which only the returns are known; the other names are those of `BacktestResult`.
+    """Result with returns only; the other attributes are those of `BacktestResult` and empty.
 
     Parameters
     ----------
     returns : Series indexed by date
         Simple return of the account per session.
     warnings : tuple of str
-        Says that positions, trades and costs are unknown.
+        Warning that positions, trades and costs are unknown.
     """
 
     returns: pd.Series
@@ -41,15 +41,15 @@ class KnownReturns:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def result_of(found: Any) -> Any:
-    """Find the result in what a backtest gave back.
+def result_of(result: Any) -> Any:
+    """Extract the result of a backtest from a result, a strategy, or the list that `cerebro.run()` returns.
 
     Parameters
     ----------
-    found : BacktestResult, list of one strategy, or strategy
-        A result; what `cerebro.run()` returned; or one of the strategies in it. A strategy is asked for its
-        `rs.AccountRecorder`, and without one for backtrader's `PyFolio` or `TimeReturn` analyzer, whose returns alone
-        are then used: positions of `PyFolio` hold only the last of several assets.
+    result : BacktestResult, list of one strategy, or strategy
+        A result; the list that `cerebro.run()` returned; or one of its strategies. The `rs.AccountRecorder` analyzer of
+        a strategy is used, else the returns of backtrader's `PyFolio` or `TimeReturn` analyzer; the positions of
+        `PyFolio` are not used, because they hold only the last of several assets.
 
     Returns
     -------
@@ -58,41 +58,42 @@ def result_of(found: Any) -> Any:
     Raises
     ------
     InputError
-        For several strategies, or one without any such analyzer.
+        With several strategies, or without any such analyzer.
     """
-    if hasattr(found, "returns") and hasattr(found, "positions"):
-        return found
-    strategy = _only_strategy(found)
+    if hasattr(result, "returns") and hasattr(result, "positions"):
+        return result
+    strategy = _only_strategy(result)
     analyzers = _analyzers(strategy)
     for analyzer in analyzers:
-        if "AccountRecorder" in _ancestry(analyzer) and callable(getattr(analyzer, "result", None)):
+        if "AccountRecorder" in _class_names(analyzer) and callable(getattr(analyzer, "result", None)):
             return analyzer.result()
     for kind in _RETURNS:
         for analyzer in analyzers:
-            if kind in _ancestry(analyzer) and _of_the_account(analyzer):
+            if kind in _class_names(analyzer) and _measures_account(analyzer):
                 return _from_returns(analyzer, kind, type(strategy).__name__)
     names = ", ".join(type(analyzer).__name__ for analyzer in analyzers) or "no analyzer"
     raise InputError(
         "expected a strategy that was run with the AccountRecorder analyzer, or with backtrader's PyFolio or "
         "TimeReturn; found "
-        f"{names}; {ADD_LEDGER}"
+        f"{names}; {ADD_RECORDER}"
     )
 
 
-def _only_strategy(found: Any) -> Any:
-    if not isinstance(found, list | tuple):
-        return found
-    if len(found) == 1 and not isinstance(found[0], list | tuple):
-        return found[0]
-    if any(isinstance(inner, list | tuple) for inner in found):
+def _only_strategy(strategies: Any) -> Any:
+    """Return the single strategy of a run; InputError for none, several, or an optimisation."""
+    if not isinstance(strategies, list | tuple):
+        return strategies
+    if len(strategies) == 1 and not isinstance(strategies[0], list | tuple):
+        return strategies[0]
+    if any(isinstance(inner, list | tuple) for inner in strategies):
         raise InputError(
-            f"expected the strategy of one run; found {len(found)} runs of an optimisation; pass one of them, such as "
-            "result[0][0]"
+            f"expected the strategy of one run; found {len(strategies)} runs of an optimisation; pass one of them, "
+            "such as result[0][0]"
         )
-    if not found:
+    if not strategies:
         raise InputError("expected the strategy that cerebro.run() returned; found an empty list; add a strategy")
     raise InputError(
-        f"expected one strategy, because they share the account; found {len(found)}; run each in a Cerebro of its own"
+        f"expected one strategy, because they share the account; found {len(strategies)}; run each in its own Cerebro"
     )
 
 
@@ -106,13 +107,13 @@ def _analyzers(strategy: Any) -> list[Any]:
         ) from None
 
 
-def _ancestry(analyzer: Any) -> set[str]:
-    """Names of its class and those it derives from: whoever derives from TimeReturn has its analysis."""
+def _class_names(analyzer: Any) -> set[str]:
+    """Names of the class of an analyzer and of its base classes."""
     return {kind.__name__ for kind in type(analyzer).__mro__}
 
 
-def _of_the_account(analyzer: Any) -> bool:
-    """Whether it measures the account; TimeReturn can measure a feed instead."""
+def _measures_account(analyzer: Any) -> bool:
+    """Whether the analyzer measures the account; TimeReturn can measure a feed instead."""
     return getattr(analyzer.p, "data", None) is None
 
 
@@ -130,21 +131,21 @@ def _from_returns(analyzer: Any, kind: str, strategy: str) -> KnownReturns:
     if not usable or _coarser_than_bars(analyzer):
         raise InputError(
             f"expected a return per session; found other periods in {kind}; add it with timeframe=bt.TimeFrame.Days, "
-            f"or {ADD_LEDGER}"
+            f"or {ADD_RECORDER}"
         )
     series = returns.set_axis(index.normalize().rename("date"), axis=0).rename("returns")
     if series.index.has_duplicates:
         raise InputError(
             f"expected a return per session; found several a day in {kind}; add it with timeframe=bt.TimeFrame.Days"
         )
-    said = (
+    warning = (
         f"Only returns are known, from backtrader's {kind} analyzer: positions, trades and costs are not shown; "
-        f"{ADD_LEDGER}."
+        f"{ADD_RECORDER}."
     )
-    return KnownReturns(series, (said,), settings={"strategy": strategy})
+    return KnownReturns(series, (warning,), settings={"strategy": strategy})
 
 
 def _coarser_than_bars(analyzer: Any) -> bool:
-    """Whether the analyzer sums up several bars into one return; `NoTimeFrame` even the whole run."""
-    asked, bars = getattr(analyzer.p, "timeframe", None), getattr(analyzer.data, "_timeframe", None)
-    return asked is not None and bars is not None and asked > bars
+    """Whether the analyzer compounds several bars into one return; `NoTimeFrame` covers the whole run."""
+    requested, bars = getattr(analyzer.p, "timeframe", None), getattr(analyzer.data, "_timeframe", None)
+    return requested is not None and bars is not None and requested > bars

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: real minus signs, units, and a dash where nothing is known."""
+"""Formatting of numbers, dates and intervals for the report: minus signs, units, and a dash for missing values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 DASH = "–"
-UNKNOWN = "unknown"  # for what was paid and not recorded; a dash is for what does not exist
+UNKNOWN = "unknown"  # for costs that were not recorded; the dash is for figures that do not exist
 
 
 def _known(value: Any) -> bool:
@@ -35,7 +35,7 @@ def _known(value: Any) -> bool:
 
 
 def _minus(text: str) -> str:
-    # "-0.0" says nothing that "0.0" does not
+    # a rounded zero has no sign
     text = text.replace("-", "−")
     return text[1:] if text.startswith("−") and not any(c in "123456789" for c in text) else text
 
@@ -86,7 +86,7 @@ def bps(value: Any, digits: int = 1) -> str:
 
 
 def small_bps(value: Any) -> str:
-    r"""Write basis points of something that is not nothing: what would round to zero is "less than".
+    r"""Write basis points; a nonzero number that would round to zero is "less than 0.1 bp".
 
     >>> small_bps(10), small_bps(0.004)
     ('10.0\xa0bp', 'less than 0.1\xa0bp')
@@ -95,7 +95,7 @@ def small_bps(value: Any) -> str:
 
 
 def small_percent(value: Any) -> str:
-    """Write a small fraction as a percentage with two digits; what would round to zero is "less than".
+    """Write a fraction as a percentage with two digits; what would round to zero, but is not, is "less than 0.01%".
 
     >>> small_percent(0.0123), small_percent(0.00002), small_percent(0.0)
     ('1.23%', 'less than 0.01%', '0.00%')
@@ -129,7 +129,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def prose_day(iso: Any) -> str:
-    r"""Write an ISO date as running text wants it, in one piece and in the same words in every locale.
+    r"""Write an ISO date for running text, without line breaks and independent of the locale.
 
     >>> prose_day("2017-09-08")
     '8\xa0Sep\xa02017'
@@ -150,7 +150,7 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
 
 
 def interval_of_mean(mean: Any, low: Any, high: Any, digits: int = 3) -> str:
-    """Write the interval of a mean over dates; the reason where the mean is known and its interval is not.
+    """Write the interval of a mean over dates, or the reason when the mean is known and its interval is not.
 
     >>> interval_of_mean(0.5, 0.4, 0.6), interval_of_mean(0.5, None, None), interval_of_mean(None, None, None)
     ('0.400 to 0.600', 'too few independent dates', '–')

@@ -1,4 +1,4 @@
-"""A run directory, or somebody's own backtest, as the one thing the report is written from."""
+"""Input of the report, read from a run directory or from a backtest result."""
 
 from __future__ import annotations
 
@@ -26,38 +26,39 @@ __all__ = ["RunData", "read_run", "run_from_result"]
 
 @dataclass(frozen=True, slots=True)
 class RunData:
-    """Everything a report can be written from; what is not known is None or empty.
+    """Input of the report; data that are not known are None or empty.
 
     Parameters
     ----------
     title : str
         Heading of the report.
     returns : Series
-        Per UTC session, after costs.
+        Simple returns per UTC session, after costs.
     positions, transactions, orders : DataFrame or None
         As in `BacktestResult`; positions and transactions on UTC sessions.
     benchmark, universe : Series or None
-        Returns to compare with, on (a part of) the same sessions. Those of a universe that was closed by ruin end
-        there.
+        Returns to compare with, on the same sessions or a part of them. Returns of a universe that was closed by ruin
+        end on that day.
     benchmark_name : str
-        What the benchmark is called.
+        Name of the benchmark.
     signals, labels, seed_scores, folds, history : DataFrame or None
         The files of the signals stage.
     seed_returns : DataFrame or None
         UTC sessions by seed: returns of trading that seed's scores alone, with the same allocation and costs; NaN after
         an account was closed.
     trials : DataFrame or None
-        UTC sessions by trial: returns of the trials this run could have been chosen from, NaN where a trial has none.
+        UTC sessions by trial: returns of the trials that this run could have been selected from, NaN where a trial has
+        none.
     cash_flows : DataFrame or None
-        As in `BacktestResult`: `kind` and `amount` of what moved cash without a trade, on UTC sessions.
+        As in `BacktestResult`: `kind` and `amount` of cash flows other than trades, on UTC sessions.
     warnings : tuple of str
         One sentence each, the most serious first.
     stopped : str or None
-        Why the account was closed before the end.
+        Reason why the account was closed before the end.
     simulated : bool
-        Prices came from a random-number generator.
+        True when prices come from a random-number generator.
     settings : dict
-        What the backtest says about itself (`BacktestResult.settings`).
+        `BacktestResult.settings`.
     config : dict
         Tables of `config.toml`.
     config_text : str
@@ -120,15 +121,14 @@ def read_run(folder: Path) -> RunData:
     Parameters
     ----------
     folder : Path
-        Must hold `returns.parquet`; every other file of the contract is used if present.
-        From `manifest.json` come `simulated` (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`,
-        `settings`), `trial` (with `id`, `started`, `finished`, `other_universes`), and for provenance `config_hash`,
-        `versions`, `inputs` and `outputs`.
+        Must hold `returns.parquet`; every other file of a run is read if present. From `manifest.json` come `simulated`
+        (bool), `warnings` (list), `backtest` (with `warnings`, `stopped`, `settings`), `trial` (with `id`, `started`,
+        `finished`, `other_universes`), and for provenance `config_hash`, `versions`, `inputs` and `outputs`.
 
     Raises
     ------
     InputError
-        When the folder is no finished run, or a file in it is damaged.
+        When the folder holds no finished run, or a file in it is damaged.
     """
     folder = Path(folder)
     if not (folder / "returns.parquet").exists():
@@ -142,16 +142,16 @@ def read_run(folder: Path) -> RunData:
     returns = utc_sessions(read_parquet(folder / "returns.parquet", index=["date"])["returns"])
     calendar = _calendar(manifest, config)
     periodicity = periodicity_of(returns.index, calendar=calendar, what=f"returns in {folder}")
-    beside = _optional(folder / "benchmark.parquet", ["date"])
-    own = [str(line) for line in (*(backtest.get("warnings") or ()), *(manifest.get("warnings") or ()))]
+    comparisons = _optional(folder / "benchmark.parquet", ["date"])
+    warnings = [str(line) for line in (*(backtest.get("warnings") or ()), *(manifest.get("warnings") or ()))]
     return RunData(
         title=str((config.get("report") or {}).get("title") or config.get("name") or folder.resolve().name),
         returns=returns,
         positions=_on_sessions(_optional(folder / "positions.parquet", ["date"]), "positions"),
         transactions=_on_sessions(_optional(folder / "transactions.parquet", ["date"]), "transactions"),
         orders=_optional(folder / "orders.parquet", None),
-        benchmark=_column(beside, "benchmark", returns, periodicity),
-        universe=_column(beside, "universe", returns, periodicity),
+        benchmark=_column(comparisons, "benchmark", returns, periodicity),
+        universe=_column(comparisons, "universe", returns, periodicity),
         benchmark_name=str((config.get("benchmark") or {}).get("ticker") or "Benchmark"),
         signals=_optional(folder / "signals.parquet", ["date", "ticker"]),
         labels=_optional(folder / "labels.parquet", ["date", "ticker"]),
@@ -161,7 +161,7 @@ def read_run(folder: Path) -> RunData:
         seed_returns=_seed_returns(folder / "seed_returns.parquet"),
         trials=_trials(folder / "trials.parquet"),
         cash_flows=_on_sessions(_optional(folder / "cash_flows.parquet", ["date"]), "cash flows"),
-        warnings=tuple(dict.fromkeys(own)),
+        warnings=tuple(dict.fromkeys(warnings)),
         stopped=backtest.get("stopped") or None,
         simulated=bool(manifest.get("simulated") or (config.get("prices") or {}).get("source") == "simulated"),
         settings=backtest.get("settings") or {},
@@ -183,7 +183,7 @@ def run_from_result(
     calendar: str | None = None,
     periods_per_year: float | None = None,
 ) -> RunData:
-    """Wrap what `result_of` understands; there are no signal files, so no signal sections."""
+    """Make the input of a report from a result that `result_of` accepts, without signal files."""
     result = result_of(result)
     calendar = calendar or result.settings.get("calendar") or result.returns.attrs.get("calendar")
     returns = check_returns(result.returns, calendar=calendar)
@@ -202,7 +202,7 @@ def run_from_result(
         benchmark=(held := align(benchmark, returns, periodicity)),
         universe=align(universe, returns, periodicity, what="returns of the universe"),
         benchmark_name=name,
-        warnings=(*result.warnings, *_covered(benchmark, held, name, returns, periodicity)),
+        warnings=(*result.warnings, *_coverage_warnings(benchmark, held, name, returns, periodicity)),
         stopped=result.stopped,
         simulated=bool(result.settings.get("simulated")),
         settings=result.settings,
@@ -212,19 +212,19 @@ def run_from_result(
 
 
 def _calendar(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
-    """Exchange calendar that a run states: with its prices, its backtest or its settings."""
+    """Exchange calendar stated in the inputs, the backtest settings or the configuration of a run; None without one."""
     prices = (manifest.get("inputs") or {}).get("prices") or {}
     meta = prices.get("meta") if isinstance(prices, Mapping) else None
     for stated in (meta, (manifest.get("backtest") or {}).get("settings"), config.get("prices")):
-        if isinstance(stated, Mapping) and isinstance(found := stated.get("calendar"), str):
-            return found
+        if isinstance(stated, Mapping) and isinstance(calendar := stated.get("calendar"), str):
+            return calendar
     return None
 
 
-def _covered(
+def _coverage_warnings(
     given: pd.Series | None, held: pd.Series | None, name: str, returns: pd.Series, periodicity: Periodicity
 ) -> list[str]:
-    """Say which part of the account a benchmark covers, where it is not all of it."""
+    """Warning on the part of the account that a benchmark covers; empty when it covers all of it."""
     if given is None or given.dropna().empty:
         return []
     covered = returns.index[:0] if held is None else held.index
@@ -253,28 +253,28 @@ def _column(frame: pd.DataFrame | None, name: str, returns: pd.Series, periodici
 
 
 def _seed_returns(path: Path) -> pd.DataFrame | None:
-    """One column per seed, in the order of their numbers; None without the file."""
+    """Read returns by seed, one column per seed in numerical order; None without the file."""
     frame = _optional(path, ["date"])
     if frame is None:
         return None
-    frame = _numbers(frame, path, may_end=True).rename(columns=str)
+    frame = _check_finite(frame, path, may_end=True).rename(columns=str)
     return utc_sessions(frame[sorted(frame, key=lambda seed: (len(seed), seed))], what=path.name)
 
 
 def _trials(path: Path) -> pd.DataFrame | None:
-    """Turn the long table of trials into sessions by trial; None without the file."""
+    """Read returns of trials as a table of sessions by trial; None without the file."""
     frame = _optional(path, ["date", "trial"])
     if frame is None:
         return None
     if "returns" not in frame or frame.index.has_duplicates:
         found = "a trial with a date twice" if "returns" in frame else f"columns {', '.join(map(str, frame.columns))}"
         raise InputError(f"expected trial, date and returns, once each, in {path}; found {found}; write the run again")
-    wide = _numbers(frame[["returns"]], path)["returns"].unstack("trial").sort_index(axis=0)
+    wide = _check_finite(frame[["returns"]], path)["returns"].unstack("trial").sort_index(axis=0)
     return utc_sessions(wide.rename(columns=str).sort_index(axis=1), what=path.name)
 
 
-def _numbers(frame: pd.DataFrame, path: Path, *, may_end: bool = False) -> pd.DataFrame:
-    """Make sure that all values are finite numbers, but for NaN after the end of an account when it `may_end`."""
+def _check_finite(frame: pd.DataFrame, path: Path, *, may_end: bool = False) -> pd.DataFrame:
+    """Check that all values are finite; with `may_end`, NaN after the last value of a column is allowed."""
     for name, column in frame.items():
         last = column.last_valid_index() if may_end else None
         known = column if last is None else column.loc[:last]
@@ -290,4 +290,4 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"expected TOML in {path}; found a mistake: {error}; write the run again") from error
+        raise InputError(f"expected TOML in {path}; found a syntax error: {error}; write the run again") from error

@@ -1,4 +1,4 @@
-"""Sessions as this package writes them: UTC midnights; pyfolio and empyrical go quietly wrong on anything else."""
+"""Conversion of session dates to UTC midnights, which pyfolio and empyrical need for correct results."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from signals.common.errors import InputError
 
 __all__ = ["align", "utc_sessions"]
 
-# Weekdays in a row on which an exchange is closed: the longest holidays of Shanghai and Tokyo have seven.
+# Maximum number of consecutive weekdays without a session: the longest holidays of Shanghai and Tokyo have seven.
 LONGEST_HOLIDAY = 8
 
 
 def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
-    """Copy a series or frame with its index turned into UTC midnights named `date`.
+    """Copy a series or frame with its index converted to UTC midnights named `date`.
 
     Parameters
     ----------
     data : Series or DataFrame indexed by date
-        Naive or in any time zone; the *local* calendar day is the session, so that midnight in Tokyo stays
-        its day. Several rows of one session are kept.
+        Naive or in any time zone; the *local* calendar day is the session, so that midnight in Tokyo keeps
+        its date. Several rows of one session are kept.
     what : str
-        How an error message calls it.
+        Name of the data in error messages.
 
     Raises
     ------
@@ -50,24 +50,24 @@ def utc_sessions(data: pd.Series, *, what: str = "returns") -> pd.Series:
 def align(
     other: pd.Series | None, returns: pd.Series, periodicity: Periodicity, *, what: str = "benchmark returns"
 ) -> pd.Series | None:
-    """Check returns to compare with and put them on the sessions of the account; None when they share none.
+    """Check comparison returns and align them with the sessions of the account; None without common sessions.
 
     Parameters
     ----------
     other : Series or None
         Simple returns, see `backtests.external_returns.check_returns`; they may cover other dates.
     returns : Series
-        Of the account, already on UTC sessions. Where its `attrs` say that the account was opened at its first close,
-        as results of the recorder do, `other` is bought there too and its return on that session is 0.
+        Returns of the account on UTC sessions. Where their `attrs` state that the account was opened at its first
+        close, as in results of the recorder, `other` is bought at that close too and its return on that session is 0.
     periodicity : Periodicity
-        Of the account.
+        Frequency of the account's returns.
     what : str
-        How an error message calls `other`.
+        Name of `other` in error messages.
 
     Raises
     ------
     InputError
-        As `check_returns` and `align_returns` do.
+        As in `check_returns` and `align_returns`.
     """
     if other is None:
         return None
@@ -78,14 +78,14 @@ def align(
         of_account=False,
         periods_per_year=periodicity.periods_per_year,
     )
-    _refuse_gap(checked, returns.index, periodicity, what)
+    _reject_gap(checked, returns.index, periodicity, what)
     opened = bool(returns.attrs.get(OPENED_AT_FIRST_CLOSE))
     common = align_returns(checked, returns.index, periodicity, what=what, bought_at_first_close=opened)
     return None if common.empty else common
 
 
-def _refuse_gap(other: pd.Series, dates: pd.DatetimeIndex, periodicity: Periodicity, what: str) -> None:
-    """Refuse daily returns that lack more sessions in a row than any holiday has: they would count as 0."""
+def _reject_gap(other: pd.Series, dates: pd.DatetimeIndex, periodicity: Periodicity, what: str) -> None:
+    """Raise InputError when more consecutive sessions are missing than any holiday has; they would count as 0."""
     known = other.dropna().index
     if periodicity.frequency != "daily" or len(known) < 2:
         return

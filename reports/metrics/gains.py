@@ -1,4 +1,4 @@
-"""Gains by ticker: closed round trips, what is still open, dividends and commission, tied to the account's change."""
+"""Gains by ticker from round trips: closed, open, dividends and commission, and their check against the fills."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gains_of_trips(trips: pd.DataFrame, still_open: pd.DataFrame) -> pd.DataFram
     Returns
     -------
     DataFrame indexed by ticker
-        `closed` and `open` (gains of prices), `dividends`, `commission` (above zero) and `gain`, their sum after
+        `closed` and `open` (price gains), `dividends`, `commission` (positive) and `gain`, their sum minus
         commission.
     """
     both = pd.concat([trips, still_open], ignore_index=True)
@@ -42,12 +42,12 @@ def gains_of_trips(trips: pd.DataFrame, still_open: pd.DataFrame) -> pd.DataFram
 def trips_gap(
     positions: pd.DataFrame, transactions: pd.DataFrame, cash_flows: pd.DataFrame | None
 ) -> tuple[str, float] | None:
-    """Ticker whose round trips do not add up to what its fills, flows and last position say; None when all do.
+    """First ticker whose gain by round trips differs from its gain by fills, cash flows and last position.
 
     Returns
     -------
     tuple of (str, float) or None
-        Ticker, and by how much in account currency.
+        Ticker and difference in account currency; None when all tickers agree.
     """
     trips = round_trips(transactions, cash_flows)
     by_trip = gains_of_trips(trips, open_trips(transactions, cash_flows, positions))["gain"]

@@ -1,7 +1,8 @@
-"""The figures of `metrics.json`: empyrical's, under empyrical's names, and ours beside them.
+"""Figures of `metrics.json`: empyrical's figures under empyrical's names, comparisons, trading and round trips.
 
-Sessions a year by the table of `signals.annualization`, sample standard deviations (ddof 1). Whatever is undefined (a
-Sharpe ratio without any variation, an annual return of an account below zero) is None, never NaN: NaN is not JSON.
+Sessions a year follow the table of `signals.annualization`; standard deviations are sample ones (ddof 1). Undefined
+figures (a Sharpe ratio without any variation, an annual return of an account below zero) are None, because NaN is not
+valid JSON.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ _COMPARISONS = (
 
 
 @contextmanager
-def _undefined_is_silent() -> Iterator[None]:
-    """Let a ratio be NaN without a word: the caller turns it into None, which says the same without noise."""
+def _suppress_undefined_warnings() -> Iterator[None]:
+    """Suppress warnings of ratios that are NaN; the caller turns them into None."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
 def json_number(value: Any) -> float | int | str | None:
-    """Make a value fit JSON: Python int, float or text, and None for what is no finite real number.
+    """Convert a value for JSON: Python int, float or text, and None for anything but a finite real number.
 
     >>> [json_number(v) for v in (np.float64(0.5), np.int64(3), float("nan"), float("inf"), 1j, "2024-01-02")]
     [0.5, 3, None, None, None, '2024-01-02']
@@ -60,7 +61,7 @@ def json_number(value: Any) -> float | int | str | None:
 
 
 def ruin_date(returns: pd.Series) -> str | None:
-    """First date on which an account with these returns was worth nothing or less, as ISO text; None without one.
+    """First date on which an account with these returns had a value of zero or less, as ISO text; None without one.
 
     >>> ruin_date(pd.Series([0.1, -1.2], index=pd.bdate_range("2024-01-01", periods=2)))
     '2024-01-02'
@@ -70,7 +71,7 @@ def ruin_date(returns: pd.Series) -> str | None:
 
 
 def return_metrics(returns: pd.Series, *, daily_risk_free: float = 0.0, periods_per_year: float = 252.0) -> Metrics:
-    """Figures of one series of returns, as empyrical computes them.
+    """Compute the figures of one series of returns with empyrical.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def return_metrics(returns: pd.Series, *, daily_risk_free: float = 0.0, periods_
         empyrical's names: `cum_returns_final annual_return annual_volatility sharpe_ratio sortino_ratio
         calmar_ratio omega_ratio max_drawdown downside_risk stability_of_timeseries skew kurtosis tail_ratio
         value_at_risk` (5th percentile of daily returns) `conditional_value_at_risk`; then `best_day`,
-        `worst_day` and `positive_days` (share of sessions with a gain), and `ruin_date` (see there).
+        `worst_day` and `positive_days` (share of sessions with a gain), and `ruin_date` (see the function).
     """
     import empyrical as ep
     from scipy import stats
@@ -96,7 +97,7 @@ def return_metrics(returns: pd.Series, *, daily_risk_free: float = 0.0, periods_
     ruined = bool((returns <= -1).any())
     figures: dict[str, Callable[[], Any]] = {
         "cum_returns_final": lambda: ep.cum_returns_final(returns),
-        # of an account below zero there is no root; for some lengths empyrical takes one and finds a number
+        # undefined for a value below zero; empyrical returns a number for some lengths
         "annual_return": lambda: ep.annual_return(returns, annualization=year) if not ruined else math.nan,
         "annual_volatility": lambda: ep.annual_volatility(returns, annualization=year),
         "sharpe_ratio": lambda: ep.sharpe_ratio(returns, risk_free=rate, annualization=year),
@@ -105,7 +106,7 @@ def return_metrics(returns: pd.Series, *, daily_risk_free: float = 0.0, periods_
         "omega_ratio": lambda: ep.omega_ratio(returns, risk_free=rate, annualization=year),
         "max_drawdown": lambda: ep.max_drawdown(returns),
         "downside_risk": lambda: ep.downside_risk(returns, required_return=rate, annualization=year),
-        # the regression is on log wealth, which a ruined account does not have
+        # the regression is on log wealth, which is undefined after ruin
         "stability_of_timeseries": lambda: ep.stability_of_timeseries(returns) if not ruined else math.nan,
         "skew": lambda: stats.skew(returns),
         "kurtosis": lambda: stats.kurtosis(returns),
@@ -117,20 +118,21 @@ def return_metrics(returns: pd.Series, *, daily_risk_free: float = 0.0, periods_
         "positive_days": lambda: (returns > 0).mean(),
         "ruin_date": lambda: ruin_date(returns),
     }
-    with _undefined_is_silent():
+    with _suppress_undefined_warnings():
         return {name: json_number(figure()) for name, figure in figures.items()}
 
 
 def drawdown_dates(returns: pd.Series) -> tuple[str | None, str | None, str | None]:
     """Peak, valley and recovery of the deepest drawdown as ISO dates; None where there is none (yet).
 
-    The peak of a fall that starts with the first return is the first session.
+    The peak of a drawdown that starts with the first return is the first session.
     """
-    found = deepest_drawdowns(returns, top=1)
-    if not found:
+    drawdowns = deepest_drawdowns(returns, top=1)
+    if not drawdowns:
         return None, None, None
-    one = found[0]
-    return f"{one.peak:%Y-%m-%d}", f"{one.valley:%Y-%m-%d}", f"{one.recovery:%Y-%m-%d}" if one.recovery else None
+    deepest = drawdowns[0]
+    recovery = f"{deepest.recovery:%Y-%m-%d}" if deepest.recovery else None
+    return f"{deepest.peak:%Y-%m-%d}", f"{deepest.valley:%Y-%m-%d}", recovery
 
 
 def compare(
@@ -140,7 +142,7 @@ def compare(
     daily_risk_free: float = 0.0,
     periods_per_year: float = 252.0,
 ) -> Metrics:
-    """Figures of returns against other returns, over the sessions both have.
+    """Compare returns with other returns over the sessions both have.
 
     Returns
     -------
@@ -149,31 +151,31 @@ def compare(
         `information_ratio` (`excess_sharpe` times the root of the sessions a year), `tracking_error` (annual),
         `correlation`, `excess_return` (mean daily difference times the sessions a year), `common_days`; 95 % intervals
         (`signals.evaluation.long_run_variance.mean_interval` of values per session, which do not overlap)
-        `excess_return_low`, `excess_return_high` and, for the estimated beta, `alpha_low`, `alpha_high`; and of the
-        sessions that both have the first and last (`common_start`, `common_end`) and what `returns` made over them
-        (`common_annual_return`, `common_cum_returns_final`).
+        `excess_return_low`, `excess_return_high` and, for the estimated beta, `alpha_low`, `alpha_high`; and the
+        first and last common session (`common_start`, `common_end`) with the figures of `returns` over them
+        (`common_annual_return`, `common_cum_returns_final`). All are None without `other`.
     """
     import empyrical as ep
 
     if other is None:
         return {**dict.fromkeys(_COMPARISONS), "common_days": 0}
-    mine, year = returns.reindex(other.index), periods_per_year
-    active = mine - other
-    own = return_metrics(mine, periods_per_year=year)
-    with _undefined_is_silent():
-        sharpe = ep.excess_sharpe(mine, other)
+    common, year = returns.reindex(other.index), periods_per_year
+    active = common - other
+    own = return_metrics(common, periods_per_year=year)
+    with _suppress_undefined_warnings():
+        sharpe = ep.excess_sharpe(common, other)
         excess = mean_interval(active, horizon=1)
-        beta = ep.beta(mine, other, risk_free=daily_risk_free)
-        residual = mean_interval(mine - daily_risk_free - beta * (other - daily_risk_free), horizon=1)
+        beta = ep.beta(common, other, risk_free=daily_risk_free)
+        residual = mean_interval(common - daily_risk_free - beta * (other - daily_risk_free), horizon=1)
         values = {
-            "alpha": ep.alpha(mine, other, risk_free=daily_risk_free, annualization=year),
+            "alpha": ep.alpha(common, other, risk_free=daily_risk_free, annualization=year),
             "alpha_low": (1.0 + residual.low) ** year - 1.0,
             "alpha_high": (1.0 + residual.high) ** year - 1.0,
             "beta": beta,
             "excess_sharpe": sharpe,
             "information_ratio": sharpe * math.sqrt(year),
             "tracking_error": active.std() * math.sqrt(year),
-            "correlation": np.corrcoef(mine, other)[0, 1] if len(other) > 1 else math.nan,
+            "correlation": np.corrcoef(common, other)[0, 1] if len(other) > 1 else math.nan,
             "excess_return": excess.mean * year,
             "excess_return_low": excess.low * year,
             "excess_return_high": excess.high * year,
@@ -198,7 +200,7 @@ def compute_metrics(
     calendar: str | None = None,
     periods_per_year: float | None = None,
 ) -> Metrics:
-    """Every figure of a backtest as one flat, JSON-ready dict.
+    """Compute all figures of a backtest as one flat dict of JSON values.
 
     Parameters
     ----------
@@ -208,15 +210,16 @@ def compute_metrics(
     benchmark, universe : Series, optional
         Returns to compare with: a benchmark, and the equal-weight universe after the same costs, as fractions, at
         least as frequent as `returns`. Returns since the account's session before are compounded, and a session
-        without one counts 0. They may cover other dates; only the common span counts, and `common_days`,
-        `common_start` and `common_end` say what it is.
+        without one counts 0. They may cover other dates; only the common span is compared, and `common_days`,
+        `common_start` and `common_end` describe it.
     positions, transactions, orders, cash_flows : DataFrame, optional
         As in `BacktestResult`.
     risk_free_rate : float
-        Rate a year, a fraction; turned into a rate per session by the root that the sessions a year give.
+        Rate a year, a fraction; the rate per session is its root of the order sessions a year.
     calendar : str, optional
-        Exchange calendar of daily returns. By default that of the result the returns are from, else it is recognised
-        from the dates: `"24/7"` or New York; others are refused. See `signals.annualization.periodicity_of`.
+        Exchange calendar of daily returns. By default that of the result that the returns come from, else it is
+        inferred from the dates: `"24/7"` or New York; other dates are an error. See
+        `signals.annualization.periodicity_of`.
     periods_per_year : float, optional
         Sessions a year, instead of the table: 252 for New York, 365 for 24/7, the mean of 2010 to 2019 for other
         calendars, 52 for weekly and 12 for monthly returns.
@@ -224,18 +227,18 @@ def compute_metrics(
     Returns
     -------
     dict
-        `start`, `end` (ISO dates), `days` (number of returns), `frequency`, `periods_per_year` (sessions a year, of
-        which all annual figures are made), `calendar`, `risk_free_rate`; `return_metrics` of the strategy, of the
+        `start`, `end` (ISO dates), `days` (number of returns), `frequency`, `periods_per_year` (sessions a year, used
+        for all annual figures), `calendar`, `risk_free_rate`; `return_metrics` of the strategy, of the
         benchmark under `benchmark_…` and of the universe under `universe_…`; `compare` against the benchmark under
         plain names and against the universe under `…_universe`; dates of the deepest drawdown; `trading_metrics`;
-        `summarise_round_trips` and `summarise_open_trips`. All keys are always there (but `orders_<status>`, one per
-        status seen); what is not known is None.
+        `summarise_round_trips` and `summarise_open_trips`. All keys are always present (except `orders_<status>`, one
+        per status that occurs); unknown figures are None.
 
     Raises
     ------
     InputError
-        When `returns` is empty, unsorted, holds NaN or infinities, or a date twice; when it or a comparison is no
-        series of simple returns; when its frequency can neither be recognised nor is given.
+        When `returns` is empty, unsorted, holds NaN or infinities, or a date twice; when it or a comparison is not
+        a series of simple returns; when its frequency is neither given nor can be inferred.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Round trips: each sale matched with the oldest shares still held, fractions of shares and dividends included.
+"""Round trips: fills matched first in, first out, with fractional shares, splits and dividends.
 
-pyfolio casts amounts to whole shares and makes one Python object a share; this does neither, and agrees
-with it where shares are whole and nothing was paid on them.
+The result equals pyfolio's where shares are whole and there are no splits or dividends; pyfolio casts amounts to whole
+shares and creates one Python object a share.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Lot:
 
 
 class _Event(NamedTuple):
-    """Something that changed the shares held, or was paid on them, before the fills of its day."""
+    """Split or payment on the shares held; it applies before the fills of its day."""
 
     day: int
     amount: float
@@ -62,7 +62,7 @@ class _Event(NamedTuple):
 
 
 class _Trip(NamedTuple):
-    """A closed round trip of one symbol; days are numbers, the rest as in `round_trips`."""
+    """Closed round trip of one symbol; days are numbers since 1970, the rest as in `round_trips`."""
 
     side: str
     opened: int
@@ -76,7 +76,7 @@ class _Trip(NamedTuple):
 
 
 class _Matched(NamedTuple):
-    """What became of one symbol: its round trips, what is left of its lots, and their direction."""
+    """Result of matching one symbol: its round trips, its open lots, and their direction."""
 
     trips: list[_Trip]
     lots: list[_Lot]
@@ -93,23 +93,24 @@ def round_trips(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | No
         currency). Fills of one symbol on one session in the same direction count as one, at their average
         price.
     cash_flows : DataFrame indexed by date, optional
-        As in `BacktestResult`, before the fills of their session: splits (`ticker`, `shares`) change the shares that
-        are held, and what each cost; dividends and cash in lieu (`ticker`, `amount`) are shared by the shares held.
+        As in `BacktestResult`, before the fills of their session: splits (`ticker`, `shares`) change the shares
+        held and their cost per share; dividends and cash in lieu (`ticker`, `amount`) are divided among the shares
+        held.
 
     Returns
     -------
     DataFrame
         One row per closing fill: `symbol`, `side` ("long" or "short"), `opened` (session of the oldest share
-        matched), `closed`, `shares`, `invested` (what those shares cost to open), `pnl` (of prices, before
-        commission), `dividends` (dividends and cash in lieu of parts of a share, negative when paid on shorts),
-        `commission` (of both ends, pro rata), `net_return` ((pnl + dividends - commission) / invested) and
-        `holding_days` (calendar days, mean over the shares). Shares that a split paid out in cash altogether are a
-        round trip whose proceeds are in `dividends`. Shares still held at the end are no round trip, see `open_trips`.
-        Sorted by `closed`, then `symbol`.
+        matched), `closed`, `shares`, `invested` (cost of opening those shares), `pnl` (price gain, before
+        commission), `dividends` (dividends and cash in lieu of fractional shares, negative when paid on shorts),
+        `commission` (of opening and closing, pro rata), `net_return` ((pnl + dividends - commission) / invested) and
+        `holding_days` (calendar days, mean over the shares). Shares that a split replaces entirely by cash are
+        a round trip whose proceeds are in `dividends`. Shares still held at the end are not a round trip, see
+        `open_trips`. Sorted by `closed`, then `symbol`.
 
     Notes
     -----
-    A partial sale is a round trip of the shares sold, so a portfolio that is trimmed every week has many of
+    A partial sale is a round trip of the shares sold, so a portfolio that is rebalanced weekly has many of
     them. With `open_trips` they add up to the gain of each ticker (`backtests.gains`).
 
     >>> days = pd.DatetimeIndex(["2024-01-02", "2024-01-04"], tz="UTC")
@@ -118,7 +119,7 @@ def round_trips(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | No
     [[1.5, 15.0, 2.0]]
     """
     matched = _match_all(transactions, cash_flows)
-    rows = [(symbol, *row) for symbol, mine in matched.items() for row in mine.trips]
+    rows = [(symbol, *row) for symbol, match in matched.items() for row in match.trips]
     trips = pd.DataFrame(rows, columns=[name for name in ROUND_TRIP_COLUMNS if name != "net_return"])
     for column in ("opened", "closed"):
         trips[column] = _stamps(trips[column])
@@ -131,41 +132,41 @@ def round_trips(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | No
 def open_trips(
     transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | None, positions: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Shares that were still held at the end, with what they have gained so far.
+    """Positions open at the end, with their unrealised gains.
 
     Parameters
     ----------
     transactions, cash_flows
         As in `round_trips`.
     positions : DataFrame, optional
-        Account currency at each close; the last row values what is held. Without it values and gains are NaN.
+        Account currency at each close; the last row values the open shares. Without it values and gains are NaN.
 
     Returns
     -------
     DataFrame
-        One row per symbol: `symbol`, `side`, `opened` (session of the oldest share), `shares`, `invested` (what they
-        cost to open), `value` (at the last close, negative when short), `pnl` (unrealised, of prices), `dividends` and
-        `commission` (so far, of these shares). Sorted by `symbol`.
+        One row per symbol: `symbol`, `side`, `opened` (session of the oldest share), `shares`, `invested` (cost
+        of opening them), `value` (at the last close, negative when short), `pnl` (unrealised price gain), `dividends`
+        and `commission` (so far, of these shares). Sorted by `symbol`.
     """
     rows = []
     last = positions.iloc[-1] if positions is not None and len(positions) else {}
-    for symbol, mine in _match_all(transactions, cash_flows).items():
-        shares = sum(lot.shares for lot in mine.lots)
-        if not mine.lots:
+    for symbol, match in _match_all(transactions, cash_flows).items():
+        shares = sum(lot.shares for lot in match.lots)
+        if not match.lots:
             continue
-        invested = sum(lot.shares * lot.price for lot in mine.lots)
+        invested = sum(lot.shares * lot.price for lot in match.lots)
         value = float(last.get(symbol, np.nan))
         rows.append(
             (
                 symbol,
-                _side(mine.direction),
-                min(lot.day for lot in mine.lots),
+                _side(match.direction),
+                min(lot.day for lot in match.lots),
                 shares,
                 invested,
                 value,
-                value - mine.direction * invested,
-                sum(lot.shares * lot.dividends for lot in mine.lots),
-                sum(lot.shares * lot.commission for lot in mine.lots),
+                value - match.direction * invested,
+                sum(lot.shares * lot.dividends for lot in match.lots),
+                sum(lot.shares * lot.commission for lot in match.lots),
             )
         )
     trips = pd.DataFrame(rows, columns=list(OPEN_COLUMNS))
@@ -176,7 +177,7 @@ def open_trips(
 
 
 def net_gain(trips: pd.DataFrame) -> pd.Series:
-    """Gain of each round trip, closed or open: of prices, with dividends, after commission."""
+    """Gain of each round trip, closed or open: price gain plus dividends minus commission."""
     return trips["pnl"] + trips["dividends"] - trips["commission"]
 
 
@@ -185,8 +186,8 @@ def _match_all(transactions: pd.DataFrame | None, cash_flows: pd.DataFrame | Non
         return {}
     events = _events(cash_flows)
     matched = {}
-    for symbol, mine in _daily_fills(transactions).groupby("symbol", sort=True):
-        days, amounts, prices, fees = (mine[name].to_numpy() for name in ("day", "amount", "price", "commission"))
+    for symbol, fills in _daily_fills(transactions).groupby("symbol", sort=True):
+        days, amounts, prices, fees = (fills[name].to_numpy() for name in ("day", "amount", "price", "commission"))
         matched[symbol] = _match(days, amounts, prices, fees, events.get(symbol, []))
     return matched
 
@@ -206,19 +207,19 @@ def _days(index: pd.Index) -> NDArray[np.int64]:
 
 def _events(cash_flows: pd.DataFrame | None) -> dict[object, list[_Event]]:
     """Return splits, dividends and cash in lieu of every symbol, in order."""
-    found: dict[object, list[_Event]] = {}
+    by_symbol: dict[object, list[_Event]] = {}
     if cash_flows is not None and "shares" in cash_flows and len(cash_flows):
         days = _days(cash_flows.index).tolist()
         amounts = cash_flows["amount"] if "amount" in cash_flows else pd.Series(0.0, index=cash_flows.index)
         rows = zip(days, cash_flows["ticker"], amounts.tolist(), cash_flows["shares"].tolist(), strict=True)
         for day, ticker, amount, shares in rows:
             if amount or shares:
-                found.setdefault(ticker, []).append(_Event(day, float(amount), float(shares)))
-    return found
+                by_symbol.setdefault(ticker, []).append(_Event(day, float(amount), float(shares)))
+    return by_symbol
 
 
 def _daily_fills(transactions: pd.DataFrame) -> pd.DataFrame:
-    """Put fills in order, those of one symbol, session and direction merged at their average price."""
+    """Sort fills, and merge those of one symbol, session and direction at their average price."""
     fills = pd.DataFrame(
         {
             "symbol": transactions["symbol"].astype(object).to_numpy(),
@@ -230,10 +231,10 @@ def _daily_fills(transactions: pd.DataFrame) -> pd.DataFrame:
     )
     fills = fills[np.isfinite(fills["price"]) & (fills["amount"] != 0)]
     fills = fills.sort_values(["symbol", "day"], kind="stable", ignore_index=True)
-    turned = (fills["symbol"] != fills["symbol"].shift()) | (fills["day"] != fills["day"].shift())
-    turned |= np.sign(fills["amount"]) != np.sign(fills["amount"].shift())
+    starts_group = (fills["symbol"] != fills["symbol"].shift()) | (fills["day"] != fills["day"].shift())
+    starts_group |= np.sign(fills["amount"]) != np.sign(fills["amount"].shift())
     fills["value"] = fills["amount"] * fills["price"]
-    merged = fills.groupby(turned.cumsum().to_numpy()).agg(
+    merged = fills.groupby(starts_group.cumsum().to_numpy()).agg(
         {"symbol": "first", "day": "first", "amount": "sum", "value": "sum", "commission": "sum"}
     )
     merged["price"] = merged["value"] / merged["amount"]
@@ -247,16 +248,16 @@ def _match(
     commissions: NDArray[np.float64],
     events: list[_Event],
 ) -> _Matched:
-    """Match the fills of one symbol, with what happened to its shares between them."""
-    waiting = deque(events)
+    """Match the fills of one symbol first in, first out, and apply its splits and payments between them."""
+    pending = deque(events)
     rows: list[_Trip] = []
     lots: deque[_Lot] = deque()
     direction = 0.0
     for day, amount, price, commission in zip(
         days.tolist(), amounts.tolist(), prices.tolist(), commissions.tolist(), strict=True
     ):
-        while waiting and waiting[0].day <= day:
-            _apply(waiting.popleft(), lots, direction, rows)
+        while pending and pending[0].day <= day:
+            _apply(pending.popleft(), lots, direction, rows)
         left = abs(amount)
         per_share = commission / left
         if lots and direction * amount < 0:
@@ -279,16 +280,16 @@ def _match(
         if left > SHARE_TOLERANCE * abs(amount):
             direction = 1.0 if amount > 0 else -1.0
             lots.append(_Lot(day, left, price, per_share))
-    for event in waiting:
+    for event in pending:
         _apply(event, lots, direction, rows)
     return _Matched(rows, list(lots), direction)
 
 
 def _apply(event: _Event, lots: deque[_Lot], direction: float, rows: list[_Trip]) -> None:
-    """Share a payment among the lots, or spread a change of shares over them; what they cost stays."""
+    """Divide a payment among the lots, or scale their shares for a split; their total cost is unchanged."""
     held = sum(lot.shares for lot in lots)
     if held <= 0.0:
-        if event.amount and rows:  # cash in lieu of the last part of a share, which its split has just paid out
+        if event.amount and rows:  # cash in lieu of the last fractional share, whose split has just closed the position
             rows[-1] = rows[-1]._replace(dividends=rows[-1].dividends + event.amount)
         return
     for lot in lots:
@@ -322,7 +323,7 @@ def _apply(event: _Event, lots: deque[_Lot], direction: float, rows: list[_Trip]
 
 
 def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:
-    """Figures of `round_trips`' result, with dividends and after commission; NaN where there is nothing to average.
+    """Summarise closed round trips, with dividends and after commission; means of no round trips are NaN.
 
     Returns
     -------
@@ -349,7 +350,7 @@ def summarise_round_trips(trips: pd.DataFrame) -> dict[str, float | int]:
 
 
 def summarise_open_trips(still_open: pd.DataFrame) -> dict[str, float | int]:
-    """Figures of `open_trips`' result: `open_trips` (count) and `open_trips_pnl` (unrealised, account currency).
+    """Summarise open positions: `open_trips` (count) and `open_trips_pnl` (unrealised, account currency).
 
     The gain includes dividends and the commission paid so far, so that it and `round_trip_total_pnl` add up to the
     gains of all tickers; NaN where positions are not known.

@@ -1,4 +1,4 @@
-"""Whether the scores knew anything: rank IC and AUC within each date, by fold, by seed, beside trivial predictors."""
+"""Skill of the scores: rank IC and AUC within each date, by fold, year and seed, compared with naive predictors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
 
 __all__ = ["TOO_GOOD_AUC", "OverTime", "SignalQuality", "measure_signals", "signal_metrics"]
 
-# On clean live names 0.50-0.53 is what to expect of weekly or monthly returns; every published figure of 0.6
-# and more that was looked into came from dead tickers, shared dates or a test set used for stopping.
+# On clean prices of live tickers, 0.50 to 0.53 is usual for weekly or monthly returns; published figures of 0.6 and
+# more that were reproduced came from delisted tickers, shared dates or early stopping on the test set.
 TOO_GOOD_AUC = 0.58
 
 _MEASURES = ("auc", "rank_ic")
@@ -25,7 +25,7 @@ _MEASURES = ("auc", "rank_ic")
 
 @dataclass(frozen=True, slots=True)
 class SignalQuality:
-    """What `measure_signals` found.
+    """Result of `measure_signals`.
 
     Parameters
     ----------
@@ -36,25 +36,25 @@ class SignalQuality:
         Mean over dates with its 95 % interval, for `auc` and `rank_ic`.
     folds : DataFrame indexed by fold
         `dates`, and for each measure m: `m`, `m_low`, `m_high` (seed mean), `m_seeds_mean`, `m_seeds_std`
-        (over seeds, ddof 1, NaN with one), and `m_<predictor>` for each trivial predictor.
+        (over seeds, ddof 1, NaN with one), and `m_<predictor>` for each naive predictor.
     years : DataFrame indexed by calendar year
-        The same columns; `m_<predictor>` of a year that no fold crosses the ends of, NaN of any other.
+        The same columns; `m_<predictor>` is NaN for a year that a fold crosses the start or end of.
     seeds : DataFrame indexed by seed
-        `auc`, `rank_ic`: means over all dates of each seed alone; empty when seeds were not kept.
-    trivial : DataFrame indexed by predictor
+        `auc`, `rank_ic`: means over all dates of each seed alone; empty without seed scores.
+    naive_predictors : DataFrame indexed by predictor
         `auc`, `rank_ic`: means over folds weighted by their dates.
     deciles : DataFrame indexed by bucket, 1 = lowest scores
-        `forward_return` (mean over dates of the bucket's mean return, a fraction), `excess` (the same less
-        the mean of all scored names of that date), `excess_low`, `excess_high` (95 % interval) and `rows`.
+        `forward_return` (mean over dates of the bucket's mean return, a fraction), `excess` (the same minus
+        the mean of all scored tickers of that date), `excess_low`, `excess_high` (95 % interval) and `rows`.
     spread : MeanInterval
         Highest bucket minus lowest bucket, mean over dates of the forward return.
-    remark : str or None
-        Set when the overall AUC is too good to be true.
+    warning : str or None
+        Set when the overall AUC is implausibly high.
     horizon : int
         Decision dates over which the outcomes of neighbouring dates overlap. Ends of intervals are NaN wherever this
         leaves too few independent dates, see `signals.evaluation.long_run_variance.mean_interval`.
     over_time : OverTime or None
-        Figures over time, where no date has more than one scored name; figures within dates are then NaN.
+        Figures over time, where no date has more than one scored ticker; figures within dates are then NaN.
     """
 
     by_date: pd.DataFrame
@@ -62,37 +62,37 @@ class SignalQuality:
     folds: pd.DataFrame
     years: pd.DataFrame
     seeds: pd.DataFrame
-    trivial: pd.DataFrame
+    naive_predictors: pd.DataFrame
     deciles: pd.DataFrame
     spread: MeanInterval
-    remark: str | None
+    warning: str | None
     horizon: int
     over_time: OverTime | None = None
 
     @property
     def auc(self) -> MeanInterval:
-        """AUC that the scores are judged by: the mean within dates, or over time with one name a date."""
+        """AUC used for the conclusion: the mean within dates, or over time with one ticker a date."""
         return self.overall["auc"] if self.over_time is None else self.over_time.overall.auc
 
     @property
     def dates(self) -> int:
-        """Decision dates with a known outcome."""
+        """Number of decision dates with a known outcome."""
         return len(self.by_date)
 
     @property
     def auc_dates(self) -> int:
-        """Decision dates that the AUC was measured on."""
+        """Number of decision dates with an AUC."""
         return int(self.by_date["auc"].notna().sum()) if self.over_time is None else self.over_time.overall.dates
 
     @property
     def rank_ic_dates(self) -> int:
-        """Decision dates that have a rank IC, which needs three names."""
+        """Number of decision dates with a rank IC, which needs three tickers."""
         return int(self.by_date["rank_ic"].notna().sum())
 
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """Skill over time of scores that have one name a date.
+    """Skill over time of scores with one ticker a date.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class OverTime:
     folds, years : dict of int to SkillOverTime
         Over the test dates of each fold, and over each calendar year.
     seeds : DataFrame indexed by seed
-        `auc`, `rank_correlation`, `hit_rate` of each seed alone; empty when seeds were not kept.
+        `auc`, `rank_correlation`, `hit_rate` of each seed alone; empty without seed scores.
     """
 
     overall: SkillOverTime
@@ -119,7 +119,7 @@ def measure_signals(
     folds: pd.DataFrame | None = None,
     simulated: bool = False,
 ) -> SignalQuality:
-    """Compare out-of-sample scores with what happened, date by date.
+    """Measure out-of-sample scores against outcomes within each date.
 
     Parameters
     ----------
@@ -127,15 +127,15 @@ def measure_signals(
         `score` and optionally `fold`, as in `signals.parquet`.
     labels : DataFrame indexed by (date, ticker)
         `label` (of any kind, see `signals.evaluation.cross_section_metrics.binary_outcome`) and `forward_return` (a
-        fraction over the horizon); rows not known yet may be missing.
+        fraction over the horizon); rows whose outcome is not known yet may be missing.
     horizon : int
-        Decision dates that an outcome covers, `labels.horizon`: so many consecutive dates share a part of it.
+        Decision dates that an outcome covers, `labels.horizon`; outcomes of as many consecutive dates overlap.
     seed_scores : DataFrame, optional
         Columns `date`, `ticker`, `seed`, `score`.
     folds : DataFrame, optional
         `folds.parquet`; only its columns `fold`, `auc_<predictor>` and `rank_ic_<predictor>` are read.
     simulated : bool
-        Simulated prices may hold a pattern on purpose, so nothing is too good there.
+        Simulated prices may contain a pattern on purpose, so a high AUC gives no warning.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def measure_signals(
 
     Notes
     -----
-    Dates, not rows, are the unit of evidence: intervals are those of a mean over dates, by
+    The unit of observation is the date, not the row: intervals are those of a mean over dates, by
     `signals.evaluation.long_run_variance.mean_interval`.
     """
     joined = signals.join(labels[["label", "forward_return"]], how="inner")
@@ -162,13 +162,13 @@ def measure_signals(
     if len(by_date) and by_date["tickers"].max() <= 1:
         over_time = _over_time(joined.sort_index(), by_date["fold"], seed_scores, labels, horizon)
     auc = overall["auc"] if over_time is None else over_time.overall.auc
-    remark = None
-    if not simulated and auc.mean > TOO_GOOD_AUC and auc.low > 0.5:  # two lucky dates are no leak
+    warning = None
+    if not simulated and auc.mean > TOO_GOOD_AUC and auc.low > 0.5:  # an interval that covers chance gives no warning
         which = "mean per-date AUC" if over_time is None else "AUC over time"
-        remark = (
-            f"Too good: look for a leak. The {which} is {auc.mean:.3f}; on clean prices of live names 0.50 "
-            "to 0.53 is what to expect. Dead tickers, a label that starts before its score is known, or scaling over "
-            "all years usually explain it."
+        warning = (
+            f"Implausibly high skill: look for look-ahead bias. The {which} is {auc.mean:.3f}; on clean prices of live "
+            "tickers 0.50 to 0.53 is usual. Common causes are delisted tickers, labels that start before their score "
+            "is known, and scaling over all years."
         )
     return SignalQuality(
         by_date=by_date,
@@ -176,26 +176,26 @@ def measure_signals(
         folds=table,
         years=years,
         seeds=_mean_by_seed(seeds),
-        trivial=_trivial_overall(table),
+        naive_predictors=_naive_overall(table),
         deciles=deciles,
         spread=spread,
-        remark=remark,
+        warning=warning,
         horizon=horizon,
         over_time=over_time,
     )
 
 
 def signal_metrics(quality: SignalQuality | None) -> Metrics:
-    """Flatten the overall figures for `metrics.json`; None throughout without signals.
+    """Flatten the overall figures for `metrics.json`; all are None without signals.
 
     Returns
     -------
     dict
         For m in `auc`, `rank_ic`: `m`, `m_low`, `m_high`, `m_seeds_mean`, `m_seeds_std`, `m_<predictor>`;
-        then `signal_dates`, `seeds` (counts), `top_minus_bottom` (forward return, highest less lowest score
+        then `signal_dates`, `seeds` (counts), `top_minus_bottom` (forward return, highest minus lowest score
         bucket) with `_low` and `_high`. Ends of an interval are None where there are too few independent dates.
-        `rank_ic_dates` counts the dates with three names, on which `rank_ic` is measured. With one name a date these
-        are None, and those of `reports.metrics.skill_over_time.over_time_metrics` are not.
+        `rank_ic_dates` counts the dates with three tickers, on which `rank_ic` is measured. With one ticker a date
+        these are None; `reports.metrics.skill_over_time.over_time_metrics` gives figures for such scores.
     """
     out: Metrics = {}
     for name in _MEASURES:
@@ -207,7 +207,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
         out[f"{name}_seeds_mean"] = json_number(quality.seeds[name].mean()) if quality and known else None
         out[f"{name}_seeds_std"] = json_number(quality.seeds[name].std()) if quality and known else None
         for predictor in TRIVIAL_PREDICTORS:
-            value = quality.trivial[name].get(predictor) if quality else None
+            value = quality.naive_predictors[name].get(predictor) if quality else None
             out[f"{name}_{predictor}"] = json_number(value)
     out["signal_dates"] = quality.auc_dates if quality else None
     out["rank_ic_dates"] = quality.rank_ic_dates if quality else None
@@ -241,8 +241,8 @@ def _over_time(
 
     seeds = {}
     for seed, rows in seed_scores.groupby("seed", sort=True) if seed_scores is not None else ():
-        mine = rows.set_index(["date", "ticker"]).join(labels, how="inner").sort_index()
-        skill = measure_over_time(mine, horizon=horizon, neutral=overall.neutral)
+        joined_seed = rows.set_index(["date", "ticker"]).join(labels, how="inner").sort_index()
+        skill = measure_over_time(joined_seed, horizon=horizon, neutral=overall.neutral)
         seeds[int(seed)] = (skill.auc.mean, skill.rank_correlation.mean, skill.hit_rate.mean)
     columns = ["auc", "rank_correlation", "hit_rate"]
     return OverTime(
@@ -271,13 +271,13 @@ def _skill_table(
     by_date: pd.DataFrame, group: pd.Series | pd.Index, name: str, seeds: dict[int, pd.DataFrame], horizon: int
 ) -> pd.DataFrame:
     rows: dict[int, dict[str, float]] = {}
-    for key, mine in by_date.groupby(group, sort=True):
-        row: dict[str, float] = {"dates": len(mine)}
+    for key, of_group in by_date.groupby(group, sort=True):
+        row: dict[str, float] = {"dates": len(of_group)}
         for measure in _MEASURES:
-            mean = mean_interval(mine[measure], horizon=horizon)
+            mean = mean_interval(of_group[measure], horizon=horizon)
             row[measure], row[f"{measure}_low"], row[f"{measure}_high"] = mean.mean, mean.low, mean.high
             per_seed = pd.Series(
-                [frame[measure].reindex(mine.index).mean() for frame in seeds.values()], dtype="float64"
+                [frame[measure].reindex(of_group.index).mean() for frame in seeds.values()], dtype="float64"
             )
             row[f"{measure}_seeds_mean"], row[f"{measure}_seeds_std"] = float(per_seed.mean()), float(per_seed.std())
         rows[int(key)] = row
@@ -289,7 +289,7 @@ def _fold_table(
 ) -> pd.DataFrame:
     table = _skill_table(by_date, by_date["fold"], "fold", seeds, horizon)
     if folds is not None:
-        # trivial predictors know no seed: every row of a fold repeats the same value
+        # naive predictors do not depend on the seed: all rows of a fold hold the same value
         first = folds.groupby("fold").first()
         for name in _MEASURES:
             for predictor in TRIVIAL_PREDICTORS:
@@ -306,16 +306,16 @@ def _year_table(
     table = _skill_table(by_date, year, "year", seeds, horizon)
     reach = pd.Series(year, index=by_date.index).groupby(by_date["fold"]).agg(["min", "max"])
     for key in table.index:
-        mine = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
-        if (reach.loc[mine, "min"] == reach.loc[mine, "max"]).all():
-            trivial = _trivial_overall(folds.loc[mine])
+        folds_of_year = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
+        if (reach.loc[folds_of_year, "min"] == reach.loc[folds_of_year, "max"]).all():
+            naive = _naive_overall(folds.loc[folds_of_year])
             for name, predictor in itertools.product(_MEASURES, TRIVIAL_PREDICTORS):
                 if f"{name}_{predictor}" in folds:
-                    table.loc[key, f"{name}_{predictor}"] = trivial.loc[predictor, name]
+                    table.loc[key, f"{name}_{predictor}"] = naive.loc[predictor, name]
     return table
 
 
-def _trivial_overall(table: pd.DataFrame) -> pd.DataFrame:
+def _naive_overall(table: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for predictor in TRIVIAL_PREDICTORS:
         values = {}
@@ -328,16 +328,16 @@ def _trivial_overall(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _score_buckets(joined: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, MeanInterval]:
-    """Mean forward return by bucket of the score, and highest less lowest.
+    """Mean forward return by bucket of the score, and highest minus lowest.
 
-    Ten buckets, or as many as leave about two names a bucket on the median date.
+    There are ten buckets, or fewer, such that the median date has about two tickers in each.
     """
     rows = joined.dropna(subset=["score", "forward_return"])
     dates = rows.index.get_level_values("date")
     by_date = rows.groupby(dates)
-    names = float(by_date.size().median()) if len(rows) else 0.0
-    buckets = int(min(10, max(2, names // 2)))
-    # the middle of a tied group decides its bucket, so equal scores never part
+    tickers = float(by_date.size().median()) if len(rows) else 0.0
+    buckets = int(min(10, max(2, tickers // 2)))
+    # tied scores get the mean rank, so equal scores are in the same bucket
     place = (by_date["score"].rank(method="average") - 0.5) / by_date["score"].transform("size")
     bucket = np.minimum((place * buckets).astype("int64") + 1, buckets)
     market = by_date["forward_return"].transform("mean")
@@ -349,10 +349,10 @@ def _score_buckets(joined: pd.DataFrame, horizon: int) -> tuple[pd.DataFrame, Me
     counts = values.groupby("bucket").size()
     table: dict[int, dict[str, float]] = {}
     for number in counts.index:
-        mine = means.loc[number].sort_index()
-        excess = mean_interval(mine["excess"], horizon=horizon)
+        of_bucket = means.loc[number].sort_index()
+        excess = mean_interval(of_bucket["excess"], horizon=horizon)
         table[int(number)] = {
-            "forward_return": float(mine["forward_return"].mean()),
+            "forward_return": float(of_bucket["forward_return"].mean()),
             "excess": excess.mean,
             "excess_low": excess.low,
             "excess_high": excess.high,

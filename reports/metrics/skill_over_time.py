@@ -1,4 +1,4 @@
-"""Skill of scores that have one name a date: figures over time, and the tables that show them."""
+"""Skill over time of scores with one ticker a date: AUC, rank correlation and hit rate."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ __all__ = ["SkillOverTime", "measure_over_time", "over_time_metrics"]
 
 @dataclass(frozen=True, slots=True)
 class SkillOverTime:
-    """Figures of a score with at most one name a date.
+    """Skill over time of scores with at most one ticker a date.
 
     Parameters
     ----------
     tickers : tuple of str
-        The names, sorted; one unless names take turns.
+        Tickers scored, sorted; several when the scored ticker changes over time.
     dates : int
-        Decision dates with a known outcome.
+        Number of decision dates with a known outcome.
     auc : MeanInterval
-        Chance that the score of a date with outcome 1 is above that of a date with outcome 0, over all pairs of dates.
+        Probability that the score of a date with outcome 1 is above that of a date with outcome 0, over all pairs of
+        dates.
     rank_correlation : MeanInterval
         Spearman correlation of score and forward return over the dates.
     hit_rate : MeanInterval
-        Share of dates on which the score lies on the side of `neutral` on which the forward return lies of zero.
+        Share of dates on which `score - neutral` and the forward return have the same sign.
     chance : float
-        Hit rate to expect of calls that are independent of the outcome.
+        Expected hit rate of predictions that are independent of the outcome.
     rose : float
-        Share of dates with a forward return above zero, which is the hit rate of always expecting a rise.
+        Share of dates with a forward return above zero, which is the hit rate of always predicting a rise.
     neutral : float
-        Score that expects neither.
+        Score that predicts neither a rise nor a fall.
     """
 
     tickers: tuple[str, ...]
@@ -54,7 +55,7 @@ class SkillOverTime:
 
 
 def measure_over_time(joined: pd.DataFrame, *, horizon: int, neutral: float | None = None) -> SkillOverTime:
-    """Measure scores over time.
+    """Compute AUC, rank correlation and hit rate over time.
 
     Parameters
     ----------
@@ -63,13 +64,13 @@ def measure_over_time(joined: pd.DataFrame, *, horizon: int, neutral: float | No
     horizon : int
         Decision dates that an outcome covers, `labels.horizon`.
     neutral : float, optional
-        Score that expects neither up nor down; found with `signals.evaluation.pooled_metrics.neutral_score` when not
-        given.
+        Score that predicts neither a rise nor a fall; from `signals.evaluation.pooled_metrics.neutral_score` by
+        default.
 
     Returns
     -------
     SkillOverTime
-        Labels that are not 0 and 1 count as such by the sign of the forward return, since one name has no median.
+        Labels other than 0 and 1 are replaced by the sign of the forward return, because one ticker has no median.
     """
     score, forward = joined["score"], joined["forward_return"]
     neutral = neutral_score(score) if neutral is None else neutral
@@ -89,7 +90,7 @@ def measure_over_time(joined: pd.DataFrame, *, horizon: int, neutral: float | No
 
 
 def over_time_metrics(skill: SkillOverTime | None) -> Metrics:
-    """Flatten the figures for `metrics.json`; None throughout where several names are scored on a date.
+    """Flatten the figures for `metrics.json`; all are None where several tickers are scored on a date.
 
     Returns
     -------

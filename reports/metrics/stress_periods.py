@@ -1,4 +1,4 @@
-"""Spells of stress with fixed dates: pyfolio's own list ends in *today*, so its reports change by the day."""
+"""Stress periods with fixed dates, and compounded returns over them; pyfolio's list depends on the current date."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ CRISES: tuple[tuple[str, str, str], ...] = (
 
 
 def crisis_returns(returns: dict[str, pd.Series]) -> pd.DataFrame:
-    """Compound returns through each spell of `CRISES`, from the close of its first day to that of its last.
+    """Compound returns over each period of `CRISES`, from the close of its first day to that of its last.
 
     Parameters
     ----------
     returns : dict of str to Series
-        Columns of the result; returns per UTC session. The first one decides which spells are covered: it
-        starts no later and ends no earlier than the spell.
+        Columns of the result; returns per UTC session. A period is included when the first series
+        starts no later and ends no earlier.
 
     Returns
     -------
-    DataFrame indexed by spell
+    DataFrame indexed by `spell`
         `start`, `end` (text) and one column per series, a fraction; NaN where a series has gaps in it.
 
     >>> days = pd.bdate_range("2018-01-01", "2018-12-31", tz="UTC")

@@ -1,4 +1,4 @@
-"""What the account held and what it did: exposure, turnover and costs, from positions, fills and orders."""
+"""Exposure, turnover and costs from positions, fills and orders."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def exposure_table(positions: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame of shape (n_days, 6)
         `gross` (sum of absolute positions), `net`, `long`, `short` (negative), `largest` (largest absolute
-        position) and `holdings` (number of positions). The first five are NaN while the account is worth
-        nothing or less.
+        position) and `holdings` (number of positions). The first five are NaN while the account value
+        is zero or less.
     """
     held = positions.drop(columns="cash", errors="ignore")
     value = account_value(positions)
@@ -58,7 +58,7 @@ def exposure_table(positions: pd.DataFrame) -> pd.DataFrame:
             "long": longs / value,
             "short": shorts / value,
             "largest": pd.Series(largest, index=positions.index) / value,
-            # a remainder of share arithmetic is no position
+            # rounding remainders of share arithmetic are not positions
             "holdings": (np.abs(amounts) > SHARE_TOLERANCE * value.fillna(0.0).to_numpy()[:, None]).sum(axis=1),
         }
     )
@@ -73,7 +73,7 @@ def _traded_value(transactions: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.
 
 
 def _value_before(returns: pd.Series, positions: pd.DataFrame) -> pd.Series:
-    """Account value at the previous close; the first day's is worked back from its return."""
+    """Account value at the previous close; before the first day it is derived from the first return."""
     value = account_value(positions)
     before = value.shift(1)
     first = 1.0 + float(returns.reindex(value.index).iloc[0])
@@ -82,19 +82,18 @@ def _value_before(returns: pd.Series, positions: pd.DataFrame) -> pd.Series:
 
 
 def turnover(returns: pd.Series, positions: pd.DataFrame, transactions: pd.DataFrame) -> pd.Series:
-    """One-way turnover per session: half of all money traded, over the account's value at the previous close.
+    """One-way turnover per session: half of the traded value over the account value at the previous close.
 
-    Selling everything and buying something else counts 1 (100 %). Averaged and times the sessions
-    a year it is turnover a year.
+    Replacing all positions counts 1 (100 %). Annual turnover is the mean times the sessions a year.
     """
     return 0.5 * _traded_value(transactions, positions.index) / _value_before(returns, positions)
 
 
 def turnover_of_gross_book(positions: pd.DataFrame, transactions: pd.DataFrame) -> pd.Series:
-    """Give pyfolio's daily turnover: all money traded over the mean of yesterday's and today's gross positions.
+    """Daily turnover as in pyfolio: traded value over the mean of the gross exposure of this and the previous day.
 
-    Equal to `pyfolio.txn.get_turnover(positions, transactions)`; both ways count, so replacing everything is
-    2 (200 %).
+    Equal to `pyfolio.txn.get_turnover(positions, transactions)`; purchases and sales both count, so replacing all
+    positions is 2 (200 %).
     """
     gross = positions.drop(columns="cash", errors="ignore").abs().sum(axis=1)
     book = gross.rolling(2).mean()
@@ -109,7 +108,7 @@ def daily_costs(transactions: pd.DataFrame, orders: pd.DataFrame | None, session
     -------
     DataFrame of shape (n_sessions, 2)
         `commission` from the fills and `slippage` from the orders. A column is NaN throughout when the frames do not
-        record it for every fill: an unknown cost is not zero.
+        record it for every fill: unknown costs are not zero.
     """
     costs = pd.DataFrame(np.nan, index=sessions, columns=["commission", "slippage"])
     if transactions.empty:
@@ -117,10 +116,10 @@ def daily_costs(transactions: pd.DataFrame, orders: pd.DataFrame | None, session
     if "commission" in transactions and transactions["commission"].notna().all():
         costs["commission"] = _per_session(transactions["commission"], sessions)
     if orders is not None and "slippage" in orders:
-        done = orders.dropna(subset=["executed"])
-        if len(done) and done["slippage"].notna().all():
-            days = pd.DatetimeIndex(done["executed"]).normalize().as_unit("ns").tz_localize("UTC")
-            costs["slippage"] = _per_session(pd.Series(done["slippage"].to_numpy(), index=days), sessions)
+        executed = orders.dropna(subset=["executed"])
+        if len(executed) and executed["slippage"].notna().all():
+            days = pd.DatetimeIndex(executed["executed"]).normalize().as_unit("ns").tz_localize("UTC")
+            costs["slippage"] = _per_session(pd.Series(executed["slippage"].to_numpy(), index=days), sessions)
     return costs
 
 
@@ -132,7 +131,7 @@ def trading_metrics(
     *,
     periods_per_year: float = 252.0,
 ) -> dict[str, float]:
-    """Exposure, turnover and cost figures; NaN where the frames do not say.
+    """Compute exposure, turnover and cost figures; NaN where the frames do not contain the data.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def trading_metrics(
         `net_exposure_mean`, `net_exposure_min`, `net_exposure_max`, `long_exposure_mean`,
         `short_exposure_mean`, `largest_position_max`; `holdings_mean`, `holdings_max` (positions);
         `transactions` (count); `traded_value`, `commission_total`, `slippage_total` (account currency; NaN when
-        they are not recorded for every fill); `commission_bps`, `slippage_bps` (per money traded);
+        they are not recorded for every fill); `commission_bps`, `slippage_bps` (of traded value);
         `annual_turnover` (one-way, see `turnover`), `pyfolio_daily_turnover`; `annual_cost` (commission and
         slippage a year, of account value; NaN when either is unknown); `orders` and `orders_<status>` (counts).
     """

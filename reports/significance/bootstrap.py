@@ -1,6 +1,6 @@
-"""Histories that could have been: the stationary bootstrap, its block length, and White's reality check on top of it.
+"""Stationary bootstrap, its block length, and White's reality check.
 
-Randomness comes from a seed that never changes, so a report repeats to the byte.
+Random numbers come from a fixed seed, so equal inputs give equal results.
 
 References
 ----------
@@ -35,12 +35,12 @@ _CHUNK = 2**21  # indices held at once: 8 MB
 
 
 def block_length(values: Any) -> float:
-    """Mean block length that the stationary bootstrap of the mean should use.
+    """Mean block length for the stationary bootstrap of the mean.
 
     Parameters
     ----------
     values : array of shape (n_sessions,)
-        A series; of constant ones the length is 1.
+        Series of values; a constant series has length 1.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def block_length(values: Any) -> float:
     if n < 9 or np.ptp(series) == 0:
         return 1.0
     centred = series - series.mean()
-    calm = max(5, int(math.log10(n)))
-    most = min(math.ceil(math.sqrt(n)) + calm, n - 2)
+    run_length = max(5, int(math.log10(n)))
+    most = min(math.ceil(math.sqrt(n)) + run_length, n - 2)
     covariance = np.array([float((centred[lag:] * centred[: n - lag]).sum()) / n for lag in range(most + 1)])
     negligible = np.abs(covariance / covariance[0]) < 2.0 * math.sqrt(math.log10(n) / n)
-    runs = np.convolve(negligible[1:], np.ones(calm), mode="valid") == calm
-    # runs[k] tells whether lags k + 1 … k + calm are all negligible; like the published programs, from the first such
+    runs = np.convolve(negligible[1:], np.ones(run_length), mode="valid") == run_length
+    # runs[k]: lags k + 1 … k + run_length are all negligible; the first such k is used, as in the published programs
     width = min(2 * (int(runs.argmax()) + 1), most) if runs.any() else most
     lags = np.arange(1, width + 1)
     weight = np.minimum(1.0, 2.0 * (1.0 - lags / width))
@@ -77,7 +77,7 @@ def block_length(values: Any) -> float:
 def stationary_indices(
     sessions: int, *, block: float, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Iterator[NDArray[np.int32]]:
-    """Draw resampled histories as session numbers, a part of them at a time.
+    """Draw resampled histories as session numbers, in chunks.
 
     Parameters
     ----------
@@ -88,11 +88,11 @@ def stationary_indices(
     rng : Generator
         Source of randomness.
     resamples : int
-        How many in all.
+        Number of histories in all.
 
     Yields
     ------
-    ndarray of shape (some, sessions)
+    ndarray of shape (chunk, sessions)
         Blocks of geometric length that begin anywhere and wrap around the end (Politis and Romano 1994).
     """
     rows = max(1, _CHUNK // sessions)
@@ -118,7 +118,7 @@ def resampled_figures(
     risk_free : float
         Rate per session, taken off for the Sharpe ratio only.
     resamples, seed : int
-        How many histories, and what they are drawn from.
+        Number of histories, and the random seed.
 
     Returns
     -------
@@ -126,10 +126,10 @@ def resampled_figures(
         Per session; 0 for a history without any variation.
     drawdown : ndarray of shape (resamples,)
         Deepest fall of wealth below its peak, a fraction, zero or negative; NaN when a return of -100 % or worse
-        exists, after which there is nothing to fall from.
+        exists, because wealth is then zero or negative.
     block : float
-        Mean block length used: the longer of what the returns and their squared deviations ask for, because
-        drawdowns depend on how volatility clusters.
+        Mean block length used: the longer of those for the returns and for their squared deviations, because
+        drawdowns depend on volatility clustering.
     """
     values = np.asarray(returns, dtype=np.float64)
     centred = values - values.mean()
@@ -151,7 +151,7 @@ def resampled_figures(
 
 
 def percentile_interval(values: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """Both ends of the middle `level` of the values.
+    """Central percentile interval that contains the share `level` of the values.
 
     >>> percentile_interval(np.arange(101.0), 0.5)
     (25.0, 75.0)
@@ -163,12 +163,12 @@ def percentile_interval(values: NDArray[np.float64], level: float = 0.95) -> tup
 
 @dataclass(frozen=True, slots=True)
 class RealityCheck:
-    """Outcome of `reality_check`.
+    """Result of `reality_check`.
 
     Parameters
     ----------
     p_value : float
-        How often the best of as many trials without an edge shows a mean edge as large as the best one here.
+        Probability that the best of as many trials with a true mean of zero has at least the observed mean.
     best : int
         Column of the best trial.
     edge : float
@@ -184,21 +184,21 @@ class RealityCheck:
 
 
 def reality_check(excess: Any, *, resamples: int = RESAMPLES, seed: int = _SEED + 1) -> RealityCheck:
-    """Ask whether the best trial of a family beats a comparison by more than the luck of the best (White 2000).
+    """Test whether the best of several trials has a positive mean excess return (White 2000).
 
     Parameters
     ----------
     excess : array of shape (n_sessions, n_trials)
         Return of each trial less that of the comparison, session by session.
     resamples, seed : int
-        How many histories, and what they are drawn from.
+        Number of histories, and the random seed.
 
     Returns
     -------
     RealityCheck
-        Of the hypothesis that no trial has a positive mean excess. All trials are resampled together, so what they
-        share needs no model. The p-value counts the history itself as one of the resamples (Davison and Hinkley 1997)
-        and is never 0. Blocks have the mean of the lengths the single trials ask for.
+        Of the hypothesis that no trial has a positive mean excess. All trials are resampled together, which preserves
+        their correlation. The p-value counts the history itself as one of the resamples (Davison and Hinkley 1997)
+        and is never 0. The block length is the mean of those of the single trials.
     """
     values = np.asarray(excess, dtype=np.float64)
     sessions, count = values.shape
@@ -209,7 +209,7 @@ def reality_check(excess: Any, *, resamples: int = RESAMPLES, seed: int = _SEED 
     rng = np.random.default_rng(seed)
     as_large = 0
     for chosen in stationary_indices(sessions, block=block, rng=rng, resamples=resamples):
-        # how often each session was drawn; means of all trials follow from one product (einsum: no threads, same bits)
+        # counts of each session give the means of all trials in one product (einsum has no threads: reproducible bits)
         row = np.arange(len(chosen), dtype=np.int64)[:, None] * sessions
         drawn = np.bincount((row + chosen).ravel(), minlength=len(chosen) * sessions).reshape(len(chosen), sessions)
         means = np.einsum("bt,tk->bk", drawn.astype(np.float64), centred) / sessions

@@ -1,4 +1,4 @@
-"""The trials a run could have been chosen from: how many there were, and those that can be compared."""
+"""Trials that a run could have been selected from: their number, and the returns of those that can be compared."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _COVER = 0.5  # a trial with returns on fewer of the run's sessions is counted, 
 
 @dataclass(frozen=True, slots=True)
 class TrialFamily:
-    """Trials that tested what one run tested: at least half of its days and at least half of its tickers.
+    """Trials with out-of-sample scores for at least half of the days and at least half of the tickers of a run.
 
     Parameters
     ----------
     own : str
-        Which of them this run is.
+        Name of this run among them.
     started : int
-        How many had out-of-sample scores; trials that failed after that, were given up or are still running are among
-        them.
+        Number of trials with out-of-sample scores; it includes trials that failed after that, were abandoned or are
+        still running.
     finished : int
-        How many have returns.
+        Number of trials with returns.
     returns : DataFrame
-        Sessions by trial: simple returns of those that can be compared, over the sessions all of them have. Left out
-        are trials that cover less than half of this run's sessions, never moved, or repeat another one to the bit.
+        Sessions by trial: simple returns of those that can be compared, over the sessions all of them have. Trials
+        that cover less than half of this run's sessions, are constant, or equal another one to the bit are left out.
     other_universes : int
-        How many trials on the same days tested other universes; they are not among those started.
+        Number of trials on the same days with other universes; they are not included in `started`.
     """
 
     own: str
@@ -43,7 +43,7 @@ class TrialFamily:
 
 
 def trial_family(run: RunData) -> TrialFamily | None:
-    """TrialFamily of a run; None when nobody counted trials.
+    """Read the comparable trials of a run; None when trials were not recorded.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def trial_family(run: RunData) -> TrialFamily | None:
         return None
     own = str(info.get("id") or "this run")
     table = pd.DataFrame(index=run.returns.index) if run.trials is None else run.trials.reindex(run.returns.index)
-    # the family's snapshot holds this run as well; what was just read beside it is the same and surely complete
+    # the table of trials may hold this run without its last sessions; the returns of the run are complete
     table = table.assign(**{own: run.returns})
     finished = max(table.shape[1], _count(info, "finished"))
     started, others = max(finished, _count(info, "started")), _count(info, "other_universes")

@@ -1,4 +1,4 @@
-"""Everything the report says about luck, measured once for a run and given to metrics, table and figures."""
+"""Significance measures of a run, computed once for `metrics.json`, the table and the charts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.metrics.performance import Metrics, json_number
 from reports.significance.bootstrap import RealityCheck, percentile_interval, reality_check, resampled_figures
 from reports.significance.comparable_trials import TrialFamily, trial_family
 from reports.significance.overfitting import Overfitting, probability_of_backtest_overfitting
-from reports.significance.seed_dispersion import SeedFan, closed_accounts, measure_seeds
+from reports.significance.seed_dispersion import SeedDispersion, closed_accounts, measure_seeds
 from reports.significance.sharpe_ratio import (
     Moments,
     deflated_sharpe_ratio,
@@ -28,31 +28,31 @@ from reports.significance.sharpe_ratio import (
 )
 from signals.annualization import Periodicity
 
-__all__ = ["MIN_SESSIONS", "Deflation", "Luck", "Path", "luck_metrics", "measure_luck"]
+__all__ = ["MIN_SESSIONS", "Deflation", "Path", "Significance", "measure_significance", "significance_metrics"]
 
-MIN_SESSIONS = 60  # of fewer, skew and kurtosis say nothing and blocks of a bootstrap hardly differ
+MIN_SESSIONS = 60  # with fewer, skew and kurtosis are not estimable and bootstrap blocks hardly differ
 _BLOCKS = 16
-_BLOCK_SESSIONS = 20  # the shortest block whose Sharpe ratio is worth comparing
+_BLOCK_SESSIONS = 20  # shortest block with a meaningful Sharpe ratio
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What the one path of returns says by itself; Sharpe ratios per session.
+    """Significance of the Sharpe ratio of one history of returns; Sharpe ratios per session.
 
     Parameters
     ----------
     found : Moments
-        Of the returns in excess of the risk-free rate.
+        Moments of the returns in excess of the risk-free rate.
     error, robust_error : float
-        Standard errors of the Sharpe ratio without and with allowance for serial correlation.
+        Standard errors of the Sharpe ratio, without and with an adjustment for serial correlation.
     probability, robust_probability : float
-        Probabilistic Sharpe ratio against zero with either.
+        Probabilistic Sharpe ratio against zero with each of the two errors.
     needed : float
-        Minimum track record length, sessions; infinite when the Sharpe ratio is not above zero.
+        Minimum track record length in sessions; infinite when the Sharpe ratio is not above zero.
     sharpe, drawdown : ndarray
-        Of resampled histories.
+        Sharpe ratios and maximum drawdowns of resampled histories.
     block : float
-        Mean length of the blocks they are made of.
+        Mean length of the resampled blocks.
     """
 
     found: Moments
@@ -68,7 +68,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Deflation:
-    """The Sharpe ratio against the best of the family; Sharpe ratios per session.
+    """Deflated Sharpe ratio against the comparable trials; Sharpe ratios per session.
 
     Parameters
     ----------
@@ -77,14 +77,14 @@ class Deflation:
     spread : float
         Their standard deviation (ddof 1).
     assumed : bool
-        Too few returns are known to measure it, fewer than two or those of less than half of the trials started, so it
-        is at least what trials without skill have, 1 / sqrt(T - 1).
+        True when fewer than two trials, or less than half of the trials started, have returns; `spread` is then at
+        least that of trials without skill, 1 / sqrt(T - 1).
     correlation : float
         Mean correlation of the trials' returns; NaN when fewer than two can be compared.
     effective : float
-        Independent trials that they amount to; NaN likewise.
+        Effective number of independent trials; NaN when `correlation` is NaN.
     probability, threshold : float
-        Deflated Sharpe ratio and what the best of all trials started would show without skill.
+        Deflated Sharpe ratio, and the expected best Sharpe ratio of all trials started without skill.
     effective_probability, effective_threshold : float
         The same for the effective number.
     """
@@ -101,8 +101,8 @@ class Deflation:
 
 
 @dataclass(frozen=True, slots=True)
-class Luck:
-    """All of it; a part that cannot be known is None, and `reasons` says why.
+class Significance:
+    """All significance measures of a run; a part that cannot be computed is None, with the reason in `reasons`.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ class Luck:
     deflation : Deflation or None
     overfitting : Overfitting or None
     checks : dict
-        Reality checks by what the trials are compared with: `"benchmark"`, `"universe"`, `"zero"`.
-    seeds : SeedFan or None
+        Reality checks by comparison: `"benchmark"`, `"universe"`, `"zero"`.
+    seeds : SeedDispersion or None
     reasons : dict
-        Half a sentence each, under the names above.
+        Clause on why a part is missing, by the names above.
     periodicity : Periodicity
-        Of the returns: how many of them make a year.
+        Frequency of the returns and number of sessions a year.
     """
 
     path: Path | None
@@ -124,23 +124,23 @@ class Luck:
     deflation: Deflation | None
     overfitting: Overfitting | None
     checks: dict[str, RealityCheck]
-    seeds: SeedFan | None
+    seeds: SeedDispersion | None
     reasons: dict[str, str]
     periodicity: Periodicity
 
 
-def measure_luck(run: RunData) -> Luck:
-    """Measure what of a run's result luck could explain.
+def measure_significance(run: RunData) -> Significance:
+    """Compute the significance measures of a run.
 
     Parameters
     ----------
     run : RunData
-        Its returns; with `trials` and `seed_returns` the family and the seeds as well.
+        Needs `returns`; `trials` and `seed_returns` add the measures on trials and seeds.
 
     Returns
     -------
-    Luck
-        Equal files give equal bits: every random number comes from a fixed seed.
+    Significance
+        Equal inputs give equal bits, because every random number comes from a fixed seed.
     """
     periodicity = run.periodicity
     rate = (1.0 + run.risk_free_rate) ** (1.0 / periodicity.periods_per_year) - 1.0
@@ -148,18 +148,18 @@ def measure_luck(run: RunData) -> Luck:
     path = _path(run.returns, rate, reasons)
     family = trial_family(run)
     if family is None:
-        untold = "how many other variants were tried was not recorded, and every one that was looked at counts"
-        reasons |= dict.fromkeys(("family", "deflation", "overfitting", "checks"), untold)
+        not_recorded = "the number of variants that were tried was not recorded"
+        reasons |= dict.fromkeys(("family", "deflation", "overfitting", "checks"), not_recorded)
     seeds = None
     if run.seed_returns is None:
-        reasons["seeds"] = "there are no returns of single seeds to compare"
+        reasons["seeds"] = "there are no returns of single seeds"
     else:
         seeds = measure_seeds(run.seed_returns, run.returns, risk_free=rate)
         if seeds is None:
             closed = closed_accounts(run.seed_returns, run.returns.index)
-            ended = "".join(f"; seed {seed} was {how}" for seed, (how, _) in closed.items())
+            ended = "".join(f"; seed {seed} was {closure}" for seed, (closure, _) in closed.items())
             reasons["seeds"] = f"fewer than two seeds traded{' to the end' if ended else ''}{ended}"
-    return Luck(
+    return Significance(
         path=path,
         family=family,
         deflation=_deflation(family, path, rate, reasons),
@@ -175,7 +175,7 @@ def _path(returns: pd.Series, rate: float, reasons: dict[str, str]) -> Path | No
     values = returns.to_numpy(dtype=np.float64)
     found = moments(values - rate)
     if found.sessions < MIN_SESSIONS:
-        reasons["path"] = f"it takes {MIN_SESSIONS} sessions; there are {found.sessions}"
+        reasons["path"] = f"{MIN_SESSIONS} sessions are needed; there are {found.sessions}"
     elif math.isnan(found.sharpe):
         reasons["path"] = "the account's return never changed"
     if "path" in reasons:
@@ -205,7 +205,7 @@ def _deflation(family: TrialFamily | None, path: Path | None, rate: float, reaso
     several = values.shape[1] > 1 and len(values) >= MIN_SESSIONS
     ratios = tuple(moments(values[:, trial]).sharpe for trial in range(values.shape[1])) if several else ()
     chance = 1.0 / math.sqrt(path.found.sessions - 1)
-    # few trials that happen to agree say little about the spread of the many whose returns nobody knows
+    # a few similar trials do not measure the spread of the many trials without returns
     unknown = 2 * len(ratios) < family.started
     if several:
         spread, correlation = float(np.std(ratios, ddof=1)), mean_correlation(values)
@@ -230,11 +230,11 @@ def _overfitting(family: TrialFamily | None, rate: float, reasons: dict[str, str
     sessions, count = family.returns.shape
     blocks = min(_BLOCKS, sessions // _BLOCK_SESSIONS // 2 * 2)
     if count < 2:
-        reasons["overfitting"] = f"it takes two trials with different returns; the family has {count}"
+        reasons["overfitting"] = f"two trials with different returns are needed; there are {count}"
         return None
     if blocks < _BLOCKS // 2:
         needed = _BLOCKS // 2 * _BLOCK_SESSIONS
-        reasons["overfitting"] = f"it takes {needed} sessions that all trials have; there are {sessions}"
+        reasons["overfitting"] = f"{needed} sessions that all trials have are needed; there are {sessions}"
         return None
     return probability_of_backtest_overfitting(family.returns.to_numpy(dtype=np.float64) - rate, blocks=blocks)
 
@@ -242,9 +242,9 @@ def _overfitting(family: TrialFamily | None, rate: float, reasons: dict[str, str
 def _checks(family: TrialFamily | None, run: RunData, rate: float, reasons: dict[str, str]) -> dict[str, RealityCheck]:
     if family is None:
         return {}
-    flat = pd.Series(rate, index=run.returns.index)
+    risk_free = pd.Series(rate, index=run.returns.index)
     found = {}
-    for name, other in (("benchmark", run.benchmark), ("universe", run.universe), ("zero", flat)):
+    for name, other in (("benchmark", run.benchmark), ("universe", run.universe), ("zero", risk_free)):
         if other is None or family.returns.empty:
             continue
         excess = family.returns.sub(other, axis=0).dropna()
@@ -252,27 +252,33 @@ def _checks(family: TrialFamily | None, run: RunData, rate: float, reasons: dict
             found[name] = reality_check(excess.to_numpy(dtype=np.float64))
     if not found:
         sessions, count = family.returns.shape
-        short = f"it takes {MIN_SESSIONS} sessions that all trials have; there are {sessions}"
-        reasons["checks"] = short if count else "no trial ever moved"
+        short = f"{MIN_SESSIONS} sessions that all trials have are needed; there are {sessions}"
+        reasons["checks"] = short if count else "the returns of every trial are constant"
     return found
 
 
-def luck_metrics(luck: Luck) -> Metrics:
-    """Figures about luck for `metrics.json`; what is not known is None.
+def significance_metrics(significance: Significance) -> Metrics:
+    """Figures on significance for `metrics.json`; unknown figures are None.
 
     Returns
     -------
     dict
         Sharpe ratios a year (times the root of the sessions a year), lengths in sessions, probabilities and p-values as
         fractions.
-        `probabilistic_sharpe_ratio` and `sharpe_ratio_standard_error` assume returns that do not follow each other,
+        `probabilistic_sharpe_ratio` and `sharpe_ratio_standard_error` assume serially independent returns,
         `…_robust` do not. `deflated_sharpe_ratio` is against the best of all `trials` started (those on the same days
         with other universes, `trials_other_universes`, are not among them),
         `deflated_sharpe_ratio_effective` against that of the `effective_trials`. `sharpe_ratio_low`, `…_high`,
         `max_drawdown_low` and `…_high` hold 95 % of resampled histories.
     """
-    path, family, deflation, fan, over = luck.path, luck.family, luck.deflation, luck.seeds, luck.overfitting
-    year = math.sqrt(luck.periodicity.periods_per_year)
+    path, family, deflation, seeds, overfitting = (
+        significance.path,
+        significance.family,
+        significance.deflation,
+        significance.seeds,
+        significance.overfitting,
+    )
+    year = math.sqrt(significance.periodicity.periods_per_year)
     low, high = percentile_interval(path.sharpe) if path else (math.nan, math.nan)
     deep, shallow = percentile_interval(path.drawdown) if path else (math.nan, math.nan)
     out: dict[str, float | int | None] = {
@@ -297,20 +303,20 @@ def luck_metrics(luck: Luck) -> Metrics:
         "expected_best_sharpe_ratio_effective": deflation.effective_threshold * year if deflation else None,
         "deflated_sharpe_ratio": deflation.probability if deflation else None,
         "deflated_sharpe_ratio_effective": deflation.effective_probability if deflation else None,
-        "probability_of_backtest_overfitting": over.probability if over else None,
-        "probability_of_loss_out_of_sample": over.loss if over else None,
+        "probability_of_backtest_overfitting": overfitting.probability if overfitting else None,
+        "probability_of_loss_out_of_sample": overfitting.loss if overfitting else None,
         **{
-            f"reality_check_p_value{suffix}": luck.checks[name].p_value if name in luck.checks else None
+            f"reality_check_p_value{suffix}": significance.checks[name].p_value if name in significance.checks else None
             for name, suffix in (("benchmark", ""), ("universe", "_universe"), ("zero", "_zero"))
         },
-        "sharpe_ratio_seeds": len(fan.sharpe) if fan else None,
-        "sharpe_ratio_seeds_mean": float(fan.sharpe.mean()) * year if fan else None,
-        "sharpe_ratio_seeds_std": float(fan.sharpe.std(ddof=1)) * year if fan else None,
-        "sharpe_ratio_seeds_min": float(fan.sharpe.min()) * year if fan else None,
-        "sharpe_ratio_seeds_max": float(fan.sharpe.max()) * year if fan else None,
-        "sharpe_ratio_seeds_low": fan.low * year if fan else None,
-        "sharpe_ratio_seeds_high": fan.high * year if fan else None,
-        "sharpe_ratio_seed_share": fan.share if fan else None,
-        "sharpe_ratio_seeds_closed": len(fan.closed) if fan else None,
+        "sharpe_ratio_seeds": len(seeds.sharpe) if seeds else None,
+        "sharpe_ratio_seeds_mean": float(seeds.sharpe.mean()) * year if seeds else None,
+        "sharpe_ratio_seeds_std": float(seeds.sharpe.std(ddof=1)) * year if seeds else None,
+        "sharpe_ratio_seeds_min": float(seeds.sharpe.min()) * year if seeds else None,
+        "sharpe_ratio_seeds_max": float(seeds.sharpe.max()) * year if seeds else None,
+        "sharpe_ratio_seeds_low": seeds.low * year if seeds else None,
+        "sharpe_ratio_seeds_high": seeds.high * year if seeds else None,
+        "sharpe_ratio_seed_share": seeds.share if seeds else None,
+        "sharpe_ratio_seeds_closed": len(seeds.closed) if seeds else None,
     }
     return {name: json_number(value) for name, value in out.items()}

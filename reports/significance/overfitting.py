@@ -1,4 +1,4 @@
-"""Whether choosing the best trial picks anything that lasts: combinatorially symmetric cross-validation.
+"""Probability of backtest overfitting by combinatorially symmetric cross-validation.
 
 References
 ----------
@@ -21,7 +21,7 @@ __all__ = ["Overfitting", "probability_of_backtest_overfitting"]
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """Outcome of `probability_of_backtest_overfitting`.
+    """Result of `probability_of_backtest_overfitting`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Overfitting:
     logits : ndarray of shape (n_splits,)
         `ln(w / (1 - w))` with `w` its rank in the other half (1 is worst) over the number of trials plus one.
     trials, blocks, sessions : int
-        How many were compared, into how many blocks the history was cut, how many sessions that uses.
+        Number of trials compared, of blocks in the history, and of sessions in these blocks.
     """
 
     probability: float
@@ -44,25 +44,26 @@ class Overfitting:
 
     @property
     def noise(self) -> float:
-        """Probability that choosing among so many trials of pure noise would show: the ranks not above the median."""
+        """Expected `probability` for as many trials of pure noise: the share of ranks not above the median."""
         return ((self.trials + 1) // 2) / self.trials
 
 
 def probability_of_backtest_overfitting(returns: Any, *, blocks: int = 16) -> Overfitting:
-    """Split the history into halves in every symmetric way; choose by one half and look at the other.
+    """Estimate how often the best trial of one half of the history is not above the median in the other half.
 
     Parameters
     ----------
     returns : array of shape (n_sessions, n_trials)
         In excess of the risk-free rate; at least two trials.
     blocks : int
-        Even number of blocks of equal length; the oldest sessions that do not fill a block are left out.
+        Even number of blocks of equal length; the oldest sessions that do not fill a block are left out. Every choice
+        of half of the blocks is one split.
 
     Returns
     -------
     Overfitting
-        Trials are compared by their Sharpe ratios. Equal Sharpe ratios share their mean rank; the first of several
-        best ones is chosen. A logit of exactly 0, the median, counts as overfitted, so that with an odd number of
+        Trials are ranked by their Sharpe ratios. Equal Sharpe ratios have their mean rank; of several best trials the
+        first is selected. A logit of exactly 0, the median, counts as overfitted, so that with an odd number of
         trials pure noise gives more than one half: two thirds with three (`Overfitting.noise`).
 
     Raises
@@ -72,7 +73,7 @@ def probability_of_backtest_overfitting(returns: Any, *, blocks: int = 16) -> Ov
 
     Examples
     --------
-    One trial that is better throughout:
+    One trial is better in all blocks:
 
     >>> rng = np.random.default_rng(0)
     >>> found = probability_of_backtest_overfitting(rng.normal([0.5, 0, 0], 1.0, (800, 3)), blocks=8)
@@ -88,8 +89,8 @@ def probability_of_backtest_overfitting(returns: Any, *, blocks: int = 16) -> Ov
             f"expected an even number of blocks of two sessions or more; found {blocks} blocks for {len(values)} "
             "sessions; use fewer blocks"
         )
-    cut = values[len(values) - blocks * length :].reshape(blocks, length, count)
-    first, second = cut.sum(axis=1), (cut**2).sum(axis=1)
+    by_block = values[len(values) - blocks * length :].reshape(blocks, length, count)
+    first, second = by_block.sum(axis=1), (by_block**2).sum(axis=1)
     chosen = np.zeros((_splits(blocks), blocks))
     for split, half in enumerate(combinations(range(blocks), blocks // 2)):
         chosen[split, list(half)] = 1.0
@@ -97,13 +98,13 @@ def probability_of_backtest_overfitting(returns: Any, *, blocks: int = 16) -> Ov
     inside = _sharpe(_halves(chosen, first), _halves(chosen, second), sessions)
     outside = _sharpe(_halves(1.0 - chosen, first), _halves(1.0 - chosen, second), sessions)
     best = inside.argmax(axis=1)[:, None]
-    reached = np.take_along_axis(outside, best, axis=1)
-    rank = (outside < reached).sum(axis=1) + ((outside == reached).sum(axis=1) + 1) / 2
+    best_outside = np.take_along_axis(outside, best, axis=1)
+    rank = (outside < best_outside).sum(axis=1) + ((outside == best_outside).sum(axis=1) + 1) / 2
     weight = rank / (count + 1)
     logits = np.log(weight / (1.0 - weight))
     return Overfitting(
         probability=float((rank <= (count + 1) / 2).mean()),
-        loss=float((reached < 0).mean()),
+        loss=float((best_outside < 0).mean()),
         logits=logits,
         trials=count,
         blocks=blocks,
@@ -118,16 +119,16 @@ def _splits(blocks: int) -> int:
 
 
 def _halves(chosen: NDArray[np.float64], sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add up the blocks of each half, (n_splits, n_trials): einsum has no threads, so the same bits everywhere."""
+    """Sum the blocks of each half, shape (n_splits, n_trials); einsum has no threads, so bits are reproducible."""
     total: NDArray[np.float64] = np.einsum("sb,bt->st", chosen, sums)
     return total
 
 
 def _sharpe(first: NDArray[np.float64], second: NDArray[np.float64], sessions: int) -> NDArray[np.float64]:
-    """Sharpe ratios from sums and sums of squares; a half without variation counts by the sign of its mean."""
+    """Sharpe ratios from sums and sums of squares; infinite with the sign of the mean for a half without variation."""
     mean = first / sessions
     variance = (second - first * mean) / (sessions - 1)
-    still = variance <= 1e-12 * second / sessions
+    constant = variance <= 1e-12 * second / sessions
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = mean / np.sqrt(np.where(still, 0.0, variance))
-    return np.where(still & (np.abs(mean) <= 1e-15), 0.0, ratio)
+        ratio = mean / np.sqrt(np.where(constant, 0.0, variance))
+    return np.where(constant & (np.abs(mean) <= 1e-15), 0.0, ratio)

@@ -1,4 +1,4 @@
-"""What the random seed of the networks did to the result: the same trading, one seed at a time."""
+"""Dispersion of the result over the seeds of the networks: the same strategy traded on the scores of each seed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from reports.metrics.performance import ruin_date
 from reports.significance.sharpe_ratio import moments, sharpe_influence
 from signals.evaluation.long_run_variance import newey_west_variance
 
-__all__ = ["SeedFan", "closed_accounts", "measure_seeds"]
+__all__ = ["SeedDispersion", "closed_accounts", "measure_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
-class SeedFan:
-    """Outcome of `measure_seeds`; every Sharpe ratio is per session.
+class SeedDispersion:
+    """Result of `measure_seeds`; every Sharpe ratio is per session.
 
     Parameters
     ----------
     returns : DataFrame
-        Sessions by seed: simple returns of trading that seed's scores alone, of accounts that lasted to the end.
+        Sessions by seed: simple returns of trading that seed's scores alone, for accounts that were not closed before
+        the end.
     sharpe : Series
         Sharpe ratio by seed.
     ensemble : float
-        Sharpe ratio of what was traded, over the same sessions.
+        Sharpe ratio of the traded account, over the same sessions.
     low, high : float
-        Where the Sharpe ratio of one more seed would lie, 19 times in 20; NaN with fewer than three seeds.
+        95 % prediction interval for the Sharpe ratio of one more seed; NaN with fewer than three seeds.
     share : float
-        Part of the variance of one seed's Sharpe ratio that goes with the seed; the rest goes with the sessions it
-        met, which all seeds share. NaN when there is no variance.
+        Share of the variance of one seed's Sharpe ratio that is due to the seed; the rest is due to the sample of
+        sessions, which all seeds share. NaN when there is no variance.
     closed : dict of str to (str, Series)
-        Seeds whose account was closed before the end: how and when, and its returns until then. They are in none of the
-        figures above.
+        Seeds whose account was closed before the end: a clause on how and when, and the returns until then. They are
+        excluded from the figures above.
     """
 
     returns: pd.DataFrame
@@ -54,26 +55,26 @@ def closed_accounts(returns: pd.DataFrame, sessions: pd.DatetimeIndex) -> dict[s
     returns : DataFrame
         Sessions by account, NaN after the end of one.
     sessions : DatetimeIndex
-        Sessions that an account has when it lasts.
+        Sessions of an account that is not closed.
 
     Returns
     -------
     dict of str to (str, Series)
-        By account: how and when it was closed, such as `"closed by ruin on 2024-03-01"`, and its returns until then.
-        An account with a value above zero was closed for lack of margin.
+        By account: a clause on how and when it was closed, such as `"closed by ruin on 2024-03-01"`, and its returns
+        until then. An account with a value above zero was closed for lack of margin.
     """
-    found = {}
+    closed = {}
     for name, column in returns.reindex(sessions).items():
-        held = column.loc[: column.last_valid_index()].dropna()
-        ruined = ruin_date(held)
-        if held.empty or (ruined is None and len(held) == len(sessions)):
+        own_returns = column.loc[: column.last_valid_index()].dropna()
+        ruined = ruin_date(own_returns)
+        if own_returns.empty or (ruined is None and len(own_returns) == len(sessions)):
             continue
-        why = f"ruin on {ruined}" if ruined else f"a margin call on {held.index[-1]:%Y-%m-%d}"
-        found[str(name)] = (f"closed by {why}", held)
-    return found
+        why = f"ruin on {ruined}" if ruined else f"a margin call on {own_returns.index[-1]:%Y-%m-%d}"
+        closed[str(name)] = (f"closed by {why}", own_returns)
+    return closed
 
 
-def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float = 0.0) -> SeedFan | None:
+def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float = 0.0) -> SeedDispersion | None:
     """Compare seeds over the sessions that all of them and the ensemble have.
 
     Parameters
@@ -81,22 +82,22 @@ def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float 
     seeds : DataFrame indexed by session
         Simple returns, one column per seed.
     ensemble : Series indexed by session
-        Returns of what was traded: the mean of the seeds' scores.
+        Returns of the traded account, which uses the mean score over seeds.
     risk_free : float
         Rate per session.
 
     Returns
     -------
-    SeedFan or None
-        None with fewer than two seeds that have a Sharpe ratio. A seed whose account was closed has none.
+    SeedDispersion or None
+        None when fewer than two seeds have a Sharpe ratio. A seed whose account was closed has none.
 
     Notes
     -----
     Analysis of variance with seeds crossed with sessions. The seeds' Sharpe ratios have the sample variance `b` (ddof
-    1): what another seed changes when the sessions stay. The errors that other sessions would bring have, per seed,
+    1), the effect of the seed on given sessions. The sampling errors of the sessions have, per seed,
     a long-run variance (Lo 2002 with Newey and West 1987); the covariance `c` of these errors between two seeds, on
-    average over pairs and not below zero, is what another history changes for all seeds alike. One seed's Sharpe ratio
-    varies by `b + c`, and `share = b / (b + c)`. Seeds that agree on every trade have share 0, unrelated ones share 1.
+    average over pairs and not below zero, is the effect of the sessions on all seeds alike. The variance of one
+    seed's Sharpe ratio is `b + c`, and `share = b / (b + c)`: 0 for seeds with equal trades, 1 for uncorrelated ones.
 
     The interval of one more seed is Student's prediction interval, `mean ± t sqrt(b (1 + 1/n))`.
     """
@@ -117,7 +118,7 @@ def measure_seeds(seeds: pd.DataFrame, ensemble: pd.Series, *, risk_free: float 
 
         half = float(stdtrit(count - 1, 0.975)) * math.sqrt(between * (1.0 + 1.0 / count))
         low, high = float(sharpe.mean()) - half, float(sharpe.mean()) + half
-    return SeedFan(
+    return SeedDispersion(
         returns=common,
         sharpe=sharpe,
         ensemble=moments(ensemble.reindex(common.index).to_numpy() - risk_free).sharpe,
@@ -133,6 +134,6 @@ def _shared_error(values: np.ndarray) -> float:
     sessions, count = values.shape
     influence = sharpe_influence(values)
     own = float(np.mean([newey_west_variance(influence[:, k]) for k in range(count)]))
-    # the variance of the mean holds every pair: count² V(mean) = count own + count (count - 1) shared
+    # the variance of the mean contains every pair: count² V(mean) = count own + count (count - 1) shared
     shared = (count * newey_west_variance(influence.mean(axis=1)) - own) / (count - 1)
     return float(max(shared, 0.0) / sessions)

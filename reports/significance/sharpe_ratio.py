@@ -1,8 +1,7 @@
-"""How likely luck alone is to show a Sharpe ratio like this: the formulas, on plain numbers and arrays.
+"""Significance of a Sharpe ratio: standard errors, probabilistic and deflated Sharpe ratios, track record length.
 
-Every Sharpe ratio here is per session (mean over sample deviation, not annualised), every kurtosis is not in excess
-(3 for a normal distribution). To annualise, multiply by the root of the sessions a year (`signals.annualization`) at
-the very end and nowhere before.
+Every Sharpe ratio here is per session (mean over sample standard deviation, not annualised); kurtosis is 3 for a normal
+distribution. To annualise a result, multiply it by the root of the sessions a year (`signals.annualization`).
 
 References
 ----------
@@ -40,7 +39,7 @@ _NORMAL = NormalDist()
 
 
 class Moments(NamedTuple):
-    """What the formulas need to know of a series of returns.
+    """Number of returns, Sharpe ratio, skew and kurtosis of a series of returns.
 
     Parameters
     ----------
@@ -61,13 +60,13 @@ class Moments(NamedTuple):
 
 
 def moments(returns: Any) -> Moments:
-    """Measure returns, already in excess of the risk-free rate.
+    """Compute the moments of returns in excess of the risk-free rate.
 
     >>> moments([0.01, -0.01, 0.02, 0.02]).sessions
     4
     """
     values = np.asarray(returns, dtype=np.float64)
-    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max():  # equal but for rounding
+    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max():  # equal up to rounding
         return Moments(len(values), math.nan, math.nan, math.nan)
     centred = values - values.mean()
     spread = math.sqrt(float((centred**2).mean()))
@@ -86,8 +85,8 @@ def sharpe_error(found: Moments) -> float:
     Notes
     -----
     `sqrt((1 - skew SR + (kurtosis - 1)/4 SR²) / (T - 1))`, Mertens (2002), as used by Bailey and López de Prado (2012).
-    Returns that follow each other (serial correlation, clustered volatility) make it too small or too large:
-    `robust_sharpe_error` allows for them.
+    Serial correlation and clustered volatility make it too small or too large: use `robust_sharpe_error` for such
+    returns.
     """
     if found.sessions < 2:
         return math.nan
@@ -117,7 +116,7 @@ def sharpe_influence(returns: Any) -> NDArray[np.float64]:
 
 
 def robust_sharpe_error(returns: Any) -> float:
-    """Compute the standard error of a Sharpe ratio, per session, when returns may depend on those before.
+    """Compute the standard error of a Sharpe ratio, per session, for serially dependent returns.
 
     Lo (2002): the asymptotic variance of the estimator with `signals.evaluation.long_run_variance.newey_west_variance`
     of `sharpe_influence`, at the usual number of lags.
@@ -134,16 +133,16 @@ def probabilistic_sharpe_ratio(found: Moments, benchmark: float = 0.0, *, error:
     Parameters
     ----------
     found : Moments
-        Of the returns.
+        Moments of the returns.
     benchmark : float
         Sharpe ratio per session to compare with.
     error : float, optional
-        Standard error to use instead of `sharpe_error`, which assumes that returns do not follow each other.
+        Standard error to use instead of `sharpe_error`, which assumes serially independent returns.
 
     Returns
     -------
     float
-        1 minus this is how often a strategy whose true Sharpe ratio is `benchmark` shows one this high or higher.
+        One minus the probability that a strategy whose true Sharpe ratio is `benchmark` shows one this high or higher.
         NaN without any variation.
 
     Examples
@@ -160,7 +159,7 @@ def probabilistic_sharpe_ratio(found: Moments, benchmark: float = 0.0, *, error:
 
 
 def min_track_record_length(found: Moments, benchmark: float = 0.0, *, confidence: float = 0.95) -> float:
-    """Sessions needed before a Sharpe ratio like this stands above `benchmark` with the given confidence.
+    """Compute the number of sessions needed for this Sharpe ratio to exceed `benchmark` with the given confidence.
 
     Returns
     -------
@@ -184,9 +183,11 @@ def min_track_record_length(found: Moments, benchmark: float = 0.0, *, confidenc
 
 
 def expected_maximum(trials: float) -> float:
-    """Largest of so many independent standard normal numbers, on average (Bailey and López de Prado 2014, eq. 1).
+    """Compute the expected maximum of `trials` independent standard normal numbers.
 
-    The approximation through the Gumbel distribution turns negative just above one trial, where the answer is 0.
+    Bailey and López de Prado (2014), equation 1.
+
+    The approximation through the Gumbel distribution turns negative just above one trial; 0 is returned there.
 
     >>> round(expected_maximum(100), 2), expected_maximum(1)
     (2.53, 0.0)
@@ -201,14 +202,14 @@ def expected_maximum(trials: float) -> float:
 def deflated_sharpe_ratio(
     found: Moments, *, trials: float, trial_variance: float, error: float | None = None
 ) -> tuple[float, float]:
-    """Probabilistic Sharpe ratio against what the best of several trials without skill is expected to show.
+    """Probabilistic Sharpe ratio against the expected best Sharpe ratio of several trials without skill.
 
     Parameters
     ----------
     found : Moments
-        Of the returns of the trial that is judged.
+        Moments of the returns of the selected trial.
     trials : float
-        How many trials it was chosen from: all that were started, or the effective number.
+        Number of trials it was selected from: all that were started, or the effective number.
     trial_variance : float
         Variance of the trials' Sharpe ratios, per session squared.
     error : float, optional
@@ -217,13 +218,13 @@ def deflated_sharpe_ratio(
     Returns
     -------
     tuple of float
-        The deflated Sharpe ratio, a probability; and the Sharpe ratio per session the best is expected to show.
+        The deflated Sharpe ratio, a probability; and the expected best Sharpe ratio per session.
 
     Notes
     -----
-    Bailey and López de Prado (2014) ask for the number of *independent* trials. Among trials that all correlate alike,
-    the variance between them already shrinks by what they share, so that the count of all trials gives the right
-    maximum and the effective number one that is too low: the count is the careful choice.
+    Bailey and López de Prado (2014) use the number of *independent* trials. Among trials with equal pairwise
+    correlation, the variance between them is already reduced by the common part, so that the count of all trials gives
+    the right maximum and the effective number one that is too low: the count is the conservative choice.
 
     Examples
     --------
@@ -244,7 +245,7 @@ def mean_correlation(returns: Any) -> float:
     Parameters
     ----------
     returns : array of shape (n_sessions, n_trials)
-        Every column varies.
+        Returns; no column may be constant.
     """
     values = np.asarray(returns, dtype=np.float64)
     count = values.shape[1]
@@ -252,25 +253,25 @@ def mean_correlation(returns: Any) -> float:
         return math.nan
     z = values - values.mean(axis=0)
     z /= np.sqrt((z**2).mean(axis=0))
-    # the variance of the sum holds every pair, without a matrix of them
+    # the variance of the sum contains every pair, without a correlation matrix
     both = float((z.sum(axis=1) ** 2).mean())
     return float((both - count) / (count * (count - 1)))
 
 
 def effective_trials(correlation: float, trials: int) -> float:
-    """Turn a number of correlated trials into the number of independent ones they amount to.
+    """Effective number of independent trials among correlated ones.
 
     Parameters
     ----------
     correlation : float
-        Mean correlation between the trials' returns; a negative one counts as none.
+        Mean correlation between the trials' returns; a negative one counts as 0.
     trials : int
-        How many were started.
+        Number of trials started.
 
     Notes
     -----
-    `correlation + (1 - correlation) trials`, Bailey and López de Prado (2014), appendix 3: the straight line between
-    one trial (all alike) and all of them (unrelated).
+    `correlation + (1 - correlation) trials`, Bailey and López de Prado (2014), appendix 3: linear between one trial
+    (correlation 1) and all of them (correlation 0).
 
     >>> effective_trials(0.5, 11), effective_trials(1.0, 11), effective_trials(-0.2, 11)
     (6.0, 1.0, 11.0)

@@ -1,4 +1,4 @@
-"""The account in words: what trading and holding cost, what was allowed, and what moved its cash without a trade."""
+"""Tables of the account: costs and rules of the broker, and cash flows other than trades."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def account_settings(run: RunData) -> BrokerSettings | None:
     known = {field.name for field in fields(BrokerSettings)}
     try:
         return BrokerSettings(**with_preset({name: value for name, value in stated.items() if name in known}))
-    except (InputError, TypeError):  # an account of somebody else's
+    except (InputError, TypeError):  # settings of another broker
         return None
 
 
 def preset_words(settings: BrokerSettings | None) -> str:
-    """Name the preset, and what was changed in it; empty without one.
+    """Name of the preset and of the settings that differ from it; empty without a preset.
 
     >>> preset_words(BrokerSettings.from_preset("retail", cash=1e5, half_spread=0.001))
     'preset retail with half_spread changed'
@@ -41,34 +41,34 @@ def preset_words(settings: BrokerSettings | None) -> str:
 
 
 def account_table(run: RunData) -> Table | None:
-    """State every cost and rule of the account, with units; None when they are not known."""
+    """Table of every cost and rule of the account, with units; None when the settings are not known."""
     settings = account_settings(run)
     if settings is None:
         return None
     costs = (
-        ("Taken from", preset_words(settings) or "no preset"),
+        ("Preset", preset_words(settings) or "none"),
         ("Commission", _commission(settings)),
         ("Slippage", _slippage(settings)),
-        ("Borrowed shares", _yearly(settings.borrow_rate, "of their value") or "short sales are refused"),
+        ("Borrowed shares", _yearly(settings.borrow_rate, "of their value") or "short sales are rejected"),
         ("Cash below zero", _yearly(settings.margin_interest_rate, "interest")),
-        ("Cash above zero", _yearly(settings.cash_interest_rate, "interest earned, but on proceeds of short sales")),
+        ("Cash above zero", _yearly(settings.cash_interest_rate, "interest earned, except on proceeds of short sales")),
     )
     limit, least = settings.max_participation_rate, settings.min_trade_value
     rules = (
         ("Starting capital", money(settings.cash)),
-        ("Shares", "parts of a share are traded" if settings.fractional else "whole ones only"),
-        ("Size of an order", "no limit" if limit is None else f"at most {percent(limit)} of the bar's volume"),
-        ("Least change", f"worth {money(least)}" if least else "no limit"),
-        ("Left in cash", f"{percent(settings.cash_buffer)} of account value"),
-        ("Margin to open", f"{percent(settings.initial_margin)} of gross exposure"),
-        ("Margin to go on", f"{percent(settings.maintenance_margin)} of gross exposure"),
+        ("Shares", "fractional" if settings.fractional else "whole shares only"),
+        ("Order size limit", "no limit" if limit is None else f"at most {percent(limit)} of the bar's volume"),
+        ("Minimum trade value", money(least) if least else "no limit"),
+        ("Cash buffer", f"{percent(settings.cash_buffer)} of account value"),
+        ("Initial margin", f"{percent(settings.initial_margin)} of gross exposure"),
+        ("Maintenance margin", f"{percent(settings.maintenance_margin)} of gross exposure"),
         ("Delisting", _delisting(settings)),
         ("Dividends", "paid in cash, on raw prices" if settings.dividends == "cash" else "in the adjusted prices"),
     )
-    open_traps = ", ".join(map(str, run.settings.get("compat") or ()))
-    as_stock = (("Left as in backtrader", open_traps),) if open_traps else ()
-    rows = (("What it costs",), *costs, ("What it may do",), *rules, *as_stock)
-    note = "Money in account currency; 1 bp is 0.01%; yearly rates for each calendar night, over 365."
+    compat = ", ".join(map(str, run.settings.get("compat") or ()))
+    as_stock = (("As in stock backtrader", compat),) if compat else ()
+    rows = (("Costs",), *costs, ("Rules",), *rules, *as_stock)
+    note = "Money in account currency; 1 bp is 0.01%. Annual rates accrue for each calendar night at 1/365."
     return Table("The account", ("", ""), rows, note, left=2)
 
 
@@ -94,7 +94,7 @@ def _slippage(settings: BrokerSettings) -> str:
     if settings.volatility_slippage_coef:
         multiple = f"{settings.volatility_slippage_coef:,.10g}"
         parts.append(f"{multiple} × the ticker's daily volatility over {VOLATILITY_RETURNS} sessions")
-    return " and ".join(parts) + "; limit orders not beyond their limit" if parts else "nothing"
+    return " and ".join(parts) + "; limit orders not beyond their limit price" if parts else "nothing"
 
 
 def _yearly(rate: float | None, what: str) -> str:
@@ -113,16 +113,16 @@ def _delisting(settings: BrokerSettings) -> str:
 
 
 def flows_table(run: RunData) -> Table | None:
-    """Add up what moved cash without a trade, by kind; None when nothing did or nothing is known."""
+    """Table of cash flows other than trades, summed by kind; None when there are none or they are not known."""
     flows = run.cash_flows
     if flows is None or flows.empty:
         return None
     years = max((run.returns.index[-1] - run.returns.index[0]).days, 1) / DAYS_PER_YEAR
     value = None if run.positions is None else float(run.positions.sum(axis=1).mean())
     rows = []
-    for kind, mine in flows.groupby("kind", sort=True):
-        total = float(mine["amount"].sum())
+    for kind, of_kind in flows.groupby("kind", sort=True):
+        total = float(of_kind["amount"].sum())
         share: Any = total / years / value if value is not None and value > 0 else None
-        rows.append((str(kind), count(len(mine)), money(total), percent(share, 2)))
-    note = "Account currency, paid is negative; a split moves shares, not money. The share is of mean account value."
-    return Table("Cash that moved without a trade", ("", "Times", "Total", "A year"), tuple(rows), note)
+        rows.append((str(kind), count(len(of_kind)), money(total), percent(share, 2)))
+    note = "Account currency; amounts paid are negative. A split changes shares, not cash. Share a year: of mean value."
+    return Table("Cash flows other than trades", ("", "Count", "Total", "Share a year"), tuple(rows), note)

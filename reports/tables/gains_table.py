@@ -1,4 +1,4 @@
-"""Table of gains by ticker, and what adds them up to the change of the account."""
+"""Table of gains by ticker, with the cash flows that reconcile them with the change of the account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["gains_table"]
 
 
 def gains_table(run: RunData, trips: pd.DataFrame, still_open: pd.DataFrame, *, top: int = 10) -> Table | None:
-    """List the largest gains and losses by ticker, and what adds them up to the account; None when nothing is known."""
+    """List the largest gains and losses by ticker and the reconciling rows; None without positions or trades."""
     if run.positions is None or run.transactions is None or not len(run.positions) or run.transactions.empty:
         return None
     gains = gains_of_trips(trips, still_open)
@@ -34,13 +34,13 @@ def gains_table(run: RunData, trips: pd.DataFrame, still_open: pd.DataFrame, *, 
     value = run.positions.sum(axis=1)
     start = float(value.iloc[0]) / (1.0 + float(run.returns.iloc[0]))
     change = float(value.iloc[-1]) - start
-    rest = unexplained(change, run.positions, run.transactions, run.cash_flows)
-    if not abs(rest) <= TIE * max(abs(start), float(np.abs(run.positions.iloc[-1]).sum())):
-        rows.append(("Not recorded", *[DASH] * 4, money(rest)))
+    residual = unexplained(change, run.positions, run.transactions, run.cash_flows)
+    if not abs(residual) <= TIE * max(abs(start), float(np.abs(run.positions.iloc[-1]).sum())):
+        rows.append(("Not recorded", *[DASH] * 4, money(residual)))
     rows.append(("Change of the account", *[DASH] * 4, money(change)))
     note = (
-        "Account currency; closed and open are gains of prices, first in, first out, open ones at the last close; "
-        "dividends include cash in lieu of parts of a share."
+        "Account currency. Closed and still open: price gains by first in, first out, open positions at the last "
+        "close. Dividends include cash in lieu of fractional shares."
     )
     columns = ("Ticker", "Closed", "Still open", "Dividends", "Commission", "Gain")
     return Table("Gains by ticker", columns, tuple(rows), note)

@@ -1,4 +1,4 @@
-"""The tables of the report: text in cells, ready to be escaped and printed."""
+"""Report tables on performance: statistics, comparisons, trading, drawdowns, holdings, orders, provenance."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _STATISTICS: tuple[tuple[str, tuple[tuple[str, str, _Formatter], ...]], ...] = (
 
 
 def statistics_table(metrics: Metrics, run: RunData) -> Table:
-    """Strategy, benchmark and equal-weight universe side by side; a part of the strategy where one covers only that."""
+    """Table of return and risk of strategy, benchmark and universe; over common sessions where these are fewer."""
     period = run.periodicity
     rate = (1.0 + run.risk_free_rate) ** (1.0 / period.periods_per_year) - 1.0
     sides: list[tuple[str, Mapping[str, Any]]] = [("Strategy", metrics)]
@@ -114,12 +114,12 @@ def statistics_table(metrics: Metrics, run: RunData) -> Table:
 
 
 def covered(name: str, other: pd.Series, run: RunData) -> str:
-    """Say which part of the run something covers, and why it ends where that is known.
+    """Sentence on the part of the run that a comparison covers, with the date of its ruin if there was one.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the comparison.
     other : Series
         Its returns, on some of the sessions of the run.
     """
@@ -128,12 +128,12 @@ def covered(name: str, other: pd.Series, run: RunData) -> str:
     span = f"{count(len(other))} of {count(len(run.returns))} {counted}, {dates}"
     ruined = ruin_date(other)
     if ruined:
-        return f"{name} was closed by ruin on {ruined}: it covers {span}, and is compared over these."
-    return f"{name} covers {span}, and is compared over these."
+        return f"{name} was closed by ruin on {ruined}: it covers {span}, and is compared over these sessions."
+    return f"{name} covers {span}, and is compared over these sessions."
 
 
 def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
-    """Strategy against each comparison; None without any."""
+    """Table of excess return, alpha, beta and related figures against each comparison; None without any."""
     sides = [
         (f"Against {name}", suffix)
         for name, suffix, other in (
@@ -173,11 +173,11 @@ def comparison_table(metrics: Metrics, run: RunData) -> Table | None:
     for name, other in ((run.benchmark_name, run.benchmark), ("The universe", run.universe)):
         if other is not None and len(other) < len(run.returns):
             note += f" {covered(name, other, run)}"
-    return Table("Against what it is compared with", ("", *(name for name, _ in sides)), rows, note)
+    return Table("Comparisons", ("", *(name for name, _ in sides)), rows, note)
 
 
 def trading_table(metrics: Metrics, run: RunData) -> Table:
-    """Exposure, turnover and costs."""
+    """Table of exposure, turnover and costs."""
     m, noun = metrics, run.periodicity.noun
 
     def cost(kind: str) -> str:
@@ -185,18 +185,18 @@ def trading_table(metrics: Metrics, run: RunData) -> Table:
         return UNKNOWN if total is None and m["transactions"] else f"{money(total)} / {bps(m[f'{kind}_bps'])}"
 
     exposure = (
-        ("Gross exposure, mean / largest", f"{percent(m['gross_exposure_mean'])} / {percent(m['gross_exposure_max'])}"),
+        ("Gross exposure, mean / maximum", f"{percent(m['gross_exposure_mean'])} / {percent(m['gross_exposure_max'])}"),
         ("Net exposure, mean", percent(m["net_exposure_mean"])),
-        ("Net exposure, lowest / highest", f"{percent(m['net_exposure_min'])} / {percent(m['net_exposure_max'])}"),
-        ("Positions, mean / most", f"{number(m['holdings_mean'], 1)} / {count(m['holdings_max'])}"),
+        ("Net exposure, minimum / maximum", f"{percent(m['net_exposure_min'])} / {percent(m['net_exposure_max'])}"),
+        ("Positions, mean / maximum", f"{number(m['holdings_mean'], 1)} / {count(m['holdings_max'])}"),
         ("Largest position", percent(m["largest_position_max"])),
     )
     costs = (
         ("Transactions", count(m["transactions"])),
         ("Turnover a year, one way", percent(m["annual_turnover"], 0)),
-        (f"Turnover a {noun}, pyfolio's", percent(m["pyfolio_daily_turnover"])),
-        ("Commission, total / of money traded", cost("commission")),
-        ("Slippage, total / of money traded", cost("slippage")),
+        (f"Turnover a {noun} (pyfolio)", percent(m["pyfolio_daily_turnover"])),
+        ("Commission, total / of traded value", cost("commission")),
+        ("Slippage, total / of traded value", cost("slippage")),
         (
             "Commission and slippage a year, of account value",
             UNKNOWN if m["annual_cost"] is None and m["transactions"] else small_percent(m["annual_cost"]),
@@ -204,8 +204,8 @@ def trading_table(metrics: Metrics, run: RunData) -> Table:
     )
     rows = (("Exposure",), *exposure, ("Turnover and costs",), *costs)
     note = (
-        "Money in account currency. Turnover one way: half of all money traded over the account's value at the "
-        "previous close; replacing everything once counts 100%. pyfolio's counts both ways, over the gross book."
+        "Money in account currency. One-way turnover: half of the traded value over the account value at the previous "
+        "close; replacing all positions once counts 100%. pyfolio counts both ways, over the gross exposure."
     )
     return Table("Trading", ("", ""), rows, note)
 
@@ -218,7 +218,7 @@ _TRIPS: tuple[tuple[str, str, _Formatter], ...] = (
     ("Net gain, mean", "round_trip_mean_pnl", money),
     ("Net return, mean", "round_trip_mean_return", lambda v: percent(v, 2)),
     ("Net return, median", "round_trip_median_return", lambda v: percent(v, 2)),
-    ("Gains over losses", "round_trip_profit_factor", number),
+    ("Profit factor", "round_trip_profit_factor", number),
     ("Holding, calendar days, mean", "round_trip_mean_holding_days", lambda v: number(v, 1)),
     ("Still open at the end", "open_trips", count),
     ("… unrealised net gain", "open_trips_pnl", money),
@@ -226,7 +226,7 @@ _TRIPS: tuple[tuple[str, str, _Formatter], ...] = (
 
 
 def round_trip_table(trips: pd.DataFrame, still_open: pd.DataFrame) -> Table | None:
-    """Summarise round trips and what is still open, by side when both were traded; None when nothing was traded."""
+    """Table of closed round trips and open positions, by side when both were traded; None without trades."""
     if trips.empty and still_open.empty:
         return None
     sides = sorted({*trips["side"], *still_open["side"]})
@@ -238,20 +238,21 @@ def round_trip_table(trips: pd.DataFrame, still_open: pd.DataFrame) -> Table | N
     figures = [summarise_round_trips(closed) | summarise_open_trips(left) for closed, left in columns.values()]
     rows = tuple((label, *(write(side[key]) for side in figures)) for label, key, write in _TRIPS)
     note = (
-        "First in, first out; net gains are those of prices with dividends and after commission; what is still open is "
-        "valued at the last close; returns on the money invested; account currency."
+        "First in, first out. Net gains are price gains plus dividends less commission; open positions are valued at "
+        "the last close; returns are on the money invested. Account currency."
     )
     return Table("Round trips", ("", *columns), rows, note)
 
 
 def drawdown_table(run: RunData) -> Table | None:
-    """List the five deepest drawdowns; None when the account never fell."""
-    found = deepest_drawdowns(run.returns, top=5)
-    if not found:
+    """Table of the five deepest drawdowns; None without any."""
+    drawdowns = deepest_drawdowns(run.returns, top=5)
+    if not drawdowns:
         return None
     every_day = run.periodicity.calendar == "24/7"
     rows = tuple(
-        (percent(one.depth), day(one.peak), day(one.valley), *_recovered(one, every_day=every_day)) for one in found
+        (percent(drawdown.depth), day(drawdown.peak), day(drawdown.valley), *_recovered(drawdown, every_day=every_day))
+        for drawdown in drawdowns
     )
     unit = "Days" if every_day else "Weekdays"
     return Table(
@@ -263,14 +264,16 @@ def drawdown_table(run: RunData) -> Table | None:
     )
 
 
-def _recovered(one: Drawdown, *, every_day: bool) -> tuple[str, str]:
-    """Date of recovery, and days from the peak to it."""
-    if one.recovery is None:
+def _recovered(drawdown: Drawdown, *, every_day: bool) -> tuple[str, str]:
+    """Date of recovery, and number of days from the peak to it."""
+    if drawdown.recovery is None:
         return "not yet", DASH
-    return day(one.recovery), count(len(pd.date_range(one.peak, one.recovery, freq="D" if every_day else "B")))
+    dates = pd.date_range(drawdown.peak, drawdown.recovery, freq="D" if every_day else "B")
+    return day(drawdown.recovery), count(len(dates))
 
 
 def _compared(run: RunData) -> dict[str, pd.Series]:
+    """Return the returns of the strategy and its comparisons by column name."""
     series = {"Strategy": run.returns}
     if run.benchmark is not None:
         series[run.benchmark_name if run.benchmark_name != "Strategy" else "Benchmark"] = run.benchmark
@@ -280,7 +283,7 @@ def _compared(run: RunData) -> dict[str, pd.Series]:
 
 
 def annual_table(run: RunData) -> Table:
-    """Compound returns by calendar year."""
+    """Table of compounded returns by calendar year."""
     series = _compared(run)
     years = {name: (1.0 + values).groupby(values.index.year).prod() - 1.0 for name, values in series.items()}
     sessions = run.returns.groupby(run.returns.index.year).size()
@@ -299,25 +302,25 @@ def annual_table(run: RunData) -> Table:
 
 
 def crisis_table(run: RunData) -> Table | None:
-    """Compound returns through known spells of stress; None when the run covers none.
+    """Table of compounded returns over known stress periods; None when the run covers none of them.
 
-    Simulated prices know no history, so their dates mean nothing.
+    Simulated prices have no table, because their dates do not refer to market history.
     """
     if run.simulated:
         return None
-    found = crisis_returns(_compared(run))
-    if found.empty:
+    periods = crisis_returns(_compared(run))
+    if periods.empty:
         return None
     rows = tuple(
-        (str(name), str(row["start"]), str(row["end"]), *(percent(row[column]) for column in found.columns[2:]))
-        for name, row in found.iterrows()
+        (str(name), str(row["start"]), str(row["end"]), *(percent(row[column]) for column in periods.columns[2:]))
+        for name, row in periods.iterrows()
     )
-    note = "From the close of the first day to the close of the last; a fixed list of spells."
-    return Table("Spells of stress", ("Spell", "From", "To", *found.columns[2:]), rows, note)
+    note = "From the close of the first day to the close of the last; a fixed list of periods."
+    return Table("Stress periods", ("Period", "From", "To", *periods.columns[2:]), rows, note)
 
 
 def holdings_table(run: RunData, *, top: int = 10) -> Table | None:
-    """List the names that filled the account most; None when nothing was ever held."""
+    """Table of the holdings with the largest mean absolute weight; None when nothing was held."""
     if run.positions is None:
         return None
     weights = position_weights(run.positions)
@@ -339,73 +342,73 @@ def holdings_table(run: RunData, *, top: int = 10) -> Table | None:
         for name in chosen
     )
     note = (
-        "Mean weight over all days, held or not; gain with dividends and what is still open, after commission, in "
+        "Mean weight over all days, held or not. Gain: realised and unrealised, with dividends, after commission, in "
         "account currency."
     )
     return Table("Top holdings", ("Ticker", "Mean weight", "Largest", "Days held", "Gain"), rows, note)
 
 
 def orders_table(orders: pd.DataFrame | None) -> Table | None:
-    """Count orders by status, with the commonest reason; None without orders."""
+    """Table of order counts by status, with the most frequent reason; None without orders."""
     if orders is None or orders.empty:
         return None
     rows = []
-    for status, mine in orders.groupby("status", sort=True):
-        reasons = mine["reason"].fillna("").astype(str)
+    for status, of_status in orders.groupby("status", sort=True):
+        reasons = of_status["reason"].fillna("").astype(str)
         common = reasons[reasons != ""].mode()
-        done = float((mine["filled"] / mine["size"].where(mine["size"] > 0)).mean())
+        filled = float((of_status["filled"] / of_status["size"].where(of_status["size"] > 0)).mean())
         rows.append(
             (
                 str(status),
                 str(common.iloc[0]) if len(common) else DASH,
-                count(len(mine)),
-                percent(len(mine) / len(orders), 2),
-                percent(done),
+                count(len(of_status)),
+                percent(len(of_status) / len(orders), 2),
+                percent(filled),
             )
         )
-    note = "Filled: mean over orders of shares filled over shares wanted."
+    note = "Filled: mean over orders of shares filled over shares ordered."
     columns = ("Status", "Most frequent reason", "Orders", "Share", "Filled")
     return Table("Orders by outcome", columns, tuple(rows), note, left=2)
 
 
 def versions_table(manifest: Mapping[str, Any]) -> Table | None:
-    """Software versions of the manifest, and which trainer made the networks and why; None without them."""
-    found = _flatten(manifest.get("versions") or {})
+    """Table of software versions in the manifest, with the trainer and why it was chosen; None without them."""
+    rows = _flatten(manifest.get("versions") or {})
     trainer = manifest.get("trainer")
     if isinstance(trainer, Mapping):
         used = f"batch {trainer.get('batch_size')}, learning rate {trainer.get('learning_rate')}"
         used += f", loss {trainer['loss']}" if "loss" in trainer else ""
-        found.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}; {used}"))
-    return Table("Versions", ("Software", "Version"), tuple(found), left=2) if found else None
+        rows.insert(0, ("trainer", f"{trainer.get('name')}: {trainer.get('reason')}; {used}"))
+    return Table("Versions", ("Software", "Version"), tuple(rows), left=2) if rows else None
 
 
 def hash_table(manifest: Mapping[str, Any]) -> Table | None:
-    """Hashes of configuration, inputs and outputs in the manifest; None without them."""
+    """Table of hashes of configuration, inputs and outputs in the manifest; None without them."""
     rows: list[tuple[str, ...]] = []
     if manifest.get("config_hash"):
         rows += [("Configuration",), ("all settings", str(manifest["config_hash"]))]
     inputs = manifest.get("inputs") or {}
     if inputs:
         rows.append(("Inputs",))
-        for name, found in sorted(inputs.items()):
-            rows += _input_rows(str(name), found)
+        for name, entry in sorted(inputs.items()):
+            rows += _input_rows(str(name), entry)
     outputs = _flatten(manifest.get("outputs") or {})
     if outputs:
         rows += [("Outputs",), *outputs]
     return Table("Hashes (SHA-256)", ("File", "Hash"), tuple(rows), left=2) if rows else None
 
 
-def _input_rows(name: str, found: Any) -> list[tuple[str, str]]:
-    """One input: what it holds, the hash of its content, and the files it came from."""
-    if not isinstance(found, Mapping):
-        return [(name, str(found))]
+def _input_rows(name: str, entry: Any) -> list[tuple[str, str]]:
+    """Rows of one input: its extent, the hash of its content, and its source files."""
+    if not isinstance(entry, Mapping):
+        return [(name, str(entry))]
     rows = []
-    if {"rows", "tickers", "first", "last"} <= set(found):
-        span = f"{found['first']} to {found['last']}"
-        rows.append((name, f"{count(found['rows'])} rows, {count(found['tickers'])} tickers, {span}"))
-    if "sha256" in found:
-        rows.append((f"{name}, content", str(found["sha256"])))
-    files = (found.get("meta") or {}).get("files") or {}
+    if {"rows", "tickers", "first", "last"} <= set(entry):
+        span = f"{entry['first']} to {entry['last']}"
+        rows.append((name, f"{count(entry['rows'])} rows, {count(entry['tickers'])} tickers, {span}"))
+    if "sha256" in entry:
+        rows.append((f"{name}, content", str(entry["sha256"])))
+    files = (entry.get("meta") or {}).get("files") or {}
     return rows + [(str(file), str(digest)) for file, digest in sorted(files.items())]
 
 

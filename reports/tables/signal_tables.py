@@ -1,4 +1,4 @@
-"""The tables about the scores: overall skill, folds, slices and score buckets."""
+"""Report tables on the scores: overall skill, skill by fold and year, fold slices and score buckets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _spread(mean: object, deviation: object, digits: int) -> str:
 
 
 def skill_table(quality: SignalQuality) -> Table:
-    """Compare the seed mean, single seeds and the trivial predictors over all test dates."""
+    """Table of AUC and rank IC of the seed mean, single seeds and naive predictors over all test dates."""
     if quality.over_time is not None:
         return over_time_table(quality.over_time.overall, quality.over_time.seeds)
     auc, rank_ic = quality.overall["auc"], quality.overall["rank_ic"]
@@ -52,34 +52,34 @@ def skill_table(quality: SignalQuality) -> Table:
             )
         )
     for predictor in TRIVIAL_PREDICTORS:
-        beside = quality.trivial.loc[predictor]
-        if not beside.isna().all():
-            rows.append((_PREDICTOR_NAMES[predictor], number(beside["auc"], 3), "", number(beside["rank_ic"], 3), ""))
+        naive = quality.naive_predictors.loc[predictor]
+        if not naive.isna().all():
+            rows.append((_PREDICTOR_NAMES[predictor], number(naive["auc"], 3), "", number(naive["rank_ic"], 3), ""))
     dates = quality.auc_dates
     note = (
-        f"Means of {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; 0.5 and 0 are "
-        f"chance. {_left_out(quality)}{_how_intervals_are_made(quality)} ± is the deviation over seeds. "
-        "The last rows are predictors without a network."
+        f"Means over {count(dates)} decision date{'' if dates == 1 else 's'}, computed within each date; chance is an "
+        f"AUC of 0.5 and a rank IC of 0. {_excluded_dates(quality)}{_interval_method(quality)} ± is the standard "
+        "deviation over seeds. The last rows are naive predictors, computed without a network."
     )
     return Table("Skill of the scores", ("", "AUC", "95% interval", "Rank IC", "95% interval"), tuple(rows), note)
 
 
-def _left_out(quality: SignalQuality) -> str:
-    """One sentence on dates with known outcomes that have no AUC or no rank IC; empty when there are none."""
+def _excluded_dates(quality: SignalQuality) -> str:
+    """Sentence on dates with known outcomes that have no AUC or no rank IC; empty when there are none."""
     small = int((quality.by_date["tickers"] < 3).sum())
     without = {"AUC": quality.dates - quality.auc_dates, "rank IC": quality.dates - quality.rank_ic_dates}
     parts = [f"no {name} on {count(number)}" for name, number in without.items() if number]
     if not parts:
         return ""
     return (
-        f"Of {count(quality.dates)} dates with known outcomes there is {' and '.join(parts)}: an AUC needs outcomes on "
-        f"both sides, a rank IC at least three names, which {count(small)} dates do not have, and differences in score "
-        "and outcome. "
+        f"Of {count(quality.dates)} dates with known outcomes there is {' and '.join(parts)}: an AUC needs outcomes of "
+        f"both classes, a rank IC at least three tickers, which {count(small)} dates do not have, and differences in "
+        "score and outcome. "
     )
 
 
-def _how_intervals_are_made(quality: SignalQuality) -> str:
-    """One sentence on the intervals of all tables and charts of the scores."""
+def _interval_method(quality: SignalQuality) -> str:
+    """Sentence on the estimator of the intervals in the tables and charts of the scores."""
     horizon, auc = quality.horizon, quality.overall["auc"]
     method = "equal-weighted cosine estimator of the standard error (Lazarus, Lewis, Stock and Watson 2018)"
     if not auc.is_known:
@@ -96,13 +96,13 @@ def _how_intervals_are_made(quality: SignalQuality) -> str:
 
 
 def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
-    """Slices and training of each fold; None without `folds.parquet`."""
+    """Table of the slices and the training of each fold; None without `folds.parquet`."""
     if folds is None or folds.empty:
         return None
     slices = ("train", "validation", "test")
     rows = []
-    for fold, mine in folds.groupby("fold", sort=True):
-        first = mine.iloc[0]
+    for fold, of_fold in folds.groupby("fold", sort=True):
+        first = of_fold.iloc[0]
         rows.append(
             (
                 str(int(fold) + 1),
@@ -110,8 +110,8 @@ def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
                 day(first["trained_until"]),
                 " / ".join(count(first[f"{part}_rows"]) for part in slices),
                 count(first["tickers"]),
-                f"{_whole(mine['epochs'])} of {_whole(mine['epochs_run'])}",
-                number(mine["validation_loss"].mean(), 4),
+                f"{_epoch_counts(of_fold['epochs'])} of {_epoch_counts(of_fold['epochs_run'])}",
+                number(of_fold["validation_loss"].mean(), 4),
             )
         )
     columns = (
@@ -126,56 +126,58 @@ def fold_slices_table(folds: pd.DataFrame | None) -> Table | None:
         "Loss",
     )
     note = (
-        "Decision dates, both ends included and purged ones left out. Rows: training / validation / test. Epochs kept "
-        "of epochs run, by seed; loss on the validation slice, mean over seeds. "
-        "No price after “trained until” entered training or the choice of epochs."
+        "Decision dates, both ends included, without the purged dates. Rows: training / validation / test. Epochs: "
+        "best epoch of epochs run, by seed. Loss: validation loss, mean over seeds. No price after “trained until” was "
+        "used for training or for the choice of the epoch."
     )
-    return Table("Folds: slices and training", columns, tuple(rows), note, left=5)
+    return Table("Fold slices and training", columns, tuple(rows), note, left=5)
 
 
-def _whole(values: pd.Series) -> str:
+def _epoch_counts(values: pd.Series) -> str:
+    """Write the counts by seed, separated by commas; a single count when all seeds agree."""
     return ", ".join(count(value) for value in values) if values.nunique() > 1 else count(values.iloc[0])
 
 
 def fold_skill_table(quality: SignalQuality) -> Table:
-    """AUC and rank IC of each fold beside the trivial predictors'; a fold of one calendar year is named after it."""
+    """Table of AUC and rank IC by fold, with the naive predictors; a fold of one calendar year shows the year."""
     years = _years_of_folds(quality)
     names = {fold: f"{fold + 1} ({year})" if year else str(fold + 1) for fold, year in years.items()}
     if quality.over_time is not None:
         parts = {names[fold]: skill for fold, skill in quality.over_time.folds.items()}
-        return over_time_tables("Folds: skill over time", "Fold", parts)
+        return over_time_tables("Skill over time by fold", "Fold", parts)
     return _skill_rows(
-        "Folds: skill beside trivial predictors",
+        "Skill by fold",
         "Fold",
         quality.folds,
         {int(fold): names[int(fold)] for fold in quality.folds.index},
-        "Means over the test dates of each fold, intervals as for all dates; ± is the deviation over seeds.",
+        "Means over the test dates of each fold; intervals as for all dates; ± is the standard deviation over seeds. "
+        "The last columns are naive predictors.",
     )
 
 
 def year_skill_table(quality: SignalQuality) -> Table | None:
-    """AUC and rank IC of each calendar year; None where the folds are these years."""
+    """Table of AUC and rank IC by calendar year; None when each fold is one calendar year."""
     years = _years_of_folds(quality)
     if all(years.values()) and len(set(years.values())) == len(years):
         return None
     if quality.over_time is not None:
         parts = {str(year): skill for year, skill in quality.over_time.years.items()}
-        return over_time_tables("Years: skill over time", "Year", parts)
+        return over_time_tables("Skill over time by year", "Year", parts)
     return _skill_rows(
-        "Years: skill beside trivial predictors",
+        "Skill by year",
         "Year",
         quality.years,
         {int(year): str(year) for year in quality.years.index},
-        "Means over the test dates of each year, intervals as for all dates; ± is the deviation over seeds. Trivial "
-        "predictors are known of whole folds, and so of years that no fold crosses the ends of.",
+        "Means over the test dates of each year; intervals as for all dates; ± is the standard deviation over seeds. "
+        "Naive predictors are measured by fold, so they are shown only for years whose folds lie within the year.",
     )
 
 
 def _years_of_folds(quality: SignalQuality) -> dict[int, int]:
     """Calendar year of each fold's test dates, 0 where there are several."""
     year = pd.Series(pd.DatetimeIndex(quality.by_date.index).year, index=quality.by_date.index)
-    found = year.groupby(quality.by_date["fold"]).agg(["min", "max"])
-    return {int(fold): int(row["min"]) if row["min"] == row["max"] else 0 for fold, row in found.iterrows()}
+    bounds = year.groupby(quality.by_date["fold"]).agg(["min", "max"])
+    return {int(fold): int(row["min"]) if row["min"] == row["max"] else 0 for fold, row in bounds.iterrows()}
 
 
 def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str], note: str) -> Table:
@@ -199,7 +201,7 @@ def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str
 
 
 def bucket_table(quality: SignalQuality) -> Table | None:
-    """Forward return by score bucket; None when there are too few names a date."""
+    """Table of mean forward return by score bucket; None when there are too few tickers a date."""
     if len(quality.deciles) < 2:
         return None
     rows = tuple(
@@ -216,7 +218,7 @@ def bucket_table(quality: SignalQuality) -> Table | None:
     ends = interval_of_mean(spread.mean, 1e4 * spread.low, 1e4 * spread.high, 1)
     note = (
         "Bucket 1 holds the lowest scores. "
-        f"Highest less lowest bucket: {number(1e4 * spread.mean, 1)} bp a period before costs"
+        f"Highest minus lowest bucket: {number(1e4 * spread.mean, 1)} bp a period before costs"
         f"{f' (95% interval: {ends})' if spread.is_known else '' if ends == DASH else f' ({ends})'}."
     )
     columns = ("Bucket", "Return, bp", "Excess, bp", "95% interval", "Rows")

@@ -1,4 +1,4 @@
-"""The table about luck: each figure beside one plain sentence on what it means, or why it is missing."""
+"""Report table on statistical significance: each figure with a sentence on its meaning or on why it is missing."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from reports.common.run_data import RunData
 from reports.metrics.performance import Metrics
 from reports.significance.bootstrap import RealityCheck, percentile_interval
 from reports.significance.comparable_trials import TrialFamily
-from reports.significance.measures import Luck, Path
+from reports.significance.measures import Path, Significance
 from reports.tables.table import Table
 
-__all__ = ["luck_table", "out_of_100"]
+__all__ = ["out_of_100", "significance_table"]
 
 _Row = tuple[str, ...]
 _NOTE = (
-    "Sharpe ratios are a year's, less the risk-free rate. Sources: Bailey and López de Prado 2012 (probabilistic "
-    "Sharpe ratio, track record) and 2014 (deflated Sharpe ratio); Lo 2002 (serial correlation); Bailey, Borwein, "
-    "López de Prado and Zhu 2015 (overfitting); White 2000 (reality check); Politis and Romano 1994 (resampled "
-    "histories) with block lengths after Politis and White 2004. No figure here knows of looks at the data that nobody "
-    "recorded, of a leak, or of survivors in the data."
+    "Sharpe ratios are annual and in excess of the risk-free rate. Sources: Bailey and López de Prado 2012 "
+    "(probabilistic Sharpe ratio, track record) and 2014 (deflated Sharpe ratio); Lo 2002 (serial correlation); "
+    "Bailey, Borwein, López de Prado and Zhu 2015 (overfitting); White 2000 (reality check); Politis and Romano 1994 "
+    "(resampled histories) with block lengths after Politis and White 2004. No figure here accounts for trials that "
+    "were not recorded, for look-ahead bias, or for survivorship bias."
 )
 
 
 class WideTable(Table):
-    """A table of sentences, which wants the whole width."""
+    """Table of sentences, which takes the whole width of the page."""
 
     @property
     def wide(self) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
 
@@ -46,181 +46,198 @@ def out_of_100(share: Any) -> str:
     return "more than 99 of 100" if value >= 0.995 else f"{100 * value:.0f} of 100"
 
 
-def luck_table(luck: Luck, metrics: Metrics, run: RunData) -> Table:
-    """Everything known about luck, and the reason where something is not.
+def significance_table(significance: Significance, metrics: Metrics, run: RunData) -> Table:
+    """Table of all significance figures, with a reason in place of each figure that is not known.
 
     Parameters
     ----------
-    luck : Luck
-        As measured.
+    significance : Significance
+        Result of `measure_significance`.
     metrics : dict
-        With `luck_metrics` of it: the table shows the figures of the file.
+        Figures of `metrics.json`, among them those of `significance_metrics`.
     run : RunData
-        For the names of what it is compared with.
+        Names the benchmark and the universe.
     """
-    rows: list[_Row] = [("This one history",), *_path_rows(luck, metrics)]
-    rows += [("The trials it was chosen from",), *_family_rows(luck, metrics, run)]
-    rows += [("The seeds of the networks",), *_seed_rows(luck, metrics)]
-    return WideTable("Figures and what they mean", ("", "Figure", "What it means"), tuple(rows), _NOTE, left=3)
+    rows: list[_Row] = [("This history",), *_path_rows(significance, metrics)]
+    rows += [("Trials it was selected from",), *_family_rows(significance, metrics, run)]
+    rows += [("Seeds of the networks",), *_seed_rows(significance, metrics)]
+    return WideTable(
+        "Significance figures and their meaning", ("", "Figure", "What it means"), tuple(rows), _NOTE, left=3
+    )
 
 
-def _path_rows(luck: Luck, m: Metrics) -> list[_Row]:
-    path = luck.path
+def _path_rows(significance: Significance, m: Metrics) -> list[_Row]:
+    path = significance.path
     if path is None:
-        return [("Sharpe ratio, 95% interval", DASH, f"Not known: {luck.reasons['path']}.")]
+        return [("Sharpe ratio, 95% interval", DASH, f"Not known: {significance.reasons['path']}.")]
     low, high = percentile_interval(path.sharpe)
-    covers = "zero is among them" if low <= 0 <= high else "zero is not among them"
-    blocks = f"blocks of {_length(path.block, luck)}" if path.block >= 1.5 else f"single {luck.periodicity.counted}"
+    covers = "zero is inside the interval" if low <= 0 <= high else "zero is outside the interval"
+    blocks = (
+        f"blocks of {_length(path.block, significance)}"
+        if path.block >= 1.5
+        else f"single {significance.periodicity.counted}"
+    )
     errors = f"{number(m['sharpe_ratio_standard_error'])} and {number(m['sharpe_ratio_standard_error_robust'])}"
     rows: list[_Row] = [
         (
             "Sharpe ratio, 95% interval",
             f"{number(m['sharpe_ratio'])} ({interval(m['sharpe_ratio_low'], m['sharpe_ratio_high'], 2)})",
-            f"19 in 20 histories resampled from this one in {blocks} had Sharpe ratios between these; {covers}.",
+            f"95% of the histories resampled from this one in {blocks} had a Sharpe ratio in the interval; {covers}.",
         ),
         (
             "Probabilistic Sharpe ratio",
             number(path.probability, 3),
-            "Without any skill, a Sharpe ratio this high or higher would be seen by luck in "
-            f"{out_of_100(1 - path.probability)} histories as long; allowing for serial correlation, which the formula "
-            f"does not, in {out_of_100(1 - path.robust_probability)} (standard errors {errors}).",
+            "If the true Sharpe ratio were zero, one this high or higher would occur in "
+            f"{out_of_100(1 - path.probability)} histories of this length; with a standard error that allows for "
+            f"serial correlation, in {out_of_100(1 - path.robust_probability)} (standard errors {errors}).",
         ),
-        ("Minimum track record", *_track_record(path, luck)),
+        ("Minimum track record", *_track_record(path, significance)),
     ]
     if m["max_drawdown_low"] is None:
         return [
             *rows,
-            ("Maximum drawdown, 95% interval", DASH, f"Not known: a {luck.periodicity.counted[:-1]} lost everything."),
+            (
+                "Maximum drawdown, 95% interval",
+                DASH,
+                f"Not known: a {significance.periodicity.counted[:-1]} lost the whole account value.",
+            ),
         ]
     ends = f"{percent(m['max_drawdown_low'])} to {percent(m['max_drawdown_high'])}"
-    meaning = "The deepest fall of 19 in 20 resampled histories lay between these; the one that happened is one draw."
+    meaning = "95% of the resampled histories had a maximum drawdown in the interval."
     return [*rows, ("Maximum drawdown, 95% interval", f"{percent(m['max_drawdown'])} ({ends})", meaning)]
 
 
-def _track_record(path: Path, luck: Luck) -> tuple[str, str]:
-    there = path.found.sessions
+def _track_record(path: Path, significance: Significance) -> tuple[str, str]:
+    sessions = path.found.sessions
     if math.isinf(path.needed):
-        return DASH, "The Sharpe ratio is not above zero: no length of record would speak for skill."
-    return f"{number(path.needed / luck.periodicity.periods_per_year, 1)} years", (
-        f"It takes {_length(path.needed, luck)} of returns like these before luck alone would show such a Sharpe ratio "
-        f"in fewer than 5 of 100 histories; there are {count(there)}{', too few' if there < path.needed else ''}."
+        return DASH, "The Sharpe ratio is not above zero, so no length of record is evidence of skill."
+    return f"{number(path.needed / significance.periodicity.periods_per_year, 1)} years", (
+        f"{_length(path.needed, significance)} of such returns are needed for a Sharpe ratio above zero at 95% "
+        f"confidence; there are {count(sessions)}{', too few' if sessions < path.needed else ''}."
     )
 
 
-def _length(value: float, luck: Luck) -> str:
-    return f"{count(math.ceil(value)) if value >= 100 else number(value, 0)} {luck.periodicity.counted}"
+def _length(value: float, significance: Significance) -> str:
+    return f"{count(math.ceil(value)) if value >= 100 else number(value, 0)} {significance.periodicity.counted}"
 
 
-def _family_rows(luck: Luck, m: Metrics, run: RunData) -> list[_Row]:
-    family = luck.family
+def _family_rows(significance: Significance, m: Metrics, run: RunData) -> list[_Row]:
+    family = significance.family
     if family is None:
-        return [("Trials", DASH, f"Not known: {luck.reasons['family']}.")]
-    rows = [_counted(family, m), _deflated(family, luck, m)]
-    over = luck.overfitting
+        return [("Trials", DASH, f"Not known: {significance.reasons['family']}.")]
+    rows = [_trial_count_row(family, m), _deflated_row(family, significance, m)]
+    over = significance.overfitting
     name = "Probability of backtest overfitting"
     if over is None:
-        rows.append((name, DASH, f"Not known: {luck.reasons['overfitting']}."))
+        rows.append((name, DASH, f"Not known: {significance.reasons['overfitting']}."))
     else:
         rows.append(
             (
                 name,
                 percent(over.probability, 0),
-                f"The history was halved in {count(len(over.logits))} ways. In {out_of_100(over.probability)} of "
-                f"them, the best of {over.trials} trials in one half was not above their median in the other; in "
-                f"{out_of_100(over.loss)} its Sharpe ratio there was negative. Choosing among as many "
-                f"trials of pure noise gives about {number(100 * over.noise, 0)}.",
+                f"The history was split into halves in {count(len(over.logits))} ways. In "
+                f"{out_of_100(over.probability)} of them, the best of {over.trials} trials in one half was not above "
+                f"the median of the other half; in {out_of_100(over.loss)} its Sharpe ratio there was negative. As "
+                f"many trials of pure noise give about {number(100 * over.noise, 0)}.",
             )
         )
-    if not luck.checks:
-        rows.append(("Reality check", DASH, f"Not known: {luck.reasons['checks']}."))
-    return rows + [_checked(name, check, family, run, luck) for name, check in luck.checks.items()]
+    if not significance.checks:
+        rows.append(("Reality check", DASH, f"Not known: {significance.reasons['checks']}."))
+    return rows + [
+        _reality_check_row(name, check, family, run, significance) for name, check in significance.checks.items()
+    ]
 
 
-def _counted(family: TrialFamily, m: Metrics) -> _Row:
+def _trial_count_row(family: TrialFamily, m: Metrics) -> _Row:
     others = ""
     if family.other_universes:
         further = "1 trial" if family.other_universes == 1 else f"{count(family.other_universes)} trials"
-        others = f" Beside them, {further} on the same days with other universes: not counted here."
-    as_of = " As of the time that the last line of this report gives."
+        others = f" In addition, {further} on the same days with other universes, not counted here."
+    as_of = " Counted at the time given in the last line of this report."
     if family.started == 1:
         text = "The only trial on record with out-of-sample scores for these days and tickers."
         return ("Trials", "1", f"{text}{others}{as_of}")
-    started, silent = count(family.started), family.started - family.finished
+    started, unfinished = count(family.started), family.started - family.finished
     text = f"{started} have out-of-sample scores for at least half of these days and tickers"
-    if silent:
-        text += f"; {count(silent)} without any returns (failed, given up or not yet done) count all the same"
+    if unfinished:
+        text += f"; {count(unfinished)} of them without returns (failed, abandoned or still running) are counted too"
     left = family.finished - family.returns.shape[1]
     if left > 0:
-        text += f"; {count(left)} too short, without movement or equal to another are counted but not compared"
+        text += f"; {count(left)} that are too short, constant or equal to another are counted but not compared"
     effective = m["effective_trials"]
     if effective is None:
         return ("Trials", started, f"{text}.{others}{as_of}")
-    worth = f"{number(effective, 1)} unrelated ones"
-    text += f". Their returns have a mean correlation of {number(m['trial_correlation'])}: worth about {worth}."
-    return ("Trials", f"{started} (worth {number(effective, 1)})", f"{text}{others}{as_of}")
+    correlation, independent = number(m["trial_correlation"]), number(effective, 1)
+    text += f". Their returns have a mean correlation of {correlation}: equal to {independent} independent ones."
+    return ("Trials", f"{started} (effective {independent})", f"{text}{others}{as_of}")
 
 
-def _deflated(family: TrialFamily, luck: Luck, m: Metrics) -> _Row:
-    name, found = "Deflated Sharpe ratio", luck.deflation
-    if found is None:
-        return (name, DASH, f"Not known: {luck.reasons['deflation']}.")
-    value = number(found.probability, 3)
+def _deflated_row(family: TrialFamily, significance: Significance, m: Metrics) -> _Row:
+    name, deflation = "Deflated Sharpe ratio", significance.deflation
+    if deflation is None:
+        return (name, DASH, f"Not known: {significance.reasons['deflation']}.")
+    value = number(deflation.probability, 3)
     if family.started == 1:
-        return (name, value, "One trial leaves nothing to deflate: the probabilistic Sharpe ratio.")
+        return (name, value, "Equal to the probabilistic Sharpe ratio, because there is one trial.")
     text = (
         f"The best of {count(family.started)} trials without skill is expected to reach a Sharpe ratio of "
-        f"{number(m['expected_best_sharpe_ratio'])}. Were that the true one, one this high or higher would be seen by "
-        f"luck in {out_of_100(1 - found.probability)} histories"
+        f"{number(m['expected_best_sharpe_ratio'])}. If that were the true Sharpe ratio, one this high or "
+        f"higher would occur in {out_of_100(1 - deflation.probability)} histories"
     )
-    if not math.isnan(found.effective):
-        text += f"; with {number(found.effective, 1)} trials, in {out_of_100(1 - found.effective_probability)}"
-    if found.assumed:
-        text += ". Returns of too few trials are known to measure their spread, so that of pure chance is assumed"
+    if not math.isnan(deflation.effective):
+        effective = out_of_100(1 - deflation.effective_probability)
+        text += f"; with {number(deflation.effective, 1)} effective trials, in {effective}"
+    if deflation.assumed:
+        text += (
+            ". Too few trials have returns to estimate the variance between trials, so that of pure chance is assumed"
+        )
     return (name, value, f"{text}.")
 
 
-def _checked(name: str, check: RealityCheck, family: TrialFamily, run: RunData, luck: Luck) -> _Row:
-    against, beyond = {
+def _reality_check_row(
+    name: str, check: RealityCheck, family: TrialFamily, run: RunData, significance: Significance
+) -> _Row:
+    against, above = {
         "benchmark": (run.benchmark_name, run.benchmark_name),
         "universe": ("the universe", "the equal-weight universe"),
         "zero": ("cash", "the risk-free rate"),
     }[name]
     trials, chance = family.returns.shape[1], out_of_100(check.p_value)
-    edge = f"{points(check.edge * luck.periodicity.periods_per_year)} points a year beyond {beyond}"
+    excess = f"{points(check.edge * significance.periodicity.periods_per_year)} points a year above {above}"
     if trials == 1:
-        text = f"The mean return is {edge}. Without any edge, this much would be seen by luck in {chance} histories."
+        text = f"The mean return is {excess}. If the true mean were zero, this much would occur in {chance} histories."
     else:
-        who = "This run" if str(family.returns.columns[check.best]) == family.own else "Another trial"
+        best = "This run" if str(family.returns.columns[check.best]) == family.own else "Another trial"
         text = (
-            f"{who} has the highest mean return, {edge}. If no trial had any edge, the best of {trials} would show "
-            f"this much by luck in {chance} histories."
+            f"{best} has the highest mean return, {excess}. If the true mean of every trial were zero, the best of "
+            f"{trials} would reach this much in {chance} histories."
         )
     value = "p < 0.001" if check.p_value < 0.001 else f"p = {number(check.p_value, 3)}"
     return (f"Reality check against {against}", value, text)
 
 
-def _seed_rows(luck: Luck, m: Metrics) -> list[_Row]:
-    if luck.seeds is None:
-        return [("Sharpe ratio by seed", DASH, f"Not known: {luck.reasons['seeds']}.")]
-    ended = [(f"Seed {seed}", DASH, f"Traded alone, its account was {how}: the figures of seeds leave it out.")
-             for seed, (how, _) in luck.seeds.closed.items()]  # fmt: skip
-    reached = f"{number(m['sharpe_ratio_seeds_min'])} to {number(m['sharpe_ratio_seeds_max'])}"
+def _seed_rows(significance: Significance, m: Metrics) -> list[_Row]:
+    if significance.seeds is None:
+        return [("Sharpe ratio by seed", DASH, f"Not known: {significance.reasons['seeds']}.")]
+    ended = [(f"Seed {seed}", DASH, f"Traded alone, its account was {how}; it is excluded from the seed figures.")
+             for seed, (how, _) in significance.seeds.closed.items()]  # fmt: skip
+    extremes = f"{number(m['sharpe_ratio_seeds_min'])} to {number(m['sharpe_ratio_seeds_max'])}"
     text = (
-        f"Mean ± deviation of {count(m['sharpe_ratio_seeds'])} seeds traded alone, from {reached}; the mean of their "
-        f"scores, which was traded, reached {number(m['sharpe_ratio'])}."
+        f"Mean ± standard deviation of {count(m['sharpe_ratio_seeds'])} seeds traded alone, from {extremes}; the mean "
+        f"of their scores, which was traded, has {number(m['sharpe_ratio'])}."
     )
     if m["sharpe_ratio_seeds_low"] is None:
-        text += " Two seeds are too few to say where a third would land."
+        text += " Two seeds are too few for a prediction interval."
     else:
         ends = interval(m["sharpe_ratio_seeds_low"], m["sharpe_ratio_seeds_high"], 2)
-        text += f" One more seed would land between {ends.replace(' to ', ' and ')} 19 times in 20."
+        text += f" The 95% prediction interval of one more seed is {ends}."
     spread = f"{number(m['sharpe_ratio_seeds_mean'])} ± {number(m['sharpe_ratio_seeds_std'])}"
     rows: list[_Row] = [("Sharpe ratio by seed", spread, text)]
     share = m["sharpe_ratio_seed_share"]
     if isinstance(share, float):
         meaning = (
-            f"Of the variance of one network's Sharpe ratio, {percent(share, 0)} goes with its seed and "
-            f"{percent(1 - share, 0)} with the sessions it met (analysis of variance, seeds crossed with sessions)."
+            f"Of the variance of a single seed's Sharpe ratio, {percent(share, 0)} is due to the seed and "
+            f"{percent(1 - share, 0)} to the sample of sessions (analysis of variance, seeds crossed with sessions)."
         )
-        rows.append(("Share that a seed explains", percent(share, 0), meaning))
+        rows.append(("Variance due to the seed", percent(share, 0), meaning))
     return rows + ended

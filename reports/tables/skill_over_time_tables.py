@@ -1,4 +1,4 @@
-"""Tables of the skill of scores that have one ticker a date."""
+"""Report tables on the skill over time of scores with one ticker a date."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["over_time_table", "over_time_tables"]
 
 
 def over_time_table(skill: SkillOverTime, seeds: pd.DataFrame) -> Table:
-    """Compare the figures with chance, and with the single seeds where these are known.
+    """Table of AUC, rank correlation and hit rate over time, with chance and single seeds.
 
     Parameters
     ----------
     skill : SkillOverTime
-        Of the seed mean.
+        Figures of the mean score over seeds.
     seeds : DataFrame indexed by seed
         `auc`, `rank_correlation` and `hit_rate` of each seed alone; empty when seeds were not kept.
     """
@@ -44,33 +44,34 @@ def over_time_table(skill: SkillOverTime, seeds: pd.DataFrame) -> Table:
     rows.append(("Hit rate of “always up”, %", number(100 * skill.rose, 1), "", "", ""))
     note = (
         f"Over {count(skill.dates)} decision date{'' if skill.dates == 1 else 's'} with a known outcome, of "
-        f"{_named(skill)}: at most one name is scored on a date, so that nothing can be ranked within a date. Each "
-        "figure compares dates with each other. Intervals allow for outcomes that overlap and for other dependence "
-        f"between neighbouring dates. A hit is a score above {number(skill.neutral, 1)} before a rise, or below before "
-        "a fall; by chance: calls as frequent that are independent of the outcome (Pesaran and Timmermann 1992)."
+        f"{_ticker_names(skill)}: at most one ticker is scored on a date, so tickers cannot be ranked within a date. "
+        "Each figure compares dates with each other. Intervals allow for outcomes that overlap and for other "
+        f"dependence between neighbouring dates. A hit is a score above {number(skill.neutral, 1)} before a rise, or "
+        "below before a fall; by chance: the hit rate of equally frequent predictions that are independent of the "
+        "outcome (Pesaran and Timmermann 1992)."
     )
     head = ("", "Seed mean" if len(seeds) else "Score", "95% interval", "By chance", "Single seeds")
     return Table("Skill of the scores over time", head, tuple(rows), note)
 
 
 def over_time_tables(title: str, head: str, groups: dict[str, SkillOverTime]) -> Table:
-    """List the figures of parts of the time, such as folds or years."""
+    """Table of the figures over time of each group of dates, such as folds or years."""
     rows = tuple(
         (
             name,
-            count(one.dates),
-            number(one.auc.mean, 3),
-            interval_of_mean(one.auc.mean, one.auc.low, one.auc.high),
-            number(one.rank_correlation.mean, 3),
-            percent(one.hit_rate.mean),
-            percent(one.chance),
+            count(skill.dates),
+            number(skill.auc.mean, 3),
+            interval_of_mean(skill.auc.mean, skill.auc.low, skill.auc.high),
+            number(skill.rank_correlation.mean, 3),
+            percent(skill.hit_rate.mean),
+            percent(skill.chance),
         )
-        for name, one in groups.items()
+        for name, skill in groups.items()
     )
     columns = (head, "Dates", "AUC", "95% interval", "Rank correlation", "Hit rate", "By chance")
     return Table(title, columns, rows, "Each figure compares the dates of its row with each other.")
 
 
-def _named(skill: SkillOverTime) -> str:
+def _ticker_names(skill: SkillOverTime) -> str:
     more = f" and {len(skill.tickers) - 3:,} more" if len(skill.tickers) > 3 else ""
     return f"{', '.join(skill.tickers[:3])}{more}"

@@ -1,4 +1,4 @@
-"""A table of the report: text in cells, ready to be escaped and printed."""
+"""Data structure of a report table: cells of plain text, escaped by the template."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["Table"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as text.
+    """Title, column heads, rows and note of a report table.
 
     Parameters
     ----------
     title, note : str
-        Heading, and one sentence below the table (may be empty).
+        Heading, and the text below the table (may be empty).
     columns : tuple of str
         Column heads.
     rows : tuple of tuple of str
         As many cells as columns. A row with a single cell is a subheading.
     left : int
-        How many leading columns hold words (left-aligned); the others hold numbers.
+        Number of leading columns that hold words (left-aligned); the others hold numbers.
     """
 
     title: str
@@ -31,5 +31,5 @@ class Table:
 
     @property
     def wide(self) -> bool:
-        """Whether it needs the whole width of the page."""
+        """Whether the table takes the whole width of the page: more than six columns."""
         return len(self.columns) > 6

@@ -53,7 +53,7 @@ def check(allocation, returned, weights=HELD, tradable=TRADED):
         ([0.5, np.nan, 0.2], r"3 finite weights, one per ticker; found nan for BBB on 2015-03-02"),
         ([np.inf, 0.0, 0.2], r"found inf for AAA on 2015-03-02"),
         ([0.5, -0.1, 0.2], r"no negative weight, since can_be_short is False; found -0.1 for BBB on 2015-03-02"),
-        ([0.5, 0.0, 0.3], r"leave the weight of a name without a bar as it is; found 0.3 for CCC on 2015-03-02"),
+        ([0.5, 0.0, 0.3], r"keep the weight of a ticker without a bar; found 0.3 for CCC on 2015-03-02"),
         ([0.5, 0.5], r"found shape \(2,\) on 2015-03-02"),
         ({"AAA": 1.0}, r"3 finite weights, one per ticker; found shape"),
         (None, r"3 finite weights, one per ticker; found"),
@@ -108,9 +108,11 @@ def test_a_run_is_refused_on_the_day_and_the_stated_remedy_works(prices, signals
 
 
 def test_one_name_cannot_be_ranked():
-    with pytest.raises(InputError, match=r"at least 2 names for LongShortQuantile.*found one \(SPY\); use .*Threshold"):
+    with pytest.raises(
+        InputError, match=r"at least 2 tickers for LongShortQuantile.*found one \(SPY\); use .*Threshold"
+    ):
         check_enough_names(rs.LongShortQuantile(0.2), 1, names=["SPY"])
-    with pytest.raises(InputError, match=r"k = 1 for TopK on one name; found k = 4 and one \(SPY\); .* gross = 0.25"):
+    with pytest.raises(InputError, match=r"k = 1 for TopK on one ticker; found k = 4 and one \(SPY\); .* gross = 0.25"):
         check_enough_names(rs.TopK(4), 1, names=["SPY"])
     for allocation in (rs.TopK(1), rs.Threshold(0.5), rs.ScoreWeighted(), rs.EqualWeight()):
         check_enough_names(allocation, 1, names=["SPY"])
@@ -122,7 +124,7 @@ def test_one_name_cannot_be_ranked():
     ("allocation", "names", "words"),
     [
         (rs.TopK(500), 200, ("500 places", "200 names have", "most of the account stays", "40%", "k to at most 200")),
-        (rs.TopK(10), 8, ("10 places", "20% of what it may invest stays in cash", "80%")),
+        (rs.TopK(10), 8, ("10 places", "20% of its gross limit stays in cash", "80%")),
         (rs.EqualWeight(max_weight=0.001), 300, ("at most 0.001", "most of the account stays", "30%", "max_weight")),
         (rs.LongShortQuantile(0.2, max_weight=0.1), 4, ("at most 0.1", "40%")),
     ],

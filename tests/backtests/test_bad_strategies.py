@@ -210,7 +210,7 @@ def test_orders_in_a_dead_name_are_rejected_aloud(make_prices, settings, days, k
     assert strategy.heard.count("Rejected") >= 6
     if kind == "Market":
         assert any(
-            "were refused (7 rejected; first buy 1 DEAD on 2015-01-07: no bar" in line for line in result.warnings
+            "were rejected (7 rejected; first buy 1 DEAD on 2015-01-07: no bar" in line for line in result.warnings
         )
 
 
@@ -290,7 +290,7 @@ def test_greed_is_in_the_first_lines(make_prices, settings):
         warnings.simplefilter("error")
         _, result = run(make_prices({"A": [10.0] * 8}), Greedy, settings(**FREE))
     assert set(result.orders["status"]) == {"margin", "open"}
-    assert "more than was traded at all, were refused (7 margin" in result.warnings[0]
+    assert "more than the traded value, were rejected (7 margin" in result.warnings[0]
     assert result.returns.abs().sum() == 0.0
 
 

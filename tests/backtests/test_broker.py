@@ -31,7 +31,7 @@ def test_a_purchase_without_the_money_is_refused_aloud(make_prices, settings, my
     assert first["reason"] == f"200,000.00 short of cash at the price of {days(1)[0]}"
     assert ("A", "Margin") in strategy.heard
     assert result.warnings == (
-        f"Orders worth 1,200,000, more than was traded at all, were refused (1 margin; first buy 120,000 A on "
+        f"Orders worth 1,200,000, more than the traded value, were rejected (1 margin; first buy 120,000 A on "
         f"{days(1)[0]}: {first['reason']}).",
     )
 
@@ -53,7 +53,7 @@ def test_small_refusals_are_in_the_orders_but_not_in_the_first_lines(make_prices
 
 
 def test_a_reduction_is_never_refused(make_prices, settings, my_cerebro, plan):
-    """Borrow fees take the cash below zero; stock backtrader then refuses even the sale that would mend it."""
+    """Borrow fees take the cash below zero; stock backtrader then rejects even a sale, which would add cash."""
     prices = make_prices({"A": [100.0] * 30, "S": [100.0] * 30})
     orders = {0: [("A", 9_999), ("S", -1)], 1: [("S", -9_000)], 2: [("A", 8_900)], 25: [("A", -10)], 26: [("S", 10)]}
     broker = settings(**FREE, borrow_rate=1.0, maintenance_margin=0.0, initial_margin=0.0)
@@ -187,7 +187,7 @@ def test_no_more_than_a_share_of_the_volume_and_the_rest_expires(make_prices, se
     assert result.orders["reason"].iloc[0] == "volume sufficed for 500 of 800 shares"
     assert result.transactions["amount"].tolist() == [500.0, 300.0]
     assert result.positions["A"].iloc[-1] == 8_000.0
-    assert any("could not be filled on their day (1 expired, 1 partial" in line for line in result.warnings)
+    assert any("could not be filled on their session (1 expired, 1 partial" in line for line in result.warnings)
     assert ("A", "Expired") in strategy.heard
 
 
@@ -412,7 +412,7 @@ def test_every_step_of_an_order_is_told_to_those_who_listen(make_prices, setting
             cerebro.addanalyzer(analyzer, _name="mine")
         strategy, result = my_cerebro(prices, Deaf, settings(), cerebro=cerebro)
         assert result.orders["status"].tolist() == ["filled", "open"]
-        assert strategy.broker._unheard is not heard
+        assert strategy.broker._no_order_handlers is not heard
         if analyzer:
             mine = strategy.analyzers.mine
             told = mine.heard if analyzer is Ears else mine.ears.heard

@@ -40,7 +40,7 @@ def test_no_order_is_taken_for_a_name_without_a_bar_today(make_prices, settings,
     assert order(result)["reason"] == f"no bar on {days(5)[1]} when the order was given"
     assert str(order(result)["submitted"].date()) == str(days(5)[1])
     assert ("A", "Rejected") in strategy.heard  # aloud
-    assert any("were refused (2 rejected; first buy 100 A on 2015-01-05: no bar" in line for line in result.warnings)
+    assert any("were rejected (2 rejected; first buy 100 A on 2015-01-05: no bar" in line for line in result.warnings)
 
 
 def test_a_limit_order_waits_for_the_next_bar_and_never_sees_an_old_one(make_prices, settings, my_cerebro, plan, days):

@@ -244,7 +244,7 @@ def test_our_broker_on_feeds_of_stock_and_the_broker_of_stock_on_ours():
 
 
 class Ears(bt.Strategy):
-    """What a strategy hears by itself, without an analyzer that listens for it."""
+    """Notifications that a strategy handles by itself, without an analyzer that handles them."""
 
     def __init__(self):
         self.events = []

@@ -157,7 +157,7 @@ def assert_stated(result, slippage):
         assert metrics["annual_cost"] > 0.0
     else:
         assert words == ". No costs were charged"
-    assert "unknown" not in words + row["Slippage, total / of money traded"]
+    assert "unknown" not in words + row["Slippage, total / of traded value"]
 
 
 # feeds and costs
@@ -266,7 +266,7 @@ def assert_unknown(result, *kinds):
     assert " no " not in words
     for kind in kinds:
         assert metrics[f"{kind}_total"] is None
-        assert table[f"{kind.capitalize()}, total / of money traded"] == "unknown"
+        assert table[f"{kind.capitalize()}, total / of traded value"] == "unknown"
     assert metrics["annual_cost"] is None
     assert table["Commission and slippage a year, of account value"] == "unknown"
 

@@ -116,15 +116,15 @@ def test_ties_that_matter_are_warned_about(name, kind, traded):
         assert lines == []
         return
     (line,) = lines
-    what = "all scores were equal" if kind == "all equal" else "scores were tied at the selection's border"
-    assert line.startswith(f"On {DATES} of {DATES} decision dates {what}: tied names shared the places that were left")
-    assert ("names tied across both sides were left out" in line) == (name == "long and short")
+    what = "all scores were equal" if kind == "all equal" else "scores were tied at the border of the selection"
+    assert line.startswith(f"On {DATES} of {DATES} decision dates {what}: tied tickers shared the remaining places")
+    assert ("tickers tied across both sides were left out" in line) == (name == "long and short")
 
 
 def test_only_the_dates_with_ties_are_counted(traded):
     values = [SCORES["all equal"]] * 2 + [SCORES["tied at the top"]] * 3 + [SCORES["not tied"]] * (DATES - 5)
     (line,) = tie_warnings(traded(rs.TopK(k=2), values))
-    border = "scores were tied at the selection's border (on 2 of them all scores were equal)"
+    border = "scores were tied at the border of the selection (on 2 of them all scores were equal)"
     assert line.startswith(f"On 5 of {DATES} decision dates {border}: tied names shared")
 
 
@@ -159,7 +159,7 @@ def test_the_stated_rule_is_what_is_held(traded):
 def test_an_allocation_that_follows_the_order_of_the_tickers_is_named(name, kind, traded):
     result = traded(OWN[name], SCORES[kind])
     (line,) = tie_warnings(result)
-    assert f"names with equal scores were given different weights by {type(OWN[name]).__name__}" in line
+    assert f"{type(OWN[name]).__name__} gave different weights to tickers with equal scores" in line
     assert "such as the order of the tickers" in line
     assert "shared the places" not in line
     dates = int(line.split()[1])
@@ -187,7 +187,7 @@ def test_equal_weights_for_equal_scores_need_no_warning(allocation, kind, traded
 def test_the_warning_is_in_the_report(traded, tmp_path):
     result = traded(FirstOfTheTied(), SCORES["all equal"], dates=DATES)
     page = rs.tear_sheet(result, path=tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "names with equal scores were given different weights by FirstOfTheTied" in page
+    assert "FirstOfTheTied gave different weights to tickers with equal scores" in page
 
 
 def test_groups_of_equal_scores_are_counted_whole():

@@ -1,4 +1,4 @@
-"""The report says what trading cost and what the account was allowed, in words with units."""
+"""Account table and cost sentences of the report: costs and rules with units."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def test_every_cost_is_said_with_its_unit(stated):
         fractional=True, dividends="cash",
     )  # fmt: skip
     assert _rows(stated(settings.describe())) == {
-        "Taken from": "no preset",
+        "Preset": "none",
         "Commission": "3.0 bp of the value and 0.0035 per share, at least 0.35 per order and session",
         "Slippage": "half the spread, 2.5 bp of the price and slippage of 1.0 bp of the price and 0.1 × the "
-        "ticker's daily volatility over 21 sessions; limit orders not beyond their limit",
+        "ticker's daily volatility over 21 sessions; limit orders not beyond their limit price",
         "Borrowed shares": "0.50% a year, of their value",
         "Cash below zero": "6.25% a year, interest",
-        "Cash above zero": "2.00% a year, interest earned, but on proceeds of short sales",
+        "Cash above zero": "2.00% a year, interest earned, except on proceeds of short sales",
         "Starting capital": "250,000",
-        "Shares": "parts of a share are traded",
-        "Size of an order": "at most 5.0% of the bar's volume",
-        "Least change": "worth 500",
-        "Left in cash": "1.0% of account value",
-        "Margin to open": "40.0% of gross exposure",
-        "Margin to go on": "30.0% of gross exposure",
+        "Shares": "fractional",
+        "Order size limit": "at most 5.0% of the bar's volume",
+        "Minimum trade value": "500",
+        "Cash buffer": "1.0% of account value",
+        "Initial margin": "40.0% of gross exposure",
+        "Maintenance margin": "30.0% of gross exposure",
         "Delisting": "after 7 sessions without a bar, at the last price less 30.0% for longs",
         "Dividends": "paid in cash, on raw prices",
     }
@@ -60,18 +60,18 @@ def test_what_costs_nothing_is_said_too(stated):
     rows = _rows(stated(BrokerSettings(cash=50.5, commission=0.0, slippage=0.0, delist_after_sessions=1).describe()))
     for name in ("Commission", "Slippage", "Cash below zero", "Cash above zero"):
         assert rows[name] == "nothing"
-    assert rows["Borrowed shares"] == "short sales are refused"
-    assert (rows["Starting capital"], rows["Size of an order"]) == ("50.50", "no limit")
-    assert (rows["Least change"], rows["Shares"]) == ("no limit", "whole ones only")
+    assert rows["Borrowed shares"] == "short sales are rejected"
+    assert (rows["Starting capital"], rows["Order size limit"]) == ("50.50", "no limit")
+    assert (rows["Minimum trade value"], rows["Shares"]) == ("no limit", "whole shares only")
     assert rows["Delisting"] == "after 1 session without a bar, at the last price"
     assert rows["Dividends"] == "in the adjusted prices"
 
 
-def test_traps_left_open_are_named(run):
+def test_stock_backtrader_rules_are_listed(run):
     settings = {"broker": BrokerSettings(1e6, 0.001, 0.0005).describe()}
     data = replace(read_run(run.folder), settings=settings | {"compat": ["refuse_deposits", "close_ruined_account"]})
-    assert _rows(data)["Left as in backtrader"] == "deposits, ruin"
-    assert "Left as in backtrader" not in _rows(replace(data, settings=settings))
+    assert _rows(data)["As in stock backtrader"] == "refuse_deposits, close_ruined_account"
+    assert "As in stock backtrader" not in _rows(replace(data, settings=settings))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_traps_left_open_are_named(run):
 )
 def test_the_preset_and_its_changes_are_named(stated, changes, words):
     data = stated(BrokerSettings.from_preset("retail", cash=1e5, **changes).describe())
-    assert _rows(data)["Taken from"] == words
+    assert _rows(data)["Preset"] == words
     assert _rows(data)["Commission"] == "0.005 per share, at least 1.00 per order and session"
     metrics = dict.fromkeys(("commission_bps", "slippage_bps", "commission_total", "slippage_total"), 3.0)
     first = summary(data, _Known(metrics), None)[0]
@@ -99,10 +99,10 @@ class _Known(dict):
 
 
 def test_the_written_report_has_the_table_and_survives_without_one(run, stated):
-    told = render(stated(BrokerSettings.from_preset("institutional", cash=1e6).describe()), stamp="").decode()
-    assert "The account" in told
-    assert "preset institutional" in told
-    assert "0.0035 per share, at least 0.35 per order and session" in told
+    page = render(stated(BrokerSettings.from_preset("institutional", cash=1e6).describe()), stamp="").decode()
+    assert "The account" in page
+    assert "preset institutional" in page
+    assert "0.0035 per share, at least 0.35 per order and session" in page
     for unknown in (None, {"cash": 5}, {"cash": 1e6, "commission": "dear", "slippage": 0.0}, "house"):
         bare = stated(unknown, config={})
         assert account_settings(bare) is account_table(bare) is None
@@ -132,4 +132,4 @@ def test_cash_that_moved_without_a_trade(stated):
         ("dividend", "2", "1,000", f"{100 * 1000 / years / value:.2f}%"),
     )
     assert flows_table(stated(None, cash_flows=flows.iloc[:0])) is flows_table(stated(None)) is None
-    assert "Cash that moved without a trade" in render(data, stamp="").decode()
+    assert "Cash flows other than trades" in render(data, stamp="").decode()

@@ -14,7 +14,7 @@ import pytest
 import rnn_strategies as rs
 from reports.common.run_data import RunData, run_from_result
 from reports.metrics.performance import compute_metrics
-from reports.significance.measures import luck_metrics, measure_luck
+from reports.significance.measures import measure_significance, significance_metrics
 from signals.calendar import sessions
 from signals.common.errors import InputError
 
@@ -64,10 +64,10 @@ def test_measures_of_luck_use_the_same_year(calendar, rule):
     r, year = returns_on(calendar, rule), YEARS[calendar, rule]
     if len(r) < 60:
         r = pd.concat([r, r.set_axis(r.index + pd.DateOffset(years=4))])
-    luck = measure_luck(RunData(title="x", returns=r, calendar=calendar))
-    m = luck_metrics(luck)
-    assert m["sharpe_ratio_standard_error"] == pytest.approx(luck.path.error * year**0.5)
-    assert luck.periodicity.periods_per_year == year
+    significance = measure_significance(RunData(title="x", returns=r, calendar=calendar))
+    m = significance_metrics(significance)
+    assert m["sharpe_ratio_standard_error"] == pytest.approx(significance.path.error * year**0.5)
+    assert significance.periodicity.periods_per_year == year
 
 
 def strategy_report(result: object, path: object, **options: object) -> str:

@@ -91,7 +91,7 @@ def test_backtraders_own_analyzers_give_returns_and_the_report_says_only_those(l
     assert found.positions is None
     text = rs.tear_sheet(done, path=tmp_path / "report.html", title="Mine").read_text()
     assert f"Only returns are known, from backtrader&#39;s {kind.__name__} analyzer" in text
-    assert "what it traded, and at what cost, is not known" in text
+    assert "its trades and their costs are not known" in text
     assert "No costs were charged" not in text
     assert "Positions and exposure" not in text
 

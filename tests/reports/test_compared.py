@@ -15,10 +15,10 @@ from reports.common.run_data import RunData, run_from_result
 from reports.metrics.drawdowns import deepest_drawdowns
 from reports.metrics.performance import compute_metrics
 from reports.narrative import headline_figures, serious_warnings, summary, verdict
-from reports.significance.measures import luck_metrics, measure_luck
+from reports.significance.measures import measure_significance, significance_metrics
 from reports.significance.seed_dispersion import closed_accounts
 from reports.tables.performance_tables import annual_table, drawdown_table, statistics_table
-from reports.tables.significance_tables import luck_table
+from reports.tables.significance_tables import significance_table
 from signals.common.errors import InputError
 
 DAYS = pd.bdate_range("2016-01-04", periods=520, tz="UTC", name="date")
@@ -149,14 +149,13 @@ def test_a_universe_closed_by_ruin_ends_there_and_is_named():
     assert m["universe_ruin_date"] == day
     assert m["ruin_date"] is None
     assert m["common_days_universe"] == 151
-    assert (
-        f"The equal-weight universe was closed by ruin on {day}: nothing is compared after that day."
-        in serious_warnings(run, None)
+    assert f"The equal-weight universe was closed by ruin on {day}: comparisons end on that day." in serious_warnings(
+        run, None
     )
     assert "which was then closed by ruin" in " ".join(summary(run, m, None))
     table = statistics_table(m, run)
     assert ("Closed by ruin on", "–", "–", day) in table.rows
-    assert "nothing to compare" in verdict(run, m, None)
+    assert "There is no comparison" in verdict(run, m, None)
 
 
 def test_an_account_closed_by_ruin_says_so_in_its_figures():
@@ -178,18 +177,21 @@ def test_seeds_closed_early_are_named_and_in_no_figure():
         "3": f"closed by ruin on {DAYS[150]:%Y-%m-%d}",
         "4": f"closed by a margin call on {DAYS[200]:%Y-%m-%d}",
     }
-    luck, without = measure_luck(run), measure_luck(RunData(title="x", returns=noise(1), seed_returns=lasting))
-    m, fewer = luck_metrics(luck), luck_metrics(without)
+    significance, without = (
+        measure_significance(run),
+        measure_significance(RunData(title="x", returns=noise(1), seed_returns=lasting)),
+    )
+    m, fewer = significance_metrics(significance), significance_metrics(without)
     assert m["sharpe_ratio_seeds_closed"] == 2
     assert {**m, "sharpe_ratio_seeds_closed": 0} == fewer
-    rows = {row[0]: row for row in luck_table(luck, figures_of(run) | m, run).rows}
+    rows = {row[0]: row for row in significance_table(significance, figures_of(run) | m, run).rows}
     assert rows["Seed 3"][2].startswith(f"Traded alone, its account was {closed['3']}")
     assert f"The account of seed 4, traded alone, was {closed['4']}." in serious_warnings(run, None)
 
 
 def test_one_seed_that_lasts_is_no_fan_and_the_reason_names_the_others():
     run = RunData(title="x", returns=noise(1), seed_returns=pd.DataFrame({"0": noise(3), "1": ruined(4)}))
-    reason = measure_luck(run).reasons["seeds"]
+    reason = measure_significance(run).reasons["seeds"]
     assert reason == f"fewer than two seeds traded to the end; seed 1 was closed by ruin on {DAYS[150]:%Y-%m-%d}"
 
 

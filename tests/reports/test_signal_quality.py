@@ -1,4 +1,4 @@
-"""Skill within dates: perfect, absent and too good to be true."""
+"""Skill within dates: perfect, absent and implausibly high."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_perfect_foresight(noise):
 
 def test_too_good_is_said_aloud_but_not_of_simulations(noise):
     signals, labels = frames(noise, noise)
-    assert measure_weekly(signals, labels).remark.startswith("Too good: look for a leak")
-    assert measure_weekly(signals, labels, simulated=True).remark is None
+    assert measure_weekly(signals, labels).warning.startswith("Implausibly high skill: look for look-ahead bias")
+    assert measure_weekly(signals, labels, simulated=True).warning is None
 
 
 def test_noise_covers_chance(noise):
@@ -54,7 +54,7 @@ def test_noise_covers_chance(noise):
     quality = measure_weekly(*frames(other, noise))
     auc = quality.overall["auc"]
     assert auc.low < 0.5 < auc.high
-    assert quality.remark is None
+    assert quality.warning is None
 
 
 def test_deciles_by_hand():
@@ -108,7 +108,7 @@ def test_seed_spread_agrees_with_folds_parquet(run):
         np.testing.assert_allclose(table[f"{name}_volatility"], by_fold[f"{name}_volatility"].first())
     weights = quality.folds["dates"]
     expected = np.average(quality.folds["auc_volatility"], weights=weights)
-    assert quality.trivial.loc["volatility", "auc"] == pytest.approx(expected)
+    assert quality.naive_predictors.loc["volatility", "auc"] == pytest.approx(expected)
     metrics = signal_metrics(quality)
     assert metrics["seeds"] == 2
     assert metrics["auc_low"] < metrics["auc"] < metrics["auc_high"]
@@ -196,7 +196,7 @@ def test_too_few_independent_dates_are_named_in_every_table(noise):
     signals, labels = frames(noise, noise)
     quality = measure_signals(signals, labels, horizon=16)
     assert not quality.overall["auc"].is_known
-    assert quality.remark is None  # an AUC of 1 on three and a half independent dates is not called a leak
+    assert quality.warning is None  # an AUC of 1 on three and a half independent dates is not called a leak
     text = skill_table(quality)
     assert text.rows[0][1:] == ("1.000", TOO_FEW_DATES, "1.000", TOO_FEW_DATES)
     assert "Each outcome covers 16 decision dates, so that at least 64 dates are needed for an interval" in text.note

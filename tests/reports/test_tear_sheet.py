@@ -105,7 +105,17 @@ def test_no_web_address_anywhere(run, page):
 def test_sections_in_order(page):
     ids = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
     assert ids == [
-        *("summary", "statistics", "luck", "returns", "drawdowns", "positions", "trading", "signal", "settings"),
+        *(
+            "summary",
+            "statistics",
+            "significance",
+            "returns",
+            "drawdowns",
+            "positions",
+            "trading",
+            "signal",
+            "settings",
+        ),
     ]
 
 
@@ -122,7 +132,7 @@ def test_every_image_says_what_it_shows(page):
 def test_simulated_is_said_first_and_last(page):
     before_title, _, _ = page.text.partition("traded")
     assert "Simulated The prices behind this report were made by a random-number generator" in before_title
-    assert "Prices are simulated, so this says nothing about any market." in page.text
+    assert "Prices are simulated, so this is no evidence about any market." in page.text
 
 
 def test_warnings_stand_before_every_figure(short_page):
@@ -138,14 +148,14 @@ def test_first_paragraph_states_the_measured_figures(short_run, short_page):
     assert "equal-weight universe after the same costs" in short_page.text
     assert "mean AUC of 0.5" in short_page.text
     # long and short balance, so the difference to a long-only universe would be the wrong measure
-    assert "what counts is its alpha" in short_page.text
+    assert "it is evaluated by its alpha" in short_page.text
 
 
 def test_tables_are_there(short_page):
     for title in (
-        *("Return and risk", "Against what it is compared with", "Annual returns", "Worst drawdowns"),
-        *("Spells of stress", "Top holdings", "Round trips", "Orders by outcome", "Skill of the scores"),
-        *("Folds: skill beside trivial predictors", "Folds: slices and training", "Versions", "Hashes (SHA-256)"),
+        *("Return and risk", "Comparisons", "Annual returns", "Worst drawdowns"),
+        *("Stress periods", "Top holdings", "Round trips", "Orders by outcome", "Skill of the scores"),
+        *("Skill by fold", "Fold slices and training", "Versions", "Hashes (SHA-256)"),
     ):
         assert title in short_page.text, title
     assert "China devaluation" in short_page.text
@@ -154,7 +164,7 @@ def test_tables_are_there(short_page):
 
 
 def test_simulated_dates_meet_no_real_crises(page):
-    assert "Spells of stress" not in page.text
+    assert "Stress periods" not in page.text
 
 
 def test_metrics_file(short_run):
@@ -217,9 +227,9 @@ def test_unusual_runs(make_run, tmp_path, changes):
     )
     assert 'src="None"' not in html
     if changes.get("trade") is False:
-        assert "never traded" in page.text
-        assert "Nothing was traded, so there is nothing to judge." in page.text
-        assert "not drawn: nothing was traded" in page.text
+        assert "made no trades" in page.text
+        assert "No trades were made, so there is no result to evaluate." in page.text
+        assert "not drawn: no trades were made" in page.text
         assert metrics["transactions"] == 0
     if changes.get("sessions") == 10:
         assert "Only 10 sessions" in page.text
@@ -229,16 +239,19 @@ def test_unusual_runs(make_run, tmp_path, changes):
         assert metrics["alpha"] is None
         assert metrics["alpha_universe"] is not None
     if changes.get("crash"):
-        assert "The account was ruined; nothing else in this report matters." in page.text
-        assert "worth nothing or less" in page.text
+        assert (
+            "The account was closed or lost all of its value; the other figures of this report are not meaningful."
+            in page.text
+        )
+        assert "fell to zero or below" in page.text
 
 
 def test_too_good_a_signal_is_shouted(make_run, tmp_path):
     made = make_run(tmp_path / "run", sessions=120, folds=1, simulated=False, skill=8.0)
     page = Page(write_report(made.folder).read_text(encoding="utf-8"))
-    first_warning = page.text.partition("Read this first")[2].strip()
-    assert first_warning.startswith("Too good: look for a leak.")
-    assert "find the leak before reading on" in page.text
+    first_warning = page.text.partition("Warnings")[2].strip()
+    assert first_warning.startswith("Implausibly high skill: look for look-ahead bias.")
+    assert "look for look-ahead bias before using any other figure" in page.text
 
 
 def test_the_horizon_of_the_configuration_reaches_metrics_and_report(make_run, tmp_path):
@@ -282,9 +295,9 @@ def test_files_that_are_not_there(tmp_path, run):
     shutil.copy(run.folder / "returns.parquet", folder)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [
-        *("summary", "statistics", "luck", "returns", "drawdowns", "settings"),
+        *("summary", "statistics", "significance", "returns", "drawdowns", "settings"),
     ]
-    assert "There is nothing to compare with" in page.text
+    assert "There is no comparison, so" in page.text
 
 
 @pytest.mark.parametrize("name", ["returns.parquet", "positions.parquet", "manifest.json", "config.toml"])
@@ -322,7 +335,7 @@ def test_tear_sheet_of_somebodys_own_result(short_run, tmp_path):
     assert path == tmp_path / "deep" / "mine.html"
     page = Page(path.read_text(encoding="utf-8"))
     assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == [
-        *("summary", "statistics", "luck", "returns", "drawdowns", "positions", "trading", "settings"),
+        *("summary", "statistics", "significance", "returns", "drawdowns", "positions", "trading", "settings"),
     ]
     assert "Mine & yours" in page.text
     assert "Rejected orders of 3%" in page.text
@@ -340,7 +353,7 @@ def test_tear_sheet_with_nothing_but_returns_and_cash(short_run, tmp_path):
         orders=short_run.orders.iloc[:0],
     )
     page = Page(tear_sheet(result, path=tmp_path / "x.html").read_text(encoding="utf-8"))
-    assert "not drawn: no position was ever held" in page.text
+    assert "not drawn: no position was held" in page.text
     assert "not drawn: the account's return never changed" in page.text
 
 

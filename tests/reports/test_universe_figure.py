@@ -71,7 +71,7 @@ def test_what_was_not_kept_is_not_drawn(scored):
     lines, _ = lines_of(scored, {"2012-01-03": 10, "2013-01-02": 10}, signals=None)
     assert set(lines) == {"universe"}
     for sizes in (None, {}, {"2012-01-03": 0}):
-        assert chart_of(scored, sizes, signals=None).reason == "neither the universe nor the scores were kept"
+        assert chart_of(scored, sizes, signals=None).reason == "neither universe sizes nor scores were recorded"
 
 
 def test_it_is_in_the_report(run, tmp_path):
@@ -82,4 +82,4 @@ def test_it_is_in_the_report(run, tmp_path):
     write_json(folder / "manifest.json", manifest | {"universe_sizes": {str(days[0].date()): 321}})
     html = write_report(folder, stamp="").read_text(encoding="utf-8")
     assert 'id="chart-universe_size"' in html
-    assert "universe of 321 names" in html
+    assert "universe of 321 tickers" in html

@@ -199,7 +199,7 @@ def test_a_benchmark_of_a_part_of_the_run_is_compared_over_that_part_in_both_doo
 def test_a_benchmark_of_another_time_or_of_months_is_refused_before_anything_is_traded(tmp_path, home):
     close = write_inputs(tmp_path, "XNYS", "weekly", 2)
     close[:"2015-09-30"].to_csv(tmp_path / "AA.csv")
-    with pytest.raises(InputError, match="give a longer file or leave"):
+    with pytest.raises(InputError, match="give a longer file, or remove"):
         finished(tmp_path, home)
     close.groupby(close.index.to_period("M")).tail(1).to_csv(tmp_path / "AA.csv")
     with pytest.raises(InputError, match=r"expected daily prices of benchmark AA.*monthly"):

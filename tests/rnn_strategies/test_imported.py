@@ -118,8 +118,8 @@ def test_import_backtest_report_one_by_one(work, command, market):
     assert "Learning curves</b> not drawn" in text
     # scores that know the future are too good to be true, whoever made them
     assert made.metrics["auc"] > 0.58
-    assert "Too good: look for a leak" in text
-    assert "find the leak before reading on" in text
+    assert "Implausibly high skill: look for look-ahead bias" in text
+    assert "look for look-ahead bias before using any other figure" in text
 
 
 def test_the_same_account_as_trading_the_scores_directly(work, command, market):

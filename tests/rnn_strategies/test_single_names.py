@@ -97,7 +97,7 @@ def test_a_run_of_one_name_states_that_it_cannot_be_ranked_and_gives_figures_ove
     assert metrics["auc"] is None
     assert metrics["rank_ic_dates"] == 0
     text = text_of(one)
-    assert "Only SIM000 is scored, and one name cannot be ranked within a date" in text
+    assert "Only SIM000 is scored, and one ticker cannot be ranked within a date" in text
     assert f"on {len(joined)} dates with known outcomes" in text
     assert "AUC over time" in text
     assert "known outcome yet" not in text
@@ -137,7 +137,7 @@ slippage = 0.0005
     up = labels["forward_return"] > 0
     score = scores["score"].to_numpy()[: len(labels)]
     assert run.metrics["auc_over_time"] == pytest.approx(roc_auc_score(up, score))
-    assert "Only SPY is scored, and one name cannot be ranked within a date" in text_of(run)
+    assert "Only SPY is scored, and one ticker cannot be ranked within a date" in text_of(run)
 
 
 @pytest.mark.parametrize("kind", ["up", "above_median"])
@@ -189,7 +189,7 @@ def test_more_places_than_names_are_a_warning_in_the_report(tmp_path):
     run = rs.run(write(tmp_path, n_tickers="n_tickers = 4", k="k = 10"), out=tmp_path / "run")
     warnings = read_json(run.folder / "manifest.json")["backtest"]["warnings"]
     (warning,) = [line for line in warnings if "most of the account stays in cash" in line]
-    assert warning.startswith("TopK has 10 places and 4 names have a score on the median decision date")
+    assert warning.startswith("TopK has 10 places and 4 tickers have a score on the median decision date")
     assert warning in text_of(run)
 
 

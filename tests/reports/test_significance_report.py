@@ -1,4 +1,4 @@
-"""Luck in the report: figures that equal the functions', reasons where there are none, and the same bytes again."""
+"""Significance in the report: figures equal those of the functions, reasons for missing ones, equal bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 
 from backtests.result import BacktestResult
 from reports.charts.charting import Chart
-from reports.charts.significance_figures import luck_charts
+from reports.charts.significance_figures import significance_charts
 from reports.common.run_data import RunData, read_run
 from reports.metrics.performance import compute_metrics
 from reports.report import tear_sheet, write_metrics, write_report
 from reports.significance.bootstrap import percentile_interval, reality_check, resampled_figures
 from reports.significance.comparable_trials import trial_family
-from reports.significance.measures import luck_metrics, measure_luck
+from reports.significance.measures import measure_significance, significance_metrics
 from reports.significance.overfitting import probability_of_backtest_overfitting
 from reports.significance.seed_dispersion import measure_seeds
 from reports.significance.sharpe_ratio import (
@@ -35,7 +35,7 @@ from reports.significance.sharpe_ratio import (
     robust_sharpe_error,
     sharpe_error,
 )
-from reports.tables.significance_tables import luck_table
+from reports.tables.significance_tables import significance_table
 from signals.common.errors import InputError
 from signals.common.storage import read_json, write_json, write_parquet
 
@@ -79,9 +79,9 @@ def copied(run, tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lucky(run, tmp_path_factory) -> Path:
+def significance_run(run, tmp_path_factory) -> Path:
     """A run with eleven other trials, two that never finished, and eleven seeds: read only."""
-    folder = tmp_path_factory.mktemp("lucky") / "run"
+    folder = tmp_path_factory.mktemp("significance_run") / "run"
     shutil.copytree(run.folder, folder)
     write_trials(folder, others(run.returns, 11).assign(**{OWN: run.returns}), started=14)
     write_seeds(folder, run.returns, 11)
@@ -89,34 +89,38 @@ def lucky(run, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def html(lucky) -> str:
-    return write_report(lucky, stamp="").read_text(encoding="utf-8")
+def html(significance_run) -> str:
+    return write_report(significance_run, stamp="").read_text(encoding="utf-8")
 
 
 def section_of(html: str) -> str:
-    inside = re.search(r'<section id="luck">(.*?)</section>', html, flags=re.S).group(1)
+    inside = re.search(r'<section id="significance">(.*?)</section>', html, flags=re.S).group(1)
     return " ".join(re.sub(r"<[^>]*>", " ", inside).split())
 
 
 def rows_of(run: RunData) -> dict[str, tuple[str, str]]:
-    luck = measure_luck(run)
-    metrics = compute_metrics(run.returns, benchmark=run.benchmark, universe=run.universe) | luck_metrics(luck)
-    return {row[0]: row[1:] for row in luck_table(luck, metrics, run).rows if len(row) > 1}
+    significance = measure_significance(run)
+    metrics = compute_metrics(run.returns, benchmark=run.benchmark, universe=run.universe) | significance_metrics(
+        significance
+    )
+    return {row[0]: row[1:] for row in significance_table(significance, metrics, run).rows if len(row) > 1}
 
 
 def charts_of(run: RunData) -> dict[str, Chart]:
-    return {chart.name: chart for chart in luck_charts(measure_luck(run), run)}
+    return {chart.name: chart for chart in significance_charts(measure_significance(run), run)}
 
 
-def test_metrics_equal_what_the_functions_compute_from_the_files(lucky):
-    written = write_metrics(lucky)
-    assert written == json.loads((lucky / "metrics.json").read_bytes())
-    returns = pd.read_parquet(lucky / "returns.parquet")["returns"]
+def test_metrics_equal_what_the_functions_compute_from_the_files(significance_run):
+    written = write_metrics(significance_run)
+    assert written == json.loads((significance_run / "metrics.json").read_bytes())
+    returns = pd.read_parquet(significance_run / "returns.parquet")["returns"]
     trials = (
-        pd.read_parquet(lucky / "trials.parquet").reset_index().pivot(index="date", columns="trial", values="returns")
+        pd.read_parquet(significance_run / "trials.parquet")
+        .reset_index()
+        .pivot(index="date", columns="trial", values="returns")
     )
-    seeds = pd.read_parquet(lucky / "seed_returns.parquet")
-    beside = pd.read_parquet(lucky / "benchmark.parquet")
+    seeds = pd.read_parquet(significance_run / "seed_returns.parquet")
+    beside = pd.read_parquet(significance_run / "benchmark.parquet")
 
     found = moments(returns)
     assert written["sharpe_ratio"] == pytest.approx(found.sharpe * YEAR)
@@ -178,64 +182,70 @@ def test_the_risk_free_rate_is_taken_off_everywhere(copied, run):
     assert written["probability_of_backtest_overfitting"] == probability_of_backtest_overfitting(trials).probability
 
 
-def test_the_section_says_it_all(html):
+def test_section_contains_all_figures(html):
     text = section_of(html)
     for words in (
-        *("How much of this is luck", "Probabilistic Sharpe ratio", "Minimum track record", "Deflated Sharpe ratio"),
-        *("would be seen by luck in", "14 have out-of-sample scores for at least half of these days and tickers"),
-        *("2 without any returns (failed, given up or not yet done) count all the same", "mean correlation of 0."),
-        *("The best of 14 trials without skill is expected to reach a Sharpe ratio of", "halved in 12,870 ways"),
+        *("Statistical significance", "Probabilistic Sharpe ratio", "Minimum track record", "Deflated Sharpe ratio"),
+        *(
+            "this high or higher would occur in",
+            "14 have out-of-sample scores for at least half of these days and tickers",
+        ),
+        *("2 of them without returns (failed, abandoned or still running) are counted too", "mean correlation of 0."),
+        *(
+            "The best of 14 trials without skill is expected to reach a Sharpe ratio of",
+            "split into halves in 12,870 ways",
+        ),
         *("Reality check against SPY", "Reality check against the universe", "Reality check against cash"),
-        *("11 seeds traded alone", "One more seed would land between", "goes with its seed"),
-        *("Growth of 1, one line per seed", "Rank of the best trial in the other half", "Ticks: the trials"),
+        *("11 seeds traded alone", "prediction interval of one more seed is", "is due to the seed"),
+        *("Growth of 1, one line per seed", "Rank of the best trial in the other half", "Ticks: the comparable trials"),
     ):
         assert words in text, words
     assert "not drawn" not in text
     assert "Not known" not in text
-    assert html.index('id="statistics"') < html.index('id="luck"') < html.index('id="returns"')
+    assert html.index('id="statistics"') < html.index('id="significance"') < html.index('id="returns"')
     images = re.findall(r'<img [^>]*alt="([^"]*)"', html)
     assert sum("single seeds (" in alt for alt in images) == 1
     assert sum("logits" in alt for alt in images) == 1
 
 
-def test_equal_files_give_equal_bytes(lucky, html):
-    assert write_report(lucky, stamp="").read_text(encoding="utf-8") == html
-    write_metrics(lucky)
-    figures = (lucky / "metrics.json").read_bytes()
-    write_metrics(lucky)
-    assert (lucky / "metrics.json").read_bytes() == figures
+def test_equal_files_give_equal_bytes(significance_run, html):
+    assert write_report(significance_run, stamp="").read_text(encoding="utf-8") == html
+    write_metrics(significance_run)
+    figures = (significance_run / "metrics.json").read_bytes()
+    write_metrics(significance_run)
+    assert (significance_run / "metrics.json").read_bytes() == figures
 
 
-def test_seeds_are_in_the_order_of_their_numbers(lucky):
-    assert list(read_run(lucky).seed_returns) == [str(k) for k in range(11)]
+def test_seeds_are_in_the_order_of_their_numbers(significance_run):
+    assert list(read_run(significance_run).seed_returns) == [str(k) for k in range(11)]
 
 
 def test_without_the_files_there_are_reasons(run):
     data = read_run(run.folder)
     assert (data.seed_returns, data.trials) == (None, None)
     text = section_of(write_report(run.folder, stamp="").read_text(encoding="utf-8"))
-    assert "Not known: how many other variants were tried was not recorded" in text
-    assert "Growth of 1, one line per seed not drawn: there are no returns of single seeds to compare." in text
-    written = luck_metrics(measure_luck(data))
+    assert "Not known: the number of variants that were tried was not recorded" in text
+    assert "Growth of 1, one line per seed not drawn: there are no returns of single seeds." in text
+    written = significance_metrics(measure_significance(data))
     known = {name for name, value in written.items() if value is not None}
     assert {"probabilistic_sharpe_ratio", "sharpe_ratio_low", "max_drawdown_low"} <= known
     assert not any(("trial" in name or "seed" in name or "reality" in name or "deflated" in name) for name in known)
 
 
-def test_a_bare_result_has_what_returns_alone_can_tell(run, tmp_path):
+def test_bare_result_has_only_figures_from_returns(run, tmp_path):
     result = BacktestResult(
         returns=run.returns, positions=run.positions, transactions=run.transactions, orders=run.orders,
         initial_cash=1e6, warnings=(), stopped=None, settings={},
     )  # fmt: skip
     text = section_of(tear_sheet(result, path=tmp_path / "x.html").read_text(encoding="utf-8"))
-    luck = measure_luck(RunData(title="x", returns=run.returns))
-    assert f"Probabilistic Sharpe ratio {luck.path.probability:.3f} Without any skill" in text
-    assert "Sharpe ratios of resampled histories Histories of this length" in text
+    significance = measure_significance(RunData(title="x", returns=run.returns))
+    assert f"Probabilistic Sharpe ratio {significance.path.probability:.3f} If the true Sharpe ratio were zero" in text
+    assert "Sharpe ratios of resampled histories Histories of the same length" in text
     assert "Trials – Not known" in text
     assert "Sharpe ratio by seed – Not known" in text
 
 
-def test_the_only_trial_has_nothing_to_deflate(copied, run):
+def test_single_trial_has_the_probabilistic_sharpe_ratio(copied, run):
     write_trials(copied, run.returns.to_frame(OWN), started=1)
     written = write_metrics(copied)
     assert written["trials"] == written["effective_trials"] == 1
@@ -243,11 +253,11 @@ def test_the_only_trial_has_nothing_to_deflate(copied, run):
     assert written["probability_of_backtest_overfitting"] is None
     rows = rows_of(read_run(copied))
     assert rows["Trials"][1].startswith("The only trial on record")
-    assert "takes two trials with different returns; the family has 1" in rows["Probability of backtest overfitting"][1]
+    assert "two trials with different returns are needed; there are 1" in rows["Probability of backtest overfitting"][1]
     assert rows["Reality check against cash"][1].startswith("The mean return is ")
 
 
-def test_trials_without_returns_count_though_nobody_saw_them(copied, run):
+def test_trials_without_returns_are_counted(copied, run):
     """A family of which only this run finished: its spread is unknown, its size is not."""
     write_trials(copied, run.returns.to_frame(OWN), started=20)
     written = write_metrics(copied)
@@ -276,8 +286,8 @@ def test_trials_that_cannot_be_compared_are_counted(copied, run):
     assert list(family.returns) == ["000000", "000002", OWN]
     assert len(family.returns) == len(run.returns) - 20
     text = rows_of(read_run(copied))["Trials"][1]
-    assert "2 without any returns" in text
-    assert "4 too short, without movement or equal to another are counted but not compared" in text
+    assert "2 of them without returns" in text
+    assert "4 that are too short, constant or equal to another are counted but not compared" in text
 
 
 @pytest.mark.parametrize(("others_tested", "words"), [(0, ""), (1, "1 trial on"), (1200, "1,200 trials on")])
@@ -290,9 +300,9 @@ def test_trials_with_other_universes_are_mentioned_and_not_counted(copied, run, 
     write_json(copied / "manifest.json", manifest)
     assert write_metrics(copied) == without | {"trials_other_universes": others_tested}
     text = rows_of(read_run(copied))["Trials"][1]
-    assert ("the same days with other universes: not counted here." in text) == bool(words)
+    assert ("the same days with other universes, not counted here." in text) == bool(words)
     assert words in text
-    assert text.endswith("As of the time that the last line of this report gives.")
+    assert text.endswith("Counted at the time given in the last line of this report.")
 
 
 def test_another_trial_may_be_the_best(copied, run):
@@ -305,7 +315,7 @@ def test_another_trial_may_be_the_best(copied, run):
 
 
 @pytest.mark.parametrize("sessions", [10, 59, 61, 150])
-def test_short_runs_say_what_is_missing(make_run, tmp_path, sessions):
+def test_short_runs_give_reasons_for_missing_figures(make_run, tmp_path, sessions):
     made = make_run(tmp_path / "run", sessions=sessions, folds=1, seeds=1)
     write_trials(made.folder, others(made.returns, 4).assign(**{OWN: made.returns}), started=5)
     write_seeds(made.folder, made.returns, 3)
@@ -313,29 +323,29 @@ def test_short_runs_say_what_is_missing(make_run, tmp_path, sessions):
     run = read_run(made.folder)
     reasons = {name: chart.reason for name, chart in charts_of(run).items()}
     text = " ".join([*(" ".join(row) for row in rows_of(run).values()), *filter(None, reasons.values())])
-    assert reasons["seed_fan"] is None
-    assert (reasons["sharpe_luck"] is None) == (sessions >= 60)
+    assert reasons["seed_dispersion"] is None
+    assert (reasons["resampled_sharpe"] is None) == (sessions >= 60)
     assert (written["probabilistic_sharpe_ratio"] is None) == (sessions < 60)
     assert written["probability_of_backtest_overfitting"] is None
-    assert f"it takes 160 sessions that all trials have; there are {sessions}" in text
+    assert f"160 sessions that all trials have are needed; there are {sessions}" in text
     if sessions < 60:
-        assert f"it takes 60 sessions; there are {sessions}" in text
+        assert f"60 sessions are needed; there are {sessions}" in text
         assert written["deflated_sharpe_ratio"] is None
     assert written["sharpe_ratio_seeds"] == 3
     assert not re.search(r"\b(nan|inf|none)\b", text, flags=re.I)
 
 
-def test_ruin_and_rest_have_no_figures_to_speak_of(run):
+def test_ruined_and_constant_accounts_have_no_figures(run):
     ruined = run.returns.copy()
     ruined.iloc[-1] = -1.2
     rows = rows_of(RunData(title="x", returns=ruined))
-    assert rows["Maximum drawdown, 95% interval"] == ("–", "Not known: a session lost everything.")
+    assert rows["Maximum drawdown, 95% interval"] == ("–", "Not known: a session lost the whole account value.")
     still = RunData(title="x", returns=0.0 * run.returns)
     assert "the account's return never changed" in rows_of(still)["Sharpe ratio, 95% interval"][1]
-    assert charts_of(still)["sharpe_luck"].reason == "the account's return never changed"
+    assert charts_of(still)["resampled_sharpe"].reason == "the account's return never changed"
     falling = RunData(title="x", returns=-run.returns.abs())
     assert rows_of(falling)["Minimum track record"][0] == "–"
-    assert luck_metrics(measure_luck(falling))["min_track_record_length"] is None
+    assert significance_metrics(measure_significance(falling))["min_track_record_length"] is None
 
 
 @pytest.mark.parametrize(
@@ -351,9 +361,11 @@ def test_ruin_and_rest_have_no_figures_to_speak_of(run):
         ("seed_returns.parquet", lambda f: f.rename(columns={"date": "day"}), "expected columns date"),
     ],
 )
-def test_a_damaged_file_is_one_line(lucky, tmp_path, name, spoil: Callable[[pd.DataFrame], pd.DataFrame], words):
+def test_a_damaged_file_is_one_line(
+    significance_run, tmp_path, name, spoil: Callable[[pd.DataFrame], pd.DataFrame], words
+):
     folder = tmp_path / "run"
-    shutil.copytree(lucky, folder)
+    shutil.copytree(significance_run, folder)
     spoil(pd.read_parquet(folder / name).reset_index()).to_parquet(folder / name, index=False)
     with pytest.raises(InputError, match=re.escape(name)) as error:
         write_metrics(folder)
@@ -372,11 +384,11 @@ def test_outside_text_is_escaped(copied, run):
     assert "<script" not in write_report(copied, stamp="").read_text(encoding="utf-8")
 
 
-def test_verdict_and_headline_know_of_the_trials(lucky):
+def test_conclusion_and_headline_name_the_number_of_trials(significance_run):
     from reports.narrative import headline_figures, verdict
 
-    data = read_run(lucky)
-    metrics = write_metrics(lucky)
+    data = read_run(significance_run)
+    metrics = write_metrics(significance_run)
     small = {label: text for label, _, text in headline_figures(data, metrics, None)}
     assert small["Sharpe ratio"].startswith("95%: ")
     better = metrics | {
@@ -386,9 +398,9 @@ def test_verdict_and_headline_know_of_the_trials(lucky):
         "beta_universe": 1.0,
         "deflated_sharpe_ratio": 0.42,
     }
-    assert "on this one path, and one of 14 trials (deflated Sharpe ratio 0.42)" in verdict(data, better, None)
-    assert "and the only trial of its family on record" in verdict(data, better | {"trials": 1}, None)
-    assert "and the trials that led here are not counted" in verdict(data, better | {"trials": None}, None)
+    assert "on this single history, one of 14 trials (deflated Sharpe ratio 0.42)" in verdict(data, better, None)
+    assert "on this single history, the only trial on record" in verdict(data, better | {"trials": 1}, None)
+    assert "the number of trials that preceded it is not recorded" in verdict(data, better | {"trials": None}, None)
 
 
 def test_two_trials_that_agree_do_not_speak_for_five_hundred():

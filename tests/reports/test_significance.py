@@ -1,4 +1,4 @@
-"""The formulas about luck: published figures, hand-worked ones, and worlds whose truth is known."""
+"""Significance formulas: published figures, hand-worked examples, and simulations with known truth."""
 
 from __future__ import annotations
 
