@@ -221,7 +221,7 @@ def test_what_a_configuration_says_of_networks_is_left_out(work, command):
     assert "[walk_forward]" not in text
     assert open_run("mine").config.walk_forward is None
     Path("both.toml").write_text(Path("whole.toml").read_text() + '[signals]\npath = "scores.csv"\n')
-    refused(command("run", "both.toml"), "expected no [model] beside [signals]")
+    refused(command("run", "both.toml"), "expected no [model] with [signals]")
 
 
 def test_a_run_of_networks_is_not_overwritten(work, command, support):

@@ -622,7 +622,9 @@ def test_models_of_ones_own_and_files_beside_prices(made, tmp_path, support):
     with open(tmp_path / "rates.csv", "a") as file:
         file.write("2014-09-01,9\n")
     found = assert_verified(run.folder)  # what was read beside prices is another file now
-    assert any("rates.csv was changed after the run: the scores of the run were used" in line for line in found.warnings)
+    assert any(
+        "rates.csv was changed after the run: the scores of the run were used" in line for line in found.warnings
+    )
     edit(run.folder, "signals.parquet", column="score", row=2, change=lambda x: x + 0.1)
     match_hashes(run.folder)
     assert "signals.parquet" in named(verify_run(run.folder))
