@@ -1,6 +1,7 @@
-"""rnn-strategies: walk-forward recurrent networks, traded in backtrader, judged by pyfolio.
+"""rnn-strategies: recurrent networks trained walk-forward, backtested in backtrader, evaluated with pyfolio.
 
-`import rnn_strategies as rs` gives the public names of every room, loaded when first used.
+`import rnn_strategies as rs` gives the public names of all four packages; a module is loaded when one of its names is
+first used.
 """
 
 from __future__ import annotations
@@ -9,28 +10,28 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
-def _check_rooms() -> None:
-    """Make sure that `signals`, `backtests` and `reports` are ours: other distributions own those names too."""
-    home = Path(__file__).resolve().parent.parent
-    for room in ("signals", "backtests", "reports"):
-        spec = find_spec(room)
-        found = Path(spec.origin).resolve() if spec and spec.origin else None
-        # a distribution installed later may have written its `__init__.py` over ours, at the very same place
+def _check_package_origins() -> None:
+    """Check that `signals`, `backtests` and `reports` are those of this project: the names are not unique to it."""
+    parent = Path(__file__).resolve().parent.parent
+    for package in ("signals", "backtests", "reports"):
+        spec = find_spec(package)
+        init_file = Path(spec.origin).resolve() if spec and spec.origin else None
+        # a distribution that is installed later can overwrite our `__init__.py` in the same folder
         if (
-            found is None
-            or found.parent != home / room
-            or "signals.common.lazy_names" not in found.read_text(encoding="utf-8")
+            init_file is None
+            or init_file.parent != parent / package
+            or "signals.common.lazy_names" not in init_file.read_text(encoding="utf-8")
         ):
             raise ImportError(
-                f"expected the package {room!r} of rnn-strategies at {home / room}; found {found or 'none'}, "
-                "which belongs to another distribution or folder; install rnn-strategies into a virtual environment "
-                "of its own, or rename that folder"
+                f"expected the package {package!r} of rnn-strategies at {parent / package}; found "
+                f"{init_file or 'none'}, which belongs to another distribution or folder; install rnn-strategies into "
+                "a virtual environment of its own, or rename that folder"
             )
 
 
-_check_rooms()
+_check_package_origins()
 
-# only now are the packages known to be ours
+# imported after the check, which makes sure that these are our own packages
 from rnn_strategies.runs.version import __version__ as __version__  # noqa: E402
 from signals.common.lazy_names import lazy_names  # noqa: E402
 

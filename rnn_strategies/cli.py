@@ -1,4 +1,7 @@
-"""The command line. Nothing heavy is imported before a command is known, so that `--help` answers at once."""
+"""Command line of rnn-strategies.
+
+Heavy libraries are imported inside the commands, so that `--help` and usage errors need no backend.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +24,39 @@ __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 
-# Options of all commands: accepted behind a command, too.
+# Options of all commands, which are accepted before and after the name of the command.
 GLOBAL_OPTIONS = ("--debug", "--quiet", "-q", "--verbose", "-v")
 
 app = typer.Typer(
     name="rnn-strategies",
-    help="Walk-forward recurrent networks, traded in backtrader, judged by pyfolio.",
+    help="Train recurrent networks walk-forward, backtest their signals in backtrader, evaluate them with pyfolio.",
     invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
-Target = Annotated[Path, typer.Argument(help="A configuration file or a run folder.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="Run folder.", show_default="runs/<name>")]
+Target = Annotated[Path, typer.Argument(help="Configuration file (TOML) or run folder.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/<name>")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change a setting; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="TABLE.KEY=VALUE",
+        help="Override a setting of the configuration, the value as TOML; may be repeated.",
+    ),
 ]
-Revised = Annotated[
+AcceptRevisions = Annotated[
     bool,
-    typer.Option("--accept-revisions", help="Replace bars that Yahoo has revised since first seen, and retrain."),
+    typer.Option(
+        "--accept-revisions",
+        help="Replace stored bars that Yahoo has revised since they were downloaded, and retrain.",
+    ),
 ]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Training processes.", show_default="one per core")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Number of training processes.", show_default="one per core")]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"rnn-strategies {__version__}")
         raise typer.Exit
 
@@ -57,33 +68,38 @@ def _options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="One line per progress event, with the seconds since the start.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Print one line per progress event, with the seconds since the command started."
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress: results and errors only.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only, no progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
 ) -> None:
-    """Walk-forward recurrent networks, traded in backtrader, judged by pyfolio."""
+    """Train recurrent networks walk-forward, backtest their signals in backtrader, evaluate them with pyfolio."""
     if quiet and verbose:
-        raise InputError("expected --quiet or --verbose; found both; leave one out")
-    _State.debug, _State.quiet, _State.verbose = debug, quiet, verbose
+        raise InputError("expected --quiet or --verbose; found both; remove one of them")
+    _GlobalOptions.debug, _GlobalOptions.quiet, _GlobalOptions.verbose = debug, quiet, verbose
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-class _State:
+class _GlobalOptions:
+    """Values of the options of all commands."""
+
     debug = quiet = verbose = False
 
 
-def _progress() -> ProgressCallback:
-    """Return what shows progress on standard error, as `--quiet` and `--verbose` say."""
+def _progress_callback() -> ProgressCallback:
+    """Return the callback that prints progress to standard error, following `--quiet` and `--verbose`."""
     from rnn_strategies.runs.progress_display import show_progress
     from signals.common.progress_events import ignore_progress
 
-    return ignore_progress if _State.quiet else show_progress(sys.stderr, verbose=_State.verbose)
+    return ignore_progress if _GlobalOptions.quiet else show_progress(sys.stderr, verbose=_GlobalOptions.verbose)
 
 
 def _preset_names() -> list[str]:
-    """Names that a shell completes `--preset` with."""
+    """Names of presets for the shell completion of `--preset`."""
     from rnn_strategies.config.presets import FORECAST_PRESETS, PRESETS
 
     return [*PRESETS, *FORECAST_PRESETS]
@@ -95,22 +111,30 @@ def init(
     preset: Annotated[
         str,
         typer.Option(
-            help="demo (simulated prices), us-weekly (600 US stocks), us-wide (all of a file of closes), imported "
-            "(scores of your own), seasonal (simulated series), or a system of the literature: published-* or "
-            "improved-* "
-            "with stacked, univariate, multivariate.",
+            help="Preset to write: demo (simulated prices), us-weekly (the 600 most traded US stocks), us-wide (all US "
+            "stocks of a file of closes), imported (scores from a file), seasonal (simulated monthly series); systems "
+            "of the literature: published-stacked, published-univariate, published-multivariate; changed versions of "
+            "them: improved-stacked, improved-univariate, improved-univariate-return, improved-multivariate.",
             autocompletion=_preset_names,
         ),
     ] = "demo",
     example: Annotated[
-        str | None, typer.Option(help="A notebook instead: backtest_from_scratch or own_cerebro.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Write a notebook instead of a configuration: backtest_from_scratch or own_cerebro.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder with the price files of the preset.", show_default="$RNN_STRATEGIES_DATA")
+        str | None,
+        typer.Option(
+            help="Folder with the data files that the preset reads.",
+            show_default="$RNN_STRATEGIES_DATA, or ../shared/data",
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented configuration, or an example notebook."""
+    """Write a preset configuration with comments, or an example notebook."""
     if example is not None:
         from rnn_strategies.examples import write_example
 
@@ -120,115 +144,137 @@ def init(
 
     path = path or Path("rnn-strategies.toml")
     write_preset(path, preset=preset, data=data, force=force)
-    then = f"import SCORES --config {path} --out RUN" if preset == "imported" else f"run {path}"
-    typer.echo(f"{path}\nRun it with: rnn-strategies {then}")
+    next_command = f"import SCORES --config {path} --out RUN" if preset == "imported" else f"run {path}"
+    typer.echo(f"{path}\nRun it with: rnn-strategies {next_command}")
 
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="A configuration file or a run folder.", show_default=False)],
+    config: Target,
     out: Out = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
-    accept_revisions: Revised = False,
+    accept_revisions: AcceptRevisions = False,
 ) -> None:
-    """Run all stages of any configuration: signals, backtest, report, or forecasts of series; resumes what is done."""
+    """Run every stage of a configuration: signals, backtest and report, or forecasts of series.
+
+    Finished work is reused, so an interrupted run resumes where it stopped.
+    """
     from rnn_strategies.config.toml_files import is_of_series
 
     if is_of_series(config):
         if accept_revisions:
-            raise InputError("expected --accept-revisions with [prices] from Yahoo; found [series]; leave it out")
+            raise InputError("expected --accept-revisions with [prices] from Yahoo; found [series]; remove it")
         forecast(config, out, overrides, jobs)
         return
-    made = _open(config, out, overrides, jobs, accept_revisions=accept_revisions)
-    with made.locked():
-        made.all_stages()
-    _conclude(made)
+    panel_run = _open_run(config, out, overrides, jobs, accept_revisions=accept_revisions)
+    with panel_run.locked():
+        panel_run.all_stages()
+    _print_results(panel_run)
 
 
 @app.command()
 def signals(
-    target: Target, out: Out = None, overrides: Overrides = None, jobs: Jobs = None, accept_revisions: Revised = False
+    target: Target,
+    out: Out = None,
+    overrides: Overrides = None,
+    jobs: Jobs = None,
+    accept_revisions: AcceptRevisions = False,
 ) -> None:
-    """Train walk-forward and write the out-of-sample signals."""
-    made = _open(target, out, overrides, jobs, accept_revisions=accept_revisions)
-    with made.locked():
-        made.compute_signals()
-    typer.echo(made.folder / "signals.parquet")
+    """Train walk-forward and write the out-of-sample signals (signals.parquet)."""
+    panel_run = _open_run(target, out, overrides, jobs, accept_revisions=accept_revisions)
+    with panel_run.locked():
+        panel_run.compute_signals()
+    typer.echo(panel_run.folder / "signals.parquet")
 
 
 @app.command()
 def backtest(target: Target, out: Out = None, overrides: Overrides = None) -> None:
-    """Trade the signals of a run folder."""
-    made = _open(target, out, overrides, None)
-    with made.locked():
-        made.compute_backtest()
-    typer.echo(made.folder / "metrics.json")
+    """Backtest the signals of a run folder and write the metrics (metrics.json)."""
+    panel_run = _open_run(target, out, overrides, None)
+    with panel_run.locked():
+        panel_run.compute_backtest()
+    typer.echo(panel_run.folder / "metrics.json")
 
 
 @app.command()
 def report(target: Target, out: Out = None, overrides: Overrides = None) -> None:
-    """Write the tear sheet of a run folder."""
-    made = _open(target, out, overrides, None)
-    with made.locked():
-        made.write_report()
-    typer.echo(made.report)
+    """Write the HTML report of a run folder: tear sheet, tables and warnings."""
+    panel_run = _open_run(target, out, overrides, None)
+    with panel_run.locked():
+        panel_run.write_report()
+    typer.echo(panel_run.report)
 
 
 @app.command()
 def forecast(
-    config: Annotated[Path, typer.Argument(help="A configuration file with [series], or its folder.")],
+    config: Annotated[
+        Path, typer.Argument(help="Configuration file with a table [series], or run folder of one.", show_default=False)
+    ],
     out: Out = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
 ) -> None:
-    """Forecast series walk-forward, beside baselines; resumes what is done."""
-    from rnn_strategies.pipelines.forecast_run import forecast as work
+    """Forecast series walk-forward and compare the network with baselines.
 
-    made = work(config, out=out, overrides=overrides or (), jobs=jobs, on_progress=_progress())
-    typer.echo(f"{made.table}\n{made.folder}")
+    Finished work is reused, so an interrupted run resumes where it stopped.
+    """
+    from rnn_strategies.pipelines.forecast_run import forecast as run_forecast
+
+    forecast_run = run_forecast(config, out=out, overrides=overrides or (), jobs=jobs, on_progress=_progress_callback())
+    typer.echo(f"{forecast_run.table}\n{forecast_run.folder}")
 
 
 @app.command("import")
 def import_(
-    scores: Annotated[Path, typer.Argument(help="CSV or Parquet: date, ticker, score.", show_default=False)],
+    scores: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet file with the columns date, ticker and score.", show_default=False),
+    ],
     out: Out = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Prices, strategy and costs.", show_default="RUN/config.toml or rnn-strategies.toml"),
+        typer.Option(
+            help="Configuration file with the prices, the strategy and the costs.",
+            show_default="RUN/config.toml or rnn-strategies.toml",
+        ),
     ] = None,
     on_uncovered: Annotated[
         str | None,
         typer.Option(
-            help="Scores that the prices do not cover: raise or drop.", show_default="as in the configuration, or raise"
+            help="Treatment of scores whose date or ticker the prices do not hold: raise (an error) or drop.",
+            show_default="as in the configuration, or raise",
         ),
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Make a run folder of somebody else's scores."""
+    """Create a run folder from a file of scores that another program computed."""
     from rnn_strategies.pipelines.score_import import import_scores
 
-    made = import_scores(
+    imported_run = import_scores(
         scores,
         out=out,
         config=config,
         overrides=overrides or (),
         on_uncovered=on_uncovered,
-        on_progress=_progress(),
+        on_progress=_progress_callback(),
     )
-    typer.echo(f"{made.folder / 'signals.parquet'}\nGo on with: rnn-strategies run {made.folder}")
+    typer.echo(f"{imported_run.folder / 'signals.parquet'}\nNext command: rnn-strategies run {imported_run.folder}")
 
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(help="A run folder.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="File to write, ending in .csv or .parquet.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="Run folder.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="File to write, with the suffix .csv or .parquet.", show_default=False)],
     format: Annotated[
-        str | None, typer.Option(help="csv, parquet, alphalens or qlib.", show_default="what FILE ends in")
+        str | None,
+        typer.Option(
+            help="Layout of the scores: csv, parquet, alphalens or qlib.", show_default="by the suffix of the file"
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write the scores of a run folder for other programs."""
+    """Write the scores of a run folder to a file for other programs."""
     from rnn_strategies.pipelines.score_import import export_scores
 
     typer.echo(export_scores(target, out, format=format, force=force))
@@ -237,30 +283,38 @@ def export(
 @app.command()
 def audit(
     target: Target,
-    only: Annotated[list[str] | None, typer.Option(help="Only this check; may be repeated.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Leave this check out; may be repeated.")] = None,
-    cutoffs: Annotated[int, typer.Option(min=0, help="Random days after which the future is replaced.")] = 3,
-    json: Annotated[Path | None, typer.Option(help="Also write the verdicts as JSON.", show_default=False)] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Name of a check to run, instead of all of them; may be repeated.")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Name of a check to skip; may be repeated.")] = None,
+    cutoffs: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Number of randomly drawn days after which the look-ahead check replaces all input data."
+        ),
+    ] = 3,
+    json: Annotated[
+        Path | None, typer.Option(help="File to which the results are also written, as JSON.", show_default=False)
+    ] = None,
     overrides: Overrides = None,
     jobs: Jobs = None,
 ) -> None:
-    """Show that a result can be trusted, check by check; exit 1 when one fails."""
+    """Check a result for look-ahead, survivorship bias and other faults; the exit code is 1 when a check fails."""
     from rnn_strategies.audit.audit import audit_run
 
-    told = _progress()
-    found = audit_run(
+    result = audit_run(
         target,
         overrides=overrides or (),
         only=only or (),
         skip=skip or (),
         cutoffs=cutoffs,
         jobs=jobs,
-        on_progress=told,
+        on_progress=_progress_callback(),
     )
-    typer.echo(found.text())
+    typer.echo(result.text())
     if json is not None:
-        found.save(json)
-    if not found.passed:
+        result.save(json)
+    if not result.passed:
         raise typer.Exit(1)
 
 
@@ -268,15 +322,18 @@ def audit(
 def verify(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN...", show_default=False)],
 ) -> None:
-    """Recompute every figure of finished runs from their files; exit 1 when one differs. Nothing is written."""
+    """Recompute every figure of finished runs from their files; the exit code is 1 when one differs.
+
+    Nothing is written.
+    """
     from rnn_strategies.verify.verify import verify_run
 
-    told = _progress()
+    on_progress = _progress_callback()
     passed = True
     for folder in runs:
-        found = verify_run(folder, on_progress=told)
-        typer.echo(found.text())
-        passed = passed and found.passed
+        result = verify_run(folder, on_progress=on_progress)
+        typer.echo(result.text())
+        passed = passed and result.passed
     if not passed:
         raise typer.Exit(1)
 
@@ -289,42 +346,51 @@ def reproduce(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only this system; may be repeated.", show_default="all of them"),
+        typer.Option(help="Name of a system to run; may be repeated.", show_default="all systems"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for tables and runs.", show_default="runs/reproduce")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to which tables and runs are written.", show_default="runs/reproduce")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Networks a fold.", show_default="what each system says")
+        int | None, typer.Option(min=1, help="Number of networks per fold.", show_default="as each system defines")
     ] = None,
     jobs: Jobs = None,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch missing files where they can be had: S&P 500, FRED.")
+        bool,
+        typer.Option("--download", help="Download missing files that are freely available (S&P 500 and FRED series)."),
     ] = False,
 ) -> None:
-    """Run the published systems on real data, each beside its baselines."""
+    """Run published trading and forecasting systems on real data and compare each with its baselines."""
     from rnn_strategies.reproduce.systems import reproduce_systems
 
-    where = Path("runs/reproduce") if out is None else out
+    folder = Path("runs/reproduce") if out is None else out
 
     def show(report: Report) -> None:
-        typer.echo(f"{report.markdown()}\n{where / report.system}.md\n{where / report.system}.json\n")
+        typer.echo(f"{report.markdown()}\n{folder / report.system}.md\n{folder / report.system}.json\n")
 
-    told = _progress()
     reproduce_systems(
-        data, only=only or (), out=where, seeds=seeds, jobs=jobs, download=download, on_progress=told, each=show
+        data,
+        only=only or (),
+        out=folder,
+        seeds=seeds,
+        jobs=jobs,
+        download=download,
+        on_progress=_progress_callback(),
+        each=show,
     )
-    typer.echo(f"{(where / 'summary.md').read_text(encoding='utf-8')}\n{where / 'summary.md'}")
+    typer.echo(f"{(folder / 'summary.md').read_text(encoding='utf-8')}\n{folder / 'summary.md'}")
 
 
 @app.command()
 def doctor() -> None:
-    """Show versions, backend, GPU, cores and caches."""
+    """Show versions, the Keras backend, the GPU, the number of cores and the caches."""
     from rnn_strategies.doctor import diagnose
 
     for name, finding in diagnose():
         typer.echo(f"{name:<24} {finding}")
 
 
-def _open(
+def _open_run(
     target: Path,
     out: Path | None,
     overrides: list[str] | None,
@@ -339,20 +405,21 @@ def _open(
         out=out,
         overrides=overrides or (),
         jobs=jobs,
-        on_progress=_progress(),
+        on_progress=_progress_callback(),
         accept_revisions=accept_revisions,
     )
 
 
-def _conclude(made: Run) -> None:
-    figures = made.metrics
-    beside = [("strategy", ""), ("benchmark", "benchmark_"), ("equal-weight universe", "universe_")]
-    for name, prefix in beside:
-        annual, sharpe = figures.get(f"{prefix}annual_return"), figures.get(f"{prefix}sharpe_ratio")
+def _print_results(panel_run: Run) -> None:
+    """Print annual return and Sharpe ratio of the strategy and of what it is compared with, then the report's path."""
+    metrics = panel_run.metrics
+    return_series = [("strategy", ""), ("benchmark", "benchmark_"), ("equal-weight universe", "universe_")]
+    for name, prefix in return_series:
+        annual, sharpe = metrics.get(f"{prefix}annual_return"), metrics.get(f"{prefix}sharpe_ratio")
         if annual is not None:
             ratio = "n/a" if sharpe is None else f"{sharpe:.2f}"
             typer.echo(f"{name:<24} annual return {annual:+.2%}, Sharpe ratio {ratio}")
-    typer.echo(made.report)
+    typer.echo(panel_run.report)
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:
@@ -361,17 +428,18 @@ def _global_options_first(arguments: list[str]) -> list[str]:
     >>> _global_options_first(["run", "my.toml", "-q"])
     ['-q', 'run', 'my.toml']
     """
-    return [one for one in arguments if one in GLOBAL_OPTIONS] + [one for one in arguments if one not in GLOBAL_OPTIONS]
+    first = [argument for argument in arguments if argument in GLOBAL_OPTIONS]
+    return first + [argument for argument in arguments if argument not in GLOBAL_OPTIONS]
 
 
 def main() -> None:
-    """Run the command line; errors are one line on stderr and an exit code."""
+    """Run the command line; an error prints one line to standard error and sets the exit code."""
     try:
         code = app(_global_options_first(sys.argv[1:]), standalone_mode=False)
     except RnnStrategiesError as error:
         _fail(error, str(error), error.exit_code)
     except Exception as error:
-        if hasattr(error, "format_message"):  # a mistake in the command line itself
+        if hasattr(error, "format_message"):  # a usage error of the command line itself
             option = str(getattr(error, "option_name", ""))
             former = now_called(COMMAND_LINE_OPTIONS, option)
             text = f"No such option: {option}; {former}" if former else error.format_message()
@@ -380,17 +448,17 @@ def main() -> None:
             _fail(error, "expected enough memory for these settings; found too little; use fewer tickers or years", 2)
         _fail(
             error,
-            f"{type(error).__name__}: {error}; repeat with --debug to see where: in code of your own, mend it there; "
-            "otherwise please report it",
+            f"{type(error).__name__}: {error}; repeat the command with --debug to see the traceback; if it ends in "
+            "your own code, correct it there; otherwise please report it",
             1,
         )
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this
-        _fail(None, "stopped; finished work is kept, run the same command again to go on", INTERRUPTED)
+    if code == INTERRUPTED:  # typer returns this after Ctrl-C
+        _fail(None, "stopped; finished work is kept; run the same command again to resume", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(error: BaseException | None, message: str, code: int) -> None:
-    if _State.debug and error is not None:
+    if _GlobalOptions.debug and error is not None:
         import traceback
 
         traceback.print_exception(error)

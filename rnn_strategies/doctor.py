@@ -1,4 +1,4 @@
-"""What is installed, what it runs on, and what is kept."""
+"""Diagnosis of the installation: versions, backend, hardware and stored files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def diagnose() -> Iterator[tuple[str, str]]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "cores", f"{cores} usable of {os.cpu_count()}"
     home = default_home()
-    yield "working folder", str(home.root.resolve()) if home.root.exists() else f"{home.root} (not made yet)"
+    yield "working folder", str(home.root.resolve()) if home.root.exists() else f"{home.root} (does not exist yet)"
     networks = list(home.artifacts.glob("*/*/meta.json"))
     yield "trained networks", f"{len(networks)}, {_megabytes(home.artifacts):.1f} MB"
     yield "stored inputs", f"{_megabytes(home.root / 'inputs'):.1f} MB"
@@ -64,15 +64,15 @@ def diagnose() -> Iterator[tuple[str, str]]:
 
 
 def _trainer() -> str:
-    """Which trainer `auto` takes for the published network, tried out: it is compiled now unless it was before."""
-    compiled: list[str] = []
+    """Trainer that `auto` selects for the published network; the compiled trainer is compiled if it was not before."""
+    announced: list[str] = []
     began = time.perf_counter()
-    chosen = choose_trainer(TrainingSettings(), RecurrentSettings(), announce=compiled.append)
+    chosen = choose_trainer(TrainingSettings(), RecurrentSettings(), announce=announced.append)
     name = f"{chosen.trainer.name}: {chosen.reason}"
     if chosen.trainer.name != "compiled":
         return name
-    how = "compiled just now and kept" if compiled else "compiled before"
-    return f"{name}; {how}, ready in {time.perf_counter() - began:.1f} s"
+    state = "compiled now and stored" if announced else "compiled before"
+    return f"{name}; {state}, ready in {time.perf_counter() - began:.1f} s"
 
 
 def _megabytes(folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""A pytest fixture for projects of one's own: the audit as a test.
+"""Pytest fixture for user projects that runs the audit as a test.
 
 In a `conftest.py`::
 
@@ -25,15 +25,15 @@ __all__ = ["audit_run"]
 
 @pytest.fixture
 def audit_run() -> Callable[..., Audit]:
-    """Give a function that audits a configuration or a run, and fails the test when a check fails.
+    """Return a function that audits a configuration or a run, and fails the test when a check fails.
 
     It takes the arguments of `rnn_strategies.audit_run` and returns the verdicts.
     """
 
     def run(target: Any, **options: Any) -> Audit:
-        found = audit(target, **options)
-        if not found.passed:
-            pytest.fail(found.text(), pytrace=False)
-        return found
+        result = audit(target, **options)
+        if not result.passed:
+            pytest.fail(result.text(), pytrace=False)
+        return result
 
     return run

@@ -1,1 +1,1 @@
-"""The audit: experiments that show whether a result can be trusted, and what they cannot show."""
+"""Audit of a result: checks of look-ahead, survivorship bias, folds, data and naive explanations of the skill."""

@@ -1,4 +1,4 @@
-"""`rnn-strategies audit`: every check over one configuration or run, a verdict each, and what cannot be proved."""
+"""Audit of a configuration or run: all checks with their verdicts, and the assumptions that no check can test."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ CHECKS = (
 )
 
 ALWAYS_UNPROVED = (
-    "That the prices are what was printed on the day: nobody here saw the tape.",
-    "That a network that came trained saw nothing after its `trained_until`.",
-    "That nobody looked at the test years before choosing this configuration: the trial ledger counts only its own "
-    "runs.",
+    "That the prices are those at which shares traded: they are taken from the source as they are.",
+    "That a saved network was trained without data after its `trained_until`.",
+    "That the configuration was chosen without knowledge of the test period: the trial ledger records only runs of "
+    "this program.",
 )
 
 
@@ -68,13 +68,13 @@ class Audit:
     Parameters
     ----------
     name : str
-        What was audited.
+        Name of the configuration.
     verdicts : tuple of Verdict
-        In the order of `CHECKS`.
+        One per check, in the order of `CHECKS`.
     covered : str
-        What the audit is of, where it is not a backtest with all its checks.
+        Sentence about the checks that apply, where not all of them do; empty otherwise.
     always_unproved : tuple of str
-        What no check can prove, whatever was found.
+        Assumptions that no check can test, whatever the verdicts.
     """
 
     name: str
@@ -89,25 +89,25 @@ class Audit:
 
     @property
     def unproved(self) -> tuple[str, ...]:
-        """What none of the checks can prove."""
+        """Assumptions that none of the checks can test."""
         return (*(line for verdict in self.verdicts for line in verdict.unproved), *self.always_unproved)
 
     def verdict(self, check: str) -> Verdict:
-        """Give the verdict of one check.
+        """Verdict of one check.
 
         Raises
         ------
         InputError
-            When it was not done.
+            When the check was not run.
         """
         for verdict in self.verdicts:
             if verdict.check == check:
                 return verdict
-        raise InputError(f"expected one of the checks that were done; found {check!r}")
+        raise InputError(f"expected one of the checks that were run; found {check!r}")
 
     def text(self) -> str:
-        """Everything in words, for a terminal."""
-        lines = [f"audit of {self.name}, computed again from its configuration; files of a run are for `verify`"]
+        """All verdicts as text for a terminal."""
+        lines = [f"audit of {self.name}, computed again from its configuration (`verify` checks the files of a run)"]
         lines += [self.covered] if self.covered else []
         lines.append("")
         for verdict in self.verdicts:
@@ -121,7 +121,7 @@ class Audit:
         return "\n".join([*lines, "", f"{conclusion}; {noted} noted, {len(self.verdicts)} checks"])
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
+        """Write the audit as JSON."""
         write_json(path, {"name": self.name, "verdicts": [asdict(v) for v in self.verdicts], "unproved": self.unproved})
 
 
@@ -140,47 +140,48 @@ def audit_run(
     Parameters
     ----------
     target : Path, str or Run
-        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed. Of forecasts of series
-        folds, look-ahead and skill beside baselines are covered; the other checks are skipped with the reason.
+        A configuration file, a run folder, or an opened run. Nothing in a run folder is changed. Forecasts of series
+        have the checks of folds, look-ahead and skill compared with baselines; other checks are skipped with a reason.
     overrides : sequence of str
-        `"table.key=value"` settings on top of a file.
+        Settings as `"table.key=value"`, which replace those of the file.
     only, skip : sequence of str
-        Names of checks to do, or to leave out.
+        Names of checks to run, or to leave out; all checks are run by default.
     cutoffs : int
-        Random days after which the future is replaced, beside those where leaks like to show; four times as many
-        decision dates are tried up to the folds.
+        Number of randomly drawn days after which all inputs are replaced, in addition to days on which look-ahead is
+        likely to show; 3 by default. On four times as many decision dates the stages before training are compared.
     jobs : int, optional
-        Training processes.
+        Number of training processes; one per core by default.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
 
     Returns
     -------
     Audit
+        The verdicts, in the order of `CHECKS`.
 
     Raises
     ------
     InputError
-        For an unknown check, or a target that cannot be computed at all.
+        For an unknown check, or a configuration that cannot be computed.
     """
-    only, skip = ((given,) if isinstance(given, str) else given for given in (only, skip))
+    only, skip = ((names,) if isinstance(names, str) else names for names in (only, skip))
     for check in (*only, *skip):
         if check not in CHECKS:
-            remedy = now_called(FORMER_CHECKS, check) or "mend the name"
+            remedy = now_called(FORMER_CHECKS, check) or "correct the name"
             raise InputError(f"expected checks among {', '.join(CHECKS)}; found {check!r}; {remedy}")
     if cutoffs < 0:
-        raise InputError(f"expected a number of cutoffs of at least 0; found {cutoffs}; mend it")
-    wanted = [check for check in CHECKS if (not only or check in only) and check not in skip]
-    if not wanted:
-        raise InputError("expected at least one check; found all of them left out; change --only or --skip")
+        raise InputError(f"expected a number of cutoffs of at least 0; found {cutoffs}; correct it")
+    selected = [check for check in CHECKS if (not only or check in only) and check not in skip]
+    if not selected:
+        raise InputError("expected at least one check; found that all are excluded; change --only or --skip")
     if not isinstance(target, Run) and is_of_series(target):
-        return _audit_of_series(target, wanted, overrides, cutoffs, jobs, on_progress)
+        return _audit_of_series(target, selected, overrides, cutoffs, jobs, on_progress)
     run = (
         target if isinstance(target, Run) else open_run(target, overrides=overrides, jobs=jobs, on_progress=on_progress)
     )
     config = run.config
     if config.walk_forward is None:
-        return _audit_of_imported(run, wanted)
+        return _audit_of_imported(run, selected)
     config = replace(config, training=with_recorded_trainer(config.training, run.trainer.get("name")))
     settings = settings_of(config)
     ticker = config.benchmark.get("ticker")
@@ -193,43 +194,43 @@ def audit_run(
     try:
         observed = compute(inputs, artifacts=run.home.artifacts, on_progress=on_progress)
     except LookAheadError as error:
-        refused = Verdict("look-ahead", Status.FAILED, str(error))
+        rejected = Verdict("look-ahead", Status.FAILED, str(error))
         rest = [
-            Verdict(check, Status.SKIPPED, "The run cannot be computed while something looks ahead.")
-            for check in wanted
+            Verdict(check, Status.SKIPPED, "The run cannot be computed, because an input looks ahead.")
+            for check in selected
             if check != "look-ahead"
         ]
-        return Audit(config.name, (refused, *rest))
-    # its result is shown, and may be chosen for it
+        return Audit(config.name, (rejected, *rest))
+    # a trial of its own: the result is shown to the user, who may select the configuration for it
     run.record_variant(config, observed.signals.signals, observed.result.returns, _sharpe(config, observed))
     seed = int(config.hash[:8], 16)
 
-    def prepared(other: Inputs) -> Prepared:
+    def prepare_inputs(other: Inputs) -> Prepared:
         return prepare(other.prices, reference_data=other.reference_data, **settings)
 
-    def experiments() -> Verdict:
-        # networks of a trainer of one's own are trained anew: what it may have peeked at is not in their keys
+    def run_look_ahead() -> Verdict:
+        # stored networks of a custom trainer are not reused: data that it reads by itself are not in their keys
         with TemporaryDirectory() as folder:
             artifacts = Path(folder) if ":" in config.training.trainer else run.home.artifacts
-            chosen, dates = days_to_try(observed, inputs, cutoffs, seed), dates_to_rehearse(observed, cutoffs, seed)
-            again = partial(compute, artifacts=artifacts)
-            return look_ahead(observed, inputs, again, prepared, chosen, dates, seed=seed)
+            days, dates = days_to_try(observed, inputs, cutoffs, seed), dates_to_rehearse(observed, cutoffs, seed)
+            recompute = partial(compute, artifacts=artifacts)
+            return look_ahead(observed, inputs, recompute, prepare_inputs, days, dates, seed=seed)
 
     checks: dict[str, Callable[[], Verdict]] = {
         "fold-checks": lambda: folds(observed.prepared),
         "adjustments": lambda: adjustments(
             observed.prepared,
             inputs,
-            lambda prices: prepared(replace(inputs, prices=prices)),
+            lambda prices: prepare_inputs(replace(inputs, prices=prices)),
             seed=seed,
             min_price=config.universe.min_price is not None,
         ),
-        "look-ahead": experiments,
+        "look-ahead": run_look_ahead,
         "warm-up": lambda: warm_up(config, observed, inputs, artifacts=run.home.artifacts),
         "delisted-names": lambda: dead_names(
             inputs.prices, data=observed.prepared.data, signals=observed.signals.signals
         ),
-        "baseline-attribution": lambda: _believable(
+        "baseline-attribution": lambda: _flag_implausible_skill(
             explained(
                 observed.signals.signals,
                 observed.signals.labels,
@@ -261,24 +262,25 @@ def audit_run(
         ),
     }
     verdicts = []
-    for number, check in enumerate(wanted, start=1):
-        # checks differ too much in length for their number to say how long the rest takes
-        on_progress(ProgressEvent("audit", check, number - 1, len(wanted), math.nan))
+    for number, check in enumerate(selected, start=1):
+        # NaN: the durations of checks differ too much for an estimate of the time remaining
+        on_progress(ProgressEvent("audit", check, number - 1, len(selected), math.nan))
         began = time.perf_counter()
         verdicts.append(checks[check]())
         text = f"{check} {verdicts[-1].status} after {time.perf_counter() - began:.0f} s"
-        on_progress(ProgressEvent("audit", text, number, len(wanted), math.nan))
+        on_progress(ProgressEvent("audit", text, number, len(selected), math.nan))
     return Audit(config.name, tuple(verdicts))
 
 
 def _audit_of_series(
     target: Path | str,
-    wanted: Sequence[str],
+    selected: Sequence[str],
     overrides: Sequence[str],
     cutoffs: int,
     jobs: int | None,
     on_progress: ProgressCallback,
 ) -> Audit:
+    """Audit of forecasts of series."""
     from rnn_strategies.audit.series_audit import COVERED, UNPROVED, audit_series
     from rnn_strategies.pipelines.forecast_run import open_forecast
 
@@ -286,60 +288,60 @@ def _audit_of_series(
     covered = (
         f"forecasts of series: covered are {', '.join(COVERED)}; the other checks are about stocks and are skipped"
     )
-    verdicts = audit_series(run, wanted, cutoffs=cutoffs, on_progress=on_progress)
+    verdicts = audit_series(run, selected, cutoffs=cutoffs, on_progress=on_progress)
     return Audit(run.config.name, verdicts, covered, UNPROVED)
 
 
-def _audit_of_imported(run: Run, wanted: Sequence[str]) -> Audit:
-    """Do what can be done about scores that somebody else made: look at the prices."""
-    done = {
+def _audit_of_imported(run: Run, selected: Sequence[str]) -> Audit:
+    """Audit of imported scores: the checks that need prices only."""
+    checks = {
         "adjustments": lambda: adjustments_of_imported(run.prices),
         "delisted-names": lambda: dead_names(run.prices, signals=run.signals),
         "survivorship": lambda: survivorship(
             run.prices, universe_sizes={}, filters=UniverseFilters(), signals=run.signals
         ),
     }
-    finding = "The scores were imported: audit their maker."
-    verdicts = [done[check]() if check in done else Verdict(check, Status.SKIPPED, finding) for check in wanted]
+    finding = "The scores were imported: audit the program that computed them."
+    verdicts = [checks[check]() if check in checks else Verdict(check, Status.SKIPPED, finding) for check in selected]
     covered = (
-        f"imported scores: covered is what their prices show ({', '.join(done)}); the other checks need the model that "
-        "made them and are skipped"
+        f"imported scores: covered are the checks of prices ({', '.join(checks)}); the other checks need the model "
+        "that computed the scores and are skipped"
     )
     return Audit(run.config.name, tuple(verdicts), covered)
 
 
 def _sharpe(config: Config, observed: Observed) -> float | None:
-    figure = compute_metrics(observed.result.returns, risk_free_rate=config.report["risk_free_rate"])["sharpe_ratio"]
-    return figure if isinstance(figure, float) else None
+    sharpe = compute_metrics(observed.result.returns, risk_free_rate=config.report["risk_free_rate"])["sharpe_ratio"]
+    return sharpe if isinstance(sharpe, float) else None
 
 
-def _believable(verdict: Verdict, observed: Observed, *, horizon: int, simulated: bool) -> Verdict:
-    """Remark on skill that nobody has on live names."""
+def _flag_implausible_skill(verdict: Verdict, observed: Observed, *, horizon: int, simulated: bool) -> Verdict:
+    """Turn the verdict into a note when the AUC is higher than real stocks allow."""
     score, labels = observed.signals.signals["score"], observed.signals.labels
-    one_name = labels.index.get_level_values("date").is_unique
-    if one_name:
+    single_ticker = labels.index.get_level_values("date").is_unique
+    if single_ticker:
         auc = pooled_auc(score, outcome_over_time(labels["label"], labels["forward_return"]), horizon=horizon)
     else:
         auc = mean_interval(auc_by_date(score, binary_outcome(labels["label"])), horizon=horizon)
     if simulated or verdict.status is Status.FAILED or not (auc.mean > TOO_GOOD_AUC and auc.low > 0.5):
         return verdict
-    which = "An AUC over time" if one_name else "A per-date AUC"
+    measure = "An AUC over time" if single_ticker else "A per-date AUC"
     finding = (
-        f"{which} of {auc.mean:.3f} is too good to be true: on live names 0.50 to 0.53 is what to expect. "
-        f"Whatever else was found, look for a leak. {verdict.finding}"
+        f"{measure} of {auc.mean:.3f} is too good to be true: 0.50 to 0.53 is to be expected on traded stocks. "
+        f"Search the inputs for look-ahead. {verdict.finding}"
     )
     return replace(verdict, status=Status.NOTED, finding=finding)
 
 
 def _benchmark(run: Run) -> Prices | None:
-    """Prices of a benchmark that has a source of its own."""
+    """Prices of a benchmark that has a source of its own; None otherwise."""
     if run.config.benchmark.get("ticker") is None or run.benchmark is run.prices:
         return None
     return run.benchmark
 
 
 def _columns(table: Sequence[dict[str, str]]) -> list[str]:
-    """Lines of a table, its columns under their names."""
+    """Lines of a table as text, with aligned columns under their names."""
     if not table:
         return []
     names = list(table[0])

@@ -1,4 +1,4 @@
-"""How much of a score's skill is trivial: known to a ticker's mean, its last return, its volatility, or its death."""
+"""Check of the skill of a score against naive predictors, and of its dependence on stocks that did not trade."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ WORDS = {
     "month_mean": "the month's mean label in training",
     "market": "direction of the market",
 }
-SAID = {"auc": "per-date AUC", "rank_ic": "rank IC", "pooled": "pooled AUC"}
-# Skill below this is not worth failing over: so little moves with any hundredth of the rows.
-MATERIAL = {"auc": 0.01, "rank_ic": 0.02, "pooled": 0.01}
-# An AUC that rows without movement change by this much, in whichever direction, is not one of the others.
-MOVED = 0.02
-# Shares of the skill that are left without the rows that did not move.
+MEASURE_NAMES = {"auc": "per-date AUC", "rank_ic": "rank IC", "pooled": "pooled AUC"}
+# Skill below this fails no check: removing any hundredth of the rows changes it by as much.
+MIN_SKILL = {"auc": 0.01, "rank_ic": 0.02, "pooled": 0.01}
+# A change of an AUC by this much when rows with a zero last return are left out is noted.
+MIN_AUC_CHANGE = 0.02
+# Fractions of the skill that remain without the rows with a zero last return.
 THIRD, HALF = 1 / 3, 1 / 2
 
 
@@ -59,150 +59,158 @@ def explained(
     horizon: int,
     folds: pd.DataFrame | None = None,
 ) -> Verdict:
-    """Compare a score with predictors that know nothing, and look at what it says beyond them.
+    """Compare a score with naive predictors, and measure the skill that remains without their contribution.
 
     Parameters
     ----------
     signals : DataFrame indexed by (date, ticker)
-        `score`, `fold`, `trained_until`.
+        Columns `score`, `fold`, `trained_until`.
     labels : DataFrame indexed by (date, ticker)
         `label` and `forward_return` of the scored rows whose outcome is known.
     data : Dataset
         Returns, universe and labels that the folds share.
     lookback : int
-        Periods in a window of the model.
+        Length of a window of the model, in decision dates.
     horizon : int
         Decision dates that an outcome covers, `labels.horizon`.
     folds : DataFrame, optional
-        `folds.parquet`; its training slices are those of the predictors that learn. Without it they learn from
-        whatever was known by the first date of a fold.
+        Content of `folds.parquet`; predictors that are fitted use its training slices. Without it they are fitted to
+        the outcomes known at the first date of a fold.
 
     Returns
     -------
     Verdict
-        Failed when there is skill, and two thirds of it go with the rows whose last return was exactly zero (or half,
-        and what remains is not certain): names that are dead, halted or hardly traded. Noted when half goes with them
-        or they move an AUC otherwise, when nothing certain is left beyond the trivial predictors, and when the score
-        knows which dates are good but not which tickers. Passed otherwise, and when there is no skill to explain.
-        Skipped without a known outcome and where there are too few independent dates for any interval.
+        Failed when there is skill, and two thirds of it vanish without the rows whose last return was exactly zero (or
+        half of it, and the remainder is not significant): stocks that are delisted, halted or hardly traded. Noted when
+        half of it vanishes or an AUC changes otherwise, when no significant skill remains beyond the naive predictors,
+        and when the score predicts dates but not tickers. Passed otherwise, and when there is no skill. Skipped without
+        a known outcome, and with too few independent dates for any interval.
 
     Notes
     -----
-    All predictors are point in time, and scored on the same rows as the score. What is beyond them is the residual of
-    the ranks of the score, date by date, on the ranks of the predictors: nothing in it looks at outcomes.
+    All predictors are point in time and are evaluated on the same rows as the score. The part of the score beyond them
+    is the residual of its ranks, date by date, on the ranks of the predictors; outcomes do not enter the regression.
     """
     rows = _rows(signals, labels, data, lookback, folds)
     if rows.empty or rows["outcome"].nunique() < 2:
-        return Verdict(NAME, Status.SKIPPED, "No scored row has a known outcome that could be explained.")
+        return Verdict(NAME, Status.SKIPPED, "No scored rows have known outcomes of both classes.")
     rows["beyond"], share = beyond(rows["score"], rows[list(WITHIN)], rows["fold"])
     rows["pooled_beyond"] = pooled_beyond(rows["score"], rows[list(PREDICTORS)], rows["fold"])
     skill = partial(_skill, horizon=horizon)
     whole, moving = skill(rows, "score"), skill(rows[~rows["still"]], "score")
     left = replace(skill(rows, "beyond"), pooled=pooled_auc(rows["pooled_beyond"], rows["outcome"], horizon=horizon))
-    trivial = {name: skill(rows, name) for name in PREDICTORS}
+    naive = {name: skill(rows, name) for name in PREDICTORS}
 
     still = float(rows["still"].mean())
     evidence = [
         ("the score", str(whole)),
         (f"without the {still:.1%} of rows whose last return was exactly zero", str(moving)),
-        ("beyond the trivial predictors", str(left)),
+        ("beyond the naive predictors", str(left)),
         ("variance of the score's ranks that they explain", f"{share:.0%}"),
     ]
     if still:
         evidence.insert(2, ("those rows alone", str(skill(rows[rows["still"]], "score"))))
-    for name, measured in trivial.items():
+    for name, measured in naive.items():
         text = f"pooled AUC {shown(measured.pooled)}" if name in DATE_PREDICTORS else str(measured)
         evidence.append((WORDS[name], text))
-    status, finding = _judge(whole, moving, left, still, horizon)
+    status, finding = _status_and_finding(whole, moving, left, still, horizon)
     return Verdict(
         NAME,
         status,
         finding,
         tuple(evidence),
-        tuple(_table(rows, whole, moving, left, trivial)),
+        tuple(_table(rows, whole, moving, left, naive)),
         (
-            "That nothing else explains the score: only the predictors listed were tried, and what is taken out of the "
-            "score is linear in their ranks.",
+            "That no other simple predictor explains the score: only those listed were tested, and their contribution "
+            "is removed linearly in the ranks.",
         ),
     )
 
 
-def _judge(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int) -> tuple[Status, str]:
-    """Choose the verdict and its sentence."""
-    gone: list[str] = []
+def _status_and_finding(whole: Skill, moving: Skill, left: Skill, still: float, horizon: int) -> tuple[Status, str]:
+    """Status of the check and its finding."""
+    vanished: list[str] = []
     halved: list[str] = []
     for name, null in MEASURES.items():
         all_rows, without = getattr(whole, name), getattr(moving, name)
-        if not _certain(all_rows, null) or all_rows.mean - null < MATERIAL[name]:
+        if not _is_significant(all_rows, null) or all_rows.mean - null < MIN_SKILL[name]:
             continue
         kept = (without.mean - null) / (all_rows.mean - null)
-        if not kept > THIRD or (kept < HALF and not _certain(without, null)):
-            gone.append(name)
+        if not kept > THIRD or (kept < HALF and not _is_significant(without, null)):
+            vanished.append(name)
         elif kept < HALF:
             halved.append(name)
-    if gone or halved:
-        names = [*gone, *halved]
-        before = " and ".join(f"{SAID[name]} of {getattr(whole, name).mean:.3f}" for name in names)
-        after = " and ".join(f"{SAID[name]} {shown(getattr(moving, name))}" for name in names)
-        if gone:
-            come = "comes" if len(names) == 1 else "come"
+    if vanished or halved:
+        names = [*vanished, *halved]
+        before = " and ".join(f"{MEASURE_NAMES[name]} of {getattr(whole, name).mean:.3f}" for name in names)
+        after = " and ".join(f"{MEASURE_NAMES[name]} {shown(getattr(moving, name))}" for name in names)
+        if vanished:
+            verb = "comes" if len(names) == 1 else "come"
             return Status.FAILED, (
-                f"The {before} {come} from dead names: {still:.1%} of the scored rows had a last return of exactly "
-                f"zero; without them it is {after}. Leave out bars without a trade, and such names."
+                f"The {before} {verb} from stocks that did not trade: {still:.1%} of the scored rows had a last return "
+                f"of exactly zero; without them it is {after}. Leave out bars without a trade, and such stocks."
             )
         return Status.NOTED, (
-            f"More than half of the {before} is that of names that are dead or hardly trade: without the {still:.1%} "
-            f"of rows whose last return was exactly zero it is {after}."
+            f"More than half of the {before} comes from stocks that are delisted, halted or hardly trade: without the "
+            f"{still:.1%} of rows whose last return was exactly zero it is {after}."
         )
-    moved = [name for name in ("auc", "pooled") if abs(getattr(whole, name).mean - getattr(moving, name).mean) >= MOVED]
-    if moved:
-        said = " and ".join(
-            f"{SAID[name]} from {getattr(moving, name).mean:.3f} to {getattr(whole, name).mean:.3f}" for name in moved
+    changed = [
+        name
+        for name in ("auc", "pooled")
+        if abs(getattr(whole, name).mean - getattr(moving, name).mean) >= MIN_AUC_CHANGE
+    ]
+    if changed:
+        changes = " and ".join(
+            f"{MEASURE_NAMES[name]} from {getattr(moving, name).mean:.3f} to {getattr(whole, name).mean:.3f}"
+            for name in changed
         )
         return Status.NOTED, (
-            f"Names that are dead or hardly trade ({still:.1%} of the scored rows had a last return of exactly zero) "
-            f"move the {said}: neither figure is worth much before they are left out."
+            f"Stocks that are delisted, halted or hardly trade ({still:.1%} of the scored rows had a last return of "
+            f"exactly zero) change the {changes}: leave them out before you use either figure."
         )
     if whole.auc_by_date.isna().all() and whole.pooled.is_known:
-        return _judge_over_time(whole, left)
-    if not (whole.auc.is_known or whole.rank_ic.is_known or _certain(whole.pooled, 0.5)):
+        return _status_and_finding_over_time(whole, left)
+    if not (whole.auc.is_known or whole.rank_ic.is_known or _is_significant(whole.pooled, 0.5)):
         covers = f"{horizon} decision date{'s' * (horizon > 1)}"
         return Status.SKIPPED, (
             f"There are {TOO_FEW_DATES} to distinguish skill from chance: {whole.auc_by_date.notna().sum()} with a "
             f"known AUC, where each outcome covers {covers} and at least {4 * horizon} dates are needed. Score a "
             "longer period."
         )
-    within = [name for name in ("auc", "rank_ic") if _certain(getattr(whole, name), MEASURES[name])]
+    within = [name for name in ("auc", "rank_ic") if _is_significant(getattr(whole, name), MEASURES[name])]
     if within:
-        beyond_it = [name for name in within if _certain(getattr(left, name), MEASURES[name])]
-        before = " and ".join(f"{SAID[name]} {shown(getattr(whole, name))}" for name in within)
-        after = " and ".join(f"{SAID[name]} {shown(getattr(left, name))}" for name in within)
-        if not beyond_it:
-            return Status.NOTED, f"Nothing certain is left of the {before} beyond trivial predictors: {after}."
-        return Status.PASSED, f"Skill is left beyond trivial predictors: {after}, of {before}."
-    if _certain(whole.pooled, 0.5):
+        remaining = [name for name in within if _is_significant(getattr(left, name), MEASURES[name])]
+        before = " and ".join(f"{MEASURE_NAMES[name]} {shown(getattr(whole, name))}" for name in within)
+        after = " and ".join(f"{MEASURE_NAMES[name]} {shown(getattr(left, name))}" for name in within)
+        if not remaining:
+            return Status.NOTED, f"No significant skill of the {before} remains beyond naive predictors: {after}."
+        return Status.PASSED, f"Skill remains beyond naive predictors: {after}, of {before}."
+    if _is_significant(whole.pooled, 0.5):
         return Status.NOTED, (
-            f"The pooled AUC of {shown(whole.pooled)} knows which dates are good, not which tickers: within dates the "
-            f"AUC is {shown(whole.auc)}; beyond the market's direction and the rest the pooled one is "
+            f"The pooled AUC of {shown(whole.pooled)} comes from predicting dates, not tickers: within dates the AUC "
+            f"is {shown(whole.auc)}; beyond the direction of the market and the other naive predictors the pooled AUC "
+            f"is {shown(left.pooled)}."
+        )
+    return Status.PASSED, f"There is no significant skill: per-date AUC {shown(whole.auc)}."
+
+
+def _status_and_finding_over_time(whole: Skill, left: Skill) -> tuple[Status, str]:
+    """Status and finding for a score that cannot be ranked within dates, such as that of a single ticker."""
+    start = (
+        "No date has tickers with outcomes of both classes, so skill is measured over time: the AUC over all rows is"
+    )
+    if not _is_significant(whole.pooled, 0.5):
+        return Status.PASSED, f"{start} {shown(whole.pooled)}, which is no significant skill."
+    if not _is_significant(left.pooled, 0.5):
+        return Status.NOTED, (
+            f"{start} {shown(whole.pooled)}, and no significant skill remains beyond naive predictors: "
             f"{shown(left.pooled)}."
         )
-    return Status.PASSED, f"There is no skill that needs an explanation: per-date AUC {shown(whole.auc)}."
+    return Status.PASSED, f"{start} {shown(whole.pooled)}, and beyond naive predictors {shown(left.pooled)}."
 
 
-def _judge_over_time(whole: Skill, left: Skill) -> tuple[Status, str]:
-    """Judge a score where no date can be ranked, such as that of a single name."""
-    start = "No date has names with outcomes on both sides, so the score is judged over time: its AUC over all rows is"
-    if not _certain(whole.pooled, 0.5):
-        return Status.PASSED, f"{start} {shown(whole.pooled)}, which is no skill that needs an explanation."
-    if not _certain(left.pooled, 0.5):
-        return Status.NOTED, (
-            f"{start} {shown(whole.pooled)}, and nothing certain is left of it beyond trivial predictors: "
-            f"{shown(left.pooled)}."
-        )
-    return Status.PASSED, f"{start} {shown(whole.pooled)}, and beyond trivial predictors {shown(left.pooled)}."
-
-
-def _certain(mean: MeanInterval, null: float) -> bool:
+def _is_significant(mean: MeanInterval, null: float) -> bool:
+    """Whether the 95 % interval lies above the value without skill."""
     return bool(mean.low > null)
 
 
@@ -213,7 +221,7 @@ def _skill(rows: pd.DataFrame, name: str, *, horizon: int) -> Skill:
 def _rows(
     signals: pd.DataFrame, labels: pd.DataFrame, data: Dataset, lookback: int, folds: pd.DataFrame | None
 ) -> pd.DataFrame:
-    """Scored rows with a known outcome, and what every trivial predictor says about them."""
+    """Scored rows with a known outcome, and the predictions of every naive predictor for them."""
     joined = signals[["score", "fold"]].join(labels[["label", "forward_return"]], how="inner").sort_index()
 
     def outcome(rows: pd.DataFrame) -> pd.Series:
@@ -239,20 +247,20 @@ def _rows(
     for number, training in _training(signals, data, folds):
         rows = np.flatnonzero(numbers == number)
         label = data.labels.label[training]
-        mine = ticker[rows], end[rows]
-        said = trivial_scores(
-            data.returns, *mine, lookback=lookback, training_label=label, training_ticker=training[0]
+        cells = ticker[rows], end[rows]
+        predictions = trivial_scores(
+            data.returns, *cells, lookback=lookback, training_label=label, training_ticker=training[0]
         ) | more_trivial_scores(
             data.returns,
             data.dates,
             data.eligible,
-            *mine,
+            *cells,
             lookback=lookback,
             training_label=label,
             training_date=training[1],
         )
         for name in PREDICTORS:
-            values[name][rows] = said[name]
+            values[name][rows] = predictions[name]
     still = np.abs(np.nan_to_num(values["last_return"], nan=1.0)) < NOTHING
     return frame.assign(**values, still=still)
 
@@ -261,7 +269,7 @@ Cells = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 def _training(signals: pd.DataFrame, data: Dataset, folds: pd.DataFrame | None) -> Iterator[tuple[int, Cells]]:
-    """(ticker, date) of the rows each fold learnt from, by date and then ticker, as the models had them."""
+    """Yield the number of each fold and the (ticker, date) of its training rows, by date and then ticker."""
     labels = data.labels
     over = data.panel.dates[np.maximum(labels.end, 0)]
     usable = data.eligible & np.isfinite(labels.label) & (labels.end >= 0)
@@ -281,9 +289,9 @@ def _training(signals: pd.DataFrame, data: Dataset, folds: pd.DataFrame | None) 
 
 
 def _table(
-    rows: pd.DataFrame, whole: Skill, moving: Skill, left: Skill, trivial: Mapping[str, Skill]
+    rows: pd.DataFrame, whole: Skill, moving: Skill, left: Skill, naive: Mapping[str, Skill]
 ) -> Iterator[dict[str, str]]:
-    """One line a fold: the score, without still rows, beyond, and each predictor."""
+    """One row per fold: the score, the score without zero returns, the part beyond the predictors, each predictor."""
     for number, mine in rows.groupby("fold", sort=True):
         dates = mine.index.get_level_values("date").unique()
         yield {
@@ -291,14 +299,14 @@ def _table(
             "dates": f"{len(dates):,}",
             "rows": f"{len(mine):,}",
             "last return zero": f"{mine['still'].mean():.1%}",
-            "score: AUC / IC / pooled": _three(whole, dates, mine, "score"),
-            "without zeros": _three(moving, dates, mine[~mine["still"]], "score"),
-            "beyond": _three(left, dates, mine, "pooled_beyond"),
-            **{WORDS[name]: _three(skill, dates, mine, name) for name, skill in trivial.items()},
+            "score: AUC / IC / pooled": _format_measures(whole, dates, mine, "score"),
+            "without zeros": _format_measures(moving, dates, mine[~mine["still"]], "score"),
+            "beyond": _format_measures(left, dates, mine, "pooled_beyond"),
+            **{WORDS[name]: _format_measures(skill, dates, mine, name) for name, skill in naive.items()},
         }
 
 
-def _three(skill: Skill, dates: pd.DatetimeIndex, rows: pd.DataFrame, pooled: str) -> str:
+def _format_measures(skill: Skill, dates: pd.DatetimeIndex, rows: pd.DataFrame, pooled: str) -> str:
     """Per-date AUC, rank IC and pooled AUC of one fold."""
     area = f"{area_under_curve(rows[pooled], rows['outcome']):.3f}"
     if pooled in DATE_PREDICTORS:

@@ -1,4 +1,4 @@
-"""What a check of the audit says: passed or not, in one sentence, with its evidence."""
+"""Result of a check of the audit: status, finding and evidence."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ __all__ = ["Status", "Verdict"]
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """Status of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
     NOTED = "noted"
-    """Nothing is broken, but a reader must know it."""
+    """The result is not wrong, but has a limitation that its reader needs to know."""
     SKIPPED = "skipped"
-    """The check does not apply, or what it needs is not there; the finding says why."""
+    """The check does not apply, or its inputs are missing; the finding gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of one check.
+    """Result of one check.
 
     Parameters
     ----------
     check : str
-        Its name, as in `--only` and `--skip`.
+        Name of the check, as in `--only` and `--skip`.
     status : Status
-        How it ended.
+        Status of the check.
     finding : str
-        One sentence: what was found, with the names and dates that matter, and what to do about it.
+        The finding in one sentence, with the tickers and dates concerned, and the remedy.
     evidence : sequence of (str, str)
-        What was measured, by name; the first lines are the ones that decide.
+        Names and values of the measurements, those that determine the status first.
     table : sequence of dict of str to str
-        More evidence where it is tabular: one dict per row, equal keys.
+        Tabular evidence: one dict per row, equal keys.
     unproved : sequence of str
-        What this check cannot prove, one sentence each.
+        Assumptions that this check cannot test, one sentence each.
     """
 
     check: str

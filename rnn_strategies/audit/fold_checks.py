@@ -1,4 +1,4 @@
-"""What folds and universe promise, checked on their own rows: who learnt from what, and which prices decided."""
+"""Checks of folds (no training on test data) and of the universe (no dependence on later price adjustments)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["adjustments", "adjustments_of_imported", "folds"]
 
 
 def folds(prepared: Prepared) -> Verdict:
-    """Hold every fold to its promise, row by row: nobody learns from, or stops on, what is scored.
+    """Check every row of every fold: labels of training and validation rows are known before the first test score.
 
     Returns
     -------
     Verdict
-        Failed with the fold and the first row that was known too late, or is learnt from and scored.
+        Failed with the fold and the first row whose label was known too late, or which is a test row too.
     """
     data = prepared.data
     trained = [fold for fold in prepared.folds if len(fold.training)]
     if not trained:
-        return Verdict("fold-checks", Status.SKIPPED, "The network came trained: there are no folds to look at.")
+        return Verdict("fold-checks", Status.SKIPPED, "The network is a saved one: there are no folds to check.")
     evidence = []
     for fold in trained:
         cuts = fold.fold
@@ -47,7 +47,7 @@ def folds(prepared: Prepared) -> Verdict:
                 return Verdict(
                     "fold-checks",
                     Status.FAILED,
-                    f"Fold {cuts.number} learns from what came later: a {name} row of "
+                    f"Fold {cuts.number} is trained with later data: a {name} row of "
                     f"{data.panel.tickers[ticker[i]]} on {data.dates[date[i]]} has a label that was known on "
                     f"{data.panel.dates[end[i]]} only, after {data.panel.dates[latest]}, when the next slice begins; "
                     "purge such rows.",
@@ -63,13 +63,13 @@ def folds(prepared: Prepared) -> Verdict:
                     "fold-checks",
                     Status.FAILED,
                     f"Fold {cuts.number} uses dates for {name} that it is tested on: up to {data.dates[date.max()]}, "
-                    f"while its first score is of {first_score}.",
+                    f"while its first score is on {first_score}.",
                 )
         if fold.trained_until > first_score:
             return Verdict(
                 "fold-checks",
                 Status.FAILED,
-                f"Fold {cuts.number} says it was trained until {fold.trained_until}, after its first score of "
+                f"Fold {cuts.number} states that it was trained until {fold.trained_until}, after its first score on "
                 f"{first_score}.",
             )
         evidence.append(
@@ -82,14 +82,14 @@ def folds(prepared: Prepared) -> Verdict:
     return Verdict(
         "fold-checks",
         Status.PASSED,
-        f"In {len(trained)} folds every label that was learnt from, or chose the number of passes, was known when the "
-        "first score of the fold was made.",
+        f"In {len(trained)} folds every label used for training, or for the selection of the epoch, was known at the "
+        "first score of the fold.",
         evidence,
     )
 
 
 def _dates_of(end: NDArray[np.int32], test_end: NDArray[np.int32], test_date: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Date of each window: windows of short histories are counted from further back."""
+    """Index of the decision date of each window: window ends are offset by the padding of short histories."""
     pad = int(test_end[0]) - int(test_date[0])
     return np.asarray(end.astype(np.int64) - pad)
 
@@ -102,15 +102,15 @@ def adjustments(
     seed: int = 0,
     min_price: bool = False,
 ) -> Verdict:
-    """Rescale whole adjusted histories, as every later dividend and split does; no decision may notice.
+    """Rescale whole adjusted histories, as later dividends and splits do; universe and features must not change.
 
     Returns
     -------
     Verdict
-        Failed with the first date and ticker whose membership moved, or the first feature that moved by more than
-        rounding. Where raw closes are adjusted for later splits already, see
-        `rnn_strategies.price_checks.adjusted_closes`, failed with a filter on price (`min_price`), which then looks
-        ahead, and noted without.
+        Failed with the first date and ticker whose membership changed, or the first feature that changed by more than
+        rounding. Where raw closes are already adjusted for later splits, see
+        `rnn_strategies.price_checks.adjusted_closes`: failed with a filter on price (`min_price`), which then looks
+        ahead, and noted without one.
     """
     verdict = _rescaled(prepared, inputs, prepare_other, seed)
     missing = missing_splits(histories(inputs.prices))
@@ -127,39 +127,39 @@ def adjustments(
 
 
 def adjustments_of_imported(prices: Prices) -> Verdict:
-    """Look for closes that are adjusted for later splits already, under scores that were imported.
+    """Search the prices of imported scores for closes that are already adjusted for later splits.
 
     Returns
     -------
     Verdict
-        Noted where there are such closes, and skipped otherwise: rescaled prices cannot change scores that are given.
+        Noted where there are such closes, and skipped otherwise, because rescaled prices cannot change imported scores.
     """
     missing = missing_splits(histories(prices))
     unproved = [
-        "Whether the maker of the scores filtered on prices, or used features of them, that later splits change."
+        "Whether the program that computed the scores used filters or features on prices that later splits change."
     ]
     if missing is not None:
         sentence = missing.sentence(raw_known=prices.raw_known, filtered=False)
-        finding = f"{sentence}. The scores were imported: audit their maker."
+        finding = f"{sentence}. The scores were imported: audit the program that computed them."
         evidence = [("splits that show in the closes", str(missing))]
         return Verdict("adjustments", Status.NOTED, finding, evidence, unproved=unproved)
     finding = (
-        "The scores were imported, so that rescaled prices cannot change them: audit their maker. Closes that are "
-        "adjusted for later splits already were looked for and not found."
+        "The scores were imported, so rescaled prices cannot change them: audit the program that computed them. No "
+        "closes that are already adjusted for later splits were found."
     )
     return Verdict("adjustments", Status.SKIPPED, finding, unproved=unproved)
 
 
 def _rescaled(prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Prices], Prepared], seed: int) -> Verdict:
-    """Compare membership and features with those of rescaled adjusted histories."""
+    """Verdict of the comparison of universe and features with those of rescaled adjusted histories."""
     prices = inputs.prices
     if not prices.raw_known:
         return Verdict(
             "adjustments",
             Status.NOTED,
-            "Adjustment factors are unknown: filters on price and dollar volume see adjusted prices, which later "
-            "splits and dividends have changed; bring raw prices, or filter on neither.",
-            unproved=["Whether the universe would have been the same on the prices of the day cannot be tried."],
+            "Adjustment factors are unknown: filters on price and dollar volume use adjusted prices, which later "
+            "splits and dividends have changed; provide raw prices, or use no such filter.",
+            unproved=["Whether the universe would have been the same on unadjusted prices cannot be tested."],
         )
     rng = np.random.default_rng(seed)
     factors = dict(zip(prices.tickers, np.exp(rng.normal(0, 1, len(prices.tickers))), strict=True))
@@ -176,9 +176,9 @@ def _rescaled(prepared: Prepared, inputs: Inputs, prepare_other: Callable[[Price
             "adjustments",
             Status.FAILED,
             f"A later split or dividend would have changed the universe: {data.panel.tickers[ticker]} on "
-            f"{data.dates[k]} {'is' if data.eligible[ticker, k] else 'is not'} a member, and would be otherwise with "
-            "its adjusted history rescaled; some filter looks at adjusted prices.",
-            [("rows that moved", f"{int(moved.sum()):,} of {int(data.eligible.sum()):,}")],
+            f"{data.dates[k]} {'is' if data.eligible[ticker, k] else 'is not'} a member, and with its adjusted history "
+            f"rescaled it {'is not' if data.eligible[ticker, k] else 'is'} one; a filter uses adjusted prices.",
+            [("rows that changed", f"{int(moved.sum()):,} of {int(data.eligible.sum()):,}")],
         )
     for f, name in enumerate(data.features.names):
         a, b = data.features.values[:, :, f], again.features.values[:, :, f]

@@ -1,4 +1,4 @@
-"""Proof by experiment: with another future, or none, nothing up to a day may change by a bit."""
+"""Check of look-ahead: results up to a day must not change when later inputs are replaced or removed."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ __all__ = ["dates_to_rehearse", "days_to_try", "look_ahead"]
 Observe = Callable[[Inputs], Observed]
 Prepare = Callable[[Inputs], Prepared]
 
-# Values behind a day that have to be there before it means anything that nearly none of them moved; some may even move
-# in a feature that never looked, because a ticker that is gone shows the value of an earlier bar.
-ENOUGH, MOST = 20, 0.9
+# A custom feature is noted as unchanged when at least this many of its values after the day are known in both runs and
+# more than this fraction of them is equal. (Some values of a feature without price inputs can change too, because a
+# ticker that was removed keeps the value of an earlier bar.)
+MIN_VALUES, MAX_UNCHANGED = 20, 0.9
 
 
 def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) -> list[np.datetime64]:
-    """Choose days that a leak is likely to show on, and some at random.
+    """Select days on which look-ahead is likely to show, and some at random.
 
     Parameters
     ----------
     observed : Observed
-        The run as it is.
+        Results of the run.
     inputs : Inputs
-        What it was computed from.
+        Inputs of the run.
     n_random : int
-        Days drawn at random among the sessions from the first score on.
+        Number of days drawn at random among the sessions from the first score on.
     seed : int
-        Of the draw.
+        Seed of the draw.
 
     Returns
     -------
     list of datetime64[D]
-        Ascending: the eve of a later fold, where learning and scoring meet; a decision date; with macro series the
-        session whose close comes shortest before a release; the random ones.
+        Ascending: the day before a later fold, where training data end and scores begin; a decision date; with macro
+        series the session with the shortest time from its close to a release; the random days.
     """
     data, folds = observed.prepared.data, observed.prepared.folds
     sessions = data.panel.dates
@@ -63,7 +64,7 @@ def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) ->
             after < len(released), released[np.minimum(after, len(released) - 1)] - closes, closes[0] - closes[0]
         )
         soon = np.where(after < len(released), wait.astype(np.int64), np.iinfo(np.int64).max)
-        # a release counts only on a date that decides something
+        # only releases after the close of a decision date can matter
         decides = np.isin(np.arange(begin, late + 1), data.decisions)
         soon = np.where(decides, soon, np.iinfo(np.int64).max)
         chosen.add(begin + int(np.argmin(soon)))
@@ -71,12 +72,12 @@ def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) ->
 
 
 def dates_to_rehearse(observed: Observed, n_random: int, seed: int) -> list[np.datetime64]:
-    """Choose decision dates for experiments that stop before training: the middle of every fold, the last, and more.
+    """Select decision dates for experiments without training: the middle of every fold, the last date, random ones.
 
     Returns
     -------
     list of datetime64[D]
-        Ascending; `4 * n_random` of them at random.
+        Ascending; `4 * n_random` of them are drawn at random.
     """
     data = observed.prepared.data
     late = len(data.panel.dates) - 2
@@ -100,34 +101,34 @@ def look_ahead(
     *,
     seed: int = 0,
 ) -> Verdict:
-    """Poison, then cut, everything after each day, and compare every stage up to it.
+    """Replace and remove all inputs after each day, and compare every stage of the run up to that day.
 
     Parameters
     ----------
     observed : Observed
-        The run as it is.
+        Results of the run.
     inputs : Inputs
-        What it was computed from.
+        Inputs of the run.
     observe : callable
         Computes a run from other inputs.
     prepare : callable
-        Computes what is there before training.
+        Computes the stages before training from other inputs.
     days : sequence of datetime64[D]
-        Where the future is replaced, and removed, for the whole run.
+        Days after which inputs are replaced, and removed, for the whole run.
     rehearsed : sequence of datetime64[D]
-        Where it is replaced for universe, features, labels and folds only, which costs much less.
+        Days after which they are replaced for universe, features, labels and folds only, which takes much less time.
     seed : int
-        Of the other future.
+        Seed of the random replacements; 0 by default.
 
     Returns
     -------
     Verdict
-        Failed with the first stage, column, date and ticker that moved. Noted when only rounding moved, when an
-        experiment could not be done, and when a feature of one's own did not move where prices did.
+        Failed with the first stage, column, date and ticker that changed. Noted when only rounding changed, when an
+        experiment was not possible, and when a custom feature did not change although prices did.
     """
     evidence: list[tuple[str, str]] = []
     noted: list[str] = []
-    unmoved = {name: (0, 0) for name in observed.prepared.data.features.names if ":" in name}
+    unchanged = {name: (0, 0) for name in observed.prepared.data.features.names if ":" in name}
     experiments = [(day, name, True) for day in days for name in ("replaced", "removed")]
     experiments += [(day, "replaced", False) for day in rehearsed if day not in days]
     same = 0
@@ -137,39 +138,42 @@ def look_ahead(
             other_inputs = poisoned(inputs, day, seed=seed) if name == "replaced" else cut(inputs, day)
             if whole:
                 run = observe(other_inputs)
-                other, found = run.prepared, first_difference(observed, run, day)
+                other, difference = run.prepared, first_difference(observed, run, day)
             else:
                 other = prepare(other_inputs)
-                found = first_prepared_difference(observed.prepared, other, day)
+                difference = first_prepared_difference(observed.prepared, other, day)
         except LookAheadError as error:
-            return _failed(str(error), [*evidence, (label, "refused")])
+            return _failed(str(error), [*evidence, (label, "rejected")])
         except InputError as error:
-            noted.append(f"the experiment of {label} could not be done ({error})")
+            noted.append(f"the experiment of {label} was not possible ({error})")
             continue
-        if found is not None and not found.rounding:
+        if difference is not None and not difference.rounding:
             return _failed(
-                f"Something looks ahead. With the inputs after {day} {name}, the first to change was {found}.",
-                [*evidence, (label, str(found))],
+                f"The run looks ahead. With the inputs after {day} {name}, the first to change was {difference}.",
+                [*evidence, (label, str(difference))],
             )
-        if found is not None:
-            noted.append(f"rounding depends on later inputs ({found}), so that networks may train anew for nothing")
+        if difference is not None:
+            noted.append(
+                f"rounding depends on later inputs ({difference}), so networks can be retrained without need when data "
+                "are added"
+            )
         if name == "replaced":
-            _count_unmoved(unmoved, observed.prepared, other, day)
+            _count_unchanged(unchanged, observed.prepared, other, day)
         if whole:
-            evidence.append((label, _same(run, found is not None)))
+            evidence.append((label, _equality(run, difference is not None)))
         else:
             same += 1
     if same:
         evidence.append((f"{same} more decision dates, future replaced", "the same to the bit up to the folds"))
     noted += [
-        f"the feature {name!r} did not move where prices were replaced: it does not look at them, or remembers earlier "
-        "calls, which would hide a look ahead"
-        for name, (same_values, values) in unmoved.items()
-        if values >= ENOUGH and same_values > MOST * values
+        f"the feature {name!r} did not change where prices were replaced: it does not use prices, or caches values of "
+        "earlier calls, which would hide look-ahead"
+        for name, (same_values, values) in unchanged.items()
+        if values >= MIN_VALUES and same_values > MAX_UNCHANGED * values
     ]
     unproved = _unproved(inputs)
     if noted:
-        finding = f"Nothing that looks ahead was found, but {'; '.join(dict.fromkeys(noted))}."
+        finding = f"No look-ahead was found, but {'; '.join(dict.fromkeys(noted))}."
         return Verdict("look-ahead", Status.NOTED, finding, evidence, unproved=unproved)
     return Verdict(
         "look-ahead",
@@ -183,23 +187,23 @@ def look_ahead(
 
 def _unproved(inputs: Inputs) -> list[str]:
     lines = [
-        "These days, not all days, were tried, with one other future each.",
-        "What a program reads by itself (a file, a clock, the network), or remembers between calls, is not among the "
-        "inputs that were replaced.",
+        "Only these days were tested, each with one replacement of later inputs.",
+        "Data that custom code reads by itself (a file, a clock, the network), or stores between calls, were not "
+        "replaced.",
     ]
     reference_data = inputs.reference_data
     if reference_data.membership is not None:
         lines.append("That the dates of the membership file are those on which the changes were known.")
     if reference_data.sectors is not None and not reference_data.sectors.point_in_time:
-        lines.append("The sector file has no dates: whether sectors were known then cannot be tried.")
+        lines.append("The sector file has no dates: whether sectors were known at the time cannot be tested.")
     if reference_data.macro is not None:
-        lines.append("That macro figures were published when `available_at` or the release lag says.")
+        lines.append("That macro figures were published at `available_at`, or after features.macro.publication_lag.")
     return lines
 
 
-def _count_unmoved(unmoved: dict[str, tuple[int, int]], one: Prepared, two: Prepared, day: np.datetime64) -> None:
-    """Add up, by feature of one's own, values behind a day that another future left as they were, and all of them."""
-    if not unmoved:
+def _count_unchanged(unchanged: dict[str, tuple[int, int]], one: Prepared, two: Prepared, day: np.datetime64) -> None:
+    """Add up, for each custom feature, the values after a day that are equal in both runs, and all known values."""
+    if not unchanged:
         return
     both = (one.data, two.data)
     columns = [{ticker: row for row, ticker in enumerate(data.panel.tickers)} for data in both]
@@ -208,21 +212,21 @@ def _count_unmoved(unmoved: dict[str, tuple[int, int]], one: Prepared, two: Prep
     dates = np.intersect1d(one.data.dates[one.data.dates > day], two.data.dates)
     places = [np.searchsorted(data.dates, dates) for data in both]
     for f, name in enumerate(one.data.features.names):
-        if name not in unmoved:
+        if name not in unchanged:
             continue
         a, b = (
             data.features.values[np.ix_(row, place)][:, :, f]
             for data, row, place in zip(both, rows, places, strict=True)
         )
         known = np.isfinite(a) & np.isfinite(b)
-        same, values = unmoved[name]
-        unmoved[name] = same + int((a == b)[known].sum()), values + int(known.sum())
+        same, values = unchanged[name]
+        unchanged[name] = same + int((a == b)[known].sum()), values + int(known.sum())
 
 
 def _failed(finding: str, evidence: Sequence[tuple[str, str]]) -> Verdict:
     return Verdict("look-ahead", Status.FAILED, finding, evidence)
 
 
-def _same(other: Observed, rounding: bool) -> str:
+def _equality(other: Observed, rounding: bool) -> str:
     networks = f"{other.signals.trained} models trained, {other.signals.reused} reused"
-    return f"the same but for rounding ({networks})" if rounding else f"the same to the bit ({networks})"
+    return f"the same except for rounding ({networks})" if rounding else f"the same to the bit ({networks})"

@@ -1,4 +1,4 @@
-"""What could have come after a day instead: the inputs of a run with their future cut off, or replaced."""
+"""Perturbed inputs of a run for the look-ahead check: data after a day removed, or replaced."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from signals.reference.validity_intervals import EVER, FAR, Spells
 
 __all__ = ["Inputs", "cut", "poisoned"]
 
-# Sessions of another future that are kept: enough for orders, deaths and the next fold's edge, too few to train on.
+# Replaced sessions that are kept: enough for orders, delistings and the start of the next fold, too few to train on.
 MARGIN = 30
-# names that sort before all others, so that every column of every array moves
-LISTED = "!NEW-"
+# Prefix of new tickers. They sort before all others, so the index of every ticker in every array changes.
+NEW_TICKER_PREFIX = "!NEW-"
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a run is computed from, but for its settings.
+    """Input data of a run.
 
     Parameters
     ----------
     prices : Prices
         Checked prices.
-    beside : Beside
-        Members, sectors, macro series.
+    reference_data : ReferenceData
+        Index members, sectors, macro series.
     benchmark : Prices, optional
-        Prices of the benchmark; None when it lies among the prices or there is none.
+        Prices of the benchmark; None when it is a ticker of the prices or there is none.
     kept : tuple of str
-        Tickers that no other future may be without: a benchmark among the prices.
+        Tickers that are never removed: a benchmark among the prices.
     """
 
     prices: Prices
@@ -50,7 +50,7 @@ class Inputs:
 
 
 def cut(inputs: Inputs, day: np.datetime64) -> Inputs:
-    """Leave out everything that became known after the close of a day."""
+    """Remove the data that became known after the close of a day."""
     reference_data = inputs.reference_data
     return Inputs(
         inputs.prices.until(day),
@@ -71,23 +71,23 @@ def cut(inputs: Inputs, day: np.datetime64) -> Inputs:
 
 
 def poisoned(inputs: Inputs, day: np.datetime64, *, seed: int) -> Inputs:
-    """Replace everything that became known after the close of a day by something else that is just as valid.
+    """Replace data that became known after the close of a day by other valid data.
 
     Parameters
     ----------
     inputs : Inputs
-        As they were.
+        Original inputs.
     day : datetime64[D]
-        Last day that stays as it is.
+        Last day that is not changed.
     seed : int
-        Of the other future.
+        Seed of the random replacements.
 
     Returns
     -------
     Inputs
-        Later bars rescaled by factors from 0.01 to 100, volumes exchanged, adjustment factors, splits and dividends
-        changed, a tenth of the tickers gone and new ones listed; members and sectors changed from the next day on;
-        figures released later replaced.
+        Later bars rescaled by factors from 0.01 to 100, volumes permuted, adjustment factors, splits and dividends
+        changed, a tenth of the tickers removed and new ones listed; index members and sectors changed from the next day
+        on; figures released later replaced.
     """
     reference_data, rng = inputs.reference_data, np.random.default_rng([seed, int(day.astype(np.int64))])
     names = inputs.prices.tickers
@@ -128,7 +128,7 @@ def _other_prices(
     tickers = future["ticker"].unique()
     gone = set(rng.choice(tickers, len(tickers) // 10, replace=False)) - set(kept)
     listed = future[future["ticker"].isin(tickers[:3])].copy()
-    listed["ticker"] = LISTED + listed["ticker"]
+    listed["ticker"] = NEW_TICKER_PREFIX + listed["ticker"]
     future = pd.concat([future[~future["ticker"].isin(gone)], listed]).set_index(["date", "ticker"])
     other = check_prices(
         pd.concat([past, future]).sort_index(),
@@ -139,14 +139,14 @@ def _other_prices(
         close_only=prices.close_only,
         volume_known=prices.volume_known,
     )
-    # not held to the factors, which another future changes at random
+    # without the check of splits against adjustment factors, which are replaced at random
     return other if prices.actions is None else replace(other, actions=_other_actions(prices, other, day))
 
 
 def _other_actions(prices: Prices, other: Prices, day: np.datetime64) -> pd.DataFrame:
-    """Keep splits and dividends as they were, and then let every ticker have both at its second bar.
+    """Keep splits and dividends until the day, and add one of each for every ticker at its second bar after it.
 
-    Not at the first, which would change the sizes of orders that were given on the day itself.
+    Not at the first bar, because that would change the sizes of orders that were submitted on the day itself.
     """
     past = select_actions(prices.actions, day).reset_index()
     bars = other.frame.index.to_frame(index=False)
@@ -155,7 +155,7 @@ def _other_actions(prices: Prices, other: Prices, day: np.datetime64) -> pd.Data
 
 
 def _frame(spells: Spells, value: str | None) -> pd.DataFrame:
-    """Write spells as the table they could have been read from."""
+    """Convert validity intervals to the table from which they can be read."""
     table = {"ticker": [spells.name(row) for row in range(len(spells))]}
     if value is not None:
         table[value] = list(spells.value)
@@ -167,7 +167,7 @@ def _frame(spells: Spells, value: str | None) -> pd.DataFrame:
 
 
 def _known(spells: Spells, day: np.datetime64, value: str | None = None) -> pd.DataFrame:
-    """Spells as somebody knew them on a day: later ones are not there, and what still held has no end."""
+    """Return validity intervals as known on a day: later ones removed, and open ones without an end."""
     table = _frame(spells, value)
     if not spells.dated:
         return table
@@ -178,15 +178,15 @@ def _known(spells: Spells, day: np.datetime64, value: str | None = None) -> pd.D
 def _other_spells(
     spells: Spells, day: np.datetime64, names: tuple[str, ...], rng: np.random.Generator, value: str | None = None
 ) -> pd.DataFrame:
-    """Spells with another future: half of what held ends the next day, and others begin."""
+    """Replace validity intervals after a day: half of the open ones end the next day, and others begin."""
     table = _known(spells, day, value)
     if not spells.dated:
-        return table  # a view of some other day has no future that could be replaced
+        return table  # a table without dates has no later data to replace
     open_ended = (table["end"] == "").to_numpy()
     ended = open_ended & (rng.random(len(table)) < 0.5)
     tomorrow = str(day + np.timedelta64(1, "D"))
     table.loc[ended, "end"] = tomorrow
-    begin = pd.DataFrame({"ticker": [LISTED + name for name in names[:3]], "start": tomorrow, "end": ""})
+    begin = pd.DataFrame({"ticker": [NEW_TICKER_PREFIX + name for name in names[:3]], "start": tomorrow, "end": ""})
     if value is not None:
         moved = table.loc[ended, ["ticker"]].assign(start=tomorrow, end="")
         begin = pd.concat([begin, moved]).assign(**{value: "!other"})
@@ -194,7 +194,7 @@ def _other_spells(
 
 
 def _unknown(macro: MacroTable, day: np.datetime64, calendar: str) -> NDArray[np.bool_]:
-    """Which figures were released after the close of a day."""
+    """Mask of the figures that were released after the close of a day."""
     close = session_closes(np.array([day]), calendar)[0]
     return np.asarray(macro.observations["available_at"].to_numpy() > close)
 

@@ -1,4 +1,4 @@
-"""What a score knew: within dates, over all rows together, and beyond what trivial predictors say."""
+"""Skill of a score within dates, over all rows together, and beyond naive predictors."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
     "shown",
 ]
 
-# Name of each measure, and what it is without any skill.
+# Name of each measure, and its value without skill.
 MEASURES = {"auc": 0.5, "rank_ic": 0.0, "pooled": 0.5}
-# Rows a date needs for each coefficient of its own regression.
-ROWS_EACH = 5
+# Rows per coefficient that a date needs for a regression of its own.
+MIN_ROWS_PER_COEFFICIENT = 5
 
 Values = NDArray[np.float64]
 
@@ -38,11 +38,11 @@ class Skill:
     Parameters
     ----------
     auc, rank_ic : MeanInterval
-        Mean over dates of what is measured within each date.
+        Means over dates of the AUC and the rank information coefficient within each date.
     pooled : MeanInterval
-        AUC over all rows together, which mixes "which ticker" with "which date".
+        AUC over all rows together, which mixes skill among tickers with skill among dates.
     auc_by_date, rank_ic_by_date : Series indexed by date
-        What the first two are means of.
+        Values of each date, whose means are the first two.
     """
 
     auc: MeanInterval
@@ -61,7 +61,7 @@ class Skill:
 
 
 def shown(mean: MeanInterval, form: str = ".3f") -> str:
-    """Write a mean with its interval, or the reason why there is none.
+    """Format a mean with its interval, or with the reason why it has none.
 
     >>> shown(MeanInterval(0.51, float("nan"), float("nan"), float("nan"), 0))
     '0.510 (too few independent dates)'
@@ -74,12 +74,12 @@ def shown(mean: MeanInterval, form: str = ".3f") -> str:
 
 
 def measure(score: pd.Series, outcome: pd.Series, forward: pd.Series, *, horizon: int) -> Skill:
-    """Measure a score.
+    """Measure the skill of a score.
 
     Parameters
     ----------
     score, outcome, forward : Series indexed by (date, ticker)
-        Score, whether the row went up (1 or 0, NaN for neither), and its forward return.
+        Score, binary outcome (1 or 0, NaN for neither), and forward return.
     horizon : int
         Decision dates that an outcome covers, `labels.horizon`.
     """
@@ -94,24 +94,24 @@ def measure(score: pd.Series, outcome: pd.Series, forward: pd.Series, *, horizon
 
 
 def beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> tuple[pd.Series, float]:
-    """Take out of a score what other predictors say about the same date.
+    """Residual of a score on other predictors, in ranks within each date.
 
     Parameters
     ----------
     score : Series indexed by (date, ticker)
-        Sorted by date.
+        Score, sorted by date.
     predictors : DataFrame, same index
-        What is taken out; NaN counts as middling.
+        Predictors whose contribution is removed; NaN is treated as the middle rank.
     fold : Series, same index
-        Model that made the score.
+        Number of the fold that computed the score.
 
     Returns
     -------
     residual : Series
-        The date's ranks of the score less their least-squares fit on the date's ranks of the predictors. A date with
-        fewer than five rows a coefficient is fitted with the coefficients of all dates of its fold.
+        Ranks of the score within the date minus their least-squares fit on the ranks of the predictors. A date with
+        fewer than five rows per coefficient uses the coefficients of all dates of its fold.
     explained : float
-        Share of the variance of the score's ranks that is fitted, over all rows.
+        Fraction of the variance of the ranks of the score that is fitted, over all rows; NaN without variance.
     """
     dates = score.index.get_level_values("date")
     columns = [_ranks(score, dates), *(_ranks(predictors[name], dates) for name in predictors)]
@@ -120,17 +120,17 @@ def beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> tuple
     codes = pd.factorize(dates)[0]
     cuts = np.flatnonzero(np.diff(codes)) + 1
     spans = [slice(a, b) for a, b in zip([0, *cuts.tolist()], [*cuts.tolist(), len(y)], strict=True)]
-    enough = ROWS_EACH * (X.shape[1] + 1)
-    of_fold: dict[int, Values] = {}
+    min_rows = MIN_ROWS_PER_COEFFICIENT * (X.shape[1] + 1)
+    fold_weights: dict[int, Values] = {}
     numbers = fold.to_numpy()
     for span in spans:
-        if span.stop - span.start >= enough:
+        if span.stop - span.start >= min_rows:
             weights = _fit(X[span], y[span])
         else:
             number = int(numbers[span.start])
-            if number not in of_fold:
-                of_fold[number] = _fit(X[numbers == number], y[numbers == number])
-            weights = of_fold[number]
+            if number not in fold_weights:
+                fold_weights[number] = _fit(X[numbers == number], y[numbers == number])
+            weights = fold_weights[number]
         residual[span] = y[span] - X[span] @ weights
     whole = float(y @ y)
     explained = 1.0 - float(residual @ residual) / whole if whole > 0 else math.nan
@@ -138,7 +138,7 @@ def beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> tuple
 
 
 def pooled_beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -> pd.Series:
-    """Take out of a score what other predictors say over all rows of its fold, dates and tickers together."""
+    """Residual of a score on other predictors, in ranks over all rows of its fold."""
     numbers = fold.to_numpy()
     y, X = _ranks(score, numbers), np.stack([_ranks(predictors[name], numbers) for name in predictors], axis=1)
     residual = np.empty_like(y)
@@ -149,12 +149,12 @@ def pooled_beyond(score: pd.Series, predictors: pd.DataFrame, fold: pd.Series) -
 
 
 def _ranks(values: pd.Series, groups: Sequence[object] | NDArray[np.generic] | pd.Index) -> Values:
-    """Ranks within groups, spread evenly around 0 from -1/2 to 1/2; 0 where the value is not known."""
+    """Ranks within groups, scaled to the range from -1/2 to 1/2; 0 where the value is NaN."""
     grouped = values.groupby(np.asarray(groups))
     rank, count = grouped.rank(method="average"), grouped.transform("count")
     return np.asarray(((rank - 0.5) / count - 0.5).fillna(0.0), dtype=np.float64)
 
 
 def _fit(X: Values, y: Values) -> Values:
-    # ranks have mean 0 already, so that no constant is needed; columns without variation get no weight
+    # ranks have mean 0, so no constant is needed; constant columns get the weight 0
     return np.asarray(np.linalg.lstsq(X, y, rcond=None)[0], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How much of a result hangs on choices that should not matter: the seed, the look-back, the costs, a day's delay."""
+"""Check of the sensitivity of a result to seed, look-back, transaction costs and a delay of one session."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from signals.walk_forward.panel_walk_forward import compute_signals
 __all__ = ["sensitivity"]
 
 COSTS = (0.0, 1.0, 2.0, 3.0)
-# Settings of a network that count steps of its window.
-WITHIN = ("min_steps", "autoregressive_lags", "recurrent_skip_steps")
-
+# Settings of a network that cannot exceed the length of its window.
+WINDOW_LIMITED = ("min_steps", "autoregressive_lags", "recurrent_skip_steps")
 
 Record = Callable[[Config, pd.DataFrame, pd.Series, float | None], None]
 
@@ -40,26 +39,26 @@ def sensitivity(
     record: Record = lambda config, signals, returns, sharpe: None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Verdict:
-    """Trade the same scores otherwise, and scores of slightly other networks.
+    """Backtest the same scores with other settings, and scores of networks with other look-backs.
 
     Parameters
     ----------
     config, observed, inputs
-        The run.
+        Configuration, results and inputs of the run.
     artifacts : Path
-        Where trained networks are kept.
+        Folder of trained networks.
     jobs : int
-        Training processes.
+        Number of training processes.
     record : callable
-        Called with every other configuration that was trained, its scores, its returns and its Sharpe ratio, so that
-        the trial ledger knows of this experiment.
+        Called with every other configuration that was trained, its scores, its returns and its Sharpe ratio, to
+        register the experiment in the trial ledger.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
 
     Returns
     -------
     Verdict
-        Noted when the sign of the Sharpe ratio hangs on one of the choices; nothing here can fail.
+        Noted when the sign of the Sharpe ratio depends on one of the choices, else passed; this check never fails.
     """
     rows: list[tuple[str, pd.Series]] = [("as it is", observed.result.returns)]
     signals = observed.signals.signals
@@ -76,53 +75,65 @@ def sensitivity(
         if cost != 1.0:
             trade(f"costs × {cost:g}", signals, cost=cost)
     trade("executed one session later", delayed(signals, inputs.prices))
-    skipped, tried = _lookbacks(config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, on_progress=on_progress)
-    rows += [(name, returns) for name, _, _, returns in tried]
+    skipped, lookbacks = _vary_lookback(
+        config, inputs, seeds[0], artifacts=artifacts, jobs=jobs, on_progress=on_progress
+    )
+    rows += [(name, returns) for name, _, _, returns in lookbacks]
 
     table, sharpe = [], {}
     for name, returns in rows:
-        figures = compute_metrics(
+        metrics = compute_metrics(
             returns, risk_free_rate=config.report["risk_free_rate"], calendar=inputs.prices.calendar
         )
-        sharpe[name] = figures["sharpe_ratio"]
-        annual = figures["annual_return"]
+        sharpe[name] = metrics["sharpe_ratio"]
+        annual = metrics["annual_return"]
         table.append({"choice": name, "annual return": _percent(annual), "Sharpe ratio": _ratio(sharpe[name])})
-    for name, other, scores, returns in tried:
-        figure = sharpe[name]
-        record(other, scores, returns, figure if isinstance(figure, float) else None)
+    for name, other, scores, returns in lookbacks:
+        ratio = sharpe[name]
+        record(other, scores, returns, ratio if isinstance(ratio, float) else None)
     evidence = [("break-even cost", _break_even(dict(rows)))]
     base = sharpe["as it is"]
-    turned = [name for name, value in sharpe.items() if _sign(value) != _sign(base)]
+    sign_changes = [name for name, value in sharpe.items() if _sign(value) != _sign(base)]
     known = [float(value) for value in sharpe.values() if isinstance(value, float)]
     evidence.append(("Sharpe ratio over all choices", f"{min(known):.2f} to {max(known):.2f}" if known else "unknown"))
-    if turned:
-        finding = f"The sign of the Sharpe ratio ({_ratio(base)}) hangs on choices: it turns with {', '.join(turned)}."
+    if sign_changes:
+        finding = (
+            f"The sign of the Sharpe ratio ({_ratio(base)}) depends on these choices: it changes with "
+            f"{', '.join(sign_changes)}."
+        )
         return Verdict("sensitivity", Status.NOTED, finding, evidence, table, skipped)
     finding = f"The Sharpe ratio ({_ratio(base)}) keeps its sign over {len(rows) - 1} other choices."
     return Verdict("sensitivity", Status.PASSED, finding, evidence, table, skipped)
 
 
-def _lookbacks(
+def _vary_lookback(
     config: Config, inputs: Inputs, seed: int, *, artifacts: Path, jobs: int, on_progress: ProgressCallback
 ) -> tuple[list[str], list[tuple[str, Config, pd.DataFrame, pd.Series]]]:
-    """Train networks of one seed that look back a tenth less, and a tenth more; say what could not be tried."""
+    """Train networks of one seed with a look-back a tenth shorter and a tenth longer.
+
+    Returns
+    -------
+    tuple of list and list
+        Sentences about look-backs that were not possible; and name, configuration, signals and returns of the others.
+    """
     if isinstance(config.model, SavedKerasModel):
-        return ["The look-back of a network that comes trained cannot be changed."], []
-    tried: list[tuple[str, Config, pd.DataFrame, pd.Series]] = []
+        return ["The look-back of a saved network cannot be changed."], []
+    results: list[tuple[str, Config, pd.DataFrame, pd.Series]] = []
     tenth = max(round(config.model.lookback / 10), 1)
     for lookback in (config.model.lookback - tenth, config.model.lookback + tenth):
         name = f"look-back {lookback} (seed {seed})"
         on_progress(ProgressEvent("audit", f"sensitivity: {name}"))
         tables = config.tables
-        # what reaches back further than the window does reaches as far as that
-        inside = {name: min(tables["model"].get(name) or 0, lookback) for name in WITHIN if tables["model"].get(name)}
+        limited = {
+            name: min(tables["model"].get(name) or 0, lookback) for name in WINDOW_LIMITED if tables["model"].get(name)
+        }
         changed = {
-            "model": tables["model"] | {"lookback": lookback} | inside,
+            "model": tables["model"] | {"lookback": lookback} | limited,
             "training": tables["training"] | {"seeds": [seed]},
         }
         try:
             other = parse_config(tables | changed)
-            made = compute_signals(
+            result = compute_signals(
                 inputs.prices,
                 reference_data=inputs.reference_data,
                 training=with_recorded_trainer(other.training, config.training.trainer),
@@ -133,13 +144,13 @@ def _lookbacks(
                 **settings_of(other),
             )
         except InputError as error:
-            return [f"A look-back of {lookback} cannot be tried: {error}."], tried
-        tried.append((name, other, made.signals, variant_returns(other, inputs.prices, made.signals)))
-    return [], tried
+            return [f"A look-back of {lookback} is not possible: {error}."], results
+        results.append((name, other, result.signals, variant_returns(other, inputs.prices, result.signals)))
+    return [], results
 
 
 def _break_even(rows: dict[str, pd.Series]) -> str:
-    """Multiple of the costs at which the mean return is zero, on a line through those that were tried."""
+    """Multiple of the costs at which the mean return is zero, by linear regression on the backtested multiples."""
     costs = [1.0 if name == "as it is" else float(name.removeprefix("costs × ")) for name in rows if _is_cost(name)]
     means = [float(returns.mean()) for name, returns in rows.items() if _is_cost(name)]
     slope, level = np.polyfit(costs, means, 1)

@@ -1,4 +1,4 @@
-"""Audit of forecasts of series: folds, look-ahead by experiment, and skill beside baselines."""
+"""Audit of forecasts of series: folds, look-ahead, and skill compared with baselines."""
 
 from __future__ import annotations
 
@@ -23,57 +23,57 @@ __all__ = ["COVERED", "UNPROVED", "audit_series"]
 
 COVERED = ("fold-checks", "look-ahead", "baseline-attribution")
 _NOT_COVERED = {
-    "adjustments": "Series have no adjusted prices; what transforms them is in [series].",
-    "warm-up": "Series have no features: a network sees the rows of its window, which the folds account for.",
-    "delisted-names": "Series have no tickers; periods without a row are refused when the series are read.",
-    "survivorship": "Series have no universe; which series were chosen, and when, cannot be seen in them.",
-    "sensitivity": "Variations are tried for backtests only; `--set` with another --out forecasts with other settings.",
+    "adjustments": "Series have no adjusted prices; [series] configures their transformation.",
+    "warm-up": "Series have no features: a network receives the rows of its window, which the folds take into account.",
+    "delisted-names": "Series have no tickers; periods without a row are rejected when the series are read.",
+    "survivorship": "Series have no universe; the selection of the series cannot be tested with the data.",
+    "sensitivity": "Variations are computed for backtests only; use `--set` with another --out for other settings.",
 }
 UNPROVED = (
-    "That the figures were known at the end of their row: those of a file are as of its vintage, and published when "
-    "series.publication_note says.",
-    "That the test rows were not looked at before this configuration was chosen.",
+    "That the values were known at the end of their period: a file holds the revisions of its vintage, and "
+    "series.publication_note states the delay of publication.",
+    "That the configuration was chosen without knowledge of the test period.",
 )
 
-# What forecasts of one row may differ by, relatively, when other rows are computed along with it.
-CLOSE = 1e-6
+# Relative difference allowed between forecasts of one row that were computed together with different other rows.
+TOLERANCE = 1e-6
 KEYS = ["date", "series", "step", "level", "model", "seed"]
 
 
 def audit_series(
     run: ForecastRun, wanted: Sequence[str], *, cutoffs: int, on_progress: ProgressCallback
 ) -> tuple[Verdict, ...]:
-    """Audit forecasts; nothing in their folder is changed.
+    """Audit forecasts of series; nothing in their folder is changed.
 
     Parameters
     ----------
     run : ForecastRun
-        An opened folder, or a configuration.
+        An opened run folder.
     wanted : sequence of str
-        Checks of the audit, see `rnn_strategies.audit.audit.CHECKS`; those about stocks are skipped with the reason.
+        Checks of the audit, see `rnn_strategies.audit.audit.CHECKS`; those about stocks are skipped with a reason.
     cutoffs : int
-        Random origins after which the future is replaced, beside the last one of every fold.
+        Number of randomly drawn origins after which later rows are replaced, in addition to the last one of every fold.
     on_progress : callable
-        Receives progress.
+        Called with every `ProgressEvent`.
 
     Returns
     -------
     tuple of Verdict
         In the order of `wanted`.
     """
-    work = _Work(run, on_progress)
+    forecaster = _Forecaster(run, on_progress)
     checks: dict[str, Callable[[], Verdict]] = {
-        "fold-checks": lambda: _folds(work.result.problem, work.result.cuts),
-        "look-ahead": lambda: _look_ahead(work, cutoffs),
-        "baseline-attribution": lambda: _explained(work.comparison),
+        "fold-checks": lambda: _check_folds(forecaster.result.problem, forecaster.result.cuts),
+        "look-ahead": lambda: _check_look_ahead(forecaster, cutoffs),
+        "baseline-attribution": lambda: _compare_with_baselines(forecaster.comparison),
     }
     return tuple(
         checks[check]() if check in checks else Verdict(check, Status.SKIPPED, _NOT_COVERED[check]) for check in wanted
     )
 
 
-class _Work:
-    """Forecasts of a table by the configuration's networks and baselines."""
+class _Forecaster:
+    """Forecasts of a table by the networks and baselines of a configuration."""
 
     def __init__(self, run: ForecastRun, on_progress: ProgressCallback) -> None:
         self.run, self.on_progress = run, on_progress
@@ -97,7 +97,7 @@ class _Work:
             jobs=self.run.jobs,
             on_progress=self.on_progress,
         )
-        beside = compute_baselines(
+        baselines = compute_baselines(
             result.problem,
             result.cuts,
             config.baselines,
@@ -105,12 +105,12 @@ class _Work:
             quantiles=config.forecast.quantiles,
             returns=config.forecast.reference_baseline != "persistence",
         )
-        frame = pd.concat([result.forecasts, beside.forecasts], ignore_index=True)
-        return result, frame, compare(result, beside, config.forecast)
+        frame = pd.concat([result.forecasts, baselines.forecasts], ignore_index=True)
+        return result, frame, compare(result, baselines, config.forecast)
 
 
-def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
-    """Check of every fold that all values it trains on were known at the first origin of the next slice."""
+def _check_folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
+    """Check for every fold that all values it is trained on were known at the first origin of the next slice."""
     dates, evidence = problem.table.dates, []
     for cut in cuts:
         for name, part, following in (
@@ -132,47 +132,47 @@ def _folds(problem: Problem, cuts: Sequence[SeriesFold]) -> Verdict:
                 f"{dates[cut.both.stop - 1 + problem.horizon]}, first forecast made on {dates[cut.test.start]}",
             )
         )
-    finding = f"In {len(cuts)} folds all values trained on were known when the first forecast was made."
+    finding = f"In {len(cuts)} folds all values used for training were known at the first forecast."
     return Verdict("fold-checks", Status.PASSED, finding, evidence)
 
 
-def _look_ahead(work: _Work, cutoffs: int) -> Verdict:
-    """Cut the rows after some origins off, and replace them, and compare every forecast made until then."""
-    origins = _origins(work, cutoffs)
+def _check_look_ahead(forecaster: _Forecaster, cutoffs: int) -> Verdict:
+    """Remove and replace the rows after some origins, and compare every forecast until then."""
+    origins = _select_origins(forecaster, cutoffs)
     if not origins:
-        return Verdict("look-ahead", Status.SKIPPED, "No fold forecasts more than one origin: there is no day to try.")
-    tried = []
+        return Verdict("look-ahead", Status.SKIPPED, "No fold forecasts more than one origin: there is no day to test.")
+    tested = []
     with TemporaryDirectory() as folder:
-        # networks of a trainer of one's own are trained again: what it may have looked at is not in their keys
-        artifacts = Path(folder) if ":" in work.config.training.trainer else None
+        # stored networks of a custom trainer are not reused: data that it reads by itself are not in their keys
+        artifacts = Path(folder) if ":" in forecaster.config.training.trainer else None
         for origin, fold in origins:
-            day = work.table.dates[origin]
-            for kind, table, tolerance in _other_futures(work.table, origin, fold):
-                other = work.forecast(table, artifacts)[1]
-                found = _first_difference(work.forecasts, other, day, tolerance)
-                if found is not None:
+            day = forecaster.table.dates[origin]
+            for kind, table, tolerance in _perturbed_tables(forecaster.table, origin, fold):
+                other = forecaster.forecast(table, artifacts)[1]
+                difference = _first_difference(forecaster.forecasts, other, day, tolerance)
+                if difference is not None:
                     return Verdict(
                         "look-ahead",
                         Status.FAILED,
-                        f"With the rows after {day} {kind}, {found}: it used what was not known then.",
+                        f"With the rows after {day} {kind}, {difference}: it uses later rows.",
                     )
-                tried.append(f"{day} {kind}")
+                tested.append(f"{day} {kind}")
     return Verdict(
         "look-ahead",
         Status.PASSED,
-        f"No forecast of networks or baselines made until a day changes when the rows after it are cut off or replaced "
-        f"({len(tried)} experiments on {len(origins)} days).",
-        [("tried", ", ".join(tried))],
+        f"No forecast of networks or baselines until a day changes when the rows after it are removed or replaced "
+        f"({len(tested)} experiments on {len(origins)} days).",
+        [("tested", ", ".join(tested))],
     )
 
 
-def _origins(work: _Work, cutoffs: int) -> list[tuple[int, SeriesFold]]:
-    """Choose the last origin of every fold, and some at random, with the fold that forecasts each.
+def _select_origins(forecaster: _Forecaster, cutoffs: int) -> list[tuple[int, SeriesFold]]:
+    """Select the last origin of every fold, and some at random, with the fold that forecasts each.
 
-    The first origin of a fold is none of them: in a table that ends there it is a live origin of the fold before.
+    The first origin of a fold is excluded: in a table that ends there it is a live origin of the previous fold.
     """
-    rng = np.random.default_rng(int(work.config.hash[:8], 16))
-    cuts = [cut for cut in work.result.cuts if len(cut.test) > 1]
+    rng = np.random.default_rng(int(forecaster.config.hash[:8], 16))
+    cuts = [cut for cut in forecaster.result.cuts if len(cut.test) > 1]
     chosen = {cut.test[-1]: cut for cut in cuts}
     every = [(origin, cut) for cut in cuts for origin in cut.test[1:]]
     for place in rng.choice(len(every), min(cutoffs, len(every)), replace=False):
@@ -180,21 +180,21 @@ def _origins(work: _Work, cutoffs: int) -> list[tuple[int, SeriesFold]]:
     return sorted(chosen.items())
 
 
-def _other_futures(table: SeriesTable, origin: int, fold: SeriesFold) -> list[tuple[str, SeriesTable, float]]:
-    """Tables without the rows after an origin, and with others up to the end of the fold's test slice."""
-    futures = [("cut off", table.until(table.dates[origin]), CLOSE)]
+def _perturbed_tables(table: SeriesTable, origin: int, fold: SeriesFold) -> list[tuple[str, SeriesTable, float]]:
+    """Table without the rows after an origin, and table with other rows up to the end of the fold's test slice."""
+    perturbed = [("removed", table.until(table.dates[origin]), TOLERANCE)]
     rest = fold.test.stop - origin - 1
     if rest > 0:
         values = table.values[: fold.test.stop].copy()
         rng = np.random.default_rng(origin)
         scale = np.abs(values).max(axis=0) + 1.0
         values[origin + 1 :] = rng.normal(size=(rest, values.shape[1])) * scale
-        futures.append(("replaced", replace(table, dates=table.dates[: fold.test.stop], values=values), CLOSE))
-    return futures
+        perturbed.append(("replaced", replace(table, dates=table.dates[: fold.test.stop], values=values), TOLERANCE))
+    return perturbed
 
 
 def _first_difference(whole: pd.DataFrame, other: pd.DataFrame, day: np.datetime64, tolerance: float) -> str | None:
-    """Say which forecast made until a day differs first; None when none does."""
+    """Describe the first forecast until a day that differs; None when none does."""
     merged = whole[whole["date"] <= day].merge(other, on=KEYS, suffixes=("", "_again"))
     one, two = merged["forecast"].to_numpy(), merged["forecast_again"].to_numpy()
     wrong = np.abs(one - two) > tolerance * (np.abs(one) + np.std(one))
@@ -207,17 +207,20 @@ def _first_difference(whole: pd.DataFrame, other: pd.DataFrame, day: np.datetime
     )
 
 
-def _explained(comparison: Comparison) -> Verdict:
-    """Put the network beside the best of the baselines."""
+def _compare_with_baselines(comparison: Comparison) -> Verdict:
+    """Compare the error of the network with that of the best baseline."""
     table = comparison.table.set_index("model")
     metric = comparison.metric
     others = table.drop(index=NETWORK)
     best = str(others[metric].idxmin())
     error, least = float(table.loc[NETWORK, metric]), float(others.loc[best, metric])
     evidence = [(model, f"{metric.upper()} {value:.4g}") for model, value in table[metric].items()]
-    text = f"The network's {metric.upper()} is {error:.4g}, the best baseline's ({best}, by hindsight) {least:.4g}"
+    text = (
+        f"The {metric.upper()} of the network is {error:.4g}, that of the best baseline ({best}, in hindsight) "
+        f"{least:.4g}"
+    )
     if error < least:
         return Verdict("baseline-attribution", Status.PASSED, f"{text}.", evidence)
     return Verdict(
-        "baseline-attribution", Status.NOTED, f"{text}: the baseline explains what the network forecasts.", evidence
+        "baseline-attribution", Status.NOTED, f"{text}: the network is no better than that baseline.", evidence
     )

@@ -1,4 +1,4 @@
-"""Everything a run computes on the way, stage by stage, up to a day; and where two runs first part."""
+"""Snapshots of all stages of a run up to a day, and the first difference between two runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Difference", "Observed", "first_difference", "first_prepared_differe
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a run computed.
+    """Results of all stages of a run.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Observed:
     result : BacktestResult
         Orders and account.
     benchmark : Series, optional
-        Returns of the benchmark.
+        Returns of the benchmark per session; None without a benchmark.
     """
 
     prepared: Prepared
@@ -49,18 +49,18 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where two runs part first.
+    """First difference between two runs.
 
     Parameters
     ----------
     stage, column : str
-        Such as `"features"`, `"momentum(52, 4)"`.
+        Stage and column, such as `"features"` and `"momentum(52, 4)"`.
     date, ticker : str
         Row; the ticker is empty where there is none.
     before, after : str
         The two values.
     rounding : bool
-        Whether all values of the column agree but for rounding (1e-9 of their size).
+        Whether all values of the column agree within rounding (1e-9 relative); False by default.
     """
 
     stage: str
@@ -77,9 +77,11 @@ class Difference:
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """Give the arguments of `prepare` that a configuration holds."""
+    """Arguments of `prepare` that a configuration holds."""
     if config.walk_forward is None:
-        raise InputError("expected a configuration that makes its own scores; found imported ones; audit their maker")
+        raise InputError(
+            "expected a configuration that computes scores; found imported scores; audit the program that computed them"
+        )
     return {
         "walk_forward": config.walk_forward,
         "universe": config.universe,
@@ -93,7 +95,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 def observe(
     config: Config, inputs: Inputs, *, artifacts: Path, jobs: int, on_progress: ProgressCallback = ignore_progress
 ) -> Observed:
-    """Compute everything a run computes, writing nothing but trained networks under their keys."""
+    """Compute all stages of a run; only trained networks are written, to the folder of artifacts."""
     settings = settings_of(config)
     prepared = prepare(inputs.prices, reference_data=inputs.reference_data, **settings)
     signals = compute_signals(
@@ -114,36 +116,36 @@ def observe(
         strategy=None if config.strategy == "SignalStrategy" else config.strategy,
     )
     ticker = config.benchmark.get("ticker")
-    held = None
+    benchmark = None
     if ticker:
         calendar = inputs.prices.calendar
-        held = buy_and_hold(inputs.benchmark or inputs.prices, ticker, result.returns.index, calendar=calendar)
-    return Observed(prepared, signals, result, held)
+        benchmark = buy_and_hold(inputs.benchmark or inputs.prices, ticker, result.returns.index, calendar=calendar)
+    return Observed(prepared, signals, result, benchmark)
 
 
 def first_difference(one: Observed, two: Observed, until: np.datetime64) -> Difference | None:
-    """Find the earliest stage, and in it the earliest date, at which two runs differ up to a day; None when nowhere.
+    """First difference between two runs up to a day: earliest stage, and in it the earliest date; None when equal.
 
-    Differences that are rounding only are passed over as long as something else differs.
+    A difference of rounding is returned only when there is no other one.
     """
-    return _first(_tables(one, until), _tables(two, until))
+    return _first_table_difference(_tables(one, until), _tables(two, until))
 
 
 def first_prepared_difference(one: Prepared, two: Prepared, until: np.datetime64) -> Difference | None:
-    """Compare only what is there before anything is trained: universe, features, labels and folds."""
-    return _first(_prepared_tables(one, until), _prepared_tables(two, until))
+    """First difference between two runs in the stages before training: universe, features, labels and folds."""
+    return _first_table_difference(_prepared_tables(one, until), _prepared_tables(two, until))
 
 
 Tables = Iterator[tuple[str, str, pd.DataFrame]]
 
 
-def _first(one: Tables, two: Tables) -> Difference | None:
+def _first_table_difference(one: Tables, two: Tables) -> Difference | None:
     rounding = None
     for (stage, column, a), (_, _, b) in zip(one, two, strict=True):
-        found = _compare(stage, column, a, b)
-        if found is not None and not found.rounding:
-            return found
-        rounding = rounding or found
+        difference = _compare(stage, column, a, b)
+        if difference is not None and not difference.rounding:
+            return difference
+        rounding = rounding or difference
     return rounding
 
 
@@ -154,7 +156,7 @@ def _tables(observed: Observed, until: np.datetime64) -> Tables:
 
 
 def _prepared_tables(prepared: Prepared, until: np.datetime64) -> Tables:
-    """Stage, column and values known by a day, in the order in which they are computed; rows are dates or folds."""
+    """Stage, column and values known on a day, in the order in which they are computed; rows are dates or folds."""
     data = prepared.data
     dates = data.dates[data.dates <= until]
     known = np.asarray(data.panel.traded[data.panel.dates <= until].any(axis=0))
@@ -179,7 +181,7 @@ def _wide(
 
 
 def _folds(prepared: Prepared, until: np.datetime64) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Give what each fold learns from, for folds that score by the day."""
+    """Facts about the training data of each fold whose test slice starts by the day."""
     rows: dict[str, dict[Any, float]] = {}
     data = prepared.data
     for fold in prepared.folds:
@@ -239,7 +241,7 @@ def _account(observed: Observed, until: np.datetime64) -> Iterator[tuple[str, st
     utc = day.tz_localize("UTC")
     yield "account", "returns", result.returns[:utc].to_frame("")
     held = result.positions[:utc]
-    # a ticker that is listed later has a column of zeros in one run and none in the other
+    # a ticker that is listed later can have a column of zeros in one run and no column in the other
     yield "account", "positions", held.loc[:, (held != 0).any()]
     if observed.benchmark is not None:
         yield "benchmark", "returns", observed.benchmark[:utc].to_frame("")
@@ -268,8 +270,8 @@ def _compare(stage: str, column: str, a: pd.DataFrame, b: pd.DataFrame) -> Diffe
         column,
         date if isinstance(date, str) else f"{pd.Timestamp(date):%Y-%m-%d}",
         str(a.columns[place]),
-        _said(before),
-        _said(after),
+        _format_value(before),
+        _format_value(after),
         rounding=_is_rounding(a.to_numpy()[differs], b.to_numpy()[differs]),
     )
 
@@ -280,7 +282,7 @@ def _is_rounding(a: NDArray[Any], b: NDArray[Any]) -> bool:
     return bool((np.abs(a - b) <= 1e-9 * np.maximum(np.abs(a), np.abs(b))).all())
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return "nothing" if np.isnan(value) else f"{value:.6g}"
     return "nothing" if value is None or value is pd.NaT else str(value)

@@ -1,4 +1,4 @@
-"""How much history a value needs before it stops changing: each feature's sessions, and the network's steps."""
+"""Check of warm-up periods: sessions of history that each feature needs, and window steps that the network uses."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from signals.models.saved_keras import SavedKerasModel
 __all__ = ["warm_up"]
 
 TOLERANCE = 1e-6
-# Rank correlation with the scores of whole windows from which the steps in front count as forgotten.
-ALIKE = 0.99
-MOST_ROWS = 4000
+# Rank correlation with the scores of whole windows from which the earlier steps count as unused.
+MIN_RANK_CORRELATION = 0.99
+MAX_ROWS = 4000
 
 
 def warm_up(config: Config, observed: Observed, inputs: Inputs, *, artifacts: Path) -> Verdict:
-    """Cut the beginning of history, and blank the first steps of windows, until something changes.
+    """Find the shortest history with which features, and scores of the network, stay the same.
 
     Parameters
     ----------
     config : Config
         Settings of the run.
     observed : Observed
-        The run as it is.
+        Results of the run.
     inputs : Inputs
-        What it was computed from.
+        Inputs of the run.
     artifacts : Path
-        Trained networks.
+        Folder of trained networks.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def warm_up(config: Config, observed: Observed, inputs: Inputs, *, artifacts: Pa
     rows, wrong = [], []
     data = observed.prepared.data
     for f, name in enumerate(data.features.names):
-        declared, needed = data.features.warm_up[f], _needed(observed, inputs, name, f)
+        declared, needed = data.features.warm_up[f], _needed_sessions(observed, inputs, name, f)
         rows.append(
             {
                 "what": name,
@@ -62,20 +62,23 @@ def warm_up(config: Config, observed: Observed, inputs: Inputs, *, artifacts: Pa
         )
         if needed is not None and needed > declared:
             wrong.append(f"{name} ({needed}, declares {declared})")
-    steps = _steps(config, observed, artifacts)
+    steps = _needed_steps(config, observed, artifacts)
     if steps is not None:
         rows.append({"what": "network", "declared": f"{config.model.lookback} steps", "needed": f"{steps} steps"})
-    evidence = [] if steps is None else [("last steps that decide the scores (rank correlation 0.99)", str(steps))]
+    evidence = [] if steps is None else [("last steps that determine the scores (rank correlation 0.99)", str(steps))]
     if wrong:
-        finding = f"More history is needed than declared by {', '.join(wrong)}; declare a larger warm_up."
+        finding = f"These features need more history than they declare: {', '.join(wrong)}; declare a larger warm_up."
         return Verdict("warm-up", Status.FAILED, finding, evidence, rows)
-    finding = f"No value of the {len(rows) - (steps is not None)} features needs more sessions than it declares."
+    finding = f"None of the {len(rows) - (steps is not None)} features needs more sessions than it declares."
     unproved = ["The sessions needed were measured on one decision date near the end."]
     return Verdict("warm-up", Status.PASSED, finding, evidence, rows, unproved)
 
 
-def _needed(observed: Observed, inputs: Inputs, name: str, f: int) -> int | None:
-    """Fewest sessions before a late decision date with which every value of that date is what it is with all."""
+def _needed_sessions(observed: Observed, inputs: Inputs, name: str, f: int) -> int | None:
+    """Fewest sessions before the last decision date with which its values equal those with the whole history.
+
+    None when the feature has no value on that date.
+    """
     data = observed.prepared.data
     k = len(data.dates) - 1
     whole = data.features.values[:, k, f]
@@ -84,26 +87,26 @@ def _needed(observed: Observed, inputs: Inputs, name: str, f: int) -> int | None
     sectors = None
     if inputs.reference_data.sectors is not None:
         sectors = inputs.reference_data.sectors.codes(data.panel.tickers, data.dates)
-    # membership as drawn; what `eligible` adds to it needs the windows themselves
+    # membership without the condition of `eligible` that windows are complete, since windows are shortened here
     context = FeatureContext(data.panel, data.decisions, data.member, sectors, inputs.reference_data.macro)
     low, high = 0, int(data.decisions[k])
-    if not _same(_with(context, name, k, high - low), whole):
+    if not _equal_values(_values_with_history(context, name, k, high - low), whole):
         return high
     while low < high:
         middle = (low + high) // 2
-        if _same(_with(context, name, k, middle), whole):
+        if _equal_values(_values_with_history(context, name, k, middle), whole):
             high = middle
         else:
             low = middle + 1
     return low
 
 
-def _with(context: FeatureContext, name: str, k: int, history: int) -> NDArray[np.float64]:
-    """Values at date k when nothing older than so many sessions before it is there."""
+def _values_with_history(context: FeatureContext, name: str, k: int, history: int) -> NDArray[np.float64]:
+    """Values at date k computed from `history` sessions before it."""
     first = int(context.decisions[k]) - history
     kept = context.decisions >= first
     panel = context.panel
-    cut = PricePanel(
+    short_panel = PricePanel(
         dates=panel.dates[first:],
         tickers=panel.tickers,
         **{column: getattr(panel, column)[first:] for column in PRICE_COLUMNS},
@@ -112,25 +115,28 @@ def _with(context: FeatureContext, name: str, k: int, history: int) -> NDArray[n
         volume_known=panel.volume_known,
         calendar=panel.calendar,
     )
-    cut_context = replace(
+    short_context = replace(
         context,
-        panel=cut,
+        panel=short_panel,
         decisions=context.decisions[kept] - first,
         member=context.member[:, kept],
         sectors=None if context.sectors is None else context.sectors[:, kept],
     )
-    return np.asarray(compute_features([name], cut_context).values[:, -1, 0])
+    return np.asarray(compute_features([name], short_context).values[:, -1, 0])
 
 
-def _same(some: NDArray[np.float64], whole: NDArray[np.float64]) -> bool:
+def _equal_values(values: NDArray[np.float64], whole: NDArray[np.float64]) -> bool:
     spread = float(np.nanstd(whole))
     with np.errstate(invalid="ignore"):
-        close = np.abs(some - whole) <= TOLERANCE * (np.abs(whole) + spread)
+        close = np.abs(values - whole) <= TOLERANCE * (np.abs(whole) + spread)
     return bool((close | np.isnan(whole)).all())
 
 
-def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
-    """Fewest last steps of a window with which the last fold's network ranks rows as with all of them."""
+def _needed_steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
+    """Fewest last steps of a window with which the network of the last fold ranks rows as with the whole window.
+
+    None for custom and saved models, and when the network is not stored.
+    """
     model = config.model
     if isinstance(model, CustomModel | SavedKerasModel):
         return None
@@ -139,14 +145,14 @@ def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
     artifact = ArtifactStore(artifacts).load(task_key(task, trainer))
     if artifact is None:
         return None
-    rows = np.linspace(0, len(fold.test) - 1, min(len(fold.test), MOST_ROWS)).astype(np.int64)
+    rows = np.linspace(0, len(fold.test) - 1, min(len(fold.test), MAX_ROWS)).astype(np.int64)
     whole = fold.test.windows.gather(rows)
     n, lookback = whole.shape[:2]
     place = np.arange(n, dtype=np.int32), np.full(n, lookback - 1, dtype=np.int32)
 
     def scores(last: int) -> pd.Series:
         steps = whole.copy()
-        steps[:, : lookback - last] = 0.0  # the mean of what it was trained on
+        steps[:, : lookback - last] = 0.0  # the mean of the standardised training inputs
         samples = Samples(
             Windows(steps, *place, lookback),
             fold.test.category[rows],
@@ -154,14 +160,14 @@ def _steps(config: Config, observed: Observed, artifacts: Path) -> int | None:
             np.zeros(0, np.float32),
             {name: ids[rows] for name, ids in fold.test.groups.items()},
         )
-        said = trainer.predict(network_of(task), artifact.fitted.weights, samples)
-        return pd.Series(said[:, said.shape[1] // 2 if fold.target.levels else -1])
+        output = trainer.predict(network_of(task), artifact.fitted.weights, samples)
+        return pd.Series(output[:, output.shape[1] // 2 if fold.target.levels else -1])
 
     reference = scores(lookback)
     low, high = 1, lookback
     while low < high:
         middle = (low + high) // 2
-        if reference.corr(scores(middle), method="spearman") >= ALIKE:
+        if reference.corr(scores(middle), method="spearman") >= MIN_RANK_CORRELATION:
             high = middle
         else:
             low = middle + 1

@@ -1,4 +1,4 @@
-"""The configuration of a forecast of series: one TOML file, every mistake one clear line."""
+"""Configuration of a forecast of series: the TOML tables, their validation, and the resulting `ForecastConfig`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from signals.trainers.base import TrainingSettings
 
 __all__ = ["ForecastConfig", "load_forecast_config", "parse_forecast_config"]
 
-# What networks of series do without by default: there is one "ticker", and few rows.
-_SERIES_DEFAULTS: dict[str, Any] = {
+# Defaults of [model] that differ from those for stocks: series have no ticker, and few rows.
+_SERIES_MODEL: dict[str, Any] = {
     "lookback": 24,
     "units": [20],
     "ticker_embedding_dim": 0,
@@ -39,18 +39,19 @@ _SERIES_DEFAULTS: dict[str, Any] = {
 _SERIES_TRAINING: dict[str, Any] = {
     name: getattr(SERIES_TRAINING, name) for name in ("batch_size", "epochs", "patience")
 }
-_NO_SETTING = ("winsorize_quantile", "min_steps")  # levels that rise may not be cut off; windows are whole
+# Not available for series: clipping would cut off the levels of a rising series, and windows are always complete.
+_UNAVAILABLE = ("winsorize_quantile", "min_steps")
 
 BASELINES = ("persistence", "drift", "mean", "ridge")
 
 
-class _Transformed(BaseModel):
+class _Transform(BaseModel):
     model_config = STRICT
     transform: str | tuple[str, ...] = "level"
     transform_periods: int = Field(default=1, ge=1)
 
 
-class _File(_Transformed):
+class _SeriesFile(_Transform):
     source: Literal["file"] = "file"
     path: str
     columns: tuple[str, ...] = ()
@@ -63,7 +64,7 @@ class _File(_Transformed):
     on_missing: Literal["raise", "drop", "fill"] = "raise"
 
 
-class _Simulated(_Transformed):
+class _SimulatedSeries(_Transform):
     source: Literal["simulated"]
     seed: int = Field(default=0, ge=0)
     n_months: int = 1200
@@ -72,14 +73,14 @@ class _Simulated(_Transformed):
     start: str = "1920-01-01"
 
 
-_SERIES: dict[str, type[_Transformed]] = {"file": _File, "simulated": _Simulated}
+_SERIES_SOURCES: dict[str, type[_Transform]] = {"file": _SeriesFile, "simulated": _SimulatedSeries}
 
 _Forecast: Any = table_of(ForecastSettings, baselines=(tuple[str, ...], BASELINES), lags=(int, Field(default=12, ge=1)))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
 _WalkForward: Any = table_of(WalkForward)
 
 
-class _Tables(BaseModel):
+class _ForecastTables(BaseModel):
     model_config = STRICT
     name: FolderName = "forecast"
     title: str = ""
@@ -92,24 +93,24 @@ class _Tables(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ForecastConfig:
-    """A validated configuration, every default spelled out.
+    """A validated configuration of a forecast, with every default filled in.
 
     Parameters
     ----------
     name, title : str
-        Name of the run folder under `runs/`, and what the table is headed by.
+        Name of the run folder under `runs/`, and heading of the table.
     series : dict
-        Where the series come from.
+        Source of the series, their transformation, and the notes on vintage and publication.
     forecast : ForecastSettings
-        What is forecast.
+        Target, horizon, inputs, scaling and error measure.
     baselines : tuple of str
-        What stands beside the network.
+        Names of the baselines that the network is compared with.
     lags : int
-        Rows that baselines on lags see.
+        Number of lagged rows that baselines on lags receive, where their name states none.
     model, training, walk_forward
         Settings of each part.
     seeds : tuple of int
-        One network per fold and seed.
+        Random seeds; one network is trained per fold and seed.
     tables : dict
         The whole configuration as plain values, as written to `config.toml`.
     """
@@ -128,11 +129,11 @@ class ForecastConfig:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything that can change a number, but for what is in the file of the series."""
+        """SHA-256 of every setting that can change a figure; the content of the file of series is not part of it."""
         return config_hash(dropped(self.tables, "name", "title"))
 
     def to_toml(self) -> str:
-        """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
+        """Return the configuration as TOML text, defaults included; reading it gives the same configuration."""
         return to_toml(self.tables)
 
     def load_series(self) -> SeriesTable:
@@ -156,7 +157,7 @@ def load_forecast_config(path: Path | str, overrides: Sequence[str] = ()) -> For
     Raises
     ------
     InputError
-        Naming what was expected, what was found, and the nearest known key.
+        When the file cannot be read, a key is unknown or missing, or a value is not allowed.
     """
     return parse_forecast_config(read_tables(path, overrides), base=Path(path).parent)
 
@@ -166,24 +167,24 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
     tables = plain_values(tables)
     if "prices" in tables and "series" not in tables:
         raise InputError("expected a table [series]; found [prices]; use `rnn-strategies run` for stocks")
-    given: Any = tables.get("training", {})
-    if isinstance(given, dict):
-        tables = {**tables, "training": {**_SERIES_TRAINING, **given}}
-    file = check_table(_Tables, tables)
+    training_table: Any = tables.get("training", {})
+    if isinstance(training_table, dict):
+        tables = {**tables, "training": {**_SERIES_TRAINING, **training_table}}
+    file = check_table(_ForecastTables, tables)
     plain: dict[str, Any] = file.model_dump(mode="json")
     source = file.series.get("source", "file")
-    if not isinstance(source, str) or source not in _SERIES:
-        raise InputError(f"expected series.source to be {' or '.join(_SERIES)}; found {source!r}; mend it")
-    plain["series"] = check_table(_SERIES[source], file.series, "series").model_dump(mode="json")
+    if not isinstance(source, str) or source not in _SERIES_SOURCES:
+        raise InputError(f"expected series.source to be {' or '.join(_SERIES_SOURCES)}; found {source!r}; correct it")
+    plain["series"] = check_table(_SERIES_SOURCES[source], file.series, "series").model_dump(mode="json")
     if "path" in plain["series"]:
         plain["series"]["path"] = str(resolve_path(plain["series"]["path"], base))
     model, plain["model"] = _read_model(file.model, base)
     check_horizon(model, file.forecast.horizon)
-    beside = [str(one) for one in parse_baselines(file.forecast.baselines)]
-    if (reference := file.forecast.reference_baseline) not in ("persistence", *beside):
+    baselines = [str(baseline) for baseline in parse_baselines(file.forecast.baselines)]
+    if (reference := file.forecast.reference_baseline) not in ("persistence", *baselines):
         raise InputError(
-            f"expected forecast.reference_baseline among the baselines, {', '.join(beside)}; found {reference!r}; add "
-            "it to them"
+            f"expected forecast.reference_baseline among the baselines, {', '.join(baselines)}; found {reference!r}; "
+            "add it to forecast.baselines"
         )
     training = file.training.model_dump()
     seeds = training.pop("seeds")
@@ -204,22 +205,22 @@ def parse_forecast_config(tables: Mapping[str, Any], *, base: Path = Path()) -> 
 
 
 def _read_model(table: Mapping[str, Any], base: Path) -> tuple[NetworkSettings, dict[str, Any]]:
-    """Read `[model]` with the defaults of series."""
+    """Read `[model]` with the defaults for series."""
     kind = str(table.get("kind", "recurrent"))
     if ":" in kind or MODELS.get(kind) is SavedKerasModel:
         raise InputError(
-            f"expected model.kind of a network that is trained here; found {kind!r}; models of one's own "
-            "forecast stocks, see `rnn-strategies run`; of series the baselines are there"
+            f"expected model.kind of a network that is trained here, recurrent or encoder_decoder; found {kind!r}; "
+            "use custom and saved models on stocks, with `rnn-strategies run`"
         )
     known = {field.name for field in fields(MODELS[kind])} if kind in MODELS else set()
 
     def validate(settings: type, options: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
-        made = check_table(table_of(settings, leave_out=(*leave_out, *_NO_SETTING)), options, "model")
-        plain: dict[str, Any] = made.model_dump(mode="json")
+        checked = check_table(table_of(settings, leave_out=(*leave_out, *_UNAVAILABLE)), options, "model")
+        plain: dict[str, Any] = checked.model_dump(mode="json")
         return plain
 
-    filled = {name: value for name, value in _SERIES_DEFAULTS.items() if name in known} | dict(table)
+    filled = {name: value for name, value in _SERIES_MODEL.items() if name in known} | dict(table)
     model, plain = read_model(filled, validate=validate, resolve=lambda path: resolve_path(path, base))
-    assert not isinstance(model, CustomModel | SavedKerasModel)  # noqa: S101 - refused above
+    assert not isinstance(model, CustomModel | SavedKerasModel)  # noqa: S101 - rejected above
     check_model(model)
     return model, plain

@@ -1,4 +1,4 @@
-"""The `[model]` table: which model, and the settings that this one has."""
+"""The `[model]` table: the kind of model and its settings."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def read_model(
     validate: Callable[[type, Mapping[str, Any], tuple[str, ...]], dict[str, Any]],
     resolve: Callable[[str], Path],
 ) -> tuple[AnyModel, dict[str, Any]]:
-    """Make the model that a `[model]` table describes.
+    """Create the model settings that a `[model]` table describes.
 
     Parameters
     ----------
     table : mapping
-        As written; `kind` is `"recurrent"` (the default), `"encoder_decoder"`, `"keras_file"` or
+        The table as written; `kind` is `"recurrent"` (the default), `"encoder_decoder"`, `"keras_file"` or
         `'package.module:Name'`.
     validate : callable
-        `(settings, table, leave_out)`: hold a table to the fields of a settings class and fill in its defaults.
+        `(settings, table, leave_out)`: checks a table against the fields of a settings class and fills in its defaults.
     resolve : callable
         Makes a path absolute.
 
@@ -53,7 +53,7 @@ def read_model(
     Raises
     ------
     InputError
-        For an unknown kind, a setting it does not have, or an embedding of something unknown.
+        For an unknown kind, a setting that the kind does not have, or an embedding of an unknown categorical.
     """
     table = dict(table)
     kind = table.pop("kind", "recurrent")
@@ -67,15 +67,15 @@ def read_model(
         plain = validate(MODELS[kind], table, ())
         if "path" in plain:
             plain["path"] = str(resolve(plain["path"]))
-        made: AnyModel = MODELS[kind](**_as_written(MODELS[kind], plain))
+        model: AnyModel = MODELS[kind](**_with_tuples(MODELS[kind], plain))
     else:
         plain = validate(CustomModel, table, ("factory",))
-        made = CustomModel(kind, **_as_written(CustomModel, plain))
-    check_categoricals(getattr(made, "groups", ()))
-    return made, {"kind": kind, **plain}
+        model = CustomModel(kind, **_with_tuples(CustomModel, plain))
+    check_categoricals(getattr(model, "groups", ()))
+    return model, {"kind": kind, **plain}
 
 
-def _as_written(settings: type, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn lists back into the tuples that settings hold."""
+def _with_tuples(settings: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a settings class with lists turned into the tuples that it holds."""
     names = {field.name for field in fields(settings)}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items() if name in names}

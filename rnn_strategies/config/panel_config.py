@@ -1,4 +1,4 @@
-"""One TOML file is the whole configuration; pydantic reads it, and every mistake is one clear line."""
+"""Configuration of a run on prices: the TOML tables, their validation with pydantic, and the resulting `Config`."""
 
 from __future__ import annotations
 
@@ -29,20 +29,18 @@ from signals.trainers.base import TrainingSettings
 
 __all__ = ["Config", "load_config", "parse_config"]
 
-# What makes scores; none of it is there when [signals] names scores that are made already.
+# Tables that configure the computation of scores; a configuration with imported scores ([signals]) has none of them.
 NETWORK_TABLES = ("universe", "features", "model", "training", "walk_forward")
 
+# Settings of the broker that `false` switches off.
+_OPTIONAL_BROKER_SETTINGS = ("borrow_rate", "max_participation_rate")
 
-# Settings of the broker that an account can be without.
-_OPTIONAL = ("borrow_rate", "max_participation_rate")
-
-
-# Delisting is one fact with two readers: the broker cashes a dead name out, the label says what that returned.
-_FILES = ("membership", "sectors", "symbol_changes")
+# Keys of [universe] that name reference files.
+_REFERENCE_FILE_KEYS = ("membership", "sectors", "symbol_changes")
 
 
-class _Symbols(BaseModel):
-    """File of ticker changes, and what becomes of bars outside its spells."""
+class _SymbolChanges(BaseModel):
+    """File of ticker changes, and the treatment of bars outside its validity intervals."""
 
     model_config = STRICT
     path: str
@@ -54,8 +52,9 @@ _Universe: Any = table_of(
     UniverseFilters,
     membership=(str | None, None),
     sectors=(str | None, None),
-    symbol_changes=(str | _Symbols | None, None),
+    symbol_changes=(str | _SymbolChanges | None, None),
 )
+# Broker and labels treat a delisting alike, so the two settings are written once, in [broker].
 _Labels: Any = table_of(LabelSettings, leave_out=("delist_after_sessions", "delist_haircut"))
 _Training: Any = table_of(TrainingSettings, seeds=(tuple[int, ...], (0, 1, 2)))
 _WalkForward: Any = table_of(WalkForward)
@@ -68,7 +67,7 @@ class _Prices(BaseModel):
 
 
 class _Macro(BaseModel):
-    """File of macro series, and how long after its period each figure was published."""
+    """File of macro series, and the time from the period of a figure to its publication."""
 
     model_config = STRICT
     path: str
@@ -85,14 +84,14 @@ class _Features(BaseModel):
 
     @field_validator("frequency")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_frequency(cls, value: str) -> str:
         if value not in ("daily", "weekly", "monthly"):
             raise ValueError("daily, weekly or monthly")
         return value
 
 
 class _Signals(BaseModel):
-    """Scores made elsewhere; `on_uncovered` says what becomes of those the prices do not cover."""
+    """File of imported scores, and the treatment of those that the prices do not cover."""
 
     model_config = STRICT
     path: str
@@ -117,7 +116,7 @@ class _Report(BaseModel):
     risk_free_rate: float = Field(default=0.0, gt=-1, lt=1)
 
 
-class _File(BaseModel):
+class _PanelTables(BaseModel):
     model_config = STRICT
     name: FolderName = "run"
     prices: _Prices
@@ -136,31 +135,34 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A validated configuration, every default spelled out.
+    """A validated configuration of a run on prices, with every default filled in.
 
     Parameters
     ----------
     name : str
         Name of the run folder under `runs/`.
-    prices, strategy, benchmark, report : dict
-        Tables whose keys depend on what they name.
+    prices, benchmark, report : dict
+        Tables as plain values; the keys of `prices` and `benchmark` depend on their `source`.
     universe, labels, model, training, walk_forward, broker
-        Settings of each part; `walk_forward` is None when the scores are imported, and what else makes scores is then
-        at its defaults and means nothing.
+        Settings of each part. When the scores are imported, `walk_forward` is None, and `universe`, `model` and
+        `training` hold defaults that are not used.
     frequency : str
-        Rhythm of decision dates.
+        Frequency of decision dates: `"daily"`, `"weekly"` or `"monthly"`.
     features : tuple of str
-        What a model sees at each step.
-    beside : dict
-        Paths of files beside prices: `membership`, `sectors`, `symbol_changes`, and `macro` with its settings.
+        Names of the features that a model receives at each time step.
+    reference_files : dict
+        Paths of the reference files: `membership`, `sectors`, `symbol_changes`, and `macro` with its settings; None
+        for those that are not used.
     seeds : tuple of int
-        One network per fold and seed.
+        Random seeds; one network is trained per fold and seed.
     allocation : Allocation
-        What the strategy decides with.
+        Rule that turns scores into target weights.
+    strategy : str
+        Name of the strategy class, or `"package.module:Name"`.
     tables : dict
         The whole configuration as plain values, as written to `config.toml`.
     signals : dict, optional
-        File of imported scores (`path`) and what becomes of those that the prices do not cover (`on_uncovered`).
+        File of imported scores (`path`) and the treatment of those that the prices do not cover (`on_uncovered`).
     """
 
     name: str
@@ -184,27 +186,27 @@ class Config:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything that can change a number; names and titles cannot, nor where costs were taken from."""
-        return config_hash(dropped(self._numbers, "name", "title"))
+        """SHA-256 of every setting that can change a figure, so without the name, the title and the broker preset."""
+        return config_hash(dropped(self._hashed_tables, "name", "title"))
 
     @property
     def identity(self) -> str:
-        """The same without paths: equal settings on equal prices are one trial, wherever the file lies."""
+        """The same hash without paths: equal settings on equal prices are one trial, wherever the files are stored."""
         return config_hash(
-            dropped(self._numbers, "name", "title", "path", "cache", "factor_files", "corporate_actions")
+            dropped(self._hashed_tables, "name", "title", "path", "cache", "factor_files", "corporate_actions")
         )
 
     @property
-    def _numbers(self) -> dict[str, Any]:
-        # a preset's values are in the table beside its name
+    def _hashed_tables(self) -> dict[str, Any]:
+        # the values of a broker preset are in the table, so its name changes no figure
         return self.tables | {"broker": dropped(self.tables["broker"], "preset")}
 
     def hash_of(self, *names: str) -> str:
-        """SHA-256 of some tables."""
+        """SHA-256 of the named tables."""
         return config_hash({name: self.tables[name] for name in names})
 
     def to_toml(self) -> str:
-        """Write the configuration as TOML, defaults included; reading it gives the same configuration."""
+        """Return the configuration as TOML text, defaults included; reading it gives the same configuration."""
         return to_toml(self.tables)
 
 
@@ -220,21 +222,25 @@ def load_config(
     overrides : sequence of str
         `"table.key=value"`, the value as TOML; text needs no quotes.
     imported : mapping, optional
-        Settings of `[signals]` to put in place of the file's own, the path relative to the working folder; tables that
-        make scores are then left out.
+        Settings that replace those of `[signals]`; `path` is relative to the working folder. The tables of
+        `NETWORK_TABLES` are then removed.
 
     Raises
     ------
     InputError
-        Naming what was expected, what was found, and the nearest known key.
+        When the file cannot be read, a key is unknown or missing, or a value is not allowed.
     """
     path = Path(path)
     tables = read_tables(path, overrides)
     if imported is not None:
-        path_of_scores = str(Path(imported["path"]).resolve())
+        scores_path = str(Path(imported["path"]).resolve())
         tables = {name: table for name, table in tables.items() if name not in NETWORK_TABLES}
-        own = tables.get("signals")
-        tables["signals"] = {**(own if isinstance(own, dict) else {}), **imported, "path": path_of_scores}
+        signals_table = tables.get("signals")
+        tables["signals"] = {
+            **(signals_table if isinstance(signals_table, dict) else {}),
+            **imported,
+            "path": scores_path,
+        }
     return parse_config(tables, base=path.parent)
 
 
@@ -246,21 +252,22 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
             "expected a table [prices]; found [series]; use `rnn-strategies run` or `rs.forecast` for series"
         )
     if isinstance(tables.get("broker"), dict):
-        tables = {**tables, "broker": _filled_in(tables["broker"])}
-    file = check_table(_File, tables)
-    _check_who_scores(file, tables)
+        tables = {**tables, "broker": _with_preset_values(tables["broker"])}
+    file = check_table(_PanelTables, tables)
+    _check_score_source(file, tables)
     plain = file.model_dump(
         mode="json", exclude={"benchmark": {"ticker", "source"}} if not file.benchmark.ticker else {}
     )
-    plain["broker"] |= dict.fromkeys(_switched_off(plain["broker"]), False)
+    plain["broker"] |= dict.fromkeys(_disabled_preset_settings(plain["broker"]), False)
     for name in ("prices", "benchmark"):
-        _check_source(plain[name], name)
+        _check_price_source(plain[name], name)
         for key in ("path", "cache", "factor_files", "corporate_actions"):
             if plain[name].get(key) is not None:
                 plain[name][key] = str(resolve_path(plain[name][key], base))
     model, plain["model"] = read_model(file.model, validate=_model_table, resolve=lambda path: resolve_path(path, base))
     check_horizon(model, file.labels.horizon)
-    reference_files = {name: plain["universe"][name] for name in _FILES} | {"macro": plain["features"]["macro"]}
+    reference_files = {name: plain["universe"][name] for name in _REFERENCE_FILE_KEYS}
+    reference_files["macro"] = plain["features"]["macro"]
     for name, value in reference_files.items():
         if isinstance(value, dict):
             value["path"] = str(resolve_path(value["path"], base))
@@ -274,10 +281,11 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         plain["signals"]["path"] = str(resolve_path(plain["signals"]["path"], base))
     if file.benchmark.ticker is None and file.benchmark.model_extra:
         raise InputError(
-            "expected benchmark.ticker beside its other settings; found none; name it, or leave [benchmark] out"
+            "expected benchmark.ticker with the other settings of [benchmark]; found none; add it, or remove "
+            "[benchmark]"
         )
     strategy = dict(plain["strategy"])
-    decides = strategy.pop("kind")
+    strategy_kind = strategy.pop("kind")
     allocation = make_allocation(strategy.pop("allocation"), **strategy)
     broker = build(BrokerSettings, file.broker)
     if allocation.can_be_short and broker.borrow_rate is None:
@@ -291,7 +299,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         delist_haircut=broker.delist_haircut,
     )
     universe = build(UniverseFilters, file.universe)
-    _check_names(_stated_names(universe, plain["prices"]), labels, file, allocation, decides)
+    _check_ticker_count(_listed_tickers(universe, plain["prices"]), labels, file, allocation, strategy_kind)
     training = file.training.model_dump()
     seeds = training.pop("seeds")
     return Config(
@@ -307,7 +315,7 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
         seeds=tuple(seeds),
         walk_forward=None if file.walk_forward is None else build(WalkForward, file.walk_forward),
         allocation=allocation,
-        strategy=decides,
+        strategy=strategy_kind,
         broker=broker,
         benchmark=plain["benchmark"],
         report=plain["report"],
@@ -316,62 +324,74 @@ def parse_config(tables: Mapping[str, Any], *, base: Path = Path()) -> Config:
     )
 
 
-def _stated_names(universe: UniverseFilters, prices: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Names that the universe is confined to by the configuration; None where it does not state them."""
+def _listed_tickers(universe: UniverseFilters, prices: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Tickers to which `universe.include` and `prices.tickers` restrict the universe; None without such lists."""
     tickers = prices.get("tickers")
-    stated = [set(universe.include)] if universe.include else []
+    lists = [set(universe.include)] if universe.include else []
     if isinstance(tickers, list) and all(isinstance(ticker, str) for ticker in tickers) and tickers:
-        stated.append(set(tickers))
-    return tuple(sorted(set.intersection(*stated) - set(universe.exclude))) if stated else None
+        lists.append(set(tickers))
+    return tuple(sorted(set.intersection(*lists) - set(universe.exclude))) if lists else None
 
 
-def _check_names(
-    names: tuple[str, ...] | None, labels: LabelSettings, file: _File, allocation: Allocation, decides: str
+def _check_ticker_count(
+    tickers: tuple[str, ...] | None,
+    labels: LabelSettings,
+    file: _PanelTables,
+    allocation: Allocation,
+    strategy_kind: str,
 ) -> None:
-    """Refuse labels, features and allocations that compare more names than the configuration states."""
-    if not names:
+    """Reject labels, features and allocations that need more tickers than the configuration lists."""
+    if not tickers:
         return
-    check_cross_section(labels, file.features.inputs if file.signals is None else ("return",), len(names), names=names)
-    if decides == "SignalStrategy":
-        check_enough_names(allocation, len(names), names=names)
+    inputs = file.features.inputs if file.signals is None else ("return",)
+    check_cross_section(labels, inputs, len(tickers), names=tickers)
+    if strategy_kind == "SignalStrategy":
+        check_enough_names(allocation, len(tickers), names=tickers)
 
 
-def _filled_in(broker: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what the preset says. TOML has no word for None: what is not given is the preset's, and false is none."""
+def _with_preset_values(broker: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the values of the broker preset; `false` stands for None, which TOML cannot express."""
     filled = with_preset({name: value for name, value in broker.items() if value is not None})
-    return {name: None if value is False and name in _OPTIONAL else value for name, value in filled.items()}
+    return {
+        name: None if value is False and name in _OPTIONAL_BROKER_SETTINGS else value for name, value in filled.items()
+    }
 
 
-def _switched_off(broker: Mapping[str, Any]) -> list[str]:
-    """Name what the preset has and the account has not: it has to be said in the file, or it would come back."""
+def _disabled_preset_settings(broker: Mapping[str, Any]) -> list[str]:
+    """Names of settings that the preset has and the configuration switches off.
+
+    They are written as `false`, because a setting that is left out would take the preset's value when read again.
+    """
     preset = preset_values(broker["preset"]) if broker["preset"] else {}
-    return [name for name in _OPTIONAL if broker[name] is None and preset.get(name) is not None]
+    return [name for name in _OPTIONAL_BROKER_SETTINGS if broker[name] is None and preset.get(name) is not None]
 
 
-def _check_who_scores(file: _File, tables: Mapping[str, Any]) -> None:
-    """Make sure that scores come from one place: networks trained walk-forward, or a file."""
+def _check_score_source(file: _PanelTables, tables: Mapping[str, Any]) -> None:
+    """Check that scores have one source: networks trained walk-forward, or a file of scores."""
     if file.signals is None and file.walk_forward is None:
         raise InputError(
             "expected a table [walk_forward]; found none; add it with the first day of the first test slice, or "
-            "[signals] with the path of scores that are made already"
+            "add [signals] with the path of a file of scores"
         )
-    made = [name for name in NETWORK_TABLES if name in tables]
-    if file.signals is not None and made:
+    network_tables = [name for name in NETWORK_TABLES if name in tables]
+    if file.signals is not None and network_tables:
         raise InputError(
-            f"expected no [{made[0]}] beside [signals], whose scores are made already; found both; leave one out"
+            f"expected no [{network_tables[0]}] with [signals], which names scores that exist already; found both; "
+            "remove one of them"
         )
     if file.signals is not None and file.labels.quantiles:
         raise InputError(
-            "expected no labels.quantiles beside [signals], whose scores are made already; found both; leave one out"
+            "expected no labels.quantiles with [signals], which names scores that exist already; found both; remove "
+            "one of them"
         )
 
 
-def _check_source(options: Mapping[str, Any], place: str) -> None:
-    """Hold the options of a built-in source to the settings it has; anybody's own source checks its own."""
+def _check_price_source(options: Mapping[str, Any], place: str) -> None:
+    """Check the options of a built-in price source against its settings; a custom source checks its own options."""
     options = {key: value for key, value in options.items() if value is not None}
     if place == "benchmark":
         if not options.keys() - {"ticker"}:
-            return  # none, or one among the prices themselves
+            return  # no benchmark, or a ticker of the prices themselves
         options.setdefault("source", "files")
     source = options["source"]
     if source not in SOURCES:
@@ -383,7 +403,7 @@ def _check_source(options: Mapping[str, Any], place: str) -> None:
 
 
 def _model_table(settings: type, options: Mapping[str, Any], leave_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Hold the `[model]` table to the settings of its kind, and fill in the defaults."""
+    """Check the `[model]` table against the settings class of its kind, and fill in the defaults."""
     plain: dict[str, Any] = check_table(table_of(settings, leave_out=leave_out), options, "model").model_dump(
         mode="json"
     )

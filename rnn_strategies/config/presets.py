@@ -1,4 +1,4 @@
-"""Commented configurations to start from."""
+"""Preset configurations: TOML files with comments, written by `rnn-strategies init`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from signals.common.storage import atomic_write
 __all__ = ["FORECAST_PRESETS", "PRESETS", "preset_text", "write_preset"]
 
 PRESETS = ("demo", "us-weekly", "us-wide", "imported", "published-stacked", "improved-stacked")
-FORECAST_PRESETS = (  # for `rnn-strategies forecast`: series over time
+FORECAST_PRESETS = (  # with a table [series]
     "seasonal",
     "published-univariate",
     "improved-univariate",
@@ -35,7 +35,7 @@ def preset_text(preset: str, data: str) -> str:
     preset : str
         One of `PRESETS` or `FORECAST_PRESETS`.
     data : str
-        Folder of the data files, as it is to stand in the text.
+        Folder of the data files, which replaces `@DATA@` in the text.
 
     Raises
     ------
@@ -49,12 +49,13 @@ def preset_text(preset: str, data: str) -> str:
         hint = f"; {former}" if former else f"; did you mean {close[0]!r}?" if close else ""
         raise InputError(f"expected --preset to be one of {', '.join(known)}; found {preset!r}{hint}")
     text = files("rnn_strategies.presets").joinpath(f"{preset}.toml").read_text(encoding="utf-8")
-    quoted = Path(data).as_posix().replace("\\", "\\\\").replace('"', '\\"')  # it lands inside a TOML string
+    # the folder becomes part of a TOML string
+    quoted = Path(data).as_posix().replace("\\", "\\\\").replace('"', '\\"')
     return text.replace(DATA_PLACEHOLDER, quoted)
 
 
 def write_preset(path: Path, *, preset: str, data: str | None = None, force: bool = False) -> None:
-    """Write a preset.
+    """Write a preset to a file.
 
     Parameters
     ----------
@@ -63,20 +64,20 @@ def write_preset(path: Path, *, preset: str, data: str | None = None, force: boo
     preset : str
         One of `PRESETS` or `FORECAST_PRESETS`.
     data : str, optional
-        Folder of the price files, relative to the working folder; the environment variable `RNN_STRATEGIES_DATA`,
-        or `../shared/data`, when not given.
+        Folder of the data files, relative to the working folder. By default the value of the environment variable
+        `RNN_STRATEGIES_DATA`, or `../shared/data` when it is not set.
     force : bool
-        Whether an existing file is replaced.
+        Whether an existing file is overwritten; False by default.
 
     Raises
     ------
     InputError
-        For an unknown preset or an existing file.
+        For an unknown preset, or for an existing file without `force`.
     """
     folder = data or os.environ.get("RNN_STRATEGIES_DATA") or DEFAULT_DATA
     # paths in a configuration are relative to its own folder, the option is relative to the working folder
     relative = folder if os.path.isabs(folder) else os.path.relpath(folder, path.parent)
     text = preset_text(preset, relative)
     if path.exists() and not force:
-        raise InputError(f"expected no file at {path} yet; found one; choose another name or add --force")
+        raise InputError(f"expected no file at {path}; found one; choose another name or add --force")
     atomic_write(path, text.encode())

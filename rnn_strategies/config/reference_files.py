@@ -1,4 +1,4 @@
-"""The files a configuration names beside prices: index members, sectors, ticker changes, macro series."""
+"""Reference files that a configuration names: index membership, sectors, ticker changes, macro series."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ __all__ = ["read_reference_data", "reference_digests", "reference_warnings", "sy
 
 
 def read_reference_data(paths: Mapping[str, Any]) -> ReferenceData:
-    """Read the files that `[universe]` and `[features]` name (`Config.beside`).
+    """Read membership, sectors and macro series.
+
+    Parameters
+    ----------
+    paths : mapping
+        `Config.reference_files`.
 
     Raises
     ------
     InputError
-        Saying what in which file is not as expected.
+        When a file cannot be read or its content is not as expected.
     """
     macro = dict(paths.get("macro") or {})
     return ReferenceData(
@@ -36,28 +41,38 @@ def read_reference_data(paths: Mapping[str, Any]) -> ReferenceData:
 
 
 def symbols_of(paths: Mapping[str, Any]) -> SymbolTable | None:
-    """Read the file of ticker changes, if `[universe]` names one."""
-    named = paths.get("symbol_changes")
-    if not named:
+    """Read the file of ticker changes; None when `[universe]` names none."""
+    symbol_changes = paths.get("symbol_changes")
+    if not symbol_changes:
         return None
-    settings = dict(named) if isinstance(named, Mapping) else {"path": named}
+    settings = dict(symbol_changes) if isinstance(symbol_changes, Mapping) else {"path": symbol_changes}
     return read_symbol_changes(Path(settings.pop("path")), **settings)
 
 
 def reference_digests(reference_data: ReferenceData) -> dict[str, str]:
-    """Content hash of every file that was read, by its name."""
-    found: dict[str, str] = {}
+    """Content hashes of the files that were read, by file name."""
+    digests: dict[str, str] = {}
     for part in (reference_data.membership, reference_data.sectors, reference_data.macro):
         if part is not None:
-            found |= part.files
-    return found
+            digests |= part.files
+    return digests
 
 
-def reference_warnings(reference_data: ReferenceData, prices: Prices, drawn: Iterable[str]) -> list[str]:
-    """List what a reader of the report must know about them; `drawn` are the dates the universe was drawn on."""
+def reference_warnings(reference_data: ReferenceData, prices: Prices, universe_dates: Iterable[str]) -> list[str]:
+    """Warnings about the reference files, for the report.
+
+    Parameters
+    ----------
+    reference_data : ReferenceData
+        The files as read.
+    prices : Prices
+        Prices of the run.
+    universe_dates : iterable of str
+        Dates on which the universe was drawn.
+    """
     warnings = []
     if reference_data.membership is not None:
-        warnings += membership_warnings(prices.panel(), drawn, reference_data.membership)
+        warnings += membership_warnings(prices.panel(), universe_dates, reference_data.membership)
     for part in (reference_data.membership, reference_data.sectors, reference_data.macro):
         warnings += part.warnings if part is not None else ()
     return warnings

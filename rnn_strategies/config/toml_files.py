@@ -1,4 +1,4 @@
-"""TOML files as plain tables: read, overridden from the command line, hashed, written again."""
+"""TOML files as plain tables: reading, overrides of the command line, hashing and writing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["config_hash", "dropped", "is_of_series", "plain_values", "read_table
 
 
 def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a TOML file and change settings in it.
+    """Read a TOML file and apply overrides.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, An
     Raises
     ------
     InputError
-        When it cannot be read, is no TOML, or an override names no setting.
+        When the file cannot be read or is not TOML, or when an override is not of the form `table.key=value`.
     """
     path = Path(path)
     try:
@@ -40,64 +40,67 @@ def read_tables(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, An
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError(
             f"expected a configuration file {path}; found none that can be read ({reason}); "
-            "make one with `rnn-strategies init`"
+            "write one with `rnn-strategies init`"
         ) from error
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"expected TOML in {path}; found a mistake: {error}; mend that line") from error
+        raise InputError(f"expected TOML in {path}; found a syntax error: {error}; correct that line") from error
     for override in overrides:
-        _apply(tables, override)
+        _apply_override(tables, override)
     return tables
 
 
 def is_of_series(target: Path | str) -> bool:
-    """Whether a configuration file, or that of a run folder, is of forecasts of series: it has a table `[series]`."""
+    """Return whether a configuration file, or that of a run folder, has a table `[series]`."""
     path = Path(target)
     file = path / "config.toml" if path.is_dir() else path
     return file.is_file() and "series" in read_tables(file)
 
 
 def plain_values(value: Any, name: str = "") -> Any:
-    """Turn TOML dates, written without quotes, into text, and refuse `nan` and `inf`, which no setting can mean."""
+    """Convert TOML dates (written without quotes) to text, and reject `nan` and `inf`, which no setting accepts."""
     if isinstance(value, Mapping):
         return {key: plain_values(inner, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(
-            f"expected {name} to be a finite number; found {value}; leave a limit out to switch it off, or write a "
-            "number beyond every score"
+            f"expected {name} to be a finite number; found {value}; leave the key out to have no limit, or write a "
+            "number larger than every score"
         )
     return value.isoformat() if isinstance(value, date) else value
 
 
 def resolve_path(path: str, base: Path) -> Path:
-    """Expand `~` and `${VARIABLE}` in a path, and take it relative to a folder."""
+    """Expand `~` and `${VARIABLE}` in a path, and return it as an absolute path; a relative one starts at `base`."""
     if not path:
-        raise InputError("expected the path of a file or folder; found an empty one; write where it is")
+        raise InputError("expected the path of a file or folder; found an empty text; write the path")
     expanded = os.path.expandvars(os.path.expanduser(path))
     if "$" in expanded:
-        raise InputError(f"expected every variable in {path!r} to be set; found it unset; export it or write the path")
+        raise InputError(
+            f"expected every environment variable in {path!r} to be set; found one that is not; export it or write "
+            "the path"
+        )
     return Path(os.path.abspath(base / expanded))
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
-    """Write tables as TOML, which has no word for None: those keys are left out."""
+    """Return tables as TOML text; keys whose value is None are left out, because TOML cannot express None."""
     return tomli_w.dumps(_without_none(tables))
 
 
 def config_hash(tables: Any) -> str:
-    """SHA-256 of plain tables."""
+    """SHA-256 of plain tables, as hexadecimal text."""
     return sha256_bytes(canonical_json(tables))
 
 
 def dropped(tables: Any, *names: str) -> Any:
-    """Leave keys of some names out, at any depth."""
+    """Return tables without the keys of the given names, at any depth."""
     if isinstance(tables, dict):
         return {key: dropped(value, *names) for key, value in tables.items() if key not in names}
     return tables
 
 
-def _apply(tables: dict[str, Any], override: str) -> None:
+def _apply_override(tables: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise InputError(f"expected --set table.key=value; found {override!r}")
@@ -110,7 +113,7 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     for name in path:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise InputError(f"expected {key!r} to name a setting in a table; found that {name!r} is a value")
+            raise InputError(f"expected {key!r} to name a setting in a table; found that {name!r} is not a table")
     table[last] = value
 
 

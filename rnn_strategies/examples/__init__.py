@@ -22,9 +22,9 @@ def write_example(name: str, path: Path | None = None, *, force: bool = False) -
     name : str
         One of `EXAMPLES`.
     path : Path, optional
-        File to write; its own name in the working folder when not given.
+        File to write; `<name>.ipynb` in the working folder by default.
     force : bool
-        Whether an existing file is replaced.
+        Whether an existing file is overwritten; False by default.
 
     Returns
     -------
@@ -42,8 +42,8 @@ def write_example(name: str, path: Path | None = None, *, force: bool = False) -
         raise InputError(f"expected --example to be one of {', '.join(EXAMPLES)}; found {name!r}{hint}")
     path = path or Path(f"{name}.ipynb")
     if path.suffix != ".ipynb":
-        raise InputError(f"expected a file name ending in .ipynb for a notebook; found {path}; rename it")
+        raise InputError(f"expected a file name with the suffix .ipynb for a notebook; found {path}; rename it")
     if path.exists() and not force:
-        raise InputError(f"expected no file at {path} yet; found one; choose another name or add --force")
+        raise InputError(f"expected no file at {path}; found one; choose another name or add --force")
     atomic_write(path, files(__name__).joinpath(f"{name}.ipynb").read_bytes())
     return path

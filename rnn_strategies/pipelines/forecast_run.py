@@ -1,4 +1,4 @@
-"""Forecast series walk-forward beside baselines, and leave a folder that says how good that was."""
+"""Walk-forward forecasts of series with baselines, written to a run folder with their accuracy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from signals.forecasting.series_walk_forward import NETWORK, ForecastResult, com
 __all__ = ["ForecastRun", "forecast", "open_forecast"]
 
 STAGE = "forecast"
-MOST_WARNINGS = 12  # in the table; the manifest has all of them
+MAX_TABLE_WARNINGS = 12  # the manifest has all of them
 FILES = (
     "forecasts.parquet",
     "actuals.parquet",
@@ -60,37 +60,37 @@ def forecast(
     home: Home | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> ForecastRun:
-    """Train walk-forward on series, forecast, and compare with baselines; what is done already is not done again.
+    """Forecast series walk-forward and compare the network with baselines. Finished work is not computed again.
 
     Parameters
     ----------
-    config : ForecastConfig, or path of a TOML file or of a folder it left behind
+    config : ForecastConfig, or path of a TOML file or run folder
         The configuration.
     out : Path, optional
-        Folder; `runs/<name>` when not given.
+        Run folder; `runs/<name>` by default.
     overrides : sequence of str
-        `"table.key=value"` settings on top of a file.
+        Settings as `"table.key=value"`, which replace those of the file.
     jobs : int, optional
-        Training processes; one per core when not given. Results do not depend on it.
+        Number of training processes; one per core by default. Results do not depend on it.
     home : Home, optional
-        Where networks are kept; `.rnn-strategies` when not given.
+        Folder of stored networks; `.rnn-strategies` by default.
     on_progress : callable, optional
-        Told of progress; in a notebook a bar shows it when nothing is given.
+        Called with every `ProgressEvent`. By default a notebook shows a progress bar, and a script shows nothing.
 
     Returns
     -------
     ForecastRun
-        The finished folder.
+        The finished run folder.
 
     Raises
     ------
     InputError
-        For anything the user has to mend. Finished networks are kept.
+        For faults in the configuration or the data. Finished networks are kept.
     """
-    made = open_forecast(config, out=out, overrides=overrides, jobs=jobs, home=home, on_progress=on_progress)
-    with made.locked():
-        made.compute()
-    return made
+    opened = open_forecast(config, out=out, overrides=overrides, jobs=jobs, home=home, on_progress=on_progress)
+    with opened.locked():
+        opened.compute()
+    return opened
 
 
 def open_forecast(
@@ -102,7 +102,9 @@ def open_forecast(
     home: Home | None = None,
     on_progress: ProgressCallback | None = None,
 ) -> ForecastRun:
-    """Return the folder of a configuration, or an existing one by its path; nothing is computed or written yet.
+    """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written.
+
+    Parameters are those of `forecast`.
 
     Raises
     ------
@@ -121,33 +123,33 @@ def open_forecast(
     else:
         config = load_forecast_config(target, overrides)
         folder = Path(out) if out else Path("runs") / config.name
-    claimed = Manifest(folder).data.get("config_hash")
-    if claimed is not None and claimed != config.hash:
+    recorded_hash = Manifest(folder).data.get("config_hash")
+    if recorded_hash is not None and recorded_hash != config.hash:
         raise InputError(
             f"expected {folder} to be empty or to hold this configuration; found a run of another one; "
             "choose another --out or name, or delete the folder"
         )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
-    return ForecastRun(folder, config, home or default_home(), jobs or cores, told)
+    on_progress = on_progress or (show_progress() if in_notebook() else ignore_progress)
+    return ForecastRun(folder, config, home or default_home(), jobs or cores, on_progress)
 
 
 @dataclass(repr=False)
 class ForecastRun:
-    """A folder of forecasts.
+    """Run folder of forecasts.
 
     Parameters
     ----------
     folder : Path
-        Where the files are.
+        Folder of the files.
     config : ForecastConfig
         The configuration.
     home : Home
-        Where networks are kept.
+        Folder of stored networks.
     jobs : int
-        Training processes.
+        Number of training processes; 1 by default.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
     """
 
     folder: Path
@@ -156,11 +158,11 @@ class ForecastRun:
     jobs: int = 1
     on_progress: ProgressCallback = ignore_progress
 
-    # -- what a notebook asks for -----------------------------------------------------------------------------------
+    # -- contents ---------------------------------------------------------------------------------------------------
 
     @cached_property
     def series(self) -> SeriesTable:
-        """The series, transformed."""
+        """The transformed series."""
         return self.config.load_series()
 
     @property
@@ -170,7 +172,7 @@ class ForecastRun:
 
     @property
     def actuals(self) -> pd.DataFrame:
-        """What came."""
+        """Actual values of every forecast date and step."""
         return read_parquet(self.folder / "actuals.parquet")
 
     @property
@@ -180,21 +182,21 @@ class ForecastRun:
 
     @property
     def accuracy(self) -> dict[str, Any]:
-        """Every figure of the table, and more."""
-        found: dict[str, Any] = read_json(self.folder / "accuracy.json")
-        return found
+        """Content of `accuracy.json`: every figure of the table, and details."""
+        accuracy: dict[str, Any] = read_json(self.folder / "accuracy.json")
+        return accuracy
 
     @property
     def table(self) -> str:
-        """The comparison, in Markdown."""
+        """Comparison of the network with the baselines, as Markdown text."""
         return (self.folder / "table.md").read_text(encoding="utf-8")
 
     def locked(self) -> AbstractContextManager[None]:
-        """Context in which no other process can work on the same folder."""
+        """Context that holds the lock of the folder against other processes."""
         return locked(self.folder)
 
     def card(self) -> Card:
-        """Give what is there."""
+        """Summary of the finished work and the main figures."""
         facts, warnings = [("folder", str(self.folder))], []
         try:
             done = self._manifest.is_done(STAGE)
@@ -205,13 +207,13 @@ class ForecastRun:
                 facts += [(row["model"], self._figures(row)) for row in self.accuracy["models"]]
                 facts += self._live_facts()
                 warnings = self._manifest.data.get("warnings", [])
-        except RnnStrategiesError as error:  # showing something must never fail
+        except RnnStrategiesError as error:  # a representation must not raise
             facts.append(("damaged", str(error)))
         return Card(f"ForecastRun {self.config.name}", facts, warnings)
 
     def _live_facts(self) -> list[tuple[str, str]]:
-        """Give the network's forecast of the first period after the last row, of each series."""
-        if "live" not in self.forecasts:  # a folder of an older version
+        """Forecast of the network for the first period after the last row, for each series."""
+        if "live" not in self.forecasts:  # folders of older versions have no such column
             return []
         rows = latest_forecasts(self.forecasts)
         rows = rows[(rows["model"] == NETWORK) & (rows["step"] == 1)]
@@ -233,24 +235,24 @@ class ForecastRun:
     def _repr_html_(self) -> str:
         return self.card().html()
 
-    # -- work -------------------------------------------------------------------------------------------------------
+    # -- computation ------------------------------------------------------------------------------------------------
 
     def compute(self) -> None:
-        """Forecast and compare, unless the manifest says that this is done with these series, settings and versions."""
+        """Forecast and compare, unless the manifest records this as finished with equal series, settings, versions."""
         config, manifest = self.config, self._manifest
         plugin = source_digest(config.training.trainer)
         key = key_of(__version__, config.hash, config.title, self.series.digest(), plugin, versions())
         if manifest.is_done(STAGE, key):
             self.on_progress(ProgressEvent(STAGE, "already done"))
             return
-        # files of an older run must not be taken for results of this one if work stops half-way
+        # files of an older run must not be taken for results of this one if it is interrupted
         if manifest.data.get("stages", {}).pop(STAGE, None):
             manifest.write()
         remove_temporary_files(self.folder)
         began = time.perf_counter()
-        # first what takes seconds, so that a mistake in it does not wait for the networks
+        # baselines take seconds and come first, so that faults in the settings show before networks are trained
         problem = make_problem(self.series, config.model, config.forecast)
-        beside = compute_baselines(
+        baselines = compute_baselines(
             problem,
             problem.folds(config.walk_forward),
             config.baselines,
@@ -260,14 +262,14 @@ class ForecastRun:
             on_progress=self.on_progress,
         )
         result = self._forecast()
-        warnings = self._warnings(result, beside)
-        self._write(result, beside, warnings)
+        warnings = self._warnings(result, baselines)
+        self._write_results(result, baselines, warnings)
         manifest.data |= {
             "warnings": warnings,
             "name": config.name,
             "config_hash": config.hash,
             "simulated": config.series["source"] == "simulated",
-            "series": self._facts(),
+            "series": self._series_facts(),
             "trainer": result.trainer,
             "parameters": result.parameters,
         }
@@ -295,20 +297,20 @@ class ForecastRun:
             on_progress=self.on_progress,
         )
 
-    def _warnings(self, result: ForecastResult, beside: Baselines) -> list[str]:
-        """List what a reader must know before believing the figures, each thing once."""
-        found = [*result.trainer.get("warnings", ()), *self.series.warnings, *beside.warnings]
+    def _warnings(self, result: ForecastResult, baselines: Baselines) -> list[str]:
+        """Warnings of the trainer, the series and the baselines, without duplicates."""
+        warnings = [*result.trainer.get("warnings", ()), *self.series.warnings, *baselines.warnings]
         if result.problem.retraining_due(self.config.walk_forward):
             first = result.problem.target_dates(result.cuts[-1].live)[0, 0]
-            found.append(
+            warnings.append(
                 f"The live forecast is made by the networks and baselines of the last fold, trained until "
                 f"{result.folds['trained_until'].iloc[-1]:%Y-%m-%d}: from {first} on walk_forward trains new ones, as "
                 "soon as the series have that row."
             )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(warnings))
 
-    def _write(self, result: ForecastResult, beside: Baselines, warnings: Sequence[str]) -> None:
-        forecasts = pd.concat([result.forecasts, beside.forecasts], ignore_index=True)
+    def _write_results(self, result: ForecastResult, baselines: Baselines, warnings: Sequence[str]) -> None:
+        forecasts = pd.concat([result.forecasts, baselines.forecasts], ignore_index=True)
         for name, frame in (
             ("forecasts", forecasts),
             ("actuals", result.actuals),
@@ -317,44 +319,44 @@ class ForecastRun:
         ):
             write_parquet(self.folder / f"{name}.parquet", frame)
         settings = self.config.forecast
-        found = compare(result, beside, settings)
+        comparison = compare(result, baselines, settings)
         accuracy = {
             "error_units": settings.error_units,
-            "details": {name: list(said) for name, said in beside.details.items()},
+            "details": {name: list(details) for name, details in baselines.details.items()},
         }
-        write_json(self.folder / "accuracy.json", found.as_dict() | accuracy)
-        parts = [self._heading(result), found.markdown(), live_markdown(forecasts), _warning_lines(warnings)]
+        write_json(self.folder / "accuracy.json", comparison.as_dict() | accuracy)
+        parts = [self._heading(result), comparison.markdown(), live_markdown(forecasts), _warning_lines(warnings)]
         text = "\n\n".join(part.rstrip() for part in parts if part) + "\n"
         atomic_write(self.folder / "table.md", text.encode())
 
     def _heading(self, result: ForecastResult) -> str:
-        """Say what the table is of, before any figure."""
+        """Title of the table, and its series, source, network and training."""
         config, table, problem = self.config, self.series, result.problem
         ahead = result.actuals.loc[result.actuals["step"] == 1, "target_date"]
         steps = "1 period" if problem.horizon == 1 else f"1 to {problem.horizon} periods"
-        said = {"level": "the value itself", "change": "the change from the last value"}[config.forecast.target]
-        units = {"series": "those of the series", "minmax": "shares of each series' range over all rows"}
+        target = {"level": "the value itself", "change": "the change from the last value"}[config.forecast.target]
+        units = {"series": "those of the series", "minmax": "fractions of each series' range over all rows"}
         lines = [
             f"# {config.title}",
             f"{', '.join(problem.names)}, {steps} ahead, {ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}"
             + (" (SIMULATED)" if config.series["source"] == "simulated" else ""),
-            f"source {table.source}; figures as of: {table.vintage_note or 'not said'}; published: "
-            f"{table.publication_note or 'not said'}",
-            f"network: {result.parameters:,} parameters, says {said}; {len(config.seeds)} seeds; epochs kept "
-            f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, chosen on "
-            "the validation slice",
+            f"source {table.source}; figures as of: {table.vintage_note or 'not stated'}; published: "
+            f"{table.publication_note or 'not stated'}",
+            f"network: {result.parameters:,} parameters, predicts {target}; {len(config.seeds)} seeds; best epochs "
+            f"{result.folds['epochs'].min()} to {result.folds['epochs'].max()} of {config.training.epochs}, selected "
+            "on the validation slice",
             f"trained by {result.trainer['name']} with the loss {result.trainer['loss']}; units of errors: "
             f"{units[config.forecast.error_units]}",
         ]
         if last := int((result.folds["epochs"] == config.training.epochs).sum()):
             lines.append(
-                f"the last pass allowed was the best in {last} of {len(result.folds)} networks: training.epochs = "
-                f"{config.training.epochs} stopped them before they were done"
+                f"the last epoch was the best one in {last} of {len(result.folds)} networks: training.epochs = "
+                f"{config.training.epochs} stopped them while the validation loss still fell"
             )
-        title, *facts = (markdown_text(line) for line in lines)  # names come from outside
+        title, *facts = (markdown_text(line) for line in lines)  # names of series can hold Markdown characters
         return "\n".join([title, "", *(f"- {line}" for line in facts)])
 
-    def _facts(self) -> dict[str, Any]:
+    def _series_facts(self) -> dict[str, Any]:
         table = self.series
         return {
             "sha256": table.digest(),
@@ -379,10 +381,10 @@ class ForecastRun:
 
 
 def _warning_lines(warnings: Sequence[str]) -> str:
-    """Write warnings as a list; the first few of many."""
+    """Return the first `MAX_TABLE_WARNINGS` warnings as a Markdown list; empty without warnings."""
     if not warnings:
         return ""
-    shown = [f"- {markdown_text(text)}" for text in warnings[:MOST_WARNINGS]]
-    if len(warnings) > MOST_WARNINGS:
-        shown.append(f"- and {len(warnings) - MOST_WARNINGS:,} more, in manifest.json")
+    shown = [f"- {markdown_text(text)}" for text in warnings[:MAX_TABLE_WARNINGS]]
+    if len(warnings) > MAX_TABLE_WARNINGS:
+        shown.append(f"- and {len(warnings) - MAX_TABLE_WARNINGS:,} more, in manifest.json")
     return "\n".join(["Warnings:", "", *shown])

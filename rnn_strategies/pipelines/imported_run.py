@@ -1,4 +1,4 @@
-"""Run of imported scores: nothing is trained, all later stages are those of any run."""
+"""Run of imported scores: the signals stage reads a file instead of training networks."""
 
 from __future__ import annotations
 
@@ -30,55 +30,57 @@ __all__ = ["ImportedRun"]
 
 IMPORTED_FILES = ("signals.parquet", "labels.parquet")
 
-
-UNPROVED = "The scores were imported from {name}: that they were made without later prices cannot be proved here."
+UNPROVED = (
+    "The scores were imported from {name}: whether they were computed without later prices cannot be checked here."
+)
 
 
 class ImportedRun(Run):
-    """Run folder whose scores come from the file that `[signals]` names. Once imported, the file is not needed."""
+    """Run folder whose scores come from the file that `[signals]` names; the file is needed for the import only."""
 
     @property
     def signal_files(self) -> tuple[str, ...]:
-        """Files that the signals stage leaves behind."""
+        """Names of the files that the signals stage writes."""
         return IMPORTED_FILES
 
     @property
     def _file(self) -> Path:
-        assert self.config.signals is not None  # noqa: S101 - `open_run` makes this class for such configurations only
+        assert self.config.signals is not None  # noqa: S101 - `open_run` uses this class for [signals] only
         return Path(self.config.signals["path"])
 
     @cached_property
     def _file_hash(self) -> str:
-        """Content hash of the scores: of the file, or of what was imported when the file has gone.
+        """Content hash of the file of scores, or the recorded one when the file was deleted after the import.
 
-        Like the scores it stays what it was at first: while a stage is done again the manifest has no record of it.
+        It is cached, like the scores, because the manifest has no record of them while the stage runs again.
         """
         try:
             return sha256_file(self._file)
         except OSError as error:
-            known = self._manifest.input("scores")
-            if known and self._manifest.is_done("signals"):
-                return str(known["sha256"])
+            recorded = self._manifest.input("scores")
+            if recorded and self._manifest.is_done("signals"):
+                return str(recorded["sha256"])
             raise InputError(
-                f"expected a file of scores {self._file}; found none ({error.strerror}); mend signals.path"
+                f"expected a file of scores {self._file}; found none ({error.strerror}); correct signals.path"
             ) from error
 
     @cached_property
     def _scores(self) -> ScoreFile:
-        known = self._manifest.input("scores")
-        if known and not self._file.exists():
-            return ScoreFile(self.signals, known["meta"]["file"], known["sha256"], tuple(known["meta"]["warnings"]))
+        recorded = self._manifest.input("scores")
+        if recorded and not self._file.exists():
+            meta = recorded["meta"]
+            return ScoreFile(self.signals, meta["file"], recorded["sha256"], tuple(meta["warnings"]))
         return read_scores(self._file)
 
     def _check_names(self) -> None:
-        """Refuse an allocation that ranks names where only one is scored."""
+        """Reject an allocation that ranks more tickers than are scored."""
         if self._strategy is None:
             names = sorted(self._scores.frame.index.get_level_values("ticker").unique())
             check_enough_names(self.config.allocation, len(names), names=names)
 
     @property
     def _first_decision(self) -> np.datetime64:
-        """Of the scores that the prices cover: nobody knows the others once the file has gone."""
+        """First decision date among the scores that the prices cover; the others are not stored in the run folder."""
         frame, prices = self._scores.frame, self.prices
         days = _days(frame)
         inside = (days >= prices.first) & frame.index.get_level_values("ticker").isin(prices.tickers)
@@ -86,28 +88,28 @@ class ImportedRun(Run):
         return first
 
     def _signals_key(self) -> str:
-        outside = (self.config.signals or {})["on_uncovered"]
-        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
-        made_from = [self._file_hash, outside, self.config.hash_of("labels"), dead, self._digest("prices")]
-        return key_of(__version__, "imported", made_from, self._versions)
+        on_uncovered = (self.config.signals or {})["on_uncovered"]
+        delisting = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
+        inputs = [self._file_hash, on_uncovered, self.config.hash_of("labels"), delisting, self._digest("prices")]
+        return key_of(__version__, "imported", inputs, self._versions)
 
     def _compute_signals(self) -> None:
         self.on_progress(ProgressEvent("signals", f"reading {self._file.name}"))
         scores = self._scores
-        frame, dropped = self._covered(scores.frame)
-        labels, silent_rows = self._label(frame)
+        frame, drop_warnings = self._drop_uncovered(scores.frame)
+        labels, rows_without_bar = self._label(frame)
         self._begin_trial(*(frame.index.unique(level) for level in ("date", "ticker")))
         write_parquet(self.folder / "signals.parquet", frame)
         write_parquet(self.folder / "labels.parquet", labels)
-        score_warnings = [*scores.warnings, *dropped]
+        score_warnings = [*scores.warnings, *drop_warnings]
         warnings = [UNPROVED.format(name=scores.name), *score_warnings]
-        if silent_rows:
+        if rows_without_bar:
             warnings.append(
-                f"{count_rows(silent_rows)} of {len(frame):,} score a ticker that had no bar that day and could not be "
-                "traded on it."
+                f"{count_rows(rows_without_bar)} of {len(frame):,} score a ticker that had no bar that day and could "
+                "not be traded on it."
             )
         if labels.empty:
-            warnings.append("No score has a known outcome yet, so nothing can be said about their skill.")
+            warnings.append("No score has a known outcome yet, so their skill cannot be measured.")
         days, tickers = _days(frame), frame.index.get_level_values("ticker").nunique()
         self._manifest.data.setdefault("inputs", {})["scores"] = {
             "sha256": scores.sha256,
@@ -120,11 +122,11 @@ class ImportedRun(Run):
         warnings += price_warnings(self.prices)
         warnings += liquidation_warnings(labels, self.prices, self.config.labels)
         self._manifest.data |= {"seeds": [], "warnings": list(dict.fromkeys(warnings))}
-        said = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
-        self.on_progress(ProgressEvent("signals", said))
+        summary = f"{len(frame):,} scores of {tickers:,} tickers on {len(np.unique(days)):,} decision dates"
+        self.on_progress(ProgressEvent("signals", summary))
 
-    def _covered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-        """Rows that the prices cover, and what has to be said about the others."""
+    def _drop_uncovered(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Rows that the prices cover, and a warning about the dropped ones."""
         prices, strict = self.prices, (self.config.signals or {})["on_uncovered"] == "raise"
         if strict:
             try:
@@ -139,25 +141,29 @@ class ImportedRun(Run):
             outside = count_rows(int(beyond.sum()))
             raise InputError(
                 f"expected scores within the prices, {prices.first} to {prices.last}; found {outside} "
-                f'outside, the first on {days[beyond][0]}; give longer prices, or set on_uncovered = "drop"'
+                f'outside, the first on {days[beyond][0]}; use longer prices, or set on_uncovered = "drop"'
             )
-        gone = beyond | unknown
-        if gone.all():
+        uncovered = beyond | unknown
+        if uncovered.all():
             raise InputError(
-                f"expected scores of tickers and dates that the prices hold; found none in {self._file.name}; mend "
+                f"expected scores of tickers and dates that the prices hold; found none in {self._file.name}; correct "
                 "prices.path"
             )
-        if not gone.any():
+        if not uncovered.any():
             return frame, []
         names = frame.index.get_level_values("ticker")[unknown].unique()
-        listed = f" ({len(names):,} tickers, such as {names[0]})" if len(names) else ""
-        said = f"{count_rows(int(gone.sum()))} of scores lie outside the prices and were left out{listed}."
-        return frame[~gone], [said]
+        examples = f" ({len(names):,} tickers, such as {names[0]})" if len(names) else ""
+        warning = (
+            f"{count_rows(int(uncovered.sum()))} of scores have a ticker or date that the prices do not hold and were "
+            f"dropped{examples}."
+        )
+        return frame[~uncovered], [warning]
 
     def _label(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """Forward returns of the scored rows over the horizon in decision dates of the file; rows without a bar.
+        """Labels of the scored rows, and the number of rows without a bar.
 
-        Known outcomes only. A date's decision dates are those of the file, whatever their rhythm.
+        Forward returns span `labels.horizon` decision dates, which are the dates of the file, whatever their
+        frequency. Rows whose outcome is not known yet are left out.
         """
         prices, settings = self.prices, self.config.labels
         if prices.close_only and settings.price_basis == "open_to_open":
@@ -168,27 +174,27 @@ class ImportedRun(Run):
         names = frame.index.get_level_values("ticker")
         check_cross_section(settings, ["return"], names.nunique(), names=sorted(names.unique()))
         panel = prices.panel().select(names.unique())
-        dates, when = np.unique(_days(frame), return_inverse=True)
+        dates, column = np.unique(_days(frame), return_inverse=True)
         sessions = np.asarray(np.searchsorted(panel.dates, dates), dtype=np.int64)
-        strange = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
-        if strange.any():
-            day = dates[strange][0]
+        no_session = panel.dates[np.minimum(sessions, len(panel.dates) - 1)] != dates
+        if no_session.any():
+            day = dates[no_session][0]
             raise InputError(
                 f"expected scores dated by sessions of {prices.calendar}; found {day}, a {pd.Timestamp(day):%A} "
                 "without trading; date each score by the session at whose close it is known"
             )
-        who = np.searchsorted(np.asarray(panel.tickers, dtype=object), names.to_numpy())
+        row = np.searchsorted(np.asarray(panel.tickers, dtype=object), names.to_numpy())
         eligible = np.zeros((len(panel.tickers), len(dates)), dtype=bool)
-        eligible[who, when] = True
+        eligible[row, column] = True
         eligible &= panel.traded[sessions].T
         labels = make_labels(panel, sessions, eligible, settings)
-        end = labels.end[who, when]
-        made: dict[str, Any] = {
-            "label": labels.label[who, when],
-            "forward_return": labels.forward_return[who, when],
+        end = labels.end[row, column]
+        columns: dict[str, Any] = {
+            "label": labels.label[row, column],
+            "forward_return": labels.forward_return[row, column],
             "label_end": panel.dates[np.maximum(end, 0)].astype("datetime64[ns]"),
         }
-        return pd.DataFrame(made, index=frame.index)[end >= 0], int((~eligible[who, when]).sum())
+        return pd.DataFrame(columns, index=frame.index)[end >= 0], int((~eligible[row, column]).sum())
 
     def _trial(self) -> Trial:
         config, prices = self.config, self._digest("prices")

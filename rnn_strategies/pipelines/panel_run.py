@@ -1,4 +1,4 @@
-"""The spine: prices -> signals -> backtest -> report, each stage resumable, each file whole or absent."""
+"""Stages of a run on prices: signals, backtest and report; stages resume, and files are written atomically."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from signals.walk_forward.panel_walk_forward import SignalResult, compute_signal
 __all__ = ["Run"]
 
 SIGNAL_FILES = ("signals.parquet", "seed_scores.parquet", "labels.parquet", "folds.parquet", "history.parquet")
-QUANTILES = "quantiles.parquet"  # of models that say some
+QUANTILES = "quantiles.parquet"  # written when labels.quantiles is set
 BACKTEST_FILES = (
     "returns.parquet",
     "positions.parquet",
@@ -56,17 +56,17 @@ BACKTEST_FILES = (
 
 @dataclass(repr=False)
 class Run(CountedRun):
-    """A run folder and what can be done with it; its parameters are those of `RunFolder`."""
+    """Run folder with its stages; parameters are those of `RunFolder`."""
 
     @property
     def signal_files(self) -> tuple[str, ...]:
-        """Files that the signals stage leaves behind."""
+        """Names of the files that the signals stage writes."""
         return (*SIGNAL_FILES, *((QUANTILES,) if self.config.labels.quantiles else ()))
 
     # -- stages -----------------------------------------------------------------------------------------------------
 
     def all_stages(self) -> None:
-        """Signals, backtest and report; a stage whose inputs have not changed since it finished is left alone."""
+        """Run signals, backtest and report; a finished stage with unchanged inputs is skipped."""
         self._from_source = True
         self._check_before_training()
         self.prepare_ledger()
@@ -84,27 +84,27 @@ class Run(CountedRun):
             self.write_report()
 
     def compute_signals(self, *, again: bool = True) -> None:
-        """Train or reuse every network and write the signal files; unless `again`, only if they are not there yet."""
+        """Train or reuse every network and write the signal files; with `again=False` finished files are kept."""
         self._from_source = True
         self.prepare_ledger()
         self._signals_stage(again=again)
 
     def compute_backtest(self) -> None:
-        """Trade the signals of the folder and write the result files and metrics."""
-        self._need("signals")
+        """Backtest the signals of the folder and write the result files and metrics."""
+        self._require_stage("signals")
         self.prepare_ledger()
         self._stage("backtest", self._backtest_key, self._compute_backtest, self._backtest_files, again=True)
         self._end_trial()
 
     def write_report(self) -> None:
-        """Write the tear sheet from the files of the folder, with the trials that the ledger knows now."""
-        self._need("backtest")
+        """Write the report from the files of the folder and the current trials of the ledger."""
+        self._require_stage("backtest")
         self._refresh_family()
         self.draw_report()
 
     def draw_report(self) -> None:
-        """Write the tear sheet from the files of the folder as they are."""
-        self._need("backtest")
+        """Write the report from the files of the folder, without reading the trial ledger."""
+        self._require_stage("backtest")
         self.on_progress(ProgressEvent("report", "drawing the tear sheet"))
         self._write_config()
         self._manifest.rename(self.config.name)
@@ -114,14 +114,14 @@ class Run(CountedRun):
         self._write_timings()
 
     def _signals_stage(self, *, again: bool = False) -> bool:
-        """Do the signals stage, unless it is done; its trial counts from the first out-of-sample score on."""
+        """Run the signals stage unless it is finished; the trial is registered with the first out-of-sample score."""
         ran = self._stage("signals", self._signals_key, self._compute_signals, lambda: self.signal_files, again=again)
-        if self._counted is None:  # the scores were there already
+        if self._counted is None:  # the stage was finished before
             self._begin_trial(*(self.signals.index.unique(level) for level in ("date", "ticker")))
         return ran
 
     def _check_before_training(self) -> None:
-        """Find the mistakes that would otherwise show only after hours of training."""
+        """Check settings of the later stages before training, which can take hours."""
         strategy_class(self._strategy)
         self._check_names()
         if self.config.broker.dividends == "cash":
@@ -134,7 +134,7 @@ class Run(CountedRun):
             buy_and_hold(self.benchmark, ticker, days, calendar=calendar)
 
     def _check_names(self) -> None:
-        """Refuse an allocation that ranks names where the prices leave one."""
+        """Reject an allocation that ranks more tickers than the universe can hold."""
         if self._strategy is None:
             filters, names = self.config.universe, self.prices.tickers
             known = set(filters.include or names) - set(filters.exclude)
@@ -144,18 +144,18 @@ class Run(CountedRun):
 
     @property
     def _first_decision(self) -> np.datetime64:
-        """No score is older than this."""
+        """First day on which a score can be dated."""
         return as_day(self._walk_forward.test_start, name="walk_forward.test_start")
 
     @property
     def _strategy(self) -> str | None:
         return None if self.config.strategy == "SignalStrategy" else self.config.strategy
 
-    def _need(self, stage: str) -> None:
+    def _require_stage(self, stage: str) -> None:
         if not self._manifest.is_done(stage):
             target = self.folder if (self.folder / "config.toml").exists() else "CONFIG"
             raise InputError(
-                f"expected finished {stage} in {self.folder}; found none, or altered files; run "
+                f"expected a finished stage {stage} in {self.folder}; found none, or changed files; run "
                 f"`rnn-strategies {stage} {target}` first"
             )
 
@@ -168,34 +168,35 @@ class Run(CountedRun):
         *,
         again: bool = False,
     ) -> bool:
-        """Do a stage unless the manifest says it is done with these inputs and files; return whether it ran."""
-        made_from = key()
-        if not again and self._manifest.is_done(name, made_from):
+        """Run a stage unless the manifest records it as finished with these inputs and files; return whether it ran."""
+        stage_key = key()
+        if not again and self._manifest.is_done(name, stage_key):
             self.on_progress(ProgressEvent(name, "already done"))
             return False
-        # files of an older run must not be taken for results of this one if work stops half-way
+        # files of an older run must not be taken for results of this one if it is interrupted
         if self._manifest.forget(name):
             self._write_manifest()
         remove_temporary_files(self.folder)
         began = time.perf_counter()
         work()
-        self._write_config()  # only now: a configuration that cannot run must not claim the folder
+        self._write_config()  # after the work, so that a configuration that fails does not occupy the folder
         self._seconds[name] = round(time.perf_counter() - began, 3)
-        self._manifest.finish(name, made_from, files())
+        self._manifest.finish(name, stage_key, files())
         self._write_manifest()
         self._write_timings()
         return True
 
     def _signals_key(self) -> str:
         parts = self.config.hash_of("universe", "features", "labels", "model", "training", "walk_forward")
-        dead = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
+        delisting = [self.config.labels.delist_after_sessions, self.config.labels.delist_haircut]
         kind = self.config.tables["model"]["kind"]
         plugins = source_digest(self.config.training.trainer, kind, *self.config.features)
-        return key_of(__version__, parts, dead, self._digest("prices"), self._read_files, plugins, self._versions)
+        prices = self._digest("prices")
+        return key_of(__version__, parts, delisting, prices, self._read_files, plugins, self._versions)
 
     @property
     def _versions(self) -> dict[str, str]:
-        """Versions of what computes and draws; results of others are computed again."""
+        """Versions of the packages that compute results; results of other versions are computed again."""
         return versions()
 
     def _make_signals(self) -> SignalResult:
@@ -248,8 +249,14 @@ class Run(CountedRun):
         }
         self._seconds["networks"] = result.seconds
         total = round(sum(result.core_seconds.values()), 3)
-        counted = {"total": total, "trained": result.trained, "reused": result.reused}
-        self._core_seconds = {"signals": {**counted, "networks": result.core_seconds}}
+        self._core_seconds = {
+            "signals": {
+                "total": total,
+                "trained": result.trained,
+                "reused": result.reused,
+                "networks": result.core_seconds,
+            }
+        }
         self.on_progress(ProgressEvent("signals", f"{result.trained} models trained, {result.reused} reused"))
 
     def _backtest_key(self) -> str:
@@ -258,8 +265,8 @@ class Run(CountedRun):
         risk_free_rate = self.config.report["risk_free_rate"]
         benchmark = self._digest("benchmark") if self._has_benchmark else None
         signals = sha256_file(self.folder / "signals.parquet")
-        made_from = [benchmark, signals, self._digest("prices"), plugins]
-        return key_of(__version__, parts, risk_free_rate, made_from, self._versions)
+        inputs = [benchmark, signals, self._digest("prices"), plugins]
+        return key_of(__version__, parts, risk_free_rate, inputs, self._versions)
 
     def _compute_backtest(self) -> None:
         config, signals = self.config, self.signals
@@ -274,23 +281,23 @@ class Run(CountedRun):
         )
         self.on_progress(ProgressEvent("backtest", "trading the equal-weight universe, for comparison"))
         universe = equal_weight_returns(self.prices, signals, broker=config.broker)
-        # a run that was stopped by ruin ends before its universe does; a universe that was has no returns after that
-        beside = {"universe": universe.reindex(result.returns.index)}
-        covered = ""
+        # either account can be closed early by ruin: returns are cut at the end of the run, or NaN after the universe's
+        comparisons = {"universe": universe.reindex(result.returns.index)}
+        coverage = ""
         if self._has_benchmark:
-            held = self._benchmark_returns(result.returns.index)
-            covered = coverage_warning(self.config.benchmark["ticker"], held.dropna().index, result.returns.index)
-            beside = {"benchmark": held, **beside}
+            benchmark = self._benchmark_returns(result.returns.index)
+            coverage = coverage_warning(self.config.benchmark["ticker"], benchmark.dropna().index, result.returns.index)
+            comparisons = {"benchmark": benchmark, **comparisons}
         result.save(self.folder)
-        write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(beside, index=result.returns.index))
+        write_parquet(self.folder / "benchmark.parquet", pd.DataFrame(comparisons, index=result.returns.index))
         self._write_alternatives(result.returns)
         self._manifest.data["backtest"] = {
             "initial_cash": result.initial_cash,
-            "warnings": list(dict.fromkeys([*result.warnings, *([covered] if covered else [])])),
+            "warnings": list(dict.fromkeys([*result.warnings, *([coverage] if coverage else [])])),
             "stopped": result.stopped,
             "settings": result.settings,
         }
-        self._write_manifest()  # the metrics read the risk-free rate from it
+        self._write_manifest()  # `write_metrics` reads the risk-free rate from it
         write_metrics(self.folder)
 
     def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
@@ -305,15 +312,15 @@ class Run(CountedRun):
         return [int(seed) for seed in self._manifest.data.get("seeds", ())]
 
     def _write_alternatives(self, returns: pd.Series) -> None:
-        """Write what else could have been: each seed traded alone, and the trials this run may be chosen from."""
+        """Write the returns of each seed traded alone, and those of comparable trials."""
         if len(self._seeds) > 1:
             self.on_progress(ProgressEvent("backtest", "trading each seed alone"))
             scores = read_parquet(self.folder / "seed_scores.parquet")
-            alone = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
-            write_parquet(self.folder / "seed_returns.parquet", alone.reindex(returns.index))
+            by_seed = seed_returns(self.config, self.prices, self.signals, scores, self._seeds)
+            write_parquet(self.folder / "seed_returns.parquet", by_seed.reindex(returns.index))
         self._write_family(returns)
 
-    # -- what is written down ---------------------------------------------------------------------------------------
+    # -- metadata files ---------------------------------------------------------------------------------------------
 
     def _write_config(self) -> None:
         atomic_write(self.folder / "config.toml", self.config.to_toml().encode())

@@ -27,25 +27,25 @@ def run(
     on_progress: ProgressCallback | None = None,
     accept_revisions: bool = False,
 ) -> Run:
-    """Run all stages; what is done already is not done again.
+    """Run all stages of a configuration: signals, backtest and report. Finished stages are not computed again.
 
     Parameters
     ----------
-    config : Config, or path of a TOML file
+    config : Config, or path of a TOML file or run folder
         The configuration.
     out : Path, optional
-        Run folder; `runs/<name>` when not given.
+        Run folder; `runs/<name>` by default.
     overrides : sequence of str
-        `"table.key=value"` settings on top of a file.
+        Settings as `"table.key=value"`, which replace those of the file.
     jobs : int, optional
-        Training processes; one per core when not given. Results do not depend on it.
+        Number of training processes; one per core by default. Results do not depend on it.
     home : Home, optional
-        Where networks and inputs are kept; `.rnn-strategies` when not given.
+        Folder of stored networks and inputs; `.rnn-strategies` by default.
     on_progress : callable, optional
-        Told of progress; in a notebook a bar shows it when nothing is given.
+        Called with every `ProgressEvent`. By default a notebook shows a progress bar, and a script shows nothing.
     accept_revisions : bool
-        Whether bars that Yahoo has revised since they were first seen replace those; by default they are kept as first
-        seen and reported, and old networks stay as they are.
+        Whether bars that Yahoo has revised since they were downloaded replace the stored ones. By default the stored
+        bars are kept, the revisions are reported as warnings, and networks are not retrained.
 
     Returns
     -------
@@ -55,9 +55,9 @@ def run(
     Raises
     ------
     InputError
-        For anything the user has to mend. Finished work is kept.
+        For faults in the configuration or the data. Finished work is kept.
     """
-    made = open_run(
+    opened = open_run(
         config,
         out=out,
         overrides=overrides,
@@ -66,9 +66,9 @@ def run(
         on_progress=on_progress,
         accept_revisions=accept_revisions,
     )
-    with made.locked():
-        made.all_stages()
-    return made
+    with opened.locked():
+        opened.all_stages()
+    return opened
 
 
 def open_run(
@@ -81,17 +81,19 @@ def open_run(
     on_progress: ProgressCallback | None = None,
     accept_revisions: bool = False,
 ) -> Run:
-    """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written yet.
+    """Return the run folder of a configuration, or an existing one by its path; nothing is computed or written.
+
+    Parameters are those of `run`.
 
     Raises
     ------
     InputError
         When the folder holds a run of another configuration.
     """
-    given_folder = not isinstance(target, Config) and Path(target).is_dir()
+    is_folder = not isinstance(target, Config) and Path(target).is_dir()
     if isinstance(target, Config):
         config, folder = target, Path(out) if out else Path("runs") / target.name
-    elif given_folder:
+    elif is_folder:
         if out or overrides:
             raise InputError(
                 f"expected a configuration file together with --out or --set; found the run folder {target}; "
@@ -101,11 +103,11 @@ def open_run(
     else:
         config = load_config(target, overrides)
         folder = Path(out) if out else Path("runs") / config.name
-    claimed = Manifest(folder).data.get("config_hash")
-    if claimed is not None and claimed != config.hash:
-        if given_folder:
+    recorded_hash = Manifest(folder).data.get("config_hash")
+    if recorded_hash is not None and recorded_hash != config.hash:
+        if is_folder:
             raise InputError(
-                f"expected {folder / 'config.toml'} as the run left it; found it edited; give a copy of it and "
+                f"expected {folder / 'config.toml'} as the run wrote it; found it edited; pass a copy of it with "
                 "another --out"
             )
         raise InputError(
@@ -118,5 +120,5 @@ def open_run(
 
         kind = ImportedRun
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    told = on_progress or (show_progress() if in_notebook() else ignore_progress)
-    return kind(folder, config, home or default_home(), jobs or cores, told, accept_revisions)
+    on_progress = on_progress or (show_progress() if in_notebook() else ignore_progress)
+    return kind(folder, config, home or default_home(), jobs or cores, on_progress, accept_revisions)

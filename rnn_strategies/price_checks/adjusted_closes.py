@@ -1,4 +1,4 @@
-"""Whether closes that pass for raw prices are adjusted for later splits already."""
+"""Test whether supposedly raw closes are already adjusted for later splits."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ RATE = 0.03
 # Share of them that `split_like_jumps` finds: 53 of the 66 split-like steps of these 1,093 factors with open, high, low
 # and volume, 25 strictly with closes alone.
 FOUND, FOUND_IN_CLOSES = 0.75, 0.4
-# None found counts as evidence from so many splits that should have been found (a chance of 0.7 %), and so do some when
-# they are at most a quarter of what should have been found and as unlikely: adjusted prices have misprints and crashes.
-EXPECTED, QUARTER = 5.0, 0.25
+# No visible split is evidence from so many expected ones (a probability of 0.7 %), and so are some visible splits when
+# they are at most a quarter of the expected ones and as improbable: adjusted prices have misprints and crashes.
+MIN_EXPECTED, MAX_VISIBLE_FRACTION = 5.0, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class MissingSplits:
-    """Splits that raw closes should show and do not.
+    """Splits that should be visible in raw closes and are not.
 
     Parameters
     ----------
     expected : float
-        Number of splits that should show: those listed in the corporate actions, or those that 3 a hundred
-        ticker-years make where none are listed.
+        Number of splits that should be visible: those of the corporate actions, or 3 per hundred ticker-years where
+        none are listed, times the fraction that can be recognised.
     found : int
-        Number that do.
+        Number of visible splits.
     ticker_years : float
-        Bars over sessions a year, of all tickers.
+        Number of bars divided by sessions per year, over all tickers.
     listed : bool
         Whether the splits are known from a list of corporate actions.
     """
@@ -47,36 +47,36 @@ class MissingSplits:
     listed: bool
 
     def sentence(self, *, raw_known: bool, filtered: bool) -> str:
-        """Write a warning without a full stop.
+        """Return a warning without a full stop.
 
         Parameters
         ----------
         raw_known : bool
-            Whether raw closes are made with adjustment factors, or closes pass for raw ones for lack of factors.
+            Whether raw closes are derived with adjustment factors; otherwise the closes are taken as raw ones.
         filtered : bool
             Whether `universe.min_price` is set.
         """
         what = "Raw closes (close / adj_factor) are adjusted" if raw_known else "The closes are adjusted"
         effect = (
-            "universe.min_price looks ahead, since it sees prices that later splits have changed: leave it out, or "
-            "bring prices as they were traded"
+            "universe.min_price looks ahead, because later splits have changed these prices: leave it out, or provide "
+            "unadjusted prices"
             if filtered
-            else "a filter on price would look ahead: use none"
+            else "a filter on price would look ahead: do not use one"
         )
         return f"{what} for later splits already ({self}); {effect}"
 
     def __str__(self) -> str:
-        """Describe it in the middle of a sentence."""
+        """Describe the missing splits as a part of a sentence."""
         shown = f"{self.found:,} {'is' if self.found == 1 else 'are'}" if self.found else "none is"
         if self.listed:
-            one = self.expected == 1
+            singular = self.expected == 1
             return (
-                f"of {self.expected:,.0f} {'split' if one else 'splits'} that the corporate actions list {shown} "
+                f"of {self.expected:,.0f} {'split' if singular else 'splits'} that the corporate actions list {shown} "
                 "visible in the closes"
             )
         return (
-            f"in {self.ticker_years:,.0f} ticker-years some {self.expected:,.0f} splits would be expected to show, at "
-            f"{100 * RATE:.0f} in a hundred years, and {shown} found"
+            f"in {self.ticker_years:,.0f} ticker-years about {self.expected:,.0f} visible splits are expected, at "
+            f"{100 * RATE:.0f} splits per hundred years, and {shown} found"
         )
 
 
@@ -86,14 +86,13 @@ def missing_splits(bars: Histories) -> MissingSplits | None:
     Parameters
     ----------
     bars : Histories
-        All bars. Raw closes are close / adj_factor where factors came with the data, and the closes themselves, which
-        pass for raw prices, where none did.
+        All bars. Raw closes are close / adj_factor where the data have factors, and otherwise the closes themselves.
 
     Returns
     -------
     MissingSplits or None
-        None where raw closes show splits as raw prices do, where too few would be expected (below five), for simulated
-        prices and for the calendar 24/7, whose instruments have no splits.
+        None where the raw closes show splits, where fewer than five are expected, for simulated prices, and for the
+        calendar 24/7, whose instruments have no splits.
 
     Notes
     -----
@@ -111,17 +110,17 @@ def missing_splits(bars: Histories) -> MissingSplits | None:
             return MissingSplits(float(listed), shown, years, True) if 2 * shown < listed else None
     share = FOUND_IN_CLOSES if prices.close_only or not prices.volume_known else FOUND
     expected = RATE * share * years
-    if expected < EXPECTED:
+    if expected < MIN_EXPECTED:
         return None
     found = adjusted_splits(bars) + sum(not jump.doubled for jump in split_like_jumps(bars, strict=True))
-    if found and (found > QUARTER * expected or _poisson(found, expected) > np.exp(-EXPECTED)):
+    if found and (found > MAX_VISIBLE_FRACTION * expected or _poisson(found, expected) > np.exp(-MIN_EXPECTED)):
         return None
     return MissingSplits(expected, found, years, False)
 
 
 def _listed_splits(bars: Histories) -> tuple[int, int]:
     """Count the listed splits between two bars of their ticker, and those of them that the raw closes show."""
-    assert bars.prices.actions is not None  # noqa: S101 - the caller has looked
+    assert bars.prices.actions is not None  # noqa: S101 - checked by the caller
     actions = bars.prices.actions
     actions = actions[np.abs(np.log(actions["split"].to_numpy(np.float64))) > NOTABLE_SPLIT]
     place = {ticker: code for code, ticker in enumerate(bars.prices.tickers)}
@@ -144,13 +143,13 @@ def _listed_splits(bars: Histories) -> tuple[int, int]:
 
 
 def _sessions_a_year(dates: NDArray[np.datetime64]) -> float:
-    """Sessions a year of the calendar over these dates."""
+    """Sessions per year of the calendar over these dates; 252 for spans up to half a year."""
     years = float((dates[-1] - dates[0]) / np.timedelta64(1, "D")) / 365.25
     return len(dates) / years if years > 0.5 else 252.0
 
 
 def _poisson(k: int, mean: float) -> float:
-    """Chance of at most `k` where `mean` is expected."""
+    """Poisson probability of at most `k` events where `mean` are expected."""
     from scipy.special import pdtr
 
     return float(pdtr(k, mean))

@@ -1,4 +1,4 @@
-"""Price jumps that no market made: splits nobody adjusted for, slipped decimals, and symbols that changed hands."""
+"""Detection of price jumps that are no market moves: unadjusted splits, misplaced decimal points, reused symbols."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rnn_strategies.price_checks.ticker_bars import Histories
 
 __all__ = ["Jump", "Return", "adjusted_splits", "reused_symbols", "split_like_jumps"]
 
-# Moves of this size are looked at; the smallest usual ratio is 4:3.
-LEAST = np.log(1.25)
+# Smallest log return that is examined; the smallest usual split ratio is 4:3.
+MIN_MOVE = np.log(1.25)
 RATIOS = tuple(sorted({Fraction(n) for n in range(2, 21)} | {Fraction(3, 2), Fraction(4, 3)}))
-# Bars before a jump that say what is usual for the ticker, and the fewest of them.
-USUAL, FEWEST = 63, 10
-# A gap of this many sessions ends a history for most purposes; a symbol may have been given to somebody else.
+# Number of bars before a jump that determine usual moves of the ticker, and the least number of them.
+USUAL_BARS, MIN_USUAL_BARS = 63, 10
+# Gap in sessions after which a symbol may belong to another share.
 LONG_GAP = 20
 
 Values = NDArray[np.float64]
@@ -25,20 +25,20 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """A move that looks like a split which the prices were not adjusted for.
+    """A move that looks like a split for which the prices are not adjusted.
 
     Parameters
     ----------
     ticker : str
-        Whose.
+        Ticker of the move.
     date : datetime64[D]
-        First day at the new level.
+        First day at the new price level.
     ratio : Fraction
         New shares for each old one: 2 for a halved price, 1/10 for a tenfold one.
     close : float
-        Close over the close before.
+        Close divided by the close before.
     doubled : bool
-        Whether `adj_factor` has the ratio: then prices that were adjusted already were adjusted once more.
+        Whether `adj_factor` has the ratio too: then prices that were already adjusted were adjusted a second time.
     """
 
     ticker: str
@@ -54,20 +54,20 @@ class Jump:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A ticker that comes back after a long gap as something else.
+    """A ticker whose bars after a long gap look like those of another share.
 
     Parameters
     ----------
     ticker : str
-        Whose.
+        The ticker.
     last, first : datetime64[D]
-        Last bar before the gap and first one after it.
+        Last bar before the gap and first bar after it.
     gap : int
-        Sessions in between.
+        Number of sessions from the last to the first.
     close : float
-        First close over last close.
+        First close divided by last close.
     dollars : float
-        Median dollar volume after over before; NaN when not known.
+        Median dollar volume after the gap divided by that before; NaN when unknown.
     """
 
     ticker: str
@@ -82,7 +82,7 @@ class Return:
 
 
 def _moves(bars: Histories, column: str) -> Values:
-    """Log return of each row since the row before, 0 for a ticker's first."""
+    """Log return of each row since the row before; 0 for the first row of a ticker."""
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = np.log(bars.columns[column] / bars.before(column))
     return np.where(bars.follows, moves, 0.0)
@@ -91,29 +91,29 @@ def _moves(bars: Histories, column: str) -> Values:
 def split_like_jumps(bars: Histories, *, strict: bool = False) -> list[Jump]:
     """Find moves of adjusted prices that look like a split.
 
-    The session opens at a usual ratio of the close before and stays there; the move is more than eight usual ones; the
-    range of the day and the dollars traded are near what they were, which they are not when news moves a price; and
-    hardly another ticker moved like that on the day. Where only closes are known, the close alone has to fit.
+    The session opens at a usual ratio to the close before and stays there; the move is more than eight usual moves; the
+    range of the day and the dollar volume are near their usual values, which they are not when news moves a price; and
+    hardly any other ticker moves as much on the day. Where only closes are known, only the close is tested.
 
     Parameters
     ----------
     bars : Histories
         All bars.
     strict : bool
-        Whether closes without open, high and low have to fit a ratio to half a usual move. Otherwise one and a half are
-        let through, where ratios lie far enough apart: more splits are found (44 instead of 25 in the raw closes named
-        below, 39 instead of 21 of 57 simulated ones), and more moves that are none (16 instead of 5 in the same
-        closes adjusted).
+        Whether closes without open, high and low must match a ratio within half a usual move; otherwise within one and
+        a half, where ratios are far enough apart: then more splits are found (44 instead of 25 in the raw closes
+        described below, 39 instead of 21 of 57 simulated ones), and more moves that are none (16 instead of 5 in the
+        same closes adjusted). False by default.
 
     Notes
     -----
-    Thresholds were chosen by looking at real prices. In 1,093 raw histories of 2015-2017 adjustment factors jump by a
-    quarter or more 81 times, spin-offs and 15 times one broken symbol included; about 45 are found, and among the 1,289
-    other moves of that size four, at least two of them spin-offs that the factors missed. In 600 adjusted histories of
-    2006-2017 seven are found, six of them prints at ten times the price and one an exchange of 77 shares for 100.
+    Thresholds were chosen on real prices. In 1,093 raw histories of 2015-2017 adjustment factors jump by a quarter or
+    more 81 times, including spin-offs and 15 times one broken symbol; about 45 are found, and among the 1,289 other
+    moves of that size four, at least two of them spin-offs that the factors miss. In 600 adjusted histories of
+    2006-2017 seven are found: six prices at ten times the right value and one exchange of 77 shares for 100.
     """
     moves, raw = _moves(bars, "close"), _moves(bars, "raw")
-    rows = np.flatnonzero(np.abs(moves) > LEAST)
+    rows = np.flatnonzero(np.abs(moves) > MIN_MOVE)
     busy = np.bincount(bars.session[rows], minlength=len(bars.dates))
     alive = np.bincount(bars.session, minlength=len(bars.dates))
     found = []
@@ -131,9 +131,9 @@ def split_like_jumps(bars: Histories, *, strict: bool = False) -> list[Jump]:
 def _ratio_of(bars: Histories, row: int, moves: Values, strict: bool) -> Fraction | None:
     """Ratio of the split that a move looks like; None when it does not look like one."""
     prices, columns = bars.prices, bars.columns
-    begin = max(row - USUAL, 0)
+    begin = max(row - USUAL_BARS, 0)
     mine = slice(begin + int((bars.code[begin:row] != bars.code[row]).sum()), row)
-    if row - mine.start < FEWEST:
+    if row - mine.start < MIN_USUAL_BARS:
         return None
     move = float(moves[row])
     usual = max(float(np.median(np.abs(moves[mine][1:]))) * 1.4826, 0.005)
@@ -146,7 +146,7 @@ def _ratio_of(bars: Histories, row: int, moves: Values, strict: bool) -> Fractio
         return None
     large = size >= np.log(3.5)
     if prices.close_only:
-        # a whole day's trading lies on top of the ratio, and nothing else can be looked at
+        # the close contains a day's return in addition to the ratio, and there are no other columns to test
         between = 0.15 * float(logs[nearest] - logs[nearest - 1])
         allowed = min(np.clip(1.5 * usual, 0.02, 0.05), max(between, 0.01))
         if strict:
@@ -164,7 +164,7 @@ def _ratio_of(bars: Histories, row: int, moves: Values, strict: bool) -> Fractio
     if prices.volume_known:
         before = float(np.median(columns["volume"][mine]))
         today = float(columns["volume"][row])
-        # shares change with the ratio, dollars do not; volume that was adjusted already does not change either
+        # share volume changes with the ratio and dollar volume does not; adjusted volume does not change either
         if before > 0 and today > 0:
             grown = float(np.log(today / before))
             if min(abs(grown + move), abs(grown)) > (2.6 if large else 1.1):
@@ -173,23 +173,23 @@ def _ratio_of(bars: Histories, row: int, moves: Values, strict: bool) -> Fractio
 
 
 def adjusted_splits(bars: Histories) -> int:
-    """Count splits as they should be: raw close and `adj_factor` jump by a usual ratio, the adjusted close does not."""
+    """Count correctly adjusted splits: raw close and `adj_factor` jump by a ratio, the adjusted close does not."""
     adjusted, raw = _moves(bars, "close"), _moves(bars, "raw")
-    rows = np.flatnonzero((np.abs(raw - adjusted) > LEAST) & bars.follows)
+    rows = np.flatnonzero((np.abs(raw - adjusted) > MIN_MOVE) & bars.follows)
     logs = np.array([np.log(float(ratio)) for ratio in RATIOS])
     off = np.abs(np.abs(raw[rows] - adjusted[rows])[:, None] - logs[None]).min(axis=1, initial=np.inf)
     return int((off < 0.02).sum())
 
 
 def reused_symbols(bars: Histories) -> list[Return]:
-    """Find tickers whose price, or trading, after a long gap has nothing to do with what it was before."""
+    """Find tickers whose price or dollar volume after a long gap is unrelated to that before the gap."""
     moves = _moves(bars, "close")
     gap = np.zeros(len(moves), dtype=np.int64)
     gap[1:] = np.diff(bars.session)
     rows = np.flatnonzero(bars.follows & (gap > LONG_GAP))
     found = []
     for row in rows.tolist():
-        begin, stop = max(row - USUAL, 0), min(row + USUAL, len(moves))
+        begin, stop = max(row - USUAL_BARS, 0), min(row + USUAL_BARS, len(moves))
         before = np.arange(begin, row)[bars.code[begin:row] == bars.code[row]]
         after = np.arange(row, stop)[bars.code[row:stop] == bars.code[row]]
         steps = np.abs(moves[before[1:]])
@@ -204,4 +204,4 @@ def reused_symbols(bars: Histories) -> list[Return]:
         if far or other:
             close = float(np.exp(moves[row]))
             found.append(Return(bars.name(row), bars.day(row - 1), bars.day(row), int(gap[row]), close, dollars))
-    return sorted(found, key=lambda back: (-abs(np.log(back.close)), back.ticker, back.first))
+    return sorted(found, key=lambda reused: (-abs(np.log(reused.close)), reused.ticker, reused.first))

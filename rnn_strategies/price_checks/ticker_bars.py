@@ -1,4 +1,4 @@
-"""Prices ticker by ticker: every bar beside the one before it, and which bars are no trades at all."""
+"""Bars ordered by ticker, and detection of bars without trades."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from signals.data.prices import Prices
 
 __all__ = ["Histories", "Stretch", "histories", "stale_bars", "stretches"]
 
-# two numbers that went through the same rounding are equal to this share of them
+# Relative tolerance for the equality of prices.
 EQUAL = 1e-9
-# Runs of fewer bars are not looked at: trading is suspended for a day or two all the time.
-SHORTEST = 5
+# Shortest run of bars that is examined: trading is often suspended for a day or two.
+MIN_RUN = 5
 
 Values = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,7 +29,7 @@ class Histories:
     Parameters
     ----------
     prices : Prices
-        Where they come from.
+        The prices.
     dates : ndarray of datetime64[D], shape (n_sessions,)
         All sessions from the first bar to the last.
     code : ndarray of int32, shape (n,)
@@ -50,14 +50,14 @@ class Histories:
     follows: Flags
 
     def before(self, column: str) -> Values:
-        """Value of the row before; meaningless where `follows` is False."""
+        """Values of the row before; they belong to another ticker where `follows` is False."""
         values = self.columns[column]
         shifted = np.empty_like(values)
         shifted[:1], shifted[1:] = np.nan, values[:-1]
         return shifted
 
     def unchanged(self, column: str) -> Flags:
-        """Whether a value equals the same ticker's one before."""
+        """Mask of values that equal the previous value of the same ticker."""
         values, before = self.columns[column], self.before(column)
         with np.errstate(invalid="ignore"):
             return np.asarray((np.abs(values - before) <= EQUAL * np.abs(values)) & self.follows)
@@ -73,21 +73,21 @@ class Histories:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A run of bars that are no trades, too long to be chance.
+    """A run of bars without trades that is too long to be a coincidence.
 
     Parameters
     ----------
     ticker : str
-        Whose.
+        Ticker of the run.
     where : {"tail", "head", "inside"}
-        After its last real trade, before its first, or in between.
+        After the last real trade of the ticker, before its first, or in between.
     rows : slice
         Rows of `Histories`.
     first, last : datetime64[D]
-        Its first and last date.
+        First and last date of the run.
     chance : float
-        Logarithm (base 10) of the number of such runs that were to be expected among all tickers, had the ticker
-        simply gone on to be as idle as it otherwise is.
+        Logarithm (base 10) of the number of such runs to be expected among all tickers, if the ticker had as few trades
+        as on its other sessions.
     """
 
     ticker: str
@@ -99,7 +99,7 @@ class Stretch:
 
     @property
     def bars(self) -> int:
-        """Its length."""
+        """Number of bars."""
         return int(self.rows.stop - self.rows.start)
 
     def __str__(self) -> str:
@@ -107,7 +107,7 @@ class Stretch:
 
 
 def histories(prices: Prices) -> Histories:
-    """Lay prices out ticker by ticker."""
+    """Order prices by ticker and date."""
     levels, (days, codes) = prices.frame.index.levels, prices.frame.index.codes
     held = levels[0].to_numpy().astype("datetime64[D]")
     dates = sessions(held[0], held[-1], prices.calendar)
@@ -122,11 +122,11 @@ def histories(prices: Prices) -> Histories:
 
 
 def stale_bars(bars: Histories) -> Flags:
-    """Tell which bars hold nothing new, shape (n,).
+    """Find bars that repeat the bar before; mask of shape (n,).
 
-    The close is the close before (raw or adjusted), and, as far as these are known: nothing was quoted in between (low
-    = high) or open, high and low are those of the bar before too; and volume is zero or that of the bar before. A real
-    bar of a stock that hardly trades can look like that; `stretches` tells the two apart.
+    The close (raw or adjusted) equals the close before, and, as far as these columns are known: low equals high, or
+    open, high and low equal those of the bar before; and volume is zero or equals that of the bar before. A real bar of
+    a stock that hardly trades can look the same; `stretches` distinguishes the two.
     """
     prices = bars.prices
     stale = bars.unchanged("close") | bars.unchanged("raw")
@@ -147,15 +147,15 @@ def stretches(bars: Histories, stale: Flags, *, at_most: float = -2.0, inside_at
     bars : Histories
         All bars.
     stale : ndarray of bool, shape (n,)
-        As `stale_bars` finds them.
+        Result of `stale_bars`.
     at_most, inside_at_most : float
-        Highest `Stretch.chance` of runs at either end of a history, and inside.
+        Largest `Stretch.chance` of runs at either end of a history (-2 by default), and inside (-3 by default).
 
     Notes
     -----
-    A ticker that is idle on a share q of its sessions, and with probability c after an idle session, both counted
-    outside the run (with one more success and two more trials, so that neither is ever 0), has a run of k sessions
-    with probability q c^(k-1); times the number of places where one could have been, that is the number to expect.
+    A ticker without trades on a fraction q of its sessions, and with probability c after such a session, both estimated
+    outside the run (with one success and two trials added, so that neither is 0), has a run of k sessions with
+    probability q c^(k-1); multiplied by the number of possible positions, that is the expected number of runs.
     """
     n_tickers = len(bars.prices.tickers)
     edges = np.diff(np.concatenate([[False], stale, [False]]).astype(np.int8))
@@ -168,7 +168,7 @@ def stretches(bars: Histories, stale: Flags, *, at_most: float = -2.0, inside_at
     found = []
     for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         length = end - begin
-        if length < SHORTEST:
+        if length < MIN_RUN:
             continue
         code = int(bars.code[begin])
         tail = end == len(stale) or not bars.follows[end]
@@ -180,7 +180,7 @@ def stretches(bars: Histories, stale: Flags, *, at_most: float = -2.0, inside_at
         chance = math.log10(share) + (length - 1) * math.log10(persistence) + math.log10(places)
         if chance > (at_most if tail or head else inside_at_most):
             continue
-        # a history filled backwards repeats its first real bar, which ends such a run; forwards the real one precedes
+        # a history filled backwards repeats the real bar at the end of the run, one filled forwards that before it
         rows = slice(begin - 1, end - 1) if head and not tail else slice(begin, end)
         where = "tail" if tail else "head" if head else "inside"
         found.append(

@@ -1,4 +1,4 @@
-"""First and last bar of every ticker, and the test of survivorship bias that report and audit share."""
+"""First and last bar of every ticker, and the test of survivorship bias for report and audit."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from signals.data.prices import Prices
 
 __all__ = ["CERTAIN", "NAMES", "RATE", "YEARS", "Lifetimes", "SurvivorshipBias", "lifetimes", "survivorship_bias"]
 
-# Listings that end, by acquisition or failure, in a hundred years of a listing: an assumption, on the low side for US
-# stocks of any decade (their rate is called high in Doidge, Karolyi and Stulz 2017, "The U.S. listing gap", Journal of
-# Financial Economics 123). Chances below one in a thousand under it count as certainty.
+# Listings that end, by acquisition or failure, per listing and year: an assumption that is low for US stocks of any
+# decade (Doidge, Karolyi and Stulz 2017, "The U.S. listing gap", Journal of Financial Economics 123). Probabilities
+# below one in a thousand under this rate count as certainty.
 RATE = 0.03
 CERTAIN = 1e-3
-# Fewer names, or a shorter time, prove nothing.
+# Least number of tickers and of years for the test.
 NAMES, YEARS = 20, 2.0
-ENDED = 30  # calendar days before the end of the file from which a name counts as ended
+ENDED = 30  # a ticker whose last bar is more calendar days before the end of the file counts as ended
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Lifetimes:
     Parameters
     ----------
     tickers : tuple of str
-        Sorted.
+        Tickers, sorted.
     first, last : ndarray of datetime64[D], shape (n_tickers,)
-        First and last bar of each.
+        Dates of the first and last bar of each ticker.
     begin, end : datetime64[D]
         First and last bar of the whole table.
     """
@@ -63,7 +63,7 @@ class Lifetimes:
         return int((self.first == self.begin).sum())
 
     def named(self, names: frozenset[str]) -> NDArray[np.bool_]:
-        """Which tickers are among some names."""
+        """Mask of the tickers that are among `names`."""
         return np.fromiter((ticker in names for ticker in self.tickers), dtype=bool, count=len(self.tickers))
 
 
@@ -74,11 +74,11 @@ class SurvivorshipBias:
     Parameters
     ----------
     certain : bool
-        Whether chance is excluded (below one in a thousand).
+        Whether the probability of a coincidence is below one in a thousand.
     finding : str
-        What was found, in the middle of a sentence.
+        The finding as a part of a sentence.
     missing : float
-        Names that the assumed rate of 3 % a year says are missing; 0 where some tickers do end.
+        Number of missing tickers at the assumed rate of 3 % a year; 0 where some tickers end.
     """
 
     certain: bool
@@ -104,17 +104,17 @@ def survivorship_bias(lives: Lifetimes) -> SurvivorshipBias | None:
     Parameters
     ----------
     lives : Lifetimes
-        Of all tickers of the prices.
+        First and last bars of all tickers of the prices.
 
     Returns
     -------
     SurvivorshipBias or None
-        None where tickers end as listings do, and for fewer than 20 tickers or no more than two years.
+        None where tickers end at a usual rate, and for fewer than 20 tickers or at most two years.
 
     Notes
     -----
-    Were listings to end at a rate of 3 % a year, n ticker-years without an end would have the chance exp(-0.03 n);
-    below one in a thousand (230 ticker-years) it counts as certain that the ended names were left out.
+    If listings end at a rate of 3 % a year, n ticker-years without an end have the probability exp(-0.03 n); below one
+    in a thousand (230 ticker-years) it counts as certain that ended tickers were left out.
     """
     n, ended, ticker_years = len(lives.tickers), int(lives.ended.sum()), lives.ticker_years
     if n < NAMES or lives.years <= YEARS:
@@ -128,14 +128,14 @@ def survivorship_bias(lives: Lifetimes) -> SurvivorshipBias | None:
         chance = math.exp(-RATE * ticker_years)
         certain = chance < CERTAIN
         doubt = "" if certain else ", or none did"
-        finding = f"{finding}{doubt} (chance at a rate of 3 % a year: {_chance(chance)})"
+        finding = f"{finding}{doubt} (probability at a rate of 3 % a year: {_chance(chance)})"
         return SurvivorshipBias(certain, finding, RATE * ticker_years)
     if ended < 0.002 * ticker_years:
         if _poisson(ended, RATE * ticker_years) < CERTAIN:
             return SurvivorshipBias(
                 False,
                 f"only {ended:,} of {n:,} tickers end in {lives.years:.1f} years where "
-                f"{RATE * ticker_years:,.0f} were to be expected at 3 % a year: most that ended are probably left out",
+                f"{RATE * ticker_years:,.0f} are expected at 3 % a year: most tickers that ended are probably left out",
             )
     elif lives.from_start == n:
         return SurvivorshipBias(
@@ -149,7 +149,7 @@ def _chance(chance: float) -> str:
 
 
 def _poisson(k: int, mean: float) -> float:
-    """Chance of at most `k` where `mean` is expected."""
+    """Poisson probability of at most `k` events where `mean` are expected."""
     from scipy.special import pdtr
 
     return float(pdtr(k, mean))

@@ -1,4 +1,4 @@
-"""The published systems on real data, each beside its baselines."""
+"""Reproduction of published systems on real data, compared with baselines."""
 
 from __future__ import annotations
 

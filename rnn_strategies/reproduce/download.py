@@ -1,4 +1,4 @@
-"""Fetch the data files that can be fetched: the index from Yahoo Finance, the two macro series from FRED."""
+"""Download of freely available data files: the S&P 500 from Yahoo Finance, two macro series from FRED."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["download_file", "downloaded_note"]
 
 FRED = "https://fred.stlouisfed.org/graph/fredgraph.csv?id="
 SECONDS = 30.0
-LARGEST = 10_000_000  # bytes of one answer: a monthly series has some twenty thousand
+MAX_BYTES = 10_000_000  # of one response: a monthly series has about twenty thousand
 
 FIRST_AND_LAST = {"start": "1990-01-02", "end": "2019-12-31"}
 _FIRST_MONTH, _LAST_MONTH = np.datetime64("1978-01"), np.datetime64("2019-01")
@@ -41,7 +41,7 @@ def download_file(
     fetch: Fetch | None = None,
     **yahoo: Any,
 ) -> None:
-    """Fetch one data file into its place, and write beside it where it came from.
+    """Download one data file, and write a record of its source to a file in the same folder.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def download_file(
     folder : Path
         Folder of the data files.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
     fetch : callable, optional
-        Gives the bytes at an address; for proxies and tests.
+        Returns the bytes at an address, for proxies and tests; urllib by default.
     **yahoo
         Further options of `YahooSource`.
 
@@ -61,27 +61,27 @@ def download_file(
     InputError
         For a file that no public service offers.
     ServiceError
-        When the service is out of reach, or says something that cannot be right. Nothing is written then.
+        When the service cannot be reached, or its response is not valid. Nothing is written then.
     """
-    known = {"sp500-index": _index, "us-macro-monthly": _macro}
-    made = known.get(file.partition("/")[0])
-    if made is None:
+    downloads = {"sp500-index": _index, "us-macro-monthly": _macro}
+    download = downloads.get(file.partition("/")[0])
+    if download is None:
         raise InputError(
-            f"expected {folder / file}; found no such file, and nobody offers it for download; put it there, or choose "
-            "other systems with --only"
+            f"expected {folder / file}; found no such file, and no public service that offers it; put it there, or "
+            "select other systems with --only"
         )
     on_progress(ProgressEvent("download", f"fetching {file}"))
-    text, source = made(fetch or _fetch, on_progress, yahoo)
+    text, source = download(fetch or _fetch, on_progress, yahoo)
     content = text.encode()
     path = folder / file
-    # a fixed time inside, so that equal data give equal bytes
+    # without the current time in the gzip header, so that equal data give equal bytes
     atomic_write(path, gzip.compress(content, mtime=0) if file.endswith(".gz") else content)
     day = datetime.now(UTC).date().isoformat()
     write_json(_record(path), {"source": source, "downloaded": day, "sha256": sha256_file(path)})
 
 
 def downloaded_note(path: Path) -> str | None:
-    """Say where a data file came from, if `download_file` wrote it and it is unchanged since; else None."""
+    """Describe the source of a data file that `download_file` wrote and that is unchanged since; else None."""
     record = _record(path)
     if not record.is_file():
         return None
@@ -99,7 +99,7 @@ def _record(path: Path) -> Path:
 
 
 def _index(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -> tuple[str, str]:
-    """Get closes of the S&P 500, to two decimals as its owner publishes them."""
+    """Download closes of the S&P 500, rounded to two decimals as they are published."""
     from signals.sources.yahoo.source import YahooSource
 
     with TemporaryDirectory() as cache:
@@ -111,7 +111,7 @@ def _index(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -
 
 
 def _macro(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -> tuple[str, str]:
-    """Get consumer sentiment and industrial production by month, without gaps."""
+    """Download consumer sentiment and industrial production by month, without gaps."""
     names = ("UMCSENT", "IPGMFN")
     months = np.arange(_FIRST_MONTH, _LAST_MONTH + np.timedelta64(1, "M"))
     columns = []
@@ -122,7 +122,7 @@ def _macro(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -
         if missing:
             raise ServiceError(
                 f"expected {name} of every month from {_FIRST_MONTH} to {_LAST_MONTH} from FRED; found none of "
-                f"{missing[0]} and {len(missing) - 1} others; run again later, or put the file there yourself"
+                f"{missing[0]} and {len(missing) - 1} others; run again later, or provide the file yourself"
             )
         columns.append([found[month] for month in months])
     rows = [
@@ -132,7 +132,7 @@ def _macro(fetch: Fetch, on_progress: ProgressCallback, yahoo: dict[str, Any]) -
 
 
 def _read_fred(answer: bytes, name: str) -> dict[np.datetime64, float]:
-    """Figures by month; months whose figure is missing (a point, or nothing) are left out."""
+    """Values by month; months without a value (a point, or empty) are left out."""
     try:
         rows = list(csv.reader(io.StringIO(answer.decode("utf-8-sig"))))
         head, *rest = [row for row in rows if row]
@@ -150,9 +150,10 @@ def _read_fred(answer: bytes, name: str) -> dict[np.datetime64, float]:
                 raise ValueError(f"{month} twice")
             found[month] = value
     except (ValueError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())[:160] or "nothing"
+        reason = " ".join(str(error).split())[:160] or "an empty response"
         raise ServiceError(
-            f"expected {name} as CSV from FRED, a date and a figure above zero a row; found {said}; run again later"
+            f"expected {name} as CSV from FRED, with a date and a value above zero in each row; found {reason}; run "
+            "again later"
         ) from error
     return found
 
@@ -161,15 +162,15 @@ def _fetch(address: str) -> bytes:
     request = urllib.request.Request(address, headers={"User-Agent": "rnn-strategies"})  # noqa: S310 - https, ours
     try:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
-            content: bytes = answer.read(LARGEST + 1)
+            content: bytes = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # URLError, HTTPError and time-outs are OSErrors
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
+            error.close()  # releases the connection
         reason = getattr(error, "reason", None) or error
         raise ServiceError(
             f"expected an answer from {address.partition('?')[0]}; found {' '.join(str(reason).split())[:160]}; check "
             "the network and run again"
         ) from error
-    if len(content) > LARGEST:
-        raise ServiceError(f"expected at most {LARGEST:,} bytes from {address}; found more; run again later")
+    if len(content) > MAX_BYTES:
+        raise ServiceError(f"expected at most {MAX_BYTES:,} bytes from {address}; found more; run again later")
     return content

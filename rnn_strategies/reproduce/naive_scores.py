@@ -1,4 +1,4 @@
-"""What needs no model, on the rows that the networks score."""
+"""Skill of naive predictors on the rows that the networks score."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ TRIVIAL = {
 
 
 def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
-    """Measure trivial predictors on the rows of a run.
+    """Measure naive predictors on the rows of a run.
 
     Parameters
     ----------
     run : Run
-        Whose scores are there.
+        Run whose signals are computed.
 
     Returns
     -------
     dict of str to dict
-        By name: `label`, `years` as `measure_scores` gives them, and `signs`, one a fold.
+        By name: `label`, `years` as `measure_scores` returns them, and `signs`, one per fold.
 
     Notes
     -----
-    A high volatility may be a good sign or a bad one. Which, the training slice of each fold says (the sign of its mean
-    rank IC), not the test slice: the one thing that is learnt here.
+    The sign of each predictor is that of its mean rank IC in the training slice of each fold, because high volatility,
+    for example, can predict high or low returns. Nothing else is fitted.
     """
     config = run.config
     assert config.walk_forward is not None  # noqa: S101 - the preset has one
-    made = prepare(
+    prepared = prepare(
         run.prices,
         walk_forward=config.walk_forward,
         universe=config.universe,
@@ -58,19 +58,19 @@ def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
     )
     parts: dict[str, list[pd.Series]] = {name: [] for name in TRIVIAL}
     signs: dict[str, list[int]] = {name: [] for name in TRIVIAL}
-    for fold in made.folds:
-        learnt = _scores(made.data, fold, fold.training_ticker, fold.training_date, made.lookback)
-        tested = _scores(made.data, fold, fold.test_ticker, fold.test_date, made.lookback)
-        came = _series(
-            made.data,
+    for fold in prepared.folds:
+        train_scores = _scores(prepared.data, fold, fold.training_ticker, fold.training_date, prepared.lookback)
+        test_scores = _scores(prepared.data, fold, fold.test_ticker, fold.test_date, prepared.lookback)
+        train_returns = _series(
+            prepared.data,
             fold.training_ticker,
             fold.training_date,
-            made.data.labels.forward_return[fold.training_ticker, fold.training_date],
+            prepared.data.labels.forward_return[fold.training_ticker, fold.training_date],
         )
         for name in TRIVIAL:
-            sign = -1 if rank_ic_by_date(learnt[name], came).mean() < 0 else 1
+            sign = -1 if rank_ic_by_date(train_scores[name], train_returns).mean() < 0 else 1
             signs[name].append(sign)
-            parts[name].append(sign * tested[name])
+            parts[name].append(sign * test_scores[name])
     forward = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])["forward_return"]
     horizon = config.labels.horizon
     return {

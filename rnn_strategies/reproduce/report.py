@@ -1,4 +1,4 @@
-"""What `reproduce` says about a system: facts, tables and remarks, as Markdown for people and JSON for programs."""
+"""Reports of reproduced systems: facts, tables and notes, as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = [
     "write_summary",
 ]
 
-HINDSIGHT = "best baseline, by hindsight"  # chosen on the test rows, in favour of the baselines
+HINDSIGHT = "best baseline, by hindsight"  # selected on the test rows, which favours the baselines
 SUMMARY = ("measure", "published", "published network", "improved network", "naive", HINDSIGHT)
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: a caption, names of columns, and rows of cells that are text already."""
+    """Table with a caption, column names, and rows of formatted cells."""
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """Lay the table out in columns of equal width, the first to the left and the others to the right."""
+        """Return the table as Markdown, the first column left-aligned and the others right-aligned."""
         cells = [[_cell(cell) for cell in row] for row in (self.columns, *self.rows)]
         width = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         lines = [
@@ -49,36 +49,36 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A table that is Markdown already, under its caption."""
+    """Table that is already Markdown text, with a caption."""
 
     caption: str
     body: str
 
     def markdown(self) -> str:
-        """Put the caption above."""
+        """Return caption and table as Markdown."""
         return f"{self.caption}:\n\n{self.body.strip()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One system beside its published figure and its baselines.
+    """Report of one system with its published figure and its baselines.
 
     Parameters
     ----------
     system : str
-        Its name, which is that of its files.
+        Name of the system and of its files.
     title : str
-        What it is, in a few words.
+        Short description.
     facts : tuple of (str, str)
-        Architecture, parameters, published figure, data, protocol, in the order they are to be read.
+        Architecture, parameters, published figure, data and protocol, in the order of the report.
     tables : tuple of Table or Text
-        The figures.
+        Tables of results.
     notes : tuple of str
-        What a reader must know before believing them.
+        Notes about limitations of the results.
     figures : dict
         Every figure as a number, for the JSON file.
     summary : dict of str to str
-        The cells of the system's row in the table over all systems, by `SUMMARY`.
+        Cells of the system's row in the table over all systems, by the names of `SUMMARY`.
     """
 
     system: str
@@ -90,7 +90,7 @@ class Report:
     summary: dict[str, str] = field(default_factory=dict)
 
     def markdown(self) -> str:
-        """Write the whole report as Markdown."""
+        """Return the whole report as Markdown."""
         parts = [f"## {self.system}: {self.title}"]
         parts.append("\n".join(f"- {name}: {text}" for name, text in self.facts))
         parts += [table.markdown() for table in self.tables]
@@ -99,7 +99,7 @@ class Report:
         return "\n\n".join(parts) + "\n"
 
     def as_json(self) -> dict[str, Any]:
-        """Give the same as plain values, numbers with all their digits; what is not a number is null."""
+        """Return the report as plain values, numbers with all their digits; NaN and infinity become null."""
         return {
             "system": self.system,
             "title": self.title,
@@ -111,13 +111,13 @@ class Report:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Write `<system>.md` and `<system>.json` into a folder, each whole or not at all."""
+    """Write `<system>.md` and `<system>.json` into a folder, each atomically."""
     atomic_write(folder / f"{report.system}.md", report.markdown().encode())
     write_json(folder / f"{report.system}.json", report.as_json())
 
 
 def write_summary(systems: Sequence[str], folder: Path) -> str | None:
-    """Write `summary.md`: one row for each system whose JSON file lies in the folder; None when there is none."""
+    """Write `summary.md`, with one row for each system whose JSON file is in the folder; None when there is none."""
     rows = []
     for system in systems:
         path = folder / f"{system}.json"
@@ -132,7 +132,7 @@ def write_summary(systems: Sequence[str], folder: Path) -> str | None:
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
-    """Write a number with so many decimals, or a dash where there is none.
+    """Format a number with a number of decimals; None and non-finite values become a dash.
 
     >>> number(0.12345), number(-0.00001), number(float("nan")), number(1.5, 1, sign=True)
     ('0.123', '0.000', '-', '+1.5')
@@ -144,7 +144,7 @@ def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
-    """Write the mean over seeds and their standard deviation (ddof 1); the value alone where there is one.
+    """Format the mean over seeds and their standard deviation (ddof 1); a single value has no deviation.
 
     >>> spread([1.0, 2.0, 3.0], 1), spread([1.0], 1), spread([])
     ('2.0 ± 1.0', '1.0', '-')
@@ -160,7 +160,7 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn numbers of NumPy into Python's, and what is not finite into None, as JSON has no word for it."""
+    """Convert NumPy numbers to Python numbers, and non-finite ones to None, because JSON cannot express them."""
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""How good cross-sectional scores are, year by year and seed by seed."""
+"""Skill of cross-sectional scores by calendar year and seed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def measure_scores(
     Parameters
     ----------
     scores : mapping of int to Series indexed by (date, ticker)
-        One series a seed, all on the same rows.
+        One series per seed, all on the same rows.
     forward_return : Series indexed by (date, ticker)
-        What the rows returned; rows without are left out.
+        Forward return of the rows; rows without one are left out.
     horizon : int
         Decision dates that a return covers, `labels.horizon`.
 
@@ -41,9 +41,9 @@ def measure_scores(
 
     Notes
     -----
-    Each measure is taken within a date and averaged over dates. AUC: the chance that a ticker above the median return
-    of its date scores above one below it, whatever a model was trained on. Decile spread: mean return of the tenth that
-    scored highest less that of the lowest, a period, before costs.
+    Each measure is computed within a date and averaged over dates. AUC: probability that a ticker above the median
+    return of its date has a higher score than one below it, whatever the training target. Decile spread: mean return
+    of the tenth with the highest scores minus that of the tenth with the lowest, per period, before costs.
     """
     median = forward_return.groupby(level="date").transform("median")
     above = (forward_return > median).astype(np.float64).where(forward_return.notna())
@@ -52,7 +52,7 @@ def measure_scores(
     ensemble = _by_date(together, forward_return, above)
     rows = forward_return.reindex(together.index).notna().groupby(level="date").sum()
     years = pd.DatetimeIndex(ensemble.index).year
-    found: dict[str, dict[str, Any]] = {}
+    by_year: dict[str, dict[str, Any]] = {}
     for name in (*(str(year) for year in sorted(set(years))), ALL_YEARS):
         of_year = np.ones(len(years), dtype=bool) if name == ALL_YEARS else np.asarray(years == int(name))
         kept = ensemble[of_year]
@@ -61,12 +61,12 @@ def measure_scores(
             "rows": int(rows.reindex(kept.index).sum()),
         }
         for measure in MEASURES:
-            nothing = 0.5 if measure == "auc" else 0.0
+            null = 0.5 if measure == "auc" else 0.0
             figures[f"{measure}_by_seed"] = [float(frame.loc[kept.index, measure].mean()) for frame in by_seed.values()]
             mean = mean_interval(kept[measure], horizon=horizon)
-            figures[measure], figures[f"{measure}_t"], figures[f"{measure}_df"] = mean.mean, mean.t(nothing), mean.df
-        found[name] = figures
-    return found
+            figures[measure], figures[f"{measure}_t"], figures[f"{measure}_df"] = mean.mean, mean.t(null), mean.df
+        by_year[name] = figures
+    return by_year
 
 
 def _by_date(score: pd.Series, forward_return: pd.Series, above: pd.Series) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def _by_date(score: pd.Series, forward_return: pd.Series, above: pd.Series) -> p
 
 
 def pooled_auc(score: pd.Series, label: pd.Series) -> float:
-    """AUC over all rows at once, as it was published: it mixes which week with which stock.
+    """AUC over all rows at once, as published: it mixes skill among weeks with skill among stocks.
 
     >>> index = pd.MultiIndex.from_product([pd.to_datetime(["2017-01-06", "2017-01-13"]), ["A", "B"]],
     ...                                    names=["date", "ticker"])
@@ -93,19 +93,19 @@ def pooled_auc(score: pd.Series, label: pd.Series) -> float:
 
 
 def dead_rows_auc(dead: float, down: float) -> float:
-    """AUC without any skill when a share of the rows is dead: never up, and known as such by their zero returns.
+    """AUC of scores without skill that recognise padded rows by their zero returns; padded rows are never up.
 
     Parameters
     ----------
     dead : float
-        Share of dead rows.
+        Fraction of padded rows of delisted tickers.
     down : float
-        Share of the others that did not rise.
+        Fraction of the other rows that did not rise.
 
     >>> round(dead_rows_auc(0.2, 0.49), 3)
     0.669
     >>> dead_rows_auc(0.0, 0.49)
     0.5
     """
-    told = dead / (dead + (1.0 - dead) * down)  # of all rows that are not up, those that give themselves away
-    return told + (1.0 - told) * 0.5
+    recognised = dead / (dead + (1.0 - dead) * down)  # fraction of padded rows among all rows that are not up
+    return recognised + (1.0 - recognised) * 0.5

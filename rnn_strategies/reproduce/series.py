@@ -1,4 +1,4 @@
-"""The systems that forecast series: published and honest networks on the same origins, beside every baseline."""
+"""Reproduction of systems that forecast series: published and improved networks and baselines on the same origins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["reproduce_series"]
 
 PERSISTENCE = "persistence"
 
-FURTHER: tuple[str, ...] = ()  # settings on top of every preset's: tests make the world a small one
+FURTHER: tuple[str, ...] = ()  # overrides of every preset, with which tests use small settings
 
 
 def reproduce_series(
@@ -42,7 +42,7 @@ def reproduce_series(
     on_progress: ProgressCallback,
     write: Callable[[Report], None] = lambda report: None,
 ) -> Report:
-    """Forecast with every preset of a system, and put networks and baselines into one table for each problem.
+    """Forecast with every preset of a system, and compare networks and baselines in one table for each problem.
 
     Parameters
     ----------
@@ -51,17 +51,17 @@ def reproduce_series(
     data : Path
         Folder with the data files.
     out : Path
-        Each preset is a folder of forecasts at `out/<name>/<preset>`; what is done there is not done again.
+        Folder of the run folders, one per network: `out/<name>/<label>`. Finished ones are not computed again.
     seeds : int
-        Networks a fold.
+        Number of networks per fold.
     jobs : int
-        Training processes.
+        Number of training processes.
     home : Home
-        Where networks are kept.
+        Folder of stored networks.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`.
     write : callable
-        Given the report so far after each of them.
+        Called with the report after each network.
     """
     system = SERIES_SYSTEMS[name]
     runs: dict[str, ForecastRun] = {}
@@ -82,7 +82,7 @@ def reproduce_series(
 
 
 def _vintage(system: SeriesSystem, data: Path) -> list[str]:
-    """Say of when a downloaded file is, as a setting: what the preset says holds for the published vintage only."""
+    """Override of the vintage note for a downloaded file; that of the preset describes the published vintage."""
     note = None if system.file is None else downloaded_note(data / system.file)
     return [] if note is None else [f"series.vintage_note={json.dumps(note)}"]
 
@@ -102,7 +102,7 @@ def _report(
         published = system.error if problem is system.problems[0] else None
         outcome += _outcome(problem.caption, compared, list(mine), published)
         summary = summary or _summary(system, compared, list(mine))
-    notes = [f"Not finished: {left} more networks are to come."] * bool(left)
+    notes = [f"Not finished: {left} more networks remain."] * bool(left)
     first = next(iter(runs.values()))
     facts = (
         ("architecture", system.architecture),
@@ -116,7 +116,7 @@ def _report(
     about = {
         label: {
             "preset": run.config.name,
-            "configuration": dropped(run.config.tables, "path"),  # where a file lies is nobody's business
+            "configuration": dropped(run.config.tables, "path"),  # without paths of this machine
             "epochs": run.folds["epochs"].tolist(),
             "trainer": run._manifest.data["trainer"]["name"],
         }
@@ -134,23 +134,23 @@ def _report(
 
 
 def _compare(runs: Mapping[str, ForecastRun]) -> Comparison:
-    """Put the networks of several runs over the same origins into one table, with the baselines of the richest."""
-    richest = max(runs.values(), key=lambda run: len(run.config.baselines))
+    """Compare the networks of several runs on the same origins with the baselines of the run that has most of them."""
+    baseline_run = max(runs.values(), key=lambda run: len(run.config.baselines))
     frames, parameters = [], {}
     for label, run in runs.items():
-        found = run.forecasts
-        frames.append(found[found["model"] == NETWORK].assign(model=label))
+        forecasts = run.forecasts
+        frames.append(forecasts[forecasts["model"] == NETWORK].assign(model=label))
         parameters[label] = _parameters(run)[NETWORK]
-    beside = richest.forecasts
-    frames.append(beside[beside["model"] != NETWORK])
-    parameters |= {model: count for model, count in _parameters(richest).items() if model != NETWORK}
-    settings = richest.config.forecast
-    table = richest.series
+    baselines = baseline_run.forecasts
+    frames.append(baselines[baselines["model"] != NETWORK])
+    parameters |= {model: count for model, count in _parameters(baseline_run).items() if model != NETWORK}
+    settings = baseline_run.config.forecast
+    table = baseline_run.series
     targets = settings.series or table.names
     ranges = {target: float(np.ptp(table.values[:, table.names.index(target)])) for target in targets}
     return comparison_table(
         pd.concat(frames, ignore_index=True),
-        richest.actuals,
+        baseline_run.actuals,
         parameters=parameters,
         units=ranges if settings.error_units == "minmax" else None,
         metric=settings.metric,
@@ -164,14 +164,15 @@ def _parameters(run: ForecastRun) -> dict[str, int]:
 
 def _units(run: ForecastRun) -> str:
     settings = run.config.forecast
-    unit = "shares of the range of all rows" if settings.error_units == "minmax" else "units of the series"
+    unit = "fractions of the range of all rows" if settings.error_units == "minmax" else "units of the series"
     return (
-        f"{settings.metric.upper()} in {unit}; mean ± spread over seeds; {', '.join(run.forecasts['series'].unique())}"
+        f"{settings.metric.upper()} in {unit}; mean ± standard deviation over seeds; "
+        f"{', '.join(run.forecasts['series'].unique())}"
     )
 
 
 def _outcome(caption: str, compared: Comparison, networks: list[str], published: float | None) -> list[tuple[str, str]]:
-    """Ours, naive and the best baseline of one problem, in a line each; of several blocks also of the last."""
+    """Facts about our networks, the naive forecast and the best baseline of one problem, and of its last block."""
     lines = []
     last = _last_block(compared)
     for name, rows in [(caption, compared.table), *([(f"{caption}, the last", last)] if last is not None else [])]:
@@ -184,36 +185,36 @@ def _outcome(caption: str, compared: Comparison, networks: list[str], published:
             (
                 f"naive, {name}",
                 f"{compared.reference} {naive[compared.metric]:.4g}{level}"
-                + (f"; {number(naive[compared.metric] / compare)} of what was published" if compare else ""),
+                + (f"; {number(naive[compared.metric] / compare)} of the published error" if compare else ""),
             ),
-            (f"best baseline by hindsight, {name}", f"{best}: {_said(compared, rows, best)}"),
+            (f"best baseline by hindsight, {name}", f"{best}: {_format_error(compared, rows, best)}"),
         ]
     return lines
 
 
 def _ours(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
-    """Error of a network, and the correlation of its forecasts with what came: of changes, or of the series itself."""
+    """Error of a network, and the correlation of forecast and actual changes, or of forecasts and actual values."""
     row, of = _row(rows, model), "changes" if compared.reference == PERSISTENCE else "the series"
     t = ""
     if math.isfinite(row["ic_change_t"]):
         t = f", t {number(row['ic_change_t'], 1)} with {row['ic_change_df']:.0f} degrees of freedom"
     elif math.isfinite(row["ic_change"]) and row["ic_change_df"] == 0:
         t = f" ({TOO_FEW_DATES})"
-    return f"{model}: {_said(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
+    return f"{model}: {_format_error(compared, rows, model)}, IC of {of} {number(row['ic_change'])}{t}"
 
 
 def _summary(system: SeriesSystem, compared: Comparison, networks: list[str]) -> dict[str, str]:
     """Cells of the table over all systems: the published problem, its last block where there are several."""
     last = _last_block(compared)
     rows = compared.table if last is None else last
-    published, honest = (networks[:1], networks[1:]) if system.error else ([], networks)
+    published, improved = (networks[:1], networks[1:]) if system.error else ([], networks)
     best = _best_baseline(compared, rows, networks)
     naive = _row(rows, compared.reference)[compared.metric]
     return {
         "measure": f"{compared.metric.upper()}{', last block' if last is not None else ''}",
         "published": f"{system.error:g}" if system.error else "-",
-        "published network": "; ".join(_said(compared, rows, label) for label in published) or "-",
-        "improved network": "; ".join(_said(compared, rows, label) for label in honest) or "-",
+        "published network": "; ".join(_format_error(compared, rows, label) for label in published) or "-",
+        "improved network": "; ".join(_format_error(compared, rows, label) for label in improved) or "-",
         "naive": f"{naive:.4g} {compared.reference}",
         HINDSIGHT: f"{_row(rows, best)[compared.metric]:.4g} {best}",
     }
@@ -225,8 +226,8 @@ def _last_block(compared: Comparison) -> pd.DataFrame | None:
 
 
 def _row(rows: pd.DataFrame, model: str) -> dict[str, Any]:
-    found: dict[str, Any] = rows[rows["model"] == model].iloc[0].to_dict()
-    return found
+    row: dict[str, Any] = rows[rows["model"] == model].iloc[0].to_dict()
+    return row
 
 
 def _best_baseline(compared: Comparison, rows: pd.DataFrame, networks: list[str]) -> str:
@@ -234,7 +235,7 @@ def _best_baseline(compared: Comparison, rows: pd.DataFrame, networks: list[str]
     return str(baselines.loc[baselines[compared.metric].idxmin(), "model"])
 
 
-def _said(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
+def _format_error(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
     row = _row(rows, model)
     error, deviation = float(row[compared.metric]), float(row[f"{compared.metric}_spread"])
     text = f"{error:.4g}" + (f" ± {deviation:.2g}" if math.isfinite(deviation) else "")
@@ -243,7 +244,7 @@ def _said(compared: Comparison, rows: pd.DataFrame, model: str) -> str:
 
 def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tuple[str, str], ...]:
     table = run.series
-    facts = [("data", "SIMULATED series; they say nothing about a real market")]
+    facts = [("data", "SIMULATED series; the results do not apply to real series")]
     if system.file is not None:
         digest = sha256_file(data / system.file)
         facts = [("data", f"{system.file}, SHA-256 {digest}; {', '.join(table.names)}")]
@@ -255,26 +256,28 @@ def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tup
 
 
 def _protocol(run: ForecastRun) -> str:
-    """Say on what a network learnt, what stopped it, and on what it is judged."""
+    """Describe target, slices, scaling and training of a network."""
     config, folds = run.config, run.folds
-    training, cut = config.training, config.walk_forward
-    target = {"level": "says the value", "change": "says the change from the last value"}[config.forecast.target]
+    training, walk_forward = config.training, config.walk_forward
+    target = {"level": "predicts the value", "change": "predicts the change from the last value"}[
+        config.forecast.target
+    ]
     scaled = {
         "standard": "standardised on training rows only",
         "minmax": "min-max scaled on training rows only",
         "none": "not scaled",
     }[config.forecast.scale]
     ahead = run.actuals.loc[run.actuals["actual"].notna(), "target_date"]
-    kept = folds["epochs"]
-    stops = f"{kept.min()} to {kept.max()}" if kept.min() < kept.max() else f"{kept.min()}"
+    best = folds["epochs"]
+    epochs = f"{best.min()} to {best.max()}" if best.min() < best.max() else f"{best.min()}"
     return (
-        f"{target}; window {config.model.lookback}; train {cut.train}, validation {cut.validation}, test {cut.test} "
-        f"from {cut.test_start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); {scaled}; "
-        f"{training.optimizer}, {_loss(run)}, batch {training.batch_size}; epochs kept {stops} of at most "
+        f"{target}; window {config.model.lookback}; train {walk_forward.train}, validation {walk_forward.validation}, "
+        f"test {walk_forward.test} from {walk_forward.test_start} ({ahead.min():%Y-%m-%d} to {ahead.max():%Y-%m-%d}); "
+        f"{scaled}; {training.optimizer}, {_loss(run)}, batch {training.batch_size}; best epochs {epochs} of at most "
         f"{training.epochs}, those with the lowest loss on the validation slice; preset {config.name}"
     )
 
 
 def _loss(run: ForecastRun) -> str:
-    """Loss that the networks were trained by: of quantiles the pinball loss, whatever the configuration says."""
+    """Loss function of the networks: the pinball loss for quantiles, else that of the configuration."""
     return "pinball" if run.config.forecast.quantiles else run.config.training.loss

@@ -1,4 +1,4 @@
-"""The published systems that forecast series: what was published, and which presets stand for it here."""
+"""Published systems that forecast series: published figures, and the presets that reproduce them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Networks = Mapping[str, tuple[str, tuple[str, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class SeriesProblem:
-    """One forecast problem, with the networks that are held against each other on the same origins.
+    """One forecast problem, with the networks that are compared on the same origins.
 
     Parameters
     ----------
     caption : str
-        What is forecast.
+        Description of the target.
     networks : mapping of str to (str, tuple of str)
-        Label, and the preset and `--set` overrides behind it.
+        Label of each network, with its preset and `--set` overrides.
     """
 
     caption: str
@@ -31,20 +31,20 @@ class SeriesProblem:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSystem:
-    """One published system.
+    """One published system that forecasts series.
 
     Parameters
     ----------
     title, architecture, parameters, published, differs : str
-        What it is, what was published, and how that protocol differs from ours.
+        Description of the system, its published figures, and the differences of the published protocol from ours.
     problems : tuple of SeriesProblem
-        What is forecast here, the published problem first.
+        Forecast problems, the published one first.
     notes : tuple of str
-        What a reader must know.
+        Notes of the report.
     error : float, optional
-        The published error, in the units of the first problem.
+        Published error, in the units of the first problem.
     file : str, optional
-        What it reads, below the data folder; None for simulated series.
+        Data file below the data folder; None for simulated series.
     """
 
     title: str
@@ -62,14 +62,14 @@ _SECOND_EDITION = ("model.units=[10]",)
 _TO_2019 = ("series.start=2011-02-23", "series.end=2019-12-31", "walk_forward.test_start=2019-01-01")
 
 _UNIVARIATE_NOTES = (
-    "A level is nearly its own last value: an RMSE or a correlation of levels near that of persistence, which knows "
-    "nothing else, is no forecast. Look at the correlation of changes, and of returns at their own, both under IC.",
-    "The range that errors are divided by is that of all rows, test year included, as published; no network sees it.",
+    "A level nearly equals its last value: an RMSE or a correlation of levels near that of persistence shows no "
+    "forecasting skill. Use the correlation of changes, and that of returns, both under IC.",
+    "Errors are divided by the range of all rows, test year included, as published; networks do not use this range.",
 )
 _PERSISTENCE = {
-    2018: "Both published figures are those of persistence, to the digit.",
-    2019: "The published error is that of persistence within 2 %, and the published correlation lies below that of "
-    "persistence.",
+    2018: "Both published figures equal those of persistence in every published digit.",
+    2019: "The published error equals that of persistence within 2 %, and the published correlation is lower than that "
+    "of persistence.",
 }
 
 
@@ -83,8 +83,8 @@ def _univariate(
         architecture=f"63 closes -> LSTM {units} -> 1{other}",
         parameters=f"{parameters} published and ours",
         published=published,
-        differs="min-max scaled over all years, test year included; the epoch chosen on the test year; "
-        "errors on that scale, without a naive forecast beside",
+        differs="min-max scaled over all years, test year included; the epoch selected on the test year; "
+        "errors on that scale, without a comparison with a naive forecast",
         problems=(
             SeriesProblem(
                 f"close of {year}",
@@ -115,21 +115,25 @@ SERIES_SYSTEMS: dict[str, SeriesSystem] = {
     "multivariate": SeriesSystem(
         title="multivariate regression, consumer sentiment and industrial production by month",
         architecture="24 months x 2 -> LSTM 12 -> LSTM 6 -> dense 10 -> 2, dropout and recurrent dropout 0.2",
-        parameters="1,268 published and ours; more with the highway",
-        published="MAE 1.71 over both series (second edition 0.0353 on scaled), beside a VAR's 1.91, whose forecasts "
-        "are not of the same horizon; RMSprop, MAE, batch 20, 25 of 50 epochs",
-        differs="the epoch chosen on the 24 test months",
+        parameters="1,268 published and ours; more with autoregressive lags",
+        published="MAE 1.71 over both series (second edition 0.0353 on scaled series), compared with 1.91 of a VAR, "
+        "whose forecasts have another horizon; RMSprop, MAE, batch 20, 25 of 50 epochs",
+        differs="the epoch selected on the 24 test months",
         problems=(
             SeriesProblem(
                 "annual changes, six blocks of 24 months",
-                {"published network": ("published-multivariate", ()), "highway network": ("improved-multivariate", ())},
+                {
+                    "published network": ("published-multivariate", ()),
+                    "autoregressive network": ("improved-multivariate", ()),
+                },
             ),
         ),
         notes=(
-            "MAE: mean of the errors of sentiment, in points, and of production, in log points, a hundredth of the "
-            "other: half of sentiment's error, as published.",
-            "Annual differences carry an echo twelve months later, which a line on 13 lags can use.",
-            "One block of 24 months fools easily: read the blocks side by side.",
+            "MAE: mean of the errors of sentiment, in points, and of production, in log points. Errors of production "
+            "are a hundred times smaller, so the MAE is half of the error of sentiment, as published.",
+            "Annual differences are correlated with those twelve months later, which a linear model of 13 lags can "
+            "use.",
+            "Results of a single block of 24 months are uncertain: compare all blocks.",
         ),
         error=1.71,
         file=MACRO_FILE,
@@ -138,9 +142,9 @@ SERIES_SYSTEMS: dict[str, SeriesSystem] = {
         title="encoder-decoder with attention on simulated seasonal series, several months ahead",
         architecture="encoder, decoder with attention over the steps ahead",
         parameters="in the table",
-        published="none: a check on simulated series that it should win",
+        published="none: a check on simulated series, in which it should have the lowest error",
         differs="none",
         problems=(SeriesProblem("simulated seasonal series", {"encoder-decoder": ("seasonal", ())}),),
-        notes=("SIMULATED series: this shows that the network works, not that it earns anything.",),
+        notes=("SIMULATED series: they test the implementation and do not show any profit.",),
     ),
 }

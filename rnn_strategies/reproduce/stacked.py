@@ -1,4 +1,4 @@
-"""The stacked LSTM on a panel of stocks, walk-forward, beside its other cells and heads and all it must beat."""
+"""Reproduction of the stacked LSTM on a panel of stocks, with other cells and output heads, and with baselines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from signals.trainers.compiled.layout import Layout
 __all__ = ["reproduce_stacked"]
 
 FILE = "us-stocks-daily/close_all.parquet"  # as `systems` lists it
-FURTHER: tuple[str, ...] = ()  # settings on top of every variation's: tests make the world a small one
+FURTHER: tuple[str, ...] = ()  # overrides of every variation, with which tests use small settings
 PUBLISHED = {"auc": 0.63, "second_edition": 0.6815}
 
 
@@ -47,30 +47,31 @@ def reproduce_stacked(
     on_progress: ProgressCallback,
     write: Callable[[Report], None] = lambda report: None,
 ) -> Report:
-    """Run every variation and put the tables together.
+    """Run every variation and compare them in the tables of a report.
 
     Parameters
     ----------
     name : str
-        What the system is called.
+        Name of the system.
     data : Path
-        Folder with the prices.
+        Folder with the data files.
     out : Path
-        Each variation is a run folder at `out/<name>/<key>`; what is done there is not done again.
+        Folder of the run folders, one per variation: `out/<name>/<key>`. Finished ones are not computed again.
     seeds : int
-        Networks a fold.
+        Number of networks per fold.
     jobs : int
-        Training processes.
+        Number of training processes.
     home : Home
-        Where networks are kept.
+        Folder of stored networks.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`.
     write : callable
-        Given the report so far after each of them.
+        Called with the report after each variation.
 
     Returns
     -------
     Report
+        The complete report.
     """
     common = [f"training.seeds={list(range(seeds))}", *FURTHER]
     figures: dict[str, Any] = {"published": PUBLISHED, "seeds": seeds, "models": {}, "trivial": {}}
@@ -81,7 +82,11 @@ def reproduce_stacked(
         write_preset(preset, preset=variation.preset, data=str(data.resolve()), force=True)
         config = load_config(preset, [*variation.overrides, *common])
         run = open_run(
-            config, out=out / name / variation.key, home=home, jobs=jobs, on_progress=_named(on_progress, variation)
+            config,
+            out=out / name / variation.key,
+            home=home,
+            jobs=jobs,
+            on_progress=_with_variation_name(on_progress, variation),
         )
         with run.locked():
             if first is not None:
@@ -100,14 +105,14 @@ def reproduce_stacked(
     return report
 
 
-def _named(on_progress: ProgressCallback, variation: Variation) -> ProgressCallback:
+def _with_variation_name(on_progress: ProgressCallback, variation: Variation) -> ProgressCallback:
     return lambda event: on_progress(replace(event, stage=f"{variation.key} {event.stage}"))
 
 
 def _measure(run: Run) -> dict[str, Any]:
     labels = read_parquet(run.folder / "labels.parquet", index=["date", "ticker"])
-    said = read_parquet(run.folder / "seed_scores.parquet")
-    by_seed = {int(seed): rows.set_index(["date", "ticker"])["score"] for seed, rows in said.groupby("seed")}
+    scores = read_parquet(run.folder / "seed_scores.parquet")
+    by_seed = {int(seed): rows.set_index(["date", "ticker"])["score"] for seed, rows in scores.groupby("seed")}
     figures: dict[str, Any] = {
         "years": measure_scores(by_seed, labels["forward_return"], horizon=run.config.labels.horizon)
     }
@@ -120,19 +125,19 @@ def _measure(run: Run) -> dict[str, Any]:
 
 
 def _n_parameters(run: Run) -> int | None:
-    """Weights of the network of the last fold, built for its tickers; None for what is no network of ours."""
+    """Count the weights of the network of the last fold; None for custom and saved models."""
     config = run.config
     if isinstance(config.model, CustomModel | SavedKerasModel):
         return None
     tickers = int(read_parquet(run.folder / "folds.parquet")["tickers"].iloc[-1])
     network = Network(config.model, tickers + 1, len(config.features), config.labels.target)
-    if unsupported_reason(config.model) is None:  # its layout is at hand without loading Keras
+    if unsupported_reason(config.model) is None:  # the layout of the compiled trainer needs no Keras
         return sum(math.prod(piece.shape) for piece in Layout.of(network).pieces)
     return int(build_network(network).count_params())
 
 
 def _panel_facts(data: Path, run: Run) -> dict[str, Any]:
-    """Which rows were scored, and what was learnt from."""
+    """Facts about the data file, the scored rows and the training rows."""
     index = read_parquet(run.folder / "signals.parquet", index=["date", "ticker"]).index
     tickers = pd.Series(index.get_level_values("ticker"), index=pd.DatetimeIndex(index.get_level_values("date")).year)
     folds = read_parquet(run.folder / "folds.parquet").drop_duplicates("fold")

@@ -1,4 +1,4 @@
-"""Which published systems there are, what each needs, and how they are run."""
+"""Registry of the published systems with their data files, and the function that runs them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class System:
     Parameters
     ----------
     function : str
-        `'module:name'` of what runs it.
+        Function that runs the system, as `'module:name'`.
     files : tuple of str
-        What it reads, below the data folder.
+        Data files, below the data folder.
     seeds : int
-        Networks a fold where nothing else is said.
+        Default number of networks per fold.
     """
 
     function: str
@@ -63,34 +63,34 @@ def reproduce_systems(
     on_progress: ProgressCallback = ignore_progress,
     each: Callable[[Report], None] = lambda report: None,
 ) -> list[Report]:
-    """Run published systems on real data, each beside its baselines; what is done already is not done again.
+    """Run published systems on real data and compare each with its baselines. Finished runs are not computed again.
 
     Parameters
     ----------
     data : Path, optional
         Folder with the data files; simulated systems need none.
     only : sequence of str
-        Names of `SYSTEMS`; all of them by default.
+        Names of `SYSTEMS`; all systems by default.
     out : Path, optional
-        Folder for `<system>.md`, `<system>.json`, the run folders behind them, and `summary.md` over all systems that
-        were ever run into it; `runs/reproduce` by default.
+        Folder to which `<system>.md`, `<system>.json`, the run folders, and `summary.md` over all systems in the folder
+        are written; `runs/reproduce` by default.
     seeds : int, optional
-        Networks a fold; what each system says by default.
+        Number of networks per fold; the default of each system when not given.
     jobs : int, optional
-        Training processes; one per core when not given. Results do not depend on it.
+        Number of training processes; one per core by default. Results do not depend on it.
     download : bool
-        Whether files that are missing are fetched where they can be.
+        Whether missing files are downloaded where they are freely available; False by default.
     home : Home, optional
-        Where networks are kept.
+        Folder of stored networks; `.rnn-strategies` by default.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
     each : callable
-        Given every report as soon as it is made.
+        Called with every finished report.
 
     Returns
     -------
     list of Report
-        In the order of `SYSTEMS`; each is on the disk as soon as it is made.
+        Reports in the order of `SYSTEMS`; each is written as soon as it is finished.
 
     Raises
     ------
@@ -99,19 +99,19 @@ def reproduce_systems(
     ServiceError
         When a file cannot be downloaded.
     """
-    chosen = _chosen(only)
+    chosen = _select_systems(only)
     folder = Path("runs/reproduce" if out is None else out)
-    where = _checked(chosen, data, download=download, on_progress=on_progress)
+    data_folder = _check_data_files(chosen, data, download=download, on_progress=on_progress)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     reports = []
     for done, name in enumerate(chosen):
         system = SYSTEMS[name]
         on_progress(ProgressEvent("reproduce", f"{name} begins", done, len(chosen), float("nan")))
         module, function = system.function.split(":")
-        make: Any = getattr(import_module(module), function)
-        report: Report = make(
+        reproduce: Any = getattr(import_module(module), function)
+        report: Report = reproduce(
             name,
-            where,
+            data_folder,
             folder,
             seeds=seeds or system.seeds,
             jobs=jobs or cores,
@@ -126,7 +126,7 @@ def reproduce_systems(
     return reports
 
 
-def _chosen(only: Sequence[str]) -> list[str]:
+def _select_systems(only: Sequence[str]) -> list[str]:
     for name in only:
         if name not in SYSTEMS:
             close = difflib.get_close_matches(name, SYSTEMS, n=1)
@@ -135,16 +135,18 @@ def _chosen(only: Sequence[str]) -> list[str]:
     return [name for name in SYSTEMS if name in only or not only]
 
 
-def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, on_progress: ProgressCallback) -> Path:
-    """Make sure that every file is there, having fetched what is missing if that was asked for."""
-    wanted = list(dict.fromkeys(file for name in chosen for file in SYSTEMS[name].files))
+def _check_data_files(
+    chosen: Sequence[str], data: Path | str | None, *, download: bool, on_progress: ProgressCallback
+) -> Path:
+    """Return the data folder after a check that every file exists; missing ones are downloaded with `download`."""
+    needed = list(dict.fromkeys(file for name in chosen for file in SYSTEMS[name].files))
     if data is None:
-        if wanted:
-            raise InputError(f"expected --data with the folder of {wanted[0]}; found none; add it, or --only a system "
-                             "on simulated data")  # fmt: skip
+        if needed:
+            raise InputError(f"expected --data with the folder of {needed[0]}; found none; add it, or select a "
+                             "simulated system with --only")  # fmt: skip
         return Path()
     folder = Path(data).expanduser()
-    for file in wanted:
+    for file in needed:
         if (folder / file).is_file():
             continue
         if download:
@@ -152,9 +154,9 @@ def _checked(chosen: Sequence[str], data: Path | str | None, *, download: bool, 
 
             download_file(file, folder, on_progress=on_progress)
             continue
-        of = ", ".join(name for name in chosen if file in SYSTEMS[name].files)
+        systems = ", ".join(name for name in chosen if file in SYSTEMS[name].files)
         raise InputError(
-            f"expected {folder / file} for {of}; found no such file; put it there, fetch what can be fetched with "
-            "--download, or choose other systems with --only"
+            f"expected {folder / file} for {systems}; found no such file; put it there, download freely available "
+            "files with --download, or select other systems with --only"
         )
     return folder

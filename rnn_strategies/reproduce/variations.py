@@ -1,4 +1,4 @@
-"""The stacked system's models: the published network, its other cells and heads, and what it is held against."""
+"""Models of the stacked system: the published network, other cells and output heads, and baselines."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Variation:
     key : str
         Name of its run folder.
     label : str
-        What the table calls it.
+        Label in the tables.
     preset : str
-        Configuration it starts from.
+        Preset configuration.
     overrides : tuple of str
-        What it changes there, as `--set` would.
+        Overrides of the preset, as for `--set`.
     parameters : int, optional
-        Weights, where no network tells.
+        Number of weights of a model that is no network.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Variation:
 
 
 def _lags(name: str, options: str) -> tuple[str, ...]:
-    # a whole table at once: these models have no layers, and see the window alone
+    # the whole table is replaced: these models have no layers, and their only input is the window
     return (f'model={{ kind = "{name}", lookback = 52, options = {{ {options} }} }}',)
 
 
@@ -64,10 +64,10 @@ VARIATIONS = (
     Variation("gru-regression", "GRU, regression", overrides=(_RESIDUAL, "model.cell=gru")),
     Variation("simple-rnn", "simple RNN, class.", overrides=("model.cell=simple_rnn",)),
     Variation("simple-rnn-regression", "simple RNN, regression", overrides=(_RESIDUAL, "model.cell=simple_rnn")),
-    # the first layer's dropout is left out: it blanks a fifth of all series, and needs Keras at a fortieth of the speed
+    # without the dropout of the first layer, which masks a fifth of all series, and needs Keras, 40 times slower
     Variation(
         "published",
-        "published settings but its first dropout",
+        "published settings without first dropout",
         preset="published-stacked",
         overrides=("model.input_dropout=0.0",),
     ),

@@ -1,4 +1,4 @@
-"""The same scores traded otherwise: one seed alone, other costs, a session later."""
+"""Variants of a backtest of the same scores: one seed alone, scaled costs, scores one session later."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["delayed", "seed_returns", "seed_signals", "variant_returns"]
 
 
 def variant_returns(config: Config, prices: Prices, signals: pd.DataFrame, *, cost: float = 1.0) -> pd.Series:
-    """Trade scores with the run's allocation, strategy and account.
+    """Backtest scores with the allocation, strategy and account of a run.
 
     Parameters
     ----------
     config : Config
         Settings of the run.
     prices : Prices
-        Its prices.
+        Prices of the run.
     signals : DataFrame
-        Scores.
+        Scores, indexed by (date, ticker).
     cost : float
-        What every cost is multiplied by: commission, spread, slippage, borrow fee and interest on debt; each stays
-        within what the broker takes.
+        Factor of every cost: commission, spread, slippage, borrow fee and interest on debt; 1 by default. Each cost is
+        capped at the largest value that the broker accepts.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def variant_returns(config: Config, prices: Prices, signals: pd.DataFrame, *, co
 
 
 def seed_signals(signals: pd.DataFrame, seed_scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Give the signal frame of one seed alone."""
+    """Signal frame of one seed alone."""
     rows = seed_scores[seed_scores["seed"] == seed].set_index(["date", "ticker"])["score"]
     return signals.assign(score=rows.reindex(signals.index).to_numpy(), score_std=0.0)
 
@@ -50,7 +50,7 @@ def seed_signals(signals: pd.DataFrame, seed_scores: pd.DataFrame, seed: int) ->
 def seed_returns(
     config: Config, prices: Prices, signals: pd.DataFrame, seed_scores: pd.DataFrame, seeds: Sequence[int]
 ) -> pd.DataFrame:
-    """Trade each seed's scores alone.
+    """Backtest the scores of each seed alone.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def seed_returns(
 
 
 def delayed(signals: pd.DataFrame, prices: Prices) -> pd.DataFrame:
-    """Date every score by the session after its own, as if it had come a day late; those of the last are left out."""
+    """Signals with every score dated one session later; scores of the last session are left out."""
     sessions = prices.panel().dates
     dates = signals.index.get_level_values("date").to_numpy().astype("datetime64[D]")
     place = np.searchsorted(sessions, dates, side="right")

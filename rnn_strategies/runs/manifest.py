@@ -1,4 +1,4 @@
-"""What a run folder says about itself: inputs and outputs by content, versions, which stage is done with what."""
+"""Manifest of a run folder: content hashes of inputs and outputs, versions, and the keys of finished stages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PACKAGES = (
 
 
 class Manifest:
-    """`manifest.json` of a run folder. Nothing volatile is in it, so that a repeated run has the same bytes.
+    """`manifest.json` of a run folder. It holds no times or paths of a run, so a repeated run writes the same bytes.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class Manifest:
         self.folder = folder
         self.path = folder / "manifest.json"
         self.data: dict[str, Any] = read_json(self.path) if self.path.exists() else {}
-        if not _sound(self.data):
+        if not _has_manifest_schema(self.data):
             raise InputError(
-                f"expected {self.path} as this program writes it; found another shape; delete it and run again"
+                f"expected {self.path} as this program writes it; found other contents; delete it and run again"
             )
 
     def write(self, **facts: Any) -> None:
@@ -69,13 +69,13 @@ class Manifest:
         write_json(self.path, self.data)
 
     def rename(self, name: str) -> None:
-        """Write down another name of the run; what it computed, and with which versions, stays as it is."""
+        """Record another name of the run; results and versions stay as they are."""
         if self.data.get("name") != name:
             self.data["name"] = name
             write_json(self.path, self.data)
 
     def renew(self, stage: str, files: Iterable[str]) -> None:
-        """Write down the hashes of files of a finished stage that were written again, and nothing else."""
+        """Record new hashes of files of a finished stage that were written again."""
         for file in files:
             self.data["outputs"][file] = self.data["stages"][stage]["outputs"][file] = sha256_file(self.folder / file)
         write_json(self.path, self.data)
@@ -83,9 +83,9 @@ class Manifest:
     # -- inputs -----------------------------------------------------------------------------------------------------
 
     def input(self, name: str) -> dict[str, Any] | None:
-        """Describe an input: content hash, `meta`, rows, tickers, first and last date; None when it is not known."""
-        found: dict[str, Any] | None = self.data.get("inputs", {}).get(name)
-        return found
+        """Record of an input: content hash, `meta`, rows, tickers, first and last date; None when there is none."""
+        record: dict[str, Any] | None = self.data.get("inputs", {}).get(name)
+        return record
 
     def keep_input(self, name: str, prices: Prices, digest: str) -> None:
         """Record prices under their content hash."""
@@ -101,7 +101,7 @@ class Manifest:
     # -- stages -----------------------------------------------------------------------------------------------------
 
     def is_done(self, stage: str, key: str | None = None) -> bool:
-        """Whether a stage finished, with these inputs if a key is given, and its files are still what it wrote."""
+        """Whether a stage is finished (with this key, if one is given) and its files are unchanged since."""
         done = self.data.get("stages", {}).get(stage)
         if done is None or (key is not None and done["key"] != key):
             return False
@@ -111,18 +111,18 @@ class Manifest:
         )
 
     def forget(self, stage: str) -> bool:
-        """Take back that a stage, and every later one, is done; return whether any was."""
+        """Mark a stage and every later one as unfinished; return whether any was finished."""
         stages = self.data.get("stages", {})
         return bool([name for name in STAGES[STAGES.index(stage) :] if stages.pop(name, None)])
 
     def finish(self, stage: str, key: str, files: Iterable[str]) -> None:
-        """Record that a stage is done, what it was made from, and what it wrote."""
+        """Record that a stage is finished, with the key of its inputs and the hashes of the files that it wrote."""
         outputs = {file: sha256_file(self.folder / file) for file in files}
         self.data.setdefault("stages", {})[stage] = {"key": key, "outputs": outputs}
 
 
-def _sound(data: Any) -> bool:
-    """Whether a manifest has the parts that are read back."""
+def _has_manifest_schema(data: Any) -> bool:
+    """Whether the parts of a manifest that this program reads have the expected types."""
     if not isinstance(data, dict):
         return False
     stages, inputs = data.get("stages", {}), data.get("inputs", {})
@@ -136,26 +136,26 @@ def _sound(data: Any) -> bool:
 
 
 def key_of(*parts: Any) -> str:
-    """Hash of some plain values."""
+    """SHA-256 of plain values."""
     return sha256_bytes(canonical_json(list(parts)))
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that computes or draws; the same on one machine until something is installed."""
-    found = {
+    """Versions of Python, the Keras backend and the packages of `PACKAGES` that are installed."""
+    installed = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "keras_backend": _keras_backend(),
     }
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def _keras_backend() -> str:
-    """Name the backend Keras would load, in its own order of precedence, without loading it."""
+    """Name of the backend that Keras would load, in its own order of precedence, without importing Keras."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         configured = json.loads((home / "keras.json").read_bytes()).get("backend")

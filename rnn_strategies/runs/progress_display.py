@@ -1,4 +1,4 @@
-"""Progress where it is watched: a bar in a notebook or a terminal, plain lines for a pipe, with what remains."""
+"""Progress display: bars in a notebook, a rewritten line in a terminal, plain lines elsewhere; with time remaining."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ConsoleProgress", "NotebookProgress", "in_notebook", "show_progress"
 
 
 def in_notebook() -> bool:
-    """Whether this code runs in the kernel of a notebook; IPython is not imported to find out."""
+    """Whether this code runs in the kernel of a notebook; IPython is not imported for the test."""
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return False
@@ -23,14 +23,15 @@ def in_notebook() -> bool:
 
 
 def show_progress(stream: TextIO | None = None, *, verbose: bool = False) -> ProgressCallback:
-    """Return a on_progress that shows progress where one looks for it.
+    """Return a progress callback for the environment: bars in a notebook, lines elsewhere.
 
     Parameters
     ----------
     stream : text stream, optional
-        Where lines go outside a notebook; standard error when not given.
+        Stream of the lines outside a notebook; standard error by default.
     verbose : bool
-        Whether every event gets a line of its own outside a notebook, with the seconds since the start.
+        Whether every event is printed on a line of its own outside a notebook, with the seconds since the start;
+        False by default.
 
     Returns
     -------
@@ -47,14 +48,14 @@ def show_progress(stream: TextIO | None = None, *, verbose: bool = False) -> Pro
 
 
 class ConsoleProgress:
-    """Listener that prints events.
+    """Progress callback that prints events to a text stream.
 
     Parameters
     ----------
     stream : text stream
-        A terminal gets one line that is rewritten while a stage counts; anything else gets a line per event.
+        On a terminal one line is rewritten during a stage; on other streams every event is a line.
     verbose : bool
-        Whether a terminal, too, gets a line per event, each with the seconds since the start.
+        Whether a terminal also gets one line per event, with the seconds since the start; False by default.
     """
 
     def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
@@ -91,7 +92,7 @@ class NotebookProgress:
         display: Any = import_module("IPython.display").display
         left = self._pace.left(event)
         last = self._latest.get(event.stage)
-        # a closing word without a count leaves the full bar standing
+        # the closing event of a stage has no count: the full bar stays
         if not event.total and last is not None and last[0].total:
             event = ProgressEvent(event.stage, event.message, last[0].done, last[0].total)
         self._latest[event.stage] = event, left

@@ -1,4 +1,4 @@
-"""A run folder as it lies on the disk: files, manifest, inputs, and how it shows itself."""
+"""Run folder: access to its files, manifest and inputs, and its summary."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ __all__ = ["RunFolder"]
 
 @dataclass(repr=False)
 class RunFolder:
-    """What is in a run folder, and where its inputs come from; nothing is computed here.
+    """Contents of a run folder and its inputs; nothing is computed here.
 
     Parameters
     ----------
     folder : Path
-        Where the files are.
+        Folder of the files.
     config : Config
         The configuration.
     home : Home
-        Where networks and inputs are kept.
+        Folder of stored networks and inputs.
     jobs : int
-        Training processes.
+        Number of training processes; 1 by default.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
     accept_revisions : bool
-        Whether bars that a source has revised since they were first seen replace those; networks trained on them train
-        anew.
+        Whether bars that a source has revised since they were downloaded replace the stored ones; networks trained on
+        those bars are then retrained. False by default.
     """
 
     folder: Path
@@ -57,24 +57,24 @@ class RunFolder:
     _core_seconds: dict[str, Any] = field(default_factory=dict)
     _from_source: bool = False
 
-    # -- what a notebook asks for -----------------------------------------------------------------------------------
+    # -- contents ---------------------------------------------------------------------------------------------------
 
     @property
     def report(self) -> Path:
-        """Path of the tear sheet."""
+        """Path of the report."""
         return self.folder / "report.html"
 
     @property
     def trainer(self) -> dict[str, Any]:
-        """What trained the networks of the folder, and why that; empty as long as nothing was trained."""
-        stated = self._manifest.data.get("trainer")
-        return dict(stated) if isinstance(stated, dict) else {}
+        """Trainer of the networks and the reason for its selection; empty while no network has been trained."""
+        trainer = self._manifest.data.get("trainer")
+        return dict(trainer) if isinstance(trainer, dict) else {}
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Figures of `metrics.json`."""
-        found: dict[str, Any] = read_json(self.folder / "metrics.json")
-        return found
+        """Content of `metrics.json`."""
+        metrics: dict[str, Any] = read_json(self.folder / "metrics.json")
+        return metrics
 
     @property
     def signals(self) -> pd.DataFrame:
@@ -93,12 +93,12 @@ class RunFolder:
 
     @cached_property
     def prices(self) -> Prices:
-        """The checked prices of the run: as they were read then, or, while a run is made, from their source."""
+        """Checked prices of the run: from the source while a run is computed, else the stored copy of that time."""
         return self._input("prices", dict(self.config.prices))
 
     @cached_property
     def benchmark(self) -> Prices:
-        """Prices of the benchmark: from its own source, by default on the run's calendar, or else those of the run."""
+        """Prices of the benchmark: those of its own source, or of the run when `[benchmark]` names no source."""
         options = {key: value for key, value in self.config.benchmark.items() if value is not None}
         ticker = options.pop("ticker")
         if "source" not in options and "path" not in options:
@@ -110,7 +110,7 @@ class RunFolder:
         return self._input("benchmark", options)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Context in which no other process can work on the same folder."""
+        """Context that holds the lock of the folder against other processes."""
         return locked(self.folder)
 
     # -- inputs -----------------------------------------------------------------------------------------------------
@@ -124,38 +124,38 @@ class RunFolder:
         return self.config.benchmark.get("ticker") is not None
 
     def take_prices(self, other: RunFolder) -> None:
-        """Use the prices that a run of the same source has read already.
+        """Use the prices that another run has already read from the same source.
 
         Raises
         ------
         InputError
-            When the other run's prices come from elsewhere.
+            When the two runs have different price sources.
         """
         mine, theirs = ([run.config.prices, run.config.reference_files.get("symbol_changes")] for run in (self, other))
         if mine != theirs:
             raise InputError(f"expected the prices of {self.folder} and {other.folder} from one source; found two")
         self._manifest.keep_input("prices", other.prices, other._digest("prices"))
-        self.__dict__["prices"] = other.prices  # where a cached property keeps what it made
+        self.__dict__["prices"] = other.prices  # the attribute in which the cached property stores its value
 
     def _input(self, name: str, options: dict[str, Any]) -> Prices:
-        """Load prices from the content store, or from their source while a run is made: the source may have grown."""
-        known = self._manifest.input(name)
-        stored = self.home.inputs.get(known["sha256"]) if known and not self._from_source else None
-        if known and stored:
-            return Prices.load(stored, known["meta"])
+        """Load prices from the content store, or from their source while a run is computed, to get later bars too."""
+        recorded = self._manifest.input(name)
+        stored = self.home.inputs.get(recorded["sha256"]) if recorded and not self._from_source else None
+        if recorded and stored:
+            return Prices.load(stored, recorded["meta"])
         self.on_progress(ProgressEvent("prices", f"reading {name}"))
         prices = self._load(name, options)
         digest = self.home.inputs.put(lambda path: prices.save(path))
-        if known and not self._from_source and known["sha256"] != digest:
+        if recorded and not self._from_source and recorded["sha256"] != digest:
             raise InputError(
-                f"expected the {name} this run was made from; the source now gives others and the copy in "
-                f"{self.home.root} is gone; use `rnn-strategies run` to make the run anew"
+                f"expected the {name} that this run was computed from; found other ones in the source, and no copy in "
+                f"{self.home.root}; use `rnn-strategies run` to compute the run again"
             )
         self._manifest.keep_input(name, prices, digest)
         return prices
 
     def _load(self, name: str, options: dict[str, Any]) -> Prices:
-        """Read prices from their source; those of the run under security ids when a file of ticker changes is named."""
+        """Read prices from their source, under security ids when a file of ticker changes is configured."""
         source = options.pop("source")
         if source == "yahoo":
             options |= {"on_progress": self.on_progress} | ({"revisions": "accept"} if self.accept_revisions else {})
@@ -164,16 +164,16 @@ class RunFolder:
         return prices if symbols is None else symbols.apply(prices)
 
     def _digest(self, name: str) -> str:
-        """Content hash of an input, which is loaded for it; a benchmark may lie among the prices themselves."""
+        """Content hash of an input, which is loaded first; a benchmark can be a ticker of the prices themselves."""
         loaded = getattr(self, name)
-        known = self._manifest.input(name if loaded is not self.prices else "prices")
-        return str(known["sha256"]) if known else ""
+        recorded = self._manifest.input(name if loaded is not self.prices else "prices")
+        return str(recorded["sha256"]) if recorded else ""
 
-    # -- how it shows itself ----------------------------------------------------------------------------------------
+    # -- summary ----------------------------------------------------------------------------------------------------
 
     def card(self) -> Card:
-        """Give what is done, and the main figures if there are any."""
-        facts = [("folder", str(self.folder)), ("decides", str(self.config.tables["strategy"]["allocation"]))]
+        """Summary of the finished stages and the main figures."""
+        facts = [("folder", str(self.folder)), ("allocation", str(self.config.tables["strategy"]["allocation"]))]
         warnings: list[str] = []
         try:
             data = self._manifest.data
@@ -186,7 +186,7 @@ class RunFolder:
             if "backtest" in done:
                 facts += _figures(self.metrics)
             warnings = [*(data.get("backtest") or {}).get("warnings", ()), *data.get("warnings", ())]
-        except RnnStrategiesError as error:  # showing something must never fail
+        except RnnStrategiesError as error:  # a representation must not raise
             warnings = [str(error)]
         return Card(f"Run {self.config.name}", facts, warnings)
 

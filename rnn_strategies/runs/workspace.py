@@ -1,4 +1,4 @@
-"""Workspace that outlives a run: trained networks and inputs by content; and locks."""
+"""Workspace of stored networks and inputs, and locks on files and folders."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__ = ["Home", "default_home", "locked"]
 
 @contextmanager
 def locked(path: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of a file or folder, a hidden file beside it, which stays: removing it would let two in.
+    """Hold the lock of a file or folder: a hidden file in the same folder.
+
+    The lock file is not removed afterwards, because removing it would allow two processes to hold the lock.
 
     Raises
     ------
     LockedError
-        When another process has it for longer than `wait` seconds.
+        When another process holds the lock for longer than `wait` seconds.
     """
     path = Path(path).resolve()
     try:
@@ -36,23 +38,25 @@ def locked(path: Path, *, wait: float = 0.0) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise InputError(
-            f"expected to write beside {path}; the system says: {error.strerror or error}; choose another folder"
+            f"expected to write in the folder of {path}; found an error of the system: {error.strerror or error}; "
+            "choose another folder"
         ) from error
 
 
 def default_home() -> Home:
-    """`.rnn-strategies` in the working folder, or the folder `RNN_STRATEGIES_HOME` names."""
+    """Workspace in the folder that `RNN_STRATEGIES_HOME` names, or `.rnn-strategies` in the working folder."""
     return Home(Path(os.environ.get("RNN_STRATEGIES_HOME", ".rnn-strategies")))
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The working folder of the project.
+    """Workspace: folder of stored networks and inputs.
 
     Parameters
     ----------
     root : Path
-        Made when first written to. It is a cache: deleting it costs time, never results. The trial ledger is not in it.
+        The folder, created by the first write. It is a cache: after its deletion networks are trained again and results
+        are the same. The trial ledger is not in it.
     """
 
     root: Path
@@ -69,5 +73,5 @@ class Home:
 
     @property
     def trials(self) -> Path:
-        """Trial ledger of former versions; it is imported into the user's ledger once and left as it is."""
+        """Trial ledger of former versions, which is imported into the user's ledger once and not changed."""
         return self.root / "trials.jsonl"

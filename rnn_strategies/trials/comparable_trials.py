@@ -20,13 +20,13 @@ __all__ = ["Family", "Relatives", "family_of", "relatives_of", "returns_in_folde
 
 @dataclass(frozen=True, slots=True)
 class Relatives:
-    """Trials of a ledger that tested what one trial tested.
+    """Trials of a ledger whose evaluation set overlaps that of one trial.
 
     Parameters
     ----------
     family : dict of str to Trial
         Those that tested at least half of its days and at least half of its tickers, itself included where the ledger
-        knows it, in the order in which they began to count.
+        has it, in the order in which they were first recorded.
     other_universes : int
         Number of those that tested at least half of its days, but with other tickers.
     """
@@ -58,23 +58,23 @@ class Family:
 
 
 def relatives_of(ledger: TrialLedger, trial: Trial, evaluated: EvaluationSet | None = None) -> Relatives:
-    """Find the trials that tested what a trial tested. Experiments of the audit are none.
+    """Find the trials whose evaluation set overlaps that of a trial, without experiments of the audit.
 
     Parameters
     ----------
     ledger : TrialLedger
         Trials on record.
     trial : Trial
-        The trial, whether the ledger knows it or not.
+        The trial, which need not be in the ledger.
     evaluated : EvaluationSet, optional
-        What it tested, where the ledger does not know it.
+        Its evaluation set, where the ledger does not have it.
 
     Notes
     -----
-    The overlap is measured as the share of what *this* trial tested that the other one had tested too. A narrower
-    universe or a shorter period cut from one that was searched before is no fresh test, so that its count goes on; a
-    symmetric measure such as Jaccard's would begin again at one. Where either evaluation set is unknown, universe
-    settings, calendar and period are compared as text.
+    The overlap is the fraction of the days and tickers of *this* trial that the other one had tested too. A narrower
+    universe or a shorter period taken from one that was searched before is not a new test, so the earlier trials count
+    for it; with a symmetric measure such as the Jaccard index they would not. Where either evaluation set is unknown,
+    universe settings, calendar and period are compared as text.
     """
     evaluated = evaluated or ledger.evaluation_set(trial)
     overlaps: dict[str | None, tuple[bool, bool] | None] = {}  # many trials share one evaluation set
@@ -102,18 +102,18 @@ def family_of(ledger: TrialLedger, trial: Trial, own: pd.Series, *, evaluated: E
     ledger : TrialLedger
         Trials on record.
     trial : Trial
-        The run's own trial.
+        Trial of the run.
     own : Series
-        Its returns per session.
+        Returns of the run per session.
     evaluated : EvaluationSet, optional
-        What it tested, where the ledger does not know it.
+        Its evaluation set, where the ledger does not have it.
     """
-    found = relatives_of(ledger, trial, evaluated)
+    relatives = relatives_of(ledger, trial, evaluated)
     known = {trial.id: own}
-    for one in found.family.values():
-        if one.id != trial.id and (returns := _returns_of(ledger, one)) is not None:
-            known[one.id] = returns
-    return Family(len({*found.family, trial.id}), len(known), trials_table(known), found.other_universes)
+    for relative in relatives.family.values():
+        if relative.id != trial.id and (returns := _returns_of(ledger, relative)) is not None:
+            known[relative.id] = returns
+    return Family(len({*relatives.family, trial.id}), len(known), trials_table(known), relatives.other_universes)
 
 
 def trials_table(returns: Mapping[str, pd.Series]) -> pd.DataFrame:
@@ -123,12 +123,12 @@ def trials_table(returns: Mapping[str, pd.Series]) -> pd.DataFrame:
 
 
 def trial_table(name: str, returns: pd.Series) -> pd.DataFrame:
-    """Give the rows of one trial: `trial`, `date`, `returns`."""
+    """Rows of one trial: `trial`, `date`, `returns`."""
     return pd.DataFrame({"trial": name, "date": _sessions(returns), "returns": returns.to_numpy(dtype="float64")})
 
 
 def returns_in_folder(folder: Path, config: str) -> pd.Series | None:
-    """Give the returns in a run folder while it holds the configuration with this hash, else None."""
+    """Read the returns in a run folder; None when it does not hold the configuration with this hash."""
     try:
         if Manifest(folder).data.get("config_hash") != config:
             return None
@@ -139,7 +139,7 @@ def returns_in_folder(folder: Path, config: str) -> pd.Series | None:
 
 
 def _returns_of(ledger: TrialLedger, trial: Trial) -> pd.Series | None:
-    """Give the returns that the ledger keeps, or those that the run folder still holds."""
+    """Read the returns that the ledger stores, or those in the run folder of the trial; None when there are neither."""
     returns = ledger.returns(trial)
     if returns is None and trial.folder is not None:
         return returns_in_folder(Path(trial.folder), trial.config)

@@ -21,9 +21,9 @@ def import_old_ledger(ledger: TrialLedger, home: Home) -> None:
     Parameters
     ----------
     ledger : TrialLedger
-        The user's ledger. It records where the trials come from.
+        The user's ledger, which records the source of the trials.
     home : Home
-        The workspace. Its file is only read.
+        The workspace. Its file is read and not changed.
 
     Raises
     ------
@@ -32,10 +32,10 @@ def import_old_ledger(ledger: TrialLedger, home: Home) -> None:
 
     Notes
     -----
-    Trials that the user's ledger knows already stay as they are there. Paths become absolute; returns that the run
-    folders still hold are copied. What the trials had tested was not recorded: they count among the trials of a run
-    whose universe settings, calendar and period are the same text. Configurations that the audit varied are marked as
-    its experiments.
+    Trials that the user's ledger already has stay as they are there. Paths become absolute; returns that the run
+    folders still hold are copied. Former ledgers have no evaluation sets: their trials count among those of a run whose
+    universe settings, calendar and period are the same text. Configurations that the audit varied are marked as
+    experiments.
     """
     try:
         content = home.trials.read_bytes()
@@ -43,8 +43,8 @@ def import_old_ledger(ledger: TrialLedger, home: Home) -> None:
         return
     except OSError as error:
         raise InputError(
-            f"expected to import the trial ledger {home.trials}; the system says: {error.strerror or error}; make it "
-            "readable, or move it elsewhere to count without it"
+            f"expected to import the trial ledger {home.trials}; found an error of the system: "
+            f"{error.strerror or error}; make it readable, or move it elsewhere to leave its trials out"
         ) from error
     digest = sha256_bytes(content)
     if digest not in ledger.imports():

@@ -1,4 +1,4 @@
-"""A run folder and its trial: when it begins to count, how it ended, and the snapshot of its family in the folder."""
+"""Run folder that is registered in the trial ledger, with a snapshot of the comparable trials."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CountedRun(RunFolder):
 
     @property
     def _read_files(self) -> list[Any]:
-        """Content hashes of what is read beside prices: paths say nothing about it."""
+        """Content hashes of the reference files and of a saved model; paths do not identify contents."""
         model = self.config.model
         return [reference_digests(self._reference_data), model.digest() if isinstance(model, SavedKerasModel) else None]
 
@@ -59,18 +59,18 @@ class CountedRun(RunFolder):
     # -- the trial --------------------------------------------------------------------------------------------------
 
     def prepare_ledger(self) -> None:
-        """Find out before any work that the ledger can be written, and take in a ledger of former versions."""
+        """Check before any work that the ledger can be written, and import a ledger of former versions."""
         self.ledger.check_writable()
         import_old_ledger(self.ledger, self.home)
 
     def _begin_trial(self, dates: Iterable[Any], tickers: Iterable[str]) -> None:
-        """Count the trial, now that its first out-of-sample scores are known."""
+        """Register the trial with its evaluation set, when its first out-of-sample scores are known."""
         evaluated = evaluation_set(self.prices, dates, tickers)
         self._counted = replace(self._trial(), evaluated=self.ledger.keep_evaluation_set(evaluated))
         self.ledger.start(self._counted)
 
     def _fail_trial(self) -> None:
-        """Record that the trial failed, if it has begun to count."""
+        """Record that the trial failed, if it is registered."""
         if self._counted is not None:
             self.ledger.fail(self._counted.id)
 
@@ -88,13 +88,13 @@ class CountedRun(RunFolder):
         self.ledger.finish(trial)
 
     def record_variant(self, config: Config, signals: pd.DataFrame, returns: pd.Series, sharpe: float | None) -> None:
-        """Record a configuration that the audit computed on this run's prices, unless it counts already.
+        """Record a configuration that the audit computed on the prices of this run, unless it is on record.
 
         Parameters
         ----------
         config : Config
-            That of this run counts as a trial, since its result is shown to the user. Any other is an experiment of
-            the audit: it is marked as one, and no result is deflated for it.
+            The configuration. That of this run counts as a trial, because its result is shown to the user. Any other is
+            marked as an experiment of the audit, and no Sharpe ratio is deflated for it.
         signals : DataFrame
             Its out-of-sample scores, indexed by (date, ticker).
         returns : Series
@@ -103,13 +103,13 @@ class CountedRun(RunFolder):
             Its annualised Sharpe ratio.
         """
         own = self._trial()
-        made = key_of(config.identity, self._digest("prices"), self._read_files)[:16]
-        known, experiment = self.ledger.trials().get(made), made != own.id
+        variant_id = key_of(config.identity, self._digest("prices"), self._read_files)[:16]
+        known, experiment = self.ledger.trials().get(variant_id), variant_id != own.id
         if known is not None and (experiment or not known.experiment):
             return
         trial = replace(
             own,
-            id=made,
+            id=variant_id,
             parent=own.id if experiment else None,
             config=config.hash,
             kind="audit",
@@ -129,7 +129,7 @@ class CountedRun(RunFolder):
             config=config.hash,
             kind="run",
             family={
-                # prices and lists by their content: a copy of a file is the same market
+                # prices and lists by their content: a copy of a file is the same universe
                 "universe": key_of(prices, asdict(config.universe), reference_digests(self._reference_data))[:16],
                 "calendar": self.prices.calendar,
                 "period": [self._walk_forward.test_start, str(self.prices.last)],
@@ -145,7 +145,7 @@ class CountedRun(RunFolder):
     # -- its family, in the folder ----------------------------------------------------------------------------------
 
     def _write_family(self, returns: pd.Series) -> None:
-        """Write the trials that this run could have been selected from, as the ledger knows them now."""
+        """Write the trials that this run could have been selected from, as the ledger has them now."""
         trial, evaluated = self._trial(), set_of_scores(self.prices, self.signals)
         family = self._family(trial, returns, evaluated)
         write_parquet(self.folder / TRIALS, family.returns.set_index("trial"))
@@ -155,10 +155,10 @@ class CountedRun(RunFolder):
         return family_of(self.ledger, trial, returns, evaluated=evaluated)
 
     def _refresh_family(self) -> None:
-        """Bring the trials in the folder, and the metrics that follow from them, up to the ledger of now.
+        """Update the trials in the folder, and the metrics that depend on them, from the current ledger.
 
-        A ledger that was lost, or is another user's, knows fewer trials than the folder states: those of the folder
-        stay. Only what a former version wrote, which counted by other rules, is replaced altogether.
+        A ledger that was lost, or belongs to another user, has fewer trials than the folder: those of the folder are
+        kept. Trials that a former version wrote, which counted them by other rules, are replaced.
         """
         stated = self._manifest.data.get("trial")
         if not isinstance(stated, dict) or not isinstance(stated.get("id"), str):
@@ -174,14 +174,14 @@ class CountedRun(RunFolder):
         facts = _facts(trial.id, evaluated, family)
         if facts != stated or not family.returns.astype(held.dtypes).equals(held):
             self._manifest.data["trial"] = facts
-            write_json(self._manifest.path, self._manifest.data)  # until the hashes follow, the stage is not done
+            write_json(self._manifest.path, self._manifest.data)  # the stage counts as unfinished until `renew`
             write_parquet(self.folder / TRIALS, family.returns.set_index("trial"))
             write_metrics(self.folder)
             self._manifest.renew("backtest", [TRIALS, "metrics.json"])
         self._note_timing("trials_as_of", datetime.now(UTC).isoformat(timespec="seconds"))
 
     def _without_prices(self) -> EvaluationSet:
-        """Describe what was scored by the files alone: a report must not download prices to distinguish markets."""
+        """Derive the evaluation set from the files of the folder alone, because a report must not download prices."""
         known = self._manifest.input("prices") or {}
         dates, tickers = (self.signals.index.unique(level) for level in ("date", "ticker"))
         days = np.unique(dates.to_numpy().astype("datetime64[D]"))
@@ -194,7 +194,7 @@ class CountedRun(RunFolder):
 
 
 def _facts(trial: str, evaluated: EvaluationSet, family: Family) -> dict[str, Any]:
-    """Give what the manifest states about the trial; nothing in it is volatile."""
+    """Facts about the trial for the manifest, without times, so that a repeated run writes the same bytes."""
     return {
         "id": trial,
         "evaluated": evaluated.facts(),

@@ -27,38 +27,38 @@ from signals.common.storage import ContentStore, read_parquet, write_parquet
 __all__ = ["LEDGER_VARIABLE", "Trial", "TrialLedger", "default_ledger", "parse_trials"]
 
 LEDGER_VARIABLE = "RNN_STRATEGIES_LEDGER"
-_WAIT = 30.0  # seconds for another process to finish its line
+_LOCK_TIMEOUT = 30.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One configuration on one set of prices, known from its first out-of-sample score on.
+    """One configuration on one set of prices, recorded when its first out-of-sample score is known.
 
     Parameters
     ----------
     id : str
-        Hash of configuration and inputs: running the same again is not another trial.
+        Hash of configuration and inputs: the same run repeated is the same trial.
     parent : str or None
-        Trial this one varies.
+        Id of the trial whose configuration this one varies.
     config : str
         Configuration hash.
     kind : str
         `"run"`, `"imported"` or `"audit"`.
     family : dict
-        Universe settings, calendar and period as text; compared only where an evaluation set is unknown.
+        Universe settings, calendar and period as text; compared where an evaluation set is unknown.
     status : str
         `"started"`, `"done"` or `"failed"`.
     sharpe : float or None
-        Annualised, once known.
+        Annualised Sharpe ratio; None until the trial is done.
     returns : str or None
-        SHA-256 of the returns per session, which the ledger keeps; None as long as they are unknown.
+        SHA-256 of the returns per session, which the ledger stores; None while they are unknown.
     evaluated : str or None
-        SHA-256 of the evaluation set, which the ledger keeps; None for trials of a ledger of former versions.
+        SHA-256 of the evaluation set, which the ledger stores; None for trials of a ledger of former versions.
     folder : str or None
         Absolute path of the run folder when the trial ended.
     experiment : bool
-        Whether the audit started it for a check of its own. The user did not choose the configuration, so it does not
-        count among the trials that a result was selected from.
+        Whether the audit ran the configuration for one of its checks. The user did not choose it, so it does not count
+        among the trials that a result was selected from.
     """
 
     id: str
@@ -108,12 +108,12 @@ def default_ledger() -> TrialLedger:
 
 @dataclass(frozen=True, slots=True)
 class TrialLedger:
-    """Trials on record: `ledger.jsonl`, to which lines are only ever appended, and the contents they refer to.
+    """Trials on record: the append-only file `ledger.jsonl`, and the returns and evaluation sets that it refers to.
 
     Parameters
     ----------
     root : Path
-        Folder of the ledger, made when first written to.
+        Folder of the ledger, created by the first write.
     """
 
     root: Path
@@ -126,7 +126,7 @@ class TrialLedger:
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def trials(self) -> dict[str, Trial]:
-        """Latest state of every trial by id, in the order in which they began to count; {} without a ledger."""
+        """Latest state of every trial by id, in the order in which they were first recorded; {} without a ledger."""
         return parse_trials(self._content())
 
     def imports(self) -> set[str]:
@@ -140,11 +140,11 @@ class TrialLedger:
         return [returns for returns in kept if returns is not None]
 
     def returns(self, trial: Trial) -> pd.Series | None:
-        """Give the returns of a trial per session, UTC, or None when they are unknown."""
+        """Read the returns of a trial per session (UTC), or None when they are unknown."""
         return None if trial.returns is None else self._returns(trial.returns)
 
     def evaluation_set(self, trial: Trial) -> EvaluationSet | None:
-        """Give the evaluation set of a trial, or None when it is unknown."""
+        """Read the evaluation set of a trial, or None when it is unknown."""
         path = None if trial.evaluated is None else self._evaluation_sets.get(trial.evaluated)
         try:
             return None if path is None else EvaluationSet.from_bytes(path.read_bytes())
@@ -154,46 +154,46 @@ class TrialLedger:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def check_writable(self) -> None:
-        """Fail now, not after hours of training, when entries cannot be written.
+        """Check that entries can be written, before training that can take hours.
 
         Raises
         ------
         InputError
-            With the remedy.
+            When the ledger cannot be written.
         """
         with self._locked(), open(self.path, "ab"):
             pass
 
     def start(self, trial: Trial) -> None:
-        """Append a trial that begins to count, unless it counts already."""
+        """Append a trial that has its first score, unless it is on record."""
         with self._locked():
             known = self.trials().get(trial.id)
             if known is None or (known.experiment and not trial.experiment):
                 self._append([asdict(trial)])
 
     def finish(self, trial: Trial) -> None:
-        """Append how a trial ended, unless that very end is on record."""
+        """Append the result of a trial, unless the same result is on record."""
         with self._locked():
             if self.trials().get(trial.id) != trial:
                 self._append([asdict(trial)])
 
     def fail(self, trial: str) -> None:
-        """Append that a trial failed; one that ended before keeps its results."""
+        """Append that a trial failed; a trial that has finished before keeps its results."""
         with self._locked():
             known = self.trials().get(trial)
             if known is not None and known.status == "started":
                 self._append([asdict(replace(known, status="failed"))])
 
     def keep_returns(self, returns: pd.Series) -> str:
-        """Keep the returns of a trial, so that they outlive its run folder; return their SHA-256."""
+        """Store the returns of a trial, independently of its run folder; return their SHA-256."""
         frame = pd.DataFrame({"returns": returns.to_numpy(dtype=np.float64)}, index=_sessions(returns))
-        with self._named():
-            return self._kept_returns.put(lambda path: write_parquet(path, frame))
+        with self._explained_write_errors():
+            return self._stored_returns.put(lambda path: write_parquet(path, frame))
 
-    def keep_evaluation_set(self, found: EvaluationSet) -> str:
-        """Keep an evaluation set; return its SHA-256."""
-        with self._named():
-            return self._evaluation_sets.put(found.to_bytes())
+    def keep_evaluation_set(self, evaluated: EvaluationSet) -> str:
+        """Store an evaluation set; return its SHA-256."""
+        with self._explained_write_errors():
+            return self._evaluation_sets.put(evaluated.to_bytes())
 
     def take_in(self, trials: Iterable[Trial], *, source: Path, digest: str) -> None:
         """Append trials of another ledger that are not known here, and a record of the import; once only.
@@ -212,13 +212,13 @@ class TrialLedger:
                 return
             known = self.trials()
             entries = [asdict(trial) for trial in trials if trial.id not in known]
-            # the record comes last: an import that a crash cut short is done again, and finds what is known already
+            # the record comes last: an import interrupted by a crash is repeated and skips the trials it has appended
             self._append([*entries, {"imported": digest, "source": str(source), "trials": len(entries)}])
 
     # -- files ------------------------------------------------------------------------------------------------------
 
     @property
-    def _kept_returns(self) -> ContentStore:
+    def _stored_returns(self) -> ContentStore:
         return ContentStore(self.root / "returns")
 
     @property
@@ -226,7 +226,7 @@ class TrialLedger:
         return ContentStore(self.root / "evaluation-sets")
 
     def _returns(self, digest: str) -> pd.Series | None:
-        path = self._kept_returns.get(digest)
+        path = self._stored_returns.get(digest)
         try:
             returns: pd.Series | None = None if path is None else read_parquet(path, index=["date"])["returns"]
         except (InputError, KeyError):
@@ -239,17 +239,17 @@ class TrialLedger:
         except (FileNotFoundError, NotADirectoryError):
             return b""
         except OSError as error:
-            raise self._refused("read", error) from error
+            raise self._access_error("read", error) from error
 
     def _append(self, entries: list[dict[str, Any]]) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         lines = [json.dumps({**entry, "at": at}, sort_keys=True) for entry in entries]
         with open(self.path, "a+b") as handle:
-            # a crash may have left half a line behind: begin on a fresh one
+            # a crash can have left an incomplete last line: start a new one
             size = handle.seek(0, os.SEEK_END)
             handle.seek(max(size - 1, 0))
-            torn = size > 0 and handle.read(1) != b"\n"
-            handle.write(b"\n" * torn + "".join(f"{line}\n" for line in lines).encode())
+            incomplete = size > 0 and handle.read(1) != b"\n"
+            handle.write(b"\n" * incomplete + "".join(f"{line}\n" for line in lines).encode())
             handle.flush()
             os.fsync(handle.fileno())
 
@@ -257,43 +257,43 @@ class TrialLedger:
     def _locked(self) -> Iterator[None]:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.root / ".ledger.jsonl.lock", timeout=_WAIT):
+            with FileLock(self.root / ".ledger.jsonl.lock", timeout=_LOCK_TIMEOUT):
                 yield
         except Timeout:
             raise LockedError(
                 f"expected the trial ledger {self.root} to be free; found another process that has been writing to it "
-                f"for {_WAIT:.0f} s; run the same command again"
+                f"for {_LOCK_TIMEOUT:.0f} s; run the same command again"
             ) from None
         except OSError as error:
-            raise self._refused("write", error) from error
+            raise self._access_error("write", error) from error
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Name the remedy for contents that cannot be written."""
+    def _explained_write_errors(self) -> Iterator[None]:
+        """Context that turns errors of writing into an `InputError` with a remedy."""
         try:
             yield
         except (InputError, OSError) as error:
             reason = error.__cause__ if isinstance(error.__cause__, OSError) else error
-            raise self._refused("write", reason) from error
+            raise self._access_error("write", reason) from error
 
-    def _refused(self, verb: str, error: BaseException) -> InputError:
+    def _access_error(self, verb: str, error: BaseException) -> InputError:
         reason = getattr(error, "strerror", None) or error
         return InputError(
-            f"expected to {verb} the trial ledger in {self.root}; the system says: {reason}; give this user access to "
-            f"that folder, or set {LEDGER_VARIABLE} to the absolute path of another one"
+            f"expected to {verb} the trial ledger in {self.root}; found an error of the system: {reason}; give this "
+            f"user access to that folder, or set {LEDGER_VARIABLE} to the absolute path of another one"
         )
 
 
 def parse_trials(content: bytes) -> dict[str, Trial]:
-    """Latest state of every trial in the lines of a ledger, in the order in which they began to count.
+    """Latest state of every trial in the lines of a ledger, in the order in which they were first recorded.
 
-    A line cut short by a crash is passed over, and so are fields that this version does not know.
+    Lines that a crash left incomplete and fields that this version does not know are ignored.
     """
     trials: dict[str, Trial] = {}
     for trial in _trial_entries(content):
         known = trials.get(trial.id)
         if known is not None and known.experiment and not trial.experiment:
-            del trials[trial.id]  # what was an experiment of the audit begins to count when the user runs it
+            del trials[trial.id]  # an experiment of the audit becomes a trial when the user runs its configuration
         trials[trial.id] = trial
     return trials
 

@@ -1,1 +1,1 @@
-"""Verification: every figure of a run computed again from its files, and the first one that differs."""
+"""Verification of a run: every figure is recomputed from its files and compared."""

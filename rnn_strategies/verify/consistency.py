@@ -1,4 +1,4 @@
-"""What the files of a run must say about each other, for parts that could not be computed again."""
+"""Consistency checks between the files of a run, for parts that cannot be recomputed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from signals.scores.signal_frame import check_signals
 
 __all__ = ["check_account", "check_imported", "check_quantiles", "check_scores"]
 
-# Sums of many numbers in another order.
+# Tolerance for sums of many numbers in another order.
 ROUNDING = 1e-9
 EXACT = 1e-12
 
-Finding = tuple[str, str]
+FileFinding = tuple[str, str]
 
 
-def check_scores(folder: Path) -> Iterator[Finding]:
-    """Hold the signal files of a run to each other: file and finding, the first of each kind."""
+def check_scores(folder: Path) -> Iterator[FileFinding]:
+    """Check the signal files of a run against each other; yields file and finding, the first of each kind."""
     signals = read_parquet(folder / "signals.parquet", index=["date", "ticker"])
     seeds = read_parquet(folder / "seed_scores.parquet", index=["date", "ticker"])
     folds = read_parquet(folder / "folds.parquet")
@@ -47,8 +47,8 @@ def check_scores(folder: Path) -> Iterator[Finding]:
     yield from _check_history(folds, history)
 
 
-def check_imported(folder: Path) -> Iterator[Finding]:
-    """Hold imported scores and their labels to each other."""
+def check_imported(folder: Path) -> Iterator[FileFinding]:
+    """Check imported scores and their labels against each other."""
     signals = read_parquet(folder / "signals.parquet", index=["date", "ticker"])
     try:
         check_signals(signals)
@@ -58,11 +58,11 @@ def check_imported(folder: Path) -> Iterator[Finding]:
     yield from _check_labels(signals, read_parquet(folder / "labels.parquet", index=["date", "ticker"]))
 
 
-def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
-    """Hold the files of a backtest to each other and to the account it began with."""
+def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[FileFinding]:
+    """Check the files of a backtest against each other and against the initial cash of the account."""
     stated = claims.get("backtest")
     if not isinstance(stated, dict) or not _is_account(stated):
-        yield "manifest.json", "backtest does not say what the account began with, and what became of it"
+        yield "manifest.json", "the entry backtest lacks initial cash, warnings, stop reason or settings"
         return
     result = BacktestResult.load(folder, **stated)
     try:
@@ -79,13 +79,13 @@ def check_account(folder: Path, claims: Mapping[str, Any]) -> Iterator[Finding]:
         )
     names = [name for name in ("benchmark.parquet", "seed_returns.parquet") if (folder / name).exists()]
     for name in names:
-        beside = read_parquet(folder / name, index=["date"])
-        if not beside.index.equals(result.returns.index):
+        returns = read_parquet(folder / name, index=["date"])
+        if not returns.index.equals(result.returns.index):
             yield name, "has other sessions than returns.parquet"
     yield from _check_own_trial(folder, claims, result)
 
 
-def _check_own_trial(folder: Path, claims: Mapping[str, Any], result: BacktestResult) -> Iterator[Finding]:
+def _check_own_trial(folder: Path, claims: Mapping[str, Any], result: BacktestResult) -> Iterator[FileFinding]:
     stated = claims.get("trial")
     trial = stated if isinstance(stated, dict) else {}
     table = read_parquet(folder / "trials.parquet", index=["trial"])
@@ -97,10 +97,10 @@ def _check_own_trial(folder: Path, claims: Mapping[str, Any], result: BacktestRe
     if finished != table.index.nunique():
         yield "manifest.json", f"trial.finished is {finished}; trials.parquet has {table.index.nunique()}"
     elif not isinstance(started, int) or started < finished:
-        yield "manifest.json", f"trial.started is {started}, and {finished} were finished"
+        yield "manifest.json", f"trial.started is {started}, fewer than trial.finished, {finished}"
     warnings = claims.get("warnings")
     if not isinstance(warnings, list) or not all(isinstance(line, str) for line in warnings):
-        yield "manifest.json", "warnings is no list of sentences"
+        yield "manifest.json", "warnings is not a list of texts"
 
 
 def _is_account(stated: Mapping[str, Any]) -> bool:
@@ -116,14 +116,14 @@ def _row(index: pd.MultiIndex, wrong: NDArray[np.bool_]) -> str:
     return f"of {ticker} on {date:%Y-%m-%d}"
 
 
-def _check_mean(signals: pd.DataFrame, seeds: pd.DataFrame, folds: pd.DataFrame) -> Iterator[Finding]:
+def _check_mean(signals: pd.DataFrame, seeds: pd.DataFrame, folds: pd.DataFrame) -> Iterator[FileFinding]:
     order = list(dict.fromkeys(folds["seed"]))
     if not folds.set_index(["fold", "seed"]).index.is_unique or len(folds) != len(order) * folds["fold"].nunique():
-        yield "folds.parquet", "has not one row for every fold and seed"
+        yield "folds.parquet", "does not have one row for every fold and seed"
         return
     wide = seeds.set_index("seed", append=True)["score"].unstack("seed")
     if not wide.index.equals(signals.index) or sorted(wide.columns) != sorted(order) or wide.isna().any(axis=None):
-        yield "seed_scores.parquet", "has not one score of every seed for every row of signals.parquet"
+        yield "seed_scores.parquet", "does not have one score of every seed for every row of signals.parquet"
         return
     values = np.ascontiguousarray(wide[order].to_numpy(np.float64).T)
     for name, again in (("score", values.mean(axis=0)), ("score_std", values.std(axis=0))):
@@ -133,15 +133,15 @@ def _check_mean(signals: pd.DataFrame, seeds: pd.DataFrame, folds: pd.DataFrame)
             at = int(wrong.argmax())
             yield (
                 "signals.parquet",
-                f"{name} {_row(signals.index, wrong)} is {float(there[at])!r}; by the seeds of seed_scores.parquet it "
-                f"is {float(again[at])!r}",
+                f"{name} {_row(signals.index, wrong)} is {float(there[at])!r}; computed from seed_scores.parquet it is "
+                f"{float(again[at])!r}",
             )
             return
 
 
-def _check_labels(signals: pd.DataFrame, labels: pd.DataFrame) -> Iterator[Finding]:
+def _check_labels(signals: pd.DataFrame, labels: pd.DataFrame) -> Iterator[FileFinding]:
     if not labels.index.isin(signals.index).all() or not labels.index.is_unique:
-        yield "labels.parquet", "has rows that are not in signals.parquet, or twice"
+        yield "labels.parquet", "has duplicate rows, or rows that are not in signals.parquet"
         return
     early = labels["label_end"].to_numpy() <= labels.index.get_level_values("date").to_numpy()
     if early.any():
@@ -151,21 +151,22 @@ def _check_labels(signals: pd.DataFrame, labels: pd.DataFrame) -> Iterator[Findi
         yield "labels.parquet", f"forward_return {_row(labels.index, lost)} is below -1"
 
 
-def _check_folds(signals: pd.DataFrame, folds: pd.DataFrame) -> Iterator[Finding]:
+def _check_folds(signals: pd.DataFrame, folds: pd.DataFrame) -> Iterator[FileFinding]:
     days = signals.index.get_level_values("date")
     for number, rows in folds.groupby("fold"):
         mine = np.asarray(signals["fold"] == number)
         facts = rows.iloc[0]
         until = signals["trained_until"][mine].unique()
-        found = (("test_rows", int(mine.sum())), *(("trained_until", day) for day in until))
-        for name, value in found:
+        derived = (("test_rows", int(mine.sum())), *(("trained_until", day) for day in until))
+        for name, value in derived:
             if facts[name] != value or rows[name].nunique() != 1:
-                yield "folds.parquet", f"{name} of fold {number} is {facts[name]}; by signals.parquet it is {value}"
+                yield "folds.parquet", f"{name} of fold {number} is {facts[name]}; in signals.parquet it is {value}"
                 return
         if mine.any() and not facts["test_start"] <= days[mine].min() <= days[mine].max() <= facts["test_end"]:
             yield (
                 "folds.parquet",
-                f"fold {number} scores from {facts['test_start']} to {facts['test_end']}; signals.parquet has others",
+                f"fold {number} scores from {facts['test_start']} to {facts['test_end']}; signals.parquet has scores "
+                "on other dates",
             )
             return
     if set(folds["fold"]) != set(signals["fold"]):
@@ -174,7 +175,7 @@ def _check_folds(signals: pd.DataFrame, folds: pd.DataFrame) -> Iterator[Finding
 
 def _check_skill(
     seeds: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame, signals: pd.DataFrame
-) -> Iterator[Finding]:
+) -> Iterator[FileFinding]:
     up = binary_outcome(labels["label"])
     for row in folds.itertuples():
         mine = signals.index[np.asarray(signals["fold"] == row.fold)]
@@ -197,17 +198,17 @@ def _check_skill(
 
 def check_quantiles(
     score: pd.Series, quantiles: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame
-) -> Iterator[Finding]:
-    """Hold quantiles to the scores, of which they are the middle, and the folds' loss of their mean to the labels."""
+) -> Iterator[FileFinding]:
+    """Check that the middle quantile is the score, and that the pinball losses of the folds follow from the labels."""
     file = "quantiles.parquet"
     try:
         wide = quantiles.pivot(index=["date", "ticker"], columns="level", values="value")
     except (KeyError, ValueError) as error:
-        yield file, f"has not one value for every date, ticker and level: {error}"
+        yield file, f"does not have one value for every date, ticker and level: {error}"
         return
     values = wide.to_numpy(np.float64)
     if not wide.index.equals(score.index) or not np.isfinite(values).all() or not wide.shape[1] % 2:
-        yield file, "has not one value of an odd number of levels for every row of signals.parquet"
+        yield file, "does not have one value for each of an odd number of levels for every row of signals.parquet"
         return
     wrong = (np.diff(values, axis=1) < 0).any(axis=1)
     if wrong.any():
@@ -216,13 +217,18 @@ def check_quantiles(
     middle = values[:, wide.shape[1] // 2]
     wrong = ~(np.abs(middle - score.to_numpy(np.float64)) <= EXACT)
     if wrong.any():
-        found, said = middle[int(wrong.argmax())], score.to_numpy()[int(wrong.argmax())]
-        yield file, f"the middle one {_row(wide.index, wrong)} is {found!r}; the score in signals.parquet is {said!r}"
+        at = int(wrong.argmax())
+        median, stated_score = middle[at], score.to_numpy()[at]
+        yield (
+            file,
+            f"the middle quantile {_row(wide.index, wrong)} is {median!r}; the score in signals.parquet is "
+            f"{stated_score!r}",
+        )
         return
     level = wide.columns.to_numpy(np.float64)
     label = labels["label"].reindex(wide.index).to_numpy(np.float64)
-    off = label[:, None] - values
-    loss = np.maximum(level * off, (level - 1) * off).mean(axis=1)
+    deviation = label[:, None] - values
+    loss = np.maximum(level * deviation, (level - 1) * deviation).mean(axis=1)
     days = wide.index.get_level_values("date")
     for row in folds.itertuples():
         mine = np.isfinite(label) & (days >= row.test_start) & (days <= row.test_end)
@@ -233,46 +239,46 @@ def check_quantiles(
             return
 
 
-def _check_history(folds: pd.DataFrame, history: pd.DataFrame) -> Iterator[Finding]:
+def _check_history(folds: pd.DataFrame, history: pd.DataFrame) -> Iterator[FileFinding]:
     for row in folds.itertuples():
         mine = history[(history["fold"] == row.fold) & (history["seed"] == row.seed)]
         name = f"of fold {row.fold}, seed {row.seed}"
         if len(mine) != row.epochs_run or list(mine["epoch"]) != list(range(1, len(mine) + 1)):
-            yield "history.parquet", f"{name} has {len(mine)} passes; folds.parquet says {row.epochs_run}"
+            yield "history.parquet", f"{name} has {len(mine)} epochs; folds.parquet states {row.epochs_run}"
             return
         if not 0 < row.epochs <= len(mine):
-            continue  # a network that came trained
+            continue  # a saved network has no history
         kept = mine.iloc[row.epochs - 1]
         pairs = ((row.train_loss, kept["loss"]), (row.validation_loss, kept["validation_loss"]))
         if any(a != b and not (np.isnan(a) and np.isnan(b)) for a, b in pairs):
-            yield "history.parquet", f"the losses {name} in pass {row.epochs} are not those of folds.parquet"
+            yield "history.parquet", f"the losses {name} in epoch {row.epochs} are not those of folds.parquet"
             return
 
 
-def _check_orders(result: BacktestResult) -> Iterator[Finding]:
-    """Hold shares, value and commission that orders say were filled to the fills, ticker by ticker."""
+def _check_orders(result: BacktestResult) -> Iterator[FileFinding]:
+    """Compare filled shares, value and commission of the orders with the transactions, by ticker."""
     orders, fills = result.orders, result.transactions
     sign = np.where(orders["side"] == "buy", 1.0, -1.0)
-    asked = {
+    by_orders = {
         "shares": (sign * orders["filled"]).groupby(orders["ticker"]).sum(),
         "value": (sign * orders["filled"] * orders["price"].fillna(0.0)).groupby(orders["ticker"]).sum(),
         "commission": orders["commission"].groupby(orders["ticker"]).sum(),
     }
-    done = {
+    by_fills = {
         "shares": fills["amount"].groupby(fills["symbol"]).sum(),
         "value": (fills["amount"] * fills["price"]).groupby(fills["symbol"]).sum(),
         "commission": fills["commission"].groupby(fills["symbol"]).sum(),
     }
     turnover = max(float((fills["amount"] * fills["price"]).abs().sum()), 1.0)
-    for name, one in asked.items():
-        both = pd.DataFrame({"orders": one, "fills": done[name]}).fillna(0.0)
+    for name, filled in by_orders.items():
+        both = pd.DataFrame({"orders": filled, "fills": by_fills[name]}).fillna(0.0)
         wrong = ((both["orders"] - both["fills"]).abs() > ROUNDING * turnover).to_numpy()
         if wrong.any():
             ticker = both.index[int(wrong.argmax())]
             row = both.loc[ticker]
             yield (
                 "orders.parquet",
-                f"{name} of {ticker} that were filled add up to {row['orders']:,.6f}; in transactions.parquet to "
+                f"filled {name} of {ticker} add up to {row['orders']:,.6f}; in transactions.parquet to "
                 f"{row['fills']:,.6f}",
             )
             return

@@ -1,4 +1,4 @@
-"""Two files that should say the same, and the first figure in which they do not."""
+"""Comparison of two files: the first figure that differs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signals.common.storage import read_parquet
 
 __all__ = ["first_difference", "json_differences", "strange_stamp", "value_text"]
 
-# What names a row of each table; fills and cash flows of one day have no name of their own.
+# Columns that identify a row of each table; fills and cash flows of one day have no further identification.
 KEYS: dict[str, tuple[str, ...]] = {
     "signals.parquet": ("date", "ticker"),
     "seed_scores.parquet": ("date", "ticker", "seed"),
@@ -31,25 +31,25 @@ KEYS: dict[str, tuple[str, ...]] = {
     "trials.parquet": ("trial", "date"),
 }
 ABSENT = object()
-LONGEST = 90
+MAX_TEXT_LENGTH = 90
 
 
 def first_difference(file: Path, again: Path, *, tolerance: float | None = None) -> str | None:
-    """Say where a file of a run parts from what was computed again.
+    """Describe the first difference between a file of a run and the recomputed file.
 
     Parameters
     ----------
     file : Path
-        In the run folder.
+        File in the run folder.
     again : Path
-        The same file, computed again.
+        The recomputed file.
     tolerance : float, optional
-        Relative difference of numbers that is let pass; none when not given.
+        Relative difference of numbers that is allowed; none by default.
 
     Returns
     -------
     str or None
-        Half a sentence that names row, column and both values; None when nothing differs.
+        Predicate of a sentence about the file, with row, column and both values; None when nothing differs.
     """
     if not file.is_file():
         return "is missing"
@@ -62,7 +62,7 @@ def first_difference(file: Path, again: Path, *, tolerance: float | None = None)
     else:
         found = _of_text(file, again, pictures=tolerance is None)
     if found is None and tolerance is None and file.suffix != ".html":
-        return "holds the same figures in other bytes: it is not the file that the run wrote"
+        return "holds the same figures in other bytes: it was changed after the run"
     return found
 
 
@@ -78,7 +78,7 @@ def _of_tables(file: Path, again: Path, tolerance: float | None) -> str | None:
     if list(one.columns) != list(two.columns):
         changed = sorted({*one.columns} ^ {*two.columns})
         return f"has other columns than those recomputed: {', '.join(map(str, changed)) or 'in another order'}"
-    # text is text, whichever dtype pandas keeps it in
+    # pandas can store text in several dtypes
     other = [
         name
         for name in one.columns
@@ -99,7 +99,9 @@ def _of_tables(file: Path, again: Path, tolerance: float | None) -> str | None:
         return None
     row, place = (int(i) for i in np.argwhere(wrong)[0])
     name = one.columns[place]
-    return _said(f"{name}{_row_name(one, keys, row)}", one[name].iloc[row], two[name].iloc[row], int(wrong.sum()) - 1)
+    return _describe_difference(
+        f"{name}{_row_name(one, keys, row)}", one[name].iloc[row], two[name].iloc[row], int(wrong.sum()) - 1
+    )
 
 
 def _differs(one: NDArray[Any], two: NDArray[Any], tolerance: float | None) -> NDArray[np.bool_]:
@@ -115,7 +117,7 @@ def _differs(one: NDArray[Any], two: NDArray[Any], tolerance: float | None) -> N
 
 
 def _other_rows(one: pd.DataFrame, two: pd.DataFrame, keys: list[str], row: int) -> str:
-    """Say which row is missing, too much, or another one."""
+    """Describe the row that is missing, superfluous or different."""
     have, want = _row_name(one, keys, row), _row_name(two, keys, row)
     count = "" if len(one) == len(two) else f" ({len(one):,} rows; recomputed {len(two):,})"
     if len(one) < len(two):
@@ -128,16 +130,16 @@ def _other_rows(one: pd.DataFrame, two: pd.DataFrame, keys: list[str], row: int)
 def _row_name(frame: pd.DataFrame, keys: list[str], row: int) -> str:
     if row >= len(frame):
         return " at the end"
-    said = []
+    parts = []
     for key in keys:
         value = frame[key].iloc[row]
         if isinstance(value, pd.Timestamp):
-            said.append(f"on {value:%Y-%m-%d}")
+            parts.append(f"on {value:%Y-%m-%d}")
         elif key in ("ticker", "symbol"):
-            said.append(f"of {value}")
+            parts.append(f"of {value}")
         else:
-            said.append(f"of {key.removesuffix('_id')} {value}")
-    return "".join(f" {part}" for part in said)
+            parts.append(f"of {key.removesuffix('_id')} {value}")
+    return "".join(f" {part}" for part in parts)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def _row_name(frame: pd.DataFrame, keys: list[str], row: int) -> str:
 def json_differences(
     one: Any, two: Any, tolerance: float | None = None, place: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Give every place, with dots between its names, where two JSON values differ, and both values.
+    """Yield every place (names joined by dots) at which two JSON values differ, and both values.
 
     >>> list(json_differences({"a": {"b": 1}}, {"a": {"b": 2}}))
     [('a.b', 1, 2)]
@@ -170,7 +172,7 @@ def _of_json(file: Path, again: Path, tolerance: float | None) -> str | None:
     except ValueError as error:
         return f"cannot be read: {error}"
     found = list(json_differences(one, json.loads(again.read_bytes()), tolerance))
-    return _said(*found[0], len(found) - 1) if found else None
+    return _describe_difference(*found[0], len(found) - 1) if found else None
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -184,14 +186,17 @@ _CHART = re.compile(r'<figure class="chart[^"]*" id="chart-([^"]*)"')
 
 
 def strange_stamp(report: Path) -> str | None:
-    """Say what is wrong with the volatile line of a report, which cannot be written again; None when nothing is."""
+    """Describe the first unexpected part of the line of a report with date and durations; None when there is none.
+
+    That line differs between runs, so it cannot be compared with a recomputed one.
+    """
     _, stamp = _without_stamp(report.read_text(encoding="utf-8", errors="replace"))
-    strange = [part for part in stamp.split(" · ") if part and not _STAMP_PART.fullmatch(part)]
-    return f"says {strange[0]!r} in its last line, which no run writes" if strange else None
+    unexpected = [part for part in stamp.split(" · ") if part and not _STAMP_PART.fullmatch(part)]
+    return f"has {unexpected[0]!r} in its last line, which no run writes" if unexpected else None
 
 
 def _without_stamp(html: str) -> tuple[str, str]:
-    """Take the volatile line out of a report; return the rest and that line, empty where there is none."""
+    """Split a report into the text without the line of date and durations, and that line ("" without one)."""
     found = list(_STAMP.finditer(html))
     if not found:
         return html, ""
@@ -203,7 +208,7 @@ def _of_text(file: Path, again: Path, *, pictures: bool) -> str | None:
     try:
         texts = [path.read_text(encoding="utf-8") for path in (file, again)]
     except UnicodeDecodeError:
-        return "is no text"
+        return "is not UTF-8 text"
     if file.suffix == ".html":
         texts = [_without_stamp(text)[0] for text in texts]
     if not pictures:
@@ -219,32 +224,36 @@ def _of_text(file: Path, again: Path, *, pictures: bool) -> str | None:
         if one == two:
             continue
         if _PICTURE.sub("", one) == _PICTURE.sub("", two):
-            return f"shows another picture than the one drawn again in line {number + 1}, chart {chart!r}"
-        return f"line {number + 1} is {_around(one, two)!r}; written again it is {_around(two, one)!r}"
-    return "ends in other line breaks than those written again"
+            return f"has another image than the recomputed one in line {number + 1}, chart {chart!r}"
+        return f"line {number + 1} is {_around(one, two)!r}; recomputed it is {_around(two, one)!r}"
+    return "has other line breaks at its end than the recomputed file"
 
 
 def _around(line: str, other: str) -> str:
-    """Give the part of a line that differs, without tags where that leaves something, and a little before it."""
+    """Return the part of a line that differs and some text before it, without tags unless only tags differ."""
     plain, against = (re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip() for text in (line, other))
     if plain == against:
         plain, against = line.strip(), other.strip()
-    if len(plain) <= LONGEST:
+    if len(plain) <= MAX_TEXT_LENGTH:
         return plain
     same = next(
         (i for i, (a, b) in enumerate(zip(plain, against, strict=False)) if a != b), min(len(plain), len(against))
     )
-    begin = max(same - LONGEST // 3, 0)
-    return ("…" if begin else "") + plain[begin : begin + LONGEST] + ("…" if begin + LONGEST < len(plain) else "")
+    begin = max(same - MAX_TEXT_LENGTH // 3, 0)
+    return (
+        ("…" if begin else "")
+        + plain[begin : begin + MAX_TEXT_LENGTH]
+        + ("…" if begin + MAX_TEXT_LENGTH < len(plain) else "")
+    )
 
 
-def _said(what: str, one: Any, two: Any, more: int) -> str:
+def _describe_difference(what: str, one: Any, two: Any, more: int) -> str:
     rest = "" if more <= 0 else f" (and {more:,} more {'figure' if more == 1 else 'figures'})"
     return f"{what} is {value_text(one)}; recomputed {value_text(two)}{rest}"
 
 
 def value_text(value: Any) -> str:
-    """Write a value the way a finding shows it."""
+    """Format a value for a finding."""
     if value is ABSENT:
         return "absent"
     if isinstance(value, pd.Timestamp):
@@ -256,4 +265,4 @@ def value_text(value: Any) -> str:
     if value is pd.NaT:
         return "empty"
     text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    return text if len(text) <= MAX_TEXT_LENGTH else text[:MAX_TEXT_LENGTH] + "…"

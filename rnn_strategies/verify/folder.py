@@ -1,4 +1,4 @@
-"""A run folder being verified: what it says about itself, what was found, and how files are compared."""
+"""Run folder under verification: its manifest and configuration, findings, and the comparison of files."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ OF_SEVERAL_SEEDS = "seed_returns.parquet"
 NOT_OF_A_STAGE = ("config.toml", "manifest.json", "timings.json", "report.html")
 ORDER = ("config.toml", "manifest.json", *SIGNAL_FILES, QUANTILES, *BACKTEST_FILES, OF_SEVERAL_SEEDS, "report.html")
 
-# Of numbers that another version of a library computed.
+# Relative tolerance for numbers computed by another version of a library.
 ROUNDING = 1e-9
 
 
 class Folder:
-    """One run folder being verified.
+    """Run folder under verification.
 
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     home : Home
-        Where networks and inputs are kept.
+        Folder of stored networks and inputs.
     scratch : Path
-        Empty folder to write to.
+        Empty temporary folder.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`.
 
     Attributes
     ----------
     findings : dict of str to str
-        By file, the first thing that is wrong with it.
+        First finding of each file.
     warnings : list of str
-        What could not be recomputed.
+        Results that could not be recomputed.
     seen : set of str
-        Files that were looked at.
+        Files that were checked.
     """
 
     def __init__(self, folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> None:
@@ -61,36 +61,37 @@ class Folder:
         self.tolerance: float | None = None
 
     def in_order(self) -> list[tuple[str, str]]:
-        """Give the findings in the order in which the files are made."""
+        """Return the findings in the order in which the files are written."""
         place = {name: i for i, name in enumerate(ORDER)}
-        return sorted(self.findings.items(), key=lambda one: (place.get(one[0], len(ORDER)), one[0]))
+        return sorted(self.findings.items(), key=lambda finding: (place.get(finding[0], len(ORDER)), finding[0]))
 
     def find(self, file: str, text: str) -> None:
-        """Note what is wrong with a file; what was noted first stays."""
+        """Record a finding about a file, unless it has one."""
         self.findings.setdefault(file, text)
 
-    def find_all(self, found: Iterable[tuple[str, str]]) -> None:
-        """Note several."""
-        for file, text in found:
+    def find_all(self, findings: Iterable[tuple[str, str]]) -> None:
+        """Record several findings, as `find` does."""
+        for file, text in findings:
             self.find(file, text)
 
-    # -- what the folder says about itself ----------------------------------------------------------------------------
+    # -- manifest and configuration -----------------------------------------------------------------------------------
 
     def read_manifest(self) -> bool:
         """Read the manifest; False when it is not that of a finished run."""
         self.seen.add("manifest.json")
         if not (self.folder / "manifest.json").is_file():
-            self.find("manifest.json", "is missing: this is no run folder, or no finished one")
+            self.find("manifest.json", "is missing: this is not a run folder, or the run is not finished")
             return False
         try:
             self.claims = Manifest(self.folder).data
         except InputError as error:
             self.find("manifest.json", f"cannot be read: {error}")
             return False
-        undone = [stage for stage in STAGES if stage not in self.claims.get("stages", {})]
-        if undone:
+        unfinished = [stage for stage in STAGES if stage not in self.claims.get("stages", {})]
+        if unfinished:
             self.find(
-                "manifest.json", f"says that {undone[0]} was not finished; finish the run with `rnn-strategies run`"
+                "manifest.json",
+                f"has no finished stage {unfinished[0]}; finish the run with `rnn-strategies run`",
             )
             return False
         differ = list(json_differences(self.claims.get("versions"), versions()))
@@ -98,8 +99,8 @@ class Folder:
             self.tolerance = ROUNDING
             name, there, here = differ[0]
             self.warnings.append(
-                f"made with {name or 'versions'} {value_text(there)}, here it is {value_text(here)}: figures were "
-                "compared to nine digits, pictures not at all"
+                f"computed with {name or 'versions'} {value_text(there)}, installed is {value_text(here)}: figures "
+                "were compared to nine digits, charts not at all"
             )
         return True
 
@@ -115,10 +116,10 @@ class Folder:
             return None
         imported = "scores" in self.claims.get("inputs", {})
         if imported != (config.signals is not None):
-            self.find("config.toml", "is not that of this run: the one has imported scores, the other has not")
+            self.find("config.toml", "is not that of this run: one has imported scores, the other has not")
             return None
         if not as_written:
-            self.find("config.toml", "is not as a run writes it: it was changed afterwards")
+            self.find("config.toml", "is not as a run writes it: it was changed after the run")
         return config
 
     @property
@@ -131,13 +132,13 @@ class Folder:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Files that the stages of this run leave behind."""
+        """Names of the files that the stages of this run write."""
         seeds = self.claims.get("seeds")
         several = (OF_SEVERAL_SEEDS,) if isinstance(seeds, list) and len(seeds) > 1 else ()
         return (*self.signal_files, *BACKTEST_FILES, *several)
 
     def check_names(self) -> None:
-        """Look for files that are missing and for those that do not belong."""
+        """Find missing files and files that do not belong to the run."""
         self.seen.update(self.files)
         for file in self.files:
             if not (self.folder / file).is_file():
@@ -145,14 +146,14 @@ class Folder:
         shown = {*SIGNAL_FILES, *BACKTEST_FILES, OF_SEVERAL_SEEDS} - {*self.files}
         for path in sorted(self.folder.iterdir()):
             if path.name in shown:
-                self.find(path.name, "does not belong to this run, yet its report would show it")
+                self.find(path.name, "does not belong to this run, but its report would show it")
             elif path.name not in (*self.files, *NOT_OF_A_STAGE):
-                self.warnings.append(f"{path.name} does not belong to the run and was not looked at")
+                self.warnings.append(f"{path.name} does not belong to the run and was not checked")
         if not (self.folder / "timings.json").is_file():
             self.warnings.append("timings.json is missing; no figure depends on it")
 
     def find_changed(self, files: Iterable[str]) -> None:
-        """Note files that are not those whose hashes the manifest has."""
+        """Record a finding for every file whose hash is not in the manifest."""
         for file in files:
             stated = [stage["outputs"].get(file) for stage in self.claims["stages"].values()]
             path = self.folder / file
@@ -162,19 +163,19 @@ class Folder:
     # -- comparing ---------------------------------------------------------------------------------------------------
 
     def compare(self, files: Sequence[str]) -> None:
-        """Compare files with those in the scratch folder."""
+        """Compare files with the recomputed ones in the temporary folder."""
         for file in files:
             self.seen.add(file)
             text = first_difference(self.folder / file, self.scratch / file, tolerance=self.tolerance)
             if text is not None:
-                self.find(file, _plainly(text))
-            elif self.tolerance is not None:  # what follows must be computed from the same bits
+                self.find(file, _explain_key(text))
+            elif self.tolerance is not None:  # later stages must be computed from the same bytes
                 shutil.copyfile(self.folder / file, self.scratch / file)
                 if file not in NOT_OF_A_STAGE:
                     self.find_changed([file])
 
     def compare_report(self) -> None:
-        """Compare the tear sheet, its volatile line apart."""
+        """Compare the report, without its line of date and durations."""
         report = self.folder / "report.html"
         if not report.is_file():
             self.find(report.name, "is missing; write it with `rnn-strategies report`")
@@ -184,15 +185,15 @@ class Folder:
             self.find(report.name, text)
 
 
-def _plainly(text: str) -> str:
-    """Say what a key that differs means."""
+def _explain_key(text: str) -> str:
+    """Replace a difference of a stage's key by its explanation."""
     stage = re.match(r"stages\.(\w+)\.key is ", text)
     return text if stage is None else stale(stage.group(1))
 
 
 def stale(stage: str) -> str:
-    """Say that the key of a stage is another one than the manifest has."""
+    """Return the finding that the key of a stage in the manifest differs from the recomputed one."""
     return (
-        f"the key of {stage} is not what settings, inputs, versions and code of one's own make it: one of them was "
+        f"the key of the stage {stage} does not match settings, inputs, versions and custom code: one of them was "
         "changed after the run"
     )

@@ -1,4 +1,4 @@
-"""`rnn-strategies verify` of a folder of forecasts: forecast and compare again, and hold every file to it."""
+"""Verification of a run folder of forecasts: everything is recomputed and every file compared."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from signals.common.storage import read_json
 
 __all__ = ["ForecastFindings", "is_forecast", "verify_forecast"]
 
-OTHER_VERSIONS = 1e-9  # what figures of other libraries may differ by, relatively
+OTHER_VERSIONS = 1e-9  # relative tolerance for figures computed by other versions of libraries
 
 
 @dataclass(slots=True)
 class ForecastFindings:
-    """What was found.
+    """Findings of the verification of forecasts.
 
     Parameters
     ----------
     findings : list of (str, str)
-        File, and the first figure in which it differs.
+        File, and the first figure that differs.
     warnings : list of str
-        What was not as it was then.
+        Differences of the environment.
     seen : list of str
         Files that were compared.
     figures : int
-        Numbers of `accuracy.json` among them.
+        Number of figures in `accuracy.json`.
     """
 
     findings: list[tuple[str, str]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class ForecastFindings:
 
 
 def is_forecast(folder: Path) -> bool:
-    """Whether `rnn-strategies forecast` made a folder."""
+    """Return whether a folder is a run folder of forecasts."""
     try:
         return STAGE in read_json(folder / "manifest.json").get("stages", {})
     except (RnnStrategiesError, AttributeError, TypeError):
@@ -50,45 +50,45 @@ def is_forecast(folder: Path) -> bool:
 
 
 def verify_forecast(folder: Path, home: Home, scratch: Path, on_progress: ProgressCallback) -> ForecastFindings:
-    """Forecast again in a scratch folder and compare, byte for byte.
+    """Forecast again in a temporary folder and compare the files byte for byte.
 
-    The series come from where they were read, the networks from where they are kept; one that is not kept any more is
-    trained again. A folder made by other versions of its libraries is compared to nine digits.
+    Series are read from their source and networks from the workspace; a network that is not stored is trained again. A
+    folder computed with other versions of its libraries is compared to nine digits.
     """
-    made = ForecastFindings()
+    result = ForecastFindings()
     claims = read_json(folder / "manifest.json")
     try:
         config = load_forecast_config(folder / "config.toml")
         again = ForecastRun(scratch / "again", config, home, 1, on_progress)
         digest = again.series.digest()
     except RnnStrategiesError as error:
-        made.findings.append(("config.toml", f"does not lead to the series any more: {error}"))
-        return made
+        result.findings.append(("config.toml", f"names series that cannot be read: {error}"))
+        return result
     if config.hash != claims.get("config_hash"):
-        made.findings.append(("config.toml", "holds other settings than the manifest was made with"))
-        return made
+        result.findings.append(("config.toml", "holds other settings than those of the manifest"))
+        return result
     if digest != claims.get("series", {}).get("sha256"):
-        made.findings.append(
-            ("manifest.json", f"was made from other series than {config.series.get('path', 'its source')} now gives")
+        result.findings.append(
+            ("manifest.json", f"has another hash of the series than {config.series.get('path', 'their source')} now")
         )
-        return made
+        return result
     again.compute()
     same = claims.get("versions") == versions()
     if not same:
-        made.warnings.append("made by other versions of its libraries: compared to nine digits")
+        result.warnings.append("computed with other versions of libraries: compared to nine digits")
     names = [*FILES, "config.toml", *(["manifest.json"] if same else [])]
     for name in names:
-        made.seen.append(name)
-        found = first_difference(folder / name, again.folder / name, tolerance=None if same else OTHER_VERSIONS)
-        if found is not None:
-            made.findings.append((name, found))
-    made.figures = _numbers(again.accuracy)
-    return made
+        result.seen.append(name)
+        difference = first_difference(folder / name, again.folder / name, tolerance=None if same else OTHER_VERSIONS)
+        if difference is not None:
+            result.findings.append((name, difference))
+    result.figures = _count_numbers(again.accuracy)
+    return result
 
 
-def _numbers(value: object) -> int:
+def _count_numbers(value: object) -> int:
     if isinstance(value, dict):
-        return sum(_numbers(one) for one in value.values())
+        return sum(_count_numbers(inner) for inner in value.values())
     if isinstance(value, list):
-        return sum(_numbers(one) for one in value)
+        return sum(_count_numbers(inner) for inner in value)
     return int(isinstance(value, int | float))

@@ -1,4 +1,4 @@
-"""What a run was made from: prices from the content store and, where that is possible, from their source."""
+"""Inputs of a run for its verification: prices from the content store and, where possible, from their source."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from signals.common.storage import sha256_file
 from signals.data.prices import Prices
 from signals.models.saved_keras import SavedKerasModel
 
-__all__ = ["Inputs", "beside_is_there", "read_inputs"]
+__all__ = ["StoredInputs", "changed_reference_file", "read_inputs"]
 
-# Sources that give the same again whenever they are asked; a download is not repeated to verify a run.
+# Sources that return the same prices every time; downloads are not repeated for a verification.
 REPEATABLE = ("simulated", "files")
 
 
 @dataclass(slots=True)
-class Inputs:
-    """Prices of a run, as far as they are still there.
+class StoredInputs:
+    """Prices of a run, as far as they are still stored.
 
     Parameters
     ----------
     prices, benchmark : Prices or None
-        The benchmark only where it has a source of its own.
+        Prices, and those of a benchmark with a source of its own; None when they are not stored.
     findings : list of (str, str)
-        File, and what is wrong with it.
+        File and finding.
     warnings : list of str
-        What is not there any more.
+        Inputs that are missing or changed.
     """
 
     prices: Prices | None = None
@@ -44,87 +44,92 @@ class Inputs:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_inputs(folder: Path, config: Config | None, claims: Mapping[str, Any], home: Home, scratch: Path) -> Inputs:
-    """Load the inputs that a manifest names, and hold them to their hashes.
+def read_inputs(
+    folder: Path, config: Config | None, claims: Mapping[str, Any], home: Home, scratch: Path
+) -> StoredInputs:
+    """Load the inputs that a manifest names, and check their hashes.
 
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     config : Config, optional
-        Its configuration; None leaves the source alone.
+        Configuration of the run; with None the price source is not read.
     claims : mapping
-        Its manifest.
+        Manifest of the run.
     home : Home
-        Where inputs are kept.
+        Folder of stored inputs.
     scratch : Path
-        Folder to write to.
+        Temporary folder.
     """
-    found = Inputs()
+    result = StoredInputs()
     inputs = claims.get("inputs", {})
     if "prices" not in inputs:
-        found.findings.append(("manifest.json", "names no prices"))
-        return found
-    found.prices = _stored("prices", inputs["prices"], home, found)
+        result.findings.append(("manifest.json", "names no prices"))
+        return result
+    result.prices = _stored("prices", inputs["prices"], home, result)
     if "benchmark" in inputs:
-        found.benchmark = _stored("benchmark", inputs["benchmark"], home, found)
+        result.benchmark = _stored("benchmark", inputs["benchmark"], home, result)
     if config is not None and config.prices["source"] in REPEATABLE:
-        _compare_with_source(folder, config, inputs["prices"], home, scratch, found)
-    if found.prices is None:
-        found.warnings.append(
-            f"the prices are not kept in {home.inputs.root}: what follows from them was not recomputed"
+        _compare_with_source(folder, config, inputs["prices"], home, scratch, result)
+    if result.prices is None:
+        result.warnings.append(
+            f"the prices are not stored in {home.inputs.root}: results that depend on them were not recomputed"
         )
-    if "benchmark" in inputs and found.benchmark is None:
-        found.warnings.append(
-            f"the prices of the benchmark are not kept in {home.inputs.root}: its returns are taken as they are"
+    if "benchmark" in inputs and result.benchmark is None:
+        result.warnings.append(
+            f"the prices of the benchmark are not stored in {home.inputs.root}: its returns were used without "
+            "recomputation"
         )
-    return found
+    return result
 
 
-def _stored(name: str, known: Mapping[str, Any], home: Home, found: Inputs) -> Prices | None:
+def _stored(name: str, known: Mapping[str, Any], home: Home, result: StoredInputs) -> Prices | None:
     digest = known["sha256"]
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        found.findings.append(("manifest.json", f"inputs.{name}.sha256 is {digest!r}, which is no SHA-256"))
+        result.findings.append(("manifest.json", f"inputs.{name}.sha256 is {digest!r}, which is no SHA-256"))
         return None
     path = home.inputs.path(digest)
     if home.inputs.get(digest) is None:
         if path.exists():
-            found.findings.append(
-                (str(path), f"holds other {name} than its name says: they were changed after the run")
+            result.findings.append(
+                (str(path), f"holds {name} whose hash is not the name of the file: they were changed after the run")
             )
         return None
     try:
         return Prices.load(path, known["meta"])
     except (InputError, TypeError, ValueError) as error:
-        found.findings.append(("manifest.json", f"inputs.{name}.meta does not describe the {name} of the run: {error}"))
+        result.findings.append(
+            ("manifest.json", f"inputs.{name}.meta does not describe the {name} of the run: {error}")
+        )
         return None
 
 
 def _compare_with_source(
-    folder: Path, config: Config, known: Mapping[str, Any], home: Home, scratch: Path, found: Inputs
+    folder: Path, config: Config, known: Mapping[str, Any], home: Home, scratch: Path, result: StoredInputs
 ) -> None:
-    """Read the prices from their source once more: only there is what the manifest says about them."""
+    """Read the prices from their source again, and compare their hash and the facts of the manifest about them."""
     try:
         again = RunFolder(folder, config, home)._load("prices", dict(config.prices))
     except (RnnStrategiesError, OSError):
-        return  # a file that has moved since proves nothing
+        return  # the file may have been moved since
     path = scratch / "prices.again"
     again.save(path)
     same = sha256_file(path) == known["sha256"]
     path.unlink()
     if not same:
-        found.warnings.append("the source of the prices now gives others than those the run was made from")
+        result.warnings.append("the source of the prices now returns other prices than those of the run")
         return
-    found.prices = found.prices or again
+    result.prices = result.prices or again
     differences = list(json_differences(known["meta"], again.meta(), place="inputs.prices.meta"))
     if differences:
-        place, stated, true = differences[0]
-        found.findings.append(("manifest.json", f"{place} is {stated!r}; its source says {true!r}"))
-        found.prices = again
+        place, stated, actual = differences[0]
+        result.findings.append(("manifest.json", f"{place} is {stated!r}; by its source it is {actual!r}"))
+        result.prices = again
 
 
-def beside_is_there(config: Config, claims: Mapping[str, Any]) -> str | None:
-    """Say which of the files that were read beside prices is not what it was; None when all are."""
+def changed_reference_file(config: Config, claims: Mapping[str, Any]) -> str | None:
+    """Describe the first reference file that is missing or changed; None when there is none."""
     if config.signals is not None:
         return None
     try:
@@ -135,4 +140,4 @@ def beside_is_there(config: Config, claims: Mapping[str, Any]) -> str | None:
         return str(error)
     stated = claims.get("files")
     changed = [name for name, _, _ in json_differences(stated, digests)]
-    return f"{changed[0]} is not the file it was" if changed else None
+    return f"the reference file {changed[0]} was changed after the run" if changed else None

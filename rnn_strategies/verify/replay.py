@@ -1,4 +1,4 @@
-"""The stages of a run once more, in a scratch folder, by the code that made them; the run itself is only read."""
+"""Replay of the stages of a run in a temporary folder; the files of the run itself are not changed."""
 
 from __future__ import annotations
 
@@ -38,37 +38,37 @@ __all__ = ["ImportedReplay", "Replay", "replay_of"]
 
 
 class Replay(Run):
-    """A run folder in the making whose results are only compared; made by `replay_of`.
+    """Temporary run folder whose results are compared with those of a run; created by `replay_of`.
 
-    Networks are taken from where they are kept, never trained. What the run alone knows (the returns of other trials,
-    or scores when the networks are gone) is taken from its files.
+    Stored networks are used, and none is trained. Results that cannot be recomputed (the returns of other trials, or
+    scores when networks are not stored) are taken from the files of the run.
     """
 
     original: Path
     claims: Mapping[str, Any]
     networks_kept: bool
-    beside_kept: bool
+    reference_files_unchanged: bool
 
-    # -- where inputs come from -----------------------------------------------------------------------------------
+    # -- inputs ---------------------------------------------------------------------------------------------------
 
     def _digest(self, name: str) -> str:
-        known = self._manifest.input(name) or self._manifest.input("prices")
-        return str(known["sha256"]) if known else ""
+        recorded = self._manifest.input(name) or self._manifest.input("prices")
+        return str(recorded["sha256"]) if recorded else ""
 
     @property
     def _versions(self) -> dict[str, str]:
-        claimed = self.claims.get("versions")
-        return claimed if isinstance(claimed, dict) else {}
+        stated = self.claims.get("versions")
+        return stated if isinstance(stated, dict) else {}
 
     def _trial(self) -> Trial:
         stated = self.claims.get("trial")
-        if self.beside_kept or not isinstance(stated, dict):
+        if self.reference_files_unchanged or not isinstance(stated, dict):
             return super()._trial()
-        # it depends on files beside the prices, which are not what they were
+        # the id depends on reference files, which were changed
         return Trial(str(stated.get("id")), None, self.config.hash, "run", {}, "started")
 
     def _begin_trial(self, dates: Iterable[Any], tickers: Iterable[str]) -> None:
-        """Count nothing: a run that is verified is no trial."""
+        """Register nothing: a verification is not a trial."""
 
     def _benchmark_returns(self, sessions: pd.DatetimeIndex) -> pd.Series:
         if "benchmark" in self.__dict__ or "benchmark" not in self.claims.get("inputs", {}):
@@ -79,28 +79,28 @@ class Replay(Run):
         return held["benchmark"].reindex(sessions)
 
     def _family(self, trial: Trial, returns: pd.Series, evaluated: EvaluationSet) -> Family:
-        """Give the run's own returns as they are now, and those of other trials as the run folder has them."""
+        """Combine the recomputed returns of the run with those of other trials in its folder."""
         parts = [trial_table(trial.id, returns)]
         try:
             held = read_parquet(self.original / TRIALS)
             others = held[held["trial"] != trial.id].groupby("trial", sort=False)
             parts += [rows[list(parts[0].columns)] for _, rows in others]
         except (InputError, KeyError, TypeError):
-            del parts[1:]  # comparing the file will say what is wrong with it
+            del parts[1:]  # the comparison of the file reports the fault
         table = pd.concat(parts).sort_values(["trial", "date"], ignore_index=True)
         stated = self.claims.get("trial")
         facts = stated if isinstance(stated, dict) else {}
-        started, beside = (n if isinstance(n := facts.get(name), int) else 0 for name in ("started", "other_universes"))
-        return Family(max(started, len(parts)), len(parts), table, max(beside, 0))
+        started, others = (n if isinstance(n := facts.get(name), int) else 0 for name in ("started", "other_universes"))
+        return Family(max(started, len(parts)), len(parts), table, max(others, 0))
 
-    # -- the stages -----------------------------------------------------------------------------------------------
+    # -- stages ---------------------------------------------------------------------------------------------------
 
     def make_signals(self) -> None:
-        """Make the signal files."""
+        """Compute the signal files."""
         self._compute_signals()
 
     def take_signals(self) -> None:
-        """Take the signal files, and what the manifest says of them, from the run."""
+        """Copy the signal files, and the entries of the manifest about them, from the run."""
         for file in self.signal_files:
             shutil.copyfile(self.original / file, self.folder / file)
         for name in ("universe_sizes", "files", "seeds", "trainer", "warnings"):
@@ -110,15 +110,15 @@ class Replay(Run):
             self.known["inputs"]["scores"] = deepcopy(self.claims["inputs"]["scores"])
 
     def key_of(self, stage: str) -> str:
-        """Key that settings, inputs, versions and code of one's own give a stage; that of the run if unknowable."""
+        """Key of a stage from settings, inputs, versions and custom code; that of the run if it cannot be computed."""
         same_program = self._versions.get("rnn-strategies") == __version__
-        beside = self.beside_kept or stage != "signals"
-        if not (same_program and beside and self._code_is_here(stage)):
+        unchanged = self.reference_files_unchanged or stage != "signals"
+        if not (same_program and unchanged and self._custom_code_exists(stage)):
             return str(self.claims["stages"][stage]["key"])
         return self._signals_key() if stage == "signals" else self._backtest_key()
 
-    def _code_is_here(self, stage: str) -> bool:
-        """Whether every module of one's own that a stage used can be found."""
+    def _custom_code_exists(self, stage: str) -> bool:
+        """Whether every custom module that a stage uses can be found."""
         config = self.config
         if stage == "backtest":
             names = [config.strategy, config.tables["strategy"]["allocation"]]
@@ -127,19 +127,19 @@ class Replay(Run):
         return "" not in source_digest(*names)
 
     def is_key(self, stage: str) -> bool:
-        """Whether the manifest has that key; the backtest's is one of the scores in the scratch folder."""
+        """Whether the manifest has the key of `key_of`; that of the backtest depends on the scores in this folder."""
         return bool(self.key_of(stage) == self.claims["stages"][stage]["key"])
 
     def finish_signals(self) -> None:
-        """Record the signal files of the scratch folder as this stage's."""
+        """Record the signal files of this folder as those of the finished stage."""
         self._manifest.finish("signals", self.key_of("signals"), self.signal_files)
 
     def make_backtest(self) -> None:
-        """Make the files of the backtest and the metrics."""
+        """Compute the files of the backtest and the metrics."""
         self._compute_backtest()
 
     def finish_backtest(self) -> None:
-        """Record the backtest files of the scratch folder as this stage's, and write manifest and settings."""
+        """Record the backtest files of this folder as those of the finished stage, and write manifest and settings."""
         self._manifest.finish("backtest", self.key_of("backtest"), self.backtest_files)
         self._write_config()
         self._write_manifest()
@@ -148,12 +148,12 @@ class Replay(Run):
 
     @property
     def backtest_files(self) -> tuple[str, ...]:
-        """Files the backtest of this run leaves behind."""
+        """Names of the files that the backtest of this run writes."""
         return self._backtest_files()
 
     @property
     def known(self) -> dict[str, Any]:
-        """What the manifest of the scratch folder holds."""
+        """Content of the manifest of this folder."""
         return self._manifest.data
 
     def _make_signals(self) -> SignalResult:
@@ -162,7 +162,7 @@ class Replay(Run):
             return replace(self._from_seed_scores(), trainer=deepcopy(self.claims.get("trainer")))
         if not isinstance(config.model, SavedKerasModel):
             chosen = choose_trainer(
-                with_recorded_trainer(config.training, self._trainer_then.get("name")), config.model
+                with_recorded_trainer(config.training, self._recorded_trainer.get("name")), config.model
             )
         result = compute_signals(
             self.prices,
@@ -176,13 +176,13 @@ class Replay(Run):
         )
         if result.trainer is None:
             return result
-        # why it was chosen, and what was said of it then, nobody can tell from the files
-        beyond = {key: self._trainer_then[key] for key in ("reason", "warnings") if key in self._trainer_then}
-        return replace(result, trainer=result.trainer | deepcopy(beyond))
+        # the reason of the selection and the warnings depend on the machine of the run: taken from its manifest
+        recorded = {key: self._recorded_trainer[key] for key in ("reason", "warnings") if key in self._recorded_trainer}
+        return replace(result, trainer=result.trainer | deepcopy(recorded))
 
     @property
-    def _trainer_then(self) -> dict[str, Any]:
-        """What the manifest says about the trainer; empty unless it is what this program says."""
+    def _recorded_trainer(self) -> dict[str, Any]:
+        """Entry of the manifest about the trainer; empty when it does not have the expected form."""
         stated = self.claims.get("trainer")
         if not isinstance(stated, dict) or not isinstance(stated.get("reason"), str):
             return {}
@@ -201,31 +201,32 @@ class Replay(Run):
         }
 
     def _from_seed_scores(self) -> SignalResult:
-        """Everything that follows from the scores of each seed."""
+        """Derive the result of the signals stage from the scores of each seed."""
         model = self.config.model
-        assert not isinstance(model, SavedKerasModel)  # noqa: S101 - that one is never missing here
+        assert not isinstance(model, SavedKerasModel)  # noqa: S101 - a missing one raises an error earlier
         prepared = prepare(self.prices, model=model, reference_data=self._reference_data, **self._settings)
         seeds = usable_seeds(self.config.seeds, model)
-        outcomes = {(one.fold, one.seed): one for one in read_outcomes(prepared, seeds, self.original)}
+        results = read_outcomes(prepared, seeds, self.original)
+        outcomes = {(result.fold, result.seed): result for result in results}
         result = assemble(prepared.data, prepared.folds, seeds, outcomes, model.lookback)
         return self._with_quantiles(result) if QUANTILES in self.signal_files else result
 
     def _with_quantiles(self, result: SignalResult) -> SignalResult:
-        """Take quantiles, and the loss of each seed's, from the run: they do not follow from scores."""
+        """Add quantiles and their losses from the run, because they cannot be derived from scores."""
         try:
             quantiles = read_parquet(self.original / QUANTILES)
-            theirs = read_parquet(self.original / "folds.parquet")
+            folds = read_parquet(self.original / "folds.parquet")
         except InputError as error:
             raise DisagreementError(QUANTILES, f"cannot be read: {error}") from error
-        wrong = next(check_quantiles(result.signals["score"], quantiles, result.labels, theirs), None)
-        if wrong is not None:
-            raise DisagreementError(*wrong)
-        losses = {name: theirs[name].to_numpy() for name in theirs if str(name).startswith("pinball")}
+        finding = next(check_quantiles(result.signals["score"], quantiles, result.labels, folds), None)
+        if finding is not None:
+            raise DisagreementError(*finding)
+        losses = {name: folds[name].to_numpy() for name in folds if str(name).startswith("pinball")}
         return replace(result, quantiles=quantiles, folds=result.folds.assign(**losses))
 
 
 class ImportedReplay(Replay, ImportedRun):
-    """The same for imported scores."""
+    """Replay of a run of imported scores."""
 
     @cached_property
     def _file_hash(self) -> str:
@@ -241,7 +242,7 @@ class ImportedReplay(Replay, ImportedRun):
 
     @cached_property
     def file_is_there(self) -> bool:
-        """Whether the file the scores came from is still what it was."""
+        """Whether the file of imported scores exists and is unchanged."""
         return self._file.is_file() and sha256_file(self._file) == self._file_hash
 
 
@@ -260,29 +261,29 @@ def replay_of(
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     config : Config
-        Its configuration.
+        Configuration of the run.
     claims : mapping
-        Its manifest.
+        Manifest of the run.
     home : Home
-        Where its networks are kept.
+        Folder of stored networks.
     scratch : Path
-        Folder to write to.
+        Temporary folder.
     prices : Prices, optional
-        Its prices; without them nothing can be computed, but keys can.
+        Prices of the run; without them only keys can be computed.
     benchmark : Prices, optional
         Prices of a benchmark with a source of its own; without them its returns are taken from the run.
     """
     kind = ImportedReplay if config.signals is not None else Replay
-    made = kind(scratch, config, home)
-    made.original, made.claims = folder, claims
-    made.networks_kept = made.beside_kept = True
-    for name, given in (("prices", prices), ("benchmark", benchmark)):
-        known = claims["inputs"].get(name)
-        if given is not None:
-            made.__dict__[name] = given
-            made._manifest.keep_input(name, given, known["sha256"])
-        elif known is not None:
-            made.known.setdefault("inputs", {})[name] = deepcopy(known)
-    return made
+    replay = kind(scratch, config, home)
+    replay.original, replay.claims = folder, claims
+    replay.networks_kept = replay.reference_files_unchanged = True
+    for name, loaded in (("prices", prices), ("benchmark", benchmark)):
+        recorded = claims["inputs"].get(name)
+        if loaded is not None:
+            replay.__dict__[name] = loaded
+            replay._manifest.keep_input(name, loaded, recorded["sha256"])
+        elif recorded is not None:
+            replay.known.setdefault("inputs", {})[name] = deepcopy(recorded)
+    return replay

@@ -1,4 +1,4 @@
-"""What the tables of a run look like, whatever is in them: columns, types, order, and numbers that are numbers."""
+"""Schemas of the tables of a run: columns, types, order of rows, and finite numbers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from signals.common.storage import read_parquet
 
 __all__ = ["check_tables"]
 
-# Types by NumPy's letters: M time, i whole number, f number that is one, n number or NaN, O text. Columns that depend
-# on the run (a ticker, a seed) are numbers. What comes first names and orders the rows.
+# Types by NumPy's letters: M time, i integer, f finite number, n number or NaN, O text. Columns that depend on the run
+# (a ticker, a seed) are numbers. The first columns identify and order the rows.
 DAY, WHOLE, NUMBER, MAYBE, TEXT = "M", "i", "f", "n", "O"
 _SLICES = {f"{name}_{end}": DAY for name in ("train", "validation", "test") for end in ("start", "end")}
 
@@ -45,7 +45,7 @@ TABLES: dict[str, dict[str, str]] = {
     "trials.parquet": {"trial": TEXT, "date": DAY, "returns": NUMBER},
 }  # fmt: skip
 
-# How many of the first columns name a row; of some tables rows have no name, or come in the order of the seeds.
+# Number of first columns that identify a row; 0 for tables whose rows are not unique, or in the order of the seeds.
 NAMED_BY = {
     "signals.parquet": 2,
     "seed_scores.parquet": 3,
@@ -60,36 +60,36 @@ NAMED_BY = {
 SORTED_BY = {"history.parquet": 1, "folds.parquet": 1, "transactions.parquet": 1, "cash_flows.parquet": 1}
 OPTIONAL = ("orders.parquet", "transactions.parquet", "cash_flows.parquet", "history.parquet", "labels.parquet")
 MAY_BE_NAN = ("auc_", "rank_ic_", "pinball")
-# Of accounts that were closed before the end, and benchmarks of a part of the run: NaN at the ends only, or throughout.
+# Tables of accounts that can be closed early and benchmarks of a part of the run: NaN at the ends only, or throughout.
 MAY_END = ("benchmark.parquet", "seed_returns.parquet")
 
 
 def check_tables(folder: Path, files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Make sure that tables of a run can be read and are what they are supposed to be.
+    """Check that tables of a run can be read and match their schemas.
 
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     files : iterable of str
-        Names; those that are no tables are passed over.
+        Names of files; those that are no tables are skipped.
 
     Yields
     ------
     tuple of (str, str)
-        File and finding, at most one a file.
+        File and finding, at most one per file.
     """
     for file in files:
         if file in TABLES:
             try:
-                wrong = _wrong(file, read_parquet(folder / file))
+                finding = _schema_error(file, read_parquet(folder / file))
             except InputError as error:
-                wrong = f"cannot be read: {error}"
-            if wrong is not None:
-                yield file, wrong
+                finding = f"cannot be read: {error}"
+            if finding is not None:
+                yield file, finding
 
 
-def _wrong(file: str, table: pd.DataFrame) -> str | None:
+def _schema_error(file: str, table: pd.DataFrame) -> str | None:
     wanted = TABLES[file]
     missing = [name for name in wanted if name not in table]
     if missing:
@@ -106,7 +106,7 @@ def _wrong(file: str, table: pd.DataFrame) -> str | None:
         if file in MAY_END and column.isna().all():
             known = column.iloc[:0]
         if kind == NUMBER and not np.isfinite(known.to_numpy(dtype=np.float64)).all():
-            return f"holds {name} that are no numbers"
+            return f"holds values of {name} that are not finite numbers"
     first = SORTED_BY.get(file, NAMED_BY.get(file, 1))
     keys = list(wanted)[:first]
     rows = pd.MultiIndex.from_frame(table[keys])

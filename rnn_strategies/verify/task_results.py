@@ -1,4 +1,4 @@
-"""What networks of a run came to: from where they are kept, or from the files of the run."""
+"""Results of the networks of a run for its verification: from stored networks, or from the files of the run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["DisagreementError", "FrozenTrainer", "MissingNetworkError", "read_ou
 
 
 class DisagreementError(Exception):
-    """A file of the run that cannot belong to the rest; `file` names it."""
+    """A file of the run is inconsistent with the others; `file` is its name."""
 
     def __init__(self, file: str, text: str) -> None:
         super().__init__(text)
@@ -28,16 +28,16 @@ class DisagreementError(Exception):
 
 
 class MissingNetworkError(Exception):
-    """A trained network of the run is not kept any more."""
+    """A trained network of the run is not stored."""
 
 
 class FrozenTrainer:
-    """A trainer that uses networks and trains none.
+    """A trainer that predicts with stored networks and trains none.
 
     Parameters
     ----------
     trainer : Trainer
-        Whose networks they are.
+        The trainer of the stored networks.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -47,42 +47,42 @@ class FrozenTrainer:
         self.batch_size = batch_of(trainer)
 
     def versions(self) -> dict[str, str]:
-        """As the trainer's."""
+        """Return the versions of the trainer."""
         return self._trainer.versions()
 
     def fit(self, tasks: Sequence[FitTask]) -> Iterator[Fitted]:
-        """Refuse.
+        """Raise an error for any task, because a task means that its network is not stored.
 
         Raises
         ------
         MissingNetworkError
-            Whenever there is a task: its network is not kept.
+            When there is a task.
         """
         if tasks:
             raise MissingNetworkError
         return iter(())
 
     def predict(self, network: Network, weights: Weights, samples: Samples) -> NDArray[np.float32]:
-        """As the trainer's."""
+        """Predict with the trainer."""
         return self._trainer.predict(network, weights, samples)
 
 
 def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Iterator[TaskResult]:
-    """Read what each fold and seed came to from `seed_scores`, `folds` and `history` of a run.
+    """Read the result of each fold and seed from `seed_scores`, `folds` and `history` of a run.
 
     Parameters
     ----------
     prepared : Prepared
         Folds of the run.
     seeds : sequence of int
-        Its seeds.
+        Seeds of the run.
     folder : Path
-        The run.
+        The run folder.
 
     Raises
     ------
     DisagreementError
-        When a file lacks what the folds must have.
+        When a file lacks rows of a fold or seed, or has them twice.
     """
     data = prepared.data
     tickers = np.asarray(data.panel.tickers, dtype=object)
@@ -105,7 +105,8 @@ def read_outcomes(prepared: Prepared, seeds: Sequence[int], folder: Path) -> Ite
                 raise DisagreementError("seed_scores.parquet", text)
             if (number, seed) not in folds.index:
                 raise DisagreementError("folds.parquet", f"has no row of fold {number}, seed {seed}")
-            passes = history[(history["fold"] == number) & (history["seed"] == seed)]
-            losses = tuple(EpochLoss(*pair) for pair in zip(passes["loss"], passes["validation_loss"], strict=True))
+            rows_of_epochs = history[(history["fold"] == number) & (history["seed"] == seed)]
+            pairs = zip(rows_of_epochs["loss"], rows_of_epochs["validation_loss"], strict=True)
+            losses = tuple(EpochLoss(*pair) for pair in pairs)
             epochs = int(folds.loc[(number, seed), "epochs"])
             yield TaskResult(number, seed, score.to_numpy(np.float64), epochs, losses, True, 0.0)

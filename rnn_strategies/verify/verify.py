@@ -1,4 +1,4 @@
-"""`rnn-strategies verify`: every figure of a run computed again from its files; the first one that differs is named."""
+"""Verification of a run: every figure is recomputed from its files, and the first one that differs is reported."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["Finding", "Verified", "verify_run"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file of a run that does not say what was recomputed.
+    """A file of a run that differs from the recomputed one.
 
     Parameters
     ----------
     file : str
-        Its name in the run folder, or a path where it lies elsewhere.
+        Name of the file in the run folder, or the path of a file elsewhere.
     text : str
-        Half a sentence: the first figure that differs, in the file and recomputed.
+        Predicate of a sentence about the file: the first figure that differs, as written and as recomputed.
     """
 
     file: str
@@ -36,20 +36,20 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What verifying a run has shown.
+    """Result of the verification of a run.
 
     Parameters
     ----------
     folder : Path
-        The run.
+        The run folder.
     findings : tuple of Finding
-        At most one a file, in the order in which the files are made.
+        At most one per file, in the order in which the files are written.
     warnings : tuple of str
-        What could not be recomputed, and what does not belong.
+        Results that could not be recomputed, and files that do not belong to the run.
     files, figures : int
-        Files that were looked at, and figures of `metrics.json` among them.
+        Numbers of compared files, and of compared figures in `figures_of`.
     figures_of : str
-        The file those figures are in; forecasts of series have `accuracy.json` instead.
+        File with the figures: `metrics.json` by default, `accuracy.json` for forecasts of series.
     """
 
     folder: Path
@@ -65,11 +65,11 @@ class Verified:
         return not self.findings
 
     def text(self) -> str:
-        """One line per finding, or one that says there is none; then what could not be recomputed."""
-        lines = [f"{self.folder / one.file}: {one.text}" for one in self.findings]
+        """One line per finding, or a line that nothing differs; then the warnings."""
+        lines = [f"{self.folder / finding.file}: {finding.text}" for finding in self.findings]
         if self.passed:
-            counted = f"{self.files} files, {self.figures} figures in {self.figures_of}"
-            lines.append(f"{self.folder}: nothing differs ({counted})")
+            counts = f"{self.files} files, {self.figures} figures in {self.figures_of}"
+            lines.append(f"{self.folder}: nothing differs ({counts})")
         lines += [f"{self.folder}: note: {line}" for line in self.warnings]
         return "\n".join(" ".join(line.split()) for line in lines)
 
@@ -77,26 +77,27 @@ class Verified:
 def verify_run(
     folder: Path | str, *, home: Home | None = None, on_progress: ProgressCallback = ignore_progress
 ) -> Verified:
-    """Compute every figure of a run again and compare; nothing is written.
+    """Recompute every figure of a run and compare it with the files of the run; nothing is written.
 
-    Prices come from the content store, trained networks from where they are kept; the stages then run again in a
-    scratch folder, by the code that made them, and every file of the run must be what comes out, byte for byte but for
-    the line that says when the report was made. What is not kept any more is said, and what follows from it is held to
-    the other files of the run instead.
+    Prices are read from the content store and trained networks from the workspace. The stages run again in a temporary
+    folder, and every file of the run must equal the recomputed file byte for byte, except for the line of the report
+    with its date and durations. Inputs that are no longer stored are reported as warnings, and the files that depend on
+    them are checked for consistency with the other files of the run instead.
 
     Parameters
     ----------
     folder : Path or str
         A run folder.
     home : Home, optional
-        Where networks and inputs are kept; `.rnn-strategies` when not given.
+        Folder of stored networks and inputs; `.rnn-strategies` by default.
     on_progress : callable
-        Told of progress.
+        Called with every `ProgressEvent`; ignores them by default.
 
     Returns
     -------
     Verified
-        A run made by other versions of its libraries is compared to nine digits, its pictures not at all.
+        Findings and warnings. A run computed with other versions of its libraries is compared to nine digits, without
+        its charts.
 
     Raises
     ------
@@ -107,35 +108,36 @@ def verify_run(
 
     Notes
     -----
-    The trials that the run was selected from are those of its own `trials.parquet`: no ledger is needed. Where the
+    The trials that the run was selected from are read from its `trials.parquet`, so no ledger is needed. Where the
     trial ledger of this user has a record of the folder, the run is compared with that record too.
 
-    Who changes prices, networks, ledger and every file of a run to one consistent story is not found out: what lies
-    outside the run folder is the anchor.
+    Consistent changes of prices, networks, ledger and every file of a run are not detected: the check relies on the
+    data outside the run folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"expected a run folder {folder}; found none; name the folder that `run` wrote")
-    with _undisturbed(folder), tempfile.TemporaryDirectory(prefix="rnn-strategies-verify-") as scratch:
+    with _existing_lock(folder), tempfile.TemporaryDirectory(prefix="rnn-strategies-verify-") as scratch:
         if is_forecast(folder):
-            made = verify_forecast(folder, home or default_home(), Path(scratch), on_progress)
-            differing = tuple(Finding(file, text) for file, text in made.findings)
-            return Verified(folder, differing, tuple(made.warnings), len(made.seen), made.figures, "accuracy.json")
-        work = Verification(folder, home or default_home(), Path(scratch), on_progress)
-        work.go()
-    found = tuple(Finding(file, text) for file, text in work.in_order())
-    return Verified(folder, found, tuple(dict.fromkeys(work.warnings)), len(work.seen), _figures(folder))
+            result = verify_forecast(folder, home or default_home(), Path(scratch), on_progress)
+            findings = tuple(Finding(file, text) for file, text in result.findings)
+            return Verified(folder, findings, tuple(result.warnings), len(result.seen), result.figures, "accuracy.json")
+        verification = Verification(folder, home or default_home(), Path(scratch), on_progress)
+        verification.run_checks()
+    findings = tuple(Finding(file, text) for file, text in verification.in_order())
+    warnings = tuple(dict.fromkeys(verification.warnings))
+    return Verified(folder, findings, warnings, len(verification.seen), _count_figures(folder))
 
 
-def _figures(folder: Path) -> int:
+def _count_figures(folder: Path) -> int:
     try:
-        found = read_json(folder / "metrics.json")
+        metrics = read_json(folder / "metrics.json")
     except RnnStrategiesError:
         return 0
-    return len(found) if isinstance(found, dict) else 0
+    return len(metrics) if isinstance(metrics, dict) else 0
 
 
-def _undisturbed(folder: Path) -> AbstractContextManager[None]:
-    """Hold the lock of a run if it left one; verifying must not leave one of its own."""
+def _existing_lock(folder: Path) -> AbstractContextManager[None]:
+    """Hold the lock of a run if its lock file exists; verification must not create one."""
     lock = folder.resolve().parent / f".{folder.resolve().name}.lock"
     return locked(folder) if lock.exists() and os.access(lock, os.W_OK) else nullcontext()

@@ -106,7 +106,7 @@ def test_dead_names_padded_to_the_end_fail_and_are_named(worlds, simulated, how,
             assert left - 1 <= names[ticker].bars <= left + 1
             assert names[ticker].where == "tail"
     assert max(names, key=lambda name: names[name].bars) in verdict.finding
-    assert "rows to learn from" in verdict.finding
+    assert "rows for training" in verdict.finding
 
 
 def test_rows_that_were_used_are_counted_one_by_one(worlds, simulated):
@@ -121,7 +121,7 @@ def test_rows_that_were_used_are_counted_one_by_one(worlds, simulated):
     index = simulated.frame.index
     scored = pd.DataFrame({"score": 1.0}, index=prices.frame.index.difference(index).union(index[:1000]))
     verdict = dead_names(prices, data=data, signals=scored)
-    assert said(verdict, "rows to learn from among them").startswith(f"{expected:,} of ")
+    assert said(verdict, "rows for training among them").startswith(f"{expected:,} of ")
     assert said(verdict, "scored rows among them").endswith(
         f"of {len(scored):,} rows ({(len(scored) - 1000) / len(scored):.1%})"
     )
@@ -193,7 +193,9 @@ def test_zeros_that_ticks_explain_are_told_from_zeros_of_padding(worlds, simulat
         frame[name] = np.maximum(np.round(frame[name] / scale, 2), 0.01)
     frame["adj_factor"] = 1.0
     verdict = dead_names(worlds.rebuilt(simulated, frame))
-    share, explained = said(verdict, "returns of exactly zero").split(" of daily returns; ticks of a cent explain ")
+    share, explained = said(verdict, "returns of exactly zero").split(
+        " of daily returns; a tick size of 0.01 explains "
+    )
     share, explained = float(share.rstrip("%")), float(explained.rstrip("%"))
     assert share > 4
     assert 0.7 < explained / share < 1.4
@@ -304,7 +306,7 @@ def test_real_stocks_that_died_and_were_padded_fail(worlds, delisted):
     verdict = dead_names(prices, data=data_of(prices, start="2016-03-04"))
     assert verdict.status is Status.FAILED
     assert "508 tickers" in verdict.finding
-    assert "22.5% of the rows to learn from (23,585)" in verdict.finding
+    assert "22.5% of the rows for training (23,585)" in verdict.finding
 
 
 def test_real_splits_show_in_raw_prices_and_not_in_adjusted_ones(shared_data):

@@ -130,7 +130,7 @@ def test_a_feature_that_remembers_what_it_was_shown_is_noted(write, support):
     found = examined(write(features={"inputs": ["return", "leaky_features:remembers"]}))
     verdict = found.verdict("look-ahead")
     assert verdict.status == "noted"
-    assert "'leaky_features:remembers' did not move where prices were replaced" in verdict.finding
+    assert "'leaky_features:remembers' did not change where prices were replaced" in verdict.finding
 
 
 def test_a_trainer_is_not_shown_what_is_scored(write, support):
@@ -187,7 +187,7 @@ def test_shuffled_folds_without_purge(write, monkeypatch):
         return replace(made, training=rows)
 
     monkeypatch.setattr("signals.walk_forward.panel_walk_forward.make_fold_data", shuffled)
-    failed(examined(write(), "fold-checks"), "fold-checks", "learns from what came later", "training")
+    failed(examined(write(), "fold-checks"), "fold-checks", "is trained with later data", "training")
 
 
 # -- universe --------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
     assert load_config(write(text)).prices["path"] == str(tmp_path / "prices")
     monkeypatch.setenv("WHERE", "elsewhere")
     assert load_config(write(text.replace('"prices"', '"${WHERE}/p"'))).prices["path"] == str(tmp_path / "elsewhere/p")
-    with pytest.raises(InputError, match="every variable"):
+    with pytest.raises(InputError, match="every environment variable"):
         load_config(write(text.replace('"prices"', '"${NOWHERE_AT_ALL}/p"')))
 
 
@@ -80,8 +80,8 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
             r"known key in \[broker\]; found 'comission'; did you mean 'commission'",
         ),
         (("[broker]", "[brokre]"), r"found 'brokre'; did you mean 'broker'|expected a table \[broker\]"),
-        (("commission = 0.001\n", ""), r"broker.commission; found none; costs are never silently zero"),
-        (("slippage = 0.0005\n", ""), r"broker.slippage; found none; costs are never silently zero"),
+        (("commission = 0.001\n", ""), r"broker.commission; found none; there is no default cost"),
+        (("slippage = 0.0005\n", ""), r"broker.slippage; found none; there is no default cost"),
         (("cash = 1e6\n", ""), r"broker.cash; found none"),
         (("commission = 0.001", "commission = 0.1"), r"commission"),
         (('test_start = "2014-01-01"', ""), r"walk_forward.test_start; found none"),

@@ -188,8 +188,8 @@ def test_series_of_a_file_and_units_of_the_literature(tmp_path, support):
     for key, error in series.items():
         width = np.ptp(run.series.values[:, "ab".index(key[1])])
         assert error == pytest.approx(other[key] / width)
-    assert "figures as of: of today; published: not said" in run.table
-    assert "shares of each series' range" in run.table
+    assert "figures as of: of today; published: not stated" in run.table
+    assert "fractions of each series' range" in run.table
     assert "SIMULATED" not in run.table
 
 
@@ -279,7 +279,7 @@ def test_a_folder_belongs_to_one_file(tmp_path, small):
 
 def test_networks_that_were_stopped_early_say_so(small, tmp_path):
     stopped = forecast(small, out=tmp_path / "a", overrides=["training.epochs=1"], jobs=1)
-    assert "the last pass allowed was the best in 4 of 4 networks: training.epochs = 1" in stopped.table
+    assert "the last epoch was the best one in 4 of 4 networks: training.epochs = 1" in stopped.table
 
 
 def test_tables_that_are_missing(small):

@@ -113,7 +113,10 @@ def test_import_backtest_report_one_by_one(work, command, market):
     made = open_run("runs/mine")
     pd.testing.assert_series_equal(made.signals["score"], scores, check_exact=True, check_index_type=False)
     text = made.report.read_text()
-    assert "The scores were imported from scores.csv: that they were made without later prices cannot be proved" in text
+    assert (
+        "The scores were imported from scores.csv: whether they were computed without later prices cannot be checked"
+        in text
+    )
     assert 'id="signal"' in text
     assert "Learning curves</b> not drawn" in text
     # scores that know the future are too good to be true, whoever made them
@@ -218,7 +221,7 @@ def test_what_a_configuration_says_of_networks_is_left_out(work, command):
     assert "[walk_forward]" not in text
     assert open_run("mine").config.walk_forward is None
     Path("both.toml").write_text(Path("whole.toml").read_text() + '[signals]\npath = "scores.csv"\n')
-    refused(command("run", "both.toml"), "expected no [model] beside [signals]")
+    refused(command("run", "both.toml"), "expected no [model] with [signals]")
 
 
 def test_a_run_of_networks_is_not_overwritten(work, command, support):
@@ -250,7 +253,9 @@ def test_what_happens_to_scores_without_prices_is_taken_from_wherever_it_is_set(
     answer = command("import", "scores.csv", "--out", "mine", *given)
     if value == "drop":
         assert answer[0] == 0, answer[2]
-        assert "1 row of scores lie outside the prices" in " ".join(read_json(Path("mine/manifest.json"))["warnings"])
+        assert "1 row of scores have a ticker or date that the prices do not hold" in " ".join(
+            read_json(Path("mine/manifest.json"))["warnings"]
+        )
     else:
         refused(answer, 'or set on_uncovered = "drop"')
 
@@ -264,7 +269,10 @@ def test_scores_outside_the_prices(work, command):
     code, _, err = command("import", "scores.csv", "--out", "mine", "--on-uncovered", "drop")
     assert code == 0, err
     warnings = read_json(Path("mine/manifest.json"))["warnings"]
-    assert "2 rows of scores lie outside the prices and were left out (1 tickers, such as NOSUCH)." in warnings
+    assert (
+        "2 rows of scores have a ticker or date that the prices do not hold and were dropped (1 tickers, such as "
+        "NOSUCH)." in warnings
+    )
     rewrite(lambda t: t[t["ticker"] != "NOSUCH"])
     refused(command("import", "scores.csv", "--out", "other"), "1 row outside, the first on 2015-02-06")
 

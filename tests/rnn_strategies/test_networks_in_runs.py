@@ -77,7 +77,7 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     assert audit.passed, audit.text()
     tried = [row["choice"] for row in audit.verdict("sensitivity").table]
     assert {"look-back 7 (seed 0)", "look-back 9 (seed 0)"} < set(tried)  # the highway of 8 steps becomes one of 7
-    assert "could not be done" not in audit.verdict("look-ahead").finding
+    assert "was not possible" not in audit.verdict("look-ahead").finding
     (meta, *_) = sorted(made.home.artifacts.glob("*/*/meta.json"))
     assert json.loads(meta.read_bytes())["groups"]["sector"] == ["A", "B", "C"]
     # a sector more, told by the file: other inputs, other networks

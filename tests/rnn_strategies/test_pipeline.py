@@ -171,7 +171,7 @@ def test_an_edited_configuration_does_not_speak_for_old_results(small, tmp_path)
     made, _ = go(small, tmp_path / "a")
     recorded = made.folder / "config.toml"
     recorded.write_text(recorded.read_text().replace("k = 8", "k = 3"))
-    with pytest.raises(InputError, match=r"config\.toml as the run left it; found it edited"):
+    with pytest.raises(InputError, match=r"config\.toml as the run wrote it; found it edited"):
         open_run(made.folder)
     with pytest.raises(InputError, match=r"found a run of another one"):
         open_run(small, out=made.folder, overrides=["report.risk_free_rate=0.05"])
@@ -228,9 +228,9 @@ def test_a_damaged_manifest_is_said_in_one_line(small, tmp_path, content):
 def test_stages_run_one_by_one_from_the_folder_alone(small, tmp_path):
     whole, _ = go(small, tmp_path / "whole")
     made = open_run(small, out=tmp_path / "steps", jobs=1)
-    with pytest.raises(InputError, match=r"expected finished signals in .*run `rnn-strategies signals"):
+    with pytest.raises(InputError, match=r"expected a finished stage signals in .*run `rnn-strategies signals"):
         made.compute_backtest()
-    with pytest.raises(InputError, match="expected finished backtest"):
+    with pytest.raises(InputError, match="expected a finished stage backtest"):
         made.write_report()
     made.compute_signals()
     open_run(tmp_path / "steps", jobs=1).compute_backtest()

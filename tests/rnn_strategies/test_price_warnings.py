@@ -89,12 +89,12 @@ def test_the_audit_of_imported_scores_looks_for_adjusted_closes(all_views, view)
     verdict = adjustments_of_imported(all_views[view])
     if view.startswith("raw"):
         assert verdict.status is Status.SKIPPED
-        assert "were looked for and not found" in verdict.finding
+        assert "No closes that are already adjusted" in verdict.finding
     else:
         assert verdict.status is Status.NOTED
         assert "adjusted for later splits already" in verdict.finding
     assert "imported" in verdict.finding
-    assert "maker of the scores" in verdict.unproved[0]
+    assert "program that computed the scores" in verdict.unproved[0]
 
 
 def test_listed_splits_that_the_closes_do_not_show_are_counted(market):
@@ -125,8 +125,8 @@ def test_a_session_that_every_ticker_lacks_is_named(calendar):
     assert lines(frame) == []
     gone = days[[50, 51]]
     assert lines(frame.drop(gone[:1], level="date")) == [
-        f"No ticker has a bar on 1 session of {calendar}: {gone[0]:%Y-%m-%d}. Nothing is decided or traded on such a "
-        "day; if the market was open, the data lack it."
+        f"No ticker has a bar on 1 session of {calendar}: {gone[0]:%Y-%m-%d}. There are no "
+        "decisions and no trades on such a day; if the market was open, the data are incomplete."
     ]
     (both,) = lines(frame.drop(gone, level="date"))
     assert f"on 2 sessions of {calendar}: {gone[0]:%Y-%m-%d}, {gone[1]:%Y-%m-%d}." in both
@@ -180,7 +180,7 @@ def test_report_and_audit_use_one_test_of_survivorship(market, make, status, wor
     prices = make(market)
     verdict = survivorship(prices, universe_sizes={}, filters=rs.UniverseFilters())
     assert verdict.status is status
-    warned = [line for line in price_warnings(prices) if line.endswith("flattered by knowing which names survive.")]
+    warned = [line for line in price_warnings(prices) if "; survivorship bias makes" in line]
     bias = survivorship_bias(lifetimes(prices))
     if words is None:
         assert (bias, warned) == (None, [])

@@ -146,5 +146,5 @@ def test_a_file_that_is_gone_is_named(run, home):
 
 def test_scores_that_are_made_already_have_none(made):
     scores = {"path": str(made / "run" / "signals.parquet")}
-    with pytest.raises(InputError, match=r"no labels.quantiles beside \[signals\]"):
+    with pytest.raises(InputError, match=r"no labels.quantiles with \[signals\]"):
         rs.load_config(made / "run" / "config.toml", imported=scores)

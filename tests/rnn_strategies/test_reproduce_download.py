@@ -129,5 +129,7 @@ def test_the_index_comes_from_yahoo(support, tmp_path):
 
 
 def test_what_nobody_offers_is_said(tmp_path):
-    with pytest.raises(InputError, match=r"close_all\.parquet; found no such file, and nobody offers it for download"):
+    with pytest.raises(
+        InputError, match=r"close_all\.parquet; found no such file, and no public service that offers it"
+    ):
         download.download_file("us-stocks-daily/close_all.parquet", tmp_path)

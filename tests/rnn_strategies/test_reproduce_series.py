@@ -121,7 +121,7 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
         "persistence",
         "1,781",
         "min-max scaled over all years",
-        "says the change from the last value",
+        "predicts the change from the last value",
         "| residual network |",
         f"correlation of levels {level:.4f}",
     ):
@@ -170,7 +170,7 @@ def test_a_missing_file_is_fetched_when_asked_for(world, tmp_path, monkeypatch, 
     content, asked = (world / INDEX_FILE).read_bytes(), []
     (world / INDEX_FILE).unlink()
     code, _, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
-    assert (code, "fetch what can be fetched with --download" in err) == (2, True)
+    assert (code, "download freely available files with --download" in err) == (2, True)
 
     def fetch(file, folder, *, on_progress):
         asked.append(file)

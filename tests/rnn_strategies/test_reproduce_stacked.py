@@ -102,7 +102,7 @@ def test_one_command_writes_the_table_and_a_repeat_trains_nothing(world, small, 
     assert figures["data"]["live_tickers"] == {"2012": 24, "2013": 24}
     assert figures["data"]["sha256"] == sha256_file(world / systems.STACKED_FILE)
     assert figures["data"]["sha256"] in markdown
-    for text in ("0.63", "0.6815", "cannot be trusted", "survivors", "29,371", "reversal", "LSTM, regression"):
+    for text in ("0.63", "0.6815", "not out of sample", "survivorship bias", "29,371", "reversal", "LSTM, regression"):
         assert text in markdown
     assert "Not finished" not in markdown
     # every model is a run folder that other commands know
@@ -129,7 +129,7 @@ def test_a_stopped_run_goes_on_and_says_that_it_is_not_finished(world, small, tm
     monkeypatch.setattr(stacked, "_measure", stop)
     code, _, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "1")
     assert code == 130, err
-    assert "Not finished: 1 more models are to come." in (out / "stacked.md").read_text()
+    assert "Not finished: 1 more models remain." in (out / "stacked.md").read_text()
     monkeypatch.setattr(stacked, "_measure", whole)
     code, _, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "1")
     assert code == 0

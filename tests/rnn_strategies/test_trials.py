@@ -285,7 +285,7 @@ def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tm
         patch.setattr("rnn_strategies.trials.registered_run.write_metrics", lambda _: pytest.fail("killed"))
         with pytest.raises(pytest.fail.Exception):
             open_run(made.folder).write_report()
-    with pytest.raises(InputError, match="altered files; run `rnn-strategies backtest"):
+    with pytest.raises(InputError, match="changed files; run `rnn-strategies backtest"):
         open_run(made.folder).write_report()
     rs.run(made.folder, jobs=1)
     assert family(made) == (2, 2, 0)

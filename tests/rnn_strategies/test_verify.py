@@ -107,7 +107,7 @@ def test_networks_that_are_gone_are_said_and_what_follows_from_their_scores_is_s
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert ["not all networks are kept" in line for line in found.warnings] == [True]
+    assert ["not all networks are stored" in line for line in found.warnings] == [True]
     assert not home.artifacts.exists()
     edit(run, "folds.parquet", column="auc_volatility", row=0, change=lambda x: x + 0.01)
     from verified import match_hashes
@@ -128,7 +128,7 @@ def test_without_prices_and_ledger_the_files_are_held_to_each_other(run, tmp_pat
     assert any("ledger" in line for line in found.warnings)
     found = without_inputs(run, tmp_path)
     assert found.passed, found.text()
-    assert any("prices are not kept" in line for line in found.warnings)
+    assert any("prices are not stored" in line for line in found.warnings)
 
 
 def without_inputs(run, tmp_path):
@@ -161,7 +161,7 @@ def test_what_does_not_belong_is_named(run, home):
     (run / "notes.txt").write_text("mine")
     found = verify_run(run, home=home)
     assert found.passed
-    assert found.warnings == ("notes.txt does not belong to the run and was not looked at",)
+    assert found.warnings == ("notes.txt does not belong to the run and was not checked",)
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -513,7 +513,7 @@ def test_a_report_is_drawn_again_and_a_figure_of_it_is_named(run, home):
     in_text(run, "report.html", "<td>", "<td>9")
     found = verify_run(run, home=home)
     assert named(found) == {"report.html"}
-    assert re.search(r"report\.html: line \d+ is '.*9.*'; written again it is ", found.text())
+    assert re.search(r"report\.html: line \d+ is '.*9.*'; recomputed it is ", found.text())
 
 
 @pytest.mark.usefixtures("drawn_before")
@@ -618,11 +618,13 @@ def test_models_of_ones_own_and_files_beside_prices(made, tmp_path, support):
     (tmp_path / "c.toml").write_text(head + own + tail)
     run = rs.run(tmp_path / "c.toml", out=tmp_path / "run", jobs=1)
     found = assert_verified(run.folder)
-    assert any("models of one's own are not kept" in line for line in found.warnings)
+    assert any("custom models are not stored" in line for line in found.warnings)
     with open(tmp_path / "rates.csv", "a") as file:
         file.write("2014-09-01,9\n")
     found = assert_verified(run.folder)  # what was read beside prices is another file now
-    assert any("rates.csv is not the file it was: the scores were taken as they are" in line for line in found.warnings)
+    assert any(
+        "rates.csv was changed after the run: the scores of the run were used" in line for line in found.warnings
+    )
     edit(run.folder, "signals.parquet", column="score", row=2, change=lambda x: x + 0.1)
     match_hashes(run.folder)
     assert "signals.parquet" in named(verify_run(run.folder))
@@ -646,7 +648,7 @@ def test_imported_scores(run, made, tmp_path, support, monkeypatch):
     assert_verified(imported.folder)
     (tmp_path / "scores.csv").rename(tmp_path / "moved.csv")
     found = assert_verified(imported.folder)
-    assert any("imported from has gone" in line for line in found.warnings)
+    assert any("file of imported scores is missing" in line for line in found.warnings)
     untouched = contents(imported.folder)
     edit(imported.folder, "signals.parquet", column="score", row=4, change=lambda x: x + 0.1)
     assert named(verify_run(imported.folder)) == {"signals.parquet"}
@@ -675,7 +677,7 @@ def test_a_strategy_of_ones_own_that_was_edited_or_is_not_here(made, tmp_path, s
         module.write_text(module.read_text() + "# edited\n")
         found = verify_run(run.folder)
         assert named(found) == {"manifest.json"}
-        assert "code of one's own" in found.text()
+        assert "custom code" in found.text()
     sys.modules.pop("verified_strategy")
     found = verify_run(run.folder)
     assert found.passed, found.text()
