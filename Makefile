@@ -1,23 +1,23 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11 to 3.13 and a package index.
+# `make demo` and `make test` install everything that they need. Requirements: Python 3.11 to 3.13 and a package index.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# The lock is complete and every file in it has a hash, so pip resolves nothing (--no-deps): no newer release on the index
-# can enter. peewee has no wheel in the range that empyrical-reloaded allows; it is built with the locked setuptools
-# (--no-build-isolation), without its SQLite extension.
+# The lock lists all packages with the hash of every file, so pip resolves nothing (--no-deps) and newer releases on the
+# index are not installed. peewee has no wheel in the range that empyrical-reloaded allows; it is built with the locked
+# setuptools (--no-build-isolation), without its SQLite extension.
 PIP_INSTALL := NO_SQLITE=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 LOCKED := $(PIP_INSTALL) --no-deps --require-hashes
-# Tests of one file run in one process, so that its fixtures are made once.
+# Number of test processes. Tests of one file run in one process (--dist loadfile), so that its fixtures are built once.
 TEST_JOBS ?= 2
 
 .PHONY: help install install-jax install-torch demo test test-fast test-lowest check lint types imports slow faults \
   bench bench-peers rates lock clean
 
-help:            ## this list
+help:            ## list of targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP) ## virtual environment from the hash-pinned lock
+install: $(STAMP) ## install into a virtual environment from the hash-pinned lock
 
 $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 	@$(PYTHON) .ci/check_python.py
@@ -28,22 +28,22 @@ $(STAMP): requirements.lock requirements-build.lock pyproject.toml
 	@$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $@
 
-install-jax install-torch: install-%: $(STAMP) ## add an optional part from its own hash-pinned list
+install-jax install-torch: install-%: $(STAMP) ## install an optional Keras backend from its own hash-pinned list
 	$(LOCKED) -r requirements-$*.lock
 	@$(BIN)/python -m pip check --disable-pip-version-check
 
-demo: $(STAMP)   ## the main job on simulated prices, offline; ends with the path of the report
+demo: $(STAMP)   ## run the preset demo on simulated prices, offline; prints the path of the report
 	$(BIN)/rnn-strategies init build/demo/demo.toml --preset demo --force
 	$(BIN)/rnn-strategies run build/demo/demo.toml --out build/demo/run
 
-test: $(STAMP)   ## the tests, without the slow ones, in TEST_JOBS processes
+test: $(STAMP)   ## run the tests without those marked slow or faults, in TEST_JOBS processes
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
-test-fast: $(STAMP) ## the inner loop: the tests without the files that take long
+test-fast: $(STAMP) ## run the tests without those marked slow, faults or long
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m 'not slow and not faults and not long'
 
-# Transitive dependencies are the newest; it is our own lower bounds that are tried.
-test-lowest: $(STAMP) ## the tests at the lower bounds of pyproject.toml
+# Direct dependencies are installed at their lower bounds, transitive ones in their newest releases.
+test-lowest: $(STAMP) ## run the tests at the lower bounds of pyproject.toml
 	PATH=$(BIN):$$PATH uv pip compile pyproject.toml --extra dev --resolution lowest-direct --only-binary :all: \
 	  --no-binary peewee --python $(BIN)/python --quiet -o build/lowest.txt
 	PATH=$(BIN):$$PATH uv venv --quiet --clear --python $(BIN)/python build/lowest
@@ -52,7 +52,7 @@ test-lowest: $(STAMP) ## the tests at the lower bounds of pyproject.toml
 	PATH=$(BIN):$$PATH uv pip install --quiet --python build/lowest/bin/python --no-deps --no-build-isolation -e .
 	build/lowest/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
-check: lint types imports test ## everything a change must pass
+check: lint types imports test ## run all checks that a change must pass
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -64,26 +64,26 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
-slow: $(STAMP)   ## long runs: real data, statistics
+slow: $(STAMP)   ## run the slow tests: long runs on real data, statistics
 	$(BIN)/python -m pytest -m slow
 
-faults: $(STAMP) ## kill -9, full disks, damaged files
+faults: $(STAMP) ## run the fault tests: kill -9, full disks, damaged files
 	$(BIN)/python -m pytest -m faults
 
-bench: $(STAMP)  ## the benchmark table; writes build/bench.json (some: make bench LEGS="backtests growth")
+bench: $(STAMP)  ## run the benchmarks; writes build/bench.json (a selection: make bench LEGS="backtests growth")
 	$(BIN)/python -m tests.benchmarks.run $(LEGS)
 
-bench-peers: $(STAMP) ## other engines for the benchmark table, each in an environment under build/peers
+bench-peers: $(STAMP) ## benchmark other engines, each in an environment under build/peers
 	$(BIN)/python -m tests.benchmarks.peers
 
-rates: $(STAMP)  ## learning rates and batch sizes compared; writes build/rates.json (real prices too: make rates DATA=DIR)
+rates: $(STAMP)  ## compare learning rates and batch sizes; writes build/rates.json (with real prices: make rates DATA=DIR)
 	$(BIN)/python -m tests.benchmarks.rates $(if $(DATA),--data $(DATA))
 
-# With UPGRADE= only what pyproject.toml changed is resolved again.
+# With an empty UPGRADE= only changes of pyproject.toml are resolved; other packages keep their locked versions.
 UPGRADE ?= --upgrade
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-emit-index-url \
   --no-annotate --custom-compile-command "make lock"
-lock: $(STAMP)   ## refresh the hash-pinned lists
+lock: $(STAMP)   ## update the hash-pinned lists
 	PATH=$(BIN):$$PATH $(COMPILE) pyproject.toml --extra dev --no-binary peewee $(UPGRADE) -o requirements.lock
 	printf 'setuptools\nwheel\n' | PATH=$(BIN):$$PATH $(COMPILE) - -c requirements.lock -o requirements-build.lock
 	for extra in jax torch; do \
@@ -92,5 +92,5 @@ lock: $(STAMP)   ## refresh the hash-pinned lists
 	    -o requirements-$$extra.lock || exit 1; \
 	done
 
-clean:           ## generated files
+clean:           ## delete generated files
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -175,7 +175,7 @@ def _notes(
     notes += [
         "The published AUC is not out of sample: padding gives a delisted ticker zero returns after its end, with the "
         "label not up. Scores without skill that recognise padded rows by zero returns reach an AUC of "
-        f"{dead_rows_auc(0.2, down):.3f} where a fifth of the rows is padded ({dead_rows_auc(0.15, down):.3f} at 15 %).",
+        f"{dead_rows_auc(0.2, down):.3f} where 20 % of the rows are padded ({dead_rows_auc(0.15, down):.3f} at 15 %).",
         "The sign of each naive predictor is that of its rank IC in the training slice of the fold, because high "
         "volatility, for example, can predict high or low returns.",
         "The universe has survivorship bias, because every ticker of the file still traded in November 2017; and "
