@@ -82,6 +82,16 @@ def test_every_rule_of_the_broker_is_listed():
     assert set(RULES) <= listed
 
 
+def test_every_section_of_the_report_is_listed():
+    code = (ROOT / "reports/report.py").read_text(encoding="utf-8")
+    titles = re.findall(r'_?section\("\w+", "([A-Z][\w ]+)"', code) + re.findall(r'\("\w+", "([A-Z][\w ]+)", \w+_charts', code)
+    titles += re.findall(r'append\(\("\w+", "([A-Z][\w ]+)"', code)
+    text = (ROOT / "reports/README.md").read_text(encoding="utf-8")
+    assert len(set(titles)) == 6
+    for title in titles:
+        assert f"| {title} |" in text, title
+
+
 def test_every_check_of_the_audit_is_listed():
     from rnn_strategies.audit.audit import CHECKS
 
