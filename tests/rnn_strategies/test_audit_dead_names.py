@@ -109,7 +109,7 @@ def test_dead_names_padded_to_the_end_fail_and_are_named(worlds, simulated, how,
     assert "rows for training" in verdict.finding
 
 
-def test_rows_that_were_used_are_counted_one_by_one(worlds, simulated):
+def test_padded_rows_in_use_are_counted(worlds, simulated):
     prices = worlds.padded(simulated)
     data, ended = data_of(prices), worlds.ends(simulated)
     days = data.dates.astype("datetime64[ns]")
@@ -137,7 +137,7 @@ def test_histories_filled_backwards_fail(worlds, simulated):
     assert "after its last trade" not in verdict.finding
 
 
-def test_padded_rows_that_nobody_used_are_noted(worlds, simulated):
+def test_unused_padded_rows_are_noted(worlds, simulated):
     prices = worlds.padded(simulated)
     alive = sorted(set(prices.tickers) - set(worlds.ends(simulated).index))
     verdict = dead_names(prices, data=data_of(prices, include=tuple(alive)))
@@ -174,7 +174,7 @@ def idle_stock(trades, rng, days):
     )
 
 
-def test_stocks_that_hardly_trade_are_no_dead_names(worlds, simulated):
+def test_illiquid_stocks_are_not_taken_for_padded(worlds, simulated):
     rng = np.random.default_rng(1)
     days = simulated.frame.index.levels[0]
     parts = [simulated.frame.reset_index().astype({"ticker": object})]
@@ -185,7 +185,7 @@ def test_stocks_that_hardly_trade_are_no_dead_names(worlds, simulated):
     assert dead_names(prices, data=data_of(prices)).status in (Status.PASSED, Status.NOTED)
 
 
-def test_zeros_that_ticks_explain_are_told_from_zeros_of_padding(worlds, simulated):
+def test_zero_returns_of_tick_size_and_of_padding_are_distinguished(worlds, simulated):
     frame = simulated.frame.copy()
     # a price of about 3 that moves by whole cents
     scale = 10.0
@@ -215,7 +215,7 @@ def test_a_split_left_in_the_prices_is_noted(worlds, simulated, ratio):
     assert not split_like_jumps(histories(simulated))
 
 
-def test_an_adjusted_split_is_none_and_one_adjusted_twice_is(worlds, simulated):
+def test_adjusted_split_passes_and_doubly_adjusted_split_is_found(worlds, simulated):
     before = said(dead_names(simulated), "splits adjusted as they should be")
     verdict = dead_names(worlds.split(simulated, TICKER, DAY, 4.0, known="both"))
     assert verdict.status is Status.PASSED
@@ -244,7 +244,7 @@ def test_a_day_on_which_all_prices_halve_is_no_split(worlds, simulated):
 
 
 @pytest.mark.parametrize(("times", "found"), [(12.0, True), (0.05, True), (1.1, False)])
-def test_a_symbol_that_was_given_to_somebody_else_is_noted(worlds, simulated, times, found):
+def test_reused_symbol_is_noted(worlds, simulated, times, found):
     alive = [t for t in simulated.tickers if t not in worlds.ends(simulated).index]
     prices = worlds.handed_on(simulated, alive[0], alive[1], day="2013-06-03", times=times)
     verdict = dead_names(prices)
@@ -256,7 +256,7 @@ def test_a_symbol_that_was_given_to_somebody_else_is_noted(worlds, simulated, ti
 # -- real
 
 
-def test_of_real_etfs_only_funds_on_one_index_are_noted(shared_data):
+def test_real_etfs_have_notes_on_funds_of_one_index_only(shared_data):
     prices = rs.load_prices(source="files", path=shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
     verdict = dead_names(prices, data=data_of(prices))
     assert verdict.status is Status.NOTED
@@ -266,7 +266,7 @@ def test_of_real_etfs_only_funds_on_one_index_are_noted(shared_data):
     assert said(verdict, "moves that look like splits left in") == "none"
 
 
-def test_of_600_real_stocks_only_errors_of_the_data_are_noted(shared_data):
+def test_600_real_stocks_have_notes_on_data_errors_only(shared_data):
     path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
     prices = rs.load_prices(source="files", path=path, on_bad="repair")
     verdict = dead_names(prices, data=data_of(prices, start="2011-01-07"))
@@ -289,7 +289,7 @@ def delisted(shared_data):
     )
 
 
-def test_real_stocks_that_died_are_not_taken_for_padded(delisted):
+def test_real_delisted_stocks_are_not_taken_for_padded(delisted):
     verdict = dead_names(delisted, data=data_of(delisted, start="2016-03-04"))
     assert verdict.status is Status.NOTED
     # Code Rebel was suspended on 6 May 2016 and quoted at its last price until it was gone
@@ -301,7 +301,7 @@ def test_real_stocks_that_died_are_not_taken_for_padded(delisted):
     assert {jump.ticker for jump in split_like_jumps(histories(delisted))} >= {"HTZ", "ENR"}
 
 
-def test_real_stocks_that_died_and_were_padded_fail(worlds, delisted):
+def test_real_delisted_stocks_with_padding_fail(worlds, delisted):
     prices = worlds.padded(delisted)
     verdict = dead_names(prices, data=data_of(prices, start="2016-03-04"))
     assert verdict.status is Status.FAILED

@@ -54,7 +54,7 @@ def test_the_pooled_area_is_sklearns(seed, n, levels):
     assert area_under_curve(score, outcome) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_pooled_interval_covers_when_dates_share_a_fate():
+def test_pooled_interval_covers_with_dependence_within_dates():
     # all tickers of a date go up together half the time: rows are no evidence of their own
     rng = np.random.default_rng(0)
     index = frame_of(rng, 60, 40)
@@ -78,7 +78,7 @@ def test_one_class_alone_has_no_area():
 
 
 @pytest.mark.parametrize("names", [8, 200])
-def test_a_score_that_is_a_predictor_leaves_nothing_and_noise_stays(names):
+def test_residual_of_a_predictor_is_zero_and_of_noise_is_noise(names):
     rng = np.random.default_rng(3)
     index = frame_of(rng, 50, names)
     known = pd.DataFrame({"a": rng.normal(size=len(index)), "b": rng.normal(size=len(index))}, index=index)
@@ -128,7 +128,7 @@ def test_more_predictors_equal_a_plain_reference():
 
 @given(st.integers(0, 1000), st.integers(21, 38))
 @settings(max_examples=25, deadline=None)
-def test_more_predictors_know_nothing_of_later_dates(seed, cut):
+def test_more_predictors_do_not_depend_on_later_dates(seed, cut):
     rng = np.random.default_rng(seed)
     returns, days, eligible, ticker, end, label, date = small_world(rng)
     kept = end < cut
@@ -192,7 +192,7 @@ def wide(data, values):
     return table.rename_axis("date").rename_axis("ticker", axis=1).stack()
 
 
-def test_without_a_pattern_there_is_nothing_to_explain(quiet):
+def test_no_skill_without_a_pattern(quiet):
     _, data, result = quiet
     verdict = judged(data, result)
     assert verdict.status is Status.PASSED
@@ -227,14 +227,14 @@ def planted():
     return prices, *scored(prices)
 
 
-def test_a_pattern_in_the_window_is_left_beyond_trivial_predictors(planted):
+def test_skill_of_a_window_pattern_remains_beyond_naive_predictors(planted):
     _, data, result = planted
     verdict = judged(data, result)
     assert verdict.status is Status.PASSED
     assert "Skill remains beyond naive predictors" in verdict.finding
 
 
-def test_a_score_that_is_the_last_return_leaves_nothing(planted):
+def test_no_skill_of_the_last_return_remains(planted):
     _, data, result = planted
     last = wide(data, -data.returns).reindex(result.signals.index)
     verdict = judged(data, replaced(result, last))
@@ -243,7 +243,7 @@ def test_a_score_that_is_the_last_return_leaves_nothing(planted):
     assert dict(verdict.evidence)["variance of the score's ranks that they explain"] == "100%"
 
 
-def test_a_score_that_knows_dates_only_is_called_that(quiet):
+def test_score_with_skill_among_dates_only_is_noted(quiet):
     prices, _, _ = quiet
     data, result = scored(prices, kind="up")
     date = result.labels.index.get_level_values("date")
@@ -256,7 +256,7 @@ def test_a_score_that_knows_dates_only_is_called_that(quiet):
     assert "comes from predicting dates, not tickers" in verdict.finding
 
 
-def test_padded_dead_names_are_found_out(worlds, quiet):
+def test_skill_from_padded_tickers_fails(worlds, quiet):
     prices, _, _ = quiet
     spans = {f"SIM{i:03d}": ("2010-01-01", f"201{1 + i % 3}-0{1 + i % 9}-10") for i in range(0, 80, 4)}
     dead = worlds.lived(prices, {name: span for name, span in spans.items() if name in prices.tickers})
@@ -279,7 +279,7 @@ def test_padded_dead_names_are_found_out(worlds, quiet):
     assert "was zero before" in dict(verdict.evidence)
 
 
-def test_dead_names_that_spoil_an_auc_are_noted_too(worlds, quiet):
+def test_padded_tickers_that_lower_an_auc_are_noted(worlds, quiet):
     prices, _, _ = quiet
     dead = worlds.lived(prices, {f"SIM{i:03d}": ("2010-01-01", "2012-06-01") for i in range(0, 80, 4)})
     data, result = scored(worlds.padded(dead), kind="up")
@@ -290,14 +290,14 @@ def test_dead_names_that_spoil_an_auc_are_noted_too(worlds, quiet):
     assert "delisted, halted or hardly trade" in verdict.finding
 
 
-def test_nothing_known_is_skipped(quiet):
+def test_no_known_outcome_is_skipped(quiet):
     _, data, result = quiet
     verdict = judged(data, replace(result, labels=result.labels.iloc[:0]))
     assert verdict.status is Status.SKIPPED
 
 
 @pytest.mark.parametrize("kind", ["terciles", "return"])
-def test_other_labels_are_judged_too(quiet, kind):
+def test_terciles_and_returns_are_evaluated(quiet, kind):
     prices, _, _ = quiet
     model = MODEL if kind == "terciles" else CustomModel("sklearn.linear_model:Ridge", lookback=8)
     verdict = judged(*scored(prices, model, kind=kind))
@@ -370,7 +370,7 @@ TREES = CustomModel(
 )
 
 
-def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delisted):
+def test_padding_of_the_published_system_fails_and_its_auc_without_padding_is_shown(worlds, delisted):
     """Dead tickers padded with zero returns for ever, as `pct_change()` used to do: AUC 0.6 and more of nothing."""
     options = {"start": "2016-03-04", "kind": "up", "universe": rs.UniverseFilters()}
     data, result = scored(worlds.padded(delisted), TREES, **options)

@@ -154,9 +154,7 @@ def text_of(page: Path) -> str:
         ("24/7", "24/7", ("2015-12-12", "2016-04-23")),
     ],
 )
-def test_a_benchmark_of_a_part_of_the_run_is_compared_over_that_part_in_both_doors(
-    tmp_path, home, calendar, theirs, part
-):
+def test_partial_benchmark_is_compared_over_its_part_in_run_and_tear_sheet(tmp_path, home, calendar, theirs, part):
     close = write_inputs(tmp_path, calendar, "weekly", 2)
     if theirs != calendar:
         days = pd.DatetimeIndex(sessions("2015-09-01", "2016-06-30", theirs).astype("datetime64[ns]"), name="Date")

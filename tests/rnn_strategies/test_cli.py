@@ -157,7 +157,7 @@ def test_bad_settings_are_refused_in_one_line(command, small, setting, words):
     assert not Path("out").exists()
 
 
-def test_a_configuration_that_cannot_run_does_not_claim_the_folder(command, small):
+def test_configuration_that_fails_does_not_occupy_the_folder(command, small):
     code, _, _ = command("run", small, "--out", "out", "--jobs", "1", "--set=walk_forward.test_start=2012-03-01")
     assert code == 2
     code, _, err = command("run", small, "--out", "out", "--jobs", "1")
@@ -177,7 +177,7 @@ def test_a_missing_price_file_is_named(command, small):
     assert "none.parquet" in one_line(err)
 
 
-def test_commission_has_to_be_spelled_out(command, small):
+def test_missing_commission_raises(command, small):
     small.write_text(small.read_text().replace("commission = 0.001\n", ""))
     code, _, err = command("run", small)
     assert code == 2
@@ -195,7 +195,7 @@ def test_a_truncated_parquet_file_is_named(command, small):
     assert not Path("out").exists()
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_file(command, small, monkeypatch):
+def test_full_disk_raises_and_leaves_no_partial_file(command, small, monkeypatch):
     import errno
 
     from signals.common import storage
@@ -211,7 +211,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(command, small, monkeypatch
     assert sorted(left) == [".out.lock", "small.toml"]
 
 
-def test_a_mistake_in_the_command_line_itself(command):
+def test_usage_errors_exit_with_2(command):
     code, _, err = command("run", "--frobnicate")
     assert code == 2
     assert err.count("\n") == 1

@@ -95,7 +95,7 @@ def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_pa
         assert (elsewhere.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
 
 
-def test_quantiles_stand_beside_those_of_the_past(small, tmp_path):
+def test_quantiles_are_compared_with_empirical_quantiles(small, tmp_path):
     run = forecast(small, out=tmp_path / "out", overrides=["forecast.quantiles=[0.1, 0.5, 0.9]"], jobs=1)
     rows = {row["model"]: row for row in run.accuracy["models"]}
     assert rows["historical_quantiles"]["pinball"] > 0
@@ -249,7 +249,7 @@ def test_every_mistake_is_one_line(small, tmp_path, override, expected):
     assert not (tmp_path / "out" / "config.toml").exists()
 
 
-def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_path):
+def test_impossible_baselines_raise_before_training(small, tmp_path):
     events = []
     said(
         forecast,
@@ -277,7 +277,7 @@ def test_a_folder_belongs_to_one_file(tmp_path, small):
     assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
 
 
-def test_networks_that_were_stopped_early_say_so(small, tmp_path):
+def test_networks_stopped_by_the_epoch_limit_are_reported(small, tmp_path):
     stopped = forecast(small, out=tmp_path / "a", overrides=["training.epochs=1"], jobs=1)
     assert "the last epoch was the best one in 4 of 4 networks: training.epochs = 1" in stopped.table
 
@@ -368,7 +368,7 @@ def monthly_file(tmp_path, text="", n=216):
     return path, frame
 
 
-def test_what_comes_next_is_forecast_printed_and_verified(tmp_path, support):
+def test_live_forecast_is_printed_and_verified(tmp_path, support):
     path, frame = monthly_file(tmp_path)
     run = forecast(path, out=tmp_path / "out", jobs=1)
     found = run.forecasts
@@ -406,7 +406,7 @@ def test_the_loss_that_was_used_is_printed(tmp_path, support):
         assert read_json(run.folder / "manifest.json")["trainer"]["loss"] == loss
 
 
-def test_warnings_stand_in_table_and_manifest(tmp_path, support, monkeypatch):
+def test_warnings_are_in_table_and_manifest(tmp_path, support, monkeypatch):
     path, frame = monthly_file(tmp_path, 'on_missing = "fill"\n')
     frame.drop(index=[100, 101]).to_csv(tmp_path / "x.csv", index=False)
 
@@ -444,7 +444,7 @@ def test_settings_of_missing_figures_reach_the_table(tmp_path, support):
     assert "expected daily rows with a calendar" in said(forecast, path, out=tmp_path / "out", jobs=1)
 
 
-def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
+def test_audit_of_forecasts_skips_checks_of_stocks(tmp_path, support):
     from rnn_strategies.audit.audit import CHECKS, audit_run
     from rnn_strategies.audit.check_result import Status
 

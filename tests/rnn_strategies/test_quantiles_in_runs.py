@@ -93,7 +93,7 @@ def test_another_figure_is_named_though_the_hashes_match(run, home, file, column
     assert named(verify_run(run, home=home)) >= {file}
 
 
-def test_without_the_networks_they_are_taken_as_they_are_if_they_fit_the_rest(run, home):
+def test_without_networks_consistent_quantiles_are_accepted(run, home):
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
@@ -102,7 +102,7 @@ def test_without_the_networks_they_are_taken_as_they_are_if_they_fit_the_rest(ru
     assert named(verify_run(run, home=home)) == {"folds.parquet"}
 
 
-def test_without_prices_they_are_held_to_scores_labels_and_folds(run, tmp_path, monkeypatch):
+def test_without_prices_quantiles_are_checked_against_scores_labels_and_folds(run, tmp_path, monkeypatch):
     monkeypatch.setattr("rnn_strategies.verify.inputs.REPEATABLE", ())
     found = verify_run(run, home=Home(tmp_path / "nothing"))
     assert found.passed, found.text()
@@ -110,7 +110,7 @@ def test_without_prices_they_are_held_to_scores_labels_and_folds(run, tmp_path, 
     assert named(verify_run(run, home=Home(tmp_path / "nothing"))) >= {"quantiles.parquet"}
 
 
-def test_what_does_not_fit_the_rest_is_said(made):
+def test_inconsistent_quantiles_are_found(made):
     frames = {
         name: read_parquet(made / "run" / f"{name}.parquet", index=["date", "ticker"]) for name in ("signals", "labels")
     }
@@ -138,13 +138,13 @@ def test_what_does_not_fit_the_rest_is_said(made):
     assert "for every row of signals.parquet" in said(quantiles[quantiles["level"] < 0.7])[0]
 
 
-def test_a_file_that_is_gone_is_named(run, home):
+def test_missing_quantile_file_is_found(run, home):
     (run / "quantiles.parquet").unlink()
     found = verify_run(run, home=home).findings[0]
     assert (found.file, found.text) == ("quantiles.parquet", "is missing")
 
 
-def test_scores_that_are_made_already_have_none(made):
+def test_imported_scores_reject_quantiles(made):
     scores = {"path": str(made / "run" / "signals.parquet")}
     with pytest.raises(InputError, match=r"no labels.quantiles with \[signals\]"):
         rs.load_config(made / "run" / "config.toml", imported=scores)

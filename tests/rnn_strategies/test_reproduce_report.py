@@ -91,7 +91,7 @@ def test_a_pooled_auc_is_that_of_all_rows(panel):
     assert pooled_auc(scores[1], label) == pytest.approx(roc_auc_score(label[rows], scores[1][rows]))
 
 
-def test_dead_rows_alone_make_the_published_figure():
+def test_padded_rows_alone_reach_the_published_auc():
     rng = np.random.default_rng(0)
     n, dead = 200_000, rng.random(200_000) < 0.2
     up = (rng.random(n) < 0.51) & ~dead

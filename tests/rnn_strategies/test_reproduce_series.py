@@ -83,7 +83,7 @@ def reproduce(data, out, monkeypatch, capsys, *more):
     return code, said.out, said.err
 
 
-def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatch, capsys):
+def test_published_and_improved_networks_are_in_one_table(world, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     code, said, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "2")
     assert code == 0, err
@@ -152,7 +152,7 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_downloaded_file_is_said_to_be_one(world, tmp_path, monkeypatch, capsys):
+def test_downloaded_file_is_named_in_the_vintage_note(world, tmp_path, monkeypatch, capsys):
     record = {"source": "somewhere", "downloaded": "2026-01-02", "sha256": sha256_file(world / INDEX_FILE)}
     write_json(download._record(world / INDEX_FILE), record)
     code, said, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
@@ -166,7 +166,7 @@ def test_a_downloaded_file_is_said_to_be_one(world, tmp_path, monkeypatch, capsy
     assert "later revisions" in said
 
 
-def test_a_missing_file_is_fetched_when_asked_for(world, tmp_path, monkeypatch, capsys):
+def test_missing_file_is_downloaded_with_the_option(world, tmp_path, monkeypatch, capsys):
     content, asked = (world / INDEX_FILE).read_bytes(), []
     (world / INDEX_FILE).unlink()
     code, _, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
@@ -191,7 +191,7 @@ def test_every_system_names_its_files_and_presets():
         assert len(set(labels)) == len(labels)
 
 
-def test_every_preset_in_the_folder_can_be_asked_for(monkeypatch, tmp_path, capsys):
+def test_every_preset_file_is_a_known_preset(monkeypatch, tmp_path, capsys):
     folder = Path(presets.__file__).parent
     assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
     for preset, then in (("seasonal", "forecast"), ("improved-stacked", "run")):

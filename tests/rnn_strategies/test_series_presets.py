@@ -41,7 +41,7 @@ def test_published_settings_are_the_published_ones(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_every_figure_stands_beside_that_of_persistence(tmp_path, name):
+def test_every_figure_is_compared_with_persistence(tmp_path, name):
     config = preset(name, tmp_path)
     assert "persistence" in config.baselines
     assert len(config.seeds) >= (10 if "multi" in name else 5)
@@ -96,7 +96,7 @@ def test_residual_network_stays_with_persistence(tmp_path, shared_data, override
 
 
 @pytest.mark.slow
-def test_highway_network_beats_the_published_macro_error(tmp_path, shared_data):
+def test_autoregressive_network_beats_the_published_macro_error(tmp_path, shared_data):
     last_block = ("walk_forward.test_start=2016-01-01", 'forecast.baselines=["persistence"]')
     config = preset("improved-multivariate", tmp_path, shared_data, last_block)
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]
