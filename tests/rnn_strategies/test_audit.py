@@ -1,4 +1,4 @@
-"""The audit as its user meets it: verdicts, exit codes, what it leaves alone, and the fixture."""
+"""Audit: verdicts, exit codes, unchanged run folders, and the pytest fixture."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def test_every_check_gives_a_verdict_and_the_folder_stays_as_it_is(finished):
     words = found.text()
     assert all(f"{check}:" in words for check in CHECKS)
     assert "cannot be proved" in words
-    # what a trainer of one's own may have peeked at is not in the keys of its networks: they are trained anew
-    said = dict(found.verdict("look-ahead").evidence)
-    assert any("0 models trained" not in words for words in said.values())
+    # stored networks of a custom trainer are not reused, because data that it reads by itself are not in their keys
+    evidence = dict(found.verdict("look-ahead").evidence)
+    assert any("0 models trained" not in words for words in evidence.values())
 
 
 def test_sensitivity_varies_settings_and_registers_trained_variants(finished):
@@ -105,9 +105,9 @@ def test_networks_of_built_in_trainers_are_reused(small, trainer):
     text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', f'trainer = "{trainer}"')
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     found = audit_run(path, only=["look-ahead"], cutoffs=1, jobs=1)
-    removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
+    removed = [evidence for name, evidence in found.verdict("look-ahead").evidence if "removed" in name]
     assert removed
-    assert all("0 models trained" in said for said in removed)
+    assert all("0 models trained" in evidence for evidence in removed)
 
 
 def test_audited_configuration_is_registered_once(small, tmp_path, monkeypatch):

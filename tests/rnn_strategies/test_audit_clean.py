@@ -1,4 +1,4 @@
-"""No false alarm: configurations drawn at random, all of them clean, pass every experiment."""
+"""No false alarms of the audit: randomly drawn valid configurations pass every check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bars that are no trades are found, and honest bars are left in peace."""
+"""Audit check `delisted-names`: bars without trades are found, and real bars are not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def data_of(prices, *, start="2013-01-04", **filters):
     )
 
 
-def said(verdict, name):
+def evidence_of(verdict, name):
     return dict(verdict.evidence)[name]
 
 
@@ -83,7 +83,7 @@ def test_clean_simulated_prices_pass(seed):
     )
     verdict = dead_names(prices, data=data_of(prices))
     assert verdict.status is Status.PASSED, verdict.finding
-    assert int(said(verdict, "splits adjusted as they should be").replace(",", "")) > 0
+    assert int(evidence_of(verdict, "splits adjusted as they should be").replace(",", "")) > 0
 
 
 @pytest.mark.parametrize("how", ["zero", "copy"])
@@ -121,8 +121,8 @@ def test_padded_rows_in_use_are_counted(worlds, simulated):
     index = simulated.frame.index
     scored = pd.DataFrame({"score": 1.0}, index=prices.frame.index.difference(index).union(index[:1000]))
     verdict = dead_names(prices, data=data, signals=scored)
-    assert said(verdict, "rows for training among them").startswith(f"{expected:,} of ")
-    assert said(verdict, "scored rows among them").endswith(
+    assert evidence_of(verdict, "rows for training among them").startswith(f"{expected:,} of ")
+    assert evidence_of(verdict, "scored rows among them").endswith(
         f"of {len(scored):,} rows ({(len(scored) - 1000) / len(scored):.1%})"
     )
 
@@ -143,7 +143,7 @@ def test_unused_padded_rows_are_noted(worlds, simulated):
     verdict = dead_names(prices, data=data_of(prices, include=tuple(alive)))
     assert verdict.status is Status.NOTED
     assert "none of them used" in verdict.finding
-    assert dead_names(prices).status is Status.NOTED  # nobody knows
+    assert dead_names(prices).status is Status.NOTED  # their use is unknown
 
 
 def test_one_short_halt_is_noted_and_three_are_padding(worlds, simulated):
@@ -193,7 +193,7 @@ def test_zero_returns_of_tick_size_and_of_padding_are_distinguished(worlds, simu
         frame[name] = np.maximum(np.round(frame[name] / scale, 2), 0.01)
     frame["adj_factor"] = 1.0
     verdict = dead_names(worlds.rebuilt(simulated, frame))
-    share, explained = said(verdict, "returns of exactly zero").split(
+    share, explained = evidence_of(verdict, "returns of exactly zero").split(
         " of daily returns; a tick size of 0.01 explains "
     )
     share, explained = float(share.rstrip("%")), float(explained.rstrip("%"))
@@ -201,7 +201,7 @@ def test_zero_returns_of_tick_size_and_of_padding_are_distinguished(worlds, simu
     assert 0.7 < explained / share < 1.4
     padded = dead_names(worlds.padded(simulated))
     assert "of daily returns are exactly zero" in padded.finding
-    assert said(padded, "of these in padded ends") != "none"
+    assert evidence_of(padded, "of these in padded ends") != "none"
 
 
 TICKER, DAY = "SIM003", "2013-03-06"
@@ -216,10 +216,10 @@ def test_a_split_left_in_the_prices_is_noted(worlds, simulated, ratio):
 
 
 def test_adjusted_split_passes_and_doubly_adjusted_split_is_found(worlds, simulated):
-    before = said(dead_names(simulated), "splits adjusted as they should be")
+    before = evidence_of(dead_names(simulated), "splits adjusted as they should be")
     verdict = dead_names(worlds.split(simulated, TICKER, DAY, 4.0, known="both"))
     assert verdict.status is Status.PASSED
-    assert int(said(verdict, "splits adjusted as they should be")) == int(before) + 1
+    assert int(evidence_of(verdict, "splits adjusted as they should be")) == int(before) + 1
     (jump,) = split_like_jumps(histories(worlds.split(simulated, TICKER, DAY, 4.0, known="twice")))
     assert jump.ticker == TICKER
     assert str(jump.date) == DAY
@@ -248,7 +248,7 @@ def test_reused_symbol_is_noted(worlds, simulated, times, found):
     alive = [t for t in simulated.tickers if t not in worlds.ends(simulated).index]
     prices = worlds.handed_on(simulated, alive[0], alive[1], day="2013-06-03", times=times)
     verdict = dead_names(prices)
-    assert (alive[0] in said(verdict, "reused symbols")) == found
+    assert (alive[0] in evidence_of(verdict, "reused symbols")) == found
     if found:
         assert verdict.status is Status.NOTED
 
@@ -262,8 +262,8 @@ def test_real_etfs_have_notes_on_funds_of_one_index_only(shared_data):
     assert verdict.status is Status.NOTED
     assert verdict.finding.startswith("5 pairs of tickers with the same or nearly the same returns: IVV and SPY")
     for name in ("padded ends of histories", "idle stretches inside histories", "reused symbols"):
-        assert said(verdict, name) == "none"
-    assert said(verdict, "moves that look like splits left in") == "none"
+        assert evidence_of(verdict, name) == "none"
+    assert evidence_of(verdict, "moves that look like splits left in") == "none"
 
 
 def test_600_real_stocks_have_notes_on_data_errors_only(shared_data):
@@ -272,7 +272,7 @@ def test_600_real_stocks_have_notes_on_data_errors_only(shared_data):
     verdict = dead_names(prices, data=data_of(prices, start="2011-01-07"))
     assert verdict.status is Status.NOTED
     for name in ("padded ends of histories", "idle stretches inside histories", "reused symbols"):
-        assert said(verdict, name) == "none"
+        assert evidence_of(verdict, name) == "none"
     jumps = split_like_jumps(histories(prices))
     # the price of one day, or a few, printed ten times too low, and ASML's exchange of 77 shares for 100
     assert {jump.ticker for jump in jumps} == {"ASML", "AVB", "DDS", "EIX", "HST", "NUE"}
@@ -293,10 +293,10 @@ def test_real_delisted_stocks_are_not_taken_for_padded(delisted):
     verdict = dead_names(delisted, data=data_of(delisted, start="2016-03-04"))
     assert verdict.status is Status.NOTED
     # Code Rebel was suspended on 6 May 2016 and quoted at its last price until it was gone
-    assert said(verdict, "padded ends of histories") == "CDRB (11 bars, 2016-05-06 to 2016-05-20)"
+    assert evidence_of(verdict, "padded ends of histories") == "CDRB (11 bars, 2016-05-06 to 2016-05-20)"
     # Hercules Offshore came back from bankruptcy with other shares
-    assert said(verdict, "reused symbols").startswith("HERO (56 sessions from 2015-08-21 to 2015-11-10")
-    assert said(verdict, "idle stretches inside histories") == "none"
+    assert evidence_of(verdict, "reused symbols").startswith("HERO (56 sessions from 2015-08-21 to 2015-11-10")
+    assert evidence_of(verdict, "idle stretches inside histories") == "none"
     # Hertz and Energizer split off what the returns of the file do not know
     assert {jump.ticker for jump in split_like_jumps(histories(delisted))} >= {"HTZ", "ENR"}
 
@@ -328,7 +328,7 @@ def test_real_splits_show_in_raw_prices_and_not_in_adjusted_ones(shared_data):
     )
     verdict = dead_names(adjusted)
     assert verdict.status is Status.PASSED
-    assert int(said(verdict, "splits adjusted as they should be")) >= 8
+    assert int(evidence_of(verdict, "splits adjusted as they should be")) >= 8
 
 
 @pytest.mark.slow

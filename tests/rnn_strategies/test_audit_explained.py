@@ -1,4 +1,4 @@
-"""What is trivial about a score is called that: dead names, the last return, the market's direction."""
+"""Audit check `baseline-attribution`: skill of padded tickers, the last return and the market's direction is found."""
 
 from __future__ import annotations
 
@@ -111,19 +111,19 @@ def small_world(rng, tickers=7, dates=40):
 
 def test_more_predictors_equal_a_plain_reference():
     returns, days, eligible, ticker, end, label, date = small_world(np.random.default_rng(0))
-    said = more_trivial_scores(
+    scores = more_trivial_scores(
         returns, days, eligible, ticker, end, lookback=6, training_label=label, training_date=date
     )
     months = pd.DatetimeIndex(days).month
     for row, (i, k) in enumerate(zip(ticker, end, strict=True)):
         window = returns[i, max(k - 5, 0) : k + 1]
         window = window[np.isfinite(window)]
-        assert said["was_zero"][row] == pytest.approx((window == 0).mean())
-        assert said["last_sign"][row] == np.sign(returns[i, k])
+        assert scores["was_zero"][row] == pytest.approx((window == 0).mean())
+        assert scores["last_sign"][row] == np.sign(returns[i, k])
         of_date = returns[eligible[:, k], k]
-        assert said["market"][row] == pytest.approx(np.nanmean(of_date)) or not np.isfinite(of_date).any()
+        assert scores["market"][row] == pytest.approx(np.nanmean(of_date)) or not np.isfinite(of_date).any()
         same = label[months[date] == months[k]]
-        assert said["month_mean"][row] == pytest.approx(same.mean() if len(same) else label.mean())
+        assert scores["month_mean"][row] == pytest.approx(same.mean() if len(same) else label.mean())
 
 
 @given(st.integers(0, 1000), st.integers(21, 38))
@@ -371,7 +371,7 @@ TREES = CustomModel(
 
 
 def test_padding_of_the_published_system_fails_and_its_auc_without_padding_is_shown(worlds, delisted):
-    """Dead tickers padded with zero returns for ever, as `pct_change()` used to do: AUC 0.6 and more of nothing."""
+    """Delisted tickers padded with zero returns, as `pct_change()` used to do: an AUC of 0.6 and more without skill."""
     options = {"start": "2016-03-04", "kind": "up", "universe": rs.UniverseFilters()}
     data, result = scored(worlds.padded(delisted), TREES, **options)
     verdict = judged(data, result)
@@ -390,7 +390,7 @@ def test_padding_of_the_published_system_fails_and_its_auc_without_padding_is_sh
     by_date = auc_by_date(result.signals["score"].reindex(alive.index), alive["label"]).mean()
     assert by_date < 0.55
 
-    # the same model on the same tickers as they were knows next to nothing, and nobody cries wolf
+    # the same model on the same tickers without padding has little skill, and the check passes
     verdict = judged(*scored(delisted, TREES, **options))
     print(verdict.finding)
     assert verdict.status is not Status.FAILED
@@ -411,7 +411,7 @@ def test_trivial_scores_keep_their_values():
     rng = np.random.default_rng(5)
     returns = rng.normal(0, 0.02, (4, 30))
     ticker, end = np.array([0, 1, 3], np.int32), np.array([29, 12, 20], np.int32)
-    said = trivial_scores(
+    scores = trivial_scores(
         returns,
         ticker,
         end,
@@ -421,6 +421,6 @@ def test_trivial_scores_keep_their_values():
     )
     for row, (i, k) in enumerate(zip(ticker, end, strict=True)):
         window = returns[i, k - 9 : k + 1]
-        assert said["mean_return"][row] == pytest.approx(window.mean())
-        assert said["volatility"][row] == pytest.approx(window.std(ddof=1))
-    assert said["ticker_mean"].tolist() == [0.5, 1.0, 2 / 3]
+        assert scores["mean_return"][row] == pytest.approx(window.mean())
+        assert scores["volatility"][row] == pytest.approx(window.std(ddof=1))
+    assert scores["ticker_mean"].tolist() == [0.5, 1.0, 2 / 3]

@@ -1,4 +1,4 @@
-"""Planted leaks are caught and named; what is clean raises no alarm."""
+"""Planted leaks fail the audit with their names; configurations without leaks pass."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def real(simulated, shared_data, tmp_path):
     prices = rs.load_prices(
         source="files", path=path, on_bad="repair", tickers=names, start="2009-06-01", end="2012-12-31"
     )
-    # a factor that is not 1, as raw prices have it, so that filters on raw prices can be told from adjusted ones
+    # a factor that is not 1, as raw prices have it, so that filters on raw prices differ from those on adjusted ones
     frame = prices.frame.copy()
     scale = 0.5 + np.arange(len(prices.tickers)) / len(prices.tickers)
     frame["adj_factor"] = frame.index.get_level_values("ticker").map(dict(zip(prices.tickers, scale, strict=True)))
@@ -93,10 +93,10 @@ def test_what_is_clean_passes(write, request):
     else:
         assert others == []
     assert "bit-identical" in found.verdict("look-ahead").finding
-    said = dict(found.verdict("look-ahead").evidence)
-    assert sum("future removed" in name for name in said) >= 4
-    assert sum("more decision dates" in name for name in said) == 1
-    assert all("same to the bit" in words for words in said.values())
+    evidence = dict(found.verdict("look-ahead").evidence)
+    assert sum("future removed" in name for name in evidence) >= 4
+    assert sum("more decision dates" in name for name in evidence) == 1
+    assert all("same to the bit" in words for words in evidence.values())
 
 
 # -- features --------------------------------------------------------------------------------------------------------
@@ -236,9 +236,9 @@ def test_macro_figures_used_before_their_release_fail(write, tmp_path, monkeypat
         walk_forward={"validation": "6M", "test": "1Y"},
     )
     assert examined(path, "look-ahead").passed
-    honest = MacroTable.as_of
+    original = MacroTable.as_of
     hour = np.timedelta64(1, "h")
-    monkeypatch.setattr(MacroTable, "as_of", lambda self, s, m, **k: honest(self, s, np.asarray(m) + hour, **k))
+    monkeypatch.setattr(MacroTable, "as_of", lambda self, s, m, **k: original(self, s, np.asarray(m) + hour, **k))
     failed(examined(path, "look-ahead"), "look-ahead", "features", "macro(RATE)")
 
 

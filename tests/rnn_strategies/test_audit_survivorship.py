@@ -1,4 +1,4 @@
-"""Universes that hindsight chose are called that, and honest ones are not."""
+"""Audit check `survivorship`: universes chosen in hindsight fail, and others pass."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ def test_a_few_survivors_over_a_short_time_are_only_noted(worlds, every):
     assert verdict.status is Status.NOTED
     chance = math.exp(-0.03 * 30 * 2.48)
     assert f"{chance:.1g}" in verdict.finding
-    nobody = only(short, worlds, short.tickers[:12])
-    assert audited(nobody, start="2011-06-01").status is Status.PASSED  # twelve names prove nothing
+    twelve = only(short, worlds, short.tickers[:12])
+    assert audited(twelve, start="2011-06-01").status is Status.PASSED  # too few tickers for the test
 
 
 def test_a_list_of_survivors_fails_and_its_effect_is_measured(worlds, prices):

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, one-line errors, nothing half-written."""
+"""Command line: exit codes, errors of one line, and no partial files."""
 
 from __future__ import annotations
 
@@ -108,8 +108,8 @@ BAD_PRICES = {
 
 @pytest.mark.parametrize("case", BAD_PRICES)
 def test_bad_prices_are_refused_naming_the_place(command, small, case):
-    mend, words = BAD_PRICES[case]
-    frame = mend(prices_frame())
+    spoil_frame, words = BAD_PRICES[case]
+    frame = spoil_frame(prices_frame())
     row = frame.iloc[100]
     frame.to_parquet("p.parquet")
     from_file(small, "p.parquet")

@@ -1,4 +1,4 @@
-"""What a configuration can bring along: models, features, labels, members, sectors, ticker changes, macro series."""
+"""Optional inputs of a configuration: models, features, labels, members, sectors, ticker changes, macro series."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ def test_members_sectors_and_macro_series(write, tmp_path, reference_data):
 def test_sectors_without_dates_are_a_warning_of_the_report(write, tmp_path, reference_data):
     pd.read_csv(tmp_path / "sectors.csv").drop(columns="start").to_csv(tmp_path / "sectors.csv", index=False)
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
-    said = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
-    assert any("Sectors are those of the day the file was made" in line for line in said)
+    warnings = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
+    assert any("Sectors are those of the day the file was made" in line for line in warnings)
 
 
 def test_a_ticker_change_is_one_security(write, tmp_path, reference_data):
@@ -269,5 +269,5 @@ def test_every_kind_of_label_runs_to_the_report(write, tmp_path, kind):
 
 def test_unknown_ticker_in_filters_is_a_warning(write, tmp_path):
     path = with_tables(write(tmp_path / "c.toml"), universe='exclude = ["SIM000", "SMI001"]')
-    said = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
-    assert any("do not hold SMI001, which universe.include or exclude names" in line for line in said)
+    warnings = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
+    assert any("do not hold SMI001, which universe.include or exclude names" in line for line in warnings)

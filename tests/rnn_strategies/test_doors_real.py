@@ -1,4 +1,4 @@
-"""The doors together on real data: stocks, sectors, macro series, several features, another label, another model."""
+"""Optional inputs together on real data: stocks, sectors, macro series, several features, labels and models."""
 
 from __future__ import annotations
 

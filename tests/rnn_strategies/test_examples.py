@@ -1,4 +1,4 @@
-"""The example notebooks run from the first cell to the last, and are what a user is given."""
+"""Example notebooks: all cells run, and `init` copies the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forecasts of series from a TOML file: the folder they leave, what is resumed, and every mistake one line."""
+"""Forecasts of series from a TOML file: files of the run folder, resuming, and errors of one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def small(tmp_path, support):
     return path
 
 
-def said(call, *arguments, **options):
+def error_of(call, *arguments, **options):
     with pytest.raises(InputError) as error:
         call(*arguments, **options)
     assert "\n" not in str(error.value)
@@ -162,9 +162,9 @@ def test_an_altered_file_is_made_again(small, tmp_path):
 
 def test_another_configuration_does_not_get_the_folder(small, tmp_path):
     forecast(small, out=tmp_path / "out", jobs=1)
-    text = said(open_forecast, small, out=tmp_path / "out", overrides=["forecast.horizon=1"])
+    text = error_of(open_forecast, small, out=tmp_path / "out", overrides=["forecast.horizon=1"])
     assert "found a run of another one" in text
-    assert "found the folder" in said(open_forecast, tmp_path / "out", overrides=["forecast.horizon=1"])
+    assert "found the folder" in error_of(open_forecast, tmp_path / "out", overrides=["forecast.horizon=1"])
     # a name or a title is no other configuration
     renamed = open_forecast(small, out=tmp_path / "out", overrides=["title=Other", "name=other"])
     assert renamed.config.title == "Other"
@@ -244,14 +244,14 @@ def test_the_configuration_is_written_whole_and_read_back(small):
     ],
 )
 def test_every_mistake_is_one_line(small, tmp_path, override, expected):
-    text = said(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
+    text = error_of(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
     assert expected in text
     assert not (tmp_path / "out" / "config.toml").exists()
 
 
 def test_impossible_baselines_raise_before_training(small, tmp_path):
     events = []
-    said(
+    error_of(
         forecast,
         small,
         out=tmp_path / "out",
@@ -274,7 +274,7 @@ def test_a_folder_belongs_to_one_file(tmp_path, small):
         jobs=1,
     )
     other = ["series={ path = 'b.csv' }", "walk_forward.test_start=1928-01-01"]
-    assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
+    assert "found a run of another one" in error_of(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
 
 
 def test_networks_stopped_by_the_epoch_limit_are_reported(small, tmp_path):
@@ -284,12 +284,12 @@ def test_networks_stopped_by_the_epoch_limit_are_reported(small, tmp_path):
 
 def test_tables_that_are_missing(small):
     cut = {"test_start": "2000-01-01"}
-    assert "expected a table [series]; found none" in said(parse_forecast_config, {"walk_forward": cut})
-    assert "expected a table [walk_forward]" in said(parse_forecast_config, {"series": {"path": "a.csv"}})
-    assert "use `rnn-strategies run` for stocks" in said(parse_forecast_config, {"prices": {}})
-    text = said(parse_forecast_config, {"series": {}, "walk_forward": cut})
+    assert "expected a table [series]; found none" in error_of(parse_forecast_config, {"walk_forward": cut})
+    assert "expected a table [walk_forward]" in error_of(parse_forecast_config, {"series": {"path": "a.csv"}})
+    assert "use `rnn-strategies run` for stocks" in error_of(parse_forecast_config, {"prices": {}})
+    text = error_of(parse_forecast_config, {"series": {}, "walk_forward": cut})
     assert "series.path" in text
-    assert "use `rnn-strategies forecast` for series" in said(rs.load_config, small)
+    assert "use `rnn-strategies forecast` for series" in error_of(rs.load_config, small)
 
 
 def test_the_command_prints_the_table_and_where_it_is(small, tmp_path, monkeypatch, capsys):
@@ -439,9 +439,9 @@ def test_a_fold_that_begins_after_the_last_row_is_announced(small, tmp_path):
 
 def test_settings_of_missing_figures_reach_the_table(tmp_path, support):
     path, _ = monthly_file(tmp_path, 'on_missing = "fil"\n')
-    assert "series.on_missing" in said(forecast, path, out=tmp_path / "out", jobs=1)
+    assert "series.on_missing" in error_of(forecast, path, out=tmp_path / "out", jobs=1)
     path, _ = monthly_file(tmp_path, 'calendar = "XNYS"\n')
-    assert "expected daily rows with a calendar" in said(forecast, path, out=tmp_path / "out", jobs=1)
+    assert "expected daily rows with a calendar" in error_of(forecast, path, out=tmp_path / "out", jobs=1)
 
 
 def test_audit_of_forecasts_skips_checks_of_stocks(tmp_path, support):

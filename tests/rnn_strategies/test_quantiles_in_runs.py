@@ -1,4 +1,4 @@
-"""A run whose model says quantiles: a file more, in the manifest, and held to the rest by `verify`."""
+"""Runs with quantiles: their file, its entry in the manifest, and its verification."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_inconsistent_quantiles_are_found(made):
     }
     quantiles, folds = (read_parquet(made / "run" / f"{name}.parquet") for name in ("quantiles", "folds"))
 
-    def said(table, folds=folds):
+    def findings_of(table, folds=folds):
         return [text for _, text in check_quantiles(frames["signals"]["score"], table, frames["labels"], folds)]
 
     def changed(row, by):
@@ -124,18 +124,20 @@ def test_inconsistent_quantiles_are_found(made):
         values[row] += by
         return quantiles.assign(value=values)
 
-    assert said(quantiles) == []
-    assert "do not ascend" in said(changed(0, 1.0))[0]
-    assert "the score in signals.parquet is" in said(changed(1, 1e-9))[0]
-    assert "pinball_ensemble of fold 0" in said(changed(2, 1e-3))[0]
+    assert findings_of(quantiles) == []
+    assert "do not ascend" in findings_of(changed(0, 1.0))[0]
+    assert "the score in signals.parquet is" in findings_of(changed(1, 1e-9))[0]
+    assert "pinball_ensemble of fold 0" in findings_of(changed(2, 1e-3))[0]
     assert (
         "pinball_ensemble of fold 1"
-        in said(quantiles, folds.assign(pinball_ensemble=lambda f: f["pinball_ensemble"].where(f["fold"] == 0, 1.0)))[0]
+        in findings_of(
+            quantiles, folds.assign(pinball_ensemble=lambda f: f["pinball_ensemble"].where(f["fold"] == 0, 1.0))
+        )[0]
     )
-    assert "for every row of signals.parquet" in said(quantiles.iloc[:-3])[0]
-    assert "for every row of signals.parquet" in said(quantiles.iloc[:-1])[0]
-    assert "one value for every date, ticker and level" in said(quantiles.iloc[[0, *range(len(quantiles))]])[0]
-    assert "for every row of signals.parquet" in said(quantiles[quantiles["level"] < 0.7])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles.iloc[:-3])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles.iloc[:-1])[0]
+    assert "one value for every date, ticker and level" in findings_of(quantiles.iloc[[0, *range(len(quantiles))]])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles[quantiles["level"] < 0.7])[0]
 
 
 def test_missing_quantile_file_is_found(run, home):

@@ -1,4 +1,4 @@
-"""Fetching data files from services that are not there: a simulated Yahoo, and FRED on the loopback."""
+"""Download of data files from simulated services: Yahoo, and FRED on the loopback interface."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def fred(monkeypatch):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            said = answers.get(self.path.rpartition("=")[2], 404)
-            self.send_response(said if isinstance(said, int) else 200)
+            response = answers.get(self.path.rpartition("=")[2], 404)
+            self.send_response(response if isinstance(response, int) else 200)
             self.end_headers()
-            if not isinstance(said, int):
-                self.wfile.write(said)
+            if not isinstance(response, int):
+                self.wfile.write(response)
 
         def log_message(self, *_):
             pass
@@ -63,7 +63,7 @@ def test_macro_series_come_from_fred(fred, tmp_path):
     note = download.downloaded_note(tmp_path / MACRO_FILE)
     assert "from FRED (UMCSENT, IPGMFN)" in note
     assert "revisions" in note
-    # a file that was replaced since is nobody's download
+    # a file that was replaced since is no download
     (tmp_path / MACRO_FILE).write_text("date,UMCSENT,IPGMFN\n")
     assert download.downloaded_note(tmp_path / MACRO_FILE) is None
 

@@ -1,4 +1,4 @@
-"""What `reproduce` measures and how it writes it down."""
+"""Measures of `reproduce` and the files of its reports."""
 
 from __future__ import annotations
 

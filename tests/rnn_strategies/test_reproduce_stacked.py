@@ -1,4 +1,4 @@
-"""The stacked system in a small world: every variation that is asked for, resumed, and measured from its files."""
+"""Reproduction of the stacked system with small settings: variations, resuming, and measures from the files."""
 
 from __future__ import annotations
 

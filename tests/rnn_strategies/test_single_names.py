@@ -1,4 +1,4 @@
-"""Runs of one and of two names: what needs a cross-section is refused, counted, or measured over time."""
+"""Runs of one and of two tickers: cross-sectional measures raise errors, or are replaced by measures over time."""
 
 from __future__ import annotations
 

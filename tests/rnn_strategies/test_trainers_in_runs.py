@@ -1,4 +1,4 @@
-"""Whole runs with both trainers: what the run folder says of them, verified; and what another week costs."""
+"""Runs with both trainers: the recorded trainer, its verification, and the cost of another week of data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def no_drawing(monkeypatch):
 
 @pytest.fixture
 def no_compiler(monkeypatch):
-    """Let numba be broken, until it is mended."""
+    """Make the import of numba fail, until it is repaired."""
 
     def get_ready(announce):
         raise ImportError("no numba here")
@@ -87,15 +87,15 @@ def test_run_records_trainer_and_costs_of_its_networks(write, tmp_path):
 def test_recorded_trainer_is_verified(write, tmp_path):
     made, _ = go(write(tmp_path / "c.toml", trainer="compiled"), tmp_path / "run")
     path = made.folder / "manifest.json"
-    honest = path.read_text()
+    original = path.read_text()
     for change in ({"name": "keras"}, {"versions": {"numba": "9.9"}}, {"reason": 5}):
-        manifest = json.loads(honest)
+        manifest = json.loads(original)
         manifest["trainer"].update(change)
         path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         found = verify_run(made.folder, home=made.home)
         assert "manifest.json" in {one.file for one in found.findings}, change
         assert "trainer" in found.text()
-    path.write_text(honest)
+    path.write_text(original)
     assert verify_run(made.folder, home=made.home).passed
 
 
@@ -171,12 +171,12 @@ def test_the_audit_takes_the_network_that_auto_trained(write, tmp_path):
 
 
 def test_doctor_tests_the_trainer(no_compiler):
-    said = dict(diagnose())
-    assert said["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
+    findings = dict(diagnose())
+    assert findings["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
     no_compiler.undo()
-    said = dict(diagnose())
-    assert said["trainer"].startswith("compiled: its compiled code can train this network on the CPU; compiled ")
-    assert said["numba"][0].isdigit()
+    findings = dict(diagnose())
+    assert findings["trainer"].startswith("compiled: its compiled code can train this network on the CPU; compiled ")
+    assert findings["numba"][0].isdigit()
 
 
 @pytest.mark.slow

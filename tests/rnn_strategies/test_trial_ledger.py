@@ -1,4 +1,4 @@
-"""The trial ledger itself: where it is, what it survives, and how one of former versions is taken in."""
+"""Trial ledger: its location, damaged or locked files, and the import of a former ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials of runs: every configuration with out-of-sample scores counts once, wherever its folder is or was."""
+"""Trials of runs: every configuration with out-of-sample scores counts once, whatever its folder."""
 
 from __future__ import annotations
 

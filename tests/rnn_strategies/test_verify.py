@@ -1,4 +1,4 @@
-"""Verify: whatever the tests run passes, and no kind of tampering does, however well its traces are covered."""
+"""Verification: unchanged runs pass, and every kind of tampering is found, even with updated hashes."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def edit_config_and_hash(run):
 
 
 def other_prices(run):
-    """Somebody else's prices, which are in the store too."""
+    """Other prices, which are in the store too."""
     prices = rs.load_prices(source="simulated", seed=8, n_tickers=12, start="2012-09-01", end="2014-08-29")
     digest = Home(run.parent / "home").inputs.put(prices.save)
     in_json(run, "manifest.json", lambda m: m["inputs"]["prices"].update(sha256=digest))
@@ -600,7 +600,7 @@ def test_any_fault_of_a_table_is_a_finding_without_the_inputs(run, tmp_path):
                 shutil.copy(kept, run / kept.name)
 
 
-# -- every door ------------------------------------------------------------------------------------------------------
+# -- other kinds of runs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("no_drawing")
