@@ -72,8 +72,8 @@ class Job:
             for rows in torch.randperm(len(self.label)).split(batch):
                 # (batch, features, steps) -> (steps, batch, features)
                 sequence = self.windows[self.ticker[rows], self.start[rows]].permute(2, 0, 1).contiguous()
-                said = network(sequence, self.category[rows], self.one_hot[self.month[rows]])
-                loss = nn.functional.binary_cross_entropy_with_logits(said, self.label[rows])
+                output = network(sequence, self.category[rows], self.one_hot[self.month[rows]])
+                loss = nn.functional.binary_cross_entropy_with_logits(output, self.label[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
