@@ -87,5 +87,5 @@ def test_copies_are_written_once(tmp_path, monkeypatch):
     write_example("own_cerebro", force=True)
     with pytest.raises(rs.InputError, match="did you mean 'own_cerebro'"):
         write_example("own_cerebo")
-    with pytest.raises(rs.InputError, match=r"ending in \.ipynb"):
+    with pytest.raises(rs.InputError, match=r"with the suffix \.ipynb"):
         write_example("own_cerebro", Path("x.toml"))

@@ -235,7 +235,7 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("model.ticker_embedding_dim=2", "expected model.ticker_embedding_dim = 0"),
         ("model.kind=recurent", "did you mean 'recurrent'?"),
         ("model.kind=keras_file", "found 'keras_file'"),
-        ("model.kind=sklearn.linear_model:Ridge", "of series the baselines are there"),
+        ("model.kind=sklearn.linear_model:Ridge", "use custom and saved models on stocks"),
         ("training.epoch=3", "did you mean 'epochs'?"),
         ("walk_forward.test_start=1999-01-01", "found them up to 1991-12-01"),
         ("walk_forward.tests=1Y", "found 'tests'; did you mean 'test'?"),
@@ -337,9 +337,9 @@ def test_verify_finds_what_was_altered(small, tmp_path, capsys):
 
     text = (run.folder / "config.toml").read_text()
     (run.folder / "config.toml").write_text(text.replace("seed = 0\n", "seed = 1\n"))
-    assert "other settings than the manifest" in verify_run(run.folder).text()
+    assert "other settings than those of the manifest" in verify_run(run.folder).text()
     (run.folder / "config.toml").write_text("x = 1")
-    assert "does not lead to the series" in verify_run(run.folder).text()
+    assert "names series that cannot be read" in verify_run(run.folder).text()
 
 
 @pytest.mark.parametrize("preset", FORECAST_PRESETS)

@@ -97,7 +97,7 @@ def test_without_networks_consistent_quantiles_are_accepted(run, home):
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert ["not all networks are kept" in line for line in of_the_run(found)] == [True]
+    assert ["not all networks are stored" in line for line in of_the_run(found)] == [True]
     spoil(run, "quantiles.parquet", "value", 5, 1e-3)
     assert named(verify_run(run, home=home)) == {"folds.parquet"}
 

@@ -137,7 +137,7 @@ def test_published_and_improved_networks_are_in_one_table(world, tmp_path, monke
         f"{best}: {last[best]['rmse']:.4g} ("
     )
     assert facts["naive, close of 2018, the last"].startswith(f"persistence {naive:.4g}, correlation")
-    assert facts["naive, close of 2018, the last"].endswith(f"; {naive / 0.0150:.3f} of what was published")
+    assert facts["naive, close of 2018, the last"].endswith(f"; {naive / 0.0150:.3f} of the published error")
     summary = (out / "summary.md").read_text().splitlines()[-1]
     assert summary.startswith("| univariate-2018 | RMSE, last block |     0.015 |")
     assert f"({last['published network']['ratio']:.3f} of persistence)" in summary
