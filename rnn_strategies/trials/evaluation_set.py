@@ -152,11 +152,11 @@ def _market_returns(prices: Prices, days: Days, tickers: tuple[str, ...]) -> NDA
     close = np.full((len(wanted), len(index.levels[1])), np.nan)
     row = np.searchsorted(wanted, index.codes[0][rows])
     close[row, index.codes[1][rows]] = prices.frame["close"].to_numpy(dtype=np.float64)[rows]
-    found = np.full(len(days), np.nan)
+    returns = np.full(len(days), np.nan)
     end = np.searchsorted(wanted, place[known])  # the session before each wanted one is wanted too, and next to it
     change = close[end] / close[end - 1] - 1.0
     traded = np.isfinite(change)
     counts = traded.sum(axis=1)
     means = np.where(traded, change, 0.0).sum(axis=1) / np.maximum(counts, 1)
-    found[known] = np.where(counts > 0, means, np.nan)
-    return np.round(found, 4)
+    returns[known] = np.where(counts > 0, means, np.nan)
+    return np.round(returns, 4)

@@ -1,10 +1,10 @@
 """Benchmarks of backtests: this project and naive backtrader on the same market and decisions, and a large backtest.
 
-Four legs are interleaved and measured by CPU time: `naive` (stock Cerebro, `PandasData`, `.loc` per ticker, observers, pyfolio analyzer),
-`default` (`run_backtest`), `plain` (a user strategy with the feeds and broker of this project) and `compat` (the same
-strategy without the rules in which the broker differs from stock backtrader). `compat` must end with the same bits as
-`naive`, fill for fill; otherwise the benchmark fails, because only equal results can be compared. `default` differs by
-the rules of the broker; the table shows the effect of each rule.
+Four legs are interleaved and measured by CPU time: `naive` (stock Cerebro, `PandasData`, `.loc` per ticker, observers,
+pyfolio analyzer), `default` (`run_backtest`), `plain` (a user strategy with the feeds and broker of this project) and
+`compat` (the same strategy without the rules in which the broker differs from stock backtrader). `compat` must end with
+the same bits as `naive`, fill for fill; otherwise the benchmark fails, because only equal results can be compared.
+`default` differs by the rules of the broker; the table shows the effect of each rule.
 """
 
 from __future__ import annotations

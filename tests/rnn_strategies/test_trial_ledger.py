@@ -171,7 +171,7 @@ def test_two_processes_writing_at_once_lose_nothing():
 def test_ledger_locked_by_another_process_raises(ledger, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("rnn_strategies.trials.trial_ledger._WAIT", 0.01)
+    monkeypatch.setattr("rnn_strategies.trials.trial_ledger._LOCK_TIMEOUT", 0.01)
     ledger.root.mkdir()
     with FileLock(ledger.root / ".ledger.jsonl.lock"), pytest.raises(LockedError, match="run the same command again"):
         ledger.start(TRIAL)

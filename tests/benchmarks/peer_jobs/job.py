@@ -58,9 +58,7 @@ def do(
     began : float
         CPU seconds of this process before the engine was imported.
     """
-    from memory import (
-        peak_mb,
-    )  # a module in the folder of this script, which is not needed where only constants are imported
+    from memory import peak_mb  # in the folder of this script; not needed where only constants are imported
 
     source, target = sys.argv[1:3]
     with np.load(source) as arrays:
