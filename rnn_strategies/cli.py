@@ -134,7 +134,7 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a preset configuration with comments, or an example notebook."""
+    """Write a preset configuration or an example notebook."""
     if example is not None:
         from rnn_strategies.examples import write_example
 
@@ -156,9 +156,10 @@ def run(
     jobs: Jobs = None,
     accept_revisions: AcceptRevisions = False,
 ) -> None:
-    """Run every stage of a configuration: signals, backtest and report, or forecasts of series.
+    """Run all stages of a configuration.
 
-    Finished work is reused, so an interrupted run resumes where it stopped.
+    The stages are signals, backtest and report, or forecasts for a configuration with a table [series]. Finished work
+    is reused, so an interrupted run resumes where it stopped.
     """
     from rnn_strategies.config.toml_files import is_of_series
 
@@ -181,7 +182,10 @@ def signals(
     jobs: Jobs = None,
     accept_revisions: AcceptRevisions = False,
 ) -> None:
-    """Train walk-forward and write the out-of-sample signals (signals.parquet)."""
+    """Train walk-forward and write the signals.
+
+    The out-of-sample scores are written to signals.parquet in the run folder.
+    """
     panel_run = _open_run(target, out, overrides, jobs, accept_revisions=accept_revisions)
     with panel_run.locked():
         panel_run.compute_signals()
@@ -190,7 +194,10 @@ def signals(
 
 @app.command()
 def backtest(target: Target, out: Out = None, overrides: Overrides = None) -> None:
-    """Backtest the signals of a run folder and write the metrics (metrics.json)."""
+    """Backtest the signals of a run folder.
+
+    Returns, positions, orders and metrics are written to the run folder.
+    """
     panel_run = _open_run(target, out, overrides, None)
     with panel_run.locked():
         panel_run.compute_backtest()
@@ -199,7 +206,10 @@ def backtest(target: Target, out: Out = None, overrides: Overrides = None) -> No
 
 @app.command()
 def report(target: Target, out: Out = None, overrides: Overrides = None) -> None:
-    """Write the HTML report of a run folder: tear sheet, tables and warnings."""
+    """Write the HTML report of a run folder.
+
+    The report has the tear sheet, tables and warnings in one file, report.html.
+    """
     panel_run = _open_run(target, out, overrides, None)
     with panel_run.locked():
         panel_run.write_report()
@@ -215,9 +225,10 @@ def forecast(
     overrides: Overrides = None,
     jobs: Jobs = None,
 ) -> None:
-    """Forecast series walk-forward and compare the network with baselines.
+    """Forecast series and compare with baselines.
 
-    Finished work is reused, so an interrupted run resumes where it stopped.
+    Networks are trained walk-forward on the series of a configuration with a table [series]. Finished work is
+    reused, so an interrupted run resumes where it stopped.
     """
     from rnn_strategies.pipelines.forecast_run import forecast as run_forecast
 
@@ -248,7 +259,10 @@ def import_(
     ] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Create a run folder from a file of scores that another program computed."""
+    """Create a run folder from a file of scores.
+
+    The scores were computed by another program; no model is trained.
+    """
     from rnn_strategies.pipelines.score_import import import_scores
 
     imported_run = import_scores(
@@ -274,7 +288,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write the scores of a run folder to a file for other programs."""
+    """Write scores to a file for other programs."""
     from rnn_strategies.pipelines.score_import import export_scores
 
     typer.echo(export_scores(target, out, format=format, force=force))
@@ -299,7 +313,11 @@ def audit(
     overrides: Overrides = None,
     jobs: Jobs = None,
 ) -> None:
-    """Check a result for look-ahead, survivorship bias and other faults; the exit code is 1 when a check fails."""
+    """Check a result for look-ahead and other bias.
+
+    Checks of folds, price adjustments, look-ahead, warm-up, delisted tickers, baselines, survivorship bias and
+    sensitivity. The exit code is 1 when a check fails.
+    """
     from rnn_strategies.audit.audit import audit_run
 
     result = audit_run(
@@ -322,9 +340,9 @@ def audit(
 def verify(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.", metavar="RUN...", show_default=False)],
 ) -> None:
-    """Recompute every figure of finished runs from their files; the exit code is 1 when one differs.
+    """Recompute every figure of finished runs.
 
-    Nothing is written.
+    The figures are compared with the files of the runs; nothing is written. The exit code is 1 when one differs.
     """
     from rnn_strategies.verify.verify import verify_run
 
@@ -360,7 +378,10 @@ def reproduce(
         typer.Option("--download", help="Download missing files that are freely available (S&P 500 and FRED series)."),
     ] = False,
 ) -> None:
-    """Run published trading and forecasting systems on real data and compare each with its baselines."""
+    """Run published systems on real data.
+
+    Each system is compared with its published figures and with baselines; tables are written as Markdown and JSON.
+    """
     from rnn_strategies.reproduce.systems import reproduce_systems
 
     folder = Path("runs/reproduce") if out is None else out
@@ -383,7 +404,7 @@ def reproduce(
 
 @app.command()
 def doctor() -> None:
-    """Show versions, the Keras backend, the GPU, the number of cores and the caches."""
+    """Show versions, backend, hardware and caches."""
     from rnn_strategies.doctor import diagnose
 
     for name, finding in diagnose():

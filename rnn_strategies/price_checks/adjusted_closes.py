@@ -112,10 +112,10 @@ def missing_splits(bars: Histories) -> MissingSplits | None:
     expected = RATE * share * years
     if expected < MIN_EXPECTED:
         return None
-    found = adjusted_splits(bars) + sum(not jump.doubled for jump in split_like_jumps(bars, strict=True))
-    if found and (found > MAX_VISIBLE_FRACTION * expected or _poisson(found, expected) > np.exp(-MIN_EXPECTED)):
+    visible = adjusted_splits(bars) + sum(not jump.doubled for jump in split_like_jumps(bars, strict=True))
+    if visible and (visible > MAX_VISIBLE_FRACTION * expected or _poisson(visible, expected) > np.exp(-MIN_EXPECTED)):
         return None
-    return MissingSplits(expected, found, years, False)
+    return MissingSplits(expected, visible, years, False)
 
 
 def _listed_splits(bars: Histories) -> tuple[int, int]:

@@ -116,7 +116,7 @@ def split_like_jumps(bars: Histories, *, strict: bool = False) -> list[Jump]:
     rows = np.flatnonzero(np.abs(moves) > MIN_MOVE)
     busy = np.bincount(bars.session[rows], minlength=len(bars.dates))
     alive = np.bincount(bars.session, minlength=len(bars.dates))
-    found = []
+    jumps = []
     for row in rows.tolist():
         session = bars.session[row]
         if busy[session] > max(3, 0.02 * alive[session]):
@@ -124,8 +124,8 @@ def split_like_jumps(bars: Histories, *, strict: bool = False) -> list[Jump]:
         ratio = _ratio_of(bars, row, moves, strict)
         if ratio is not None:
             doubled = bool(abs(raw[row]) < 0.5 * abs(moves[row]))
-            found.append(Jump(bars.name(row), bars.day(row), ratio, float(np.exp(moves[row])), doubled))
-    return sorted(found, key=lambda jump: (-abs(np.log(jump.close)), jump.ticker, jump.date))
+            jumps.append(Jump(bars.name(row), bars.day(row), ratio, float(np.exp(moves[row])), doubled))
+    return sorted(jumps, key=lambda jump: (-abs(np.log(jump.close)), jump.ticker, jump.date))
 
 
 def _ratio_of(bars: Histories, row: int, moves: Values, strict: bool) -> Fraction | None:
@@ -187,7 +187,7 @@ def reused_symbols(bars: Histories) -> list[Return]:
     gap = np.zeros(len(moves), dtype=np.int64)
     gap[1:] = np.diff(bars.session)
     rows = np.flatnonzero(bars.follows & (gap > LONG_GAP))
-    found = []
+    tickers = []
     for row in rows.tolist():
         begin, stop = max(row - USUAL_BARS, 0), min(row + USUAL_BARS, len(moves))
         before = np.arange(begin, row)[bars.code[begin:row] == bars.code[row]]
@@ -203,5 +203,5 @@ def reused_symbols(bars: Histories) -> list[Return]:
         other = abs(np.log(dollars)) > np.log(30) if dollars == dollars else False
         if far or other:
             close = float(np.exp(moves[row]))
-            found.append(Return(bars.name(row), bars.day(row - 1), bars.day(row), int(gap[row]), close, dollars))
-    return sorted(found, key=lambda reused: (-abs(np.log(reused.close)), reused.ticker, reused.first))
+            tickers.append(Return(bars.name(row), bars.day(row - 1), bars.day(row), int(gap[row]), close, dollars))
+    return sorted(tickers, key=lambda reused: (-abs(np.log(reused.close)), reused.ticker, reused.first))

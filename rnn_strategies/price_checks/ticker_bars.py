@@ -165,7 +165,7 @@ def stretches(bars: Histories, stale: Flags, *, at_most: float = -2.0, inside_at
     again = np.zeros(len(stale), dtype=bool)
     again[1:] = stale[1:] & stale[:-1]
     pairs = np.bincount(bars.code[again], minlength=n_tickers)
-    found = []
+    runs = []
     for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         length = end - begin
         if length < MIN_RUN:
@@ -183,7 +183,7 @@ def stretches(bars: Histories, stale: Flags, *, at_most: float = -2.0, inside_at
         # a history filled backwards repeats the real bar at the end of the run, one filled forwards that before it
         rows = slice(begin - 1, end - 1) if head and not tail else slice(begin, end)
         where = "tail" if tail else "head" if head else "inside"
-        found.append(
+        runs.append(
             Stretch(bars.name(begin), where, rows, bars.day(rows.start), bars.day(rows.stop - 1), float(chance))
         )
-    return sorted(found, key=lambda stretch: (-stretch.bars, stretch.ticker, stretch.first))
+    return sorted(runs, key=lambda stretch: (-stretch.bars, stretch.ticker, stretch.first))

@@ -85,11 +85,11 @@ def downloaded_note(path: Path) -> str | None:
     record = _record(path)
     if not record.is_file():
         return None
-    found = read_json(record)
-    if not isinstance(found, dict) or found.get("sha256") != sha256_file(path):
+    source = read_json(record)
+    if not isinstance(source, dict) or source.get("sha256") != sha256_file(path):
         return None
     return (
-        f"downloaded on {found.get('downloaded')} from {found.get('source')}: figures as of that day, which later "
+        f"downloaded on {source.get('downloaded')} from {source.get('source')}: figures as of that day, which later "
         "revisions have changed since the published ones; results differ from those on the published vintage"
     )
 

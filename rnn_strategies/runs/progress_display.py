@@ -79,7 +79,7 @@ class ConsoleProgress:
 class NotebookProgress:
     """Listener that draws one bar per stage in the output of a notebook cell, and updates it in place.
 
-    One display for all stages: it is made at the first event and then only changed.
+    One display shows all stages; it is created at the first event and updated afterwards.
     """
 
     def __init__(self) -> None:
@@ -130,11 +130,11 @@ def _line(event: ProgressEvent, left: str) -> str:
 
 
 class _Pace:
-    """How fast each stage counts, and so how long the rest takes.
+    """Estimate of the time remaining in each stage, from its rate so far.
 
-    A stage is timed from its last event before it began to count. Where the first event of a stage counts already, its
-    duration is unknown, and there is no estimate before the next event. A stage that begins to count again is timed
-    from there.
+    A stage is timed from its last event before the first counted unit. Where the first event of a stage has counted
+    units, their duration is unknown, and there is no estimate before the next event. A stage that restarts its count is
+    timed from there.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class _Pace:
         self._last: dict[str, tuple[int, int]] = {}
 
     def left(self, event: ProgressEvent) -> str:
-        """Write how long the rest of the event's stage takes; empty when it is not known, or less than a second."""
+        """Text of the time remaining in the event's stage; empty when it is unknown, or less than a second."""
         now = time.monotonic()
         done, total = self._last.get(event.stage, (0, 0))
         if event.stage not in self._base or event.done < done or (total and event.total != total) or not event.done:

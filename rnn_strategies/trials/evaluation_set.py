@@ -16,15 +16,16 @@ from signals.data.prices import Prices
 
 __all__ = ["MIN_OVERLAP", "EvaluationSet", "evaluation_set", "set_of_scores"]
 
-# Share of the days, and of the tickers, of one trial that another must have tested too to be of its family. A trial
-# with returns on fewer than half of a run's sessions cannot be compared with it either
+# Least fraction of the days, and of the tickers, of one trial that a comparable trial has tested too. A trial with
+# returns on fewer than half of a run's sessions cannot be compared with it either
 # (`reports.significance.comparable_trials`).
 MIN_OVERLAP = 0.5
-# A decision is evaluated until the next one. Scores less frequent than quarterly leave days that nothing tested.
+# Calendar days that a decision covers at most; it covers the days until the next decision. Scores less frequent than
+# quarterly therefore leave days that are not tested.
 _LONGEST_PERIOD = 100
 # Two markets with the same names (simulated ones above all) are distinguished by the mean return of the tickers on the
-# dates both have, uncorrelated for different markets. The bound is low, because counting too few trials is the worse
-# mistake; of fewer dates a correlation is too uncertain, and equal names decide.
+# common dates, which are uncorrelated for different markets. The bound is low, because counting too few trials is the
+# worse error; with fewer common dates a correlation is too uncertain, and equal tickers count as equal securities.
 _MIN_CORRELATION, _MIN_COMMON_DATES = 0.3, 20
 
 Days = NDArray[np.datetime64]
@@ -32,12 +33,12 @@ Days = NDArray[np.datetime64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationSet:
-    """What the out-of-sample scores of one trial cover.
+    """Dates and tickers with out-of-sample scores of one trial.
 
     Parameters
     ----------
     calendar : str
-        Exchange calendar of the dates, for information: dates and tickers decide.
+        Exchange calendar of the dates; for information only, as comparisons use dates and tickers.
     dates : ndarray of datetime64[D], shape (n_dates,)
         Decision dates with at least one score, ascending.
     tickers : tuple of str
@@ -113,7 +114,7 @@ def evaluation_set(prices: Prices, dates: Iterable[Any], tickers: Iterable[str])
     Parameters
     ----------
     prices : Prices
-        Prices that the scores were made from.
+        Prices from which the scores were computed.
     dates : iterable of dates
         Decision dates, at least one; repetitions are allowed.
     tickers : iterable of str
@@ -152,11 +153,11 @@ def _market_returns(prices: Prices, days: Days, tickers: tuple[str, ...]) -> NDA
     close = np.full((len(wanted), len(index.levels[1])), np.nan)
     row = np.searchsorted(wanted, index.codes[0][rows])
     close[row, index.codes[1][rows]] = prices.frame["close"].to_numpy(dtype=np.float64)[rows]
-    found = np.full(len(days), np.nan)
+    returns = np.full(len(days), np.nan)
     end = np.searchsorted(wanted, place[known])  # the session before each wanted one is wanted too, and next to it
     change = close[end] / close[end - 1] - 1.0
     traded = np.isfinite(change)
     counts = traded.sum(axis=1)
     means = np.where(traded, change, 0.0).sum(axis=1) / np.maximum(counts, 1)
-    found[known] = np.where(counts > 0, means, np.nan)
-    return np.round(found, 4)
+    returns[known] = np.where(counts > 0, means, np.nan)
+    return np.round(returns, 4)

@@ -56,14 +56,14 @@ def first_difference(file: Path, again: Path, *, tolerance: float | None = None)
     if file.read_bytes() == again.read_bytes():
         return None
     if file.suffix == ".parquet":
-        found = _of_tables(file, again, tolerance)
+        difference = _of_tables(file, again, tolerance)
     elif file.suffix == ".json":
-        found = _of_json(file, again, tolerance)
+        difference = _of_json(file, again, tolerance)
     else:
-        found = _of_text(file, again, pictures=tolerance is None)
-    if found is None and tolerance is None and file.suffix != ".html":
+        difference = _of_text(file, again, pictures=tolerance is None)
+    if difference is None and tolerance is None and file.suffix != ".html":
         return "holds the same figures in other bytes: it was changed after the run"
-    return found
+    return difference
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -171,8 +171,8 @@ def _of_json(file: Path, again: Path, tolerance: float | None) -> str | None:
         one = json.loads(file.read_bytes())
     except ValueError as error:
         return f"cannot be read: {error}"
-    found = list(json_differences(one, json.loads(again.read_bytes()), tolerance))
-    return _describe_difference(*found[0], len(found) - 1) if found else None
+    differences = list(json_differences(one, json.loads(again.read_bytes()), tolerance))
+    return _describe_difference(*differences[0], len(differences) - 1) if differences else None
 
 
 # -- text --------------------------------------------------------------------------------------------------------------
@@ -197,10 +197,10 @@ def strange_stamp(report: Path) -> str | None:
 
 def _without_stamp(html: str) -> tuple[str, str]:
     """Split a report into the text without the line of date and durations, and that line ("" without one)."""
-    found = list(_STAMP.finditer(html))
-    if not found:
+    stamps = list(_STAMP.finditer(html))
+    if not stamps:
         return html, ""
-    last = found[-1]
+    last = stamps[-1]
     return html[: last.start()] + html[last.end() :], last.group(1)
 
 

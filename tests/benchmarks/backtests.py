@@ -1,10 +1,10 @@
-"""Our backtests against naive backtrader on the same market and decisions, and a large one by itself.
+"""Benchmarks of backtests: this project and naive backtrader on the same market and decisions, and a large backtest.
 
-Four legs take turns on CPU time: `naive` (stock Cerebro, `PandasData`, `.loc` per ticker, observers, pyfolio analyzer),
-`default` (`run_backtest`), `plain` (a user's own strategy on our feeds and broker) and `compat` (the same strategy with
-every closed trap open). `compat` has to end with the same bits as `naive`, fill for fill, or the benchmark fails: a
-fast engine that does something else is no comparison. `default` differs by the rules of the broker; by how much, and
-which rule does what, is in the table.
+Four legs are interleaved and measured by CPU time: `naive` (stock Cerebro, `PandasData`, `.loc` per ticker, observers,
+pyfolio analyzer), `default` (`run_backtest`), `plain` (a user strategy with the feeds and broker of this project) and
+`compat` (the same strategy without the rules in which the broker differs from stock backtrader). `compat` must end with
+the same bits as `naive`, fill for fill; otherwise the benchmark fails, because only equal results can be compared.
+`default` differs by the rules of the broker; the table shows the effect of each rule.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SETTINGS = rs.BrokerSettings(cash=CASH, commission=COMMISSION, slippage=SLIPPAGE
 
 @dataclass(frozen=True)
 class Job:
-    """A market and what is done in it; inputs are laid out before anything is timed."""
+    """A market and the decisions on it; inputs are prepared before the timing."""
 
     market: Market
     places: int
 
     @cached_property
     def inputs(self) -> dict[str, Any]:
-        """Frames for stock backtrader, prices and signals for ours."""
+        """Frames for stock backtrader, and prices and signals for this project."""
         market = self.market
         return {
             "frames": market.frames(),
@@ -60,7 +60,7 @@ class Job:
         return account_of(naive_cerebro(self.inputs["frames"], self.inputs["scores"], SETTINGS, places=self.places))
 
     def default(self) -> Account:
-        """Our front door, report-ready result included."""
+        """`run_backtest` of this project, including its result object."""
         result = self.result()
         fills = result.transactions
         rows = zip(fills.index.date, fills["symbol"], fills["amount"], fills["price"], fills["commission"], strict=True)
@@ -69,15 +69,15 @@ class Job:
         return Account(float(result.positions.iloc[-1].sum()), tuple(rows), tuple(refused))
 
     def result(self) -> rs.BacktestResult:
-        """What `run_backtest` returns."""
+        """Result of `run_backtest`."""
         return _backtest(self.inputs["prices"], self.inputs["signals"], self.places)
 
     def plain(self) -> Account:
-        """A user's own script on our feeds and broker."""
+        """A user script with the feeds and the broker of this project."""
         return self.script(rs.Broker(SETTINGS))
 
     def compat(self) -> Account:
-        """The same script, told to behave as stock does."""
+        """The same script with the rules of the stock broker."""
         return self.script(rs.Broker(SETTINGS, compat=True))
 
     def script(self, broker: Any) -> Account:
@@ -95,7 +95,7 @@ def _backtest(prices: Any, signals: Any, places: int) -> rs.BacktestResult:
 
 
 def versus(market: Market, places: int, *, repetitions: int = 3, once: bool = False) -> dict[str, Leg]:
-    """Run all four legs, and refuse to compare engines that disagree.
+    """Run all four legs, and raise an error when their results differ.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def versus(market: Market, places: int, *, repetitions: int = 3, once: bool = Fa
         When `compat` and `naive` differ, naming the first fill that does.
     """
     job = Job(market, places)
-    job.inputs  # noqa: B018 - laid out before the clock runs
+    job.inputs  # noqa: B018 - prepared before the timing
     legs = {name: getattr(job, name) for name in ("naive", "default", "plain", "compat")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -136,7 +136,7 @@ def _refuse_difference(naive: Account, compat: Account) -> None:
 
 
 def bench(*, small: bool = False) -> Figures:
-    """Full size once and a smaller one three times, each whole and with holes; then the large one by itself."""
+    """Full size once and a smaller size three times, each with and without missing bars; then the large backtest."""
     figures: Figures = {}
     sizes = [("small_", SMALL)] if small else [("", FULL), ("small_", SMALL)]
     for prefix, (tickers, days) in sizes:
@@ -149,7 +149,7 @@ def bench(*, small: bool = False) -> Figures:
 
 
 def rules(market: Market, places: int) -> Figures:
-    """What each rule of the broker alone makes of the plain strategy's final value; those without effect left out."""
+    """Final value of the plain strategy with each single rule of the broker; rules without effect are left out."""
     job = Job(market, places)
     stock = job.compat()
     figures: Figures = {}
@@ -167,7 +167,7 @@ def _compared(prefix: str, taken: dict[str, Leg], size: str) -> Figures:
     accounts = naive.result, default.result
     apart = accounts[1].value / accounts[0].value - 1.0
     same = len({fill[:2] for fill in accounts[0].fills} & {fill[:2] for fill in accounts[1].fills})
-    # the agreed name is backtest.default_vs_naive, and backtest.gaps_vs_naive beside it
+    # the agreed names are backtest.default_vs_naive and backtest.gaps_vs_naive
     main = f"{prefix}vs_naive" if prefix.endswith("gaps_") else f"{prefix}default_vs_naive"
     return {
         main: Figure(naive.seconds / default.seconds, f"× naive backtrader, {size}, `run_backtest`"),
@@ -207,10 +207,10 @@ def large(tickers: int, days: int) -> Figures:
 
 
 def main(path: str, places: str) -> None:
-    """Run one backtest of a saved market in this process and print what it took."""
+    """Run one backtest of a saved market in this process and print its CPU time and memory."""
     market = Market.load(Path(path))
     prices, signals = market.prices(), market.signals()
-    del market  # a user has no second copy
+    del market  # a user does not hold a second copy in memory
     before = peak_mb()
     began = time.process_time()
     result = _backtest(prices, signals, int(places))

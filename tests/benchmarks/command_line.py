@@ -1,4 +1,4 @@
-"""The command line: wall time of `--help`, and of the demo from nothing but an installed environment."""
+"""Benchmarks of the command line: wall time of `--help`, and of the demo in a new environment."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["bench"]
 
 
 def bench() -> Figures:
-    """Time `--help` five times, the demo once, and the demo again when everything is done."""
+    """Time `--help` five times, the demo once, and the finished demo again."""
     command = str(Path(sys.executable).with_name("rnn-strategies"))
     environment = {name: value for name, value in os.environ.items() if "THREADS" not in name}
 
     def wall(*arguments: str, folder: str) -> float:
         began = time.perf_counter()
-        # the demo of a benchmark is no trial of the user
+        # the demo of a benchmark must not be registered as a trial of the user
         own = environment | {"RNN_STRATEGIES_LEDGER": str(Path(folder, "ledger"))}
         subprocess.run([command, *arguments], cwd=folder, env=own, check=True, capture_output=True)
         return time.perf_counter() - began

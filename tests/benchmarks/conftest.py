@@ -1,4 +1,4 @@
-"""Benchmarks are run by `make bench`; only the test that they still work is collected."""
+"""Benchmarks are run by `make bench`; pytest collects only the tests of the benchmarks themselves."""
 
 from __future__ import annotations
 

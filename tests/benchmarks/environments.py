@@ -1,4 +1,4 @@
-"""Environments for what is measured beside this project: each its own, under `build/peers`, from pinned requirements.
+"""Environments of the other engines: one for each, under `build/peers`, from pinned requirements.
 
 `make bench-peers` makes them. One that does not install leaves its reason, which the benchmarks then report.
 """
@@ -19,7 +19,7 @@ HOME = ROOT / "build" / "peers"
 
 
 def install(names: Iterable[str]) -> None:
-    """Make an environment for each; one that fails leaves its reason and does not stop the others."""
+    """Create an environment for each; a failure is recorded with its reason and does not stop the others."""
     HOME.mkdir(parents=True, exist_ok=True)
     for name in names:
         folder, failed = HOME / name, HOME / f"{name}.failed"
@@ -31,8 +31,8 @@ def install(names: Iterable[str]) -> None:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = (said or done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            reason = (errors or done.stderr.strip().splitlines() or ["pip printed nothing"])[-1]
             failed.write_text(reason + "\n")
         print(f"{name}: {'installed' if not done.returncode else reason}")
 
@@ -44,6 +44,6 @@ def python_of(name: str) -> Path | None:
 
 
 def why_not(name: str) -> str:
-    """Why there is no environment."""
+    """Reason why an environment is missing."""
     failed = HOME / f"{name}.failed"
     return failed.read_text().strip() if failed.exists() else "`make bench-peers` installs it"

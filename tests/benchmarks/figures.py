@@ -1,4 +1,4 @@
-"""What a benchmark reports: a number under its agreed name, and what it is in words."""
+"""Figures of the benchmarks: a number with its agreed name and a description."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Figures = dict[str, Figure]
 
 
 def table(figures: Figures) -> str:
-    """Lay the figures out as aligned text."""
+    """Format the figures as aligned text."""
     width = max(map(len, figures))
     return "\n".join(f"{name:<{width}} {_shown(f.value):>12}  {f.what}" for name, f in figures.items())
 

@@ -1,4 +1,4 @@
-"""How the cost of a backtest grows: one thing is varied at a time, around 500 tickers × 504 sessions, weekly top 50."""
+"""Growth of the cost of a backtest: one size is varied at a time, around 500 tickers × 504 sessions, weekly top 50."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VARIED = {
 
 
 def bench() -> Figures:
-    """CPU seconds of `run_backtest`, median of three, the sizes of one row taking turns."""
+    """CPU seconds of `run_backtest`, median of three, the sizes of one row interleaved."""
     figures: Figures = {}
     for name, values in VARIED.items():
         jobs = {}
@@ -28,7 +28,7 @@ def bench() -> Figures:
             setting = {**BASE, name: value}
             places = setting.pop("places")
             jobs[value] = Job(simulate(**setting), places)
-            jobs[value].inputs  # noqa: B018 - laid out before the clock runs
+            jobs[value].inputs  # noqa: B018 - prepared before the timing
         taken = interleaved({str(value): job.result for value, job in jobs.items()}, repetitions=3)
         for value in values:
             leg = taken[str(value)]

@@ -1,4 +1,4 @@
-"""The market of the benchmarks: invented prices and scores as arrays, whole or with holes, alike for every engine."""
+"""Market of the benchmarks: simulated prices and scores as arrays, with or without missing bars, for every engine."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Market:
 
     @property
     def missing(self) -> float:
-        """Share of the panel without a bar."""
+        """Fraction of the panel without a bar."""
         return float(np.isnan(self.close).mean())
 
     def prices(self) -> Prices:
-        """Prices as our users have them."""
+        """Prices in the format of this project."""
         row, column = np.nonzero(~np.isnan(self.close))
         index = pd.MultiIndex.from_arrays(
             [self.dates[row].astype("datetime64[ns]"), self.tickers[column].astype(object)], names=["date", "ticker"]
@@ -62,7 +62,7 @@ class Market:
         return check_prices(frame.assign(adj_factor=1.0), source="benchmark", simulated=True)
 
     def signals(self) -> pd.Series:
-        """Scores as our users have them."""
+        """Scores in the format of this project."""
         row, column = np.nonzero(~np.isnan(self.scores))
         index = pd.MultiIndex.from_arrays(
             [self.dates[self.decisions[row]].astype("datetime64[ns]"), self.tickers[column].astype(object)],
@@ -98,7 +98,7 @@ class Market:
 
 
 def simulate(tickers: int, days: int, *, missing: float = 0.0, frequency: str = "weekly", seed: int = 0) -> Market:
-    """Invent a market: one common factor, overnight gaps, persistent scores that know nothing.
+    """Simulate a market: one common factor, overnight gaps, persistent scores without skill.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def simulate(tickers: int, days: int, *, missing: float = 0.0, frequency: str = 
 
 
 def _holes(rng: np.random.Generator, days: int, tickers: int, share: float) -> NDArray[np.bool_]:
-    """Where there is no bar."""
+    """Mask of missing bars."""
     wanted = round(share * days * tickers)
     holes = np.zeros((days, tickers), dtype=bool)
     order = rng.permutation(tickers)

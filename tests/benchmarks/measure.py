@@ -1,4 +1,4 @@
-"""How the benchmarks measure: CPU time of interleaved legs in one process, and time and memory of a fresh one."""
+"""Measurements: CPU time of interleaved legs in one process, and time and memory of a new process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONE_THREAD = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Leg:
-    """What one leg took and gave: median CPU seconds over its repetitions, and its last result."""
+    """Measurement of one leg: median CPU seconds over its repetitions, and its last result."""
 
     seconds: float
     result: Any
@@ -40,7 +40,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def alone(work: Callable[[], object]) -> Leg:
-    """Run a leg once. What earlier legs left behind is set aside, so that the collector does not look through it."""
+    """Run a leg once. Objects of earlier legs are frozen, so that the garbage collector does not visit them."""
     gc.collect()
     gc.freeze()
     try:
@@ -54,7 +54,7 @@ def alone(work: Callable[[], object]) -> Leg:
 def interleaved(
     legs: Mapping[str, Callable[[], object]], repetitions: int, *, once: Collection[str] = ()
 ) -> dict[str, Leg]:
-    """Median CPU seconds of each leg, legs taking turns so that a busy machine slows all of them.
+    """Median CPU seconds of each leg, interleaved, so that load on the machine slows all of them.
 
     Legs of minutes, named in `once`, run in the first turn only.
     """
@@ -87,7 +87,7 @@ def one_core() -> Iterator[None]:
 def _keep_on(cores: set[int]) -> None:
     # the call is about one thread; libraries that are already loaded have threads of their own
     for thread in _THREADS.iterdir():
-        with suppress(ProcessLookupError):  # it ended meanwhile
+        with suppress(ProcessLookupError):  # the process has ended
             os.sched_setaffinity(int(thread.name), cores)
 
 
@@ -97,7 +97,7 @@ _THREADS = Path("/proc/self/task")
 def fresh_process(
     command: Sequence[str], *, python: Path | None = None, timeout: float = 1800.0, cache: Path | None = None
 ) -> dict[str, Any]:
-    """Run Python in a process of its own and return the JSON object it prints last.
+    """Run Python in a new process and return the JSON object that it prints last.
 
     What was compiled by earlier processes is out of its reach, so its first run is a first run; unless they are given
     one `cache` folder.

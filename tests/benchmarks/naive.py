@@ -1,4 +1,4 @@
-"""What a typical user of backtrader writes, and the same decisions as a plain strategy on our feeds."""
+"""Typical backtrader strategy, and the same decisions as a plain strategy on the feeds of this project."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Refusal = tuple[dt.date, str, float, str]
 
 @dataclass(frozen=True)
 class Account:
-    """How a run ended.
+    """Result of a run.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Account:
 
 
 class _Recorded(bt.Strategy):
-    """Keeps fills and refusals, as users do who want to see what was traded; the same on both sides."""
+    """Strategy that records fills and rejected orders; the same for both engines."""
 
     def __init__(self) -> None:
         self.fills: list[Fill] = []
@@ -59,7 +59,7 @@ class _Recorded(bt.Strategy):
             self.refused.append((self.datetime.date(), order.data._name, order.size, order.getstatusname()))
 
     def rotate(self, scores: Mapping[str, float]) -> None:
-        """Sell what is not among the best, then bring each of the best to its share."""
+        """Sell tickers that are not among the best, then trade each of the best to its weight."""
         chosen = sorted(scores, key=scores.__getitem__, reverse=True)[: self.p.places]
         kept = set(chosen)
         for data in self.datas:
@@ -70,7 +70,7 @@ class _Recorded(bt.Strategy):
 
 
 class NaiveStrategy(_Recorded):
-    """Looks each score up in a table by date and ticker; only feeds with today's bar take part."""
+    """Strategy that looks up scores in a table by date and ticker, for feeds with a bar on the day."""
 
     params = (("scores", None), ("places", 50))
 
@@ -86,7 +86,7 @@ class NaiveStrategy(_Recorded):
 
 
 class PlainStrategy(_Recorded):
-    """Reads each score from its feed; otherwise the same."""
+    """The same strategy with scores read from the feeds."""
 
     params = (("days", frozenset()), ("places", 50))
 
@@ -103,7 +103,7 @@ class PlainStrategy(_Recorded):
 def naive_cerebro(
     frames: Mapping[str, pd.DataFrame], scores: pd.DataFrame, settings: BrokerSettings, places: int
 ) -> Any:
-    """Return a stock Cerebro with everything it comes with, and the analyzer one needs for pyfolio."""
+    """Return a stock Cerebro with its default observers, and the analyzer that pyfolio needs."""
     cerebro = bt.Cerebro()
     for name, frame in frames.items():
         cerebro.adddata(bt.feeds.PandasData(dataname=frame), name=name)
@@ -116,6 +116,6 @@ def naive_cerebro(
 
 
 def account_of(cerebro: Any) -> Account:
-    """Run a Cerebro whose strategy keeps its fills."""
+    """Run a Cerebro whose strategy records its fills."""
     strategy = cerebro.run()[0]
     return Account(cerebro.broker.getvalue(), tuple(strategy.fills), tuple(strategy.refused))

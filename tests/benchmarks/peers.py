@@ -1,4 +1,4 @@
-"""Other engines on the same job and data: what they take, and how and why their results differ from ours.
+"""Benchmarks of other engines on the same job and data: their costs, and the differences of their results.
 
 Each lives in an environment of its own, see `environments`; one that is not there is reported with its reason.
 `peer_jobs/` holds the same job written for each.
@@ -29,7 +29,7 @@ Fills = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Peer:
-    """Why a peer's result is not ours, in words and as switches of the replica that then makes its fills."""
+    """Known differences of a peer, in words and as switches of the replica that then computes its fills."""
 
     differs: str
     switches: Mapping[str, str]
@@ -57,7 +57,7 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a peer's fills relate to ours.
+    """Comparison of the fills of a peer with ours.
 
     Parameters
     ----------
@@ -89,11 +89,11 @@ class Comparison:
 
     @property
     def same(self) -> float:
-        """Share of our fills it has with the same number of shares."""
+        """Fraction of our fills that the peer has with the same number of shares."""
         return self.shared * self.equal
 
     def text(self) -> str:
-        """Say it on one line."""
+        """Describe the comparison in one line."""
         price = "open" if self.at_open else "close" if self.at_close else "neither open nor close"
         return (
             f"{self.shared:.2%} of our fills, {self.equal:.2%} of them the same size (median {self.shares_apart:.2g} "
@@ -103,7 +103,7 @@ class Comparison:
 
 
 def compare(market: Market, theirs: Fills, ours: Fills) -> Comparison:
-    """Hold a peer's fills against ours, with nothing taken from its own report."""
+    """Compare the fills of a peer with ours, without the peer's own report."""
     width = len(market.tickers)
     key, our_key = (fills["session"] * width + fills["ticker"] for fills in (theirs, ours))
     _, mine, other = np.intersect1d(key, our_key, return_indices=True)
@@ -128,7 +128,7 @@ def compare(market: Market, theirs: Fills, ours: Fills) -> Comparison:
 
 
 def bench(*, small: bool = False) -> Figures:
-    """Run the job in every environment there is, each in processes of its own, and print how the results differ."""
+    """Run the job in every existing environment, in separate processes, and print the differences of the results."""
     tickers, days = (100, 504) if small else SIZE
     folder = ROOT / "build" / "bench"
     path = folder / f"market-{tickers}x{days}.npz"

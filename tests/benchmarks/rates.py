@@ -1,4 +1,4 @@
-"""`make rates`: which batch size, learning rate and number of passes are the defaults, by measurement.
+"""`make rates`: comparison of batch sizes, learning rates and numbers of epochs, from which the defaults are chosen.
 
 Every fit learns from training rows; the first half of a validation slice chooses its pass, the second half, a date
 later, judges it. Test rows are never looked at, and the real rows all end before the first test date of any preset, so
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Fit", "Slices", "compare", "halves", "main", "table"]
 
-STOPPING = 26  # dates of the validation slice that choose the pass, as in the presets
+STOPPING = 26  # dates of the validation slice that select the epoch, as in the presets
 REAL_END = "2010-12-31"
 
 
@@ -56,7 +56,7 @@ KERAS = (1024, 0.005, 5)
 
 @dataclass(frozen=True)
 class Slices:
-    """Rows of one fold: what is learnt from, what chooses the pass, what judges."""
+    """Rows of one fold: for training, for the selection of the epoch, and for the evaluation."""
 
     market: str
     fold: int
@@ -68,7 +68,7 @@ class Slices:
 
 @dataclass(frozen=True)
 class Fit:
-    """What one fit came to: per-date AUC and log loss of the judging rows, the pass kept, CPU seconds per pass."""
+    """Result of one fit: per-date AUC and log loss of the evaluation rows, best epoch, CPU seconds per epoch."""
 
     market: str
     fold: int
@@ -88,7 +88,7 @@ def cells(trainer: str, *, keras: bool) -> list[Cell]:
 
 
 def halves(market: str, fold: int, categories: int, training: Samples, validation: Samples) -> Slices:
-    """Cut a validation slice: `STOPPING` dates, one left out because its label ends among the next, and the rest."""
+    """Split a validation slice: `STOPPING` dates, one date purged because its label ends in the next part, the rest."""
     end = validation.windows.end
     dates = np.unique(end)
     if len(dates) < STOPPING + 2:
@@ -109,7 +109,7 @@ def _some(samples: Samples, wanted: np.ndarray) -> Samples:
 
 
 def simulated(folds: int, tickers: int) -> Iterator[Slices]:
-    """Folds of a market with a planted pattern: knowing it, the per-date AUC is about .56."""
+    """Folds of a market with a planted pattern, with which the per-date AUC can reach about 0.56."""
     import rnn_strategies as rs
 
     prices = rs.load_prices(source="simulated", seed=606, n_tickers=tickers, start="2007-01-01")
@@ -142,7 +142,7 @@ def _folds(market: str, prices: object, folds: int, cut: dict[str, str], measure
 
 
 def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
-    """Train one network and judge it."""
+    """Train one network and evaluate it."""
     from signals.evaluation.cross_section_metrics import auc_by_date
     from signals.models.network import Network
     from signals.models.recurrent_settings import RecurrentSettings
@@ -155,11 +155,11 @@ def fit_one(slices: Slices, cell: Cell, seed: int) -> Fit:
     began = time.process_time()
     fitted = next(iter(trainer.fit([FitTask(network, slices.training, slices.stopping, settings, seed)])))
     seconds = time.process_time() - began
-    said = trainer.predict(network, fitted.weights, slices.judging)
+    output = trainer.predict(network, fitted.weights, slices.judging)
     windows, label = slices.judging.windows, slices.judging.label
     index = pd.MultiIndex.from_arrays([windows.end, windows.ticker], names=["date", "ticker"])
-    auc = auc_by_date(pd.Series(said[:, 0].astype(float), index), pd.Series(label.astype(float), index)).mean()
-    loss = mean_loss(said, label, network.target)
+    auc = auc_by_date(pd.Series(output[:, 0].astype(float), index), pd.Series(label.astype(float), index)).mean()
+    loss = mean_loss(output, label, network.target)
     passed = len(slices.training) * len(fitted.history) / 1e6
     return Fit(slices.market, slices.fold, seed, cell, float(auc), loss, fitted.epochs, seconds / passed)
 
@@ -180,7 +180,7 @@ def compare(fits: Sequence[Fit]) -> pd.DataFrame:
     DataFrame indexed by (market, cell)
         `auc`; `auc_gain` over the published settings and its standard error `auc_error` over pairs of the same fold and
         seed; `loss_gain`, `loss_error` likewise, in thousandths, positive is better; `kept`; `seconds` of CPU per
-        million rows learnt; `pairs`.
+        million training rows; `pairs`.
     """
     rows = {}
     for market, mine in itertools.groupby(sorted(fits, key=lambda fit: fit.market), lambda fit: fit.market):
@@ -205,7 +205,7 @@ def compare(fits: Sequence[Fit]) -> pd.DataFrame:
 
 
 def table(compared: pd.DataFrame) -> str:
-    """Lay the comparison out as a Markdown table."""
+    """Format the comparison as a Markdown table."""
     lines = [
         "| market | trainer | batch | rate | passes | kept | AUC | gain in AUC | gain in loss, ‰ | s / million rows |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.update(ONE_THREAD)
     from joblib import Parallel, delayed
 
-    _trainer(chosen.trainer)  # compiled once, before the processes want it
+    _trainer(chosen.trainer)  # compiled once, before the processes use it
     slices = list(simulated(chosen.folds, chosen.tickers))
     if chosen.data is not None:
         slices += real(chosen.folds, chosen.data)

@@ -1,6 +1,6 @@
-"""The job once more in a few lines of numpy, with the ways an engine can differ as switches.
+"""Replica of the job in numpy, with switches for the differences between engines.
 
-What is said about a peer is proven by it: with its differences switched on, the replica has to make the peer's fills.
+It tests the stated differences of a peer: with them switched on, the replica must compute the fills of the peer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def replicate(
     filled_at: str = "open",
     rounds: str = "position",
 ) -> dict[str, np.ndarray]:
-    """Trade a whole market; nothing is ever refused.
+    """Trade a whole market; no order is rejected.
 
     Parameters
     ----------

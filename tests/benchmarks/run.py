@@ -1,4 +1,4 @@
-"""`make bench`: every ratio is measured in one run, both sides interleaved, on CPU time; medians over repetitions.
+"""`make bench`: ratios of CPU times, both sides interleaved in one run, medians over repetitions.
 
 Prints a table and writes build/bench.json, a flat object of numbers. Names follow the project's agreed list. With legs
 named (`python -m tests.benchmarks.run backtests peers`) only these are run, and their numbers replaced in that file;
@@ -34,7 +34,7 @@ AGREED = (
     "pipeline.demo_s",
     "cli.help_s",
 )
-# In this order: what is timed by the clock first, while nothing else has filled memory and caches.
+# In this order: wall times first, before memory and caches are filled.
 LEGS = (
     "command_line",
     "training",

@@ -1,4 +1,4 @@
-"""The comparison of learning rates: who is judged on what, and in pairs."""
+"""Comparison of learning rates: slices of training, selection and evaluation, and paired differences."""
 
 from __future__ import annotations
 

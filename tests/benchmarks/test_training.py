@@ -1,4 +1,4 @@
-"""The training benchmarks compare one job, done by each trainer, and count it right; how fast, is not asserted here."""
+"""Training benchmarks compare the same job for each trainer and count its rows; speed is not asserted."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ for line in sys.stdin:
     asked = json.loads(line)
     if asked["batch"] == 13:
         raise SystemExit(3)
-    told = float(whole.sum(dtype=np.float64) + at["category"].sum() + at["month"].sum() + at["label"].sum())
-    print(json.dumps({"seconds": told * asked["passes"] / asked["batch"]}), flush=True)
+    total = float(whole.sum(dtype=np.float64) + at["category"].sum() + at["month"].sum() + at["label"].sum())
+    print(json.dumps({"seconds": total * asked["passes"] / asked["batch"]}), flush=True)
 """
 
 

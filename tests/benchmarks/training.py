@@ -1,4 +1,4 @@
-"""Rates of training and prediction: every trainer on the same network and rows, on one core, taking turns."""
+"""Benchmarks of training and prediction: all trainers on the same network and rows, interleaved, on one core."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.benchmarks.training_job import (
 __all__ = ["bench"]
 
 REPETITIONS = 7
-# Rows of each leg: some seconds of work for the pair of fits whose difference is its rate.
+# Rows of each leg: a few seconds of work for the two fits whose difference gives the rate.
 ROWS = {"book": 4096, "keras": 32_768, "compiled": 65_536, "torch": 8192}
 YEAR = 500 * 52
 TORCH_BATCHES = (256, 1024, 4096)
@@ -77,8 +77,8 @@ def _bench(repetitions: int, rows: dict[str, int]) -> Figures:
     }
     if torch is not None:
         best = max((name for name in jobs if name.startswith("torch")), key=lambda name: middle[name])
-        said = f"× torch {version} `nn.LSTM` at its best batch, {best.removeprefix('torch_')}"
-        figures["train.compiled_vs_torch"] = against("compiled", best, said)
+        description = f"× torch {version} `nn.LSTM` at its best batch, {best.removeprefix('torch_')}"
+        figures["train.compiled_vs_torch"] = against("compiled", best, description)
     words = {
         "book": "the published loop: Keras `fit`, batch 32; 52 × 1 windows, forward, backward and update",
         "keras": f"Keras, batch {batch}",
@@ -100,13 +100,13 @@ def _predictions(trainers: Mapping[str, Trainer], network: Network, samples: Sam
 
 
 def _retrains(trainers: Mapping[str, Trainer], repetitions: int) -> Figures:
-    """Fit a small fold as a walk-forward does it: constant costs included, every pass judged on validation rows."""
-    learnt, judged = make_samples(YEAR), make_samples(YEAR // 2)
+    """Fit a small fold as in a walk-forward: with constant costs, and validation after every epoch."""
+    train_samples, validation_samples = make_samples(YEAR), make_samples(YEAR // 2)
     settings = TrainingSettings(epochs=5, patience=5)
-    task = FitTask(make_network(learnt), learnt, judged, settings, seed=0)
+    task = FitTask(make_network(train_samples), train_samples, validation_samples, settings, seed=0)
     legs = {name: lambda trainer=trainer: list(trainer.fit([task])) for name, trainer in trainers.items()}
     taken = interleaved(legs, min(repetitions, 3))
-    words = "default fits a minute on one core: 500 tickers × 52 weeks, 5 passes, each judged on 26 weeks more"
+    words = "default fits a minute on one core: 500 tickers × 52 weeks, 5 epochs, each validated on 26 further weeks"
     return {
         "train.retrains_per_minute": Figure(60 / taken["compiled"].seconds, f"compiled, {words}"),
         "train.keras_retrains_per_minute": Figure(60 / taken["keras"].seconds, "the same in Keras"),

@@ -1,4 +1,4 @@
-"""What is measured in processes of its own: `python -m tests.benchmarks.training_alone start|million|loop ...`.
+"""Measurements in separate processes: `python -m tests.benchmarks.training_alone start|million|loop ...`.
 
 Each prints one JSON object. Imports are local, because how long they take and what they hold is part of the figures.
 """
@@ -13,12 +13,12 @@ BEGAN = time.perf_counter()
 
 
 def start() -> dict[str, float]:
-    """Seconds by the clock until the compiled trainer is ready: imports, and compiling or loading what was compiled."""
+    """Wall seconds until the compiled trainer is ready: imports, and compilation or loading of compiled code."""
     from signals.trainers.compiled import load_compiled_code
 
-    said: list[str] = []
-    load_compiled_code(said.append)
-    return {"seconds": time.perf_counter() - BEGAN, "compiled": float(bool(said))}
+    announced: list[str] = []
+    load_compiled_code(announced.append)
+    return {"seconds": time.perf_counter() - BEGAN, "compiled": float(bool(announced))}
 
 
 def million(rows: int) -> dict[str, float]:
@@ -38,7 +38,7 @@ def million(rows: int) -> dict[str, float]:
     panel = rng.standard_normal((tickers, weeks, 1), dtype=np.float32)
 
     def slices(begin: int, stop: int) -> Samples:
-        # by date, then ticker, as a fold has them
+        # by date and then ticker, as in a fold
         end, ticker = np.divmod(np.arange(begin, stop, dtype=np.int32), np.int32(tickers))
         end += np.int32(lookback - 1)
         label = rng.integers(0, 2, stop - begin).astype(np.float32)
@@ -61,7 +61,7 @@ def loop(tickers: int, folds: int, seeds: int, first: int, step: int) -> None:
     from signals.trainers.compiled import CompiledTrainer, load_compiled_code
     from tests.benchmarks.training_walk import make_prices, make_tasks, rows_learnt, work_through
 
-    load_compiled_code(lambda said: None)
+    load_compiled_code(lambda announced: None)
     tasks = make_tasks(make_prices(tickers, folds), range(seeds))[first::step]
     trainer = CompiledTrainer()
     print(json.dumps({"rows": rows_learnt(tasks)}), flush=True)

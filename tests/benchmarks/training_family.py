@@ -1,4 +1,4 @@
-"""Rates of the recurrent family: each cell compiled and in Keras, and the literature's forecaster of one series."""
+"""Benchmarks of the recurrent family: each cell compiled and in Keras, and a published forecaster of one series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["bench"]
 
 REPETITIONS = 5
 COMPILED_ROWS, KERAS_ROWS, SERIES_ROWS = 65_536, 16_384, 2_000
-# The forecaster of a daily index: 63 levels, 20 units, one number; batches of 20 (see `reproduce`).
+# The forecaster of a daily index: 63 levels, 20 units, one output; batches of 20 (see `reproduce`).
 FORECASTER = RecurrentSettings(
     lookback=63,
     units=(20,),

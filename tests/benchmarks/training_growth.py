@@ -1,4 +1,4 @@
-"""How the cost of training grows: one thing is varied at a time around the published network; its exponent beside it.
+"""Growth of the cost of training, with exponents: one size of the published network is varied at a time.
 
 CPU seconds a pass over `ROWS` windows, on one core; for folds and seeds those of a whole walk-forward of small folds.
 An exponent of 1 is proportional; of 0, free.
@@ -35,7 +35,7 @@ WALKED_TICKERS = 30
 
 
 def bench(*, small: bool = False, trainer: Trainer | None = None) -> Figures:
-    """Measure a pass of each setting, those of one row taking turns, then whole walk-forwards."""
+    """Measure an epoch of each setting, those of one row interleaved, then whole walk-forwards."""
     if trainer is None:
         trainer = CompiledTrainer()
         load_compiled_code(print)
@@ -57,7 +57,7 @@ def bench(*, small: bool = False, trainer: Trainer | None = None) -> Figures:
 
 
 def job(trainer: Trainer, name: str, value: int, rows: int) -> Job:
-    """Make the job in which one thing is another: so many rows, or units in the first layer, half of them above."""
+    """Create the job with another number of rows, or of units in the first layer, with half of them in the second."""
     size = {"rows": rows} | ({name: value} if name in ("rows", "tickers", "lookback", "features") else {})
     samples = make_samples(**size)
     units = {"units": (value, max(value * 2 // 5, 1)), "layers": (25, *[10] * (value - 1))}.get(name, (25, 10))

@@ -1,4 +1,4 @@
-"""The training job of every leg: the published network on rows of a random panel, and how each trainer does it."""
+"""Training job of the benchmarks: the published network on rows of a random panel, for each trainer."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Job:
 
 
 def make_samples(rows: int, *, tickers: int = TICKERS, lookback: int = 52, features: int = 1) -> Samples:
-    """Draw rows from a panel of standard normal features: windows at random places, labels by a fair coin."""
+    """Draw rows from a panel of standard normal features, with random windows and random binary labels."""
     rng = np.random.default_rng(0)
     panel = rng.normal(size=(tickers, lookback + 250, features)).astype(np.float32)
     ticker = rng.integers(0, tickers, rows).astype(np.int32)
@@ -71,7 +71,7 @@ def make_network(samples: Samples, **model: Any) -> Network:
 
 
 def fitting(trainer: Trainer, network: Network, samples: Samples, **training: Any) -> Job:
-    """Fresh networks trained by one of this project's trainers."""
+    """New networks trained by a trainer of this project."""
 
     def seconds(passes: int) -> float:
         task = FitTask(network, samples, None, TrainingSettings(epochs=passes, **training), seed=0)
@@ -81,7 +81,7 @@ def fitting(trainer: Trainer, network: Network, samples: Samples, **training: An
 
 
 def published(network: Network, samples: Samples) -> Job:
-    """One network in the published loop: Keras's `fit` with Adam in batches of 32, windows laid out beforehand."""
+    """One network in the published loop: `fit` of Keras with Adam in batches of 32, windows built beforehand."""
     made = build(network.model, network.n_categories, network.n_features)
     made.compile("adam", "binary_crossentropy")
     inputs = {
@@ -97,7 +97,7 @@ def published(network: Network, samples: Samples) -> Job:
 
 
 def predicting(trainer: Trainer, network: Network, samples: Samples, times: int = 3) -> Job:
-    """Scoring rows once, or `times` times as many, with a network made anew from its weights."""
+    """Scoring rows once, or `times` times as many, with a network rebuilt from its weights."""
     task = FitTask(network, samples, None, TrainingSettings(epochs=1), seed=0)
     weights = next(iter(trainer.fit([task]))).weights
     sizes = {1: samples, times: repeated(samples, times)}
@@ -109,7 +109,7 @@ def predicting(trainer: Trainer, network: Network, samples: Samples, times: int 
 
 
 def repeated(samples: Samples, times: int) -> Samples:
-    """The same rows so many times over."""
+    """Repeat the same rows."""
     windows = samples.windows
     ticker, end, *rest = (
         np.tile(one, times) for one in (windows.ticker, windows.end, samples.category, samples.month, samples.label)
@@ -160,13 +160,13 @@ def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"torch ended with {process.wait()}; what it said is above")
+        raise RuntimeError(f"torch ended with {process.wait()}; its output is above")
     answer: dict[str, Any] = json.loads(line)
     return answer
 
 
 def rates(jobs: Mapping[str, Job], repetitions: int) -> dict[str, list[float]]:
-    """Rows a CPU second of each job at each turn; jobs take turns, so that a busy machine slows all of them."""
+    """Rows per CPU second of each job at each repetition; jobs are interleaved, so that load slows all of them."""
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repetitions):
         for name, job in jobs.items():
@@ -177,6 +177,6 @@ def rates(jobs: Mapping[str, Job], repetitions: int) -> dict[str, list[float]]:
 
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, str]:
-    """Median over turns of the one rate over the other, and the range it lay in."""
+    """Median and range over repetitions of the ratio of two rates."""
     each = [one / other for one, other in zip(ours, theirs, strict=True)]
     return statistics.median(each), f"{min(each):.3g} to {max(each):.3g} over {len(each)} turns"

@@ -1,4 +1,4 @@
-"""The compiled trainer in processes of its own: how long it takes to start, memory, and folds side by side."""
+"""Compiled trainer in separate processes: start-up time, memory, and parallel folds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _alone(rows: int) -> Figures:
         first = fresh_process([*ALONE, "million", str(rows)])
     words = f"peak above a bare interpreter ({bare:.0f} MB): {rows:,} windows of 52 from 2,500 tickers"
     return figures | {
-        "train.million_windows_mb": Figure(found["mb"] - bare, f"{words}, {found['cpu_s']:.0f} CPU s for 2 passes"),
+        "train.million_windows_mb": Figure(found["mb"] - bare, f"{words}, {found['cpu_s']:.0f} CPU s for 2 epochs"),
         "train.million_windows_compiling_mb": Figure(first["mb"] - bare, "the same where it has to be compiled first"),
     }
 
@@ -62,7 +62,7 @@ def _side_by_side(tickers: int, folds: int, seeds: int, turns: int) -> Figures:
         loops = [stack.enter_context(_serving("loop", *sizes, str(first), "2")) for first in range(2)]
         halves = [answer()["rows"] for _, answer in loops]
         assert sum(halves) == rows
-        walk(prices, [0, 1], jobs=2)  # starts the worker processes, which later runs of a session find running
+        walk(prices, [0, 1], jobs=2)  # starts the worker processes, which later runs reuse
         ratios, limits = [], []
         for _ in range(turns):
             for ask, _ in loops:

@@ -1,4 +1,4 @@
-"""A whole walk-forward over simulated prices: what training comes to where folds, seeds and processes enter."""
+"""Whole walk-forward over simulated prices: training time with folds, seeds and processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PASSES = 5
 
 
 def make_prices(tickers: int, folds: int) -> Prices:
-    """Simulate a market without gaps: a year to look back, four to learn, half to choose, then a year for each fold."""
+    """Simulate a market without gaps: one year of windows, four of training, half of validation, one per test fold."""
     source = SimulatedSource(
         n_tickers=tickers,
         start="2006-05-01",
@@ -38,7 +38,7 @@ def make_prices(tickers: int, folds: int) -> Prices:
 
 
 def settings() -> dict[str, Any]:
-    """Give what makes folds of one size: the published network, four rolling years, judged on half a year."""
+    """Return settings of folds of one size: the published network, four rolling years, half a year of validation."""
     return {
         "walk_forward": WalkForward(test_start="2012-01-01", train="4Y", validation="26W", test="1Y"),
         "universe": UniverseFilters(min_history=1),
@@ -48,16 +48,16 @@ def settings() -> dict[str, Any]:
 
 
 def training(trainer: str = "compiled") -> TrainingSettings:
-    """Default training without an early end, so that every run learns as many rows."""
+    """Default training without early stopping, so that every run trains on the same number of rows."""
     return TrainingSettings(trainer=trainer, epochs=PASSES, patience=PASSES)
 
 
 def walk(prices: Prices, seeds: Sequence[int], *, jobs: int = 1, trainer: str = "compiled") -> float:
-    """Compute signals from nothing; wall seconds from the end of what happens once (data, folds) to the frames."""
+    """Compute signals without stored networks; wall seconds after the preparation of data and folds."""
     began: list[float] = []
 
     def listen(event: ProgressEvent) -> None:
-        if not began:  # the trainer has just been chosen
+        if not began:  # first event after the selection of the trainer
             began.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as artifacts:
@@ -75,12 +75,12 @@ def make_tasks(prices: Prices, seeds: Sequence[int]) -> list[Task]:
 
 
 def rows_learnt(tasks: Sequence[Task]) -> int:
-    """Rows of all passes."""
+    """Training rows of all epochs."""
     return sum(len(task.data.training) * task.training.epochs for task in tasks)
 
 
 def work_through(tasks: Sequence[Task], trainer: Trainer) -> None:
-    """Train and score, and nothing else: what no arrangement of processes can save."""
+    """Train and predict without anything else: the minimum for any number of processes."""
     for task in tasks:
         network, data = network_of(task), task.data
         fit = FitTask(network, data.training, data.validation, task.training, task.seed)

@@ -1,4 +1,4 @@
-"""The audit as its user meets it: verdicts, exit codes, what it leaves alone, and the fixture."""
+"""Audit: verdicts, exit codes, unchanged run folders, and the pytest fixture."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_every_check_gives_a_verdict_and_the_folder_stays_as_it_is(finished):
     words = found.text()
     assert all(f"{check}:" in words for check in CHECKS)
     assert "cannot be proved" in words
-    # what a trainer of one's own may have peeked at is not in the keys of its networks: they are trained anew
-    said = dict(found.verdict("look-ahead").evidence)
-    assert any("0 models trained" not in words for words in said.values())
+    # stored networks of a custom trainer are not reused, because data that it reads by itself are not in their keys
+    evidence = dict(found.verdict("look-ahead").evidence)
+    assert any("0 models trained" not in words for words in evidence.values())
 
 
-def test_sensitivity_tries_what_should_not_matter_and_counts_what_it_trained(finished):
+def test_sensitivity_varies_settings_and_registers_trained_variants(finished):
     verdict = audit_run(finished.folder, only=["sensitivity"], jobs=1).verdict("sensitivity")
     rows = {row["choice"]: row for row in verdict.table}
     assert list(rows) == [
@@ -88,7 +88,7 @@ def test_a_delay_moves_every_score_to_the_next_session():
     assert later["score"].tolist() == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_a_feature_that_needs_more_history_than_it_says_is_named(small, monkeypatch):
+def test_feature_with_too_short_warm_up_fails(small, monkeypatch):
     from signals.features.feature import Feature
 
     monkeypatch.setattr(Feature, "warm_up", lambda self, arguments, longest: 5)
@@ -100,17 +100,17 @@ def test_a_feature_that_needs_more_history_than_it_says_is_named(small, monkeypa
 
 
 @pytest.mark.parametrize("trainer", ["keras", "compiled"])
-def test_what_our_own_trainer_trained_is_reused(small, trainer):
+def test_networks_of_built_in_trainers_are_reused(small, trainer):
     path = small
     text = path.read_text().replace('trainer = "linear_trainer:LinearTrainer"', f'trainer = "{trainer}"')
     path.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
     found = audit_run(path, only=["look-ahead"], cutoffs=1, jobs=1)
-    removed = [said for name, said in found.verdict("look-ahead").evidence if "removed" in name]
+    removed = [evidence for name, evidence in found.verdict("look-ahead").evidence if "removed" in name]
     assert removed
-    assert all("0 models trained" in said for said in removed)
+    assert all("0 models trained" in evidence for evidence in removed)
 
 
-def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monkeypatch):
+def test_audited_configuration_is_registered_once(small, tmp_path, monkeypatch):
     audit_run(small, only=["fold-checks"], jobs=1)
     assert [trial.kind for trial in default_ledger().trials().values()] == ["audit"]
     monkeypatch.setattr(
@@ -123,7 +123,7 @@ def test_looking_is_counted_and_a_run_on_record_stays_one(small, tmp_path, monke
     assert [(trial.kind, trial.returns is None) for trial in kept] == [("run", False)]
 
 
-def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkeypatch):
+def test_imported_scores_have_checks_of_prices_only(tmp_path, small, monkeypatch):
     monkeypatch.setattr(
         "rnn_strategies.pipelines.panel_run.write_report", lambda folder: (folder / "report.html").write_text("-")
     )
@@ -147,7 +147,7 @@ def test_imported_scores_are_audited_as_far_as_prices_go(tmp_path, small, monkey
         {"cutoffs": -1},
     ],
 )
-def test_what_is_no_check_is_said(small, options):
+def test_unknown_check_raises(small, options):
     with pytest.raises(InputError, match=r"expected (checks among|a number of cutoffs|at least one check)"):
         audit_run(small, **options)
 
@@ -170,7 +170,7 @@ def test_the_command_line(small, tmp_path, monkeypatch, capsys):
     assert "leaky_features:centred_average" in capsys.readouterr().out
 
 
-def test_the_fixture_in_a_project_of_ones_own(small, support_path, tmp_path):
+def test_audit_fixture_in_a_user_project(small, support_path, tmp_path):
     project = tmp_path / "project"
     project.mkdir()
     (project / "conftest.py").write_text('pytest_plugins = ["rnn_strategies.testing"]\n')

@@ -1,4 +1,4 @@
-"""Bars that are no trades are found, and honest bars are left in peace."""
+"""Audit check `delisted-names`: bars without trades are found, and real bars are not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def data_of(prices, *, start="2013-01-04", **filters):
     )
 
 
-def said(verdict, name):
+def evidence_of(verdict, name):
     return dict(verdict.evidence)[name]
 
 
@@ -83,7 +83,7 @@ def test_clean_simulated_prices_pass(seed):
     )
     verdict = dead_names(prices, data=data_of(prices))
     assert verdict.status is Status.PASSED, verdict.finding
-    assert int(said(verdict, "splits adjusted as they should be").replace(",", "")) > 0
+    assert int(evidence_of(verdict, "splits adjusted as they should be").replace(",", "")) > 0
 
 
 @pytest.mark.parametrize("how", ["zero", "copy"])
@@ -109,7 +109,7 @@ def test_dead_names_padded_to_the_end_fail_and_are_named(worlds, simulated, how,
     assert "rows for training" in verdict.finding
 
 
-def test_rows_that_were_used_are_counted_one_by_one(worlds, simulated):
+def test_padded_rows_in_use_are_counted(worlds, simulated):
     prices = worlds.padded(simulated)
     data, ended = data_of(prices), worlds.ends(simulated)
     days = data.dates.astype("datetime64[ns]")
@@ -121,8 +121,8 @@ def test_rows_that_were_used_are_counted_one_by_one(worlds, simulated):
     index = simulated.frame.index
     scored = pd.DataFrame({"score": 1.0}, index=prices.frame.index.difference(index).union(index[:1000]))
     verdict = dead_names(prices, data=data, signals=scored)
-    assert said(verdict, "rows for training among them").startswith(f"{expected:,} of ")
-    assert said(verdict, "scored rows among them").endswith(
+    assert evidence_of(verdict, "rows for training among them").startswith(f"{expected:,} of ")
+    assert evidence_of(verdict, "scored rows among them").endswith(
         f"of {len(scored):,} rows ({(len(scored) - 1000) / len(scored):.1%})"
     )
 
@@ -137,13 +137,13 @@ def test_histories_filled_backwards_fail(worlds, simulated):
     assert "after its last trade" not in verdict.finding
 
 
-def test_padded_rows_that_nobody_used_are_noted(worlds, simulated):
+def test_unused_padded_rows_are_noted(worlds, simulated):
     prices = worlds.padded(simulated)
     alive = sorted(set(prices.tickers) - set(worlds.ends(simulated).index))
     verdict = dead_names(prices, data=data_of(prices, include=tuple(alive)))
     assert verdict.status is Status.NOTED
     assert "none of them used" in verdict.finding
-    assert dead_names(prices).status is Status.NOTED  # nobody knows
+    assert dead_names(prices).status is Status.NOTED  # their use is unknown
 
 
 def test_one_short_halt_is_noted_and_three_are_padding(worlds, simulated):
@@ -174,7 +174,7 @@ def idle_stock(trades, rng, days):
     )
 
 
-def test_stocks_that_hardly_trade_are_no_dead_names(worlds, simulated):
+def test_illiquid_stocks_are_not_taken_for_padded(worlds, simulated):
     rng = np.random.default_rng(1)
     days = simulated.frame.index.levels[0]
     parts = [simulated.frame.reset_index().astype({"ticker": object})]
@@ -185,7 +185,7 @@ def test_stocks_that_hardly_trade_are_no_dead_names(worlds, simulated):
     assert dead_names(prices, data=data_of(prices)).status in (Status.PASSED, Status.NOTED)
 
 
-def test_zeros_that_ticks_explain_are_told_from_zeros_of_padding(worlds, simulated):
+def test_zero_returns_of_tick_size_and_of_padding_are_distinguished(worlds, simulated):
     frame = simulated.frame.copy()
     # a price of about 3 that moves by whole cents
     scale = 10.0
@@ -193,7 +193,7 @@ def test_zeros_that_ticks_explain_are_told_from_zeros_of_padding(worlds, simulat
         frame[name] = np.maximum(np.round(frame[name] / scale, 2), 0.01)
     frame["adj_factor"] = 1.0
     verdict = dead_names(worlds.rebuilt(simulated, frame))
-    share, explained = said(verdict, "returns of exactly zero").split(
+    share, explained = evidence_of(verdict, "returns of exactly zero").split(
         " of daily returns; a tick size of 0.01 explains "
     )
     share, explained = float(share.rstrip("%")), float(explained.rstrip("%"))
@@ -201,7 +201,7 @@ def test_zeros_that_ticks_explain_are_told_from_zeros_of_padding(worlds, simulat
     assert 0.7 < explained / share < 1.4
     padded = dead_names(worlds.padded(simulated))
     assert "of daily returns are exactly zero" in padded.finding
-    assert said(padded, "of these in padded ends") != "none"
+    assert evidence_of(padded, "of these in padded ends") != "none"
 
 
 TICKER, DAY = "SIM003", "2013-03-06"
@@ -215,11 +215,11 @@ def test_a_split_left_in_the_prices_is_noted(worlds, simulated, ratio):
     assert not split_like_jumps(histories(simulated))
 
 
-def test_an_adjusted_split_is_none_and_one_adjusted_twice_is(worlds, simulated):
-    before = said(dead_names(simulated), "splits adjusted as they should be")
+def test_adjusted_split_passes_and_doubly_adjusted_split_is_found(worlds, simulated):
+    before = evidence_of(dead_names(simulated), "splits adjusted as they should be")
     verdict = dead_names(worlds.split(simulated, TICKER, DAY, 4.0, known="both"))
     assert verdict.status is Status.PASSED
-    assert int(said(verdict, "splits adjusted as they should be")) == int(before) + 1
+    assert int(evidence_of(verdict, "splits adjusted as they should be")) == int(before) + 1
     (jump,) = split_like_jumps(histories(worlds.split(simulated, TICKER, DAY, 4.0, known="twice")))
     assert jump.ticker == TICKER
     assert str(jump.date) == DAY
@@ -244,11 +244,11 @@ def test_a_day_on_which_all_prices_halve_is_no_split(worlds, simulated):
 
 
 @pytest.mark.parametrize(("times", "found"), [(12.0, True), (0.05, True), (1.1, False)])
-def test_a_symbol_that_was_given_to_somebody_else_is_noted(worlds, simulated, times, found):
+def test_reused_symbol_is_noted(worlds, simulated, times, found):
     alive = [t for t in simulated.tickers if t not in worlds.ends(simulated).index]
     prices = worlds.handed_on(simulated, alive[0], alive[1], day="2013-06-03", times=times)
     verdict = dead_names(prices)
-    assert (alive[0] in said(verdict, "reused symbols")) == found
+    assert (alive[0] in evidence_of(verdict, "reused symbols")) == found
     if found:
         assert verdict.status is Status.NOTED
 
@@ -256,23 +256,23 @@ def test_a_symbol_that_was_given_to_somebody_else_is_noted(worlds, simulated, ti
 # -- real
 
 
-def test_of_real_etfs_only_funds_on_one_index_are_noted(shared_data):
+def test_real_etfs_have_notes_on_funds_of_one_index_only(shared_data):
     prices = rs.load_prices(source="files", path=shared_data / "us-etfs-daily" / "ohlcv.parquet", on_bad="repair")
     verdict = dead_names(prices, data=data_of(prices))
     assert verdict.status is Status.NOTED
     assert verdict.finding.startswith("5 pairs of tickers with the same or nearly the same returns: IVV and SPY")
     for name in ("padded ends of histories", "idle stretches inside histories", "reused symbols"):
-        assert said(verdict, name) == "none"
-    assert said(verdict, "moves that look like splits left in") == "none"
+        assert evidence_of(verdict, name) == "none"
+    assert evidence_of(verdict, "moves that look like splits left in") == "none"
 
 
-def test_of_600_real_stocks_only_errors_of_the_data_are_noted(shared_data):
+def test_600_real_stocks_have_notes_on_data_errors_only(shared_data):
     path = shared_data / "us-stocks-daily" / "ohlcv_top600.parquet"
     prices = rs.load_prices(source="files", path=path, on_bad="repair")
     verdict = dead_names(prices, data=data_of(prices, start="2011-01-07"))
     assert verdict.status is Status.NOTED
     for name in ("padded ends of histories", "idle stretches inside histories", "reused symbols"):
-        assert said(verdict, name) == "none"
+        assert evidence_of(verdict, name) == "none"
     jumps = split_like_jumps(histories(prices))
     # the price of one day, or a few, printed ten times too low, and ASML's exchange of 77 shares for 100
     assert {jump.ticker for jump in jumps} == {"ASML", "AVB", "DDS", "EIX", "HST", "NUE"}
@@ -289,19 +289,19 @@ def delisted(shared_data):
     )
 
 
-def test_real_stocks_that_died_are_not_taken_for_padded(delisted):
+def test_real_delisted_stocks_are_not_taken_for_padded(delisted):
     verdict = dead_names(delisted, data=data_of(delisted, start="2016-03-04"))
     assert verdict.status is Status.NOTED
     # Code Rebel was suspended on 6 May 2016 and quoted at its last price until it was gone
-    assert said(verdict, "padded ends of histories") == "CDRB (11 bars, 2016-05-06 to 2016-05-20)"
+    assert evidence_of(verdict, "padded ends of histories") == "CDRB (11 bars, 2016-05-06 to 2016-05-20)"
     # Hercules Offshore came back from bankruptcy with other shares
-    assert said(verdict, "reused symbols").startswith("HERO (56 sessions from 2015-08-21 to 2015-11-10")
-    assert said(verdict, "idle stretches inside histories") == "none"
+    assert evidence_of(verdict, "reused symbols").startswith("HERO (56 sessions from 2015-08-21 to 2015-11-10")
+    assert evidence_of(verdict, "idle stretches inside histories") == "none"
     # Hertz and Energizer split off what the returns of the file do not know
     assert {jump.ticker for jump in split_like_jumps(histories(delisted))} >= {"HTZ", "ENR"}
 
 
-def test_real_stocks_that_died_and_were_padded_fail(worlds, delisted):
+def test_real_delisted_stocks_with_padding_fail(worlds, delisted):
     prices = worlds.padded(delisted)
     verdict = dead_names(prices, data=data_of(prices, start="2016-03-04"))
     assert verdict.status is Status.FAILED
@@ -328,7 +328,7 @@ def test_real_splits_show_in_raw_prices_and_not_in_adjusted_ones(shared_data):
     )
     verdict = dead_names(adjusted)
     assert verdict.status is Status.PASSED
-    assert int(said(verdict, "splits adjusted as they should be")) >= 8
+    assert int(evidence_of(verdict, "splits adjusted as they should be")) >= 8
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What is trivial about a score is called that: dead names, the last return, the market's direction."""
+"""Audit check `baseline-attribution`: skill of padded tickers, the last return and the market's direction is found."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_pooled_area_is_sklearns(seed, n, levels):
     assert area_under_curve(score, outcome) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_pooled_interval_covers_when_dates_share_a_fate():
+def test_pooled_interval_covers_with_dependence_within_dates():
     # all tickers of a date go up together half the time: rows are no evidence of their own
     rng = np.random.default_rng(0)
     index = frame_of(rng, 60, 40)
@@ -78,7 +78,7 @@ def test_one_class_alone_has_no_area():
 
 
 @pytest.mark.parametrize("names", [8, 200])
-def test_a_score_that_is_a_predictor_leaves_nothing_and_noise_stays(names):
+def test_residual_of_a_predictor_is_zero_and_of_noise_is_noise(names):
     rng = np.random.default_rng(3)
     index = frame_of(rng, 50, names)
     known = pd.DataFrame({"a": rng.normal(size=len(index)), "b": rng.normal(size=len(index))}, index=index)
@@ -111,24 +111,24 @@ def small_world(rng, tickers=7, dates=40):
 
 def test_more_predictors_equal_a_plain_reference():
     returns, days, eligible, ticker, end, label, date = small_world(np.random.default_rng(0))
-    said = more_trivial_scores(
+    scores = more_trivial_scores(
         returns, days, eligible, ticker, end, lookback=6, training_label=label, training_date=date
     )
     months = pd.DatetimeIndex(days).month
     for row, (i, k) in enumerate(zip(ticker, end, strict=True)):
         window = returns[i, max(k - 5, 0) : k + 1]
         window = window[np.isfinite(window)]
-        assert said["was_zero"][row] == pytest.approx((window == 0).mean())
-        assert said["last_sign"][row] == np.sign(returns[i, k])
+        assert scores["was_zero"][row] == pytest.approx((window == 0).mean())
+        assert scores["last_sign"][row] == np.sign(returns[i, k])
         of_date = returns[eligible[:, k], k]
-        assert said["market"][row] == pytest.approx(np.nanmean(of_date)) or not np.isfinite(of_date).any()
+        assert scores["market"][row] == pytest.approx(np.nanmean(of_date)) or not np.isfinite(of_date).any()
         same = label[months[date] == months[k]]
-        assert said["month_mean"][row] == pytest.approx(same.mean() if len(same) else label.mean())
+        assert scores["month_mean"][row] == pytest.approx(same.mean() if len(same) else label.mean())
 
 
 @given(st.integers(0, 1000), st.integers(21, 38))
 @settings(max_examples=25, deadline=None)
-def test_more_predictors_know_nothing_of_later_dates(seed, cut):
+def test_more_predictors_do_not_depend_on_later_dates(seed, cut):
     rng = np.random.default_rng(seed)
     returns, days, eligible, ticker, end, label, date = small_world(rng)
     kept = end < cut
@@ -192,7 +192,7 @@ def wide(data, values):
     return table.rename_axis("date").rename_axis("ticker", axis=1).stack()
 
 
-def test_without_a_pattern_there_is_nothing_to_explain(quiet):
+def test_no_skill_without_a_pattern(quiet):
     _, data, result = quiet
     verdict = judged(data, result)
     assert verdict.status is Status.PASSED
@@ -227,14 +227,14 @@ def planted():
     return prices, *scored(prices)
 
 
-def test_a_pattern_in_the_window_is_left_beyond_trivial_predictors(planted):
+def test_skill_of_a_window_pattern_remains_beyond_naive_predictors(planted):
     _, data, result = planted
     verdict = judged(data, result)
     assert verdict.status is Status.PASSED
     assert "Skill remains beyond naive predictors" in verdict.finding
 
 
-def test_a_score_that_is_the_last_return_leaves_nothing(planted):
+def test_no_skill_of_the_last_return_remains(planted):
     _, data, result = planted
     last = wide(data, -data.returns).reindex(result.signals.index)
     verdict = judged(data, replaced(result, last))
@@ -243,7 +243,7 @@ def test_a_score_that_is_the_last_return_leaves_nothing(planted):
     assert dict(verdict.evidence)["variance of the score's ranks that they explain"] == "100%"
 
 
-def test_a_score_that_knows_dates_only_is_called_that(quiet):
+def test_score_with_skill_among_dates_only_is_noted(quiet):
     prices, _, _ = quiet
     data, result = scored(prices, kind="up")
     date = result.labels.index.get_level_values("date")
@@ -256,7 +256,7 @@ def test_a_score_that_knows_dates_only_is_called_that(quiet):
     assert "comes from predicting dates, not tickers" in verdict.finding
 
 
-def test_padded_dead_names_are_found_out(worlds, quiet):
+def test_skill_from_padded_tickers_fails(worlds, quiet):
     prices, _, _ = quiet
     spans = {f"SIM{i:03d}": ("2010-01-01", f"201{1 + i % 3}-0{1 + i % 9}-10") for i in range(0, 80, 4)}
     dead = worlds.lived(prices, {name: span for name, span in spans.items() if name in prices.tickers})
@@ -279,7 +279,7 @@ def test_padded_dead_names_are_found_out(worlds, quiet):
     assert "was zero before" in dict(verdict.evidence)
 
 
-def test_dead_names_that_spoil_an_auc_are_noted_too(worlds, quiet):
+def test_padded_tickers_that_lower_an_auc_are_noted(worlds, quiet):
     prices, _, _ = quiet
     dead = worlds.lived(prices, {f"SIM{i:03d}": ("2010-01-01", "2012-06-01") for i in range(0, 80, 4)})
     data, result = scored(worlds.padded(dead), kind="up")
@@ -290,14 +290,14 @@ def test_dead_names_that_spoil_an_auc_are_noted_too(worlds, quiet):
     assert "delisted, halted or hardly trade" in verdict.finding
 
 
-def test_nothing_known_is_skipped(quiet):
+def test_no_known_outcome_is_skipped(quiet):
     _, data, result = quiet
     verdict = judged(data, replace(result, labels=result.labels.iloc[:0]))
     assert verdict.status is Status.SKIPPED
 
 
 @pytest.mark.parametrize("kind", ["terciles", "return"])
-def test_other_labels_are_judged_too(quiet, kind):
+def test_terciles_and_returns_are_evaluated(quiet, kind):
     prices, _, _ = quiet
     model = MODEL if kind == "terciles" else CustomModel("sklearn.linear_model:Ridge", lookback=8)
     verdict = judged(*scored(prices, model, kind=kind))
@@ -346,7 +346,7 @@ def test_skill_too_good_to_be_true_needs_independent_dates(planted):
     observed = SimpleNamespace(signals=perfect)
     dates = result.labels.index.get_level_values("date").nunique()
     for horizon, remarked in ((1, True), (dates // 8, True), (dates // 4 + 1, False)):
-        found = audit._believable(verdict, observed, horizon=horizon, simulated=False)
+        found = audit._flag_implausible_skill(verdict, observed, horizon=horizon, simulated=False)
         assert ("too good to be true" in found.finding) == remarked
 
 
@@ -370,8 +370,8 @@ TREES = CustomModel(
 )
 
 
-def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delisted):
-    """Dead tickers padded with zero returns for ever, as `pct_change()` used to do: AUC 0.6 and more of nothing."""
+def test_padding_of_the_published_system_fails_and_its_auc_without_padding_is_shown(worlds, delisted):
+    """Delisted tickers padded with zero returns, as `pct_change()` used to do: an AUC of 0.6 and more without skill."""
     options = {"start": "2016-03-04", "kind": "up", "universe": rs.UniverseFilters()}
     data, result = scored(worlds.padded(delisted), TREES, **options)
     verdict = judged(data, result)
@@ -390,7 +390,7 @@ def test_the_published_flaw_is_named_and_the_auc_without_it_shown(worlds, delist
     by_date = auc_by_date(result.signals["score"].reindex(alive.index), alive["label"]).mean()
     assert by_date < 0.55
 
-    # the same model on the same tickers as they were knows next to nothing, and nobody cries wolf
+    # the same model on the same tickers without padding has little skill, and the check passes
     verdict = judged(*scored(delisted, TREES, **options))
     print(verdict.finding)
     assert verdict.status is not Status.FAILED
@@ -411,7 +411,7 @@ def test_trivial_scores_keep_their_values():
     rng = np.random.default_rng(5)
     returns = rng.normal(0, 0.02, (4, 30))
     ticker, end = np.array([0, 1, 3], np.int32), np.array([29, 12, 20], np.int32)
-    said = trivial_scores(
+    scores = trivial_scores(
         returns,
         ticker,
         end,
@@ -421,6 +421,6 @@ def test_trivial_scores_keep_their_values():
     )
     for row, (i, k) in enumerate(zip(ticker, end, strict=True)):
         window = returns[i, k - 9 : k + 1]
-        assert said["mean_return"][row] == pytest.approx(window.mean())
-        assert said["volatility"][row] == pytest.approx(window.std(ddof=1))
-    assert said["ticker_mean"].tolist() == [0.5, 1.0, 2 / 3]
+        assert scores["mean_return"][row] == pytest.approx(window.mean())
+        assert scores["volatility"][row] == pytest.approx(window.std(ddof=1))
+    assert scores["ticker_mean"].tolist() == [0.5, 1.0, 2 / 3]

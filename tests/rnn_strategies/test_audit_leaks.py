@@ -1,4 +1,4 @@
-"""Planted leaks are caught and named; what is clean raises no alarm."""
+"""Planted leaks fail the audit with their names; configurations without leaks pass."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def real(simulated, shared_data, tmp_path):
     prices = rs.load_prices(
         source="files", path=path, on_bad="repair", tickers=names, start="2009-06-01", end="2012-12-31"
     )
-    # a factor that is not 1, as raw prices have it, so that filters on raw prices can be told from adjusted ones
+    # a factor that is not 1, as raw prices have it, so that filters on raw prices differ from those on adjusted ones
     frame = prices.frame.copy()
     scale = 0.5 + np.arange(len(prices.tickers)) / len(prices.tickers)
     frame["adj_factor"] = frame.index.get_level_values("ticker").map(dict(zip(prices.tickers, scale, strict=True)))
@@ -93,16 +93,16 @@ def test_what_is_clean_passes(write, request):
     else:
         assert others == []
     assert "bit-identical" in found.verdict("look-ahead").finding
-    said = dict(found.verdict("look-ahead").evidence)
-    assert sum("future removed" in name for name in said) >= 4
-    assert sum("more decision dates" in name for name in said) == 1
-    assert all("same to the bit" in words for words in said.values())
+    evidence = dict(found.verdict("look-ahead").evidence)
+    assert sum("future removed" in name for name in evidence) >= 4
+    assert sum("more decision dates" in name for name in evidence) == 1
+    assert all("same to the bit" in words for words in evidence.values())
 
 
 # -- features --------------------------------------------------------------------------------------------------------
 
 
-def test_a_future_label_in_a_feature(write, support):
+def test_feature_with_a_future_label_fails(write, support):
     found = examined(write(features={"inputs": ["return", "leaky_features:next_open"]}))
     failed(found, "look-ahead", "leaky_features:next_open")
 
@@ -112,7 +112,7 @@ def test_a_centred_moving_average(write, support):
     failed(found, "look-ahead", "leaky_features:centred_average")
 
 
-def test_a_leak_that_waits_for_a_ticker_and_a_day(write, support):
+def test_leak_on_few_rows_fails(write, support):
     """What asks only a few rows, and so is not noticed when the feature is tried once, is found by the experiments."""
     found = examined(write(features={"inputs": ["return", "leaky_features:rarely"]}), days=6)
     failed(found, "look-ahead", "leaky_features:rarely", "features")
@@ -123,7 +123,7 @@ def test_a_leak_in_the_last_weeks_only(write, support):
     failed(examined(path), "look-ahead", "leaky_features:at_the_end")
 
 
-def test_a_feature_that_remembers_what_it_was_shown_is_noted(write, support):
+def test_feature_with_cached_values_is_noted(write, support):
     import leaky_features
 
     leaky_features.SHOWN.clear()
@@ -133,7 +133,7 @@ def test_a_feature_that_remembers_what_it_was_shown_is_noted(write, support):
     assert "'leaky_features:remembers' did not change where prices were replaced" in verdict.finding
 
 
-def test_a_trainer_is_not_shown_what_is_scored(write, support):
+def test_trainer_receives_no_test_rows(write, support):
     """What a trainer is given ends before the first score: it cannot peek."""
     path = write(training={"trainer": "leaky_trainers:Peeping"})
     assert examined(path).passed
@@ -202,7 +202,7 @@ def test_a_filter_on_adjusted_prices(write, monkeypatch):
 # -- strategy --------------------------------------------------------------------------------------------------------
 
 
-def test_a_benchmark_among_the_prices_raises_no_alarm(simulated):
+def test_benchmark_among_the_prices_passes(simulated):
     for seed in (3, 4, 5):
         found = examined(simulated(prices={"seed": seed}, benchmark={"ticker": "SIM000"}), "look-ahead", days=2)
         assert found.verdict("look-ahead").status == "passed", found.text()
@@ -216,7 +216,7 @@ def test_a_strategy_that_reads_the_next_close(write, support):
 # -- macro series ----------------------------------------------------------------------------------------------------
 
 
-def test_figures_seen_an_hour_before_their_release(write, tmp_path, monkeypatch):
+def test_macro_figures_used_before_their_release_fail(write, tmp_path, monkeypatch):
     """Released half an hour after the close of New York, and used at that close."""
     days = pd.bdate_range("2008-01-31", "2016-12-31", freq="BME")
     closed = pd.DatetimeIndex([f"{day:%Y-%m-%d} 16:30" for day in days]).tz_localize("America/New_York")
@@ -236,9 +236,9 @@ def test_figures_seen_an_hour_before_their_release(write, tmp_path, monkeypatch)
         walk_forward={"validation": "6M", "test": "1Y"},
     )
     assert examined(path, "look-ahead").passed
-    honest = MacroTable.as_of
+    original = MacroTable.as_of
     hour = np.timedelta64(1, "h")
-    monkeypatch.setattr(MacroTable, "as_of", lambda self, s, m, **k: honest(self, s, np.asarray(m) + hour, **k))
+    monkeypatch.setattr(MacroTable, "as_of", lambda self, s, m, **k: original(self, s, np.asarray(m) + hour, **k))
     failed(examined(path, "look-ahead"), "look-ahead", "features", "macro(RATE)")
 
 

@@ -1,4 +1,4 @@
-"""Universes that hindsight chose are called that, and honest ones are not."""
+"""Audit check `survivorship`: universes chosen in hindsight fail, and others pass."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_prices_with_deaths_pass_and_count_them(prices):
     assert len(verdict.table) == 7
 
 
-def test_a_file_of_survivors_fails_however_it_was_made(worlds, prices):
+def test_file_of_survivors_fails(worlds, prices):
     verdict = audited(only(prices, worlds, survivors(prices, worlds)))
     assert verdict.status is Status.FAILED
     assert "all 50 tickers trade to the end of the file on 2016-12-30" in verdict.finding.lower()
@@ -105,8 +105,8 @@ def test_a_few_survivors_over_a_short_time_are_only_noted(worlds, every):
     assert verdict.status is Status.NOTED
     chance = math.exp(-0.03 * 30 * 2.48)
     assert f"{chance:.1g}" in verdict.finding
-    nobody = only(short, worlds, short.tickers[:12])
-    assert audited(nobody, start="2011-06-01").status is Status.PASSED  # twelve names prove nothing
+    twelve = only(short, worlds, short.tickers[:12])
+    assert audited(twelve, start="2011-06-01").status is Status.PASSED  # too few tickers for the test
 
 
 def test_a_list_of_survivors_fails_and_its_effect_is_measured(worlds, prices):
@@ -120,7 +120,7 @@ def test_a_list_of_survivors_fails_and_its_effect_is_measured(worlds, prices):
     assert "a year without any model" in effect
 
 
-def test_the_effect_is_what_the_ended_names_lost(worlds, every):
+def test_effect_equals_the_losses_of_ended_tickers(worlds, every):
     # ten names lose a fifth of their price every month of the year before they end
     frame = every.frame.copy()
     dates, names = frame.index.get_level_values("date"), frame.index.get_level_values("ticker")
@@ -154,7 +154,7 @@ def test_an_index_with_leavers_passes(prices):
     assert dict(verdict.evidence)["index members that leave"] == "10 of 55 in 7.0 years"
 
 
-def test_an_index_that_nobody_leaves_fails(worlds, prices):
+def test_index_without_leavers_fails(worlds, prices):
     names = [t for t in survivors(prices, worlds) if t not in LISTED]
     verdict = audited(prices, membership=members(prices, names))
     assert verdict.status is Status.FAILED
@@ -244,7 +244,7 @@ def delisted(shared_data):
     )
 
 
-def test_real_stocks_of_which_many_die_pass(delisted):
+def test_real_stocks_with_delistings_pass(delisted):
     verdict = audited(delisted, start="2016-03-04")
     assert verdict.status is Status.PASSED
     assert dict(verdict.evidence)["tickers that end"].startswith("508 of 1,093")

@@ -1,4 +1,4 @@
-"""Runs on several calendars: figures against a few lines of pandas, benchmarks through both doors, verified."""
+"""Runs on several calendars: figures compared with pandas, benchmarks of runs and tear sheets, verification."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_figures_of_a_run_are_those_of_a_few_lines_of_pandas(tmp_path, home, cal
     assert {name: m[name] for name in expected} == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert m["calendar"] == calendar
 
-    # the same benchmark through the other doors, first day included: its returns begin before the run
+    # the same benchmark with the other functions, first day included: its returns begin before the run
     outside = close.pct_change()
     assert run_from_result(run.result, title="x", benchmark=outside).benchmark.equals(read_run(run.folder).benchmark)
     other = rs.compute_metrics(run.result.returns, benchmark=outside)
@@ -154,9 +154,7 @@ def text_of(page: Path) -> str:
         ("24/7", "24/7", ("2015-12-12", "2016-04-23")),
     ],
 )
-def test_a_benchmark_of_a_part_of_the_run_is_compared_over_that_part_in_both_doors(
-    tmp_path, home, calendar, theirs, part
-):
+def test_partial_benchmark_is_compared_over_its_part_in_run_and_tear_sheet(tmp_path, home, calendar, theirs, part):
     close = write_inputs(tmp_path, calendar, "weekly", 2)
     if theirs != calendar:
         days = pd.DatetimeIndex(sessions("2015-09-01", "2016-06-30", theirs).astype("datetime64[ns]"), name="Date")
@@ -189,7 +187,7 @@ def test_a_benchmark_of_a_part_of_the_run_is_compared_over_that_part_in_both_doo
     assert m["common_cum_returns_final"] == pytest.approx((1 + mine).prod() - 1, rel=1e-9)
     assert m["benchmark_cum_returns_final"] == pytest.approx((1 + b).prod() - 1, rel=1e-9)
 
-    # the other door
+    # the same with `tear_sheet`
     outside = run_from_result(run.result, title="x", benchmark=close.pct_change(), benchmark_name="AA")
     known = read_run(run.folder).benchmark
     pd.testing.assert_series_equal(outside.benchmark, known, rtol=1e-12, check_names=False, check_freq=False)

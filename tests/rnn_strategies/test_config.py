@@ -54,7 +54,7 @@ def test_presets_are_valid(preset, tmp_path):
         assert (config.walk_forward.test_start, config.walk_forward.test, len(config.seeds)) == ("2012-01-01", "1Y", 5)
 
 
-def test_an_existing_configuration_is_not_replaced_unasked(tmp_path):
+def test_existing_configuration_is_not_overwritten_without_force(tmp_path):
     write_preset(tmp_path / "c.toml", preset="demo")
     with pytest.raises(InputError, match=r"found one; choose another name or add --force"):
         write_preset(tmp_path / "c.toml", preset="demo")
@@ -107,13 +107,13 @@ def test_paths_are_relative_to_the_configuration(write, tmp_path, monkeypatch):
         (("[prices]", 'name = "../x"\n[prices]'), r"name to be a plain folder name"),
     ],
 )
-def test_a_mistake_is_one_clear_line(write, change, words):
+def test_validation_error_is_one_line(write, change, words):
     with pytest.raises(InputError, match=words) as caught:
         load_config(write(MINIMAL.replace(*change)))
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_says_how_to_make_one(tmp_path):
+def test_missing_configuration_names_the_init_command(tmp_path):
     with pytest.raises(InputError, match="rnn-strategies init"):
         load_config(tmp_path / "none.toml")
 
@@ -132,7 +132,7 @@ def test_overrides_are_toml_values_or_plain_text(write):
         load_config(write(MINIMAL), ["model.lokback=3"])
 
 
-def test_the_hash_follows_numbers_not_names(write):
+def test_hash_depends_on_settings_and_not_on_names(write):
     base = load_config(write(MINIMAL))
     assert load_config(write(MINIMAL), ["name=x", "report.title=T"]).hash == base.hash
     assert load_config(write(MINIMAL), ["broker.commission=0.002"]).hash != base.hash
@@ -150,7 +150,7 @@ def test_tables_may_come_from_a_program():
     assert config.benchmark == {}
 
 
-def test_a_preset_fills_in_what_the_broker_table_leaves_out(write):
+def test_broker_preset_fills_in_missing_settings(write):
     text = MINIMAL.replace("commission = 0.001\nslippage = 0.0005", 'preset = "retail"\nhalf_spread = 0.001')
     config = load_config(write(text))
     expected = rs.BrokerSettings.from_preset("retail", cash=1e6, half_spread=0.001)
@@ -160,7 +160,7 @@ def test_a_preset_fills_in_what_the_broker_table_leaves_out(write):
     assert load_config(write(MINIMAL), ["broker.preset=institutional"]).broker.half_spread == 0.0002
 
 
-def test_false_switches_off_what_a_preset_has(write):
+def test_false_switches_off_settings_of_a_broker_preset(write):
     config = load_config(write(MINIMAL), ["broker.preset=retail", "broker.max_participation_rate=false"])
     assert (config.broker.max_participation_rate, config.broker.borrow_rate) == (None, 0.02)
     again = load_config(write(config.to_toml(), "b.toml"))
@@ -180,7 +180,7 @@ def test_an_allocation_can_be_short_with_the_borrow_rate_of_a_preset(write):
     assert load_config(write(text), ["broker.preset=retail"]).broker.borrow_rate == 0.02
 
 
-def test_the_name_of_a_preset_changes_no_number_but_its_values_do(write):
+def test_hash_depends_on_values_and_not_on_the_name_of_a_preset(write):
     named = load_config(write(MINIMAL), ["broker.preset=retail"])
     spelled = load_config(write(named.to_toml().replace('preset = "retail"', 'preset = ""'), "b.toml"))
     assert (spelled.broker.preset, spelled.hash, spelled.identity) == ("", named.hash, named.identity)

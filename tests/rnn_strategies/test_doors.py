@@ -1,4 +1,4 @@
-"""What a configuration can bring along: models, features, labels, members, sectors, ticker changes, macro series."""
+"""Optional inputs of a configuration: models, features, labels, members, sectors, ticker changes, macro series."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_estimator_by_name(write, tmp_path):
     assert manifest(made)["seeds"] == [0, 1]
 
 
-def test_a_network_that_comes_trained(write, tmp_path):
+def test_saved_network(write, tmp_path):
     keras = load_keras()
     network = keras.Sequential([keras.Input((8, 1)), keras.layers.GRU(3), keras.layers.Dense(1, "sigmoid")])
     network.save(tmp_path / "mine.keras")
@@ -80,7 +80,7 @@ def test_a_network_that_comes_trained(write, tmp_path):
     assert (rs.run(config, out=tmp_path / "run", jobs=1).signals["score"] > before["score"]).all()
 
 
-def test_a_name_in_the_configuration_is_ones_own_module(write, tmp_path, monkeypatch):
+def test_custom_module_in_the_configuration(write, tmp_path, monkeypatch):
     (tmp_path / "mymodels.py").write_text(
         "class Last:\n"
         "    def __init__(self, sign=1.0):\n        self.sign = sign\n"
@@ -181,11 +181,11 @@ def test_members_sectors_and_macro_series(write, tmp_path, reference_data):
     assert (made.folder / "signals.parquet").stat().st_mtime_ns != done  # an edited file is another input
 
 
-def test_sectors_of_today_are_said_in_the_report(write, tmp_path, reference_data):
+def test_sectors_without_dates_are_a_warning_of_the_report(write, tmp_path, reference_data):
     pd.read_csv(tmp_path / "sectors.csv").drop(columns="start").to_csv(tmp_path / "sectors.csv", index=False)
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
-    said = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
-    assert any("Sectors are those of the day on which the file was written" in line for line in said)
+    warnings = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
+    assert any("Sectors are those of the day on which the file was written" in line for line in warnings)
 
 
 def test_a_ticker_change_is_one_security(write, tmp_path, reference_data):
@@ -224,7 +224,7 @@ def test_bars_outside_the_spells_of_a_ticker_can_be_left_out(write, tmp_path, re
     assert load_config(made.folder / "config.toml").tables == made.config.tables
 
 
-def test_an_edit_anywhere_in_ones_own_package_is_noticed(write, tmp_path, monkeypatch):
+def test_edit_in_a_custom_package_changes_the_key(write, tmp_path, monkeypatch):
     import importlib
     import sys
 
@@ -267,7 +267,7 @@ def test_every_kind_of_label_runs_to_the_report(write, tmp_path, kind):
     assert weeks.median() >= 28  # four weeks and the next open
 
 
-def test_a_misspelt_ticker_is_said(write, tmp_path):
+def test_unknown_ticker_in_filters_is_a_warning(write, tmp_path):
     path = with_tables(write(tmp_path / "c.toml"), universe='exclude = ["SIM000", "SMI001"]')
-    said = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
-    assert any("do not hold SMI001, which universe.include or exclude names" in line for line in said)
+    warnings = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
+    assert any("do not hold SMI001, which universe.include or exclude names" in line for line in warnings)

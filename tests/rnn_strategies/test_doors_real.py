@@ -1,4 +1,4 @@
-"""The doors together on real data: stocks, sectors, macro series, several features, another label, another model."""
+"""Optional inputs together on real data: stocks, sectors, macro series, several features, labels and models."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def scored(prices, reference_data):
     return score(prices, reference_data)
 
 
-def test_what_a_logistic_regression_knows_is_little_and_not_a_leak(scored):
+def test_logistic_regression_has_little_skill_on_real_prices(scored):
     auc = auc_by_date(scored.signals["score"], binary_outcome(scored.labels["label"]))
     mean = mean_interval(auc, horizon=4)
     assert len(auc) > 140

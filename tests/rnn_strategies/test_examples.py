@@ -1,4 +1,4 @@
-"""The example notebooks run from the first cell to the last, and are what a user is given."""
+"""Example notebooks: all cells run, and `init` copies the files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def played(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_it_is_a_notebook_without_outputs(name):
+def test_notebook_has_no_outputs(name):
     found = notebook(name)
     assert (found["nbformat"], found["nbformat_minor"]) == (4, 5)
     ids = [cell["id"] for cell in found["cells"]]
@@ -73,7 +73,7 @@ def test_the_bars_of_a_notebook_are_updated_in_place(played):
         assert [display["update"] for display in displays] == [False] + [True] * (len(displays) - 1)
 
 
-def test_there_are_no_others():
+def test_examples_are_all_notebooks_of_the_folder():
     folder = Path(rs.__file__).parent / "examples"
     assert {path.stem for path in folder.glob("*.ipynb")} == set(EXAMPLES)
     assert not list(folder.glob("**/*checkpoint*"))
@@ -87,5 +87,5 @@ def test_copies_are_written_once(tmp_path, monkeypatch):
     write_example("own_cerebro", force=True)
     with pytest.raises(rs.InputError, match="did you mean 'own_cerebro'"):
         write_example("own_cerebo")
-    with pytest.raises(rs.InputError, match=r"ending in \.ipynb"):
+    with pytest.raises(rs.InputError, match=r"with the suffix \.ipynb"):
         write_example("own_cerebro", Path("x.toml"))

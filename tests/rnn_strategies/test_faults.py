@@ -1,4 +1,4 @@
-"""kill -9 at any moment, then the same command again: the bytes of an undisturbed run."""
+"""kill -9 at any moment and the same command again: the files equal those of an undisturbed run byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forecasts of series from a TOML file: the folder they leave, what is resumed, and every mistake one line."""
+"""Forecasts of series from a TOML file: files of the run folder, resuming, and errors of one line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def small(tmp_path, support):
     return path
 
 
-def said(call, *arguments, **options):
+def error_of(call, *arguments, **options):
     with pytest.raises(InputError) as error:
         call(*arguments, **options)
     assert "\n" not in str(error.value)
@@ -95,7 +95,7 @@ def test_a_folder_says_everything_and_a_second_run_changes_no_byte(small, tmp_pa
         assert (elsewhere.folder / name).read_bytes() == (run.folder / name).read_bytes(), name
 
 
-def test_quantiles_stand_beside_those_of_the_past(small, tmp_path):
+def test_quantiles_are_compared_with_empirical_quantiles(small, tmp_path):
     run = forecast(small, out=tmp_path / "out", overrides=["forecast.quantiles=[0.1, 0.5, 0.9]"], jobs=1)
     rows = {row["model"]: row for row in run.accuracy["models"]}
     assert rows["historical_quantiles"]["pinball"] > 0
@@ -162,9 +162,9 @@ def test_an_altered_file_is_made_again(small, tmp_path):
 
 def test_another_configuration_does_not_get_the_folder(small, tmp_path):
     forecast(small, out=tmp_path / "out", jobs=1)
-    text = said(open_forecast, small, out=tmp_path / "out", overrides=["forecast.horizon=1"])
+    text = error_of(open_forecast, small, out=tmp_path / "out", overrides=["forecast.horizon=1"])
     assert "found a run of another one" in text
-    assert "found the folder" in said(open_forecast, tmp_path / "out", overrides=["forecast.horizon=1"])
+    assert "found the folder" in error_of(open_forecast, tmp_path / "out", overrides=["forecast.horizon=1"])
     # a name or a title is no other configuration
     renamed = open_forecast(small, out=tmp_path / "out", overrides=["title=Other", "name=other"])
     assert renamed.config.title == "Other"
@@ -235,7 +235,7 @@ def test_the_configuration_is_written_whole_and_read_back(small):
         ("model.ticker_embedding_dim=2", "expected model.ticker_embedding_dim = 0"),
         ("model.kind=recurent", "did you mean 'recurrent'?"),
         ("model.kind=keras_file", "found 'keras_file'"),
-        ("model.kind=sklearn.linear_model:Ridge", "of series the baselines are there"),
+        ("model.kind=sklearn.linear_model:Ridge", "use custom and saved models on stocks"),
         ("training.epoch=3", "did you mean 'epochs'?"),
         ("walk_forward.test_start=1999-01-01", "found them up to 1991-12-01"),
         ("walk_forward.tests=1Y", "found 'tests'; did you mean 'test'?"),
@@ -244,14 +244,14 @@ def test_the_configuration_is_written_whole_and_read_back(small):
     ],
 )
 def test_every_mistake_is_one_line(small, tmp_path, override, expected):
-    text = said(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
+    text = error_of(forecast, small, out=tmp_path / "out", overrides=[override], jobs=1)
     assert expected in text
     assert not (tmp_path / "out" / "config.toml").exists()
 
 
-def test_baselines_that_cannot_be_fail_before_a_network_is_trained(small, tmp_path):
+def test_impossible_baselines_raise_before_training(small, tmp_path):
     events = []
-    said(
+    error_of(
         forecast,
         small,
         out=tmp_path / "out",
@@ -274,22 +274,22 @@ def test_a_folder_belongs_to_one_file(tmp_path, small):
         jobs=1,
     )
     other = ["series={ path = 'b.csv' }", "walk_forward.test_start=1928-01-01"]
-    assert "found a run of another one" in said(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
+    assert "found a run of another one" in error_of(forecast, small, out=tmp_path / "out", overrides=other, jobs=1)
 
 
-def test_networks_that_were_stopped_early_say_so(small, tmp_path):
+def test_networks_stopped_by_the_epoch_limit_are_reported(small, tmp_path):
     stopped = forecast(small, out=tmp_path / "a", overrides=["training.epochs=1"], jobs=1)
     assert "the last epoch was the best one in 4 of 4 networks: training.epochs = 1" in stopped.table
 
 
 def test_tables_that_are_missing(small):
     cut = {"test_start": "2000-01-01"}
-    assert "expected a table [series]; found none" in said(parse_forecast_config, {"walk_forward": cut})
-    assert "expected a table [walk_forward]" in said(parse_forecast_config, {"series": {"path": "a.csv"}})
-    assert "use `rnn-strategies run` for stocks" in said(parse_forecast_config, {"prices": {}})
-    text = said(parse_forecast_config, {"series": {}, "walk_forward": cut})
+    assert "expected a table [series]; found none" in error_of(parse_forecast_config, {"walk_forward": cut})
+    assert "expected a table [walk_forward]" in error_of(parse_forecast_config, {"series": {"path": "a.csv"}})
+    assert "use `rnn-strategies run` for stocks" in error_of(parse_forecast_config, {"prices": {}})
+    text = error_of(parse_forecast_config, {"series": {}, "walk_forward": cut})
     assert "series.path" in text
-    assert "use `rnn-strategies run` or `rs.forecast` for series" in said(rs.load_config, small)
+    assert "use `rnn-strategies run` or `rs.forecast` for series" in error_of(rs.load_config, small)
 
 
 def test_the_command_prints_the_table_and_where_it_is(small, tmp_path, monkeypatch, capsys):
@@ -337,9 +337,9 @@ def test_verify_finds_what_was_altered(small, tmp_path, capsys):
 
     text = (run.folder / "config.toml").read_text()
     (run.folder / "config.toml").write_text(text.replace("seed = 0\n", "seed = 1\n"))
-    assert "other settings than the manifest" in verify_run(run.folder).text()
+    assert "other settings than those of the manifest" in verify_run(run.folder).text()
     (run.folder / "config.toml").write_text("x = 1")
-    assert "does not lead to the series" in verify_run(run.folder).text()
+    assert "names series that cannot be read" in verify_run(run.folder).text()
 
 
 @pytest.mark.parametrize("preset", FORECAST_PRESETS)
@@ -368,7 +368,7 @@ def monthly_file(tmp_path, text="", n=216):
     return path, frame
 
 
-def test_what_comes_next_is_forecast_printed_and_verified(tmp_path, support):
+def test_live_forecast_is_printed_and_verified(tmp_path, support):
     path, frame = monthly_file(tmp_path)
     run = forecast(path, out=tmp_path / "out", jobs=1)
     found = run.forecasts
@@ -406,7 +406,7 @@ def test_the_loss_that_was_used_is_printed(tmp_path, support):
         assert read_json(run.folder / "manifest.json")["trainer"]["loss"] == loss
 
 
-def test_warnings_stand_in_table_and_manifest(tmp_path, support, monkeypatch):
+def test_warnings_are_in_table_and_manifest(tmp_path, support, monkeypatch):
     path, frame = monthly_file(tmp_path, 'on_missing = "fill"\n')
     frame.drop(index=[100, 101]).to_csv(tmp_path / "x.csv", index=False)
 
@@ -439,12 +439,12 @@ def test_a_fold_that_begins_after_the_last_row_is_announced(small, tmp_path):
 
 def test_settings_of_missing_figures_reach_the_table(tmp_path, support):
     path, _ = monthly_file(tmp_path, 'on_missing = "fil"\n')
-    assert "series.on_missing" in said(forecast, path, out=tmp_path / "out", jobs=1)
+    assert "series.on_missing" in error_of(forecast, path, out=tmp_path / "out", jobs=1)
     path, _ = monthly_file(tmp_path, 'calendar = "XNYS"\n')
-    assert "expected daily rows with a calendar" in said(forecast, path, out=tmp_path / "out", jobs=1)
+    assert "expected daily rows with a calendar" in error_of(forecast, path, out=tmp_path / "out", jobs=1)
 
 
-def test_the_audit_of_forecasts_covers_what_it_can(tmp_path, support):
+def test_audit_of_forecasts_skips_checks_of_stocks(tmp_path, support):
     from rnn_strategies.audit.audit import CHECKS, audit_run
     from rnn_strategies.audit.check_result import Status
 

@@ -1,4 +1,4 @@
-"""The encoder-decoder on simulated seasonal series: it beats persistence and seasonal means, seed by seed."""
+"""Encoder-decoder on simulated seasonal series: it beats persistence and seasonal means for every seed."""
 
 from __future__ import annotations
 

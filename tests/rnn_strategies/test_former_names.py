@@ -1,4 +1,4 @@
-"""A former name is refused with the new one: keys, features, presets, options, checks, rules and Python names."""
+"""Former names raise errors with the new names: keys, features, presets, options, checks, rules, Python names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of others through the whole house: import, backtest, report, export, and one clear line for what cannot be."""
+"""Imported scores: import, backtest, report, export, and errors of one line."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_import_backtest_report_one_by_one(work, command, market):
     )
     assert 'id="signal"' in text
     assert "Learning curves</b> not drawn" in text
-    # scores that know the future are too good to be true, whoever made them
+    # scores with look-ahead are too good to be true
     assert made.metrics["auc"] > 0.58
     assert "Implausibly high skill: look for look-ahead bias" in text
     assert "look for look-ahead bias before using any other figure" in text

@@ -1,4 +1,4 @@
-"""What may be loaded by whom, looked at while it runs: import contracts cannot see a package's own `__init__`."""
+"""Imports at run time: which modules load heavy libraries, which import contracts cannot see."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def loaded(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("room", ["signals", "backtests", "reports", "rnn_strategies"])
-def test_a_room_is_light_until_something_in_it_is_used(room):
-    assert loaded(f"import {room}") & HEAVY == set()
+@pytest.mark.parametrize("package", ["signals", "backtests", "reports", "rnn_strategies"])
+def test_package_imports_no_heavy_library_before_use(package):
+    assert loaded(f"import {package}") & HEAVY == set()
 
 
 @pytest.mark.parametrize(

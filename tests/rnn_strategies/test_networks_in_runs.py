@@ -1,4 +1,4 @@
-"""Whole runs with networks of the recurrent family: every cell and label, the audit, `verify`, and what is said."""
+"""Runs with networks of the recurrent family: cells, labels, audit, verification, and messages."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def write(support, tmp_path):
 
 
 def messages_of(config, out):
-    said = []
-    made = rs.run(config, out=out, jobs=1, on_progress=lambda event: said.append(event.message))
-    return made, said
+    messages = []
+    made = rs.run(config, out=out, jobs=1, on_progress=lambda event: messages.append(event.message))
+    return made, messages
 
 
 def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
@@ -76,11 +76,11 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     )
     assert audit.passed, audit.text()
     tried = [row["choice"] for row in audit.verdict("sensitivity").table]
-    assert {"look-back 7 (seed 0)", "look-back 9 (seed 0)"} < set(tried)  # the highway of 8 steps becomes one of 7
+    assert {"look-back 7 (seed 0)", "look-back 9 (seed 0)"} < set(tried)  # 8 autoregressive lags become 7
     assert "was not possible" not in audit.verdict("look-ahead").finding
     (meta, *_) = sorted(made.home.artifacts.glob("*/*/meta.json"))
     assert json.loads(meta.read_bytes())["groups"]["sector"] == ["A", "B", "C"]
-    # a sector more, told by the file: other inputs, other networks
+    # another sector in the file: other inputs, other networks
     with open(tmp_path / "sectors.csv", "a") as file:
         file.write("SIM099,D,2010-01-01,\n")
     assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).warnings] == [True]
@@ -157,8 +157,8 @@ def test_what_leaves_the_fast_path_is_said_with_what_that_costs():
 )
 def test_a_run_by_keras_says_so_and_is_audited_and_verified(write, tmp_path, model):
     config = write(f"[model]\nlookback = 6\nunits = [3]\n{model}\n", trainer="auto")
-    made, said = messages_of(config, tmp_path / "run")
-    assert any("does not use the fast path" in line for line in said)
+    made, messages = messages_of(config, tmp_path / "run")
+    assert any("does not use the fast path" in line for line in messages)
     assert any(
         "does not use the fast path" in line
         for line in json.loads((made.folder / "manifest.json").read_bytes())["warnings"]

@@ -1,4 +1,4 @@
-"""Nothing up to a date may depend on anything after it: poison or cut the future, and compare bits.
+"""No look-ahead: results up to a date are bit-identical when later inputs are replaced or removed.
 
 The whole pipeline runs: universe, features, labels, folds, scaler, vocabulary, training, scores, orders, account.
 """

@@ -1,4 +1,4 @@
-"""Every part of the recurrent family, its future poisoned or cut: labels of steps, outputs fed back, sectors, years."""
+"""No look-ahead in parts of the recurrent family: step labels, fed-back outputs, sectors, years."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def settings(name, **walk_forward):
     }
 
 
-def learnt(data, fold):
+def training_rows(data, fold):
     """Everything of a fold that a trainer sees, by ticker names, since numbers move with what is listed later."""
     yield repr((fold.facts, fold.scaler, fold.tickers, fold.groups, dict(fold.group_sizes), fold.trained_until))
     for samples in (fold.training, fold.validation, fold.both):
@@ -104,7 +104,7 @@ def test_what_networks_learn_from_and_score(inputs, name):
         for other in futures(inputs, day):
             there = prepare(other.prices, reference_data=other.reference_data, **settings(name))
             for one, two in zip(mine, there.folds, strict=False):
-                assert list(learnt(whole.data, one)) == list(learnt(there.data, two))
+                assert list(training_rows(whole.data, one)) == list(training_rows(there.data, two))
                 assert list(scored(whole.data, one, day)) == list(scored(there.data, two, day))
 
 
@@ -114,9 +114,9 @@ def test_the_comparison_can_fail(inputs):
     whole = prepare(inputs.prices, reference_data=inputs.reference_data, **settings(name))
     other = poisoned(inputs, np.datetime64("2014-06-13"), seed=7)
     there = prepare(other.prices, reference_data=inputs.reference_data, **settings(name))
-    assert list(learnt(whole.data, whole.folds[1])) != list(learnt(there.data, there.folds[1]))
+    assert list(training_rows(whole.data, whole.folds[1])) != list(training_rows(there.data, there.folds[1]))
     there = prepare(inputs.prices, reference_data=other.reference_data, **settings(name))
-    assert list(learnt(whole.data, whole.folds[0])) == list(learnt(there.data, there.folds[0]))
+    assert list(training_rows(whole.data, whole.folds[0])) == list(training_rows(there.data, there.folds[0]))
     assert list(scored(whole.data, whole.folds[0], day)) != list(scored(there.data, there.folds[0], day))
 
 

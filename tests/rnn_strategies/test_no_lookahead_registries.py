@@ -1,4 +1,4 @@
-"""Every built-in feature, label, frequency and horizon through the whole pipeline, its future poisoned or cut.
+"""No look-ahead in any built-in feature, label, frequency and horizon: later inputs are replaced or removed.
 
 Found by iterating over the registries: a new one is covered by existing.
 """

@@ -112,6 +112,6 @@ def test_every_dependency_has_both_bounds():
 
 
 def test_tensorflow_is_never_imported_by_name():
-    for room in ("rnn_strategies", "signals", "backtests", "reports"):
-        for path in (ROOT / room).rglob("*.py"):
+    for package in ("rnn_strategies", "signals", "backtests", "reports"):
+        for path in (ROOT / package).rglob("*.py"):
             assert not re.search(r"^\s*(import|from) tensorflow", path.read_text(), flags=re.MULTILINE), path

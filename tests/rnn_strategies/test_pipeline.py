@@ -1,4 +1,4 @@
-"""The spine: what is done once is not done again, and what changes changes only what it must."""
+"""Stages of a run: finished work is not repeated, and a change recomputes only what depends on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planted truth: a pattern that is there is found, one that is not there is not."""
+"""Planted pattern: it is found where it exists, and not found otherwise."""
 
 from __future__ import annotations
 

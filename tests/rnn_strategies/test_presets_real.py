@@ -1,4 +1,4 @@
-"""The presets on the real data they are made for, up to training."""
+"""Presets on their real data, up to training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What prices hide is named in every run: adjusted closes, survivors, splits left in, near-identical tickers."""
+"""Warnings about prices in every run: adjusted closes, survivorship bias, unadjusted splits, near-identical tickers."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_lines_for_a_pipe():
 @pytest.mark.parametrize(
     ("left", "words"), [(40.0, ", about 40 s left"), (600.0, ", about 10 min left"), (float("nan"), "")]
 )
-def test_what_the_work_knows_of_the_time_that_remains_is_shown(screen, left, words):
+def test_time_remaining_of_an_event_is_shown(screen, left, words):
     event = ProgressEvent("signals", "fold 1 of 2", 1, 2, left)
     stream, bar = io.StringIO(), NotebookProgress()
     ConsoleProgress(stream)(event)
@@ -136,7 +136,7 @@ def test_no_estimate_before_the_pace_is_known(monkeypatch):
     assert shown(monkeypatch, *begun)[1] == "[signals 1/4] a, about 30 s left"
 
 
-def test_a_stage_that_begins_again_is_timed_anew(monkeypatch):
+def test_restarted_stage_is_timed_from_its_start(monkeypatch):
     lines = shown(
         monkeypatch,
         (0, ProgressEvent("forecast", "a", 1, 3)),

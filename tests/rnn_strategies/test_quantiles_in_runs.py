@@ -1,4 +1,4 @@
-"""A run whose model says quantiles: a file more, in the manifest, and held to the rest by `verify`."""
+"""Runs with quantiles: their file, its entry in the manifest, and its verification."""
 
 from __future__ import annotations
 
@@ -93,16 +93,16 @@ def test_another_figure_is_named_though_the_hashes_match(run, home, file, column
     assert named(verify_run(run, home=home)) >= {file}
 
 
-def test_without_the_networks_they_are_taken_as_they_are_if_they_fit_the_rest(run, home):
+def test_without_networks_consistent_quantiles_are_accepted(run, home):
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
-    assert ["not all networks are kept" in line for line in of_the_run(found)] == [True]
+    assert ["not all networks are stored" in line for line in of_the_run(found)] == [True]
     spoil(run, "quantiles.parquet", "value", 5, 1e-3)
     assert named(verify_run(run, home=home)) == {"folds.parquet"}
 
 
-def test_without_prices_they_are_held_to_scores_labels_and_folds(run, tmp_path, monkeypatch):
+def test_without_prices_quantiles_are_checked_against_scores_labels_and_folds(run, tmp_path, monkeypatch):
     monkeypatch.setattr("rnn_strategies.verify.inputs.REPEATABLE", ())
     found = verify_run(run, home=Home(tmp_path / "nothing"))
     assert found.passed, found.text()
@@ -110,13 +110,13 @@ def test_without_prices_they_are_held_to_scores_labels_and_folds(run, tmp_path, 
     assert named(verify_run(run, home=Home(tmp_path / "nothing"))) >= {"quantiles.parquet"}
 
 
-def test_what_does_not_fit_the_rest_is_said(made):
+def test_inconsistent_quantiles_are_found(made):
     frames = {
         name: read_parquet(made / "run" / f"{name}.parquet", index=["date", "ticker"]) for name in ("signals", "labels")
     }
     quantiles, folds = (read_parquet(made / "run" / f"{name}.parquet") for name in ("quantiles", "folds"))
 
-    def said(table, folds=folds):
+    def findings_of(table, folds=folds):
         return [text for _, text in check_quantiles(frames["signals"]["score"], table, frames["labels"], folds)]
 
     def changed(row, by):
@@ -124,27 +124,29 @@ def test_what_does_not_fit_the_rest_is_said(made):
         values[row] += by
         return quantiles.assign(value=values)
 
-    assert said(quantiles) == []
-    assert "do not ascend" in said(changed(0, 1.0))[0]
-    assert "the score in signals.parquet is" in said(changed(1, 1e-9))[0]
-    assert "pinball_ensemble of fold 0" in said(changed(2, 1e-3))[0]
+    assert findings_of(quantiles) == []
+    assert "do not ascend" in findings_of(changed(0, 1.0))[0]
+    assert "the score in signals.parquet is" in findings_of(changed(1, 1e-9))[0]
+    assert "pinball_ensemble of fold 0" in findings_of(changed(2, 1e-3))[0]
     assert (
         "pinball_ensemble of fold 1"
-        in said(quantiles, folds.assign(pinball_ensemble=lambda f: f["pinball_ensemble"].where(f["fold"] == 0, 1.0)))[0]
+        in findings_of(
+            quantiles, folds.assign(pinball_ensemble=lambda f: f["pinball_ensemble"].where(f["fold"] == 0, 1.0))
+        )[0]
     )
-    assert "for every row of signals.parquet" in said(quantiles.iloc[:-3])[0]
-    assert "for every row of signals.parquet" in said(quantiles.iloc[:-1])[0]
-    assert "one value for every date, ticker and level" in said(quantiles.iloc[[0, *range(len(quantiles))]])[0]
-    assert "for every row of signals.parquet" in said(quantiles[quantiles["level"] < 0.7])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles.iloc[:-3])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles.iloc[:-1])[0]
+    assert "one value for every date, ticker and level" in findings_of(quantiles.iloc[[0, *range(len(quantiles))]])[0]
+    assert "for every row of signals.parquet" in findings_of(quantiles[quantiles["level"] < 0.7])[0]
 
 
-def test_a_file_that_is_gone_is_named(run, home):
+def test_missing_quantile_file_is_found(run, home):
     (run / "quantiles.parquet").unlink()
     found = verify_run(run, home=home).findings[0]
     assert (found.file, found.text) == ("quantiles.parquet", "is missing")
 
 
-def test_scores_that_are_made_already_have_none(made):
+def test_imported_scores_reject_quantiles(made):
     scores = {"path": str(made / "run" / "signals.parquet")}
     with pytest.raises(InputError, match=r"no labels.quantiles with \[signals\]"):
         rs.load_config(made / "run" / "config.toml", imported=scores)

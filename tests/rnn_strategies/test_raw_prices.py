@@ -1,4 +1,4 @@
-"""The whole job on raw prices: splits and dividends happen to the account, are kept beside it, and are verified."""
+"""Runs on raw prices: splits and dividends in the account, their files, and verification."""
 
 from __future__ import annotations
 

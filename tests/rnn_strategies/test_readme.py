@@ -1,4 +1,4 @@
-"""Every snippet of the README files runs, and what they list exists."""
+"""README files: every snippet runs, and everything that they list exists."""
 
 from __future__ import annotations
 

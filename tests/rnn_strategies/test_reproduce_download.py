@@ -1,4 +1,4 @@
-"""Fetching data files from services that are not there: a simulated Yahoo, and FRED on the loopback."""
+"""Download of data files from simulated services: Yahoo, and FRED on the loopback interface."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def fred(monkeypatch):
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            said = answers.get(self.path.rpartition("=")[2], 404)
-            self.send_response(said if isinstance(said, int) else 200)
+            response = answers.get(self.path.rpartition("=")[2], 404)
+            self.send_response(response if isinstance(response, int) else 200)
             self.end_headers()
-            if not isinstance(said, int):
-                self.wfile.write(said)
+            if not isinstance(response, int):
+                self.wfile.write(response)
 
         def log_message(self, *_):
             pass
@@ -63,7 +63,7 @@ def test_macro_series_come_from_fred(fred, tmp_path):
     note = download.downloaded_note(tmp_path / MACRO_FILE)
     assert "from FRED (UMCSENT, IPGMFN)" in note
     assert "revisions" in note
-    # a file that was replaced since is nobody's download
+    # a file that was replaced since is no download
     (tmp_path / MACRO_FILE).write_text("date,UMCSENT,IPGMFN\n")
     assert download.downloaded_note(tmp_path / MACRO_FILE) is None
 
@@ -83,7 +83,7 @@ def test_macro_series_come_from_fred(fred, tmp_path):
         (b"\xff\xfe\x00bad", "expected UMCSENT as CSV"),
     ],
 )
-def test_what_fred_should_not_say_is_an_outside_failure(spoil, message, fred, tmp_path):
+def test_invalid_response_of_fred_is_a_service_error(spoil, message, fred, tmp_path):
     fred["UMCSENT"] = spoil
     with pytest.raises(ServiceError, match=message) as failure:
         download.download_file(MACRO_FILE, tmp_path)
@@ -91,7 +91,7 @@ def test_what_fred_should_not_say_is_an_outside_failure(spoil, message, fred, tm
     assert not list(tmp_path.iterdir())
 
 
-def test_nobody_at_home_is_exit_code_3(monkeypatch, tmp_path, capsys):
+def test_unreachable_service_exits_with_3(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(download, "FRED", "http://127.0.0.1:9/graph/fredgraph.csv?id=")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     arguments = ["reproduce", "--data", str(tmp_path / "data"), "--only", "multivariate", "--download"]
@@ -128,7 +128,7 @@ def test_the_index_comes_from_yahoo(support, tmp_path):
     assert not (tmp_path / INDEX_FILE).exists()
 
 
-def test_what_nobody_offers_is_said(tmp_path):
+def test_file_without_public_source_raises(tmp_path):
     with pytest.raises(
         InputError, match=r"close_all\.parquet; found no such file, and no public service that offers it"
     ):

@@ -1,4 +1,4 @@
-"""What `reproduce` measures and how it writes it down."""
+"""Measures of `reproduce` and the files of its reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from rnn_strategies.reproduce.report import Report, Table, number, spread, write_report
 from rnn_strategies.reproduce.score_measures import dead_rows_auc, measure_scores, pooled_auc
-from rnn_strategies.reproduce.stacked_report import _beside
+from rnn_strategies.reproduce.stacked_report import _with_t
 from signals.evaluation.cross_section_metrics import auc_by_date
 from signals.evaluation.long_run_variance import mean_interval
 
@@ -69,8 +69,8 @@ def test_t_statistics_have_the_horizon_and_their_degrees_of_freedom(panel):
         assert found[name]["auc_df"] == expected.df
         assert found[name]["auc_t"] == pytest.approx(expected.t(0.5), nan_ok=True)
     assert [found[name]["auc_df"] for name in by_year] == [2, 0, 3]
-    assert _beside(found["2016"], "auc", 1, 4).endswith("(too few independent dates)")
-    assert _beside(found["all"], "auc", 1, 4).endswith(f"({found['all']['auc_t']:+.1f})")
+    assert _with_t(found["2016"], "auc", 1, 4).endswith("(too few independent dates)")
+    assert _with_t(found["all"], "auc", 1, 4).endswith(f"({found['all']['auc_t']:+.1f})")
 
 
 def test_dates_count_and_not_rows(panel):
@@ -91,7 +91,7 @@ def test_a_pooled_auc_is_that_of_all_rows(panel):
     assert pooled_auc(scores[1], label) == pytest.approx(roc_auc_score(label[rows], scores[1][rows]))
 
 
-def test_dead_rows_alone_make_the_published_figure():
+def test_padded_rows_alone_reach_the_published_auc():
     rng = np.random.default_rng(0)
     n, dead = 200_000, rng.random(200_000) < 0.2
     up = (rng.random(n) < 0.51) & ~dead

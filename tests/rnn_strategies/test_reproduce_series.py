@@ -1,4 +1,4 @@
-"""The systems of series in a small world: networks of several presets in one table, beside their baselines."""
+"""Reproduction of systems of series with small settings: networks of several presets and baselines in one table."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ def reproduce(data, out, monkeypatch, capsys, *more):
         cli.main()
     except SystemExit as stop:
         code = stop.code or 0
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
-def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatch, capsys):
+def test_published_and_improved_networks_are_in_one_table(world, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    code, said, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "2")
+    code, output, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "2")
     assert code == 0, err
     markdown = (out / "univariate-2018.md").read_text()
-    assert markdown in said
+    assert markdown in output
     found = json.loads((out / "univariate-2018.json").read_text())["figures"]
     close, returns = (found["problems"][f"{what} of 2018"] for what in ("close", "return"))
     # both networks, and every baseline once
@@ -108,7 +108,7 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
     assert by_model["persistence"]["rmse"] == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-12)
     level = np.corrcoef(frame.loc["2013"], frame.shift().loc["2013"])[0, 1]
     assert by_model["persistence"]["ic_level"] == pytest.approx(level, abs=1e-9)
-    # nothing to be learnt: what says changes stays near persistence, and is compared with it
+    # without a pattern a network that predicts changes stays near persistence
     assert by_model["residual network"]["ratio"] == pytest.approx(
         by_model["residual network"]["rmse"] / by_model["persistence"]["rmse"]
     )
@@ -127,7 +127,7 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
     ):
         assert text in markdown, text
     assert str(tmp_path) not in (out / "univariate-2018.json").read_text()  # it says nothing about the machine
-    # of the two half-years the last is told apart, and stands in the table over all systems
+    # the last of the two half-years has facts of its own, and is in the table over all systems
     last = {row["model"]: row for row in close["folds"] if row["fold"] == 1}
     naive = np.sqrt((errors.loc["2013-07":] ** 2).mean())
     assert last["persistence"]["rmse"] == pytest.approx(naive, rel=1e-12)
@@ -137,7 +137,7 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
         f"{best}: {last[best]['rmse']:.4g} ("
     )
     assert facts["naive, close of 2018, the last"].startswith(f"persistence {naive:.4g}, correlation")
-    assert facts["naive, close of 2018, the last"].endswith(f"; {naive / 0.0150:.3f} of what was published")
+    assert facts["naive, close of 2018, the last"].endswith(f"; {naive / 0.0150:.3f} of the published error")
     summary = (out / "summary.md").read_text().splitlines()[-1]
     assert summary.startswith("| univariate-2018 | RMSE, last block |     0.015 |")
     assert f"({last['published network']['ratio']:.3f} of persistence)" in summary
@@ -147,26 +147,26 @@ def test_published_and_honest_networks_share_a_table(world, tmp_path, monkeypatc
 
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     code, again, err = reproduce(world, out, monkeypatch, capsys, "--seeds", "2")
-    assert (code, again) == (0, said)
+    assert (code, again) == (0, output)
     assert err.count("already done") == 3
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_downloaded_file_is_said_to_be_one(world, tmp_path, monkeypatch, capsys):
+def test_downloaded_file_is_named_in_the_vintage_note(world, tmp_path, monkeypatch, capsys):
     record = {"source": "somewhere", "downloaded": "2026-01-02", "sha256": sha256_file(world / INDEX_FILE)}
     write_json(download._record(world / INDEX_FILE), record)
-    code, said, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
+    code, output, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
     assert code == 0, err
-    assert "- vintage: downloaded on 2026-01-02 from somewhere" in said
-    assert "- vintage: final" not in said
+    assert "- vintage: downloaded on 2026-01-02 from somewhere" in output
+    assert "- vintage: final" not in output
     # the folders behind the report say so too
     table = (tmp_path / "out" / "univariate-2018" / "residual-network" / "table.md").read_text()
     assert "downloaded on 2026-01-02 from somewhere" in table
     assert "figures as of: final" not in table
-    assert "later revisions" in said
+    assert "later revisions" in output
 
 
-def test_a_missing_file_is_fetched_when_asked_for(world, tmp_path, monkeypatch, capsys):
+def test_missing_file_is_downloaded_with_the_option(world, tmp_path, monkeypatch, capsys):
     content, asked = (world / INDEX_FILE).read_bytes(), []
     (world / INDEX_FILE).unlink()
     code, _, err = reproduce(world, tmp_path / "out", monkeypatch, capsys, "--seeds", "1")
@@ -191,7 +191,7 @@ def test_every_system_names_its_files_and_presets():
         assert len(set(labels)) == len(labels)
 
 
-def test_every_preset_in_the_folder_can_be_asked_for(monkeypatch, tmp_path, capsys):
+def test_every_preset_file_is_a_known_preset(monkeypatch, tmp_path, capsys):
     folder = Path(presets.__file__).parent
     assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
     for preset, then in (("seasonal", "forecast"), ("improved-stacked", "run")):

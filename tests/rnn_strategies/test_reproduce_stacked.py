@@ -1,4 +1,4 @@
-"""The stacked system in a small world: every variation that is asked for, resumed, and measured from its files."""
+"""Reproduction of the stacked system with small settings: variations, resuming, and measures from the files."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_one_command_writes_the_table_and_a_repeat_trains_nothing(world, small, 
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_a_stopped_run_goes_on_and_says_that_it_is_not_finished(world, small, tmp_path, monkeypatch, capsys):
+def test_interrupted_run_resumes_and_states_that_it_is_not_finished(world, small, tmp_path, monkeypatch, capsys):
     small("lstm", "logistic")
     out, whole = tmp_path / "out", stacked._measure
 
@@ -137,7 +137,7 @@ def test_a_stopped_run_goes_on_and_says_that_it_is_not_finished(world, small, tm
     assert "Not finished" not in (out / "stacked.md").read_text()
 
 
-def test_what_is_missing_is_said_before_anything_is_done(world, small, tmp_path, monkeypatch, capsys):
+def test_missing_data_raises_before_training(world, small, tmp_path, monkeypatch, capsys):
     small("lstm")
     code, _, err = reproduce(tmp_path, tmp_path / "out", monkeypatch, capsys)
     assert code == 2
@@ -153,7 +153,7 @@ def test_what_is_missing_is_said_before_anything_is_done(world, small, tmp_path,
     assert "expected --data with the folder of us-stocks-daily/close_all.parquet" in capsys.readouterr().err
 
 
-def test_trivial_predictors_are_scored_on_the_rows_of_the_networks(world, small, tmp_path, monkeypatch, capsys):
+def test_naive_predictors_are_scored_on_the_rows_of_the_networks(world, small, tmp_path, monkeypatch, capsys):
     small("logistic")
     reproduce(world, tmp_path / "out", monkeypatch, capsys)
     figures = json.loads((tmp_path / "out" / "stacked.json").read_text())["figures"]

@@ -1,4 +1,4 @@
-"""The published and honest systems of series: their settings, and on real data what "as it is now" reaches alone."""
+"""Published and improved systems of series: their settings, and the errors of persistence on real data."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_published_settings_are_the_published_ones(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERIES)
-def test_every_figure_stands_beside_that_of_persistence(tmp_path, name):
+def test_every_figure_is_compared_with_persistence(tmp_path, name):
     config = preset(name, tmp_path)
     assert "persistence" in config.baselines
     assert len(config.seeds) >= (10 if "multi" in name else 5)
@@ -68,18 +68,18 @@ def test_persistence_alone_reaches_the_published_index_figures(
 ):
     config = preset("published-univariate", tmp_path, shared_data, overrides)
     spread = np.ptp(config.load_series().values)
-    truth, said = baselines(config, ["persistence"])
+    truth, forecasts = baselines(config, ["persistence"])
     assert len(truth) == days
-    assert root_mean_squared_error(truth, said["persistence"]) / spread == pytest.approx(error, abs=5e-6)
-    found = information_coefficient(truth.ravel(), said["persistence"].ravel())
+    assert root_mean_squared_error(truth, forecasts["persistence"]) / spread == pytest.approx(error, abs=5e-6)
+    found = information_coefficient(truth.ravel(), forecasts["persistence"].ravel())
     assert found.value == pytest.approx(correlation, abs=5e-5)
 
 
 def test_macro_baselines_are_those_of_the_literature(tmp_path, shared_data):
     config = preset("published-multivariate", tmp_path, shared_data)
-    truth, said = baselines(config, ["persistence", "var(2)", "ridge(13)"])
+    truth, forecasts = baselines(config, ["persistence", "var(2)", "ridge(13)"])
     assert truth.shape == (24, 1, 2)
-    error = {name: mean_absolute_error(truth, values) for name, values in said.items()}
+    error = {name: mean_absolute_error(truth, values) for name, values in forecasts.items()}
     assert error["persistence"] == pytest.approx(2.109, abs=0.001)
     assert error["var(2)"] == pytest.approx(1.984, abs=0.002)
     assert error["ridge(13)"] < 1.62  # the penalty is chosen before the block; with others down to 1.46
@@ -96,7 +96,7 @@ def test_residual_network_stays_with_persistence(tmp_path, shared_data, override
 
 
 @pytest.mark.slow
-def test_highway_network_beats_the_published_macro_error(tmp_path, shared_data):
+def test_autoregressive_network_beats_the_published_macro_error(tmp_path, shared_data):
     last_block = ("walk_forward.test_start=2016-01-01", 'forecast.baselines=["persistence"]')
     config = preset("improved-multivariate", tmp_path, shared_data, last_block)
     network = forecast(config, out=tmp_path / "out", jobs=1).accuracy["models"][0]

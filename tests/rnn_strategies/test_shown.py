@@ -1,4 +1,4 @@
-"""What results say of themselves at a prompt and in a notebook."""
+"""Representations of results at a prompt and in a notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of one and of two names: what needs a cross-section is refused, counted, or measured over time."""
+"""Runs of one and of two tickers: cross-sectional measures raise errors, or are replaced by measures over time."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_run_of_two_names_states_that_there_is_no_rank_ic_and_counts_dates(tmp
     ],
 )
 @pytest.mark.parametrize("stated", [True, False])
-def test_what_ranks_one_name_is_refused_at_configuration_or_before_training(tmp_path, changes, message, stated):
+def test_ranking_of_a_single_ticker_raises_before_training(tmp_path, changes, message, stated):
     if stated:
         changes = {**changes, "universe": '[universe]\ninclude = ["SIM000"]', "n_tickers": "n_tickers = 5"}
         with pytest.raises(InputError, match=re.escape(message)):
@@ -193,7 +193,7 @@ def test_more_places_than_names_are_a_warning_in_the_report(tmp_path):
     assert warning in text_of(run)
 
 
-def test_the_audit_judges_one_name_over_time(one):
+def test_audit_evaluates_a_single_ticker_over_time(one):
     audit = audit_run(one, only=["baseline-attribution"])
     verdict = audit.verdict("baseline-attribution")
     assert verdict.status in (Status.PASSED, Status.NOTED)

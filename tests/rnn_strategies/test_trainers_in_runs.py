@@ -1,4 +1,4 @@
-"""Whole runs with both trainers: what the run folder says of them, verified; and what another week costs."""
+"""Runs with both trainers: the recorded trainer, its verification, and the cost of another week of data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def no_drawing(monkeypatch):
 
 @pytest.fixture
 def no_compiler(monkeypatch):
-    """Let numba be broken, until it is mended."""
+    """Make the import of numba fail, until it is repaired."""
 
     def load_compiled_code(announce):
         raise ImportError("no numba here")
@@ -66,7 +66,7 @@ def read(run, name):
     return json.loads((run.folder / name).read_bytes())
 
 
-def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tmp_path):
+def test_run_records_trainer_and_costs_of_its_networks(write, tmp_path):
     made, watcher = go(write(tmp_path / "c.toml"), tmp_path / "run")
     reason = "its compiled code supports this network on the CPU"
     assert f"trainer compiled: {reason}; batches of 512, rate 0.0036" in watcher.messages
@@ -84,18 +84,18 @@ def test_a_run_says_which_trainer_made_its_networks_and_what_they_cost(write, tm
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_what_a_run_says_of_its_trainer_is_verified(write, tmp_path):
+def test_recorded_trainer_is_verified(write, tmp_path):
     made, _ = go(write(tmp_path / "c.toml", trainer="compiled"), tmp_path / "run")
     path = made.folder / "manifest.json"
-    honest = path.read_text()
+    original = path.read_text()
     for change in ({"name": "keras"}, {"versions": {"numba": "9.9"}}, {"reason": 5}):
-        manifest = json.loads(honest)
+        manifest = json.loads(original)
         manifest["trainer"].update(change)
         path.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         found = verify_run(made.folder, home=made.home)
         assert "manifest.json" in {one.file for one in found.findings}, change
         assert "trainer" in found.text()
-    path.write_text(honest)
+    path.write_text(original)
     assert verify_run(made.folder, home=made.home).passed
 
 
@@ -120,7 +120,7 @@ def test_auto_goes_on_with_keras_and_its_networks_are_still_verified_later(write
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_what_a_gpu_loses_stands_among_the_warnings(write, tmp_path, monkeypatch):
+def test_gpu_restrictions_are_among_the_warnings(write, tmp_path, monkeypatch):
     monkeypatch.setattr(load_keras().distribution, "list_devices", lambda kind: ["gpu:0"])
     config = write(tmp_path / "c.toml", trainer="keras", lookback="lookback = 8\nmin_steps = 4", seeds="seeds = [0]")
     made, watcher = go(config, tmp_path / "run")
@@ -170,13 +170,13 @@ def test_the_audit_takes_the_network_that_auto_trained(write, tmp_path):
     assert {"network"} <= {row["what"] for row in verdict.table}
 
 
-def test_the_doctor_tries_the_trainer_out(no_compiler):
-    said = dict(diagnose())
-    assert said["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
+def test_doctor_tests_the_trainer(no_compiler):
+    findings = dict(diagnose())
+    assert findings["trainer"] == "keras: the compiled trainer cannot be loaded: no numba here"
     no_compiler.undo()
-    said = dict(diagnose())
-    assert said["trainer"].startswith("compiled: its compiled code supports this network on the CPU; compiled ")
-    assert said["numba"][0].isdigit()
+    findings = dict(diagnose())
+    assert findings["trainer"].startswith("compiled: its compiled code supports this network on the CPU; compiled ")
+    assert findings["numba"][0].isdigit()
 
 
 @pytest.mark.slow

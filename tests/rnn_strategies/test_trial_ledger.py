@@ -1,4 +1,4 @@
-"""The trial ledger itself: where it is, what it survives, and how one of former versions is taken in."""
+"""Trial ledger: its location, damaged or locked files, and the import of a former ledger."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_place_that_depends_on_the_working_directory_is_refused(monkeypatch, t
     assert default_ledger().root == Path.home() / "trials"
 
 
-def test_a_place_that_cannot_be_written_is_said_before_any_work_with_the_remedy(support, tmp_path, monkeypatch):
+def test_unwritable_ledger_raises_before_any_work(support, tmp_path, monkeypatch):
     from configs import write_tiny
 
     (tmp_path / "file").write_text("")
@@ -168,16 +168,16 @@ def test_two_processes_writing_at_once_lose_nothing():
     assert all(trial.status == "done" for trial in trials.values())
 
 
-def test_another_process_that_keeps_it_is_said(ledger, monkeypatch):
+def test_ledger_locked_by_another_process_raises(ledger, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("rnn_strategies.trials.trial_ledger._WAIT", 0.01)
+    monkeypatch.setattr("rnn_strategies.trials.trial_ledger._LOCK_TIMEOUT", 0.01)
     ledger.root.mkdir()
     with FileLock(ledger.root / ".ledger.jsonl.lock"), pytest.raises(LockedError, match="run the same command again"):
         ledger.start(TRIAL)
 
 
-def test_an_end_on_record_is_not_written_twice(ledger):
+def test_recorded_result_is_not_written_twice(ledger):
     for _ in range(3):
         ledger.start(TRIAL)
         ledger.finish(replace(TRIAL, status="done", sharpe=1.0))
@@ -186,7 +186,7 @@ def test_an_end_on_record_is_not_written_twice(ledger):
     assert ledger.trials()[TRIAL.id].status == "done"
 
 
-def test_lines_that_were_cut_short_and_fields_of_later_versions_are_passed_over(ledger):
+def test_incomplete_lines_and_unknown_fields_are_ignored(ledger):
     ledger.start(TRIAL)
     line = json.dumps({**asdict(replace(TRIAL, id="b" * 16)), "colour": "red", "at": "later"})
     with open(ledger.path, "a") as handle:
@@ -345,7 +345,7 @@ def test_a_ledger_of_former_versions_is_imported_once(former, tmp_path, monkeypa
     assert (tmp_path / ".rnn-strategies/trials.jsonl").read_bytes() == old
 
 
-def test_an_import_that_was_cut_short_is_done_again(former):
+def test_interrupted_import_is_repeated(former):
     home, ledger = Home(Path(".rnn-strategies")), default_ledger()
     import_old_ledger(ledger, home)
     whole, trials = ledger.path.read_bytes(), ledger.trials()
@@ -373,7 +373,7 @@ def test_what_a_former_version_added_since_is_imported_and_what_is_known_stays(f
     assert trials[TRIAL.id].returns is None
 
 
-def test_an_old_ledger_that_cannot_be_read_is_said(tmp_path, ledger):
+def test_unreadable_old_ledger_raises(tmp_path, ledger):
     (tmp_path / "home" / "trials.jsonl").mkdir(parents=True)
     with pytest.raises(InputError, match=r"expected to import the trial ledger .*trials\.jsonl.*move it elsewhere"):
         import_old_ledger(ledger, Home(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""Trials of runs: every configuration with out-of-sample scores counts once, wherever its folder is or was."""
+"""Trials of runs: every configuration with out-of-sample scores counts once, whatever its folder."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_returns_of_the_family_are_those_of_its_runs(small, tmp_path):
     assert other.tobytes() == one.result.returns.to_numpy().tobytes()
 
 
-def test_returns_outlive_the_folder_of_their_run(small, tmp_path):
+def test_returns_are_kept_after_the_run_folder_is_deleted(small, tmp_path):
     """Folders are used again, moved and deleted; the trials they held stay what they were."""
     first = rs.run(small, out=tmp_path / "1", jobs=1).result.returns.to_numpy()
     own = next(iter(default_ledger().trials()))
@@ -163,7 +163,7 @@ def test_a_change_that_leaves_dates_and_members_much_the_same_does_not_reset_the
     assert family(again) == (2, 2, 0)
 
 
-def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small, tmp_path):
+def test_narrower_universe_or_shorter_period_is_no_new_test(small, tmp_path):
     """Both were searched already; a wider universe and a longer period were not."""
     shorter, narrower = ["walk_forward.test_start=2015-01-01"], ["universe.max_tickers=2"]
     before = rs.run(small, out=tmp_path / "1", overrides=shorter, jobs=1)
@@ -178,7 +178,7 @@ def test_neither_a_narrower_universe_nor_a_shorter_period_is_a_fresh_test(small,
     assert family(other) == (2, 2, 1)  # the whole, and itself; beside them the narrower
 
 
-def test_other_markets_on_the_same_dates_are_mentioned_beside(small, tmp_path):
+def test_trials_of_other_universes_are_counted_separately(small, tmp_path):
     rs.run(small, out=tmp_path / "1", jobs=1)
     other = rs.run(small, out=tmp_path / "2", overrides=["prices.seed=4"], jobs=1)  # the same names, other prices
     assert family(other) == (1, 1, 1)
@@ -278,7 +278,7 @@ def test_a_report_of_a_former_version_is_counted_by_the_rules_of_now(small, tmp_
     assert_verified(made.folder)
 
 
-def test_a_redrawn_report_that_was_cut_short_is_not_taken_for_finished(small, tmp_path, monkeypatch):
+def test_interrupted_report_update_is_not_taken_for_finished(small, tmp_path, monkeypatch):
     made = rs.run(small, out=tmp_path / "1", jobs=1)
     rs.run(small, out=tmp_path / "2", overrides=["strategy.k=4"], jobs=1)
     with monkeypatch.context() as patch:

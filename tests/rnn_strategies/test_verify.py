@@ -1,4 +1,4 @@
-"""Verify: whatever the tests run passes, and no kind of tampering does, however well its traces are covered."""
+"""Verification: unchanged runs pass, and every kind of tampering is found, even with updated hashes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_untouched_run_passes_to_the_byte_of_its_report_and_nothing_is_writte
 
 
 @pytest.mark.usefixtures("drawn_before")
-def test_networks_that_are_gone_are_said_and_what_follows_from_their_scores_is_still_computed(run, home):
+def test_missing_networks_are_a_warning_and_results_of_scores_are_recomputed(run, home):
     shutil.rmtree(home.artifacts)
     found = verify_run(run, home=home)
     assert found.passed, found.text()
@@ -117,7 +117,7 @@ def test_networks_that_are_gone_are_said_and_what_follows_from_their_scores_is_s
 
 
 @pytest.mark.usefixtures("drawn_before")
-def test_without_prices_and_ledger_the_files_are_held_to_each_other(run, tmp_path):
+def test_without_prices_and_ledger_files_are_checked_against_each_other(run, tmp_path):
     """Prices that can be simulated again need no store; others do."""
     text = (run / "config.toml").read_text()
     assert 'source = "simulated"' in text
@@ -157,7 +157,7 @@ def test_results_of_other_versions_are_compared_to_nine_digits(run, home, monkey
 
 
 @pytest.mark.usefixtures("drawn_before")
-def test_what_does_not_belong_is_named(run, home):
+def test_file_that_does_not_belong_is_a_warning(run, home):
     (run / "notes.txt").write_text("mine")
     found = verify_run(run, home=home)
     assert found.passed
@@ -174,14 +174,14 @@ def test_a_table_that_the_report_would_show_must_be_of_the_run(made, run, tmp_pa
     assert named(verify_run(single.folder)) == {"seed_returns.parquet"}
 
 
-def test_a_folder_that_is_none_is_a_mistake_and_one_without_a_run_a_finding(tmp_path):
+def test_missing_folder_raises_and_folder_without_run_is_a_finding(tmp_path):
     with pytest.raises(InputError, match="expected a run folder"):
         verify_run(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     assert named(verify_run(tmp_path / "empty")) == {"manifest.json"}
 
 
-def test_a_run_in_the_making_is_left_alone(run, home):
+def test_locked_run_raises(run, home):
     from rnn_strategies.runs.workspace import locked
 
     with locked(run), pytest.raises(LockedError):
@@ -297,7 +297,7 @@ def edit_config_and_hash(run):
 
 
 def other_prices(run):
-    """Somebody else's prices, which are in the store too."""
+    """Other prices, which are in the store too."""
     prices = rs.load_prices(source="simulated", seed=8, n_tickers=12, start="2012-09-01", end="2014-08-29")
     digest = Home(run.parent / "home").inputs.put(prices.save)
     in_json(run, "manifest.json", lambda m: m["inputs"]["prices"].update(sha256=digest))
@@ -447,7 +447,7 @@ def holds(found, run, file):
 
 @pytest.mark.usefixtures("drawn_before")
 @pytest.mark.parametrize("kind", KINDS)
-def test_tampering_is_named_though_the_hashes_are_made_to_match(run, home, kind):
+def test_tampering_with_updated_hashes_is_found(run, home, kind):
     from verified import match_hashes
 
     spoil, file = TAMPERING[kind]
@@ -465,7 +465,7 @@ def test_tampering_is_named_though_the_hashes_are_made_to_match(run, home, kind)
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_before")
 @pytest.mark.parametrize("kind", TAMPERING)
-def test_tampering_is_named_by_whoever_leaves_the_hashes(run, home, kind):
+def test_tampering_without_updated_hashes_is_found(run, home, kind):
     spoil, file = TAMPERING[kind]
     spoil(run)
     holds(verify_run(run, home=home), run, file)
@@ -499,7 +499,7 @@ def test_tampering_is_named_by_whoever_leaves_the_hashes(run, home, kind):
         ("a setting and its hash", "config.toml"),
     ],
 )
-def test_tampering_shows_without_the_inputs_too(run, tmp_path, kind, file):
+def test_tampering_is_found_without_the_inputs(run, tmp_path, kind, file):
     """Matched hashes, no prices, no networks, no ledger: the files of the run alone."""
     from verified import match_hashes
 
@@ -517,14 +517,14 @@ def test_a_report_is_drawn_again_and_a_figure_of_it_is_named(run, home):
 
 
 @pytest.mark.usefixtures("drawn_before")
-def test_the_figure_that_differs_is_said(run, home):
+def test_different_figure_is_in_the_finding(run, home):
     edit(run, "returns.parquet", column="returns", row=40, change=lambda _: 0.5)
     day = read_parquet(run / "returns.parquet")["date"][40]
     found = verify_run(run, home=home)
     assert f"returns.parquet: returns on {day:%Y-%m-%d} is 0.5; recomputed " in found.text()
 
 
-def test_a_sharpe_ratio_that_the_ledger_remembers_otherwise(run, home, tmp_path):
+def test_sharpe_ratio_that_differs_from_the_ledger_is_found(run, home, tmp_path):
     """Everything in the folder forged, and the store gone: the ledger still knows."""
     from dataclasses import replace
 
@@ -536,7 +536,7 @@ def test_a_sharpe_ratio_that_the_ledger_remembers_otherwise(run, home, tmp_path)
     assert "metrics.json: sharpe_ratio is" in verify_run(run, home=home).text()
 
 
-def test_a_claim_to_come_from_another_version_needs_a_report_that_says_so_too(run, home):
+def test_edited_version_is_found_by_the_report(run, home):
     in_json(run, "manifest.json", lambda m: m["versions"].update({"rnn-strategies": "0.0.9"}))
     assert named(verify_run(run, home=home)) == {"report.html"}
 
@@ -555,7 +555,7 @@ def places(value, path=()):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_before")
-def test_whatever_a_manifest_says_otherwise_is_a_finding_and_never_an_exception(run, home, tmp_path):
+def test_any_change_of_the_manifest_is_a_finding_and_no_exception(run, home, tmp_path):
     manifest = json.loads((run / "manifest.json").read_bytes())
     gone = object()
     for path in places(manifest):
@@ -575,7 +575,7 @@ def test_whatever_a_manifest_says_otherwise_is_a_finding_and_never_an_exception(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("drawn_before")
-def test_whatever_is_wrong_with_a_table_is_a_finding_without_the_inputs_too(run, tmp_path):
+def test_any_fault_of_a_table_is_a_finding_without_the_inputs(run, tmp_path):
     from verified import match_hashes
 
     shutil.copytree(run, tmp_path / "kept")
@@ -600,11 +600,11 @@ def test_whatever_is_wrong_with_a_table_is_a_finding_without_the_inputs_too(run,
                 shutil.copy(kept, run / kept.name)
 
 
-# -- every door ------------------------------------------------------------------------------------------------------
+# -- other kinds of runs -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_models_of_ones_own_and_files_beside_prices(made, tmp_path, support):
+def test_custom_models_and_reference_files(made, tmp_path, support):
     from verified import assert_verified, match_hashes
 
     months = pd.date_range("2010-01-01", "2014-08-01", freq="MS")
@@ -663,7 +663,7 @@ def test_imported_scores(run, made, tmp_path, support, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_strategy_of_ones_own_that_was_edited_or_is_not_here(made, tmp_path, support, monkeypatch):
+def test_edited_or_missing_custom_strategy(made, tmp_path, support, monkeypatch):
     from verified import assert_verified
 
     module = tmp_path / "plug" / "verified_strategy.py"

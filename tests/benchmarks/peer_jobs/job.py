@@ -1,4 +1,4 @@
-"""The job every engine does, and how it is timed; needs numpy alone, because it runs in each peer's own environment.
+"""Job of every engine, and its timing; it needs numpy only, because it runs in the environment of each peer.
 
 Decide at the close of the last session of each week: the `PLACES` highest scores get `INVESTED / PLACES` of the
 account each, everything else is sold. Trade at the next open, in whole shares, with commission and slippage. Where an
@@ -18,13 +18,13 @@ import numpy as np
 __all__ = ["CASH", "COMMISSION", "INVESTED", "PLACES", "SLIPPAGE", "chosen", "do", "imported", "stamps"]
 
 PLACES = 50
-# Of the account: the rest is a buffer, because the open is not the close that sizes are made at.
+# Fraction of the account; the rest is a buffer, because the open differs from the close that orders are sized at.
 INVESTED = 0.98
 CASH = 1e8
 COMMISSION = 0.001
 SLIPPAGE = 0.0005
 
-# A first run this long says enough: compiling and imports are a small part of it.
+# A first run of this many seconds is measured alone: compilation and imports are a small part of it.
 LONG = 60.0
 
 
@@ -34,7 +34,7 @@ def chosen(scores: np.ndarray, places: int = PLACES) -> np.ndarray:
 
 
 def stamps(days: np.ndarray) -> np.ndarray:
-    """Sessions as nanoseconds, which pandas wants."""
+    """Sessions as nanoseconds, as pandas requires."""
     return days.astype("datetime64[ns]")
 
 
@@ -58,7 +58,7 @@ def do(
     began : float
         CPU seconds of this process before the engine was imported.
     """
-    from memory import peak_mb  # beside this script; elsewhere this module is imported for its numbers only
+    from memory import peak_mb  # in the folder of this script; not needed where only constants are imported
 
     source, target = sys.argv[1:3]
     with np.load(source) as arrays:

@@ -1,4 +1,4 @@
-"""The job in this project, by `run_backtest`."""
+"""Job in this project, with `run_backtest`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job in bt, which knows one price per session and trades at it.
+"""Job in bt, which has one price per session and trades at it.
 
 It is given the opens and the weights a session late, so that it fills at the open ours fills at; sizes are then made at
 that same open instead of the close before it, and the account is valued at opens.

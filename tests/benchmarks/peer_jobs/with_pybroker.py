@@ -1,4 +1,4 @@
-"""The job in PyBroker: targets set after the close of each decision date, filled at the next open."""
+"""Job in PyBroker: targets set after the close of each decision date, filled at the next open."""
 
 from __future__ import annotations
 

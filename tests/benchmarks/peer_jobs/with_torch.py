@@ -1,4 +1,4 @@
-"""The same network and rows in torch's `nn.LSTM`; trains when it is asked to, so that its turns alternate with ours.
+"""The same network and rows in torch's `nn.LSTM`; trains on request, so that its runs alternate with ours.
 
 Reads one JSON object a line from standard input and answers each with one; needs torch and numpy alone. What makes
 torch faster on a CPU and leaves the network as it is, is on: inputs gathered from the panel by index, one dropout mask
@@ -40,7 +40,7 @@ class StackedLSTM(nn.Module):
 
 
 class Job:
-    """The rows, and a network for each batch size, trained on whenever it is asked."""
+    """The rows, and a network for each batch size, which is trained on request."""
 
     def __init__(self, path: str) -> None:
         with np.load(path) as arrays:
@@ -55,7 +55,7 @@ class Job:
         self.networks: dict[int, tuple[StackedLSTM, torch.optim.Adam]] = {}
 
     def network(self, batch: int) -> tuple[StackedLSTM, torch.optim.Adam]:
-        """Network and optimizer of a batch size, made at its first turn."""
+        """Network and optimizer of a batch size, created on first use."""
         if batch not in self.networks:
             torch.manual_seed(0)
             made = StackedLSTM(**self.size)
@@ -63,7 +63,7 @@ class Job:
         return self.networks[batch]
 
     def train(self, batch: int, passes: int) -> dict[str, float]:
-        """Train some passes over all rows: CPU seconds, and the mean loss of the last pass."""
+        """Train some epochs on all rows: CPU seconds, and the mean loss of the last epoch."""
         network, optimizer = self.network(batch)
         total = 0.0
         began = time.process_time()
@@ -72,8 +72,8 @@ class Job:
             for rows in torch.randperm(len(self.label)).split(batch):
                 # (batch, features, steps) -> (steps, batch, features)
                 sequence = self.windows[self.ticker[rows], self.start[rows]].permute(2, 0, 1).contiguous()
-                said = network(sequence, self.category[rows], self.one_hot[self.month[rows]])
-                loss = nn.functional.binary_cross_entropy_with_logits(said, self.label[rows])
+                output = network(sequence, self.category[rows], self.one_hot[self.month[rows]])
+                loss = nn.functional.binary_cross_entropy_with_logits(output, self.label[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -82,7 +82,7 @@ class Job:
 
 
 def main() -> None:
-    """Say the version, then answer until the input ends."""
+    """Print the version, then answer requests until the input ends."""
     torch.set_num_threads(1)
     torch.set_num_interop_threads(1)
     job = Job(sys.argv[1])

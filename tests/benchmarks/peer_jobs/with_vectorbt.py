@@ -1,4 +1,4 @@
-"""The job in vectorbt: one call over the whole table of target weights.
+"""Job in vectorbt: one call over the whole table of target weights.
 
 Targets are laid on the session after the decision and valued at the close before it, so sizes are those of the
 decision; orders of one session are sorted by value, so sales come first. All this is asked for: by default vectorbt

@@ -1,4 +1,4 @@
-"""The job in zipline-reloaded, which with daily bars decides at the close and fills at the close of the next session.
+"""Job in zipline-reloaded, which with daily bars decides at the close and fills at the close of the next session.
 
 Assets and bars are given in memory, without a bundle on disk.
 """
@@ -23,7 +23,7 @@ BEGAN = imported()
 
 
 class Bars(InMemoryDailyBarReader):
-    """Bars in memory. Two things of the library's own reader fail: its last day, and the look-up of one value."""
+    """Bars in memory. The reader of the library fails for the last day, and in the look-up of one value."""
 
     last_available_dt = property(lambda self: self.sessions[-1])
 
