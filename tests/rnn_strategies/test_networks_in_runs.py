@@ -109,7 +109,7 @@ def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):
         ("categorical_embedings = { sector = 4 }", "did you mean 'categorical_embeddings'"),
         ('kind = "encoder_decodr"', "found 'encoder_decodr'; did you mean 'encoder_decoder'"),
         ('kind = "encoder_decoder"\nattention = "bahdanau"', "additive, dot, none; found 'bahdanau'"),
-        ('kind = "encoder_decoder"\nteacher_focing = 0.5', "did you mean 'teacher_forcing'"),
+        ('kind = "encoder_decoder"\nteacher_focing = 0.5', "did you mean 'teacher_forcing_ratio'"),
         ("bidirectional = true\nsequence_loss = true", "earlier steps would look ahead"),
     ],
 )
