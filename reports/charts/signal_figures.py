@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.charts.charting import PALETTE, Chart, NothingToDrawError, draw
 from reports.common.number_format import interval_of_mean, number
 from reports.metrics.signal_quality import SignalQuality
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS
 
 __all__ = ["signal_charts"]
 
@@ -119,7 +119,7 @@ def _auc_by_fold(axes: Axes, quality: SignalQuality) -> str:
             linewidth=5,
         )
         handles.append((spread, "single seeds ± std"))
-    markers = dict(zip(TRIVIAL_PREDICTORS, "^vsD", strict=True))
+    markers = dict(zip(NAIVE_PREDICTORS, "^vsD", strict=True))
     for predictor, marker in markers.items():
         column = f"auc_{predictor}"
         if column in table and table[column].notna().any():

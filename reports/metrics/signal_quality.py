@@ -12,7 +12,7 @@ from reports.metrics.performance import Metrics, json_number
 from reports.metrics.skill_over_time import SkillOverTime, measure_over_time, over_time_metrics
 from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome, rank_ic_by_date
 from signals.evaluation.long_run_variance import MeanInterval, mean_interval
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS
 
 __all__ = ["TOO_GOOD_AUC", "OverTime", "SignalQuality", "measure_signals", "signal_metrics"]
 
@@ -206,7 +206,7 @@ def signal_metrics(quality: SignalQuality | None) -> Metrics:
         known = quality is not None and len(quality.seeds) > 0
         out[f"{name}_seeds_mean"] = json_number(quality.seeds[name].mean()) if quality and known else None
         out[f"{name}_seeds_std"] = json_number(quality.seeds[name].std()) if quality and known else None
-        for predictor in TRIVIAL_PREDICTORS:
+        for predictor in NAIVE_PREDICTORS:
             value = quality.naive_predictors[name].get(predictor) if quality else None
             out[f"{name}_{predictor}"] = json_number(value)
     out["signal_dates"] = quality.auc_dates if quality else None
@@ -292,7 +292,7 @@ def _fold_table(
         # naive predictors do not depend on the seed: all rows of a fold hold the same value
         first = folds.groupby("fold").first()
         for name in _MEASURES:
-            for predictor in TRIVIAL_PREDICTORS:
+            for predictor in NAIVE_PREDICTORS:
                 column = f"{name}_{predictor}"
                 if column in first:
                     table[column] = first[column].reindex(table.index)
@@ -309,7 +309,7 @@ def _year_table(
         folds_of_year = reach.index[(reach["min"] <= key) & (reach["max"] >= key)]
         if (reach.loc[folds_of_year, "min"] == reach.loc[folds_of_year, "max"]).all():
             naive = _naive_overall(folds.loc[folds_of_year])
-            for name, predictor in itertools.product(_MEASURES, TRIVIAL_PREDICTORS):
+            for name, predictor in itertools.product(_MEASURES, NAIVE_PREDICTORS):
                 if f"{name}_{predictor}" in folds:
                     table.loc[key, f"{name}_{predictor}"] = naive.loc[predictor, name]
     return table
@@ -317,7 +317,7 @@ def _year_table(
 
 def _naive_overall(table: pd.DataFrame) -> pd.DataFrame:
     rows = {}
-    for predictor in TRIVIAL_PREDICTORS:
+    for predictor in NAIVE_PREDICTORS:
         values = {}
         for name in _MEASURES:
             known = table.get(f"{name}_{predictor}", pd.Series(dtype="float64")).dropna()

@@ -8,7 +8,7 @@ from reports.common.number_format import DASH, count, day, interval_of_mean, num
 from reports.metrics.signal_quality import SignalQuality
 from reports.tables.skill_over_time_tables import over_time_table, over_time_tables
 from reports.tables.table import Table
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS
 
 __all__ = ["bucket_table", "fold_skill_table", "fold_slices_table", "skill_table", "year_skill_table"]
 
@@ -51,7 +51,7 @@ def skill_table(quality: SignalQuality) -> Table:
                 "",
             )
         )
-    for predictor in TRIVIAL_PREDICTORS:
+    for predictor in NAIVE_PREDICTORS:
         naive = quality.naive_predictors.loc[predictor]
         if not naive.isna().all():
             rows.append((_PREDICTOR_NAMES[predictor], number(naive["auc"], 3), "", number(naive["rank_ic"], 3), ""))
@@ -181,7 +181,7 @@ def _years_of_folds(quality: SignalQuality) -> dict[int, int]:
 
 
 def _skill_rows(title: str, head: str, table: pd.DataFrame, names: dict[int, str], note: str) -> Table:
-    known = [p for p in TRIVIAL_PREDICTORS if f"auc_{p}" in table and table[f"auc_{p}"].notna().any()]
+    known = [p for p in NAIVE_PREDICTORS if f"auc_{p}" in table and table[f"auc_{p}"].notna().any()]
     rows: list[tuple[str, ...]] = []
     for name, label, digits in (("auc", "AUC", 3), ("rank_ic", "Rank IC", 3)):
         rows.append((label,))

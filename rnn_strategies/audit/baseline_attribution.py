@@ -18,10 +18,10 @@ from signals.evaluation.long_run_variance import TOO_FEW_DATES, MeanInterval
 from signals.evaluation.naive_predictors import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
+    NAIVE_PREDICTORS,
     NOTHING,
-    TRIVIAL_PREDICTORS,
-    more_trivial_scores,
-    trivial_scores,
+    more_naive_scores,
+    naive_scores,
 )
 from signals.evaluation.pooled_metrics import area_under_curve, outcome_over_time, pooled_auc
 
@@ -29,7 +29,7 @@ __all__ = ["NAME", "explained"]
 
 NAME = "baseline-attribution"
 
-PREDICTORS = (*TRIVIAL_PREDICTORS, *MORE_PREDICTORS)
+PREDICTORS = (*NAIVE_PREDICTORS, *MORE_PREDICTORS)
 WITHIN = tuple(name for name in PREDICTORS if name not in DATE_PREDICTORS)
 WORDS = {
     "last_return": "last return",
@@ -248,9 +248,9 @@ def _rows(
         rows = np.flatnonzero(numbers == number)
         label = data.labels.label[training]
         cells = ticker[rows], end[rows]
-        predictions = trivial_scores(
+        predictions = naive_scores(
             data.returns, *cells, lookback=lookback, training_label=label, training_ticker=training[0]
-        ) | more_trivial_scores(
+        ) | more_naive_scores(
             data.returns,
             data.dates,
             data.eligible,

@@ -14,7 +14,7 @@ from signals.common.storage import read_parquet
 from signals.dataset.dataset import Dataset
 from signals.dataset.fold_data import FoldData
 from signals.evaluation.cross_section_metrics import rank_ic_by_date
-from signals.evaluation.naive_predictors import more_trivial_scores, trivial_scores
+from signals.evaluation.naive_predictors import more_naive_scores, naive_scores
 from signals.walk_forward.panel_walk_forward import prepare
 
 __all__ = ["TRIVIAL", "measure_trivial"]
@@ -87,10 +87,10 @@ def _scores(
     data: Dataset, fold: FoldData, ticker: NDArray[np.int32], date: NDArray[np.int32], lookback: int
 ) -> dict[str, pd.Series]:
     label = fold.scaler.restore_target(fold.training.label)
-    of_tickers = trivial_scores(
+    of_tickers = naive_scores(
         data.returns, ticker, date, lookback=lookback, training_label=label, training_ticker=fold.training_ticker
     )
-    of_dates = more_trivial_scores(
+    of_dates = more_naive_scores(
         data.returns,
         data.dates,
         data.eligible,

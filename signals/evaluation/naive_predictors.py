@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 __all__ = [
     "DATE_PREDICTORS",
     "MORE_PREDICTORS",
+    "NAIVE_PREDICTORS",
     "NOTHING",
-    "TRIVIAL_PREDICTORS",
-    "more_trivial_scores",
-    "trivial_scores",
+    "more_naive_scores",
+    "naive_scores",
 ]
 
-TRIVIAL_PREDICTORS = ("last_return", "mean_return", "volatility", "ticker_mean")
-# Those of `more_trivial_scores`, which the audit uses and the report does not.
+NAIVE_PREDICTORS = ("last_return", "mean_return", "volatility", "ticker_mean")
+# Those of `more_naive_scores`, which the audit uses and the report does not.
 MORE_PREDICTORS = ("last_sign", "was_zero", "month_mean", "market")
 # The same for all tickers of a date.
 DATE_PREDICTORS = ("month_mean", "market")
@@ -23,7 +23,7 @@ DATE_PREDICTORS = ("month_mean", "market")
 NOTHING = 1e-12
 
 
-def trivial_scores(
+def naive_scores(
     returns: NDArray[np.float64],
     ticker: NDArray[np.int32],
     end: NDArray[np.int32],
@@ -72,7 +72,7 @@ def trivial_scores(
     }
 
 
-def more_trivial_scores(
+def more_naive_scores(
     returns: NDArray[np.float64],
     dates: NDArray[np.datetime64],
     eligible: NDArray[np.bool_],

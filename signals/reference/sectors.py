@@ -118,7 +118,6 @@ def read_sectors(source: Path | str | pd.DataFrame, *, column: str = "sector") -
     warnings = list(spells.warnings)
     if not spells.dated:
         warnings.append(
-            "Sectors are those of the day on which the file was written, not of each date, which is a slight "
-            "look-ahead."
+            "Sectors are those of the day the file was made, not of each date, which is a slight look-ahead."
         )
     return SectorTable(spells, names, tuple(warnings))

@@ -15,7 +15,7 @@ from signals.common.summary_card import Card
 from signals.dataset.dataset import Dataset
 from signals.dataset.fold_data import FoldData
 from signals.evaluation.cross_section_metrics import auc_by_date, binary_outcome, rank_ic_by_date
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS, trivial_scores
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS, naive_scores
 from signals.execution.task_result import TaskResult
 from signals.scores.signal_frame import signal_frame
 from signals.walk_forward.quantiles import pinball_losses, quantile_frame, split_quantiles
@@ -299,7 +299,7 @@ def _fold_rows(
         "tickers": len(fold.tickers),
     }
     naive_metrics = {}
-    naive = trivial_scores(
+    naive = naive_scores(
         data.returns,
         fold.test_ticker,
         fold.test_date,
@@ -307,7 +307,7 @@ def _fold_rows(
         training_label=fold.training.label.astype(np.float64),
         training_ticker=fold.training_ticker,
     )
-    for name in TRIVIAL_PREDICTORS:
+    for name in NAIVE_PREDICTORS:
         naive_metrics[f"auc_{name}"], naive_metrics[f"rank_ic_{name}"] = quality(naive[name])
     ensemble = quality(scores.mean(axis=0))
     losses = [{}] * len(seeds) if quantiles is None else pinball_losses(data, fold, quantiles)

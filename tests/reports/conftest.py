@@ -13,7 +13,7 @@ import pytest
 
 from signals.common.storage import write_json, write_parquet
 from signals.evaluation.cross_section_metrics import auc_by_date, rank_ic_by_date
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS
 
 COMMISSION, SLIPPAGE, CASH = 0.001, 0.0005, 1_000_000.0
 
@@ -279,8 +279,8 @@ def _write_folds(
             "test_rows": len(mine),
             "tickers": s.tickers,
         }
-        beside = {f"auc_{p}": 0.5 + 0.01 * rng.standard_normal() for p in TRIVIAL_PREDICTORS}
-        beside |= {f"rank_ic_{p}": 0.02 * rng.standard_normal() for p in TRIVIAL_PREDICTORS}
+        beside = {f"auc_{p}": 0.5 + 0.01 * rng.standard_normal() for p in NAIVE_PREDICTORS}
+        beside |= {f"rank_ic_{p}": 0.02 * rng.standard_normal() for p in NAIVE_PREDICTORS}
         both = (auc_by_date(mine["score"], labels["label"]), rank_ic_by_date(mine["score"], labels["forward_return"]))
         for seed in range(s.seeds):
             own = scores[scores["seed"] == seed].set_index(["date", "ticker"])["score"].loc[mine.index]

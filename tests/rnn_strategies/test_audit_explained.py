@@ -18,7 +18,7 @@ from rnn_strategies.audit.check_result import Status
 from rnn_strategies.audit.score_skill import beyond, measure
 from signals.evaluation.cross_section_metrics import auc_by_date
 from signals.evaluation.long_run_variance import mean_interval
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS, more_trivial_scores, trivial_scores
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS, more_naive_scores, naive_scores
 from signals.evaluation.pooled_metrics import area_under_curve, pooled_auc
 from signals.models.custom import CustomModel
 from signals.walk_forward.panel_walk_forward import compute_signals, prepare
@@ -111,7 +111,7 @@ def small_world(rng, tickers=7, dates=40):
 
 def test_more_predictors_equal_a_plain_reference():
     returns, days, eligible, ticker, end, label, date = small_world(np.random.default_rng(0))
-    scores = more_trivial_scores(
+    scores = more_naive_scores(
         returns, days, eligible, ticker, end, lookback=6, training_label=label, training_date=date
     )
     months = pd.DatetimeIndex(days).month
@@ -136,8 +136,8 @@ def test_more_predictors_do_not_depend_on_later_dates(seed, cut):
     other[:, cut:] = rng.normal(0, 5, other[:, cut:].shape)
     later[:, cut:] = ~later[:, cut:]
     arguments = {"lookback": 6, "training_label": label, "training_date": date}
-    one = more_trivial_scores(returns, days, eligible, ticker[kept], end[kept], **arguments)
-    two = more_trivial_scores(other, days, later, ticker[kept], end[kept], **arguments)
+    one = more_naive_scores(returns, days, eligible, ticker[kept], end[kept], **arguments)
+    two = more_naive_scores(other, days, later, ticker[kept], end[kept], **arguments)
     for name, values in one.items():
         assert values.tobytes() == two[name].tobytes()
 
@@ -209,7 +209,7 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
 
     for line in verdict.table:
         fold = first.loc[int(line["fold"])]
-        for name in TRIVIAL_PREDICTORS:
+        for name in NAIVE_PREDICTORS:
             auc, rank_ic, _ = line[WORDS[name]].split(" / ")
             assert auc == f"{fold[f'auc_{name}']:.3f}"
             assert rank_ic == f"{fold[f'rank_ic_{name}']:+.3f}"
@@ -411,7 +411,7 @@ def test_trivial_scores_keep_their_values():
     rng = np.random.default_rng(5)
     returns = rng.normal(0, 0.02, (4, 30))
     ticker, end = np.array([0, 1, 3], np.int32), np.array([29, 12, 20], np.int32)
-    scores = trivial_scores(
+    scores = naive_scores(
         returns,
         ticker,
         end,

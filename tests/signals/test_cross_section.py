@@ -47,7 +47,7 @@ def dataset(prices, *, kind="up", features=("return",), **filters):
         ("residual", 1, '"up" or "return"'),
     ],
 )
-def test_cross_sectional_labels_are_refused_with_an_alternative(prices, kind, names, instead):
+def test_labels_that_compare_names_are_refused_with_what_to_use(prices, kind, names, instead):
     include = prices.tickers[:names]
     with pytest.raises(InputError, match=rf'labels.kind = "{kind}"') as refused:
         dataset(prices, kind=kind, include=include)
@@ -56,13 +56,13 @@ def test_cross_sectional_labels_are_refused_with_an_alternative(prices, kind, na
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in LABELS.items() if kind.least_names == 1])
-def test_advised_label_works_with_one_ticker(prices, kind):
+def test_what_the_message_advises_works_with_one_name(prices, kind):
     data = dataset(prices, kind=kind, include=prices.tickers[:1])
     assert np.isfinite(data.labels.label[data.eligible]).sum() > 40
 
 
 @pytest.mark.parametrize("kind", [name for name, kind in LABELS.items() if kind.least_names == 2])
-def test_two_tickers_suffice_for_median_and_mean(prices, kind):
+def test_two_names_are_enough_for_a_median_and_a_mean(prices, kind):
     data = dataset(prices, kind=kind, include=prices.tickers[:2])
     assert np.isfinite(data.labels.label[data.eligible]).sum() > 80
 
@@ -77,7 +77,7 @@ def test_two_tickers_suffice_for_median_and_mean(prices, kind):
         ("idiosyncratic_volatility", "'volatility' or 'return'"),
     ],
 )
-def test_features_minus_market_are_refused_for_one_ticker(feature, instead):
+def test_features_against_the_market_are_refused_for_one_name(feature, instead):
     with pytest.raises(InputError) as refused:
         check_cross_section(rs.LabelSettings(kind="up"), ["return", feature], 1, names=["SPY"])
     assert f"{feature!r}" in str(refused.value)
@@ -85,12 +85,12 @@ def test_features_minus_market_are_refused_for_one_ticker(feature, instead):
     check_cross_section(rs.LabelSettings(kind="up"), ["return", feature], 2)
 
 
-def test_universe_of_one_ticker_is_refused_when_it_is_drawn(prices):
+def test_a_universe_of_one_is_found_when_it_is_drawn(prices):
     with pytest.raises(InputError, match="expected at least 2 names on a date for the feature 'return minus market'"):
         dataset(prices, features=("return minus market",), max_tickers=1)
 
 
-def test_date_with_too_few_tickers_has_no_label(prices):
+def test_a_date_with_too_few_names_has_no_label(prices):
     panel = prices.panel()
     decisions = np.arange(100, 155, 5)
     eligible = np.ones((3, len(decisions)), dtype=bool)
@@ -102,7 +102,7 @@ def test_date_with_too_few_tickers_has_no_label(prices):
         assert np.flatnonzero(unlabelled).tolist() == few, kind
 
 
-def test_dates_with_few_tickers_are_counted():
+def test_small_draws_are_counted():
     sizes = {"2012-01-06": 0, "2012-07-06": 1, "2013-01-04": 5}
     text = small_universe_warning(rs.LabelSettings(kind="above_median"), sizes)
     assert text.startswith("On 1 of 3 selection dates, the first 2012-07-06, the universe had fewer than 2 names")

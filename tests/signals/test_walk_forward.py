@@ -11,7 +11,7 @@ from signals.calendar import decision_dates
 from signals.common.errors import InputError
 from signals.dataset.fold_data import Scaler
 from signals.evaluation.cross_section_metrics import auc_by_date
-from signals.evaluation.naive_predictors import TRIVIAL_PREDICTORS, trivial_scores
+from signals.evaluation.naive_predictors import NAIVE_PREDICTORS, naive_scores
 from signals.execution.artifacts import ARTIFACT_SCHEMA, Artifact, ArtifactStore, artifact_key
 from signals.scores.signal_frame import check_signals
 from signals.trainers.base import EpochLoss, Fitted
@@ -50,7 +50,7 @@ def test_fold_table_metrics_match_the_frames(prices, linear_trainer, tmp_path):
     expected = auc_by_date(score, result.labels["label"].reindex(score.index)).mean()
     row = result.folds[result.folds["fold"] == 1].iloc[0]
     assert row["auc_ensemble"] == pytest.approx(expected, abs=1e-12)
-    assert {f"auc_{name}" for name in TRIVIAL_PREDICTORS} < set(result.folds.columns)
+    assert {f"auc_{name}" for name in NAIVE_PREDICTORS} < set(result.folds.columns)
     assert (result.folds["trained_until"] <= result.folds["test_start"]).all()
     assert len(result.history) == 4
 
@@ -170,7 +170,7 @@ def test_invalid_signal_frames_raise_an_error(break_it, words):
 
 def test_naive_predictors_by_hand():
     returns = np.array([[0.1, 0.2, 0.4, 0.3], [0.0, -0.1, 0.1, 0.5]])
-    scores = trivial_scores(
+    scores = naive_scores(
         returns, np.array([0, 1], np.int32), np.array([2, 3], np.int32), lookback=3,
         training_label=np.array([1.0, 0.0, 1.0]), training_ticker=np.array([0, 0, 0], np.int32),
     )  # fmt: skip
