@@ -249,9 +249,9 @@ def _provenance(system: SeriesSystem, run: ForecastRun, data: Path) -> tuple[tup
         digest = sha256_file(data / system.file)
         facts = [("data", f"{system.file}, SHA-256 {digest}; {', '.join(table.names)}")]
     if table.vintage_note:
-        facts.append(("vintage_note", table.vintage_note))
+        facts.append(("vintage", table.vintage_note))
     if table.publication_note:
-        facts.append(("publication_note", table.publication_note))
+        facts.append(("release", table.publication_note))
     return tuple(facts)
 
 

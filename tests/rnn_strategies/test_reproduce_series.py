@@ -194,7 +194,7 @@ def test_every_system_names_its_files_and_presets():
 def test_every_preset_file_is_a_known_preset(monkeypatch, tmp_path, capsys):
     folder = Path(presets.__file__).parent
     assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
-    for preset, then in (("seasonal", "forecast"), ("improved-stacked", "run")):
+    for preset, then in (("seasonal", "run"), ("improved-stacked", "run")):
         file = tmp_path / f"{preset}.toml"
         monkeypatch.setattr(sys, "argv", ["rnn-strategies", "init", str(file), "--preset", preset])
         with pytest.raises(SystemExit):
