@@ -33,7 +33,7 @@ def test_with_shorts_delistings_rejections_and_partial_fills(random_prices, rand
 
     long_only = rs.run_backtest(prices, signals, allocation=rs.TopK(30), broker=settings(cash_buffer=0.0))
     assert (long_only.orders["status"] == "margin").sum() > 40
-    assert any("refused" in line for line in long_only.warnings)
+    assert any("rejected" in line for line in long_only.warnings)
     assert audit(long_only, prices.panel()) < TOLERANCE
 
 

@@ -123,7 +123,7 @@ def test_one_name_cannot_be_ranked():
 @pytest.mark.parametrize(
     ("allocation", "names", "words"),
     [
-        (rs.TopK(500), 200, ("500 places", "200 names have", "most of the account stays", "40%", "k to at most 200")),
+        (rs.TopK(500), 200, ("500 places", "200 tickers have", "most of the account stays", "40%", "k to at most 200")),
         (rs.TopK(10), 8, ("10 places", "20% of its gross limit stays in cash", "80%")),
         (rs.EqualWeight(max_weight=0.001), 300, ("at most 0.001", "most of the account stays", "30%", "max_weight")),
         (rs.LongShortQuantile(0.2, max_weight=0.1), 4, ("at most 0.1", "40%")),

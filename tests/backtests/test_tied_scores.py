@@ -125,7 +125,7 @@ def test_only_the_dates_with_ties_are_counted(traded):
     values = [SCORES["all equal"]] * 2 + [SCORES["tied at the top"]] * 3 + [SCORES["not tied"]] * (DATES - 5)
     (line,) = tie_warnings(traded(rs.TopK(k=2), values))
     border = "scores were tied at the border of the selection (on 2 of them all scores were equal)"
-    assert line.startswith(f"On 5 of {DATES} decision dates {border}: tied names shared")
+    assert line.startswith(f"On 5 of {DATES} decision dates {border}: tied tickers shared")
 
 
 @pytest.mark.parametrize("kind", SCORES)
