@@ -105,7 +105,7 @@ def test_import_backtest_report_one_by_one(work, command, market):
     _, scores, _ = market
     code, out, err = command("import", "scores.csv", "--out", "runs/mine")
     assert code == 0, err
-    assert out == "runs/mine/signals.parquet\nGo on with: rnn-strategies run runs/mine\n"
+    assert out == "runs/mine/signals.parquet\nNext command: rnn-strategies run runs/mine\n"
     Path("scores.csv").unlink()  # once imported, the file is not needed
     assert command("backtest", "runs/mine")[:2] == (0, "runs/mine/metrics.json\n")
     assert command("report", "runs/mine")[:2] == (0, "runs/mine/report.html\n")
