@@ -19,7 +19,7 @@ from signals.evaluation.naive_predictors import (
     DATE_PREDICTORS,
     MORE_PREDICTORS,
     NAIVE_PREDICTORS,
-    NOTHING,
+    ZERO_RETURN,
     more_naive_scores,
     naive_scores,
 )
@@ -261,7 +261,7 @@ def _rows(
         )
         for name in PREDICTORS:
             values[name][rows] = predictions[name]
-    still = np.abs(np.nan_to_num(values["last_return"], nan=1.0)) < NOTHING
+    still = np.abs(np.nan_to_num(values["last_return"], nan=1.0)) < ZERO_RETURN
     return frame.assign(**values, still=still)
 
 

@@ -9,7 +9,7 @@ __all__ = [
     "DATE_PREDICTORS",
     "MORE_PREDICTORS",
     "NAIVE_PREDICTORS",
-    "NOTHING",
+    "ZERO_RETURN",
     "more_naive_scores",
     "naive_scores",
 ]
@@ -20,7 +20,7 @@ MORE_PREDICTORS = ("last_sign", "was_zero", "month_mean", "market")
 # The same for all tickers of a date.
 DATE_PREDICTORS = ("month_mean", "market")
 # Returns up to this size are zero: a padded price over itself, after rounding.
-NOTHING = 1e-12
+ZERO_RETURN = 1e-12
 
 
 def naive_scores(
@@ -110,7 +110,7 @@ def more_naive_scores(
     """
     last = returns[ticker, end]
     known = np.isfinite(returns)
-    zero = known & (np.abs(np.where(known, returns, 1.0)) < NOTHING)
+    zero = known & (np.abs(np.where(known, returns, 1.0)) < ZERO_RETURN)
     counted = []
     for flags in (zero, known):
         total = np.pad(np.cumsum(flags, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
