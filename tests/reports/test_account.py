@@ -70,7 +70,7 @@ def test_what_costs_nothing_is_said_too(stated):
 def test_traps_left_open_are_named(run):
     settings = {"broker": BrokerSettings(1e6, 0.001, 0.0005).describe()}
     data = replace(read_run(run.folder), settings=settings | {"compat": ["refuse_deposits", "close_ruined_account"]})
-    assert _rows(data)["Left as in backtrader"] == "deposits, ruin"
+    assert _rows(data)["Left as in backtrader"] == "refuse_deposits, close_ruined_account"
     assert "Left as in backtrader" not in _rows(replace(data, settings=settings))
 
 
