@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVATIONS",
     "Inputs",
-    "beside",
+    "reference_data",
     "beside_each_other",
     "highway",
     "last_steps",
