@@ -206,7 +206,7 @@ def test_the_default_is_a_careful_strategy_on_stock(life, runonce, haircut):
 def test_however_patient_with_the_dead(delist_after):
     prices = rough(10, 140, seed=12)
     allocation, params = LIVES["top"]
-    held_against_the_reference(prices, scored(prices), allocation, dict(params), delist_after_sessions=delist_after)
+    held_against_the_reference(prices, scored(prices), allocation, dict(params), delist_after=delist_after)
 
 
 def test_statuses_are_compared_at_all():

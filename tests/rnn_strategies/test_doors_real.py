@@ -58,7 +58,7 @@ def score(prices, reference_data, **changes):
         "seeds": [0],
         "artifacts": "unused",
         "features": FEATURES,
-        "beside": reference_data,
+        "reference_data": reference_data,
     }
     return compute_signals(prices, **(options | changes))
 
