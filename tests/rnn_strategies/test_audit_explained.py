@@ -347,7 +347,7 @@ def test_skill_too_good_to_be_true_needs_independent_dates(planted):
     dates = result.labels.index.get_level_values("date").nunique()
     for horizon, remarked in ((1, True), (dates // 8, True), (dates // 4 + 1, False)):
         found = audit._flag_implausible_skill(verdict, observed, horizon=horizon, simulated=False)
-        assert ("too good to be true" in found.finding) == remarked
+        assert ("implausibly high" in found.finding) == remarked
 
 
 # -- verdicts, real
