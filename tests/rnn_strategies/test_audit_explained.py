@@ -220,7 +220,7 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
 
 @pytest.fixture(scope="module")
 def planted():
-    """A pattern that a window knows and its last return alone does not."""
+    """A pattern that is visible in a window and not in its last return alone."""
     prices = rs.load_prices(
         source="simulated", seed=4, n_tickers=120, start="2010-01-01", end="2014-12-31", signal_strength=1.5
     )
