@@ -72,7 +72,13 @@ class SignalStrategy(bt.Strategy):
         self.unequal = 0  # dates on which equal scores had different weights
 
     def start(self) -> None:
-        """Arrange the scores in the order of the feeds."""
+        """Arrange the scores in the order of the feeds, once before the first session.
+
+        Raises
+        ------
+        InputError
+            Without `signals` and without a feed that has a line `signal`.
+        """
         self._scores: dict[float, NDArray[np.float64]] | None = None
         if self.p.signals is not None:
             signals = self.p.signals

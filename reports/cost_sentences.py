@@ -13,7 +13,7 @@ FEES = {"borrow fee": "fees for borrowed shares", "margin interest": "margin int
 
 
 def unknown_costs(m: Metrics) -> list[str]:
-    """List which of commission and slippage the frames do not record for every fill."""
+    """List which of "commission" and "slippage" were not recorded for every fill; [] without transactions."""
     return [kind for kind in ("commission", "slippage") if m["transactions"] and m[f"{kind}_total"] is None]
 
 

@@ -303,9 +303,7 @@ def audit(
     skip: Annotated[list[str] | None, typer.Option(help="Name of a check to skip; may be repeated.")] = None,
     cutoffs: Annotated[
         int,
-        typer.Option(
-            min=0, help="Number of randomly drawn days after which the look-ahead check replaces all input data."
-        ),
+        typer.Option(min=0, help="Number of random days after which the look-ahead check replaces all input data."),
     ] = 3,
     json: Annotated[
         Path | None, typer.Option(help="File to which the results are also written, as JSON.", show_default=False)

@@ -72,14 +72,14 @@ def _own_ledger(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
     monkeypatch.setenv("RNN_STRATEGIES_LEDGER", str(tmp_path_factory.mktemp("ledger")))
     monkeypatch.setattr(platformdirs, "user_data_path", refuse)
-    trap = Path(os.environ["XDG_DATA_HOME"])
+    data_home = Path(os.environ["XDG_DATA_HOME"])
     yield
-    assert not list(trap.glob("rnn-strategies*")), NO_LEDGER
+    assert not list(data_home.glob("rnn-strategies*")), NO_LEDGER
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder with the real data sets, or a skip that says how to name it."""
+    """Folder with the real data sets, or a skip whose message names the variable to set."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     folder = Path(os.environ.get("RNN_STRATEGIES_DATA", default))
     if not (folder / "us-stocks-daily").is_dir():

@@ -74,7 +74,10 @@ class CommissionModel(StockCommission):
 
     @contextmanager
     def one_fill(self, raw_per_share: float) -> Iterator[None]:
-        """Context in which commissions belong to one fill of a feed with `raw_per_share` raw shares a share."""
+        """Context in which all commissions belong to one fill, so that its minimum is charged once.
+
+        `raw_per_share` is the number of raw shares (before adjustment for splits) in one share of the feed.
+        """
         self._shares, self._raw_per_share = 0.0, raw_per_share
         try:
             yield

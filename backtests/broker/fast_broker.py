@@ -5,8 +5,8 @@ Differences from `backtrader.brokers.BackBroker`, and their effect on run time (
 * Loops over all positions for interest and futures are skipped when no commission scheme needs them, and values
   are summed over the holdings only (a tenth of the time).
 * Market orders are slim objects (`backtests.broker.orders`) and skip the bookkeeping of brackets and OCO groups, unless
-  a later order refers to them (half of the remaining time). One behaviour of stock is not reproduced completely: for a
-  child of a parent that has already ended it submits the parent again.
+  a later order refers to them (half of the remaining time). One behaviour of stock backtrader is not reproduced
+  completely: for a child of a parent that has already ended it submits the parent again.
 * Their fills are computed here, with the floating-point operations of stock backtrader in the same order.
 
 Every other kind of order, and accounts with futures, interest, leverage or custom commission schemes, use

@@ -80,7 +80,7 @@ class SlimOrder(Order):
 
     @property
     def info(self) -> Any:
-        """User information: one dictionary for an order and all its copies."""
+        """Values that the user attached with `addinfo`: one dictionary for an order and all its copies."""
         if not self._info_holder:
             self._info_holder.append(AutoOrderedDict())
         return self._info_holder[0]

@@ -24,7 +24,7 @@ RULES: dict[str, str] = {
         "come after they were given. Stock backtrader accepts both and fills limit and stop orders at past bars."
     ),
     "cash_out_delisted_holdings": (
-        "A holding without a bar for delist_after sessions is cashed out: longs at the last price × "
+        "A holding without a bar for delist_after_sessions sessions is cashed out: longs at the last price × "
         "(1 − delist_haircut), shorts at the last price, and waiting orders for such a ticker are cancelled. Stock "
         "backtrader keeps both until the end of the run."
     ),
@@ -70,19 +70,20 @@ RULES: dict[str, str] = {
         "account is closed and the run ends. Stock backtrader continues with a negative value."
     ),
     "uncapped_slippage": (
-        "Slippage is not capped at the bar's high and low, and limit orders never slip through their limit. Stock caps "
-        "it there, so that bars with only a close have no slippage, and sells below the limit."
+        "Slippage is not capped at the bar's high and low, and limit orders never slip through their limit. Stock "
+        "backtrader caps it there, so that bars with only a close have no slippage, and sells below the limit."
     ),
     "bracket_legs_follow_parent": (
         "The legs of a bracket follow what its parent has filled: they are active once a part of it is filled, for the "
         "filled part, also when the rest expires, is cancelled or rejected, and a fill of one leg reduces the others. "
         "Legs are excluded from the cash check before their parent has filled, and are cancelled with a parent without "
-        "fills. In stock legs are inactive until all of the parent is filled, and are cancelled with its rest."
+        "fills. In stock backtrader legs are inactive until all of the parent is filled, and are cancelled with its "
+        "rest."
     ),
     "bracket_legs_on_entry_bar": (
         "Stop and limit legs of a bracket are active on the bar on which the parent filled at the open, after all "
-        "orders that fill at opens, and from the next bar when it filled inside its bar. Stock always waits for the "
-        "next bar, so that a stop that was reached on the entry bar is not executed."
+        "orders that fill at opens, and from the next bar when it filled inside its bar. Stock backtrader always waits "
+        "for the next bar, so that a stop that was reached on the entry bar is not executed."
     ),
     "stop_orders_before_limit_orders": (
         "Of the legs of a bracket, or the orders of an OCO group, that are reached within one bar, one whose price is "

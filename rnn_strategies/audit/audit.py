@@ -147,7 +147,7 @@ def audit_run(
     only, skip : sequence of str
         Names of checks to run, or to leave out; all checks are run by default.
     cutoffs : int
-        Number of randomly drawn days after which all inputs are replaced, in addition to days on which look-ahead is
+        Number of random days after which all inputs are replaced, in addition to days on which look-ahead is
         likely to show; 3 by default. On four times as many decision dates the stages before training are compared.
     jobs : int, optional
         Number of training processes; one per core by default.
@@ -327,7 +327,7 @@ def _flag_implausible_skill(verdict: Verdict, observed: Observed, *, horizon: in
         return verdict
     measure = "An AUC over time" if single_ticker else "A per-date AUC"
     finding = (
-        f"{measure} of {auc.mean:.3f} is too good to be true: 0.50 to 0.53 is to be expected on traded stocks. "
+        f"{measure} of {auc.mean:.3f} is implausibly high: 0.50 to 0.53 is usual on traded stocks. "
         f"Search the inputs for look-ahead. {verdict.finding}"
     )
     return replace(verdict, status=Status.NOTED, finding=finding)

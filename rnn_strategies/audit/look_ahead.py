@@ -34,9 +34,9 @@ def days_to_try(observed: Observed, inputs: Inputs, n_random: int, seed: int) ->
     inputs : Inputs
         Inputs of the run.
     n_random : int
-        Number of days drawn at random among the sessions from the first score on.
+        Number of days selected at random among the sessions from the first score on.
     seed : int
-        Seed of the draw.
+        Seed of the random selection.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def dates_to_rehearse(observed: Observed, n_random: int, seed: int) -> list[np.d
     Returns
     -------
     list of datetime64[D]
-        Ascending; `4 * n_random` of them are drawn at random.
+        Ascending; `4 * n_random` of them are random.
     """
     data = observed.prepared.data
     late = len(data.panel.dates) - 2

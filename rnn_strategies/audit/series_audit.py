@@ -52,7 +52,7 @@ def audit_series(
     wanted : sequence of str
         Checks of the audit, see `rnn_strategies.audit.audit.CHECKS`; those about stocks are skipped with a reason.
     cutoffs : int
-        Number of randomly drawn origins after which later rows are replaced, in addition to the last one of every fold.
+        Number of random origins after which later rows are replaced, in addition to the last one of every fold.
     on_progress : callable
         Called with every `ProgressEvent`.
 

@@ -63,11 +63,11 @@ def survivorship(
     prices : Prices
         Prices as returned by `check_prices`.
     universe_sizes : mapping of str to int
-        Days on which the universe was drawn, with the number of its members.
+        Dates on which the universe was evaluated, with the number of its members.
     filters : UniverseFilters
         Filters of the universe.
     membership : Membership, optional
-        Index from which the universe was drawn.
+        Index from whose members the universe was selected.
     sectors : SectorTable, optional
         Sectors that features use.
     signals : DataFrame indexed by (date, ticker), optional
@@ -108,7 +108,7 @@ def survivorship(
     findings.unproved.append(
         "That the prices hold every ticker that was listed: tickers can be missing without any sign in the data."
     )
-    table = [{"drawn on": day, "members": f"{size:,}"} for day, size in universe_sizes.items()]
+    table = [{"evaluated on": day, "members": f"{size:,}"} for day, size in universe_sizes.items()]
     if findings.failed:
         status, sentences = Status.FAILED, [*findings.failed, *findings.noted]
     elif findings.noted:
@@ -177,7 +177,7 @@ def _check_list(panel: PricePanel, lives: Lifetimes, names: frozenset[str], what
 
 
 def _check_membership(
-    panel: PricePanel, lives: Lifetimes, membership: Membership, drawn: Mapping[str, int], findings: _Findings
+    panel: PricePanel, lives: Lifetimes, membership: Membership, universe_sizes: Mapping[str, int], findings: _Findings
 ) -> None:
     """Whether an index has survivors only, or lacks the prices of members that left."""
     spells = membership.spells
@@ -211,7 +211,7 @@ def _check_membership(
                 f"{len(stayers):,} that stayed {len(stayers - held):,}: the index has survivorship bias"
             )
             return
-    days = [day for day in drawn if as_day(day) >= lives.begin]
+    days = [day for day in universe_sizes if as_day(day) >= lives.begin]
     findings.noted += [
         warning.rstrip(".").replace("Prices are", "prices are", 1)
         for warning in membership_warnings(panel, days, membership)
@@ -289,7 +289,7 @@ def _years(span: np.timedelta64) -> float:
 
 
 def _none_of(n: int, dead: int, kept: int) -> float:
-    """Probability that none of `kept` tickers drawn from `n` is among the `dead`."""
+    """Probability that none of `kept` tickers chosen at random from `n` is among the `dead`."""
     if kept > n - dead:
         return 0.0
     lg = math.lgamma
@@ -297,7 +297,7 @@ def _none_of(n: int, dead: int, kept: int) -> float:
 
 
 def _at_least(n: int, leavers: int, without: int, missing: int) -> float:
-    """Probability that, of `without` tickers drawn from `n`, at least `missing` are among the `leavers`."""
+    """Probability that, of `without` tickers chosen at random from `n`, at least `missing` are among the `leavers`."""
     from scipy.stats import hypergeom
 
     return float(hypergeom.sf(missing - 1, n, leavers, without))

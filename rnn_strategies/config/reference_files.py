@@ -68,7 +68,7 @@ def reference_warnings(reference_data: ReferenceData, prices: Prices, universe_d
     prices : Prices
         Prices of the run.
     universe_dates : iterable of str
-        Dates on which the universe was drawn.
+        Dates on which the universe was evaluated.
     """
     warnings = []
     if reference_data.membership is not None:

@@ -49,7 +49,7 @@ class Lifetimes:
 
     @property
     def ended(self) -> NDArray[np.bool_]:
-        """Tickers whose last bar lies more than 30 calendar days before the end."""
+        """Mask, shape (n_tickers,), of tickers whose last bar is more than 30 calendar days before `end`."""
         return np.asarray((self.end - self.last) > np.timedelta64(ENDED, "D"))
 
     @property

@@ -17,9 +17,9 @@ from signals.evaluation.cross_section_metrics import rank_ic_by_date
 from signals.evaluation.naive_predictors import more_naive_scores, naive_scores
 from signals.walk_forward.panel_walk_forward import prepare
 
-__all__ = ["TRIVIAL", "measure_trivial"]
+__all__ = ["NAIVE_SCORES", "measure_naive_scores"]
 
-TRIVIAL = {
+NAIVE_SCORES = {
     "mean_return": "mean return of 52 weeks",
     "last_return": "last return",
     "last_sign": "sign of the last return",
@@ -28,7 +28,7 @@ TRIVIAL = {
 }
 
 
-def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
+def measure_naive_scores(run: Run) -> dict[str, dict[str, Any]]:
     """Measure naive predictors on the rows of a run.
 
     Parameters
@@ -56,8 +56,8 @@ def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
         model=config.model,
         frequency=config.frequency,
     )
-    parts: dict[str, list[pd.Series]] = {name: [] for name in TRIVIAL}
-    signs: dict[str, list[int]] = {name: [] for name in TRIVIAL}
+    parts: dict[str, list[pd.Series]] = {name: [] for name in NAIVE_SCORES}
+    signs: dict[str, list[int]] = {name: [] for name in NAIVE_SCORES}
     for fold in prepared.folds:
         train_scores = _scores(prepared.data, fold, fold.training_ticker, fold.training_date, prepared.lookback)
         test_scores = _scores(prepared.data, fold, fold.test_ticker, fold.test_date, prepared.lookback)
@@ -67,7 +67,7 @@ def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
             fold.training_date,
             prepared.data.labels.forward_return[fold.training_ticker, fold.training_date],
         )
-        for name in TRIVIAL:
+        for name in NAIVE_SCORES:
             sign = -1 if rank_ic_by_date(train_scores[name], train_returns).mean() < 0 else 1
             signs[name].append(sign)
             parts[name].append(sign * test_scores[name])
@@ -79,7 +79,7 @@ def measure_trivial(run: Run) -> dict[str, dict[str, Any]]:
             "signs": signs[name],
             "years": measure_scores({0: pd.concat(parts[name])}, forward, horizon=horizon),
         }
-        for name, label in TRIVIAL.items()
+        for name, label in NAIVE_SCORES.items()
     }
 
 
@@ -101,7 +101,7 @@ def _scores(
         training_date=fold.training_date,
     )
     scores = of_tickers | of_dates
-    return {name: _series(data, ticker, date, scores[name]) for name in TRIVIAL}
+    return {name: _series(data, ticker, date, scores[name]) for name in NAIVE_SCORES}
 
 
 def _series(

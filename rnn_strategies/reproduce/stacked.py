@@ -14,7 +14,7 @@ from rnn_strategies.config.panel_config import load_config
 from rnn_strategies.config.presets import write_preset
 from rnn_strategies.pipelines.panel_run import Run
 from rnn_strategies.pipelines.run_config import open_run
-from rnn_strategies.reproduce.naive_scores import measure_trivial
+from rnn_strategies.reproduce.naive_scores import measure_naive_scores
 from rnn_strategies.reproduce.report import Report
 from rnn_strategies.reproduce.score_measures import measure_scores, pooled_auc
 from rnn_strategies.reproduce.stacked_report import stacked_report
@@ -98,7 +98,7 @@ def reproduce_stacked(
         figures["models"][variation.key] = facts | {"parameters": parameters} | _measure(run)
         if run is first:
             figures["data"] = _panel_facts(data, run)
-            figures["trivial"] = measure_trivial(run)
+            figures["trivial"] = measure_naive_scores(run)
         report = stacked_report(run.config if run is first else first.config, figures, left=len(VARIATIONS) - done)
         write(report)
         on_progress(ProgressEvent("reproduce", f"{variation.label}: measured", done, len(VARIATIONS)))

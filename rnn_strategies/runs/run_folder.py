@@ -110,7 +110,7 @@ class RunFolder:
         return self._input("benchmark", options)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Context that holds the lock of the folder against other processes."""
+        """Context that holds the lock of the folder; `LockedError` at once when another process holds it."""
         return locked(self.folder)
 
     # -- inputs -----------------------------------------------------------------------------------------------------

@@ -55,8 +55,9 @@ class Home:
     Parameters
     ----------
     root : Path
-        The folder, created by the first write. It is a cache: after its deletion networks are trained again and results
-        are the same. The trial ledger is not in it.
+        The folder, created by the first write. After its deletion networks are trained again, with the same results.
+        Only bars from Yahoo, in its sub-folder `yahoo`, cannot be restored: they are downloaded again as Yahoo has
+        revised them since. The trial ledger is not in it.
     """
 
     root: Path

@@ -89,7 +89,7 @@ def check_trial(config: Config, claims: Mapping[str, Any], ledger: TrialLedger |
 def check_ledger(
     folder: Path, claims: Mapping[str, Any], ledger: TrialLedger | None
 ) -> Iterator[tuple[str | None, str]]:
-    """Compare the trials that a run states with the ledger in which the run is recorded.
+    """Compare the trial count, Sharpe ratio and other trials' returns of a run folder with the user's trial ledger.
 
     Parameters
     ----------

@@ -34,6 +34,6 @@ class ServiceError(RnnStrategiesError):
 
 
 class LockedError(RnnStrategiesError):
-    """Another process holds a lock that is needed, or trading is halted (exit code 4)."""
+    """Another process holds the lock of a run folder, a cache or the trial ledger (exit code 4)."""
 
     exit_code = 4

@@ -185,16 +185,16 @@ def newey_west_variance(values: ArrayLike, lags: int | None = None) -> float:
     Parameters
     ----------
     values : array-like, shape (n,)
-        In time order.
+        Observations in time order, without NaN.
     lags : int, optional
-        Autocovariances that count, at most n - 1; `newey_west_lags(n)` by default. Lag k has the weight
+        Number of autocovariances in the sum, at most n - 1; `newey_west_lags(n)` by default. Lag k has the weight
         `1 - k / (lags + 1)`.
 
     Returns
     -------
     float
-        At least 0. Divided by n it estimates the variance of the mean, without a correction for small samples: the
-        squared standard error of a regression on a constant with `cov_type="HAC"` in statsmodels.
+        Long-run variance, at least 0. Divided by n it estimates the variance of the mean, without a correction for
+        small samples: the squared standard error of a regression on a constant with `cov_type="HAC"` in statsmodels.
 
     >>> newey_west_variance([1.0, -1.0, 1.0, -1.0])
     0.25

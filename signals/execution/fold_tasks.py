@@ -178,7 +178,7 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
     results = list(trainer.fit(fits))
     final = results
     if tasks and tasks[0].training.refit_on_validation:
-        refits = [
+        retraining_fits = [
             replace(
                 fit,
                 training=task.data.both,
@@ -188,8 +188,8 @@ def _train(tasks: list[Task], trainer: Trainer) -> Iterator[Artifact]:
             for task, fit, early_stopped in zip(tasks, fits, results, strict=True)
         ]
         # the history keeps the losses of early stopping; the second fit has no validation rows
-        pairs = zip(results, trainer.fit(refits), strict=True)
-        final = [replace(refitted, history=early_stopped.history) for early_stopped, refitted in pairs]
+        pairs = zip(results, trainer.fit(retraining_fits), strict=True)
+        final = [replace(retrained, history=early_stopped.history) for early_stopped, retrained in pairs]
     for task, fitted in zip(tasks, final, strict=True):
         data = task.data
         yield Artifact(fitted, data.tickers, data.scaler, str(data.trained_until), data.groups)

@@ -70,7 +70,11 @@ def window_sum(values: Values, ends: NDArray[np.int64], width: int) -> Values:
 
 
 def window_count(known: NDArray[np.bool_], ends: NDArray[np.int64], width: int) -> Values:
-    """Count the known values in the `width` rows up to and including each of `ends`; NaN where fewer rows exist."""
+    """Count the known values in the `width` rows up to and including each of `ends`; arguments as of `window_sum`.
+
+    >>> window_count(np.array([[True], [False], [True]]), np.array([1, 2]), 3).ravel().tolist()
+    [nan, 2.0]
+    """
     return window_sum(known.astype(np.float64), ends, width)
 
 

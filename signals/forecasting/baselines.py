@@ -46,9 +46,9 @@ class BaselineForecast:
     Parameters
     ----------
     name : str
-        Name as given.
-    values : ndarray of float64, shape (n_origins, horizon, k)
-        Forecasts made at the end of each origin, in the units of the table.
+        Name as in `[forecast] baselines`, such as `"ridge(13)"`.
+    values : ndarray of float64, shape (n_origins, horizon, n_series)
+        Forecasts made at the end of each origin, in the units of the transformed table.
     parameters : int
         Number of estimated parameters.
     details : tuple of str

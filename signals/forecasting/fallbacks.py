@@ -1,4 +1,4 @@
-"""Replacement of forecasts that a baseline cannot make."""
+"""Replacement, by persistence or the mean, of forecasts that a baseline cannot make."""
 
 from __future__ import annotations
 

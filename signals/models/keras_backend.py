@@ -13,7 +13,7 @@ __all__ = ["load_keras"]
 
 
 def load_keras() -> Any:
-    """Import Keras quietly; the backend is `KERAS_BACKEND` or Keras's own default, TensorFlow.
+    """Import Keras without its log messages; the backend is `KERAS_BACKEND` or Keras's default, TensorFlow.
 
     Raises
     ------

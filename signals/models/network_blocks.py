@@ -229,8 +229,10 @@ def skip_states(inputs: Inputs, settings: RecurrentSettings) -> Any:
 
     Returns
     -------
-    KerasTensor, shape (batch, skip * units), or (batch, lookback, skip * units) with `every_step`
-        States of the last `skip` steps, oldest first; 0 before the first state.
+    KerasTensor, shape (batch, skip * units)
+        States of the last `skip` steps, oldest first, with `units` = `settings.recurrent_skip_units`. With
+        `sequence_loss` or `output_recurrence` the shape is (batch, lookback, skip * units), one row per step of the
+        window, with 0 before the first state.
 
     References
     ----------

@@ -147,7 +147,7 @@ class RecurrentSettings:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Names of the other categoricals for which the network has an input."""
+        """Names of the categorical inputs of the network besides ticker and month."""
         return (*self.categorical_embeddings, *(("year",) if self.year_onehot else ()))
 
     @property

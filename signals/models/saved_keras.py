@@ -55,8 +55,9 @@ class SavedKerasModel:
 
     Notes
     -----
-    This package neither clips nor standardises the features, because the scaling belongs to the training of the
-    network. The score is the probability or value; of two classes, the second probability; of three, the third less the
+    Features are not clipped and are standardised with `mean` and `std` only, never with statistics of the training
+    slice, because the scaling belongs to the training of the network. The score is the output of a network with one
+    output; of two classes, the probability of the second; of three, the probability of the third minus that of the
     first.
     """
 
@@ -189,7 +190,8 @@ def check_keras_file(path: Path) -> None:
     Raises
     ------
     InputError
-        When it is not; the message names the cause.
+        When the file does not exist, is damaged, contains layers that could run code (a Lambda layer, a class that is
+        not part of Keras) or layers with `stateful = True`; the message names the cause.
     """
     _check_exists(path)
     if path.suffix != ".keras":

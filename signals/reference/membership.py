@@ -103,7 +103,7 @@ def membership_warnings(panel: PricePanel, dates: Iterable[Any], membership: Mem
     panel : PricePanel
         Prices.
     dates : iterable of date-like
-        Days on which the universe is drawn.
+        Dates on which the universe is evaluated.
     membership : Membership
         The index.
 

@@ -187,10 +187,12 @@ def _one_moment_a_day(moments: pd.Series, calendar: str) -> bool:
 
 
 def parse_day(text: str) -> np.datetime64 | None:
-    """Day of a text, year-month-day or 20110103, without a time of day; None for other texts.
+    """Date of a text such as 2011-01-03 or 20110103; None for other texts and those with a time of day.
 
     >>> parse_day("20110103")
     np.datetime64('2011-01-03')
+    >>> parse_day("2011-01-03 09:30") is None
+    True
     """
     day, timed = _parse(text)
     return None if timed else day

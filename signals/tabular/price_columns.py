@@ -143,12 +143,29 @@ def given_column(frame: pd.DataFrame, name: str, what: str, path: Path) -> Any:
 
 
 def assign_roles(frame: pd.DataFrame, date: Any, path: Path, form: TableFormat) -> Roles:
-    """Find the column of each field. Settings precede names that are certain, and these precede ambiguous ones.
+    """Find the column of each price field: by the settings, then by unambiguous names, then by ambiguous ones.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Table as read from the file.
+    date : hashable
+        Name of the date column, which has no other role.
+    path : Path
+        File of the table, for messages.
+    form : TableFormat
+        Settings of the file; `column_names` assigns a column to a field, or none with an empty name.
+
+    Returns
+    -------
+    Roles
+        Column of each field that was found, and the names of the columns that are not used. An ambiguous name is used
+        for the close only, when no other column is the close or the adjusted close.
 
     Raises
     ------
     InputError
-        When two columns could be the same field, naming the setting that decides.
+        When two columns could be the same field, naming the setting that decides, or a named column does not exist.
     """
     certain: dict[str, list[Any]] = {}
     likely: list[Any] = []

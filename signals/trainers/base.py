@@ -50,22 +50,24 @@ class TrainingSettings:
         Rows per update. The default depends on the trainer: the published 32 for the compiled trainer, for which the
         batch size does not affect the speed, and 1024 for Keras, which is many times faster with large batches.
     learning_rate : float, optional
-        The default depends on the batch size: 0.001 at 32, as published, and 0.005 at 1024. With 1024 and 0.005 the
-        accuracy is the same with many training rows, but lower with few (0.005 of AUC at 20,000 to 40,000 rows).
+        The default depends on the batch size: 0.001 at 32, as published, 0.005 at 1024, and a power of the batch size
+        through these two values otherwise. With 1024 and 0.005 the accuracy is the same with many training rows, but
+        lower with few (by 0.005 of AUC at 20,000 to 40,000 rows).
     optimizer : {"adam", "rmsprop"}
         Optimizer, with Keras's defaults for its other settings.
     global_clipnorm : float, optional
-        Gradients are scaled down to this norm, computed over all weights together; not clipped by default.
+        Largest norm of the gradient over all weights together; a gradient with a larger norm is scaled down to it.
+        Gradients are not clipped by default.
     epochs : int
-        Largest number of epochs; the weights after the epoch with the lowest validation loss are kept.
+        Largest number of epochs, 5 by default; the weights after the epoch with the lowest validation loss are kept.
     patience : int
-        Epochs without a lower validation loss after which training stops.
+        Number of consecutive epochs without a lower validation loss after which training stops; 2 by default.
     refit_on_validation : bool
         Whether the network is then trained again on training and validation rows together, for the number of epochs
-        that early stopping chose.
+        that early stopping chose; False by default.
     loss : {"mse", "mae"}
-        Loss of values: mean squared or mean absolute error. It has no effect on probabilities and classes, which use
-        cross-entropy, and on quantiles, which use the pinball loss.
+        Loss of numeric labels: mean squared error (the default) or mean absolute error. It has no effect on labels with
+        classes, which use cross-entropy, and on quantiles, which use the pinball loss.
     """
 
     trainer: str = "auto"

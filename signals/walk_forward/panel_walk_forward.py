@@ -54,18 +54,26 @@ def compute_signals(
     on_progress: ProgressCallback = ignore_progress,
     on_first_score: Callable[[NDArray[np.datetime64], Sequence[str]], None] | None = None,
 ) -> SignalResult:
-    """Run the walk-forward.
+    """Train models walk-forward on a panel of prices and compute their out-of-sample scores.
 
     Parameters
     ----------
     prices : Prices
-        Checked prices.
-    walk_forward, universe, labels, training
-        Settings.
+        Checked prices, as returned by `load_prices` or `check_prices`.
+    walk_forward : WalkForward
+        Dates and lengths of the training, validation and test slices.
+    universe : UniverseFilters
+        Filters that select the tickers, evaluated at each retraining date.
+    labels : LabelSettings
+        What the model predicts, and over which horizon.
+    training : TrainingSettings
+        Settings of the training of a network. Of them a custom model uses `refit_on_validation`, and `epochs` when it
+        is a Keras model; a saved model uses none.
     model : NetworkSettings, CustomModel or SavedKerasModel
         A network of this package, a custom model, or a saved Keras model.
     seeds : sequence of int
-        One model per fold and seed; the score is the mean over seeds. A deterministic model uses only the first seed.
+        Random seeds. One model is trained per fold and seed; the score is the mean over seeds. A deterministic model
+        uses only the first seed.
     artifacts : Path
         Folder of trained networks. A network stored there under the same key is not trained again.
     frequency : {"weekly", "daily", "monthly"}

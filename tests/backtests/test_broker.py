@@ -202,7 +202,7 @@ def test_slippage_is_not_capped_by_a_bar_that_has_only_a_close(make_prices, sett
     _, result = my_cerebro(prices, plan({0: [("A", 100)], 1: [("A", -100)]}), settings(commission=0.0, slippage=0.01))
     assert result.transactions["price"].tolist() == [10.1, 9.9]
     assert result.orders["slippage"].tolist() == pytest.approx([10.0, 10.0])
-    # the trap, pinned
+    # the behaviour of stock backtrader that the rule changes
     stock = bt.brokers.BackBroker(cash=1e6, slip_perc=0.01, slip_open=True)
     _, result = my_cerebro(prices, plan({0: [("A", 100)], 1: [("A", -100)]}), stock)
     assert result.transactions["price"].tolist() == [10.0, 10.0]

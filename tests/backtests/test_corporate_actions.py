@@ -413,7 +413,7 @@ def test_orders_that_a_split_ends_are_listed_in_a_warning(raw_prices):
 @pytest.mark.parametrize("amount", [{"trailamount": 5.0}, {"trailpercent": 0.1}])
 @pytest.mark.parametrize("ratio", [2.0, 0.5])
 def test_trailing_stops_trail_on_in_new_shares(raw_prices, amount, ratio):
-    # a split changes nothing of what is worth: the run without it, in old shares, says when the stop is reached
+    # a split changes nothing of what is worth: the run without it, in old shares, shows when the stop is reached
     worth = [50.0, 50.0, 52.0, 54.0, 50.0, 48.0, 45.0]
     old = raw_prices({"A": worth}, {"A": worth}, [])
     after = [price if t < 3 else price / ratio for t, price in enumerate(worth)]

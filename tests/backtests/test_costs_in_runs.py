@@ -12,7 +12,7 @@ import pytest
 import rnn_strategies as rs
 from backtests.broker.presets import PRESETS
 
-# what costs nothing, unless a test says otherwise
+# what costs nothing, unless a test sets a cost
 FREE = {"commission": 0.0, "slippage": 0.0, "borrow_rate": 0.0, "cash": 100_000.0}
 
 

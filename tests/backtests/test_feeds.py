@@ -216,7 +216,7 @@ def test_no_line_shows_the_future_and_no_score_outlives_its_day(gappy, settings,
     # the last bar of OLD carries a score: it is not shown for ever
     assert np.array_equal(old[:, 2], [NAN, NAN, 0.1, NAN, NAN, NAN, NAN], equal_nan=True)
 
-    # the trap, pinned: in backtrader a feed that has not begun shows the last bar of the run
+    # in stock backtrader a feed that has not begun shows the last bar of the run
     cerebro = bt.Cerebro(stdstats=False)
     for ticker in ("GAP", "NEW"):
         cerebro.adddata(bt.feeds.PandasData(dataname=gappy.frame.xs(ticker, level="ticker")), name=ticker)

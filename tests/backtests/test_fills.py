@@ -1,4 +1,4 @@
-"""Replayed fills: the journal's door, whom an entry belongs to, and runs that repeat themselves bit for bit."""
+"""Replayed fills: checks of journal entries, their matching with orders, and bit-identical repetition of runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def give(journal, order, day=DAY):
     return order
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- checks of entries -----------------------------------------------------------------------------------------------
 
 
 GOOD = entries((DAY, "A", 100.0, 10.0, 1.0), (NEXT, "A", -100.0, 11.0, 0.5))
@@ -91,7 +91,7 @@ def test_an_empty_journal_is_one():
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"amount": [0.0, 1.0]}, "amount: signed shares"),
         ({"amount": [np.nan, 1.0]}, "amount: signed shares.*found nan of A on 2015-01-05"),
@@ -117,8 +117,8 @@ def test_an_empty_journal_is_one():
         ({"amount": [True, False]}, "amount: numbers; found true and false"),
     ],
 )
-def test_the_door_refuses_in_one_line(change, says):
-    with pytest.raises(InputError, match=says) as refused:
+def test_invalid_entries_are_refused_in_one_line(change, message):
+    with pytest.raises(InputError, match=message) as refused:
         FillJournal.from_frame(GOOD.assign(**change))
     assert "\n" not in str(refused.value)
 
@@ -241,7 +241,7 @@ def test_a_commission_is_split_as_the_scheme_would_or_by_shares():
     assert split_commission(4.0, -30.0, -10.0, (1.0, 1.0)) == (3.0, 1.0)
 
 
-# -- the broker books what the journal says --------------------------------------------------------------------------
+# -- the broker books the fills of the journal -----------------------------------------------------------------------
 
 
 def replay(my_cerebro, prices, strategy, broker, journal, **options):
@@ -278,7 +278,7 @@ def test_without_an_entry_a_market_order_expires_and_others_wait(make_prices, se
     _, result = replay(my_cerebro, prices, orders, settings(), journal)
     market, waiting = result.orders.itertuples()
     assert (market.status, market.reason, market.filled) == ("expired", "no fill in the journal", 0.0)
-    # in simulation it would have filled at once; the account says three sessions later, below the bar of our prices
+    # in simulation it would have filled at once; the journal has it three sessions later, below the bar of our prices
     assert (waiting.status, waiting.price) == ("filled", 9.5)
     assert str(waiting.executed.date()) == str(days(4)[3])
 

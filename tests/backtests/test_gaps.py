@@ -26,7 +26,7 @@ def test_a_day_order_expires_when_there_is_no_bar_instead_of_filling_a_week_late
     assert pd.isna(order(result)["executed"])
     assert len(result.transactions) == 0
 
-    # the trap, pinned: stock backtrader fills it four sessions later
+    # stock backtrader fills it four sessions later
     broker = bt.brokers.BackBroker(cash=1e6)
     _, stock = my_cerebro(prices, plan({0: [("A", 100)]}), broker)
     assert order(stock)["status"] == "filled"

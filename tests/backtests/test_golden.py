@@ -48,7 +48,7 @@ def stocks(folder: Path):
     """A hundred of the most traded US stocks, 2014 to 2016."""
     path = folder / "us-stocks-daily" / "ohlcv_top600.parquet"
     tickers = sorted(set(pq.read_table(path, columns=["ticker"]).column(0).unique().to_pylist()))[::6]
-    return mended(path, tickers, "2014-01-01", "2016-12-31")
+    return repaired_prices(path, tickers, "2014-01-01", "2016-12-31")
 
 
 @cache
@@ -56,10 +56,10 @@ def funds(folder: Path):
     """Thirty funds, 2010 to 2013."""
     path = folder / "us-etfs-daily" / "ohlcv.parquet"
     tickers = sorted(set(pq.read_table(path, columns=["ticker"]).column(0).unique().to_pylist()))
-    return mended(path, tickers, "2010-01-01", "2013-12-31")
+    return repaired_prices(path, tickers, "2010-01-01", "2013-12-31")
 
 
-def mended(path, tickers, first, last):
+def repaired_prices(path, tickers, first, last):
     """Rows of a file, with highs and lows that hold open and close."""
     within = [
         ("ticker", "in", tickers),

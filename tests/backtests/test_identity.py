@@ -59,7 +59,7 @@ def test_rotations_with_a_thousand_refusals(kind):
 
 @pytest.mark.parametrize("kind", ["top", "threshold"])
 def test_refusals_while_an_order_fills(kind):
-    """The check at the close lets them pass, the open makes them too dear; through zero they fill in part."""
+    """Orders are accepted at the close and too expensive at the open; orders through zero fill in part."""
     prices = build(6, 200, seed=5, volatility=0.06)
     rules = {"k": 2, "gross": 1.0} if kind == "top" else {"long": 0.2, "short": -0.2, "gross": 3.0}
     account = {"cash": 2e4, "commission": 0.001}

@@ -140,7 +140,7 @@ def test_writers(csv, prices):
 
 
 class Timed(bt.Strategy):
-    """Orders when a timer says so, and on Mondays."""
+    """Orders on the notifications of a timer, and on Mondays."""
 
     def __init__(self):
         self.rang = []

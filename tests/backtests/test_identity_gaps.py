@@ -1,7 +1,7 @@
 """Listings, missing bars, halts, deaths, two calendars: a plain strategy sees on our feeds what it sees on stock's.
 
 With `compat=True` the same strategy class gives the same bits. The default is held against a reference on stock that
-does by hand what the closed traps do.
+does by hand what the rules of the broker do.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def test_signal_strategy_on_both(name):
     both(our_feeds(prices), pandas_feeds(prices), strategy)
 
 
-# -- the default, against a reference that closes the traps by hand ---------------------------------------------------
+# -- the default, against a reference that applies the rules by hand -------------------------------------------------
 
 
 def scored(prices, *, every=3, seed=1, share=1.0):

@@ -64,7 +64,7 @@ def test_longer_bars_made_of_ours(prices, way, period):
 
 
 class Live(bt.feed.DataBase):
-    """A feed that says it is live: backtrader then takes its bar-by-bar loop and asks all feeds for the next bar."""
+    """A feed whose `islive` is true: backtrader then takes its bar-by-bar loop and asks all feeds for the next bar."""
 
     params = (("bars", ()),)
 

@@ -148,7 +148,7 @@ class Faces(bt.Strategy):
 
 
 def test_the_face_of_an_order():
-    """Whatever stock's orders have, ours have too, and it says the same."""
+    """Attributes of stock backtrader's orders exist on ours, with equal values."""
     prices = build(3, 30, seed=19)
     faces = []
     for feeds, broker in ((our_feeds, our_broker), (pandas_feeds, stock_broker)):

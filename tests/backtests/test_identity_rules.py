@@ -1,6 +1,6 @@
-"""Each closed trap alone: what it changes is what its sentence says, and where it has no say nothing changes.
+"""Each rule of the broker alone: it changes what its description in `RULES` states, and nothing else.
 
-`compat` names the traps that stay open, so `set(RULES) - {name}` closes one. Each is held against the broker of stock:
+`compat` names the rules that are off, so `set(RULES) - {name}` applies one. Each is compared with stock backtrader:
 in a market made for it, where both are worked out by hand, and in an ordinary one, where both are the same to the bit.
 """
 
@@ -25,7 +25,7 @@ MODEST = {"cash": 1e4, "commission": 0.0, "slippage": 0.0}
 
 
 def only(*names, **settings):
-    """Our broker with this one trap closed, or these."""
+    """Our broker with this rule only, or these."""
     return rs.Broker(rs.BrokerSettings(**(MODEST | settings)), compat=set(RULES) - set(names))
 
 
@@ -86,7 +86,7 @@ def went(feeds, broker, plan):
 
 
 def two(name, prices, plan, *, change=None, **settings):
-    """Run with the one trap closed and on stock; gives both strategies."""
+    """Run with one rule and on stock backtrader; returns both strategies."""
     brokers = only(name, **settings), stock(**settings)
     if change is not None:
         for broker in brokers:
@@ -595,7 +595,7 @@ def test_brackets_and_oco_groups_that_leave_nothing_open_are_those_of_stock(name
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_others_stay_as_they_were(name, make_prices):
-    """Opening one trap alone leaves all others closed: the market of another rule still comes out as ruled there."""
+    """With one rule off all others apply: the market of another rule has the result of that rule."""
     broker = rs.Broker(rs.BrokerSettings(**MODEST), compat={name})
     assert broker.rules == set(RULES) - {name}
     if name == "refuse_deposits":

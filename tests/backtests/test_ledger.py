@@ -13,7 +13,7 @@ FREE = {"commission": 0.0, "slippage": 0.0}
 
 
 def test_positions_have_every_asset_and_pyfolios_analyzer_has_not(random_prices, random_scores, settings):
-    """The trap that nobody notices, pinned: of four assets the stock analyzer keeps the last one and cash."""
+    """Of four assets backtrader's own pyfolio analyzer keeps only the last one and cash."""
     prices = random_prices(4, 100, seed=5)
     cerebro = bt.Cerebro(stdstats=False)
     cerebro.setbroker(rs.Broker(settings()))

@@ -1,4 +1,4 @@
-"""The door for returns from outside: what is refused, how stamps become sessions, what is compounded."""
+"""Checks of external returns: what is refused, how stamps become sessions, what is compounded."""
 
 from __future__ import annotations
 
@@ -154,10 +154,10 @@ def test_what_is_no_series_of_returns_is_one_line(kind, words, of_account):
     ],
 )
 def test_the_remedies_work(kind, remedy):
-    mended = check_returns(remedy(broken(kind)))
-    assert len(mended) > 5
+    corrected = check_returns(remedy(broken(kind)))
+    assert len(corrected) > 5
     if kind not in ("half-hours", "periods"):
-        np.testing.assert_allclose(mended, noise(days()).reindex(mended.index), rtol=0, atol=1e-7)
+        np.testing.assert_allclose(corrected, noise(days()).reindex(corrected.index), rtol=0, atol=1e-7)
 
 
 def test_returns_of_something_else_may_begin_and_end_unknown():
@@ -247,7 +247,7 @@ def test_weeks_and_months_go_together_however_they_are_dated(rule, frequency, th
 def test_weeks_of_other_days_are_refused():
     own = by_period("W", "Friday")
     other = own.set_axis(own.index - pd.Timedelta(days=2))
-    with pytest.raises(InputError, match="found Wednesdays beside Fridays; give daily returns"):
+    with pytest.raises(InputError, match="found Wednesdays for account weeks that end on Fridays; give daily returns"):
         align_returns(other, own.index, Periodicity("weekly", 52.0))
 
 

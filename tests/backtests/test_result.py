@@ -1,4 +1,4 @@
-"""Saved results come back the same and have the same bytes; broken books do not pass."""
+"""Saved results come back the same and have the same bytes; inconsistent accounts are refused."""
 
 from __future__ import annotations
 

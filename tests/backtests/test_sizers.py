@@ -52,7 +52,7 @@ def test_rules_of_the_broker_hold_unless_said_otherwise(prices, settings):
 
 
 def test_backtraders_percent_sizer_gives_the_later_less(prices):
-    """The trap this sizer is for: the same wish on one bar, sized by what cash is left after the bar before."""
+    """Backtrader's own sizer: orders of one bar are sized by the cash that is left after the bar before."""
 
     class OneADay(bt.Strategy):
         def next(self):

@@ -25,7 +25,7 @@ SIZE = 300
 # 100 at the decision after returns of 2 % up and down in turn, then the bar that the order meets
 WARM_UP = [100.0 if k % 2 else 102.0 for k in range(10)]
 DECISION = len(WARM_UP) - 1
-# half the way from the stop to its limit in the bar, so that slippage of 2 % would pass the limit
+# half the way from the stop to its limit in the bar, so that slippage of 2 % would exceed the limit
 STOP, LIMIT = 2.0, 3.0
 
 COSTS = {
@@ -46,7 +46,7 @@ def fraction(costs):
 def meeting_bar(kind, sign, moment):
     """Open, high, low and close of the bar that the order meets, and the price it fills at before slippage.
 
-    The last figure is the price that no fill may pass; None where there is none.
+    The last figure is the price beyond which no order may fill; None where there is none.
     """
     stop, beyond = 100.0 + sign * STOP, 100.0 + sign * LIMIT
     below = 100.0 - sign * STOP
@@ -240,7 +240,7 @@ def test_a_limit_order_slips_up_to_its_limit_and_no_further(size, frame, plan):
 
 
 class OwnSlippage(bt.brokers.BackBroker):
-    """A broker of somebody's own that lets stops slip by a rule that nothing else knows."""
+    """A user's broker with its own rule for the slippage of stop orders."""
 
     def _slip_up(self, pmax, price, doslip=True, lim=False):
         return min(price * 1.01, pmax)
@@ -296,7 +296,7 @@ def test_backtraders_own_broker_without_slippage_charges_none(kind, frame, plan)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", SIDES)
 def test_with_compat_slippage_is_recorded_too(kind, side, frame, plan):
-    """Fills are those of stock, capped by the bar; the ledger knows what they began at."""
+    """Fills are those of stock backtrader, capped by the bar; the recorder has the prices before slippage."""
     sign = SIDES[side]
     bar, before, _ = meeting_bar(kind, sign, "inside")
     orders = {DECISION: [("A", sign * SIZE, options(kind, sign))]}

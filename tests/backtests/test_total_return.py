@@ -38,7 +38,7 @@ class Holder(bt.Strategy):
 
 
 class History:
-    """Raw bars of one ticker, and what its factor file says about them."""
+    """Raw bars of one ticker, and the content of its factor file."""
 
     def __init__(self, folder, ticker):
         bars = pd.read_csv(folder / f"{ticker}_daily_raw.csv.gz", parse_dates=["date"])

@@ -1,6 +1,6 @@
 """`make rates`: comparison of batch sizes, learning rates and numbers of epochs, from which the defaults are chosen.
 
-Every fit learns from training rows; the first half of a validation slice chooses its pass, the second half, a date
+Every fit learns from training rows; the first half of a validation slice chooses its epoch, the second half, a date
 later, judges it. Test rows are never looked at, and the real rows all end before the first test date of any preset, so
 that no published figure has been chosen by its own outcome. Cells are compared in pairs: same rows, same seed.
 """
@@ -50,7 +50,7 @@ GRID = {
     1024: (0.0025, 0.005, 0.01),
     4096: (0.01, 0.02),
 }
-OTHER_PASSES = ((1024, 0.005, 2), (1024, 0.005, 12), (1024, 0.0025, 12))
+OTHER_EPOCHS = ((1024, 0.005, 2), (1024, 0.005, 12), (1024, 0.0025, 12))
 KERAS = (1024, 0.005, 5)
 
 
@@ -82,7 +82,7 @@ class Fit:
 
 def cells(trainer: str, *, keras: bool) -> list[Cell]:
     """The grid, the published settings first."""
-    chosen = [(batch, rate, 5) for batch, rates in GRID.items() for rate in rates] + list(OTHER_PASSES)
+    chosen = [(batch, rate, 5) for batch, rates in GRID.items() for rate in rates] + list(OTHER_EPOCHS)
     chosen.sort(key=lambda one: one != PUBLISHED)
     return [Cell(trainer, *one) for one in chosen] + ([Cell("keras", *KERAS)] if keras else [])
 
@@ -207,7 +207,7 @@ def compare(fits: Sequence[Fit]) -> pd.DataFrame:
 def table(compared: pd.DataFrame) -> str:
     """Format the comparison as a Markdown table."""
     lines = [
-        "| market | trainer | batch | rate | passes | kept | AUC | gain in AUC | gain in loss, ‰ | s / million rows |",
+        "| market | trainer | batch | rate | epochs | kept | AUC | gain in AUC | gain in loss, ‰ | s / million rows |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for (market, cell), row in compared.iterrows():

@@ -25,7 +25,7 @@ def samples(dates: range):
     return Samples(Windows(panel, ticker, end, 52), ticker + 1, end % 12, label)
 
 
-def test_the_pass_is_chosen_on_other_dates_than_it_is_judged_on():
+def test_epoch_is_chosen_on_other_dates_than_those_that_evaluate_it():
     from tests.benchmarks.rates import STOPPING, halves
 
     training, validation = samples(range(60, 150)), samples(range(151, 203))

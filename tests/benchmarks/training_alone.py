@@ -53,7 +53,7 @@ def million(rows: int) -> dict[str, float]:
     )
     began = time.process_time()
     fitted = next(CompiledTrainer().fit([task]))
-    return {"mb": peak_mb(), "cpu_s": time.process_time() - began, "passes": len(fitted.history)}
+    return {"mb": peak_mb(), "cpu_s": time.process_time() - began, "epochs": len(fitted.history)}
 
 
 def loop(tickers: int, folds: int, seeds: int, first: int, step: int) -> None:

@@ -1,6 +1,6 @@
 """Growth of the cost of training, with exponents: one size of the published network is varied at a time.
 
-CPU seconds a pass over `ROWS` windows, on one core; for folds and seeds those of a whole walk-forward of small folds.
+CPU seconds an epoch over `ROWS` windows, on one core; for folds and seeds those of a whole walk-forward of small folds.
 An exponent of 1 is proportional; of 0, free.
 """
 
@@ -47,7 +47,7 @@ def bench(*, small: bool = False, trainer: Trainer | None = None) -> Figures:
                 one.seconds(1)
             found = rates({str(value): one for value, one in jobs.items()}, 1 if small else TURNS)
             seconds = {value: one.rows / statistics.median(found[str(value)]) for value, one in jobs.items()}
-            figures |= _figures(name, seconds, "CPU s a pass")
+            figures |= _figures(name, seconds, "CPU s an epoch")
         for name, values in WALKED.items():
             legs = {str(value): _walking(name, value, trainer.name) for value in values}
             taken = interleaved(legs, 1 if small else TURNS)

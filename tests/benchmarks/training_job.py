@@ -42,15 +42,16 @@ TICKERS = 2489
 
 @dataclass(frozen=True)
 class Job:
-    """Training on `rows` rows: `seconds(passes)` trains a number of passes and gives the CPU seconds it took.
+    """Training on `rows` rows: `seconds(epochs)` trains a number of epochs and gives the CPU seconds it took.
 
-    A fit has a cost that does not grow with its rows: building and tracing a network. So the rate is what more passes
-    add, and `passes` are the two numbers of them that are compared.
+    A fit has a cost that does not grow with its rows: building and tracing a network. So the rate is what more epochs
+    add, and `epochs` are the two numbers of them that are compared. In a job of predictions an epoch is one scoring of
+    the rows.
     """
 
     seconds: Callable[[int], float]
     rows: int
-    passes: tuple[int, int] = (1, 4)
+    epochs: tuple[int, int] = (1, 4)
 
 
 def make_samples(rows: int, *, tickers: int = TICKERS, lookback: int = 52, features: int = 1) -> Samples:
@@ -73,8 +74,8 @@ def make_network(samples: Samples, **model: Any) -> Network:
 def fitting(trainer: Trainer, network: Network, samples: Samples, **training: Any) -> Job:
     """New networks trained by a trainer of this project."""
 
-    def seconds(passes: int) -> float:
-        task = FitTask(network, samples, None, TrainingSettings(epochs=passes, **training), seed=0)
+    def seconds(epochs: int) -> float:
+        task = FitTask(network, samples, None, TrainingSettings(epochs=epochs, **training), seed=0)
         return cpu_seconds(lambda: list(trainer.fit([task])))
 
     return Job(seconds, len(samples))
@@ -90,8 +91,8 @@ def published(network: Network, samples: Samples) -> Job:
         "month": np.eye(12, dtype=np.float32)[samples.month],
     }
 
-    def seconds(passes: int) -> float:
-        return cpu_seconds(lambda: made.fit(inputs, samples.label, batch_size=32, epochs=passes, verbose=0))
+    def seconds(epochs: int) -> float:
+        return cpu_seconds(lambda: made.fit(inputs, samples.label, batch_size=32, epochs=epochs, verbose=0))
 
     return Job(seconds, len(samples))
 
@@ -102,8 +103,8 @@ def predicting(trainer: Trainer, network: Network, samples: Samples, times: int 
     weights = next(iter(trainer.fit([task]))).weights
     sizes = {1: samples, times: repeated(samples, times)}
 
-    def seconds(passes: int) -> float:
-        return cpu_seconds(lambda: trainer.predict(network, weights, sizes[passes]))
+    def seconds(epochs: int) -> float:
+        return cpu_seconds(lambda: trainer.predict(network, weights, sizes[epochs]))
 
     return Job(seconds, len(samples), (1, times))
 
@@ -143,9 +144,9 @@ def torch_serving(network: Network, samples: Samples) -> Iterator[tuple[str, Cal
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
             def of_batch(batch: int) -> Job:
-                def seconds(passes: int) -> float:
+                def seconds(epochs: int) -> float:
                     assert process.stdin is not None
-                    process.stdin.write(json.dumps({"batch": batch, "passes": passes}) + "\n")
+                    process.stdin.write(json.dumps({"batch": batch, "epochs": epochs}) + "\n")
                     process.stdin.flush()
                     return float(_answer(process)["seconds"])
 
@@ -170,7 +171,7 @@ def rates(jobs: Mapping[str, Job], repetitions: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(repetitions):
         for name, job in jobs.items():
-            less, more = job.passes
+            less, more = job.epochs
             took = -job.seconds(less) + job.seconds(more)
             found[name].append(job.rows * (more - less) / took)
     return found

@@ -21,7 +21,7 @@ from signals.walk_forward.panel_walk_forward import compute_signals, prepare
 
 __all__ = ["make_prices", "make_tasks", "rows_learnt", "settings", "walk", "work_through"]
 
-PASSES = 5
+EPOCHS = 5
 
 
 def make_prices(tickers: int, folds: int) -> Prices:
@@ -49,7 +49,7 @@ def settings() -> dict[str, Any]:
 
 def training(trainer: str = "compiled") -> TrainingSettings:
     """Default training without early stopping, so that every run trains on the same number of rows."""
-    return TrainingSettings(trainer=trainer, epochs=PASSES, patience=PASSES)
+    return TrainingSettings(trainer=trainer, epochs=EPOCHS, patience=EPOCHS)
 
 
 def walk(prices: Prices, seeds: Sequence[int], *, jobs: int = 1, trainer: str = "compiled") -> float:

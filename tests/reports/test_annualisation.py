@@ -1,4 +1,4 @@
-"""Annual figures by the table of sessions a year, the same in every door, and equal to empyrical's."""
+"""Annual figures by the table of sessions a year, the same in every function, and equal to empyrical's."""
 
 from __future__ import annotations
 

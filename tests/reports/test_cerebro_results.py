@@ -1,4 +1,4 @@
-"""Whatever `cerebro.run()` gave back becomes a report, or one line that says what was missing."""
+"""Results of `cerebro.run()` become a report, or an error of one line that names what is missing."""
 
 from __future__ import annotations
 

@@ -95,12 +95,12 @@ def test_the_report_refuses_what_the_metrics_refuse(kind, tmp_path):
         "berlin": good.tz_localize(None).tz_localize("Europe/Berlin").tz_convert("UTC"),
     }[kind]
     lines = []
-    for door in (
+    for compare in (
         lambda: compute_metrics(noise(1), benchmark=bad),
         lambda: rs.tear_sheet(result_of(noise(1)), path=tmp_path / "r.html", benchmark=bad),
     ):
         with pytest.raises(InputError) as error:
-            door()
+            compare()
         lines.append(str(error.value))
     assert lines[0] == lines[1]
     assert not (tmp_path / "r.html").exists()
@@ -109,17 +109,17 @@ def test_the_report_refuses_what_the_metrics_refuse(kind, tmp_path):
 @pytest.mark.parametrize("hole", [1, 8, 9, 40])
 def test_sessions_that_a_benchmark_lacks_are_no_zeros_where_they_are_more_than_a_holiday(hole, tmp_path):
     other = noise(2).drop(DAYS[200 : 200 + hole])
-    doors = (
+    comparisons = (
         lambda: compute_metrics(noise(1), benchmark=other),
         lambda: rs.tear_sheet(result_of(noise(1)), path=tmp_path / "r.html", benchmark=other),
     )
     if hole <= 8:
-        assert doors[0]()["common_days"] == 520
+        assert comparisons[0]()["common_days"] == 520
         return
     first, last = DAYS[200], DAYS[199 + hole]
-    for door in doors:
+    for compare in comparisons:
         with pytest.raises(InputError, match=rf"none on {hole} in a row, from {first:%Y-%m-%d} to {last:%Y-%m-%d}"):
-            door()
+            compare()
     day = last + pd.Timedelta(days=1)
     assert compute_metrics(noise(1), benchmark=other[day:])["common_days"] == 520 - 200 - hole
 

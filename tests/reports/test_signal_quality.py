@@ -115,7 +115,7 @@ def test_seed_spread_agrees_with_folds_parquet(run):
 
 
 def by_weeks(noise: np.ndarray, weeks: int) -> SignalQuality:
-    """60 weeks from January 2020 on, folds of so many weeks, two seeds, trivial figures that name their fold."""
+    """60 weeks from January 2020 on, folds of so many weeks, two seeds, naive figures that encode the fold."""
     signals, labels = frames(noise[::-1], noise)
     week = np.arange(len(noise)) // weeks
     signals["fold"] = np.repeat(week, noise.shape[1])
@@ -132,7 +132,7 @@ def test_years_by_hand(noise):
     for year, mine in quality.by_date.groupby(quality.by_date.index.year):
         assert years.loc[year, "auc"] == pytest.approx(mine["auc"].mean())
         assert years.loc[year, "rank_ic_low"] == mean_interval(mine["rank_ic"], horizon=1).low
-        # the second seed says the contrary of the first, which is the traded score
+        # the traded score is that of the first seed; the second has the opposite sign
         assert years.loc[year, "auc_seeds_mean"] == pytest.approx(0.5)
         assert years.loc[year, "auc_seeds_std"] == pytest.approx(abs(mine["auc"].mean() - 0.5) * math.sqrt(2))
     # four folds of 13 weeks are the year 2020, the fifth the beginning of 2021

@@ -1,4 +1,4 @@
-"""No false alarms of the audit: randomly drawn valid configurations pass every check."""
+"""No false alarms of the audit: random valid configurations pass every check."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_the_table_repeats_the_folds_file_to_the_digit(quiet):
 
 @pytest.fixture(scope="module")
 def planted():
-    """A pattern that a window knows and its last return alone does not."""
+    """A pattern that is visible in a window and not in its last return alone."""
     prices = rs.load_prices(
         source="simulated", seed=4, n_tickers=120, start="2010-01-01", end="2014-12-31", signal_strength=1.5
     )
@@ -347,7 +347,7 @@ def test_skill_too_good_to_be_true_needs_independent_dates(planted):
     dates = result.labels.index.get_level_values("date").nunique()
     for horizon, remarked in ((1, True), (dates // 8, True), (dates // 4 + 1, False)):
         found = audit._flag_implausible_skill(verdict, observed, horizon=horizon, simulated=False)
-        assert ("too good to be true" in found.finding) == remarked
+        assert ("implausibly high" in found.finding) == remarked
 
 
 # -- verdicts, real

@@ -119,7 +119,7 @@ def test_import_backtest_report_one_by_one(work, command, market):
     )
     assert 'id="signal"' in text
     assert "Learning curves</b> not drawn" in text
-    # scores with look-ahead are too good to be true
+    # scores with look-ahead are implausibly good
     assert made.metrics["auc"] > 0.58
     assert "Implausibly high skill: look for look-ahead bias" in text
     assert "look for look-ahead bias before using any other figure" in text

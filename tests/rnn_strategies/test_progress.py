@@ -84,7 +84,7 @@ def test_lines_for_a_pipe():
         watch(event)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "[signals] training walk-forward"
-    assert lines[1] == "[signals 1/2] fold 1 of 2 <b>"  # nothing took long so far, and no estimate says 0 s
+    assert lines[1] == "[signals 1/2] fold 1 of 2 <b>"  # nothing took long so far, and no estimate of 0 s is printed
     assert lines[2] == "[signals 2/2] fold 2 of 2"
 
 

@@ -31,7 +31,7 @@ def fred_csv(name, head="observation_date", skip=(), bad=None):
 
 @pytest.fixture
 def fred(monkeypatch):
-    """A FRED of one's own: `answers[name]` is what it says, or a status."""
+    """A local replacement of FRED: `answers[name]` is its response, or a status."""
     answers = {name: fred_csv(name) for name in ("UMCSENT", "IPGMFN")}
 
     class Handler(BaseHTTPRequestHandler):

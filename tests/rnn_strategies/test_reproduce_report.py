@@ -74,14 +74,14 @@ def test_t_statistics_have_the_horizon_and_their_degrees_of_freedom(panel):
 
 
 def test_dates_count_and_not_rows(panel):
-    """A score that knows the week but no stock is worth nothing within dates, and much in a pool."""
+    """A score that predicts the week but no stock has no skill within dates, and much in pooled rows."""
     _, forward = panel
     week = forward.groupby(level="date").transform("mean")
     shifted = forward + np.sign(week) * 0.1
-    knows = pd.Series(np.sign(week).to_numpy(), index=forward.index)
-    assert measure_scores({0: knows}, shifted, horizon=1)["all"]["auc"] == pytest.approx(0.5)
+    week_score = pd.Series(np.sign(week).to_numpy(), index=forward.index)
+    assert measure_scores({0: week_score}, shifted, horizon=1)["all"]["auc"] == pytest.approx(0.5)
     up = (shifted > 0).astype(float).where(shifted.notna())
-    assert pooled_auc(knows, up) > 0.95
+    assert pooled_auc(week_score, up) > 0.95
 
 
 def test_a_pooled_auc_is_that_of_all_rows(panel):

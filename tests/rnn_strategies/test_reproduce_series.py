@@ -126,7 +126,7 @@ def test_published_and_improved_networks_are_in_one_table(world, tmp_path, monke
         f"correlation of levels {level:.4f}",
     ):
         assert text in markdown, text
-    assert str(tmp_path) not in (out / "univariate-2018.json").read_text()  # it says nothing about the machine
+    assert str(tmp_path) not in (out / "univariate-2018.json").read_text()  # it contains no path of the machine
     # the last of the two half-years has facts of its own, and is in the table over all systems
     last = {row["model"]: row for row in close["folds"] if row["fold"] == 1}
     naive = np.sqrt((errors.loc["2013-07":] ** 2).mean())

@@ -298,7 +298,7 @@ def test_without_an_evaluation_set_settings_decide(ledger):
 
 @pytest.fixture
 def former(support, tmp_path, monkeypatch):
-    """A workspace with the ledger that former versions wrote, and the two runs it knows; the user's ledger is empty."""
+    """A workspace with the ledger that former versions wrote, and the two runs in it; the user's ledger is empty."""
     from configs import write_tiny
 
     monkeypatch.chdir(tmp_path)

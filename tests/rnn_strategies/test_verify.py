@@ -525,7 +525,7 @@ def test_different_figure_is_in_the_finding(run, home):
 
 
 def test_sharpe_ratio_that_differs_from_the_ledger_is_found(run, home, tmp_path):
-    """Everything in the folder forged, and the store gone: the ledger still knows."""
+    """The ledger holds another Sharpe ratio than `metrics.json`."""
     from dataclasses import replace
 
     from rnn_strategies.trials.trial_ledger import default_ledger

@@ -58,7 +58,7 @@ def recorded(fitted):
     ids=["lstm", "gru", "three layers", "four layers"],
 )
 def test_dropout_masks_equal_those_of_keras(model):
-    """One mask a row for all steps and another one each pass, scaled, none on the first layer, layers independent.
+    """One mask a row for all steps and another one each epoch, scaled, none on the first layer, layers independent.
 
     A mask that changed from step to step, another scale, or one on the first layer would give losses that no mask of
     the list gives.
@@ -76,7 +76,7 @@ def test_dropout_masks_equal_those_of_keras(model):
     counts = np.bincount(groups[nearest], minlength=len(expected)).astype(float)
     assert len(expected) > 3
     assert stats.chisquare(counts, expected).pvalue > 1e-3
-    # one pass says nothing of the next
+    # masks of consecutive epochs are independent
     same = np.mean(groups[nearest][1:] == groups[nearest][:-1])
     assert same == pytest.approx(np.sum((expected / len(found)) ** 2), abs=0.06)
 

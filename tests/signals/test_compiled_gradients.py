@@ -82,14 +82,14 @@ def test_gradients_and_predictions_equal_keras(name):
 
 
 def fitted(network, samples, settings, *, threads=1):
-    """Weights before and after one pass; a rate of next to nothing leaves the first ones as they were."""
+    """Weights before and after one epoch; a rate of next to nothing leaves the first ones as they were."""
     task = FitTask(network, samples, None, settings, 3)
     start = next(CompiledTrainer().fit([replace(task, settings=replace(settings, learning_rate=1e-30))])).weights
     return task, start, next(CompiledTrainer(threads=threads).fit([task])).weights
 
 
 def batches(task):
-    """Rows of the one pass a task takes, batch by batch, as any trainer learns them."""
+    """Rows of the one epoch of a task, batch by batch, as any trainer learns them."""
     order = draw_epoch(task, np.random.default_rng([task.seed, len(task.training)]))
     for begin in range(0, len(order.rows), order.size):
         yield rows_of(task.training, task.network, order.rows[begin : begin + order.size], order.category)

@@ -1,4 +1,4 @@
-"""The door of the compiled trainer: no index goes through that would read or write outside an array."""
+"""Checks of indices before compiled training: none may read or write outside an array."""
 
 from __future__ import annotations
 

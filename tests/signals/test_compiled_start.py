@@ -1,4 +1,4 @@
-"""The first start compiles and says so, later ones load; narrower processors get narrower vectors of the same sums."""
+"""The first start compiles and prints a message, later ones load; narrower vectors give the same sums."""
 
 from __future__ import annotations
 

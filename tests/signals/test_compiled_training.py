@@ -1,4 +1,4 @@
-"""The compiled trainer as a whole: it learns what there is to learn, keeps the best pass, and says when it cannot."""
+"""The compiled trainer: patterns are fitted, the best epoch is kept, and unsupported settings are refused."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_pattern_is_fitted_and_best_epoch_kept(kind, cell, optimizer):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LABELS)
 def test_validation_loss_falls_as_fast_as_with_keras(kind):
-    """Other draws, the same loss after every pass, within what chance allows."""
+    """Other draws, the same loss after every epoch, within what chance allows."""
     few = replace(SETTINGS, epochs=4, patience=4, learning_rate=0.01)
     ours, keras = (
         np.array([[epoch.loss for epoch in fit(task_for(kind, settings=few, seed=i), trainer).history] for i in seeds])

@@ -19,7 +19,7 @@ from signals.trainers.keras_trainer import KerasTrainer
 
 BOTH_WAYS = ["published", "published gru", "gru, five features, classes", "masked, two features, value", "four layers"]
 BOTH_WAYS += ["sequence alone"]
-ONE_PASS = TrainingSettings(batch_size=32, epochs=1)
+ONE_EPOCH = TrainingSettings(batch_size=32, epochs=1)
 TRAINERS = {"keras": KerasTrainer(), "compiled": CompiledTrainer()}
 
 
@@ -33,7 +33,7 @@ def built(network):
 @pytest.mark.parametrize("name", BOTH_WAYS)
 def test_each_trainer_predicts_with_networks_of_the_other(name, maker):
     network = CASES[name]
-    fitted = next(TRAINERS[maker].fit([FitTask(network, samples_for(network, 90), None, ONE_PASS, 4)]))
+    fitted = next(TRAINERS[maker].fit([FitTask(network, samples_for(network, 90), None, ONE_EPOCH, 4)]))
     keras = built(network)
     assert {weight.path: tuple(weight.shape) for weight in keras.weights} == {
         path: value.shape for path, value in fitted.weights.items()
@@ -47,9 +47,9 @@ def test_each_trainer_predicts_with_networks_of_the_other(name, maker):
 
 
 def test_weights_round_trip_through_the_layout():
-    """A rate of next to nothing, and thirty passes: what comes out is what was drawn."""
+    """With a learning rate near 0, thirty epochs return the initial weights."""
     network = CASES["gru, five features, classes"]
-    still = replace(ONE_PASS, learning_rate=1e-30)
+    still = replace(ONE_EPOCH, learning_rate=1e-30)
     samples = samples_for(network, 90)
     one, many = (
         next(CompiledTrainer().fit([FitTask(network, samples, None, replace(still, epochs=epochs), 4)])).weights
@@ -77,7 +77,7 @@ def drawn(request):
         values = {weight.path: np.asarray(weight) for weight in model.weights}
         values |= {path: np.asarray(type(maker)(seed=seed)(values[path].shape)) for path, maker in makers.items()}
         theirs.append(values)
-        task = FitTask(network, samples, None, replace(ONE_PASS, learning_rate=1e-30), seed)
+        task = FitTask(network, samples, None, replace(ONE_EPOCH, learning_rate=1e-30), seed)
         ours.append(next(CompiledTrainer().fit([task])).weights)
     assert {path for path in theirs[0] if not path.endswith("bias")} == set(makers)
     return theirs, ours

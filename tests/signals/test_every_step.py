@@ -172,7 +172,7 @@ def test_only_networks_with_output_recurrence_receive_step_labels(prices):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [MODEL, FED_BACK], ids=["every step", "fed back"])
 def test_networks_fit_a_pattern_in_every_step(prices, tmp_path, model):
-    """The feature of a step says its label; one step off, it would say nothing."""
+    """The feature of a step equals its label; one step off, it has no information."""
     data = dataset(prices, LABELS["up"])
     values = np.where(np.isfinite(data.labels.label), data.labels.label, 0.5) + 0.0 * data.features.values[..., 0]
     data = replace(data, features=replace(data.features, values=values[..., None]))

@@ -202,7 +202,7 @@ def test_cells_and_recurrent_dropout_fit_the_pattern(cell):
 
 
 def test_weights_are_copies_that_later_epochs_do_not_change():
-    """The best pass is handed over even when later ones are worse."""
+    """The best epoch is returned even when later ones are worse."""
     best = next(KerasTrainer().fit([task(settings=TrainingSettings(batch_size=256, epochs=1, learning_rate=0.02))]))
     noise = samples(400, seed=9)
     worse = task(validation=noise, settings=TrainingSettings(batch_size=256, epochs=3, learning_rate=0.02, patience=3))

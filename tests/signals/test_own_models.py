@@ -167,7 +167,7 @@ def test_retrain_never_fits_once(prices):
     assert len(Recorder.seen) == 1
     assert (result.signals["fold"] == 0).all()
     walked = score(prices, CustomModel(Recorder(), lookback=8, layout="windows"), seeds=[0]).signals
-    assert len(result.signals) == len(walked)  # the universe is drawn anew all the same
+    assert len(result.signals) == len(walked)  # the universe is evaluated again all the same
     first = walked["fold"] == 0
     pd.testing.assert_frame_equal(result.signals[first], walked[first])
 

@@ -44,20 +44,20 @@ def test_unknown_tickers_are_drawn_again_in_every_epoch():
 
 
 class Counting:
-    """Weights are the number of the pass; outputs give validation losses as they are told."""
+    """Weights are the number of the epoch; outputs have the given validation losses."""
 
     def __init__(self, losses):
         self.losses = losses
-        self.passes = []
+        self.epochs = []
         self.weight = np.zeros(1, np.float32)
 
     def learn(self, one):
-        self.passes.append(one)
-        self.weight[0] = len(self.passes)
+        self.epochs.append(one)
+        self.weight[0] = len(self.epochs)
         return 1.0
 
     def outputs(self, samples):
-        said = np.exp(-self.losses[len(self.passes) - 1])
+        said = np.exp(-self.losses[len(self.epochs) - 1])
         return np.where(samples.label > 0.5, said, 1 - said).astype(np.float32)[:, None]
 
     def weights(self):
@@ -85,7 +85,7 @@ def test_same_task_has_same_batches():
     first, again = Counting([0.5] * 3), Counting([0.5] * 3)
     first.fit(task(epochs=2))
     again.fit(task(epochs=2))
-    for one, two in zip(first.passes, again.passes, strict=True):
+    for one, two in zip(first.epochs, again.epochs, strict=True):
         assert one.rows.tobytes() + one.category.tobytes() == two.rows.tobytes() + two.category.tobytes()
 
 
@@ -93,16 +93,16 @@ def test_same_task_has_same_batches():
 def test_nan_loss_raises_an_error(validation):
     network = Counting([np.nan] * 3)
     network.learn = lambda one: float("nan")
-    network.passes = [None]
+    network.epochs = [None]
     with pytest.raises(InputError, match=r"loss that is not a number with seed 3; lower training.learning_rate"):
         network.fit(task(validation=validation, epochs=3))
 
 
 def test_infinite_weights_after_the_last_update_raise_an_error():
-    """The loss of a pass is taken before its last update."""
+    """The loss of an epoch is taken before its last update."""
     network = Counting([0.5] * 3)
     network.learn = lambda one: 0.5
-    network.passes = [None]
+    network.epochs = [None]
     network.weights = lambda: {"w": np.array([1.0, np.nan], np.float32)}
     with pytest.raises(InputError, match=r"weights that are not numbers with seed 3; lower training.learning_rate"):
         network.fit(task(validation=False, epochs=1))

@@ -222,7 +222,7 @@ def test_decimal_commas_between_commas_are_named_with_their_line(tmp_path):
     assert_closes(load(tmp_path, decimal=","), AAA=AAA)
 
 
-# -- files that are not what their name says -------------------------------------------------------------------------
+# -- files whose content differs from the suffix ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Quantiles of a numeric label: what is asked for, what comes out, and the loss beside a trivial one."""
+"""Quantiles of a numeric label: settings, output, and the loss beside that of a naive forecast."""
 
 from __future__ import annotations
 

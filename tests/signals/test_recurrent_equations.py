@@ -113,7 +113,7 @@ def test_network_equals_its_equations(keras, name):
         else (11, network.target.outputs)
     )
     np.testing.assert_allclose(said, expected, rtol=0, atol=1e-6)
-    assert np.ptp(expected, axis=0).min() > 0.001  # rows differ, so that the comparison says something
+    assert np.ptp(expected, axis=0).min() > 0.001  # rows differ, so that the comparison can fail
 
 
 @pytest.mark.parametrize("shares", [{}, {"dropout": 0.4}, {"dropout": 0.3, "recurrent_dropout": 0.4}], ids=str)

@@ -1,4 +1,4 @@
-"""Tables of series: what the door lets in, and what can be made of them."""
+"""Tables of series: which files are accepted, and transforms."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_simulated_series_have_a_season_a_cycle_and_a_leader():
     values = table.values - table.values.mean(axis=0)
     month = np.arange(len(values)) % 12
     season = np.stack([values[month == m].mean(axis=0) for m in range(12)])
-    assert (season[month].var(axis=0) / values.var(axis=0)).min() > 0.2  # the season says something ...
+    assert (season[month].var(axis=0) / values.var(axis=0)).min() > 0.2  # the season has an effect ...
     years = np.stack([np.convolve(column, np.ones(12) / 12, "valid") for column in values.T])
     lead = [np.corrcoef(years[0, :-k], years[1, k:])[0, 1] for k in (1, 2, 3, 4, 5)]
     assert int(np.argmax(lead)) == 2  # ... the first series runs three months ahead of the others ...

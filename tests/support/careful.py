@@ -1,4 +1,4 @@
-"""The default, with its traps closed, held against a strategy on stock that closes them by hand."""
+"""Comparison of the default broker with a strategy on stock backtrader that applies its rules by hand."""
 
 from __future__ import annotations
 

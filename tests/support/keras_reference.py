@@ -1,4 +1,4 @@
-"""What Keras itself says: outputs, gradients and updates of a network on given rows, in float32 or float64."""
+"""Reference values from Keras: outputs, gradients and updates of a network on given rows, in float32 or float64."""
 
 from __future__ import annotations
 

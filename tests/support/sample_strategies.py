@@ -240,7 +240,7 @@ class Pairs(bt.Strategy):
 
 
 class OtherData(bt.Strategy):
-    """multidata-strategy: one asset is traded, the other says when."""
+    """multidata-strategy: one asset is traded on signals of the other."""
 
     def __init__(self):
         self.signal = bt.ind.CrossOver(self.data1.close, bt.ind.SMA(self.data1, period=15))

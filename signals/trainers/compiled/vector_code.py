@@ -220,7 +220,20 @@ def loop(b: Any, count: Any, first: list[Any], body: Callable[[Any, list[Any]], 
 
 
 def cases(b: Any, number: Any, written: dict[int, Callable[[], None]]) -> None:
-    """Switch to the code of a size: registers cannot be indexed, so every size has its own code."""
+    """Write a switch over an integer that is known only at run time, with code of its own for every value.
+
+    Registers cannot be indexed by a variable, so that a loop over a varying number of registers needs one branch for
+    each number.
+
+    Parameters
+    ----------
+    b : llvmlite.ir.IRBuilder
+        Builder, which is positioned after the switch on return.
+    number : ir.Value
+        The integer. A value without an entry in `written` executes none of the branches.
+    written : dict of int to callable
+        Function that writes the code of each value.
+    """
     after = b.append_basic_block("chosen")
     switch = b.switch(number, after)
     for case, write in written.items():

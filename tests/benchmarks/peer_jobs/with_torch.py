@@ -62,12 +62,12 @@ class Job:
             self.networks[batch] = made, torch.optim.Adam(made.parameters(), self.learning_rate, fused=True)
         return self.networks[batch]
 
-    def train(self, batch: int, passes: int) -> dict[str, float]:
+    def train(self, batch: int, epochs: int) -> dict[str, float]:
         """Train some epochs on all rows: CPU seconds, and the mean loss of the last epoch."""
         network, optimizer = self.network(batch)
         total = 0.0
         began = time.process_time()
-        for _ in range(passes):
+        for _ in range(epochs):
             total = 0.0
             for rows in torch.randperm(len(self.label)).split(batch):
                 # (batch, features, steps) -> (steps, batch, features)
