@@ -31,9 +31,15 @@ def test_the_first_document_is_short():
     assert (ROOT / "README.md").stat().st_size <= 12_000
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """One folder for all documents, so that equal networks are trained once."""
+    return tmp_path_factory.mktemp("readme")
+
+
 @pytest.mark.parametrize("name", WITH_PYTHON)
-def test_python_snippets_run_one_after_the_other(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_python_snippets_run_one_after_the_other(name, workspace, monkeypatch):
+    monkeypatch.chdir(workspace)
     names: dict[str, object] = {}
     for code in snippets(ROOT / name, "python"):
         exec(compile(code, name, "exec"), names)
