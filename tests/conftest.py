@@ -129,5 +129,5 @@ def verify_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
         found = verify.verify_run(run.folder, home=run.home)
         assert found.passed, found.text()
 
-    monkeypatch.setattr(verify, "_undisturbed", lambda folder: nullcontext())  # its maker still holds the lock
+    monkeypatch.setattr(verify, "_existing_lock", lambda folder: nullcontext())  # its maker still holds the lock
     monkeypatch.setattr(Run, "all_stages", all_stages)

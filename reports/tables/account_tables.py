@@ -46,7 +46,7 @@ def account_table(run: RunData) -> Table | None:
     if settings is None:
         return None
     costs = (
-        ("Preset", preset_words(settings) or "none"),
+        ("Preset", preset_words(settings) or "no preset"),
         ("Commission", _commission(settings)),
         ("Slippage", _slippage(settings)),
         ("Borrowed shares", _yearly(settings.borrow_rate, "of their value") or "short sales are rejected"),

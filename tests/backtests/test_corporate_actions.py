@@ -464,7 +464,7 @@ def test_a_holding_that_is_paid_out_leaves_an_account_that_trades_on(raw_prices)
 
 
 def test_without_actions_raw_prices_are_refused(random_prices):
-    with pytest.raises(InputError, match=r"with known splits and dividends; found none"):
+    with pytest.raises(InputError, match=r"whose splits and dividends are known; found none"):
         run(random_prices(1, 10), {})
 
 

@@ -66,7 +66,7 @@ def test_bit_for_bit(random_prices, random_scores, allocation, params, buffer):
     if buffer == 0.0:
         assert (done["status"] == "margin").sum() > 20
         assert any("short of cash" in reason for reason in done["reason"])
-        assert any("refused" in line and "margin" in line for line in ours.warnings)
+        assert any("rejected" in line and "margin" in line for line in ours.warnings)
 
 
 def test_with_the_stock_broker_too(random_prices, random_scores, my_cerebro, settings):

@@ -37,7 +37,7 @@ def test_every_cost_is_said_with_its_unit(stated):
         fractional=True, dividends="cash",
     )  # fmt: skip
     assert _rows(stated(settings.describe())) == {
-        "Preset": "none",
+        "Preset": "no preset",
         "Commission": "3.0 bp of the value and 0.0035 per share, at least 0.35 per order and session",
         "Slippage": "half the spread, 2.5 bp of the price and slippage of 1.0 bp of the price and 0.1 × the "
         "ticker's daily volatility over 21 sessions; limit orders not beyond their limit price",

@@ -57,7 +57,7 @@ def test_steps_and_scored_names(scored):
     assert pd.Timestamp(lines["universe"].get_xdata()[0]) == first - pd.Timedelta(days=30)
     assert pd.Timestamp(lines["universe"].get_xdata()[-1]) == last
     assert list(lines["scored"].get_ydata()) == counts.tolist()
-    assert words.startswith("Over time: universe of 40 to 1,234 names, ")
+    assert words.startswith("Over time: universe of 40 to 1,234 tickers, ")
     chart = chart_of(scored, sizes)
     assert chart.alt == words
     assert base64.b64decode(chart.uri.split(",")[1]).count(b"<path") > 5
@@ -67,7 +67,7 @@ def test_steps_and_scored_names(scored):
 def test_what_was_not_kept_is_not_drawn(scored):
     lines, words = lines_of(scored, None)
     assert set(lines) == {"scored"}
-    assert words.endswith("names scored")
+    assert words.endswith("tickers scored")
     lines, _ = lines_of(scored, {"2012-01-03": 10, "2013-01-02": 10}, signals=None)
     assert set(lines) == {"universe"}
     for sizes in (None, {}, {"2012-01-03": 0}):

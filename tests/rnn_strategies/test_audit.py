@@ -133,7 +133,7 @@ def test_imported_scores_have_checks_of_prices_only(tmp_path, small, monkeypatch
     found = audit_run(made.folder, jobs=1)
     statuses = {verdict.check: verdict.status for verdict in found.verdicts}
     assert statuses["look-ahead"] == "skipped"
-    assert found.covered.startswith("imported scores: covered is what their prices show (adjustments, ")
+    assert found.covered.startswith("imported scores: covered are the checks of prices (adjustments, ")
     assert statuses["delisted-names"] == "passed"
     assert statuses["survivorship"] in ("passed", "noted")
 

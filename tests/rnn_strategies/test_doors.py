@@ -185,7 +185,7 @@ def test_sectors_without_dates_are_a_warning_of_the_report(write, tmp_path, refe
     pd.read_csv(tmp_path / "sectors.csv").drop(columns="start").to_csv(tmp_path / "sectors.csv", index=False)
     path = with_tables(write(tmp_path / "c.toml"), universe=UNIVERSE, features=FEATURES)
     warnings = manifest(rs.run(path, out=tmp_path / "run", jobs=1))["warnings"]
-    assert any("Sectors are those of the day on which the file was written" in line for line in warnings)
+    assert any("Sectors are those of the day the file was made" in line for line in warnings)
 
 
 def test_a_ticker_change_is_one_security(write, tmp_path, reference_data):

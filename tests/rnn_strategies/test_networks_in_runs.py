@@ -83,7 +83,7 @@ def test_a_run_with_everything_is_audited_and_verified(write, tmp_path):
     # another sector in the file: other inputs, other networks
     with open(tmp_path / "sectors.csv", "a") as file:
         file.write("SIM099,D,2010-01-01,\n")
-    assert ["sectors.csv is not the file it was" in line for line in verify_run(made.folder).warnings] == [True]
+    assert ["sectors.csv was changed after the run" in line for line in verify_run(made.folder).warnings] == [True]
 
 
 def test_sectors_that_nobody_gives_are_asked_for(write, tmp_path):

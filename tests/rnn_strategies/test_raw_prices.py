@@ -106,7 +106,9 @@ def test_prices_without_actions_are_refused_before_anything_is_trained(config, t
     with pytest.raises(InputError, match=r"raw prices are known; found adjusted ones alone; .*broker\.dividends"):
         rs.run(config, out=tmp_path / "none", jobs=1)
     prices.frame.to_parquet(tmp_path / "prices.parquet")
-    with pytest.raises(InputError, match=r"with known splits and dividends; found none; .*prices\.corporate_actions"):
+    with pytest.raises(
+        InputError, match=r"whose splits and dividends are known; found none; .*prices\.corporate_actions"
+    ):
         rs.run(config, out=tmp_path / "none", jobs=1)
 
 

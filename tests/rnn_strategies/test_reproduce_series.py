@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -192,8 +193,10 @@ def test_every_system_names_its_files_and_presets():
 
 
 def test_every_preset_file_is_a_known_preset(monkeypatch, tmp_path, capsys):
-    folder = Path(presets.__file__).parent
-    assert sorted(path.stem for path in folder.glob("*.toml")) == sorted((*presets.PRESETS, *FORECAST_PRESETS))
+    folder = files("rnn_strategies.presets")
+    assert sorted(Path(path.name).stem for path in folder.iterdir() if path.name.endswith(".toml")) == sorted(
+        (*presets.PRESETS, *FORECAST_PRESETS)
+    )
     for preset, then in (("seasonal", "run"), ("improved-stacked", "run")):
         file = tmp_path / f"{preset}.toml"
         monkeypatch.setattr(sys, "argv", ["rnn-strategies", "init", str(file), "--preset", preset])

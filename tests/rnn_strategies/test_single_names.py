@@ -163,8 +163,8 @@ def test_a_run_of_two_names_states_that_there_is_no_rank_ic_and_counts_dates(tmp
         ({"kind": 'kind = "residual"'}, 'labels.kind = "residual"'),
         ({"inputs": 'inputs = ["return minus market"]'}, "the feature 'return minus market'"),
         ({"inputs": 'inputs = ["beta"]'}, "the feature 'beta'"),
-        ({"k": "k = 5"}, "expected k = 1 for TopK on one name"),
-        ({"allocation": 'allocation = "LongShortQuantile"', "k": "quantile = 0.2"}, "2 names for LongShortQuantile"),
+        ({"k": "k = 5"}, "expected k = 1 for TopK on one ticker"),
+        ({"allocation": 'allocation = "LongShortQuantile"', "k": "quantile = 0.2"}, "2 tickers for LongShortQuantile"),
     ],
 )
 @pytest.mark.parametrize("stated", [True, False])

@@ -384,7 +384,7 @@ TAMPERING = {
     "a metric left out": (lambda run: in_json(run, "metrics.json", lambda m: m.pop("max_drawdown")), "metrics.json"),
     "a word of the report": (lambda run: in_text(run, "report.html", "Sharpe ratio", "Sharpe Ratio"), "report.html"),
     "a warning of the report": (
-        lambda run: in_text(run, "report.html", "The prices behind this report", "Nothing"),
+        lambda run: in_text(run, "report.html", "The prices of this run", "Nothing"),
         "report.html",
     ),
     "a picture of the report": (other_picture, "report.html"),

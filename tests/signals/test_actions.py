@@ -214,7 +214,9 @@ def load_days(n):
 def test_raw_prices_have_to_be_known():
     with pytest.raises(InputError, match="raw prices are known; found adjusted ones alone"):
         raw_panel(check_prices(SPLIT.drop(columns="adj_factor"), actions=actions_frame(())).panel())
-    with pytest.raises(InputError, match=r"with known splits and dividends; found none; set prices\.factor_files"):
+    with pytest.raises(
+        InputError, match=r"whose splits and dividends are known; found none; give prices\.factor_files"
+    ):
         raw_panel(check_prices(SPLIT).panel())
 
 
