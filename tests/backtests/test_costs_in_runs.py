@@ -263,7 +263,7 @@ class _Mixed(bt.Strategy):
             self.heard.append((order.getstatusname(), order.executed.price, order.executed.comm))
 
 
-@pytest.mark.parametrize("reference_data", ["nothing", "a future", "a scheme of one's own"])
+@pytest.mark.parametrize("beside", ["nothing", "a future", "a scheme of one's own"])
 def test_costs_hold_in_whatever_company(flat, beside):
     """Other commission schemes in the run take backtrader's own path for every order; nothing may become free by it."""
     settings = rs.BrokerSettings(**FREE, commission_per_share=0.01, min_commission=4.0, half_spread=0.0005)
