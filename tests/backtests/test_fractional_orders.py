@@ -184,7 +184,7 @@ def test_remainders_block_nothing_cost_nothing_and_are_no_holdings(feeds, sign, 
     strategy, result = lived(prices, account, Rounds, feeds=feeds, rounds=rounds, sign=sign)
     given = sum(len(buys) + len(sells) for buys, sells in rounds)
     assert strategy.begun == len(rounds)
-    # the session after the last sale sees it filled: a remainder would be seen for ever
+    # the session after the last sale sees it filled: a remainder would stay until the end of the run
     assert strategy.blocked <= len(rounds)
     assert strategy.position.size == 0.0
     assert result.orders["status"].tolist() == ["filled"] * given
@@ -236,7 +236,7 @@ def test_a_rest_that_the_volume_leaves_by_rounding_is_filled(feeds, make_prices)
 
 
 def test_the_recorder_beside_backtraders_broker_counts_no_remainders(make_prices):
-    """Stock keeps 5.6e-17 shares for ever; the result has no position, no holding and no open trip."""
+    """backtrader's broker keeps 5.6e-17 shares to the end; the result has no position, holding or open trip."""
 
     class Thirds(bt.Strategy):
         def next(self):

@@ -340,7 +340,7 @@ def case_statuses(make, case):
 
 
 def test_interest_that_nothing_records_has_a_row_of_its_own(case):
-    """backtrader's own broker takes the interest of a scheme from the cash and tells nobody."""
+    """backtrader's own broker takes the interest of a scheme from the cash without a notification."""
     broker = bt.brokers.BackBroker(cash=CASH)
     broker.addcommissioninfo(bt.CommissionInfo(commission=0.0, stocklike=True, interest=0.3, interest_long=True))
     prices = case.make_prices({"A": [10.0] * 10})

@@ -272,11 +272,16 @@ def test_every_network_trains_on_every_installed_backend(backend):
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_teacher_forcing_with_overlapping_horizons_raises_an_error(horizon):
-    taught = RecurrentSettings(output_recurrence=True)
-    for model in (replace(taught, teacher_forcing_ratio=0.0), RecurrentSettings(), EncoderDecoderSettings(), object()):
+    with_feedback = RecurrentSettings(output_recurrence=True)
+    for model in (
+        replace(with_feedback, teacher_forcing_ratio=0.0),
+        RecurrentSettings(),
+        EncoderDecoderSettings(),
+        object(),
+    ):
         check_horizon(model, horizon)
     if horizon == 1:
-        check_horizon(taught, horizon)
+        check_horizon(with_feedback, horizon)
         return
     with pytest.raises(InputError, match=r"found a horizon of 3; set model.teacher_forcing_ratio = 0, or model.kind"):
-        check_horizon(taught, horizon)
+        check_horizon(with_feedback, horizon)
